@@ -1,0 +1,3 @@
+"""hpo-engine: hyperparameter optimisation for plain training scripts."""
+
+__version__ = "0.1.0"

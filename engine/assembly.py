@@ -1,0 +1,401 @@
+"""The one place that names concrete classes: from names to searchers, from a folder to an engine that leads it.
+
+Plain dict literals, then entry points (`hpo_engine.searchers`), then `module:Class`. Everything else here is about a
+study's folder: made whole or not at all, found by name or path, taken the lead of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from engine import contract
+from engine.contract import StudyPaths
+from engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound, nearest
+from engine.events import SpecChanged, StudyOpened, TrialReopened, apply, fold
+from engine.failpoints import failpoint
+from engine.journal import Journal
+from engine.lead import Holder, Lead, who_leads
+from engine.study import History, StudySpec, Trial, TrialState
+
+if TYPE_CHECKING:
+    from engine.loop import Engine
+    from engine.ports import Searcher, Tracker
+
+SEARCHERS: dict[str, str] = {
+    "random": "engine.searchers.random:Random",
+    "grid": "engine.searchers.grid:Grid",
+    "sobol": "engine.searchers.sobol:Sobol",
+}
+TRACKERS: dict[str, str] = {
+    "console": "engine.trackers.console:ConsoleTracker",
+    "tensorboard": "engine.trackers.tensorboard:TensorBoardTracker",
+}
+ENTRY_POINTS = "hpo_engine.searchers"
+WMLA_FIELDS = {"algoDef", "hyperParams", "modelSpec", "experiments"}
+_NEW = ".new-"
+
+
+# -- studies on disk ---------------------------------------------------------------------------------------------------
+
+
+def runs_root(root: str | None, env: Mapping[str, str]) -> str:
+    """The folder that holds studies: `root`, else $HPO_ENGINE_ROOT, else ./hpo-runs (absolute)."""
+    return os.path.abspath(root or env.get("HPO_ENGINE_ROOT") or "hpo-runs")
+
+
+def locate(study: str, root: str) -> StudyPaths:
+    """The study of that name under `root`, or at that path. Raises StudyNotFound, with the nearest name."""
+    for folder in (os.path.join(root, study) if os.sep not in study else "", os.path.abspath(study)):
+        if folder and os.path.exists(StudyPaths(folder).db):
+            return StudyPaths(folder)
+    names = [os.path.basename(p.root) for p in studies(root)]
+    raise StudyNotFound(f"no study {study!r} under {root}{nearest(study, names) if names else ' (it is empty)'}")
+
+
+def studies(root: str) -> list[StudyPaths]:
+    """The studies under `root`, by name."""
+    try:
+        names = sorted(os.listdir(root))
+    except OSError:
+        return []
+    found = [StudyPaths(os.path.join(root, name)) for name in names if not name.startswith(".")]
+    return [paths for paths in found if os.path.exists(paths.db)]
+
+
+def read(paths: StudyPaths) -> History:
+    """The study's history as it stands. Raises JournalError."""
+    journal = Journal(paths.db)
+    try:
+        return fold(journal.read())
+    finally:
+        journal.close()
+
+
+def opened_spec(paths: StudyPaths) -> StudySpec:
+    """The spec that the study was opened with, before any change of its limits."""
+    journal = Journal(paths.db)
+    try:
+        first = journal.read()[:1]
+    finally:
+        journal.close()
+    if not first or not isinstance(first[0], StudyOpened):
+        raise JournalError(f"{paths.db}: the event log does not begin with the study")
+    return StudySpec.from_json(first[0].spec)
+
+
+def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
+    """Tells a trial that runs without an engine to stop; the next engine records it."""
+    from engine.executors import attempt as records
+    from engine.loop import USER
+
+    if (attempt := trial.attempt) is not None:
+        records.ask_to_stop(paths.trial(trial.id).attempt(attempt.number), attempt.nonce, USER, kill=kill)
+
+
+def check(spec: StudySpec, env: Mapping[str, str]) -> None:
+    """Raises SpecError where this machine or the searcher cannot serve the study; before anything is made."""
+    from engine.executors.slots import Slots, count_cores, find_gpus
+
+    searcher(spec)
+    Slots(spec.resources, find_gpus(env) if spec.resources.gpus else (), count_cores())
+
+
+def holder(paths: StudyPaths) -> Holder | None:
+    """The engine that leads the study now."""
+    return who_leads(paths.lock)
+
+
+def create(spec: StudySpec, source: str, root: str, now: float) -> StudyPaths:
+    """Makes the folder of a new study: laid out aside, then renamed into place, so that it is there whole or not.
+
+    Raises:
+        StudyExists: the name is taken. SpecError: the model folder cannot be frozen.
+    """
+    from engine import model
+
+    if spec.seed is None:
+        spec = replace(spec, seed=secrets.randbelow(2**31))
+    os.makedirs(root, exist_ok=True)
+    _sweep_new(root)
+    final = os.path.join(root, spec.name)
+    aside = os.path.join(root, f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}")
+    paths = StudyPaths(aside)
+    try:
+        os.mkdir(aside)
+        failpoint("study.folder-made")
+        model.freeze(spec.model_dir, paths.model, exclude_paths=[root])
+        failpoint("study.frozen")
+        contract.lay_out_study(paths, contract.user_of(os.environ))
+        with open(paths.source, "w", encoding="utf-8") as file:
+            file.write(source)
+        journal = Journal(paths.db, write=True)
+        journal.append([StudyOpened(now, spec.to_json(), source)])
+        journal.close()
+        try:
+            os.rename(aside, final)
+        except OSError as error:
+            if os.path.lexists(final):
+                raise StudyExists(f"{final} exists; choose another --name, or remove it") from error
+            raise
+        failpoint("study.placed")
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return StudyPaths(final)
+
+
+def remove(paths: StudyPaths) -> None:
+    """Deletes the study's folder. Raises StudyLocked while an engine leads it, EngineError while a trial runs."""
+    from engine.executors import attempt as records
+
+    lead = Lead(paths.lock)
+    try:
+        with contextlib.suppress(JournalError):  # a damaged study may go, too
+            for trial in read(paths).running:
+                attempt = trial.attempt
+                assert attempt is not None
+                folder = paths.trial(trial.id).attempt(attempt.number)
+                if records.fate(folder, attempt.nonce)[0] is records.Fate.ALIVE:
+                    raise EngineError(f"trial {trial.id} of {paths.root} still runs; stop the study first")
+        gone = f"{os.path.dirname(paths.root)}/{_NEW}removed-{secrets.token_hex(4)}"
+        os.rename(paths.root, gone)
+        shutil.rmtree(gone)
+    finally:
+        lead.close()
+
+
+def _sweep_new(root: str) -> None:
+    """Removes what submits that were killed have left half made."""
+    for name in os.listdir(root):
+        pid = name[len(_NEW) :].split("-")[0] if name.startswith(_NEW) else ""
+        if pid == "removed" or (pid.isdigit() and not os.path.exists(f"/proc/{pid}")):
+            shutil.rmtree(os.path.join(root, name), ignore_errors=True)
+
+
+# -- the study file ----------------------------------------------------------------------------------------------------
+
+
+def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
+    """The study file at `path`, native or WMLA's, and its text. Raises SpecError with every problem in it."""
+    from engine import document
+
+    text = document.read_text(path)
+    doc = document.read_document(text, path)
+    base_dir = os.path.dirname(os.path.abspath(path))
+    if isinstance(doc.data, dict) and WMLA_FIELDS & doc.data.keys():
+        from engine import wmla
+
+        return wmla.parse_request(doc, base_dir=base_dir, env=env), text
+    from engine import spec
+
+    return spec.parse_document(doc, base_dir=base_dir, algorithms=algorithms()), text
+
+
+def differences(old: StudySpec, new: StudySpec) -> list[str]:
+    """What a study file says otherwise than the study that has its name; limits do not count (they may change)."""
+    free = {"budget", "seed", "labels"}
+    left, right = old.to_json(), new.to_json()
+    out = []
+    for key in left:
+        if key in free:
+            continue
+        if key == "resources":
+            left[key], right[key] = ({k: v for k, v in d[key].items() if k != "parallel"} for d in (left, right))
+        if left[key] != right[key]:
+            out.append(f"{key}: {_brief(left[key])} -> {_brief(right[key])}")
+    if new.seed is not None and new.seed != old.seed:
+        out.append(f"seed: {old.seed} -> {new.seed}")
+    return out
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+# -- searchers ---------------------------------------------------------------------------------------------------------
+
+
+def algorithms() -> dict[str, str]:
+    """Every algorithm that can be named, with the place of its class."""
+    from importlib.metadata import entry_points
+
+    return {**{e.name: e.value for e in entry_points(group=ENTRY_POINTS)}, **SEARCHERS}
+
+
+def searcher(spec: StudySpec) -> Searcher:
+    """The study's searcher. Raises SpecError: unknown name or option, wrong value, a plugin that cannot be loaded."""
+    cls = _searcher_class(spec)
+    options = dict(spec.algorithm_options)
+    known = _options_of(cls)
+    if known is not None:
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            what = f"known: {', '.join(sorted(known))}" if known else "it has none (but seed)"
+            hint = nearest(unknown[0], known) if known else f"; {what}"
+            raise SpecError([Problem(f"options.{unknown[0]}", f"no option of {spec.algorithm}{hint}")])
+    try:
+        made: Searcher = cls(spec, **options)
+    except SpecError:
+        raise
+    except Exception as error:
+        raise SpecError(
+            [Problem("options", f"{spec.algorithm} cannot be made: {type(error).__name__}: {error}")]
+        ) from error
+    if not callable(getattr(made, "ask", None)):
+        raise SpecError(
+            [Problem("algorithm", f"{spec.algorithm} is no searcher: it has no method ask(history, count)")]
+        )
+    return made
+
+
+def _options_of(cls: Callable[..., Any]) -> set[str] | None:
+    """Names of the keyword options; None where the class takes any."""
+    try:
+        parameters = list(inspect.signature(cls).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+
+
+def _searcher_class(spec: StudySpec) -> Callable[..., Any]:
+    name = spec.algorithm
+    where = SEARCHERS.get(name) or (name if ":" in name else algorithms().get(name))
+    if where is None:
+        raise SpecError([Problem("algorithm", f"no algorithm {name!r}{nearest(name, algorithms())}")])
+    return _load_class(where, spec.model_dir, "algorithm")
+
+
+def _load_class(where: str, folder: str, field: str) -> Callable[..., Any]:
+    """The class at "module:Class" (also found beside the script) or "path/file.py:Class"."""
+    module_name, _, class_name = where.rpartition(":")
+    try:
+        if module_name.endswith(".py"):
+            path = os.path.join(folder, module_name)
+            loader = importlib.util.spec_from_file_location(f"hpo_plugin_{abs(hash(path))}", path)
+            if loader is None or loader.loader is None or not os.path.exists(path):
+                raise FileNotFoundError(f"no file {path}")
+            module = importlib.util.module_from_spec(loader)
+            sys.modules[loader.name] = module
+            loader.loader.exec_module(module)
+        else:
+            with _on_path(folder):
+                module = importlib.import_module(module_name)
+        cls: Callable[..., Any] = getattr(module, class_name)
+    except Exception as error:
+        raise SpecError([Problem(field, f"{where} cannot be loaded: {type(error).__name__}: {error}")]) from error
+    return cls
+
+
+@contextlib.contextmanager
+def _on_path(folder: str) -> Any:
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+
+
+# -- engines -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Clock:
+    """UTC seconds that never jump: the wall clock when made, the monotonic one from then on."""
+
+    base: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.base = time.time() - time.monotonic()
+
+    def __call__(self) -> float:
+        return self.base + time.monotonic()
+
+
+@dataclass
+class Led:
+    """An engine and the lead that it holds; `adopted`: trials that it found running."""
+
+    engine: Engine
+    lead: Lead
+    adopted: int
+    before: History
+
+    def close(self) -> None:
+        self.engine.close()
+        self.lead.close()
+
+
+def lead(
+    paths: StudyPaths,
+    clock: Callable[[], float],
+    trackers: Callable[[StudyPaths, History], Sequence[Tracker]] = lambda paths, history: (),
+    *,
+    wait_s: float = 0.0,
+    changes: Mapping[str, Any] | None = None,
+    retry: bool = False,
+    stop: str | None = None,
+) -> Led:
+    """Takes the lead of a study and brings its engine up to where it stood.
+
+    Args:
+        trackers: makes them once the history is known. wait_s: how long to wait for another engine to leave.
+        changes: new limits (SpecChanged). retry: run trials that failed, timed out or were lost again.
+        stop: stop at once, with this reason, instead of going on.
+
+    Raises:
+        StudyLocked, JournalError, SpecError (the searcher or the machine cannot serve it).
+    """
+    from engine import model
+    from engine.executors.local import LocalExecutor
+    from engine.loop import Engine
+    from engine.stoppers import BudgetStopper
+
+    held = Lead(paths.lock, wait_s)
+    try:
+        journal = Journal(paths.db, write=True)
+        before = history = fold(journal.read())
+        events: list[Any] = [SpecChanged(clock(), dict(changes))] if changes else []
+        if retry:
+            again = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
+            events += [TrialReopened(clock(), t.id) for t in history.trials if t.state in again]
+        for event in events:
+            history = apply(history, event)
+        spec = history.spec
+        view = model.View.of(paths.model)
+        executor = LocalExecutor(spec.resources, os.environ, errors=paths.engine_log)
+        engine = Engine(
+            paths,
+            journal,
+            history,
+            searcher(replace(spec, model_dir=paths.model)),
+            BudgetStopper(),
+            executor,
+            trackers(paths, history),
+            lay_view=view.lay,
+            protect=view.linked,
+            base_env=os.environ,
+        )
+        if events:
+            journal.append(events)
+        adopted = engine.resume(clock())
+        if stop is not None:
+            engine.interrupt(stop, clock())
+        return Led(engine, held, adopted, before)
+    except BaseException:
+        held.close()
+        raise

@@ -1,0 +1,254 @@
+"""Axes: one parameter's way between [0, 1] and its values, exact for discrete values.
+
+Knows a parameter's own fields only; which parameters apply is the space's business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine.params import Choice, Constant, Int, Param, json_text, key, plain
+
+
+class Axis:
+    """`size`: how many values (None: continuous). `decode` and `encode` are monotone; `at` gives the grid's values."""
+
+    size: int | None
+
+    def decode(self, u: float) -> Any:
+        raise NotImplementedError
+
+    def encode(self, value: Any) -> float:
+        raise NotImplementedError
+
+    def problem(self, value: Any) -> str | None:
+        raise NotImplementedError
+
+    def at(self, k: int, levels: int) -> Any:
+        raise NotImplementedError
+
+    def grid_size(self, levels: int) -> int:
+        return levels if self.size is None else self.size
+
+    def grid_places(self, accepted: frozenset[Any], levels: int) -> set[int]:
+        """The places on the grid whose values have one of these keys."""
+        raise NotImplementedError
+
+    def tidy(self, value: Any) -> Any:
+        """The member that is meant by `value`, in the type and without the dust that decode would not give it."""
+        return value
+
+
+class _Line(Axis):
+    """A continuous axis; `to` and `back` lead to the scale on which it is uniform, and from it."""
+
+    size = None
+
+    def __init__(self, ends: tuple[float, float], to: Callable[[float], float], back: Callable[[float], float]) -> None:
+        self._ends, self._to, self._back = ends, to, back
+        self._low, self._high = min(ends), max(ends)
+        self._from, self._span = to(ends[0]), to(ends[1]) - to(ends[0])
+
+    def decode(self, u: float) -> float:
+        if u <= 0:
+            return self._ends[0]
+        if u >= 1:
+            return self._ends[1]
+        if u != u:
+            raise ValueError("NaN for a parameter that applies")
+        value = self._back(self._from + u * self._span)
+        return self._low if value < self._low else self._high if value > self._high else value
+
+    def encode(self, value: Any) -> float:
+        return min(max((self._to(self.tidy(value)) - self._from) / self._span, 0.0), 1.0)
+
+    def problem(self, value: Any) -> str | None:
+        return _number_problem(value, self._low, self._high)
+
+    def at(self, k: int, levels: int) -> float:
+        return self.decode(k / (levels - 1) if levels > 1 else 0.5)
+
+    def grid_places(self, accepted: frozenset[Any], levels: int) -> set[int]:
+        guesses = {round(self.encode(value) * (levels - 1)) for value, _ in accepted}
+        return {k for k in guesses if key(self.at(k, levels)) in accepted}
+
+    def tidy(self, value: Any) -> float:
+        return float(min(max(value, self._low), self._high))
+
+
+class Cells(Axis):
+    """`size` values in order, each with an equal share of [0, 1]."""
+
+    size: int
+
+    def value(self, k: int) -> Any:
+        raise NotImplementedError
+
+    def place(self, value: Any) -> int:
+        """The place of the value, or of the one nearest to it."""
+        raise NotImplementedError
+
+    def decode(self, u: float) -> Any:
+        if u <= 0:
+            return self.value(0)
+        return self.value(self.size - 1 if u >= 1 else int(u * self.size))
+
+    def encode(self, value: Any) -> float:
+        return (self.place(value) + 0.5) / self.size
+
+    def at(self, k: int, levels: int) -> Any:
+        return self.value(k)
+
+    def grid_places(self, accepted: frozenset[Any], levels: int) -> set[int]:
+        return {self.place(value) for value, _ in accepted}
+
+
+class _Choices(Cells):
+    def __init__(self, choices: Sequence[Any]) -> None:
+        self._choices = choices
+        self._places = {key(v): k for k, v in enumerate(choices)}
+        self._nested = any(isinstance(v, (list, dict)) for v in choices)
+        self.size = len(choices)
+
+    def value(self, k: int) -> Any:
+        return plain(self._choices[k]) if self._nested else self._choices[k]
+
+    def place(self, value: Any) -> int:
+        try:
+            return self._places[key(value)]
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(self.problem(value)) from None
+
+    def problem(self, value: Any) -> str | None:
+        try:
+            if key(value) in self._places:
+                return None
+        except (TypeError, ValueError):
+            pass
+        some = ", ".join(json_text(v) for v in self._choices[:5]) + (", ..." if len(self._choices) > 5 else "")
+        return f"{json_text(value)} is no choice; choices: {some}"
+
+    def grid_places(self, accepted: frozenset[Any], levels: int) -> set[int]:
+        return {self._places[key] for key in accepted}
+
+
+class _Fixed(_Choices):
+    """A constant: an axis with one value, which is no dimension."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__((value,))
+
+
+class Steps(Cells):
+    """The numbers start + k * step, computed exactly as (a + k * s) / scale; whole numbers where scale is None."""
+
+    def __init__(self, low: float, high: float, step: float, power: float | None, whole: bool) -> None:
+        self._a, self._s, top, self._scale = _exact(low, high, step, whole)
+        self._start, self._step, self._power = low, step, power
+        self.size = max((top - self._a) // self._s, 0) + 1
+        self._low, self._high = sorted((self.value(0), self.value(self.size - 1)))
+
+    @property
+    def too_fine(self) -> bool:
+        """Whether values next to each other come out equal (a step below what a float can tell)."""
+        last = self.size - 1
+        return last > 0 and (self.value(0) == self.value(1) or self.value(last - 1) == self.value(last))
+
+    def _grid(self, k: int) -> Any:
+        at = self._a + k * self._s
+        return at if self._scale is None else at / self._scale
+
+    def value(self, k: int) -> Any:
+        return self._grid(k) if self._power is None else self._power ** self._grid(k)
+
+    def place(self, value: Any) -> int:
+        value = min(max(value, self._low), self._high)
+        u = value if self._power is None else math.log(value) / math.log(self._power)
+        if self._scale is None:
+            offset = u - self._a
+            guess = (2 * offset + self._s) // (2 * self._s) if isinstance(offset, int) else round(offset / self._s)
+        else:
+            offset = u - self._start
+            guess = round(offset / self._step if math.isfinite(offset) else u / self._step - self._start / self._step)
+        near = [min(max(guess + d, 0), self.size - 1) for d in (0, -1, 1)]
+        return min(near, key=lambda k: abs(self.value(k) - value))
+
+    def problem(self, value: Any) -> str | None:
+        if self._scale is None and (not isinstance(value, int) or isinstance(value, bool)):
+            return f"{json_text(value)} is not a whole number"
+        wrong = _number_problem(value, self._low, self._high)
+        if wrong:
+            return wrong
+        nearest_value = self.value(self.place(value))
+        dust = 0.0 if self._scale is None else abs(nearest_value if self._power else self._step) * 1e-9
+        if abs(nearest_value - value) <= dust:
+            return None
+        return f"{value} is not on the grid; the nearest value is {nearest_value}"
+
+    def tidy(self, value: Any) -> Any:
+        return self.value(self.place(value))
+
+
+class _LogSteps(Steps):
+    """Steps whose cells are as wide as their logarithms: from half a step below a value to half a step above it."""
+
+    def __init__(self, low: float, high: float, step: float, whole: bool) -> None:
+        super().__init__(low, high, step, None, whole)
+        # Half a step below the lowest value may be no positive number: its cell ends at half the value at most.
+        self._from = math.log(max(self._low - step / 2, self._low / 2))
+        self._span = math.log(self._high + step / 2) - self._from
+
+    def decode(self, u: float) -> Any:
+        if u <= 0 or u >= 1:
+            return super().decode(u)
+        k = round((math.exp(self._from + u * self._span) - self._start) / self._step)
+        return self.value(0 if k < 0 else self.size - 1 if k >= self.size else k)
+
+    def encode(self, value: Any) -> float:
+        middle = self.value(self.place(value))
+        below = self._from if middle == self._low else math.log(middle - self._step / 2)
+        return min(max(((below + math.log(middle + self._step / 2)) / 2 - self._from) / self._span, 0.0), 1.0)
+
+
+def axis_of(param: Param) -> Axis:
+    if isinstance(param, Constant):
+        return _Fixed(param.value)
+    if isinstance(param, Choice):
+        return _Choices(param.choices)
+    low, high, step, power = param.low, param.high, param.step, param.power
+    whole = isinstance(param, Int)
+    if whole or step is not None or low == high:
+        # One value needs some step; any will do.
+        step = step if step is not None else 1 if whole else max(abs(low), 1.0)
+        if param.log and low != high:
+            return _LogSteps(low, high, step, whole)
+        return Steps(low, high, step, power, whole)
+    if power is not None:
+        base = float(power)
+        log_base = math.log(base)
+        return _Line((base**low, base**high), lambda v: math.log(v) / log_base, lambda u: base**u)
+    if param.log:
+        return _Line((low, high), math.log, math.exp)
+    if math.isinf(high - low):
+        return _Line((low, high), lambda v: v / 2, lambda u: u * 2)
+    return _Line((low, high), float, float)
+
+
+def _exact(low: float, high: float, step: float, whole: bool) -> tuple[int, int, int, int | None]:
+    """Low, step and high as whole numbers over a common scale: 0.1 + 2 * 0.1 is 0.3, and 0.3 is not above 0.3."""
+    if whole:
+        return int(low), int(step), int(high), None
+    from fractions import Fraction
+
+    parts = [Fraction(repr(v)) for v in (low, step, high)]
+    scale = math.lcm(*(f.denominator for f in parts))
+    a, s, top = (f.numerator * (scale // f.denominator) for f in parts)
+    return a, s, top, scale
+
+
+def _number_problem(value: Any, low: float, high: float) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return f"{json_text(value)} is not a number"
+    return None if low <= value <= high else f"{value} is outside {low} ... {high}"

@@ -1,0 +1,84 @@
+"""The command line: arguments in, exit codes out. One function a verb; what they do is in the rooms below.
+
+Exit codes: 0 ok, 2 bad input, 3 the study failed, 4 another engine leads it, 5 storage, 130 / 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import click
+
+from engine import __version__
+from engine.cli import machine, runs, views
+from engine.errors import EngineError
+
+_STORAGE = 5
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hpo-engine")
+@click.option("--debug", is_flag=True, help="Show tracebacks and a log on stderr.")
+def cli(debug: bool) -> None:
+    """Tunes any training script: writes its config.json, runs it, reads its val_dict_list.json.
+
+    Start with `hpo-engine init train.py`, then `hpo-engine submit algo.yaml`.
+    """
+    if debug:
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    else:
+        logging.basicConfig(level=logging.WARNING, format="hpo-engine: %(message)s")
+
+
+for module in (runs, views, machine):
+    for verb in module.VERBS:
+        cli.add_command(verb)
+
+
+def main() -> None:
+    """The console script."""
+    debug = "--debug" in sys.argv
+    try:
+        code = cli.main(standalone_mode=False, prog_name="hpo-engine")
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 0
+    except click.Abort:
+        code = 130
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context else ""
+        _complain(error.format_message() + hint)
+        code = error.exit_code
+    except EngineError as error:
+        if debug:
+            raise
+        _complain(str(error))
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        # Whoever read our output has gone: nothing to tell, and Python must not try to at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}{error.strerror or error}; free space or access is needed")
+        code = _STORAGE
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(text: str) -> None:
+    from engine.tables import safe_text
+
+    for line in text.splitlines():
+        click.echo(f"hpo-engine: {safe_text(line)}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""What several verbs share: the options for root and JSON, the summary object, a study's state in a word."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from engine.contract import StudyPaths
+    from engine.study import History, Trial
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def root_option(function: Function) -> Function:
+    return click.option(
+        "--root", metavar="DIR", help="Folder that holds the studies [$HPO_ENGINE_ROOT, else ./hpo-runs]."
+    )(function)
+
+
+def json_option(function: Function) -> Function:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+study_argument = click.argument("study", metavar="STUDY")
+
+
+def find(study: str, root: str | None) -> StudyPaths:
+    """The folder of the study that the user named."""
+    from engine import assembly
+
+    return assembly.locate(study, assembly.runs_root(root, os.environ))
+
+
+def state_word(history: History, led: bool) -> str:
+    """The study's state; "interrupted" where it should run and no engine leads it."""
+    return "interrupted" if history.state.value == "running" and not led else history.state.value
+
+
+def best_object(history: History) -> dict[str, Any] | None:
+    best = history.best
+    if best is None:
+        return None
+    return {"trial": best.id, "value": history.best_value, "params": history.config(best)}
+
+
+def summary(history: History, led: bool, now: float) -> dict[str, Any]:
+    """What `submit --json` ends with, and `show --json` begins with."""
+    return {
+        "study": history.spec.name,
+        "state": state_word(history, led),
+        "best": best_object(history),
+        "counts": {state.value: count for state, count in sorted(history.counts.items())},
+        "seconds": round(history.elapsed_s(now), 3),
+    }
+
+
+def trial_object(history: History, trial: Trial) -> dict[str, Any]:
+    last = trial.rows[-1] if trial.rows else None
+    return {
+        "trial": trial.id,
+        "state": trial.state.value,
+        "value": None if trial.loss is None else history.spec.objective.value(trial.loss),
+        "params": history.config(trial),
+        "attempts": len(trial.attempts),
+        "started_at": trial.started_at,
+        "ended_at": trial.ended_at,
+        "reason": trial.reason,
+        "last_row": None if last is None else {"step": last.step, **last.values},
+    }
+
+
+def dump(value: Any) -> str:
+    """Strict JSON: what is not finite becomes null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value

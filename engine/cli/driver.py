@@ -1,0 +1,97 @@
+"""Drives a led study to its end in the foreground: the loop, signals, and what is said at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine.cli.common import dump, summary
+from engine.study import StudyState
+
+if TYPE_CHECKING:
+    from engine.assembly import Clock, Led
+    from engine.contract import StudyPaths
+    from engine.ports import Tracker
+    from engine.study import History
+
+_TICK_S = 0.25
+_WHY = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+
+
+class Driver:
+    """Leads `paths` and runs it until it closes.
+
+    Args:
+        options: further arguments of `assembly.lead`.
+    """
+
+    def __init__(self, paths: StudyPaths, *, as_json: bool, quiet: bool, **options: Any) -> None:
+        self._paths, self._as_json, self._quiet, self._options = paths, as_json, quiet, options
+        self._signals: list[int] = []
+        self._console: Any = None
+        self._led: Led | None = None
+
+    def run(self) -> int:
+        """Returns the exit code."""
+        from engine import assembly
+
+        for number in _WHY:
+            signal.signal(number, self._on_signal)
+        clock = assembly.Clock()
+        self._led = led = assembly.lead(self._paths, clock, self._trackers, **self._options)
+        try:
+            self._loop(led, clock)
+            history = led.engine.history
+        finally:
+            led.close()
+        if self._as_json:
+            print(dump(summary(history, False, clock())), flush=True)
+        if self._signals:
+            return 128 + self._signals[0]
+        return 3 if history.state is StudyState.FAILED else 0
+
+    def _trackers(self, paths: StudyPaths, history: History) -> Sequence[Tracker]:
+        from engine.trackers.console import ConsoleTracker
+        from engine.trackers.tensorboard import TensorBoardTracker
+
+        stream = sys.stderr if self._as_json else sys.stdout
+        self._console = ConsoleTracker(stream, paths.root, quiet=self._quiet)
+        return [self._console, TensorBoardTracker(paths)]
+
+    def _loop(self, led: Led, clock: Clock) -> None:
+        engine, taken = led.engine, 0
+        try:
+            while True:
+                if len(self._signals) > taken:
+                    taken = self._interrupt(led, clock(), taken)
+                if not engine.step(clock()):
+                    return
+                engine.executor.wait(_TICK_S)
+        except BrokenPipeError:
+            # Nobody reads what we say (`| head`): as with Ctrl-C, but silently.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            self._signals.append(signal.SIGPIPE)
+            engine.drop_trackers()
+            engine.interrupt("its output was closed", clock())
+            while engine.step(clock()):
+                engine.executor.wait(_TICK_S)
+
+    def _interrupt(self, led: Led, now: float, taken: int) -> int:
+        engine, again = led.engine, taken > 0
+        running, grace = len(engine.history.running), engine.history.spec.trial.grace_s
+        if again:
+            self._console.note(f"killing {running} trials")
+        elif running:
+            self._console.note(f"stopping; {running} trials get SIGTERM, then {grace:g} s; press Ctrl-C again to kill")
+        engine.interrupt(_WHY[signal.Signals(self._signals[0])], now, kill=again)
+        return len(self._signals)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._signals.append(number)
+        if self._led is not None:
+            self._led.engine.executor.wake()
+        elif len(self._signals) > 2:
+            raise KeyboardInterrupt

@@ -1,0 +1,145 @@
+"""Verbs about files and the machine: init, schema, doctor, tensorboard."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from typing import Any
+
+import click
+
+from engine.cli.common import dump, find, json_option, root_option, study_argument
+from engine.errors import EngineError, SpecError
+
+
+@click.command()
+@click.argument("script", type=click.Path())
+@click.option(
+    "--output", "-o", default=None, metavar="FILE", help="Where to write [algo.yaml beside the script]; - for stdout."
+)
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def init(script: str, output: str | None, force: bool) -> None:
+    """Write a commented algo.yaml for SCRIPT, with what can be guessed from it."""
+    from engine.starter import starter
+
+    if not os.path.isfile(script):
+        raise SpecError(f"{script}: no such file")
+    with open(script, encoding="utf-8", errors="replace") as file:
+        text = starter(script, file.read())
+    path = output or os.path.join(os.path.dirname(script), "algo.yaml")
+    if path == "-":
+        click.echo(text, nl=False)
+        return
+    if os.path.exists(path) and not force:
+        raise SpecError(f"{path} exists; say --force to replace it, or --output another")
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(text)
+    click.echo(f"wrote {path}: look it over, then: hpo-engine submit {path}")
+
+
+@click.command()
+def schema() -> None:
+    """The JSON Schema of the study file, for editors."""
+    from engine.spec import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """What this machine offers to trials, and what is missing."""
+    facts = _facts()
+    if as_json:
+        click.echo(dump({name: {"value": value, "note": note} for name, value, note in facts}))
+        return
+    from engine.tables import table
+
+    click.echo(table(["WHAT", "HERE", "NOTE"], [[name, _say(value), note] for name, value, note in facts]))
+
+
+@click.command()
+@study_argument
+@root_option
+@click.option("--port", default=6006, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True)
+def tensorboard(study: str, root: str | None, port: int, host: str) -> None:
+    """TensorBoard on STUDY's logs (needs the package tensorboard)."""
+    from importlib.util import find_spec
+
+    paths = find(study, root)
+    if find_spec("tensorboard") is None:
+        raise EngineError("TensorBoard is not installed here; pip install 'hpo-engine[tensorboard]'")
+    argv = [sys.executable, "-m", "tensorboard.main", "--logdir", paths.logs, "--port", str(port), "--host", host]
+    sys.stdout.flush()
+    os.execv(sys.executable, argv)
+
+
+VERBS = (init, schema, doctor, tensorboard)
+
+
+def _facts() -> list[tuple[str, Any, str]]:
+    import sqlite3
+
+    from engine.executors.slots import count_cores, find_gpus
+
+    gpus = find_gpus(os.environ)
+    cgroup = _writable_cgroup()
+    children = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+    sqlite_ok = sqlite3.sqlite_version_info >= (3, 51, 3)
+    return [
+        ("python", sys.version.split()[0], sys.executable),
+        ("cores", count_cores(), f"{os.cpu_count()} in the machine"),
+        ("memory", _memory(), ""),
+        ("gpus", list(gpus), "" if gpus else "none found: no nvidia-smi, and CUDA_VISIBLE_DEVICES names none"),
+        ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
+        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3: one writer at a time, which is how it is used here"),
+        ("pidfd", hasattr(os, "pidfd_open"), "signals cannot reach a stranger"),
+        ("process tree", "subreaper" if children else "subreaper, no children file", "how a trial's processes are found and ended"),
+        ("cgroup2", cgroup or "not writable", "not needed"),
+        ("read-only view", os.geteuid() == 0, "big shared files are bind-mounted read-only for a trial (root); else by mode"),
+        *((f"package {name}", _version(name) or "missing", hint) for name, hint in _PACKAGES),
+    ]  # fmt: skip
+
+
+_PACKAGES = (
+    ("torch", "for the lightning example: pip install 'hpo-engine[lightning]'"),
+    ("lightning", "for the lightning example: pip install 'hpo-engine[lightning]'"),
+    ("tensorboard", "to look at curves: pip install 'hpo-engine[tensorboard]'"),
+)
+
+
+def _version(name: str) -> str | None:
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _memory() -> str:
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+
+
+def _writable_cgroup() -> str | None:
+    """The cgroup2 folder of this process, if it may make children there."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            own = next(line.strip()[3:] for line in file if line.startswith("0::"))
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            mount = next(line.split()[1] for line in file if line.split()[2] == "cgroup2")
+    except (OSError, StopIteration, IndexError):
+        return None
+    path = mount + own
+    return path if os.access(path, os.W_OK) else None
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return str(value)

@@ -1,0 +1,313 @@
+"""Verbs that make studies run, stop and go away: submit, resume, retry, stop, watch, remove."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.cli.common import dump, find, json_option, root_option, study_argument, summary
+from engine.errors import EngineError, SpecError, StudyExists
+
+if TYPE_CHECKING:
+    from engine.contract import StudyPaths
+    from engine.study import History, StudySpec
+
+_START_S = 30.0
+_POLL_S = 0.05
+
+_trials = click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in all (not additional).")
+_parallel = click.option("--parallel", type=click.IntRange(1), metavar="N", help="Trials at a time.")
+_detach = click.option("--detach", is_flag=True, help="Run in the background; see `watch`, `stop`.")
+_quiet = click.option("--quiet", "-q", is_flag=True, help="Only the result.")
+_wait = click.option("--wait", type=float, default=0.0, metavar="S", help="Wait so long for another engine to leave.")
+
+
+@click.command()
+@click.argument("file", metavar="FILE", type=click.Path())
+@root_option
+@click.option("--name", metavar="N", help="The study's name [the file's, or its folder's].")
+@_trials
+@_parallel
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of the search.")
+@_detach
+@json_option
+@_quiet
+@_wait
+def submit(
+    file: str,
+    root: str | None,
+    name: str | None,
+    trials: int | None,
+    parallel: int | None,
+    seed: int | None,
+    detach: bool,
+    as_json: bool,
+    quiet: bool,
+    wait: float,
+) -> int:
+    """Run the study in FILE (native YAML/JSON or a WMLA request), or go on with it.
+
+    Progress goes to stdout (to stderr with --json); the last line of --json's stdout is the result.
+    """
+    from engine import assembly
+
+    spec, source = assembly.load_spec(file, os.environ)
+    given = {"trials": trials, "parallel": parallel}
+    spec = _overridden(spec, name, trials, parallel, seed)
+    assembly.check(spec, os.environ)
+    folder = assembly.runs_root(root, os.environ)
+    try:
+        paths = assembly.locate(spec.name, folder) if os.path.exists(os.path.join(folder, spec.name)) else None
+    except EngineError as error:
+        raise StudyExists(f"{os.path.join(folder, spec.name)} exists and is no study; choose another --name") from error
+    if paths is None:
+        paths = assembly.create(spec, source, folder, time.time())
+        changes: dict[str, Any] = {}
+    else:
+        history = assembly.read(paths)
+        changes = _changes(history, spec, given, paths)
+        if assembly.holder(paths) is None and _complete(history, changes):
+            return _show_result(history, paths, as_json)
+    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, changes=changes)
+
+
+@click.command()
+@study_argument
+@root_option
+@_trials
+@_parallel
+@click.option("--time-limit", metavar="T", help="The study's time limit in all, such as 2h or 90s.")
+@_detach
+@json_option
+@_quiet
+@_wait
+def resume(
+    study: str,
+    root: str | None,
+    trials: int | None,
+    parallel: int | None,
+    time_limit: str | None,
+    detach: bool,
+    as_json: bool,
+    quiet: bool,
+    wait: float,
+) -> int:
+    """Go on with STUDY where it stands; trials that still run are taken over."""
+    from engine import assembly
+    from engine.spec.values import seconds
+
+    paths = find(study, root)
+    changes: dict[str, Any] = {k: v for k, v in {"trials": trials, "parallel": parallel}.items() if v is not None}
+    if time_limit is not None:
+        try:
+            changes["time_s"] = seconds(time_limit)
+        except ValueError as error:
+            raise SpecError(f"--time-limit: {error}") from None
+    history = assembly.read(paths)
+    if trials is not None and trials < history.next_id:
+        raise SpecError(f"--trials {trials}: {history.spec.name} has {history.next_id} trials already")
+    if assembly.holder(paths) is None and _complete(history, changes):
+        return _show_result(history, paths, as_json)
+    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, changes=changes)
+
+
+@click.command()
+@study_argument
+@click.option("--failed", is_flag=True, required=True, help="Trials that failed, timed out or were lost.")
+@root_option
+@_detach
+@json_option
+@_quiet
+@_wait
+def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: bool, quiet: bool, wait: float) -> int:
+    """Run STUDY's failed trials again, with the same parameters."""
+    return _go(find(study, root), detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, retry=True)
+
+
+@click.command()
+@study_argument
+@click.argument("trial", type=int, required=False)
+@root_option
+@click.option("--kill", is_flag=True, help="Without grace.")
+def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
+    """Stop STUDY (it can be resumed), or one TRIAL of it."""
+    from engine import assembly, inbox
+
+    paths = find(study, root)
+    history = assembly.read(paths)
+    if trial is not None and trial not in range(history.next_id):
+        raise SpecError(f"{history.spec.name} has no trial {trial}; it has {history.next_id}")
+    if trial is not None and trial not in history.open_ids:
+        click.echo(f"trial {trial} is {history.trials[trial].state.value} already")
+        return 0
+    if assembly.holder(paths) is None and trial is None:
+        if not history.running:
+            click.echo(f"{history.spec.name} does not run")
+            return 0
+        _go(paths, detach=False, as_json=False, quiet=True, wait_s=1.0, stop="stop")
+        return 0
+    request = inbox.post(
+        paths.inbox, inbox.Request("stop", trial, kill, "stopped by the user" if trial is not None else "stop")
+    )
+    if assembly.holder(paths) is None:
+        assembly.stop_unled_trial(paths, history.trials[trial or 0], kill=kill)
+        click.echo(
+            f"trial {trial} is told to stop; no engine leads {history.spec.name}: resume it to have that recorded"
+        )
+        return 0
+    return _await_stop(paths, history, trial, request)
+
+
+@click.command()
+@study_argument
+@root_option
+def watch(study: str, root: str | None) -> int:
+    """Look at STUDY while it runs; leaving (Ctrl-C) does not stop it."""
+    from engine.cli.watcher import follow
+
+    return follow(find(study, root))
+
+
+@click.command()
+@study_argument
+@root_option
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def remove(study: str, root: str | None, yes: bool) -> None:
+    """Delete STUDY: its folder and all results in it."""
+    from engine import assembly
+
+    paths = find(study, root)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"this deletes {paths.root}; say --yes")
+        click.confirm(f"Delete {paths.root}?", abort=True)
+    assembly.remove(paths)
+
+
+VERBS = (submit, resume, retry, stop, watch, remove)
+
+
+def _overridden(
+    spec: StudySpec, name: str | None, trials: int | None, parallel: int | None, seed: int | None
+) -> StudySpec:
+    from engine.forms import study_name_problem
+
+    if name is not None:
+        if problem := study_name_problem(name):
+            raise SpecError(f"--name: {problem}")
+        spec = replace(spec, name=name)
+    if trials is not None:
+        spec = replace(spec, budget=replace(spec.budget, trials=trials))
+    if parallel is not None:
+        spec = replace(spec, resources=replace(spec.resources, parallel=parallel))
+    return spec if seed is None else replace(spec, seed=seed)
+
+
+def _changes(history: History, spec: StudySpec, given: dict[str, int | None], paths: StudyPaths) -> dict[str, Any]:
+    """New limits that a file submitted again asks for. Raises StudyExists where it is another study."""
+    from engine import assembly
+
+    opened = assembly.opened_spec(paths)
+    if different := assembly.differences(opened, spec):
+        lines = "\n".join(f"  {line}" for line in different)
+        raise StudyExists(
+            f"study {spec.name} exists and differs from this file:\n{lines}\n"
+            f"give this one another --name, or go on with the old one: hpo-engine resume {spec.name}"
+        )
+    wanted = {"trials": spec.budget.trials, "time_s": spec.budget.time_s, "parallel": spec.resources.parallel}
+    before = {"trials": opened.budget.trials, "time_s": opened.budget.time_s, "parallel": opened.resources.parallel}
+    now = history.spec
+    current = {"trials": now.budget.trials, "time_s": now.budget.time_s, "parallel": now.resources.parallel}
+    changes = {k: v for k, v in wanted.items() if v != current[k] and (v != before[k] or given.get(k) is not None)}
+    if (trials := changes.get("trials")) is not None and trials < history.next_id:
+        raise SpecError(f"trials: {trials}, but {spec.name} has {history.next_id} trials already")
+    return changes
+
+
+def _complete(history: History, changes: dict[str, Any]) -> bool:
+    """Whether there is nothing left to run."""
+    return history.state.value in ("finished", "failed") and not changes
+
+
+def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
+    if as_json:
+        click.echo(dump(summary(history, False, history.last_at)))
+    else:
+        from engine.trackers.console import final_lines
+
+        for line in final_lines(history, paths.root):
+            click.echo(line)
+        name, done = history.spec.name, history.next_id
+        click.echo(f"It has ended. To go on: hpo-engine resume {name} --trials {done + 10}")
+    return 3 if history.state.value == "failed" else 0
+
+
+def _go(paths: StudyPaths, *, detach: bool, as_json: bool, quiet: bool, **options: Any) -> int:
+    if detach:
+        return _in_background(paths, options, as_json)
+    from engine.cli.driver import Driver
+
+    return Driver(paths, as_json=as_json, quiet=quiet, **options).run()
+
+
+def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) -> int:
+    """Starts `resume` (or `retry`) in a session of its own and waits until it leads."""
+    from engine import assembly
+
+    verb = ["retry", "--failed"] if options.get("retry") else ["resume"]
+    changes = options.get("changes") or {}
+    flags = [f"--{k}={v}" for k, v in changes.items() if k in ("trials", "parallel")]
+    if changes.get("time_s") is not None:
+        flags.append(f"--time-limit={changes['time_s']}s")
+    if options.get("wait_s"):
+        flags.append(f"--wait={options['wait_s']}")
+    with open(paths.engine_log, "ab") as log:
+        begin = log.tell()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "engine.cli", verb[0], paths.root, *verb[1:], *flags],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    deadline = time.monotonic() + _START_S + (options.get("wait_s") or 0.0)
+    while time.monotonic() < deadline:
+        holder = assembly.holder(paths)
+        if (holder is not None and holder.pid == child.pid) or child.poll() == 0:
+            name = os.path.basename(paths.root)
+            if as_json:
+                click.echo(dump({"study": name, "pid": child.pid, "folder": paths.root}))
+            else:
+                click.echo(f"{name} runs in the background (process {child.pid}); its folder: {paths.root}")
+                click.echo(f"  hpo-engine watch {name} | hpo-engine stop {name} | log: {paths.engine_log}")
+            return 0
+        if child.poll() is not None:
+            with open(paths.engine_log, encoding="utf-8", errors="replace") as log_file:
+                log_file.seek(begin)
+                click.echo(log_file.read().rstrip(), err=True)
+            return child.returncode
+        time.sleep(_POLL_S)
+    raise EngineError(f"the engine did not start within {_START_S:g} s; see {paths.engine_log}")
+
+
+def _await_stop(paths: StudyPaths, history: History, trial: int | None, request: str) -> int:
+    """Until the leading engine has carried the request out; it may take the grace."""
+    from engine import assembly
+
+    deadline = time.monotonic() + history.spec.trial.grace_s + 10.0
+    while time.monotonic() < deadline:
+        left = assembly.holder(paths) is None
+        if not os.path.exists(request) and (left if trial is None else trial not in assembly.read(paths).open_ids):
+            break
+        if left:
+            break
+        time.sleep(_POLL_S)
+    now = assembly.read(paths)
+    if trial is None:
+        click.echo(f"{now.spec.name} is {now.state.value}; to go on: hpo-engine resume {now.spec.name}")
+    else:
+        click.echo(f"trial {trial} is {now.trials[trial].state.value}")
+    return 0

@@ -1,0 +1,243 @@
+"""Verbs that show: list, show, best, logs, export."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.cli.common import dump, find, json_option, root_option, state_word, study_argument, summary, trial_object
+from engine.errors import EngineError, JournalError, SpecError
+
+if TYPE_CHECKING:
+    from engine.contract import StudyPaths
+    from engine.study import History, Trial
+
+_FOLLOW_S = 0.1
+
+
+@click.command("list")
+@root_option
+@json_option
+def list_(root: str | None, as_json: bool) -> None:
+    """The studies under the root."""
+    from engine import assembly
+    from engine.tables import number, safe_text, table
+
+    folder = assembly.runs_root(root, os.environ)
+    objects, rows = [], []
+    for paths in assembly.studies(folder):
+        name = os.path.basename(paths.root)
+        try:
+            history = assembly.read(paths)
+        except JournalError as error:
+            objects.append({"study": name, "state": "damaged", "error": str(error)})
+            rows.append([safe_text(name), "damaged", "", "", "", ""])
+            continue
+        led = assembly.holder(paths) is not None
+        objects.append({**summary(history, led, time.time()), "folder": paths.root})
+        total = history.spec.budget.trials
+        best = "" if history.best_value is None else number(history.best_value)
+        rows.append([
+            safe_text(name), state_word(history, led), f"{history.ended_count}/{total or '?'}",
+            f"{history.spec.objective.metric}={best}" if best else "", history.spec.algorithm,
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(history.last_at)),
+        ])  # fmt: skip
+    if as_json:
+        click.echo(dump(objects))
+    elif rows:
+        click.echo(table(["STUDY", "STATE", "TRIALS", "BEST", "ALGORITHM", "LAST"], rows, width=_width()))
+    else:
+        click.echo(f"no studies under {folder}; begin with: hpo-engine submit algo.yaml")
+
+
+@click.command()
+@study_argument
+@click.argument("trial", type=int, required=False)
+@root_option
+@json_option
+def show(study: str, trial: int | None, root: str | None, as_json: bool) -> None:
+    """STUDY's state and trials, or one TRIAL in full."""
+    from engine import assembly
+
+    paths = find(study, root)
+    history = assembly.read(paths)
+    led = assembly.holder(paths) is not None
+    if trial is not None:
+        _show_trial(history, _trial(history, trial), paths, as_json)
+    elif as_json:
+        trials = [trial_object(history, t) for t in history.trials]
+        click.echo(dump({**summary(history, led, time.time()), "folder": paths.root, "trials": trials}))
+    else:
+        _show_study(history, paths, led)
+
+
+@click.command()
+@study_argument
+@root_option
+@click.option("--config", is_flag=True, help="Print the best config.json, ready to use.")
+@json_option
+def best(study: str, root: str | None, config: bool, as_json: bool) -> None:
+    """The best trial of STUDY."""
+    from engine import assembly
+    from engine.cli.common import best_object
+    from engine.tables import number, safe_text
+
+    history = assembly.read(find(study, root))
+    found = history.best
+    if found is None:
+        raise EngineError(f"{history.spec.name} has no finished trial with a valid {history.spec.objective.metric} yet")
+    if config:
+        click.echo(json.dumps(history.config(found), indent=2, ensure_ascii=False))
+    elif as_json:
+        click.echo(dump(best_object(history)))
+    else:
+        click.echo(
+            f"trial {found.id}: {safe_text(history.spec.objective.metric)} = {number(history.best_value or 0.0)}"
+        )
+        for name, value in history.config(found).items():
+            click.echo(f"  {safe_text(name)} = {safe_text(_plain(value))}")
+
+
+@click.command()
+@study_argument
+@click.argument("trial", type=int)
+@root_option
+@click.option("--follow", "-f", is_flag=True, help="Go on until the trial ends.")
+@click.option("--raw", is_flag=True, help="Control characters as they are.")
+def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> None:
+    """What a TRIAL of STUDY has printed."""
+    from engine import assembly, outputlog
+    from engine.tables import safe_text
+
+    paths = find(study, root)
+    history = assembly.read(paths)
+    attempt = _trial(history, trial).attempt
+    if attempt is None:
+        raise EngineError(f"trial {trial} has not started yet")
+    folder = paths.trial(trial).attempt(attempt.number)
+    tail = outputlog.Follower(folder)
+    wrote = False
+    while True:
+        over = not follow or trial not in assembly.read(paths).open_ids
+        for chunk in tail.fresh():
+            text = chunk.decode("utf-8", "replace")
+            click.echo(text if raw else safe_text(text, keep_lines=True), nl=False)
+            wrote = True
+        sys.stdout.flush()
+        if over:
+            break
+        time.sleep(_FOLLOW_S)
+    if not wrote and not follow:
+        click.echo(f"(trial {trial} has printed nothing)", err=True)
+
+
+@click.command()
+@study_argument
+@root_option
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+def export(study: str, root: str | None, form: str) -> None:
+    """Every trial of STUDY, one row each, on stdout."""
+    from engine import assembly
+
+    history = assembly.read(find(study, root))
+    if form == "json":
+        click.echo(dump([trial_object(history, t) for t in history.trials]))
+        return
+    import csv
+
+    params = list(dict.fromkeys(name for t in history.trials for name in history.config(t)))
+    metrics = sorted({name for t in history.trials if t.rows for name in t.rows[-1].values})
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    fixed = ["trial", "state", "value", "attempts", "started_at", "ended_at", "reason"]
+    out.writerow([*fixed, *(f"params.{p}" for p in params), *(f"last.{m}" for m in metrics)])
+    for t in history.trials:
+        one = trial_object(history, t)
+        row = [one[k] if one[k] is not None else "" for k in fixed]
+        config, last = one["params"], one["last_row"] or {}
+        out.writerow(
+            [*row, *(_plain(config[p]) if p in config else "" for p in params), *(last.get(m, "") for m in metrics)]
+        )
+
+
+VERBS = (list_, show, best, logs, export)
+
+
+def _show_study(history: History, paths: StudyPaths, led: bool) -> None:
+    from engine import assembly
+    from engine.tables import duration, number, safe_text, table
+
+    spec = history.spec
+    total = spec.budget.trials
+    lines = [
+        f"{spec.name}: {state_word(history, led)}" + (f" ({history.reason})" if history.reason else ""),
+        f"  {spec.objective.goal} {spec.objective.metric} with {spec.algorithm} (seed {spec.seed})",
+        f"  trials {history.ended_count}/{total or '?'}: "
+        + ", ".join(f"{count} {state.value}" for state, count in sorted(history.counts.items())),
+        f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
+    ]
+    if led:
+        lines.append(f"  led by {assembly.holder(paths)}")
+    click.echo("\n".join(safe_text(line) for line in lines) + "\n")
+    rows = []
+    for t in history.trials:
+        value = "" if t.loss is None else number(spec.objective.value(t.loss))
+        took = duration(t.ended_at - t.started_at) if t.ended_at and t.started_at else ""
+        mark = "*" if t.id == history.best_id else ""
+        params = " ".join(f"{k}={_plain(v)}" for k, v in history.config(t).items())
+        said = f"{t.reason}  [{params}]" if t.reason else params
+        rows.append([f"{t.id}{mark}", t.state.value, value, took, safe_text(said)])
+    if rows:
+        click.echo(table(["TRIAL", "STATE", spec.objective.metric.upper(), "TOOK", "PARAMETERS"], rows, width=_width()))
+
+
+def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool) -> None:
+    from engine import outputlog
+    from engine.tables import number, safe_text, table
+
+    one = trial_object(history, trial)
+    folders = paths.trial(trial.id)
+    if as_json:
+        one["rows"] = [{"step": r.step, **r.values} for r in trial.rows]
+        one["result_dir"], one["log_dir"] = folders.result_dir, folders.log_dir
+        click.echo(dump(one))
+        return
+    click.echo(
+        f"trial {trial.id} of {history.spec.name}: {trial.state.value}"
+        + (f" ({safe_text(trial.reason)})" if trial.reason else "")
+    )
+    for name, value in one["params"].items():
+        click.echo(f"  {safe_text(name)} = {safe_text(_plain(value))}")
+    for attempt in trial.attempts:
+        click.echo(
+            f"  attempt {attempt.number}: {attempt.exit or 'runs'}"
+            + (f" on GPU {','.join(attempt.gpus)}" if attempt.gpus else "")
+        )
+    click.echo(f"  results: {folders.result_dir}\n  logs: {folders.log_dir}")
+    if trial.rows:
+        names = list(dict.fromkeys(name for row in trial.rows for name in row.values))
+        shown = trial.rows[-20:]
+        rows = [[number(r.step), *(number(r.values[n]) if n in r.values else "" for n in names)] for r in shown]
+        click.echo("\n" + table(["STEP", *(safe_text(n) for n in names)], rows, width=_width()))
+    if trial.attempt is not None and (said := outputlog.tail(folders.attempt(trial.attempt.number))):
+        lines = said.rstrip().splitlines()[-20:]
+        click.echo("\nlast output:\n" + "\n".join("  " + safe_text(line) for line in lines))
+
+
+def _trial(history: History, number: int) -> Trial:
+    if number not in range(history.next_id):
+        raise SpecError(f"{history.spec.name} has no trial {number}; it has {history.next_id} (from 0)")
+    return history.trials[number]
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _width() -> int | None:
+    """The terminal's width; None (no limit) where the output is no terminal."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None

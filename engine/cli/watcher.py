@@ -1,0 +1,43 @@
+"""`watch`: the same display as `submit`, fed from the event log by a process that only reads."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from engine import assembly
+from engine.contract import StudyPaths
+from engine.events import apply, fold
+from engine.journal import Journal
+from engine.trackers.console import ConsoleTracker
+
+_POLL_S = 0.25
+
+
+def follow(paths: StudyPaths) -> int:
+    """Until the study closes, its engine goes away, or Ctrl-C. Returns 0."""
+    journal = Journal(paths.db)
+    events = journal.read()
+    history, seen = fold(events), len(events)
+    console = ConsoleTracker(sys.stdout, paths.root, quiet=False)
+    clock = assembly.Clock()
+    console.open(history, clock())
+    try:
+        while True:
+            led = assembly.holder(paths) is not None
+            for event in journal.read(seen):
+                seen += 1
+                history = apply(history, event)
+                console.on(event, history)
+            console.tick(history, clock())
+            if not led:
+                break
+            time.sleep(_POLL_S)
+        if history.state.value == "running":
+            console.note(f"no engine leads it; to go on: hpo-engine resume {history.spec.name}")
+    except KeyboardInterrupt:
+        console.note("it goes on")
+    finally:
+        console.close(history)
+        journal.close()
+    return 0

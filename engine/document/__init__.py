@@ -1,0 +1,110 @@
+"""Reads a study file, YAML or JSON, into plain data with the line of every field; writes plain data as YAML.
+
+Safe by refusal: no aliases, anchors, tags, duplicate keys, second documents, nothing deep, nothing large. Scalars are
+read as YAML 1.2 reads them: `1e-4` is a number, `no` and `1:30` are text. Never knows what a study is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import Any
+
+from engine.document.checks import MAX_BYTES, Mark, check_text, line_of, refuse, too_large
+from engine.document.jsontext import read_json
+from engine.document.yamltext import dump, read_yaml
+from engine.errors import SpecError
+
+__all__ = ["MAX_BYTES", "Document", "decode", "dump", "join", "read_document", "read_text"]
+
+_SPECIAL_FILES = ("/dev/", "/proc/")  # /dev/stdin and the pipes of `<(command)`
+
+
+@dataclass(frozen=True)
+class Document:
+    """`data`: dicts, lists, text, numbers, booleans, None. `file`: what messages call it."""
+
+    data: Any
+    file: str
+    marks: Mark = 1
+
+    def line(self, path: str) -> int | None:
+        """The line (from 1) of the field at `path` ("space.lr.float", "hyperParams[3].name"), else of its parent."""
+        mark, rest = self.marks, path
+        while rest and isinstance(mark, tuple):
+            children = mark[1]
+            if isinstance(children, dict):
+                rest = rest.removeprefix(".")
+                # Keys may hold dots and brackets: the longest one that is there is meant.
+                ends = [m.start() for m in re.finditer(r"[.\[]|$", rest)]
+                end = next((e for e in reversed(ends) if rest[:e] in children), None)
+                if end is None:
+                    break
+                mark, rest = children[rest[:end]], rest[end:]
+            else:
+                index = re.match(r"\[(\d+)\]", rest)
+                if index is None or int(index[1]) >= len(children):
+                    break
+                mark, rest = children[int(index[1])], rest[index.end() :]
+        return line_of(mark)
+
+
+def read_document(text: str, file: str) -> Document:
+    """The data of a YAML or JSON text.
+
+    Raises:
+        SpecError: it is not YAML, or holds what is not allowed here; with the line.
+    """
+    check_text(text, file)
+    read = read_yaml
+    if text.lstrip().startswith("{") and (file.lower().endswith(".json") or re.match(r'\s*\{\s*["}]', text)):
+        read = read_json
+    data, mark = read(text, file)
+    return Document(data, file, mark)
+
+
+def read_text(path: str) -> str:
+    """The text of a study file; never more than the size limit is read.
+
+    Raises:
+        SpecError: no such file, not a file, too large, or not UTF-8.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            inside = next((p for p in ("algo.yaml", "algo.yml", "algo.json") if os.path.isfile(f"{path}/{p}")), None)
+            advice = f": {os.path.join(path, inside)}" if inside else ""
+            raise SpecError(f"is a folder; name the study file{advice}", path)
+        if not stat.S_ISREG(mode) and not os.path.abspath(path).startswith(_SPECIAL_FILES):
+            raise SpecError("is not a regular file", path)
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise SpecError("no such file", path) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError(f"cannot be read: {getattr(error, 'strerror', None) or error}", path) from None
+    return decode(data, path)
+
+
+def decode(data: bytes, file: str) -> str:
+    """Bytes as text. Raises SpecError where they are no UTF-8, or too many."""
+    if len(data) > MAX_BYTES:
+        too_large(file)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        refuse("is UTF-16 text; save it as UTF-8", file, 1)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        refuse(f"byte 0x{data[error.start]:02x} is not UTF-8 text; save the file as UTF-8", file, line)
+
+
+def join(path: str, key: str | int) -> str:
+    """The path of a child."""
+    if isinstance(key, int):
+        return f"{path}[{key}]"
+    return f"{path}.{key}" if path else key

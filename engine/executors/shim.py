@@ -1,0 +1,354 @@
+"""The life of one attempt, in a process of its own: token, start, output, limits, the whole tree's end, exit record.
+
+Runs in a fork of the launcher with the standard library only. It goes on when the engine dies: time limit and grace
+are kept here, by the monotonic clock. Knows paths it was given and nothing of studies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import select
+import signal
+import time
+from typing import Any, NoReturn
+
+TAKEN = 75  # exit status: another shim has this attempt
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
+_LEFTOVER_S = 2.0
+_UNKILLABLE_S = 5.0
+_CHUNK = 1 << 16
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def become_subreaper() -> None:
+    """Orphans among the descendants of this process become its children, so that none gets away."""
+    libc.prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def start_time(pid: int) -> int:
+    """The start of process `pid` in clock ticks since boot: with boot id and pid, its identity. Raises OSError."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[19])
+
+
+def boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def run(order: dict[str, Any]) -> NoReturn:
+    """Runs the attempt that `order` describes and leaves: status 0 with an exit record written, TAKEN without.
+
+    Args:
+        order: argv, env, cwd; started, exit, stop, log, tails (paths); nonce, boot; time_limit_s, grace_s (seconds
+            or None), log_bytes, protect (paths).
+    """
+    os.setsid()
+    become_subreaper()
+    if not _take_token(order):
+        os._exit(TAKEN)
+    _Attempt(order).run()
+    os._exit(0)
+
+
+def _take_token(order: dict[str, Any]) -> bool:
+    """At most once: lock first, link into place second. Who finds the name taken is not the one (or lives no more)."""
+    aside = f"{order['started']}.{os.getpid()}"
+    fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    pid = os.getpid()
+    record = {"nonce": order["nonce"], "pid": pid, "start": start_time(pid), "boot": order["boot"], "at": time.time()}
+    os.write(fd, json.dumps(record).encode())
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        os.link(aside, order["started"])
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(aside)
+    return True  # fd stays open, and the lock held, until this process ends
+
+
+class _Attempt:
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.order = order
+        self.child = 0
+        self.status: int | None = None
+        self.usage: Any = None
+        self.asked: str | None = None
+        self.leftovers = 0
+        self.began = time.monotonic()
+        limit = order["time_limit_s"]
+        self.limit_at = None if limit is None else self.began + limit
+        self.kill_at: float | None = None
+        self.killing_since: float | None = None
+        self.log = _Log(order["log"], order["tails"], order["log_bytes"])
+        self.signals, write_end = os.pipe()
+        os.set_blocking(self.signals, False)
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, _noted)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+    def run(self) -> None:
+        output, error = self._start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if error is None:
+            self._watch(output)
+            self._drain(output)
+        self.log.finish()
+        self._write_exit(error)
+
+    def _start(self) -> tuple[int, str | None]:
+        order = self.order
+        output, write_end = os.pipe()
+        os.set_blocking(output, False)
+        try:
+            os.chdir(order["cwd"])
+            if order["protect"]:
+                _make_read_only(order["protect"])
+            self.child = os.posix_spawn(
+                order["argv"][0],
+                order["argv"],
+                order["env"],
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, write_end, 1),
+                    (os.POSIX_SPAWN_DUP2, write_end, 2),
+                ],
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33},
+            )
+        except (OSError, ValueError) as problem:
+            os.close(write_end)
+            text = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
+            return output, f"cannot start {order['argv'][0]}: {text}"
+        os.close(write_end)
+        return output, None
+
+    def _watch(self, output: int) -> None:
+        """Until the child and all that it started are gone."""
+        poller = select.poll()
+        poller.register(output, select.POLLIN)
+        poller.register(self.signals, select.POLLIN)
+        while True:
+            for fd, _ in poller.poll(self._timeout_ms()):
+                if fd == self.signals:
+                    self._on_signals(os.read(self.signals, 512))
+                elif not self._pump(output):
+                    poller.unregister(output)  # closed by all: the child may live on
+            if not self._reap():
+                return
+            self._on_time(time.monotonic())
+
+    def _timeout_ms(self) -> float | None:
+        due = [t for t in (self.limit_at if self.asked is None else None, self.kill_at) if t is not None]
+        return max(0.0, (min(due) - time.monotonic()) * 1000 + 1) if due else None
+
+    def _on_signals(self, numbers: bytes) -> None:
+        if signal.SIGTERM in numbers:
+            self._stop(_reason(self.order["stop"]))
+        if signal.SIGUSR1 in numbers:
+            self._stop(_reason(self.order["stop"]))
+            self.kill_at = time.monotonic()
+
+    def _on_time(self, now: float) -> None:
+        if self.limit_at is not None and now >= self.limit_at and self.asked is None and self.status is None:
+            self._stop("time_limit")
+        if self.status is not None and self.kill_at is None:  # the child has ended by itself and left processes
+            left = descendants(os.getpid())
+            self.leftovers = len(left)
+            _signal_all(left, signal.SIGTERM)
+            self.kill_at = now + min(_LEFTOVER_S, self.order["grace_s"])
+        if self.kill_at is not None and now >= self.kill_at:
+            kill_all(os.getpid())
+            self.killing_since = self.killing_since or now
+            self.kill_at = now + 0.05  # again, in case something was born meanwhile
+
+    def _stop(self, why: str) -> None:
+        """running -> stopping: SIGTERM to the whole tree, SIGKILL after the grace."""
+        if self.asked is not None:
+            return
+        self.asked = why
+        self.kill_at = time.monotonic() + self.order["grace_s"]
+        if self.status is None:
+            with contextlib.suppress(OSError):
+                os.killpg(self.child, signal.SIGTERM)
+        tree = descendants(os.getpid())
+        _signal_all([p for p in tree if p != self.child], signal.SIGTERM)
+        _signal_all(tree, signal.SIGCONT)
+
+    def _reap(self) -> bool:
+        """Takes in the dead; False when no descendant is left."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return self.killing_since is None or time.monotonic() < self.killing_since + _UNKILLABLE_S
+            if pid == self.child:
+                self.status, self.usage = status, usage
+
+    def _pump(self, output: int) -> bool:
+        try:
+            data = os.read(output, _CHUNK)
+        except BlockingIOError:
+            return True
+        self.log.write(data)
+        return bool(data)
+
+    def _drain(self, output: int) -> None:
+        with contextlib.suppress(OSError):
+            while data := os.read(output, _CHUNK):
+                self.log.write(data)
+
+    def _write_exit(self, error: str | None) -> None:
+        code = None if self.status is None else os.waitstatus_to_exitcode(self.status)
+        record = {
+            "nonce": self.order["nonce"],
+            "code": code if code is None or code >= 0 else None,
+            "signal": -code if code is not None and code < 0 else None,
+            "asked_for": self.asked,
+            "error": error if error or code is not None else "its process cannot be killed",
+            "leftovers": self.leftovers,
+            "seconds": round(time.monotonic() - self.began, 6),
+            "ended_at": time.time(),
+        }
+        if self.usage is not None:
+            record["cpu_s"] = round(self.usage.ru_utime + self.usage.ru_stime, 6)
+            record["max_rss_kb"] = self.usage.ru_maxrss
+        path = self.order["exit"]
+        # No fsync: a record that a power cut takes away makes the attempt LOST, and it is run again.
+        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        os.write(fd, json.dumps(record).encode())
+        os.close(fd)
+        os.rename(f"{path}.new", path)
+
+
+class _Log:
+    """Keeps the first half of `limit` bytes and the newest quarter to half; made when the first byte comes."""
+
+    def __init__(self, head: str, tails: list[str], limit: int) -> None:
+        self._head, self._tails = head, tails
+        self._head_room = limit // 2
+        self._tail_size = max(1, limit // 4)
+        self._fd = -1
+        self._which = -1  # -1: the head, else the number of tails begun
+        self._room = self._head_room
+        self._dropped = 0
+        self._in_tails = [0, 0]
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            if self._fd < 0:
+                self._fd = os.open(self._head, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            if self._room <= 0:
+                self._next_tail()
+            part = view[: self._room]
+            with contextlib.suppress(OSError):  # a full disk must not stop the trial
+                os.write(self._fd, part)
+            self._room -= len(part)
+            if self._which >= 0:
+                self._in_tails[self._which % 2] += len(part)
+            view = view[len(part) :]
+
+    def _next_tail(self) -> None:
+        os.close(self._fd)
+        self._which += 1
+        self._dropped += self._in_tails[self._which % 2]
+        self._in_tails[self._which % 2] = 0
+        path = self._tails[self._which % 2]
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._room = self._tail_size
+
+    def finish(self) -> None:
+        """One file in the end: head, a line that says what is missing, tail."""
+        if self._fd < 0:
+            return
+        os.close(self._fd)
+        if self._which < 0:
+            return
+        with contextlib.suppress(OSError), open(self._head, "ab") as out:
+            if self._dropped:
+                out.write(f"\n[... {self._dropped} bytes dropped ...]\n".encode())
+            for which in ((self._which + 1) % 2, self._which % 2):
+                if self._in_tails[which]:
+                    with open(self._tails[which], "rb") as part:
+                        out.write(part.read())
+            out.flush()
+            for path in self._tails:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+
+
+def descendants(root: int) -> list[int]:
+    """All processes below `root`, parents before children."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{name}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+                if fields[0] != b"Z":
+                    children.setdefault(int(fields[1]), []).append(int(name))
+    found, queue = [], [root]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found
+
+
+def kill_all(root: int, spare: set[int] | None = None) -> None:
+    """SIGKILL to everything below `root` except the trees of `spare`; stopped first, so that nothing is born meanwhile."""
+    targets = _below(root, spare)
+    _signal_all(targets, signal.SIGSTOP)
+    _signal_all(sorted(set(targets + _below(root, spare))), signal.SIGKILL)
+
+
+def _below(root: int, spare: set[int] | None) -> list[int]:
+    if not spare:
+        return descendants(root)
+    kept = set(spare).union(*(descendants(pid) for pid in spare))
+    return [pid for pid in descendants(root) if pid not in kept]
+
+
+def _signal_all(pids: list[int], number: int) -> None:
+    # All are below this subreaper and only it reaps them, directly or once orphaned: no pid here is a stranger's.
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
+
+
+def _reason(path: str) -> str:
+    """Why the engine stops this attempt; "outside" where no engine said so."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read(200) or "outside"
+    except OSError:
+        return "outside"
+
+
+def _noted(number: int, frame: object) -> None:
+    """A handler that does nothing: the wake-up pipe tells."""
+
+
+def _make_read_only(paths: list[str]) -> None:
+    """In a mount namespace of this attempt's own, read-only binds over `paths`; where not permitted, nothing."""
+    new_namespace, bind, remount, read_only, recursive, private = 0x20000, 0x1000, 0x20, 0x1, 0x4000, 1 << 18
+    if libc.unshare(new_namespace) != 0:
+        return
+    if libc.mount(b"none", b"/", None, ctypes.c_ulong(recursive | private), None) != 0:
+        return
+    for path in paths:
+        name = os.fsencode(path)
+        if libc.mount(name, name, None, ctypes.c_ulong(bind), None) == 0:
+            libc.mount(b"none", name, None, ctypes.c_ulong(bind | remount | read_only), None)

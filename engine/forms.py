@@ -1,0 +1,201 @@
+"""What the forms of a study file have in common: collecting problems, names, folders, commands, fixed experiments.
+
+Knows no spelling of any form: callers say which field a problem belongs to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from engine.document import Document
+from engine.errors import Problem, SpecError, nearest
+from engine.params import Choice, Constant, Param, json_text, key
+from engine.space import SearchSpace
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+_ENV_NAME = re.compile(r"[^=\0\s]+")
+_SHOWN = 100  # problems; who has more looks at the first ones first
+_USUAL_FILES = ("algo.yaml", "algo.yml", "algo.json")
+
+
+class Problems:
+    """The problems of one document, in the order found; each gets the line of its field."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._found: dict[Problem, None] = {}
+
+    def add(self, path: str, text: str) -> None:
+        self._found[Problem(_printable(path), text, self._document.line(path))] = None
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def check(self) -> None:
+        """Raises SpecError with all of them, in the order of the file, if there are any."""
+        if self._found:
+            found = sorted(self._found, key=lambda p: p.line or 0)
+            rest = [Problem("", f"and {len(found) - _SHOWN} more problems")] if len(found) > _SHOWN else []
+            raise SpecError(found[:_SHOWN] + rest, self._document.file)
+
+
+def _printable(path: str) -> str:
+    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in path)
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def study_name_problem(name: str) -> str | None:
+    """Why a study cannot have this name (it becomes a folder, and part of addresses); None where it can."""
+    if _DEVICE.fullmatch(name):
+        return f"{json_text(name)} is a device's name on some systems; choose another"
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        return (
+            f"{json_text(name)} cannot name a study; use letters, digits, '.', '_' and '-' (at most 100), "
+            "a letter or digit first, no '.' at the end"
+        )
+    return None
+
+
+def study_name(text: str, fallback: str = "study") -> str:
+    """The text brought into the alphabet of study names."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    name = re.sub(r"^[^A-Za-z0-9]+", "", name)[:100].rstrip(".-")
+    if not name:
+        return fallback
+    return name if study_name_problem(name) is None else f"{fallback}-{name}"[:100].rstrip(".-")
+
+
+def default_name(file: str, base_dir: str) -> str:
+    """A name for a study that has none: the file's, or its folder's where the file has its usual name."""
+    base = os.path.basename(file)
+    if base.lower() in _USUAL_FILES:
+        return study_name(os.path.basename(os.path.abspath(base_dir)))
+    return study_name(os.path.splitext(base)[0])
+
+
+def under(base_dir: str, path: str) -> str:
+    """The absolute path; "~" is the user's home."""
+    return os.path.normpath(os.path.join(os.path.abspath(base_dir), os.path.expanduser(path)))
+
+
+def folder_problem(path: str) -> str | None:
+    """Why an absolute path is no folder; None where it is one."""
+    try:
+        if os.path.isdir(path):
+            return None
+        return (
+            f"{_printable(path)} is not a folder" if os.path.lexists(path) else f"there is no folder {_printable(path)}"
+        )
+    except (OSError, ValueError):
+        return f"{_printable(path)} is no path"
+
+
+def algorithm_problem(name: str, known: Iterable[str] | None) -> str | None:
+    """Why `name` is no algorithm; `known` None: whichever names there are."""
+    if known is not None and name in known:
+        return None
+    module, colon, cls = name.rpartition(":")
+    if colon:
+        sound = cls.isidentifier() and (module.endswith(".py") or all(p.isidentifier() for p in module.split(".")))
+        return None if sound else f"{json_text(name)} is neither module:Class nor path/file.py:Class"
+    if not _NAME.fullmatch(name):
+        return f"{json_text(name)} is no algorithm's name"
+    return None if known is None else f"unknown algorithm {json_text(name)}{nearest(name.lower(), known)}"
+
+
+def env_problem(name: str) -> str | None:
+    return None if _ENV_NAME.fullmatch(name) else f"{json_text(name)} cannot name an environment variable"
+
+
+def as_text(value: Any) -> str | None:
+    """A scalar as YAML would write it; None for what is no scalar, and for null."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return value if isinstance(value, str) else None
+
+
+def split_command(text: str) -> list[str]:
+    """A command line split as a POSIX shell would. Raises ValueError in plain words."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        what = "a quote is not closed" if "quotation" in str(error) else "a backslash stands at the end"
+        raise ValueError(f"cannot be split into words: {what}") from None
+
+
+# -- the script of a command --------------------------------------------------------------------------------------
+
+_INTERPRETERS = {
+    "sh": ".sh",
+    "bash": ".sh",
+    "node": ".js",
+    "Rscript": ".R",
+    "julia": ".jl",
+    "perl": ".pl",
+    "ruby": ".rb",
+}
+_WITH_VALUE = ("-W", "-X")  # options of python whose value is the next word
+
+
+def script_problem(command: Sequence[str], model_dir: str) -> str | None:
+    """Why the script that a command names cannot be found in the model folder; None where it can, or none is named."""
+    script = _script(command)
+    if script is None or os.path.isabs(script):
+        return None
+    path = os.path.normpath(os.path.join(model_dir, script))
+    if os.path.relpath(path, model_dir).split(os.sep)[0] == os.pardir:
+        return (
+            f"{json_text(script)} is outside model_dir {_printable(model_dir)}; set model_dir to a folder that holds it"
+        )
+    if not os.path.isfile(path):
+        return f"there is no {json_text(script)} in {_printable(model_dir)}"
+    if script == command[0] and not os.access(path, os.X_OK):
+        return f"{json_text(script)} is not executable; run: chmod +x {shlex.quote(_printable(path))}"
+    return None
+
+
+def _script(command: Sequence[str]) -> str | None:
+    program, *words = command
+    if os.sep in program and not re.match(r"python|pypy", os.path.basename(program)):
+        return program
+    if re.fullmatch(r"python[0-9.]*|pypy[0-9.]*", os.path.basename(program)):
+        suffix = ".py"
+    else:
+        suffix = _INTERPRETERS.get(program, "")
+    skip = False
+    for word in words if suffix else ():
+        if skip or (word.startswith("-") and word not in ("-m", "-c", "-e", "-")):
+            skip = not skip and word in _WITH_VALUE
+            continue
+        return word if word.endswith(suffix) else None
+    return None
+
+
+# -- fixed experiments ---------------------------------------------------------------------------------------------
+
+
+def space_of(experiments: Sequence[Mapping[str, Any]]) -> SearchSpace:
+    """The smallest space that holds all of these parameter sets, which have the same names."""
+    return SearchSpace(tuple(_param_of(name, [e[name] for e in experiments]) for name in experiments[0]))
+
+
+def _param_of(name: str, values: Sequence[Any]) -> Param:
+    different = {key(v): v for v in values}
+    return Constant(name, values[0]) if len(different) == 1 else Choice(name, tuple(different.values()))
+
+
+def experiments_problem(experiments: Sequence[Mapping[str, Any]], number: int) -> str | None:
+    """Why experiment `number` does not go with the first one; None where it does."""
+    first, this = set(experiments[0]), set(experiments[number])
+    if first == this:
+        return None
+    missing, surplus = sorted(first - this), sorted(this - first)
+    what = f"lacks {json_text(missing[0])}, which" if missing else f"has {json_text(surplus[0])}, which"
+    return f"{what} the first one {'has' if missing else 'has not'}; all experiments set the same parameters"

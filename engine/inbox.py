@@ -1,0 +1,57 @@
+"""Requests to the engine that leads a study, from other processes: one small JSON file each in the study's inbox.
+
+A file appears whole (renamed into place), is taken once by the leader, and is removed when its events are durable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Request:
+    """`do` is "stop" (one trial, or the study where `trial` is None); `kill`: without grace."""
+
+    do: str
+    trial: int | None = None
+    kill: bool = False
+    why: str = "stop"
+
+
+def post(inbox: str, request: Request) -> str:
+    """Leaves a request; returns its file, which is gone once it has been carried out."""
+    os.makedirs(inbox, exist_ok=True)
+    name = f"{time.time_ns():020d}-{os.getpid()}.json"
+    aside = f"{inbox}/.{name}"
+    with open(aside, "x", encoding="utf-8") as file:
+        json.dump(asdict(request), file)
+    os.rename(aside, f"{inbox}/{name}")
+    return f"{inbox}/{name}"
+
+
+def pending(inbox: str) -> list[tuple[str, Request | None]]:
+    """The waiting requests in order, each with its file; None for one that cannot be understood."""
+    try:
+        names = sorted(n for n in os.listdir(inbox) if n.endswith(".json") and not n.startswith("."))
+    except OSError:
+        return []
+    return [(f"{inbox}/{name}", _read(f"{inbox}/{name}")) for name in names]
+
+
+def done(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _read(path: str) -> Request | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+        request = Request(**data)
+    except (OSError, ValueError, TypeError):
+        return None
+    return request if request.do == "stop" and (request.trial is None or type(request.trial) is int) else None

@@ -1,0 +1,113 @@
+"""The event log of one study: an SQLite file with one row an event. Knows events, not their meaning.
+
+One writer connection (the leading engine's; never carried across a fork), any number of readers that cannot write.
+WAL with synchronous=FULL: `append` returns when the events are on the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from engine.errors import JournalError
+from engine.events import Event, from_body
+from engine.failpoints import failpoint
+
+SCHEMA_VERSION = 1
+_APPLICATION_ID = 0x48504F45  # "HPOE"
+_BUSY_S = 60.0
+
+
+class Journal:
+    """The Store of the local engine.
+
+    Args:
+        path: the database file.
+        write: open as the one writer (creates the file), else read-only.
+
+    Raises:
+        JournalError: missing, unreadable, corrupt, or written by a newer version.
+    """
+
+    def __init__(self, path: str, *, write: bool = False) -> None:
+        self.path = path
+        if not write and not os.path.exists(path):
+            raise JournalError(f"{path}: no such event log")
+        try:
+            self._db = self._open(write)
+            self._check(write)
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def append(self, events: Iterable[Event]) -> None:
+        rows = [(e.at, e.kind, json.dumps(e.body(), allow_nan=False, separators=(",", ":"))) for e in events]
+        failpoint("journal.before-commit")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany("INSERT INTO events(at, kind, body) VALUES (?, ?, ?)", rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        failpoint("journal.after-commit")
+
+    def read(self, after: int = 0) -> list[Event]:
+        events: list[Event] = []
+        try:
+            rows = self._db.execute("SELECT seq, at, kind, body FROM events WHERE seq > ? ORDER BY seq", (after,))
+            for seq, at, kind, body in rows:
+                if seq != after + len(events) + 1:
+                    raise JournalError(
+                        f"{self.path}: event {after + len(events) + 1} is missing; restore from a backup"
+                    )
+                events.append(from_body(kind, at, json.loads(body)))
+        except (sqlite3.Error, ValueError) as error:
+            raise self._error(error) from error
+        return events
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _open(self, write: bool) -> sqlite3.Connection:
+        url = f"file:{quote(self.path)}?mode={'rwc' if write else 'ro'}"
+        db = sqlite3.connect(url, uri=True, isolation_level=None, timeout=_BUSY_S)
+        if write:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            return db
+        db.execute("PRAGMA query_only=1")
+        try:
+            db.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            # A WAL database on a read-only disk opens only as a file that nobody changes.
+            if os.path.exists(self.path + "-wal") or os.access(os.path.dirname(self.path), os.W_OK):
+                raise
+            db = sqlite3.connect(f"{url}&immutable=1", uri=True, isolation_level=None)
+        return db
+
+    def _check(self, write: bool) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise JournalError(f"{self.path}: written by a newer hpo-engine (schema {version}); upgrade to open it")
+        if version == 0:
+            if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise JournalError(f"{self.path}: not an event log of hpo-engine")
+            if not write:
+                raise JournalError(f"{self.path}: the event log is empty: the study was never opened")
+            self._db.executescript(
+                f"BEGIN; CREATE TABLE events(seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL,"
+                f" body TEXT NOT NULL); PRAGMA application_id={_APPLICATION_ID};"
+                f" PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+            )
+
+    def _error(self, error: Exception) -> JournalError:
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            return JournalError(f"{self.path}: damaged ({error}); restore it from a backup, nothing was changed")
+        return JournalError(f"{self.path}: {error}; free space or access is needed, then resume")

@@ -1,0 +1,424 @@
+"""The loop of one study: the only room that sees both a searcher and an executor, and both only as ports.
+
+One thread, one writer. Events are applied at once and committed in one batch before anything happens outside (a launch,
+a tracker's line): a crash leaves promises that resume keeps, never deeds that the log does not know.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+
+from engine import contract, inbox, outputlog
+from engine.contract import MetricsReader, StudyPaths
+from engine.errors import ContractError, EngineError, LaunchError, SearcherError
+from engine.events import (
+    AttemptEnded,
+    AttemptIntended,
+    AttemptStarted,
+    EngineStarted,
+    Event,
+    MetricsSeen,
+    StopAsked,
+    StudyClosed,
+    TrialEnded,
+    TrialProposed,
+    apply,
+)
+from engine.failpoints import failpoint
+from engine.ports import (
+    Adoption,
+    Ended,
+    Executor,
+    Launch,
+    Searcher,
+    Started,
+    Stopper,
+    Store,
+    Tracker,
+    no_more,
+)
+from engine.study import Exit, History, StudyState, Trial, TrialState
+
+_log = logging.getLogger(__name__)
+
+INTERRUPT, USER, STUDY_OVER, TIME_LIMIT = "interrupt", "user", "study_over", "time_limit"
+_LOSSES = 3  # an attempt that nobody saw end is run again this often, without using up a retry
+_LOG_MIN = 1 << 12
+
+
+class Engine:
+    """Steps one study. Make it, `resume` it once, then `step` until that says False.
+
+    Args:
+        paths: the study's folder; store: its log; history: the fold of that log.
+        lay_view: puts the model folder's view into a fresh RESULT_DIR; protect: paths that this view links to.
+        base_env: the environment that trials inherit.
+        poll_s: how often growing result files are looked at (seconds).
+    """
+
+    def __init__(
+        self,
+        paths: StudyPaths,
+        store: Store,
+        history: History,
+        searcher: Searcher,
+        stopper: Stopper,
+        executor: Executor,
+        trackers: Sequence[Tracker] = (),
+        *,
+        lay_view: Callable[[str], None],
+        protect: tuple[str, ...] = (),
+        base_env: Mapping[str, str],
+        poll_s: float = 0.5,
+    ) -> None:
+        self.paths, self.history, self.executor = paths, history, executor
+        self._store, self._searcher, self._stopper = store, searcher, stopper
+        self._trackers = list(trackers)
+        self._lay_view, self._protect, self._base_env = lay_view, protect, base_env
+        self._poll_s, self._next_poll = poll_s, 0.0
+        self._batch: list[Event] = []
+        self._untold: list[Event] = []
+        self._readers: dict[int, MetricsReader] = {}
+        self._stopping: set[int] = set()
+        self._over = ""
+        self._searched = False
+        self._broken: SearcherError | None = None
+
+    # -- what a driver calls ---------------------------------------------------------------------------------------
+
+    def resume(self, now: float) -> int:
+        """Takes the lead: adopts what an earlier engine left running. Returns how many trials run on."""
+        failpoint("resume.folded")
+        self._record(EngineStarted(now, os.getpid(), socket.gethostname()))
+        self._commit()
+        adopted, fresh = 0, []
+        for trial in self.history.running:
+            adoption = self.executor.adopt(self._launch_of(trial))
+            failpoint("resume.adopted")
+            adopted += adoption is Adoption.RUNNING
+            if adoption is Adoption.NEVER:
+                fresh.append(trial)
+        for trial in fresh:  # nothing of it ever ran: what lies in its folder is half a preparation
+            shutil.rmtree(self.paths.trial(trial.id).result_dir, ignore_errors=True)
+            self._start(trial, now)
+        for tracker in list(self._trackers):
+            self._guarded(tracker, lambda t: t.open(self.history, now))
+        self._tell(now)
+        return adopted
+
+    def step(self, now: float) -> bool:
+        """One turn: take in what happened, judge, launch. False: the study is closed and nothing runs.
+
+        Raises:
+            JournalError: an event could not be made durable; nothing that depends on it was done.
+            SearcherError: the searcher failed; the study has been closed as failed.
+        """
+        self._take_requests(now)
+        for news in self.executor.reap():
+            if isinstance(news, Started):
+                self._record(AttemptStarted(now, news.trial_id, news.attempt, news.pid))
+                failpoint("attempt.started")
+            else:
+                self._attempt_ended(news, now)
+        if now >= self._next_poll or now < self._next_poll - 2 * self._poll_s:
+            self._next_poll = now + self._poll_s
+            self._poll(now)
+        self._end_early(now)
+        if not self._closing:
+            self._launch_wanted(now)
+        self._commit()
+        self._tell(now)
+        history = self.history
+        spent = self._searched or no_more(history.spec, history)
+        if history.running or not (self._closing or (spent and not history.open_ids)):
+            return True
+        self._close(now)
+        if self._broken is not None:
+            raise self._broken
+        return False
+
+    def interrupt(self, why: str, now: float, *, kill: bool = False) -> None:
+        """Stops what runs (to be run again on resume) and then the study. `kill`: without grace."""
+        if self.history.stop_asked is None:
+            self._record(StopAsked(now, None, why))
+            self._commit()
+        for trial in self.history.running:
+            self.executor.stop(trial.id, INTERRUPT, kill=kill)
+
+    def stop_trial(self, trial_id: int, why: str, now: float, *, kill: bool = False) -> None:
+        """Ends one trial; the study goes on. Trials that have ended, or that do not exist, are left alone."""
+        if trial_id not in self.history.open_ids:
+            return
+        self._record(StopAsked(now, trial_id, why))
+        self._commit()
+        if self.history.trials[trial_id].state is TrialState.RUNNING:
+            self.executor.stop(trial_id, USER, kill=kill)
+        else:
+            self._record(TrialEnded(now, trial_id, TrialState.STOPPED.value, reason=why))
+
+    def drop_trackers(self) -> None:
+        """Nobody listens any more."""
+        self._trackers.clear()
+
+    def close(self) -> None:
+        """Lets go of everything; what runs goes on."""
+        for tracker in list(self._trackers):
+            self._guarded(tracker, lambda t: t.close(self.history))
+        self.executor.close()
+        self._store.close()
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def _record(self, event: Event) -> None:
+        self.history = apply(self.history, event)
+        self._batch.append(event)
+
+    def _commit(self) -> None:
+        if self._batch:
+            self._store.append(self._batch)
+            self._untold += self._batch
+            self._batch = []
+
+    def _tell(self, now: float) -> None:
+        """After the launches, so that no slot waits for a tracker."""
+        untold, self._untold = self._untold, []
+        for tracker in list(self._trackers):
+            for event in untold:
+                self._guarded(tracker, lambda t, e=event: t.on(e, self.history))  # type: ignore[misc]
+            self._guarded(tracker, lambda t: t.tick(self.history, now))
+
+    def _guarded(self, tracker: Tracker, call: Callable[[Tracker], None]) -> None:
+        if tracker not in self._trackers:
+            return
+        try:
+            call(tracker)
+        except BrokenPipeError:
+            raise  # nobody reads our output: the caller decides
+        except Exception as error:
+            self._trackers.remove(tracker)
+            _log.warning("%s is switched off: %s", type(tracker).__name__, error, exc_info=_log.isEnabledFor(10))
+
+    # -- launching -------------------------------------------------------------------------------------------------
+
+    @property
+    def _closing(self) -> bool:
+        return bool(self.history.stop_asked or self._over)
+
+    def _launch_wanted(self, now: float) -> None:
+        """Fills the free slots: first with trials that wait to run again, then with new ones."""
+        started = []
+        for trial in self.history.pending[: self.executor.free()]:
+            started.append(self._intend(trial.id, now))
+        wanted = self.executor.free()
+        limit = self.history.spec.budget.trials
+        if limit is not None:
+            wanted = min(wanted, limit - self.history.next_id)
+        if wanted > 0 and not self._searched:
+            try:
+                started += self._propose(wanted, now)
+            except SearcherError as problem:
+                self._over, self._broken = str(problem), problem
+        if started:
+            self._commit()
+            failpoint("attempt.intended")
+        for trial_id in started:
+            self._start(self.history.trials[trial_id], now)
+
+    def _propose(self, wanted: int, now: float) -> list[int]:
+        space, ids = self.history.spec.space, []
+        try:
+            proposals = list(self._searcher.ask(self.history, wanted))
+        except EngineError as error:
+            raise SearcherError(str(error)) from error
+        except Exception as error:
+            _log.debug("the searcher raised", exc_info=True)
+            name = type(self._searcher).__name__
+            raise SearcherError(
+                f"{name} failed at trial {self.history.next_id}: {type(error).__name__}: {error}"
+            ) from error
+        # "Nothing more" is final only if it was said when nothing was open: else it may mean "wait".
+        self._searched = not proposals and not self.history.open_ids
+        for proposal in proposals[:wanted]:
+            trial_id = self.history.next_id
+            if problem := space.problem_with(proposal.params):
+                raise SearcherError(f"{type(self._searcher).__name__} proposed what the space does not hold: {problem}")
+            self._record(TrialProposed(now, trial_id, dict(proposal.params), proposal.resource, proposal.slot))
+            failpoint("trial.proposed")
+            ids.append(self._intend(trial_id, now))
+        return ids
+
+    def _intend(self, trial_id: int, now: float) -> int:
+        number = len(self.history.trials[trial_id].attempts) + 1
+        gpus = self.executor.reserve(trial_id)
+        self._record(AttemptIntended(now, trial_id, number, secrets.token_hex(8), gpus))
+        return trial_id
+
+    def _start(self, trial: Trial, now: float) -> None:
+        """Lays the trial's folder out and launches the attempt that the log promises."""
+        paths, attempt = self.paths.trial(trial.id), trial.attempt
+        assert attempt is not None
+        try:
+            if attempt.number > 1:
+                contract.set_aside(paths, attempt.number - 1)
+                failpoint("trial.aside")
+            contract.lay_out(paths)
+            os.makedirs(paths.attempt(attempt.number), exist_ok=True)
+            self._lay_view(paths.result_dir)
+            failpoint("trial.laid-out")
+            contract.write_config(paths, self.history.config(trial))
+            failpoint("trial.config-written")
+        except (ContractError, LaunchError) as error:
+            # Its folder cannot be made as it must be (a link in its place, say): the trial fails, the study goes on.
+            self.executor.release(trial.id)
+            self._attempt_ended(Ended(trial.id, attempt.number, Exit(error=str(error))), now)
+            return
+        self.executor.launch(self._launch_of(trial))
+
+    def _launch_of(self, trial: Trial) -> Launch:
+        spec, paths, attempt = self.history.spec, self.paths.trial(trial.id), trial.attempt
+        assert attempt is not None
+        return Launch(
+            trial.id,
+            attempt.number,
+            attempt.nonce,
+            spec.command,
+            contract.environment(spec, paths, self._base_env, attempt.nonce, attempt.gpus),
+            paths,
+            attempt.gpus,
+            spec.trial.time_limit_s,
+            spec.trial.grace_s,
+            max(_LOG_MIN, int(spec.trial.log_mb * (1 << 20))),
+            self._protect,
+        )
+
+    # -- results ---------------------------------------------------------------------------------------------------
+
+    def _poll(self, now: float) -> None:
+        for trial in self.history.running:
+            first = trial.id not in self._readers  # then it tells all rows, also those that an earlier engine saw
+            if first:
+                self._readers[trial.id] = MetricsReader(self.paths.trial(trial.id))
+            if fresh := self._readers[trial.id].fresh():
+                rows, anew = fresh
+                if first and _same_rows(rows, trial.rows):
+                    continue
+                self._record(MetricsSeen(now, trial.id, contract.thin(rows), anew or first))
+                failpoint("trial.metrics-seen")
+
+    def _attempt_ended(self, news: Ended, now: float) -> None:
+        """running -> pending (it runs again) or an end state, by how it ended and what it wrote."""
+        trial = self.history.trials[news.trial_id]
+        attempt = trial.attempt
+        if trial.state is not TrialState.RUNNING or attempt is None or attempt.number != news.attempt:
+            return
+        failpoint("attempt.reaped")
+        self._readers.pop(trial.id, None)
+        self._stopping.discard(trial.id)
+        reading = contract.final_rows(self.paths.trial(trial.id))
+        rows = contract.thin(reading.rows)
+        if rows and not _same_rows(rows, trial.rows):
+            self._record(MetricsSeen(now, trial.id, rows, True))
+        failpoint("attempt.judged")
+        state, reason = self._judge(trial, news.exit)
+        value = None
+        if state is TrialState.COMPLETED:
+            value, problem = contract.verdict(reading, self.history.spec.objective, trial.id)
+            if value is None:
+                state, reason = TrialState.FAILED, problem
+        exit_ = {k: v for k, v in asdict(news.exit).items() if v not in (None, False, 0) or k == "code"}
+        if state is TrialState.PENDING:
+            self._record(AttemptEnded(now, trial.id, news.attempt, exit_, reason))
+        else:
+            self._record(TrialEnded(now, trial.id, state.value, value, reason, exit_, reading.digest))
+        failpoint("trial.ended")
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, state.value, reason)
+
+    def _judge(self, trial: Trial, exit_: Exit) -> tuple[TrialState, str]:
+        """What the exit alone says; COMPLETED means that its files decide."""
+        spec, number = self.history.spec, trial.id
+        if exit_.asked_for == INTERRUPT:
+            return (
+                TrialState.PENDING,
+                f"interrupted ({self.history.stop_asked or 'an earlier engine'}); runs again on resume",
+            )
+        if exit_.asked_for == USER:
+            return TrialState.STOPPED, "stopped by the user"
+        if exit_.asked_for == STUDY_OVER:
+            return TrialState.STOPPED, self._over or "the study ended"
+        if exit_.asked_for == TIME_LIMIT:
+            return TrialState.TIMED_OUT, f"trial {number}: over its time limit of {spec.trial.time_limit_s:g} s"
+        if exit_.lost:
+            losses = 1 + sum(a.exit is not None and a.exit.lost for a in trial.attempts)
+            if losses <= _LOSSES:
+                return TrialState.PENDING, "lost: nothing recorded how it ended; runs again"
+            return TrialState.LOST, f"trial {number}: lost {losses} times: something kills its supervisor"
+        if exit_.clean:
+            return TrialState.COMPLETED, ""
+        said = outputlog.last_line(self.paths.trial(number).attempt(len(trial.attempts)))
+        how = "its supervisor was told to stop from outside" if exit_.asked_for else str(exit_)
+        reason = f"trial {number}: {how}" + (f"; its output ends: {said[:300]}" if said else "")
+        failures = 1 + sum(a.exit is not None and not a.exit.lost and not a.exit.asked_for for a in trial.attempts)
+        if failures <= spec.trial.retries:
+            return TrialState.PENDING, f"{reason}; runs again ({failures} of {spec.trial.retries} retries)"
+        return TrialState.FAILED, reason
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def _take_requests(self, now: float) -> None:
+        for path, request in inbox.pending(self.paths.inbox):
+            failpoint("command.taken")
+            if request is None:
+                _log.warning("%s is no request; dropped", path)
+            elif request.trial is None:
+                self.interrupt(request.why, now, kill=request.kill)
+            else:
+                self.stop_trial(request.trial, request.why, now, kill=request.kill)
+            self._commit()
+            failpoint("command.done")
+            inbox.done(path)
+
+    def _end_early(self, now: float) -> None:
+        for trial in self.history.running:
+            if trial.id not in self._stopping and (why := self._stopper.end_trial(trial, self.history, now)):
+                self._stopping.add(trial.id)
+                self.stop_trial(trial.id, why, now)
+        if not self._closing:
+            self._over = self._stopper.end_study(self.history, now) or ""
+        if self._over:
+            for trial in self.history.running:
+                self.executor.stop(trial.id, STUDY_OVER)
+
+    def _close(self, now: float) -> None:
+        history = self.history
+        if history.stop_asked:
+            state, reason = StudyState.STOPPED, history.stop_asked
+        else:
+            for trial in history.pending:
+                self._record(TrialEnded(now, trial.id, TrialState.STOPPED.value, reason=self._over))
+            good = history.best_id is not None and self._broken is None
+            state = StudyState.FINISHED if good else StudyState.FAILED
+            reason = self._over or ("" if good else _why_none(history))
+        self._record(StudyClosed(now, state.value, reason))
+        self._commit()
+        failpoint("study.closed")
+        self._tell(now)
+
+
+def _same_rows(left: Sequence[object], right: Sequence[object]) -> bool:
+    # By their text: a row with NaN equals itself here.
+    return len(left) == len(right) and repr(left) == repr(right)
+
+
+def _why_none(history: History) -> str:
+    """Why a study without a best trial has none: the commonest complaint, once."""
+    if not history.trials:
+        return "the searcher proposed no trial"
+    last = next((t.reason for t in reversed(tuple(history.trials)) if t.reason), "no trial gave a value")
+    return f"no trial gave a valid value; the last one: {last}"

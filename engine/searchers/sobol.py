@@ -1,0 +1,33 @@
+"""Sobol search: like random search, but trials fill the space evenly. Knows nothing of results."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from engine.study import History, Proposal, StudySpec
+
+if TYPE_CHECKING:
+    from engine.maths.quasirandom import ScrambledSobol
+
+
+class Sobol:
+    """Trial i is point i of a scrambled Sobol sequence of the study's seed, over the space's dimensions.
+
+    Values of conditional parameters that do not apply at a point are skipped there. Most even after 2^k trials.
+    """
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+
+    def ask(self, history: History, count: int) -> list[Proposal]:
+        space, first = self._spec.space, history.next_id
+        if not space.dimensions:
+            return [Proposal(space.decode([])) for _ in range(count)]
+        return [Proposal(space.decode(self._sequence.point(i))) for i in range(first, first + count)]
+
+    @cached_property
+    def _sequence(self) -> ScrambledSobol:
+        from engine.maths.quasirandom import ScrambledSobol  # scipy: not before it is needed
+
+        return ScrambledSobol(len(self._spec.space.dimensions), self._spec.seed or 0)

@@ -1,0 +1,417 @@
+"""The search space: parameters, and the only place that scales, rounds, or decides which of them apply.
+
+Searchers see points of the unit cube; training scripts see plain JSON values; `encode` and `decode` lead from one to
+the other. Discrete values own equal shares (cells) of [0, 1]. Knows nothing of studies, trials or files.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
+
+from engine.axes import Axis, Steps, axis_of
+from engine.errors import Problem, SpecError, nearest
+from engine.params import (
+    Choice,
+    Constant,
+    Float,
+    Int,
+    Param,
+    When,
+    field_problems,
+    json_text,
+    key,
+    name_problem,
+    param_from,
+    param_json,
+    shown,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Choice", "Constant", "Float", "Grid", "Int", "Param", "SearchSpace"]
+
+MAX_PARAMS = 10_000
+MAX_GRID_STATES = 200_000
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A set of parameters. Points are vectors (d,) in [0, 1], one number for each of `dimensions`.
+
+    Laws: decode(encode(p)) == p for the values that decode gives (continuous ones to within rounding); every value is
+    decode of some point; what decode gives is inside the space, and holds only the parameters that apply.
+
+    Raises:
+        SpecError: with every problem found, paths "space.<name>.<field>".
+    """
+
+    params: tuple[Param, ...] = ()
+    _by_name: dict[str, Param] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", tuple(self.params))
+        problems = _problems(self.params)
+        if problems:
+            raise SpecError(problems)
+        object.__setattr__(self, "_by_name", {p.name: p for p in self.params})
+
+    def __getitem__(self, name: str) -> Param:
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(p.name for p in self.params)
+
+    @cached_property
+    def dimensions(self) -> tuple[Float | Int | Choice, ...]:
+        """The parameters that are searched, in order: all but the constants."""
+        return tuple(p for p in self.params if not isinstance(p, Constant))
+
+    @cached_property
+    def cells(self) -> tuple[int | None, ...]:
+        """For each dimension the number of its values; None where it is continuous."""
+        return tuple(self._axes[p.name].size for p in self.dimensions)
+
+    @cached_property
+    def size(self) -> int | None:
+        """How many different configurations there are; None where a dimension is continuous, or nobody can count."""
+        try:
+            return None if None in self.cells else self.grid(1).size
+        except SpecError:
+            return None
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Independent and uniform in the unit cube; takes exactly len(dimensions) numbers from `rng`."""
+        return self.decode(rng.random(len(self.dimensions)))
+
+    def decode(self, vector: np.ndarray | Sequence[float]) -> dict[str, Any]:
+        """The parameters at a point; entries are clipped to [0, 1], those of parameters that do not apply are not read.
+
+        Raises:
+            ValueError: the vector has another length, or NaN for a parameter that applies.
+        """
+        point: Sequence[float] = vector.tolist() if hasattr(vector, "tolist") else vector
+        if len(point) != len(self.dimensions):
+            raise ValueError(f"a point of this space has {len(self.dimensions)} entries, not {len(point)}")
+        out: dict[str, Any] = {}
+        for name, axis, where, conditions in self._plan:
+            if not conditions or _applies(conditions, out):
+                out[name] = axis.decode(point[where] if where >= 0 else 0.0)
+        return out if self._in_order else {name: out[name] for name in self.names if name in out}
+
+    def encode(self, params: Mapping[str, Any]) -> np.ndarray:
+        """The point (d,) of a parameter set: centres of cells, NaN where a parameter does not apply or is missing.
+
+        Numbers outside their bounds come out at the bound. Raises ValueError for a choice that is not there.
+        """
+        import numpy as np
+
+        point = [math.nan] * len(self.dimensions)
+        seen: dict[str, Any] = {}
+        for name, axis, where, conditions in self._plan:
+            if name in params and (not conditions or _applies(conditions, seen)):
+                seen[name] = axis.tidy(params[name])
+                if where >= 0:
+                    point[where] = axis.encode(params[name])
+        return np.array(point, dtype=float)
+
+    def contains(self, params: Mapping[str, Any]) -> bool:
+        return self.problem_with(params) is None
+
+    def problem_with(self, params: Mapping[str, Any]) -> str | None:
+        """Why `params` is no member of this space, in one line; None where it is one.
+
+        A member has all the parameters that apply and no others; rounding dust on a step grid is forgiven.
+        """
+        if not isinstance(params, Mapping):
+            return f"parameters must map names to values, not {json_text(params)}"
+        for name in params:
+            if name not in self._by_name:
+                return f"{shown(name)} is no parameter of the space{nearest(str(name), self.names)}"
+        seen: dict[str, Any] = {}
+        for name, axis, _, conditions in self._plan:
+            if conditions and not _applies(conditions, seen):
+                if name in params:
+                    return f"{shown(name)} is given, but applies only {_when_text(self[name].when)}"
+            elif name not in params:
+                return f"{shown(name)} is missing"
+            else:
+                wrong = axis.problem(params[name])
+                if wrong:
+                    return f"{shown(name)}: {wrong}"
+                seen[name] = axis.tidy(params[name])
+        return None
+
+    def grid(self, levels: int = 5) -> Grid:
+        """Every combination of all choices, all whole numbers, all steps, and `levels` points of a continuous axis."""
+        if levels < 1:
+            raise ValueError(f"levels must be at least 1, not {levels}")
+        return Grid(self, levels)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back exactly; fields at their default are left out."""
+        return {"params": [param_json(p) for p in self.params]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SearchSpace:
+        return cls(tuple(param_from(entry) for entry in data["params"]))
+
+    @cached_property
+    def _axes(self) -> dict[str, Axis]:
+        return {p.name: axis_of(p) for p in self.params}
+
+    @cached_property
+    def _plan(self) -> tuple[_Step, ...]:
+        """The parameters, parents first: name, axis, place in the vector (-1: a constant), conditions."""
+        places = {p.name: i for i, p in enumerate(self.dimensions)}
+        return tuple(
+            (p.name, self._axes[p.name], places.get(p.name, -1), self._conditions[p.name])
+            for p in _parents_first(self.params)
+        )
+
+    @cached_property
+    def _conditions(self) -> dict[str, tuple[_Condition, ...]]:
+        return {p.name: _conditions(p, self._axes) for p in self.params}
+
+    @cached_property
+    def _children(self) -> dict[str, list[tuple[str, frozenset[Any]]]]:
+        """Parent -> its children, with the keys that let them apply."""
+        out: dict[str, list[tuple[str, frozenset[Any]]]] = {}
+        for child, conditions in self._conditions.items():
+            for parent, accepted in conditions:
+                out.setdefault(parent, []).append((child, accepted))
+        return out
+
+    @cached_property
+    def _in_order(self) -> bool:
+        return tuple(step[0] for step in self._plan) == self.names
+
+
+class Grid(Sequence[dict[str, Any]]):
+    """All grid points of a space by index, each made when asked for; the first parameters vary slowest.
+
+    A parameter that does not apply adds no combinations. `size` is exact (`len` fails above 2^63 - 1).
+
+    Raises:
+        SpecError: conditions so entangled that they cannot be counted.
+    """
+
+    # An axis is cut into runs of values that switch the same conditions off; a state is the set (bits, by place in
+    # the plan) of later parameters that are off already. Configurations are counted per state, from the end.
+
+    def __init__(self, space: SearchSpace, levels: int) -> None:
+        self.levels = levels
+        self._space = space
+        self._place = {step[0]: i for i, step in enumerate(space._plan)}
+        self._runs = [self._runs_of(step[0], step[1]) for step in space._plan]
+        self._counts = self._count()
+
+    @property
+    def size(self) -> int:
+        return self._counts[0][0]
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self.size))]
+        if index < 0:
+            index += self.size
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        out: dict[str, Any] = {}
+        off = 0
+        for i, (name, axis, _, _) in enumerate(self._space._plan):
+            if off >> i & 1:
+                off |= self._children_bits(i)
+                continue
+            for start, stop, switched in self._runs[i]:
+                inside = self._counts[i + 1][_later(off | switched, i)]
+                if index < (stop - start) * inside:
+                    k, index = divmod(index, inside)
+                    out[name] = axis.at(start + k, self.levels)
+                    off |= switched
+                    break
+                index -= (stop - start) * inside
+        return {name: out[name] for name in self._space.names if name in out}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[i] for i in range(self.size))
+
+    def _runs_of(self, name: str, axis: Axis) -> list[tuple[int, int, int]]:
+        """(start, stop, what is switched off) along the axis's grid."""
+        length = axis.grid_size(self.levels)
+        cares = [
+            (self._place[child], axis.grid_places(accepted, self.levels))
+            for child, accepted in self._space._children.get(name, ())
+        ]
+        edges = {0, length}
+        for _, accepted_at in cares:
+            for k in accepted_at:
+                edges |= {k, k + 1}
+        cuts = sorted(edges)
+        return [
+            (a, b, sum({1 << child for child, accepted_at in cares if a not in accepted_at}))
+            for a, b in zip(cuts, cuts[1:], strict=False)
+        ]
+
+    def _children_bits(self, i: int) -> int:
+        children = self._space._children.get(self._space._plan[i][0], ())
+        return sum({1 << self._place[child] for child, _ in children})
+
+    def _count(self) -> list[dict[int, int]]:
+        reached: list[set[int]] = [{0}]
+        for i, runs in enumerate(self._runs):
+            after = set()
+            for off in reached[-1]:
+                if off >> i & 1:
+                    after.add(_later(off | self._children_bits(i), i))
+                else:
+                    after |= {_later(off | switched, i) for _, _, switched in runs}
+            reached.append(after)
+            if len(after) > MAX_GRID_STATES:
+                raise SpecError("the space's conditions are too entangled for a grid; use another algorithm")
+        counts: list[dict[int, int]] = [{} for _ in reached[:-1]] + [{0: 1}]
+        for i in range(len(self._runs) - 1, -1, -1):
+            for off in reached[i]:
+                if off >> i & 1:
+                    counts[i][off] = counts[i + 1][_later(off | self._children_bits(i), i)]
+                else:
+                    counts[i][off] = sum(
+                        (b - a) * counts[i + 1][_later(off | switched, i)] for a, b, switched in self._runs[i]
+                    )
+        return counts
+
+
+def _later(off: int, i: int) -> int:
+    """The bits of parameters after place i."""
+    return off >> (i + 1) << (i + 1)
+
+
+# -- conditions ---------------------------------------------------------------------------------------------------
+
+_Condition = tuple[str, frozenset[Any]]  # parent, keys of the values that let the child apply
+
+
+def _applies(conditions: tuple[_Condition, ...], seen: Mapping[str, Any]) -> bool:
+    """Whether every parent applies itself and has an accepted value."""
+    return all(parent in seen and key(seen[parent]) in accepted for parent, accepted in conditions)
+
+
+def _conditions(param: Param, axes: Mapping[str, Axis]) -> tuple[_Condition, ...]:
+    return tuple(
+        (parent, frozenset(key(axes[parent].tidy(v)) for v in _accepted(values, axes[parent])))
+        for parent, values in (param.when or {}).items()
+    )
+
+
+def _accepted(values: Any, axis: Axis) -> list[Any]:
+    """The values that a condition lists; a list that is itself one value of the parent (a choice) means that value."""
+    return values if isinstance(values, list) and axis.problem(values) is not None else [values]
+
+
+def _parents_first(params: Sequence[Param]) -> list[Param]:
+    """In the order given, but each parameter right after the last of its parents; those in a circle are left out."""
+    by_name = {p.name: p for p in params}
+    missing = {p.name: len(p.when or {}) for p in params}
+    children: dict[str, list[str]] = {}
+    for p in params:
+        for parent in p.when or {}:
+            children.setdefault(parent, []).append(p.name)
+    order: list[Param] = []
+    for p in params:
+        ready = [p.name] if not p.when else []
+        while ready:
+            name = ready.pop()
+            order.append(by_name[name])
+            for child in reversed(children.get(name, [])):
+                missing[child] -= 1
+                if not missing[child]:
+                    ready.append(child)
+    return order
+
+
+def _when_text(when: When | None) -> str:
+    return "where " + " and ".join(f"{shown(k)} is {json_text(v)}" for k, v in (when or {}).items())
+
+
+_Step = tuple[str, Axis, int, tuple[_Condition, ...]]
+
+
+# -- what a space refuses --------------------------------------------------------------------------------------------
+
+
+def _problems(params: Sequence[Param]) -> list[Problem]:
+    if len(params) > MAX_PARAMS:
+        return [Problem("space", f"{len(params)} parameters; at most {MAX_PARAMS} are allowed")]
+    found: list[Problem] = []
+    seen: dict[str, str] = {}
+    sound: dict[str, Axis] = {}
+    paths = [
+        f"space.{shown(p.name)}" if isinstance(p.name, str) and p.name else f"space[{i}]" for i, p in enumerate(params)
+    ]
+    for path, param in zip(paths, params, strict=True):
+        wrong = name_problem(param.name)
+        if wrong is None:
+            normal = unicodedata.normalize("NFC", param.name)
+            twin = seen.get(normal)
+            seen.setdefault(normal, param.name)
+            if twin is not None:
+                wrong = "duplicate name" if twin == param.name else "duplicate name (the same text, encoded otherwise)"
+        if wrong:
+            found.append(Problem(path, wrong))
+        in_fields = [Problem(f"{path}.{name}", text) for name, text in field_problems(param)]
+        if not in_fields:
+            axis = axis_of(param)
+            if isinstance(axis, Steps) and axis.too_fine:
+                in_fields = [Problem(f"{path}.step", "is too small: it does not tell the values apart")]
+            elif not wrong:
+                sound[param.name] = axis
+        found += in_fields
+    known = {p.name for p in params if isinstance(p.name, str)}
+    for path, param in zip(paths, params, strict=True):
+        found += [Problem(f"{path}.{name}", text) for name, text in _when_problems(param, known, sound)]
+    if not found:
+        placed = {p.name for p in _parents_first(params)}
+        circle = [path for path, p in zip(paths, params, strict=True) if p.name not in placed]
+        found += [Problem(f"{path}.when", "goes round in a circle of conditions") for path in circle]
+    return found
+
+
+def _when_problems(param: Param, known: set[str], sound: Mapping[str, Axis]) -> Iterator[tuple[str, str]]:
+    if param.when is None:
+        return
+    if not isinstance(param.when, Mapping):
+        yield "when", f"must map parameters to values, not {json_text(param.when)}"
+        return
+    for parent, values in param.when.items():
+        path = f"when.{shown(parent)}"
+        if parent not in known:
+            yield path, f"there is no such parameter{nearest(str(parent), known)}"
+        elif parent == param.name:
+            yield path, "a parameter cannot be its own condition"
+        elif parent in sound:
+            accepted = _accepted(values, sound[parent])
+            if not accepted:
+                yield path, "lists no values"
+            for value in accepted:
+                wrong = sound[parent].problem(value)
+                if wrong:
+                    yield path, wrong

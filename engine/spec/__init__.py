@@ -1,0 +1,20 @@
+"""The native study file <-> StudySpec, and its JSON Schema for editors.
+
+Reports every problem at once, each with the field's path and line and the value found there. Knows no other form of a
+study file and no algorithm's options, and starts nothing. Importing this costs pydantic: import it when parsing.
+"""
+
+from engine.document import Document, read_document
+from engine.spec.native import json_schema, to_native
+from engine.spec.parse import DEFAULT_TRIALS, load, parse, parse_document
+
+__all__ = [
+    "DEFAULT_TRIALS",
+    "Document",
+    "json_schema",
+    "load",
+    "parse",
+    "parse_document",
+    "read_document",
+    "to_native",
+]

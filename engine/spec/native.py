@@ -1,0 +1,82 @@
+"""StudySpec -> the native document, and the JSON Schema of that document."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from engine.params import Choice, Constant, Param
+from engine.spec.form import StudyForm
+from engine.study import Resources, StudySpec, TrialPolicy
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the study file, for editors."""
+    schema = StudyForm.model_json_schema(by_alias=True)
+    either = {"anyOf": [{"required": ["space"]}, {"required": ["experiments"]}]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "hpo-engine study",
+        **either,
+    }
+
+
+def to_native(spec: StudySpec) -> dict[str, Any]:
+    """The document that `parse` reads back as an equal StudySpec; fields that hold their default are left out."""
+    objective: dict[str, Any] = {"metric": spec.objective.metric, "goal": spec.objective.goal}
+    if spec.objective.over != "best":
+        objective["over"] = spec.objective.over
+    trials = spec.budget.trials
+    document = {
+        "name": spec.name,
+        "command": shlex.join(spec.command),
+        "model_dir": spec.model_dir,
+        "objective": objective,
+        "algorithm": spec.algorithm,
+        "options": {**spec.algorithm_options, **_given({"seed": spec.seed})},
+        "trials": "unlimited" if trials is None else trials,
+        "parallel": spec.resources.parallel,
+        "time_limit": spec.budget.time_s,
+        "trial": _trial(spec.resources, spec.trial),
+        "resource": _given({"name": spec.resource_name, "max": spec.resource_max}),
+        "space": {p.name: _entry(p) for p in spec.space.params},
+        "experiments": [dict(e) for e in spec.experiments],
+        "metrics": dict(spec.extra_metrics),
+        "env": dict(spec.env),
+        "data_dir": spec.data_dir,
+        "data_root": spec.data_root,
+        "interpreter": spec.interpreter,
+        "labels": dict(spec.labels),
+    }
+    return {k: v for k, v in document.items() if v not in (None, {}, [])}
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in fields.items() if v is not None}
+
+
+def _trial(resources: Resources, policy: TrialPolicy) -> dict[str, Any]:
+    fields: dict[str, Any] = {"cpus": resources.cpus, "gpus": resources.gpus, "time_limit": policy.time_limit_s}
+    if policy.retries:
+        fields["retries"] = policy.retries
+    if policy.grace_s != TrialPolicy.grace_s:
+        fields["grace"] = policy.grace_s
+    if policy.log_mb != TrialPolicy.log_mb:
+        fields["log_limit"] = f"{policy.log_mb!r}MB"
+    return _given(fields)
+
+
+def _entry(param: Param) -> Any:
+    if isinstance(param, Constant):
+        if param.when is None and isinstance(param.value, (str, int, float)):
+            return param.value
+        return {"constant": param.value, **_given({"when": param.when})}
+    fields: dict[str, Any]
+    if isinstance(param, Choice):
+        fields = {"choice": list(param.choices), "ordered": param.ordered or None}
+    else:
+        fields = {param.kind: [param.low, param.high], "log": param.log or None}
+        fields.update(step=param.step, power=param.power)
+    return _given({**fields, "when": param.when})

@@ -1,0 +1,308 @@
+"""The native study file -> StudySpec: the form's findings in plain words, then what only the disk can tell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from engine.document import Document, read_document, read_text
+from engine.errors import SpecError, nearest
+from engine.forms import (
+    Problems,
+    algorithm_problem,
+    default_name,
+    env_problem,
+    experiments_problem,
+    folder_problem,
+    script_problem,
+    space_of,
+    study_name_problem,
+    under,
+)
+from engine.params import Constant, Param, json_text, shown
+from engine.space import SearchSpace
+from engine.spec import values
+from engine.spec.form import ENTRIES, PARTS, StudyForm, names
+from engine.study import Budget, Objective, Resources, StudySpec, TrialPolicy
+
+DEFAULT_TRIALS = 20
+# What people write who come from elsewhere, and where it goes here.
+_ELSEWHERE = {
+    "seed": "write options: {seed: ...}",
+    "params": "parameters go under space",
+    "parameters": "parameters go under space",
+    "search_space": "parameters go under space",
+    "hyperparameters": "parameters go under space",
+    "metric": "write objective: {metric: ..., goal: minimize}",
+    "goal": "write objective: {metric: ..., goal: ...}",
+    "direction": "write objective: {metric: ..., goal: ...}",
+    "max_trials": "write trials",
+    "n_trials": "write trials",
+    "timeout": "write time_limit",
+    "cpus": "write trial: {cpus: ...}",
+    "gpus": "write trial: {gpus: ...}",
+    "retries": "write trial: {retries: ...}",
+    "script": 'write command: "python train.py"',
+}
+
+
+def load(path: str, *, algorithms: Iterable[str] | None = None) -> tuple[StudySpec, str]:
+    """The study that a file describes, and the file's text. Raises SpecError with every problem found."""
+    text = read_text(path)
+    return parse(text, file=path, base_dir=os.path.dirname(os.path.abspath(path)), algorithms=algorithms), text
+
+
+def parse(
+    text: str,
+    *,
+    file: str,
+    base_dir: str,
+    algorithms: Iterable[str] | None = None,
+    name: str | None = None,
+) -> StudySpec:
+    """The study that a text describes.
+
+    Args:
+        file: what messages call the text; names the study where nothing else does.
+        base_dir: what relative paths are relative to.
+        algorithms: the names there are (None: not checked here).
+        name: for a study that gives none.
+
+    Raises:
+        SpecError: with every problem found.
+    """
+    return parse_document(read_document(text, file), base_dir=base_dir, algorithms=algorithms, name=name)
+
+
+def parse_document(
+    document: Document, *, base_dir: str, algorithms: Iterable[str] | None = None, name: str | None = None
+) -> StudySpec:
+    """As `parse`, of a document that was read already."""
+    problems = Problems(document)
+    data = document.data
+    if not isinstance(data, dict):
+        problems.add("", f"must be a mapping of fields (command, objective, space, ...), not {json_text(data)}")
+        problems.check()
+    form, failed = _form(data, problems)
+    space = _space(form.space or {}, problems) if "space" in form.model_fields_set else None
+    experiments = _experiments(form, space, problems)
+    if "space" not in data and not failed & {"experiments"}:
+        space = _space_of(experiments, problems)
+    paths = _paths(form, failed, base_dir, problems)
+    algorithm = _algorithm(form, base_dir, algorithms, problems)
+    options = dict(form.options)
+    seed = _seed(options.pop("seed", None), problems)
+    for variable in form.env:
+        if wrong := env_problem(variable):
+            problems.add(f"env.{variable}", wrong)
+    if not form.name and name and (wrong := study_name_problem(name)):
+        problems.add("name", wrong)
+    problems.check()
+    assert space is not None  # its absence is a problem
+    trials = form.trials if "trials" in form.model_fields_set or algorithm == "grid" else DEFAULT_TRIALS
+    return StudySpec(
+        name=form.name or name or default_name(document.file, base_dir),
+        space=space,
+        objective=Objective(form.objective.metric, form.objective.goal, form.objective.over),
+        command=tuple(form.command),
+        algorithm=algorithm,
+        algorithm_options=options,
+        budget=Budget(trials, form.time_limit),
+        resources=Resources(form.parallel, form.trial.cpus, form.trial.gpus),
+        trial=TrialPolicy(form.trial.time_limit, form.trial.retries, form.trial.grace, form.trial.log_limit),
+        env=form.env,
+        resource_name=form.resource.name if form.resource else None,
+        resource_max=form.resource.max if form.resource else None,
+        experiments=experiments,
+        extra_metrics=form.metrics,
+        labels=form.labels,
+        seed=seed,
+        **paths,
+    )
+
+
+# -- fields ----------------------------------------------------------------------------------------------------------
+
+
+def _form(data: dict[str, Any], problems: Problems) -> tuple[StudyForm, set[str]]:
+    """The fields that are sound, and the names of those that are not (which hold a stand-in)."""
+    try:
+        return StudyForm.model_validate(data), set()
+    except ValidationError as error:
+        failed = {str(e["loc"][0]) for e in error.errors(include_url=False, include_context=False) if e["loc"]}
+        _report(error, "", StudyForm, problems)
+    stand_ins = {"command": "-", "objective": {"metric": "-"}}
+    sound = {k: v for k, v in data.items() if k not in failed}
+    return StudyForm.model_validate({**stand_ins, **sound}), failed
+
+
+def _report(error: ValidationError, prefix: str, model: type[BaseModel], problems: Problems) -> None:
+    for e in error.errors(include_url=False):
+        path = prefix
+        for part in e["loc"]:
+            path = f"{path}[{part}]" if isinstance(part, int) else f"{path}.{part}" if path else part
+        part_name = str(e["loc"][0]) if len(e["loc"]) > 1 else None
+        where = PARTS.get(part_name, model) if part_name else model
+        problems.add(path, _words(e, where))
+
+
+def _words(e: Any, model: type[BaseModel]) -> str:
+    """pydantic's finding, as a person would say it."""
+    kind, found = e["type"], json_text(e["input"])
+    if kind == "extra_forbidden":
+        key = str(e["loc"][-1])
+        advice = _ELSEWHERE.get(key) if model is StudyForm else None
+        return f'unknown key "{shown(key)}"' + (f"; {advice}" if advice else nearest(key, names(model)))
+    if kind == "missing":
+        name = str(e["loc"][-1])
+        about = next((f.description for n, f in model.model_fields.items() if name in (n, f.alias)), None)
+        return f"is missing: {about}" if about else "is missing"
+    if kind == "value_error":
+        return str(e["ctx"]["error"])
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"must be a mapping, not {found}"
+    if kind == "list_type":
+        return f"must be a list, not {found}"
+    return f"{e['msg'][:1].lower()}{e['msg'][1:]}, not {found}"
+
+
+def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems) -> dict[str, Any]:
+    """The fields of a StudySpec that are paths, absolute; checked against the disk."""
+    model_dir = under(base_dir, form.model_dir)
+    if wrong := folder_problem(model_dir):
+        problems.add("model_dir", wrong)
+    elif "command" not in failed and (wrong := script_problem(form.command, model_dir)):
+        problems.add("command", wrong)
+    data_dir = None if form.data_dir is None else under(base_dir, form.data_dir)
+    if data_dir and (wrong := folder_problem(data_dir)):
+        problems.add("data_dir", wrong)
+    data_root = None if form.data_root is None else under(base_dir, form.data_root)
+    interpreter = form.interpreter
+    if interpreter and os.sep in interpreter:
+        interpreter = under(base_dir, interpreter)
+        if not os.access(interpreter, os.X_OK) or os.path.isdir(interpreter):
+            problems.add("interpreter", f"there is no program {json_text(interpreter)}")
+    return {"model_dir": model_dir, "data_dir": data_dir, "data_root": data_root, "interpreter": interpreter}
+
+
+def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, problems: Problems) -> str:
+    name = form.algorithm or ("grid" if form.experiments else "random")
+    known = None if known is None else list(known)
+    if known is not None and name not in known and name.lower() in known:
+        name = name.lower()
+    wrong = algorithm_problem(name, known)
+    module, _, cls = name.rpartition(":")
+    if wrong is None and module.endswith(".py"):
+        path = under(base_dir, module)
+        name = f"{path}:{cls}"
+        wrong = None if os.path.isfile(path) else f"there is no file {json_text(path)}"
+    if wrong:
+        problems.add("algorithm", wrong)
+    return name
+
+
+def _seed(value: Any, problems: Problems) -> int | None:
+    try:
+        return None if value is None else values.whole(0)(value)
+    except ValueError as error:
+        problems.add("options.seed", str(error))
+        return None
+
+
+def _experiments(form: StudyForm, space: SearchSpace | None, problems: Problems) -> tuple[dict[str, Any], ...]:
+    experiments = tuple(form.experiments)
+    for i, params in enumerate(experiments if space else ()):
+        if space and (wrong := space.problem_with(params)):
+            problems.add(f"experiments[{i}]", wrong)
+    return experiments
+
+
+# -- the space -------------------------------------------------------------------------------------------------------
+
+
+def _space_of(experiments: tuple[dict[str, Any], ...], problems: Problems) -> SearchSpace | None:
+    """The space of a study that gives none."""
+    if not experiments:
+        problems.add("space", "is missing: the parameters, as in {lr: {float: [1e-4, 0.1], log: true}}")
+        return None
+    wrong = {i: text for i in range(len(experiments)) if (text := experiments_problem(experiments, i))}
+    for i, text in wrong.items():
+        problems.add(f"experiments[{i}]", text)
+    try:
+        return None if wrong else space_of(experiments)
+    except SpecError as error:
+        for problem in error.problems:
+            problems.add("experiments", problem.text)
+        return None
+
+
+def _space(entries: Mapping[str, Any], problems: Problems) -> SearchSpace | None:
+    """The search space; None where it is wrong."""
+    params, complete = [], True
+    for name, entry in entries.items():
+        param = _param(name, entry, problems)
+        complete = complete and param is not None
+        params += [param] if param else []
+    try:
+        space = SearchSpace(tuple(params))
+    except SpecError as error:
+        by_name = {shown(p.name): p for p in params}
+        for problem in error.problems:
+            # A condition on a parameter that is wrong itself would be reported twice.
+            if complete or ".when" not in problem.path:
+                problems.add(_field_path(problem.path, by_name), problem.text)
+        return None
+    if not entries:
+        problems.add("space", "is empty; name at least one parameter")
+    return space if complete else None
+
+
+def _param(name: str, entry: Any, problems: Problems) -> Param | None:
+    path = f"space.{name}"
+    if entry is None:
+        problems.add(path, "is empty; give a range such as {float: [0, 1]}, a value, or {constant: null}")
+        return None
+    if isinstance(entry, list):
+        problems.add(path, f"a list is no parameter; use {{choice: {_cut(entry)}}} or {{constant: {_cut(entry)}}}")
+        return None
+    if not isinstance(entry, dict):
+        return Constant(name, entry)
+    kinds = [kind for kind in ENTRIES if kind in entry]
+    if len(kinds) != 1:
+        what = (
+            f"has both {' and '.join(kinds)}; keep one of them"
+            if kinds
+            else "says none of float, int, choice, constant"
+        )
+        problems.add(path, f"{what}, as in {{float: [1e-4, 0.1], log: true}}")
+        return None
+    model = ENTRIES[kinds[0]]
+    try:
+        form = model.model_validate(entry)
+    except ValidationError as error:
+        _report(error, path, model, problems)
+        return None
+    return form.param(name)
+
+
+def _cut(value: list[Any]) -> str:
+    return json_text(value).replace('"', "")
+
+
+_FIELDS = {"choices": "choice", "value": "constant"}
+
+
+def _field_path(path: str, params: Mapping[str, Param]) -> str:
+    """The path in the file of a problem that the space found; `params` by the name that its messages show."""
+    rest = path.removeprefix("space.")
+    dots = [i for i, c in enumerate(rest) if c == "."]
+    owner = next((i for i in reversed(dots) if rest[:i] in params), None)
+    if owner is None:
+        return path
+    param, field = params[rest[:owner]], rest[owner + 1 :]
+    if field in ("low", "high"):
+        field = param.kind
+    return f"space.{param.name}.{_FIELDS.get(field, field)}"

@@ -1,0 +1,416 @@
+"""The values of the field: study, trial, attempt, history. Frozen, no I/O, no clock.
+
+A change makes a new value; only `events.apply` makes new histories. Inside the house everything is minimised:
+`Objective.loss` is the one place where a sign is flipped.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, overload
+
+from engine.space import SearchSpace
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is searched for: `metric` of the result rows, `goal` minimize | maximize, `over` best | last row."""
+
+    metric: str
+    goal: str = "minimize"
+    over: str = "best"
+
+    def loss(self, value: float) -> float:
+        """The value as something to minimise."""
+        return -value if self.goal == "maximize" else value
+
+    def value(self, loss: float) -> float:
+        """The inverse of `loss`."""
+        return -loss if self.goal == "maximize" else loss
+
+    def pick(self, rows: Sequence[Row]) -> float | None:
+        """The best (or last) finite value of the metric over the rows; None where no row has one."""
+        values = [v for row in rows if (v := row.values.get(self.metric)) is not None and math.isfinite(v)]
+        if not values:
+            return None
+        if self.over == "last":
+            return values[-1]
+        return max(values) if self.goal == "maximize" else min(values)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When the search ends: `trials` in all (None: unlimited), `time_s` seconds of running in all (None: unlimited)."""
+
+    trials: int | None = None
+    time_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """How trials share the machine.
+
+    `parallel`: trials at a time. `cpus`: cores a trial (None: not counted, thread counts left alone).
+    `gpus`: devices a trial, 0.5 = two trials on one (None: GPUs not managed, 0: hidden from trials).
+    """
+
+    parallel: int = 1
+    cpus: int | None = None
+    gpus: float | None = None
+
+
+@dataclass(frozen=True)
+class TrialPolicy:
+    """Limits of one trial: `time_limit_s` a run, `retries` after a failed run, `grace_s` between SIGTERM and
+    SIGKILL, `log_mb` of output kept."""
+
+    time_limit_s: float | None = None
+    retries: int = 0
+    grace_s: float = 10.0
+    log_mb: float = 16.0
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """One search, as asked for. `command` is an argv; paths are absolute; `seed` is None until the study is opened.
+
+    `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch).
+    `extra_metrics`: metric -> minimize | maximize | latest, shown beside the objective.
+    `labels`: what the dialect wants back unchanged (WMLA's sigName, args ...); no meaning here.
+    """
+
+    name: str
+    space: SearchSpace
+    objective: Objective
+    command: tuple[str, ...]
+    model_dir: str
+    algorithm: str = "random"
+    algorithm_options: Mapping[str, Any] = field(default_factory=dict)
+    budget: Budget = Budget()
+    resources: Resources = Resources()
+    trial: TrialPolicy = TrialPolicy()
+    env: Mapping[str, str] = field(default_factory=dict)
+    data_dir: str | None = None
+    data_root: str | None = None
+    interpreter: str | None = None
+    resource_name: str | None = None
+    resource_max: int | None = None
+    experiments: tuple[Params, ...] = ()
+    extra_metrics: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back; fields that hold their default are left out."""
+        out: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name == "space":
+                out["space"] = self.space.to_json()
+            elif f.name in _PARTS:
+                out[f.name] = {g.name: getattr(value, g.name) for g in fields(value)}
+            elif isinstance(value, tuple):
+                out[f.name] = [dict(v) if isinstance(v, Mapping) else v for v in value]
+            else:
+                out[f.name] = dict(value) if isinstance(value, Mapping) else value
+        return out
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StudySpec:
+        """The inverse of `to_json`; keys that this version does not know are ignored."""
+        known = {f.name for f in fields(cls)}
+        args = {k: v for k, v in data.items() if k in known}
+        args["space"] = SearchSpace.from_json(args["space"])
+        for name, part in _PARTS.items():
+            if name in args:
+                args[name] = part(**{f.name: args[name][f.name] for f in fields(part) if f.name in args[name]})
+        args["command"] = tuple(args["command"])
+        args["experiments"] = tuple(args.get("experiments", ()))
+        return cls(**args)
+
+
+_PARTS: dict[str, Any] = {"objective": Objective, "budget": Budget, "resources": Resources, "trial": TrialPolicy}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a searcher returns: parameters to try, a resource (Hyperband), and its own note `slot` (JSON values)."""
+
+    params: Params
+    resource: int | None = None
+    slot: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One report of a script: `step` (int where it is one) and its numeric metrics; values may be NaN or infinite."""
+
+    step: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a run ended: `code` or `signal` (None: neither is known), `asked_for` why we ended it (None: by itself).
+
+    `lost`: nobody saw it end. `error`: it never started. `leftovers`: processes that it left and we killed.
+    """
+
+    code: int | None = None
+    signal: int | None = None
+    asked_for: str | None = None
+    lost: bool = False
+    error: str | None = None
+    leftovers: int = 0
+    seconds: float | None = None
+
+    @property
+    def clean(self) -> bool:
+        return self.code == 0 and self.asked_for is None
+
+    def __str__(self) -> str:
+        if self.error:
+            return self.error
+        if self.lost:
+            return "lost: nothing recorded how it ended"
+        if self.signal is not None:
+            return f"killed by signal {self.signal}"
+        return f"exit code {self.code}"
+
+
+class TrialState(str, enum.Enum):
+    """A trial's life. Only COMPLETED trials have a loss that counts.
+
+    PENDING --> RUNNING --> COMPLETED   ended with exit code 0 and a valid value
+       ^           |------> FAILED      exit code, signal, or no valid value
+       |           |------> TIMED_OUT   over the trial's time limit
+       |           |------> STOPPED     ended by the user or by the study's end
+       |           |------> LOST        nobody saw it end (reboot, killed supervisor), too often
+       +-----------+   a retry, or the study was interrupted: it runs again
+    """
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (TrialState.PENDING, TrialState.RUNNING)
+
+
+class StudyState(str, enum.Enum):
+    """RUNNING until an engine closes it: FINISHED (a good trial), FAILED (none), STOPPED (asked to; can go on)."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start of a trial's process: `number` from 1, `nonce` names it at most once, `gpus` it was given."""
+
+    number: int
+    nonce: str
+    gpus: tuple[str, ...] = ()
+    started_at: float | None = None
+    pid: int | None = None
+    exit: Exit | None = None
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One parameter set and its runs. `id` counts from 0. `loss` is None unless COMPLETED; times are UTC seconds."""
+
+    id: int
+    proposal: Proposal
+    state: TrialState = TrialState.PENDING
+    rows: tuple[Row, ...] = ()
+    loss: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+    reason: str = ""
+    proposed_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def params(self) -> Params:
+        return self.proposal.params
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The latest attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What config.json holds, less the resource's name (which the study knows)."""
+        return dict(self.proposal.params)
+
+
+class TrialTable(Sequence[Trial]):
+    """The trials of a study by id: an immutable sequence in chunks, so that a change costs the same at 10,000 trials."""
+
+    __slots__ = ("_chunks", "_length")
+    _SIZE = 128
+
+    def __init__(self, trials: Sequence[Trial] = ()) -> None:
+        size = self._SIZE
+        self._chunks = tuple(tuple(trials[i : i + size]) for i in range(0, len(trials), size))
+        self._length = len(trials)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Trial: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Trial]: ...
+    def __getitem__(self, index: int | slice) -> Trial | Sequence[Trial]:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        if index < 0:
+            index += self._length
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        return self._chunks[index // self._SIZE][index % self._SIZE]
+
+    def __iter__(self) -> Iterator[Trial]:
+        for chunk in self._chunks:
+            yield from chunk
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TrialTable) and self._chunks == other._chunks
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def put(self, trial: Trial) -> TrialTable:
+        """A table in which `trial` stands at its id (appended where the id is the length)."""
+        if not 0 <= trial.id <= self._length:
+            raise IndexError(trial.id)
+        which, where = divmod(trial.id, self._SIZE)
+        chunk = self._chunks[which] if which < len(self._chunks) else ()
+        new = TrialTable.__new__(TrialTable)
+        new._chunks = (*self._chunks[:which], (*chunk[:where], trial, *chunk[where + 1 :]), *self._chunks[which + 1 :])
+        new._length = max(self._length, trial.id + 1)
+        return new
+
+
+@dataclass(frozen=True)
+class History:
+    """All that is known of a study: the fold of its events. What a searcher sees, a stopper judges, a table shows.
+
+    `open_ids`: trials that have not ended, in order. `counts`: trials by state. `best_id`: the COMPLETED trial with
+    the lowest loss (the earliest of equals). `spent_s`: seconds that earlier engines ran; `engine_at`: when this
+    one began; `last_at`: the latest event.
+    """
+
+    spec: StudySpec
+    trials: TrialTable = field(default_factory=TrialTable)
+    state: StudyState = StudyState.RUNNING
+    reason: str = ""
+    stop_asked: str | None = None
+    open_ids: tuple[int, ...] = ()
+    counts: Mapping[TrialState, int] = field(default_factory=dict)
+    best_id: int | None = None
+    opened_at: float = 0.0
+    engine_at: float | None = None
+    spent_s: float = 0.0
+    last_at: float = 0.0
+    closed_at: float | None = None
+
+    @property
+    def next_id(self) -> int:
+        return len(self.trials)
+
+    @cached_property
+    def open(self) -> tuple[Trial, ...]:
+        """Trials that have not ended."""
+        return tuple(self.trials[i] for i in self.open_ids)
+
+    @property
+    def running(self) -> tuple[Trial, ...]:
+        return tuple(t for t in self.open if t.state is TrialState.RUNNING)
+
+    @property
+    def pending(self) -> tuple[Trial, ...]:
+        return tuple(t for t in self.open if t.state is TrialState.PENDING)
+
+    @cached_property
+    def finished(self) -> tuple[Trial, ...]:
+        """Trials that ended, whichever way."""
+        return tuple(t for t in self.trials if t.state.ended)
+
+    @property
+    def best(self) -> Trial | None:
+        return None if self.best_id is None else self.trials[self.best_id]
+
+    @property
+    def best_value(self) -> float | None:
+        """The best trial's objective value, in the user's own sign."""
+        best = self.best
+        return None if best is None or best.loss is None else self.spec.objective.value(best.loss)
+
+    @property
+    def losses(self) -> dict[int, float]:
+        """Trial id -> loss of the COMPLETED trials."""
+        return {t.id: t.loss for t in self.trials if t.loss is not None and t.state is TrialState.COMPLETED}
+
+    @property
+    def ended_count(self) -> int:
+        return len(self.trials) - len(self.open_ids)
+
+    def elapsed_s(self, now: float) -> float:
+        """Seconds that engines have run this study for; gaps between engines do not count."""
+        if self.engine_at is None or self.closed_at is not None:
+            return self.spent_s
+        return self.spent_s + max(0.0, now - self.engine_at)
+
+    def config(self, trial: Trial) -> dict[str, Any]:
+        """The content of the trial's config.json: its parameters, and the resource under its name."""
+        out = dict(trial.params)
+        if trial.proposal.resource is not None and self.spec.resource_name:
+            out[self.spec.resource_name] = trial.proposal.resource
+        return out
+
+    def with_trial(self, trial: Trial) -> History:
+        """A history in which `trial` replaces the one of its id; indices kept in step."""
+        old = self.trials[trial.id] if trial.id < len(self.trials) else None
+        changes: dict[str, Any] = {"trials": self.trials.put(trial)}
+        if old is None or old.state is not trial.state:
+            counts = dict(self.counts)
+            if old is not None:
+                counts[old.state] -= 1
+                if not counts[old.state]:
+                    del counts[old.state]
+            counts[trial.state] = counts.get(trial.state, 0) + 1
+            changes["counts"] = counts
+            was_open, is_open = old is not None and not old.state.ended, not trial.state.ended
+            if is_open and not was_open:
+                changes["open_ids"] = tuple(sorted((*self.open_ids, trial.id)))
+            elif was_open and not is_open:
+                changes["open_ids"] = tuple(i for i in self.open_ids if i != trial.id)
+        if old is not None and old.state is TrialState.COMPLETED and self.best_id == old.id:
+            changes["best_id"] = self._best_of(changes["trials"])
+        elif trial.state is TrialState.COMPLETED and trial.loss is not None:
+            best = self.best
+            if best is None or best.loss is None or (trial.loss, trial.id) < (best.loss, best.id):
+                changes["best_id"] = trial.id
+        return replace(self, **changes)
+
+    @staticmethod
+    def _best_of(trials: TrialTable) -> int | None:
+        done = [(t.loss, t.id) for t in trials if t.state is TrialState.COMPLETED and t.loss is not None]
+        return min(done)[1] if done else None

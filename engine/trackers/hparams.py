@@ -1,0 +1,136 @@
+"""What TensorBoard's HParams page shows of a study: its columns, and the row of each trial.
+
+TensorBoard filters by type (a text filter over a number is an error there), so a column has one type for all trials:
+number, bool, or else text. Knows the search space and the metrics seen; nothing of files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from engine.space import Choice, Constant, Float, Int
+from engine.study import History, Objective, Row, StudySpec
+from engine.trackers import tfevents
+from engine.trackers.tfevents import HParam, HParamInfo, MetricInfo
+
+MAX_PARAMS = 200
+MAX_METRICS = 30
+MAX_METRICS_A_ROW = 500
+MAX_CHOICES = 50
+MAX_TAG = 500
+
+
+class Columns:
+    """The columns of one study; grows with the metrics of the trials it is shown."""
+
+    def __init__(self, history: History) -> None:
+        spec = history.spec
+        self._infos = [_info(p) for p in spec.space.params[:MAX_PARAMS]]
+        if spec.resource_name:
+            self._infos.append(_resource(spec))
+        self._types = {info.name: info.type for info in self._infos}
+        self._metrics = dict.fromkeys([spec.objective.metric, *spec.extra_metrics])
+        for trial in history.trials:
+            if trial.loss is not None and trial.rows:
+                self._see((trial.rows[0], trial.rows[-1]))
+        self._record: tfevents.Stamped | None = None
+        self.best_tag = best_tag(spec.objective)
+
+    def session(self, config: Mapping[str, Any], started_at: float) -> bytes:
+        """The summary value that makes a run a row of the page; parameters that do not apply are left out."""
+        values = {name: _as(self._types[name], v) for name, v in config.items() if name in self._types}
+        return tfevents.session_start(values, started_at)
+
+    def experiment(self, history: History, rows: tuple[Row, ...], now: float) -> bytes:
+        """The record with all columns. It stands in every good trial's file (TensorBoard takes any one of them), so
+        that no run is needed that is no trial, and any trial's folder may go."""
+        if self._see(rows) or self._record is None:
+            spec = history.spec
+            infos = self._infos, list(self._metric_infos(spec))
+            self._record = tfevents.Stamped([tfevents.experiment(_title(spec), history.opened_at, *infos)])
+        return self._record.at(now)
+
+    def _see(self, rows: tuple[Row, ...]) -> bool:
+        before = len(self._metrics)
+        for row in rows:
+            if len(self._metrics) < MAX_METRICS and not row.values.keys() <= self._metrics.keys():
+                self._metrics.update(dict.fromkeys(sorted(row.values)))
+        return len(self._metrics) > before
+
+    def _metric_infos(self, spec: StudySpec) -> Iterator[MetricInfo]:
+        goal = spec.objective.goal
+        if self.best_tag:
+            yield MetricInfo(self.best_tag, f"The objective: the best {spec.objective.metric} of a trial ({goal})")
+        for name in list(self._metrics)[:MAX_METRICS]:
+            text = f"The objective: {goal}" if name == spec.objective.metric and not self.best_tag else "The last value"
+            yield MetricInfo(name[:MAX_TAG], text)
+
+
+def best_tag(objective: Objective) -> str:
+    """The scalar that holds a trial's value where it may differ from the metric's last value; else empty."""
+    return f"{objective.metric} (best)"[:MAX_TAG] if objective.over == "best" else ""
+
+
+def metrics(row: Row) -> list[tuple[str, float]]:
+    """The row's metrics as scalars (tag, value); names that TensorBoard keeps for itself, or cannot show, are left out."""
+    items = list(row.values.items())[:MAX_METRICS_A_ROW]
+    return [(name[:MAX_TAG], value) for name, value in items if name and not name.startswith("_hparams_/")]
+
+
+def _title(spec: StudySpec) -> str:
+    return f"{spec.name}: {spec.objective.goal} {spec.objective.metric} ({spec.algorithm})"
+
+
+def _info(param: Float | Int | Choice | Constant) -> HParamInfo:
+    if isinstance(param, Choice):
+        kind = _type(param.choices)
+        shown = tuple(dict.fromkeys(_as(kind, v) for v in param.choices)) if len(param.choices) <= MAX_CHOICES else ()
+        return HParamInfo(param.name, kind, shown, description=f"one of {len(param.choices)}")
+    if isinstance(param, Constant):
+        kind = _type((param.value,))
+        return HParamInfo(param.name, kind, (_as(kind, param.value),), description="constant", differs=False)
+    low, high = float(param.low), float(param.high)
+    how = "log scale" if param.log else f"powers of {param.power:g}" if param.power else "linear"
+    if param.power:
+        low, high = sorted((_power(param.power, low), _power(param.power, high)))
+    text = f"{param.kind}, {low:g} to {high:g}, {how}"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return HParamInfo(param.name, "number", description=text)
+    return HParamInfo(param.name, "number", low=low, high=high, description=text)
+
+
+def _resource(spec: StudySpec) -> HParamInfo:
+    most = float(spec.resource_max or 0)
+    return HParamInfo(
+        spec.resource_name or "",
+        "number",
+        low=0.0 if most else None,
+        high=most or None,
+        description="resource of a trial",
+    )
+
+
+def _power(base: float, exponent: float) -> float:
+    try:
+        return math.pow(base, exponent)
+    except (OverflowError, ValueError):
+        return math.inf
+
+
+def _type(values: tuple[Any, ...]) -> str:
+    if all(isinstance(v, bool) for v in values):
+        return "bool"
+    exact = (isinstance(v, float) or (type(v) is int and abs(v) <= 2**53) for v in values)
+    return "number" if all(exact) else "string"
+
+
+def _as(kind: str, value: Any) -> HParam:
+    """The value as the column's type; lists, null and mixtures as their JSON text."""
+    if kind == "number" and isinstance(value, (int, float)):
+        return float(value)
+    if kind == "bool":
+        return bool(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,386 @@
+"""What only real processes can show: trees, signals, adoption, hostile trials."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import outputlog
+from engine.contract import StudyPaths
+from engine.executors import attempt as records
+from engine.executors import shim
+from engine.executors.local import LocalExecutor
+from engine.ports import Adoption, Ended, Launch
+from engine.study import Resources
+from tests.helpers import processes_with, wait_until
+
+
+class Bench:
+    """Executors over one study folder, as engines that come and go would make them."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = StudyPaths(str(root))
+        self.executors: list[LocalExecutor] = []
+        self.executor = self.new_executor()
+
+    def new_executor(self, parallel: int = 100) -> LocalExecutor:
+        self.executor = LocalExecutor(Resources(parallel=parallel), os.environ, errors=f"{self.paths.root}/errors")
+        self.executors.append(self.executor)
+        return self.executor
+
+    def order(self, trial_id: int, *argv: str, **more: Any) -> Launch:
+        paths = self.paths.trial(trial_id)
+        nonce = f"nonce-{self.paths.root}-{trial_id}"
+        os.makedirs(paths.result_dir, exist_ok=True)
+        os.makedirs(paths.attempt(1), exist_ok=True)
+        env = {"PATH": os.environ["PATH"], "HPO_ATTEMPT": nonce, "RESULT_DIR": paths.result_dir}
+        return Launch(trial_id, 1, nonce, argv, env, paths, **{"grace_s": 0.3, **more})
+
+    def start(self, trial_id: int, *argv: str, **more: Any) -> Launch:
+        launch = self.order(trial_id, *argv, **more)
+        self.executor.reserve(trial_id)
+        self.executor.launch(launch)
+        return launch
+
+    def shell(self, trial_id: int, script: str, **more: Any) -> Launch:
+        return self.start(trial_id, "/bin/sh", "-c", script, **more)
+
+    def python(self, trial_id: int, script: str, **more: Any) -> Launch:
+        return self.start(trial_id, sys.executable, "-c", script, **more)
+
+    def end(self, count: int = 1, timeout_s: float = 30.0) -> list[Ended]:
+        ends: list[Ended] = []
+        deadline = time.monotonic() + timeout_s
+        while len(ends) < count:
+            assert time.monotonic() < deadline, "an Ended is missing"
+            self.executor.wait(0.1)
+            ends += [n for n in self.executor.reap() if isinstance(n, Ended)]
+        return ends
+
+    def file(self, trial_id: int, name: str) -> Path:
+        return Path(self.paths.trial(trial_id).result_dir, name)
+
+    def output(self, trial_id: int) -> bytes:
+        return Path(self.paths.trial(trial_id).attempt(1), outputlog.NAME).read_bytes()
+
+    def shim_pid(self, trial_id: int) -> int:
+        path = Path(self.paths.trial(trial_id).attempt(1), records.STARTED)
+        wait_until(path.exists)
+        return int(json.loads(path.read_text())["pid"])
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    for executor in made.executors:
+        executor.close()
+    for pid in processes_with(str(tmp_path)):
+        os.kill(pid, signal.SIGKILL)
+
+
+def nothing_left(bench: Bench) -> bool:
+    return not processes_with(f"nonce-{bench.paths.root}")
+
+
+DAEMON = """
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.execve("/bin/sleep", ["sleep", "7654321"], {})  # a cleared environment
+    os._exit(0)
+open("daemon-made", "w").close()
+time.sleep({wait})
+"""
+
+
+def test_daemon_that_ignores_sigterm_is_gone_when_its_trial_has_ended(bench: Bench) -> None:
+    bench.python(0, DAEMON.replace("{wait}", "0"))
+    (end,) = bench.end()
+    assert end.exit.code == 0 and end.exit.leftovers == 1
+    assert not processes_with("7654321")
+
+
+def test_daemon_is_gone_after_stop(bench: Bench) -> None:
+    bench.python(0, DAEMON.replace("{wait}", "60"))
+    wait_until(bench.file(0, "daemon-made").exists)
+    bench.executor.stop(0, "user")
+    (end,) = bench.end()
+    assert end.exit.asked_for == "user"
+    assert not processes_with("7654321")
+
+
+def test_killed_shim_is_lost_and_its_tree_dies(bench: Bench) -> None:
+    bench.python(0, DAEMON.replace("{wait}", "60"))
+    wait_until(bench.file(0, "daemon-made").exists)
+    os.kill(bench.shim_pid(0), signal.SIGKILL)
+    (end,) = bench.end()
+    assert end.exit.lost
+    assert not processes_with("7654321") and nothing_left(bench)
+
+
+def test_trial_that_kills_its_parent_is_lost_and_dies(bench: Bench) -> None:
+    bench.shell(0, "kill -9 $PPID; sleep 60")
+    (end,) = bench.end()
+    assert end.exit.lost and nothing_left(bench)
+
+
+def test_trial_that_terms_its_parent_is_not_taken_for_a_user_stop(bench: Bench) -> None:
+    bench.shell(0, "kill -TERM $PPID; sleep 60")
+    (end,) = bench.end()
+    assert end.exit.asked_for == "outside"
+
+
+def test_stopped_process_is_ended(bench: Bench) -> None:
+    bench.shell(0, ": > here; kill -STOP $$; sleep 60")
+    wait_until(bench.file(0, "here").exists)
+    bench.executor.stop(0, "user")
+    (end,) = bench.end()
+    assert end.exit.asked_for == "user" and nothing_left(bench)
+
+
+def test_time_limit_holds_without_an_engine(bench: Bench) -> None:
+    launch = bench.shell(0, "exec sleep 60", time_limit_s=0.3)
+    bench.shim_pid(0)
+    bench.executor.close()
+    bench.executors.clear()
+    wait_until(lambda: nothing_left(bench))
+    assert records.fate(launch.paths.attempt(1), launch.nonce)[1].asked_for == "time_limit"  # type: ignore[union-attr]
+
+
+def test_launcher_and_shim_leave_when_all_is_over(bench: Bench) -> None:
+    bench.shell(0, "exit 0")
+    bench.end()
+    (launcher,) = launchers()
+    bench.executor.close()
+    bench.executors.clear()
+    wait_until(lambda: os.waitpid(launcher, os.WNOHANG)[0] == launcher)
+
+
+def launchers() -> list[int]:
+    own = [p for p in shim.descendants(os.getpid()) if parent_of(p) == os.getpid()]
+    return [p for p in own if b"launcher.py" in Path(f"/proc/{p}/cmdline").read_bytes()]
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+
+
+def test_killed_launcher_stops_no_trial_and_the_next_one_starts(bench: Bench) -> None:
+    bench.shell(0, ": > here; while [ ! -e go ]; do sleep 0.02; done; exit 7")
+    wait_until(bench.file(0, "here").exists)
+    for pid in launchers():
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    bench.shell(1, "exit 3")
+    (end,) = bench.end()
+    assert (end.trial_id, end.exit.code) == (1, 3)
+    bench.file(0, "go").touch()
+    (end,) = bench.end()
+    assert (end.trial_id, end.exit.code) == (0, 7)
+
+
+def test_running_trials_are_adopted_by_the_next_executor(bench: Bench) -> None:
+    launches = [bench.shell(i, "echo x >> count; while [ ! -e go ]; do sleep 0.05; done; exit 4") for i in range(8)]
+    for i in range(8):
+        wait_until(bench.file(i, "count").exists)
+    bench.executor.close()
+    bench.executors.clear()
+    bench.new_executor()
+    assert [bench.executor.adopt(launch) for launch in launches] == [Adoption.RUNNING] * 8
+    for i in range(8):
+        bench.file(i, "go").touch()
+    ends = bench.end(8)
+    assert {e.exit.code for e in ends} == {4}
+    assert all(bench.file(i, "count").read_text() == "x\n" for i in range(8))
+
+
+def test_adopted_trial_can_be_stopped(bench: Bench) -> None:
+    launch = bench.shell(0, ": > here; exec sleep 60")
+    wait_until(bench.file(0, "here").exists)
+    bench.executor.close()
+    bench.executors.clear()
+    bench.new_executor()
+    bench.executor.adopt(launch)
+    bench.executor.stop(0, "user")
+    (end,) = bench.end()
+    assert end.exit.asked_for == "user"
+
+
+def test_same_attempt_launched_twice_runs_once(bench: Bench) -> None:
+    launch = bench.order(0, "/bin/sh", "-c", "echo x >> count; sleep 0.2")
+    other = LocalExecutor(Resources(parallel=9), os.environ)
+    bench.executors.append(other)
+    for executor in (bench.executor, other):
+        executor.reserve(0)
+        executor.launch(launch)
+    (end,) = bench.end()
+    assert end.exit.code == 0
+    assert bench.file(0, "count").read_text() == "x\n"
+    ends: list[Any] = []
+    wait_until(lambda: (other.wait(0.05), ends.extend(n for n in other.reap() if isinstance(n, Ended)), ends)[-1])
+    assert ends[0].exit.code == 0
+
+
+def test_ended_without_record_and_without_life_is_lost(bench: Bench) -> None:
+    launch = bench.order(0, "true")
+    stale = {"nonce": launch.nonce, "pid": 4, "start": 1, "boot": "another boot", "at": 0}
+    Path(launch.paths.attempt(1), records.STARTED).write_text(json.dumps(stale))
+    assert bench.executor.adopt(launch) is Adoption.ENDED
+    (end,) = bench.end()
+    assert end.exit.lost
+
+
+def test_forged_record_gets_no_signal_to_the_stranger(bench: Bench) -> None:
+    victim = subprocess.Popen(["/bin/sh", "-c", "trap 'exit 9' TERM USR1; while :; do sleep 0.01; done"])
+    try:
+        launch = bench.order(0, "true")
+        folder = launch.paths.attempt(1)
+        for start in (shim.start_time(victim.pid), 1):
+            forged = {"nonce": launch.nonce, "pid": victim.pid, "start": start, "boot": shim.boot_id(), "at": 0}
+            Path(folder, records.STARTED).write_text(json.dumps(forged))
+            assert records.open_shim(folder, launch.nonce) is None
+            assert not records.ask_to_stop(folder, launch.nonce, "why", kill=False)
+            assert not records.ask_to_stop(folder, launch.nonce, "why", kill=True)
+        time.sleep(0.05)
+        assert victim.poll() is None
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{", '{"nonce": "n", "pid": -1, "start": "x"}', '{"nonce": 3}', "null"])
+def test_garbage_record_is_survived(bench: Bench, record: str) -> None:
+    launch = bench.order(0, "true")
+    Path(launch.paths.attempt(1), records.STARTED).write_text(record)
+    assert bench.executor.adopt(launch) is Adoption.ENDED
+    (end,) = bench.end()
+    assert end.exit.lost
+
+
+def test_trial_gets_no_descriptor_no_stdin_and_default_signals(bench: Bench) -> None:
+    bench.python(0, SELF_PORTRAIT)
+    bench.end()
+    seen = json.loads(bench.file(0, "portrait.json").read_text())
+    assert seen["fds"] == [0, 1, 2]
+    assert seen["stdin"] == ""
+    assert seen["ignored"] == seen["blocked"] == []
+    assert seen["cwd"] == bench.paths.trial(0).result_dir
+
+
+SELF_PORTRAIT = """
+import json, os, signal, sys
+fds = []
+for fd in range(256):
+    try:
+        os.fstat(fd)
+    except OSError:
+        continue
+    fds.append(fd)
+usual = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}  # Python's own doing
+ignored = [s for s in signal.valid_signals() if s not in usual and signal.getsignal(s) == signal.SIG_IGN]
+blocked = list(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+stdin = sys.stdin.read()
+json.dump(dict(fds=fds, stdin=stdin, ignored=ignored, blocked=blocked, cwd=os.getcwd()), open("portrait.json", "w"))
+"""
+
+ODD = ["two words", "$HOME `id` $(id)", "a'b\"c", ";rm -rf /", "*", "--x=1\n2", "", "ü\u202e", "\\"]
+
+
+def test_arguments_arrive_intact(bench: Bench) -> None:
+    script = "import json, sys; json.dump(sys.argv[1:], open('argv.json', 'w'))"
+    bench.start(0, sys.executable, "-c", script, *ODD)
+    bench.end()
+    assert json.loads(bench.file(0, "argv.json").read_text()) == ODD
+
+
+def test_output_of_both_streams_is_kept(bench: Bench) -> None:
+    bench.shell(0, "echo out; echo err >&2; printf 'no newline'")
+    bench.end()
+    assert bench.output(0) == b"out\nerr\nno newline"
+
+
+def test_silent_trial_makes_no_log(bench: Bench) -> None:
+    bench.shell(0, "exit 0")
+    bench.end()
+    assert not Path(bench.paths.trial(0).attempt(1), outputlog.NAME).exists()
+
+
+def test_endless_output_keeps_head_and_tail(bench: Bench) -> None:
+    limit = 1 << 16
+    bench.python(0, "for i in range(200000): print('line', i)", log_bytes=limit)
+    (end,) = bench.end()
+    log = bench.output(0)
+    assert end.exit.code == 0
+    assert len(log) <= limit + 100
+    assert log.startswith(b"line 0\nline 1\n") and log.endswith(b"line 199998\nline 199999\n")
+    assert b"bytes dropped ...]" in log
+    dropped = int(log.split(b"[... ")[1].split(b" ")[0])
+    assert dropped + len(log) == len("".join(f"line {i}\n" for i in range(200000))) + len(f"\n[... {dropped} bytes dropped ...]\n")
+
+
+def test_binary_output_without_newlines_is_survived(bench: Bench) -> None:
+    bench.shell(0, "head -c 3000000 /dev/urandom; printf '\\033]52;c;eA==\\007'", log_bytes=1 << 16)
+    bench.end()
+    assert bench.output(0).endswith(b"\033]52;c;eA==\007")
+
+
+def test_closed_output_does_not_end_the_trial(bench: Bench) -> None:
+    bench.shell(0, "exec >&- 2>&-; sleep 0.1; exit 5")
+    (end,) = bench.end()
+    assert end.exit.code == 5
+
+
+def test_missing_working_directory_is_an_error_of_the_attempt(bench: Bench) -> None:
+    launch = bench.order(0, "/bin/true")
+    os.rmdir(launch.paths.result_dir)
+    bench.executor.reserve(0)
+    bench.executor.launch(launch)
+    (end,) = bench.end()
+    assert end.exit.error is not None and "No such file" in end.exit.error
+
+
+def test_script_without_the_executable_bit_says_so(bench: Bench) -> None:
+    bench.order(0, "x")
+    bench.file(0, "run.sh").write_text("#!/bin/sh\nexit 0\n")
+    bench.start(0, "./run.sh")
+    (end,) = bench.end()
+    assert end.exit.error is not None and "chmod +x run.sh" in end.exit.error
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="read-only binds need root; others have the mode bits")
+def test_protected_paths_are_read_only_for_the_trial_alone(bench: Bench, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "x").write_text("kept")
+    bench.shell(0, f"echo bad > '{data}/x'; echo own > mine", protect=(str(data),))
+    bench.end()
+    assert (data / "x").read_text() == "kept"
+    assert bench.file(0, "mine").read_text() == "own\n"
+    (data / "x").write_text("we may")
+
+
+def test_free_slot_is_told_at_once(bench: Bench) -> None:
+    bench.shell(0, "exit 0")
+    begin = time.monotonic()
+    while not any(isinstance(n, Ended) for n in bench.executor.reap()):
+        bench.executor.wait(30.0)
+        assert time.monotonic() - begin < 10.0, "wait slept through the end of the attempt"
+
+
+def test_wake_ends_a_wait(bench: Bench) -> None:
+    bench.executor.wake()
+    begin = time.monotonic()
+    bench.executor.wait(30.0)
+    assert time.monotonic() - begin < 10.0

@@ -1,0 +1,37 @@
+"""Small things that many tests need."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    """Polls until `condition()` is true and returns what it said; fails after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not (said := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+    return said
+
+
+def processes_with(mark: str) -> list[int]:
+    """Living processes that have `mark` in their environment or command line (this process apart)."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                text = file.read()
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                text += file.read()
+            with open(f"/proc/{name}/stat", "rb") as file:
+                state = file.read().rpartition(b")")[2].split()[0]
+        except OSError:
+            continue
+        if mark.encode() in text and state != b"Z":
+            found.append(int(name))
+    return found

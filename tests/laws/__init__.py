@@ -1,0 +1,1 @@
+"""Law suites: what every implementation of a port must keep, importable, so that a plugin's author can run them."""

@@ -1,0 +1,199 @@
+"""The searcher laws over the searchers that need no results, over a fake, and over fakes that break one law each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.ports import Searcher
+from engine.searchers import trial_rng
+from engine.searchers.grid import Grid
+from engine.searchers.random import Random
+from engine.searchers.sobol import Sobol
+from engine.space import SearchSpace
+from engine.study import History, Proposal, StudySpec
+from tests.laws.searcher_laws import SPACES, SearcherLaws, spec_of
+
+
+class TestRandom(SearcherLaws):
+    order_free = True
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Random(spec)
+
+
+class TestGrid(SearcherLaws):
+    order_free = True
+    seeded = False
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Grid(spec)
+
+
+class TestShuffledGrid(SearcherLaws):
+    order_free = True
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Grid(spec, levels=3, shuffle=True)
+
+
+class TestSobol(SearcherLaws):
+    order_free = True
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Sobol(spec)
+
+
+class TestExperiments(SearcherLaws):
+    """A study that brings its own list of parameter sets."""
+
+    order_free = True
+    seeded = False
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Grid(spec)
+
+    def specs(self) -> Mapping[str, StudySpec]:
+        listed = ({"lr": 0.1, "layers": [1, 2]}, {"lr": 0.2}, {"other": "x"}, {"lr": 0.1, "layers": [1, 2]})
+        return {"experiments": spec_of(SearchSpace(()), experiments=listed)}
+
+
+class Fake:
+    """The smallest searcher that keeps the laws."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self.spec = spec
+
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        ids = range(history.next_id, history.next_id + count)
+        return [Proposal(self.spec.space.sample(trial_rng(self.spec, i))) for i in ids]
+
+
+class TestFake(SearcherLaws):
+    order_free = True
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Fake(spec)
+
+
+# -- the laws can fail -----------------------------------------------------------------------------------------------
+
+
+class KeepsGenerator(Fake):
+    def __init__(self, spec: StudySpec) -> None:
+        super().__init__(spec)
+        self.rng = np.random.default_rng(0)
+
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        return [Proposal(self.spec.space.sample(self.rng)) for _ in range(count)]
+
+
+class DrawsGlobally(Fake):
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        d = len(self.spec.space.dimensions)
+        return [Proposal(self.spec.space.decode(np.random.random(d))) for _ in range(count)]
+
+
+class GivesOneTooMany(Fake):
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        return super().ask(history, count + 1)
+
+
+class LeavesTheSpace(Fake):
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        return [replace(p, params={**p.params, "more": 1}) for p in super().ask(history, count)]
+
+
+class GivesNumpyNumbers(Fake):
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        return [
+            replace(p, params={k: np.float64(v) if type(v) is float else v for k, v in p.params.items()})
+            for p in super().ask(history, count)
+        ]
+
+
+class ChangesHistory(Fake):
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        for trial in history.trials:
+            params: Any = trial.params
+            params.pop("lr", None)
+        return super().ask(history, count)
+
+
+class RemembersAnswers(Fake):
+    def __init__(self, spec: StudySpec) -> None:
+        super().__init__(spec)
+        self.kept: dict[int, Proposal] = {}
+
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        fresh = super().ask(history, count)
+        return [self.kept.setdefault(history.next_id + k, p) for k, p in enumerate(fresh)]
+
+
+class LooksAtResults(Fake):
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        seed = sum(history.losses.values()) != 0
+        return Fake(replace(self.spec, seed=int(seed))).ask(history, count)
+
+
+class ForgetsSeed(Fake):
+    def __init__(self, spec: StudySpec) -> None:
+        super().__init__(replace(spec, seed=0))
+
+
+class NeverBegins(Fake):
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        return []
+
+
+class NeedsAResult(Fake):
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        if history.next_id and history.best is None:
+            raise ValueError("no best trial")
+        return super().ask(history, count)
+
+
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [
+        (KeepsGenerator, "test_the_same_question_has_the_same_answer"),
+        (DrawsGlobally, "test_no_global_generator_is_drawn_from_or_moved"),
+        (GivesOneTooMany, "test_never_more_than_asked_for"),
+        (LeavesTheSpace, "test_proposals_are_members_of_the_space_and_plain_json"),
+        (GivesNumpyNumbers, "test_proposals_are_members_of_the_space_and_plain_json"),
+        (ChangesHistory, "test_the_history_is_left_as_it_is"),
+        (RemembersAnswers, "test_what_was_given_away_may_be_changed"),
+        (LooksAtResults, "test_a_batch_is_the_same_as_one_by_one"),
+        (ForgetsSeed, "test_another_seed_searches_elsewhere"),
+        (NeverBegins, "test_a_study_goes_on_until_its_budget_or_says_that_it_is_over"),
+        (NeedsAResult, "test_proposals_are_members_of_the_space_and_plain_json"),
+    ],
+)
+def test_a_searcher_that_breaks_a_law_is_caught_by_it(broken: type[Fake], law: str) -> None:
+    class Laws(SearcherLaws):
+        order_free = True
+        trials = 6
+
+        def make(self, spec: StudySpec) -> Searcher:
+            return broken(spec)
+
+        def specs(self) -> Mapping[str, StudySpec]:
+            return {"mixed": spec_of(SPACES["mixed"])}
+
+    with pytest.raises((AssertionError, ValueError)):
+        getattr(Laws(), law)()
+
+
+def test_law_histories_hold_what_they_are_named_for() -> None:
+    states: dict[str, set[str]] = {}
+    for label, _, history in TestFake().cases():
+        states.setdefault(label.split(", ")[-1], set()).update(t.state.value for t in history.trials)
+        json.dumps(history.spec.to_json())
+    assert states["all completed"] == {"completed"} and states["all failed"] == {"failed"}
+    assert states["all pending"] == {"pending"} and states["retried"] == {"pending", "completed"}
+    assert states["random fates"] == {"completed", "failed", "timed_out", "stopped", "lost", "running", "pending"}

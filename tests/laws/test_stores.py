@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.journal import Journal
+from tests.fakes import MemoryStore
+from tests.laws.store_laws import StoreLaws
+
+
+class TestJournal(StoreLaws):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path / "a b'%23\n?"
+        self.folder.mkdir()
+
+    def open(self) -> Any:
+        return Journal(str(self.folder / "study.db"), write=True)
+
+
+class TestMemoryStore(StoreLaws):
+    @pytest.fixture(autouse=True)
+    def _store(self) -> None:
+        self.store = MemoryStore()
+
+    def open(self) -> Any:
+        return self.store
