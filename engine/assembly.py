@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine import contract
-from engine.contract import StudyPaths
-from engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound, nearest
+from engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, nearest
 from engine.events import SpecChanged, StudyOpened, TrialReopened, apply, fold
 from engine.failpoints import failpoint
 from engine.journal import Journal
-from engine.lead import Holder, Lead, who_leads
+from engine.lead import Lead
+from engine.paths import StudyPaths
 from engine.study import History, StudySpec, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -47,30 +47,6 @@ _NEW = ".new-"
 
 
 # -- studies on disk ---------------------------------------------------------------------------------------------------
-
-
-def runs_root(root: str | None, env: Mapping[str, str]) -> str:
-    """The folder that holds studies: `root`, else $HPO_ENGINE_ROOT, else ./hpo-runs (absolute)."""
-    return os.path.abspath(root or env.get("HPO_ENGINE_ROOT") or "hpo-runs")
-
-
-def locate(study: str, root: str) -> StudyPaths:
-    """The study of that name under `root`, or at that path. Raises StudyNotFound, with the nearest name."""
-    for folder in (os.path.join(root, study) if os.sep not in study else "", os.path.abspath(study)):
-        if folder and os.path.exists(StudyPaths(folder).db):
-            return StudyPaths(folder)
-    names = [os.path.basename(p.root) for p in studies(root)]
-    raise StudyNotFound(f"no study {study!r} under {root}{nearest(study, names) if names else ' (it is empty)'}")
-
-
-def studies(root: str) -> list[StudyPaths]:
-    """The studies under `root`, by name."""
-    try:
-        names = sorted(os.listdir(root))
-    except OSError:
-        return []
-    found = [StudyPaths(os.path.join(root, name)) for name in names if not name.startswith(".")]
-    return [paths for paths in found if os.path.exists(paths.db)]
 
 
 def read(paths: StudyPaths) -> History:
@@ -109,11 +85,6 @@ def check(spec: StudySpec, env: Mapping[str, str]) -> None:
 
     searcher(spec)
     Slots(spec.resources, find_gpus(env) if spec.resources.gpus else (), count_cores())
-
-
-def holder(paths: StudyPaths) -> Holder | None:
-    """The engine that leads the study now."""
-    return who_leads(paths.lock)
 
 
 def create(spec: StudySpec, source: str, root: str, now: float) -> StudyPaths:

@@ -13,9 +13,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class EngineError(Exception):
@@ -24,8 +23,7 @@ class EngineError(Exception):
     exit_code = 3
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with an input: `path` is the field ("space.lr.float"), `line` counts from 1 (None: unknown)."""
 
     path: str
@@ -97,6 +95,8 @@ class JournalError(EngineError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Text that names the closest known word, else all of them: '; did you mean "metric"?' (for error messages)."""
+    import difflib  # only on the way to an error
+
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:

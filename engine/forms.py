@@ -19,7 +19,7 @@ from engine.space import SearchSpace
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _ENV_NAME = re.compile(r"[^=\0\s]+")
-_SHOWN = 100  # problems; who has more looks at the first ones first
+MOST_PROBLEMS = 100  # who has more mends the first ones first
 _USUAL_FILES = ("algo.yaml", "algo.yml", "algo.json")
 
 
@@ -29,9 +29,15 @@ class Problems:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._found: dict[Problem, None] = {}
+        self._compared = 0
 
     def add(self, path: str, text: str) -> None:
         self._found[Problem(_printable(path), text, self._document.line(path))] = None
+
+    def nearest(self, word: str, known: Iterable[str]) -> str:
+        """As `errors.nearest`; nothing after the first words, so that a hostile file costs no more than another."""
+        self._compared += 1
+        return nearest(word, known) if self._compared <= MOST_PROBLEMS and len(word) <= 100 else ""
 
     def __len__(self) -> int:
         return len(self._found)
@@ -40,8 +46,8 @@ class Problems:
         """Raises SpecError with all of them, in the order of the file, if there are any."""
         if self._found:
             found = sorted(self._found, key=lambda p: p.line or 0)
-            rest = [Problem("", f"and {len(found) - _SHOWN} more problems")] if len(found) > _SHOWN else []
-            raise SpecError(found[:_SHOWN] + rest, self._document.file)
+            more = [Problem("", "there are more problems")] if len(found) >= MOST_PROBLEMS else []
+            raise SpecError(found[: MOST_PROBLEMS - 1] + more, self._document.file)
 
 
 def _printable(path: str) -> str:

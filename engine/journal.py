@@ -10,11 +10,14 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from engine.errors import JournalError
-from engine.events import Event, from_body
 from engine.failpoints import failpoint
+
+if TYPE_CHECKING:
+    from engine.events import Event
 
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x48504F45  # "HPOE"
@@ -37,7 +40,7 @@ class Journal:
         if not write and not os.path.exists(path):
             raise JournalError(f"{path}: no such event log")
         try:
-            self._db = self._open(write)
+            self._db = connect(path, write=write)
             self._check(write)
         except sqlite3.Error as error:
             raise self._error(error) from error
@@ -59,6 +62,8 @@ class Journal:
         failpoint("journal.after-commit")
 
     def read(self, after: int = 0) -> list[Event]:
+        from engine.events import from_body
+
         events: list[Event] = []
         try:
             rows = self._db.execute("SELECT seq, at, kind, body FROM events WHERE seq > ? ORDER BY seq", (after,))
@@ -74,23 +79,6 @@ class Journal:
 
     def close(self) -> None:
         self._db.close()
-
-    def _open(self, write: bool) -> sqlite3.Connection:
-        url = f"file:{quote(self.path)}?mode={'rwc' if write else 'ro'}"
-        db = sqlite3.connect(url, uri=True, isolation_level=None, timeout=_BUSY_S)
-        if write:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=FULL")
-            return db
-        db.execute("PRAGMA query_only=1")
-        try:
-            db.execute("SELECT 1 FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            # A WAL database on a read-only disk opens only as a file that nobody changes.
-            if os.path.exists(self.path + "-wal") or os.access(os.path.dirname(self.path), os.W_OK):
-                raise
-            db = sqlite3.connect(f"{url}&immutable=1", uri=True, isolation_level=None)
-        return db
 
     def _check(self, write: bool) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -111,3 +99,22 @@ class Journal:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
             return JournalError(f"{self.path}: damaged ({error}); restore it from a backup, nothing was changed")
         return JournalError(f"{self.path}: {error}; free space or access is needed, then resume")
+
+
+def connect(path: str, *, write: bool = False) -> sqlite3.Connection:
+    """A connection to a study's database; without `write` one that cannot change it. Raises sqlite3.Error."""
+    url = f"file:{quote(path)}?mode={'rwc' if write else 'ro'}"
+    db = sqlite3.connect(url, uri=True, isolation_level=None, timeout=_BUSY_S)
+    if write:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        return db
+    db.execute("PRAGMA query_only=1")
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        # A WAL database on a read-only disk opens only as a file that nobody changes.
+        if os.path.exists(path + "-wal") or os.access(os.path.dirname(path), os.W_OK):
+            raise
+        db = sqlite3.connect(f"{url}&immutable=1", uri=True, isolation_level=None)
+    return db

@@ -5,17 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.errors import StudyLocked
 
 _RETRY_S = 0.05
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(NamedTuple):
     """The engine that leads: its process, host, and since when (UTC seconds)."""
 
     pid: int
@@ -47,7 +45,7 @@ class Lead:
                 text = f"{os.path.dirname(path)}: led by {holder or 'another engine'}; watch it, stop it, or --wait"
                 raise StudyLocked(text, holder=str(holder or ""))
             time.sleep(_RETRY_S)
-        record = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
+        record = json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "since": time.time()})
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, record.encode(), 0)
 

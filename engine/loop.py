@@ -10,12 +10,10 @@ import logging
 import os
 import secrets
 import shutil
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
-from engine import contract, inbox, outputlog
-from engine.contract import MetricsReader, StudyPaths
+from engine import contract, inbox, metrics, outputlog
 from engine.errors import ContractError, EngineError, LaunchError, SearcherError
 from engine.events import (
     AttemptEnded,
@@ -31,6 +29,7 @@ from engine.events import (
     apply,
 )
 from engine.failpoints import failpoint
+from engine.paths import StudyPaths
 from engine.ports import (
     Adoption,
     Ended,
@@ -84,7 +83,7 @@ class Engine:
         self._poll_s, self._next_poll = poll_s, 0.0
         self._batch: list[Event] = []
         self._untold: list[Event] = []
-        self._readers: dict[int, MetricsReader] = {}
+        self._readers: dict[int, metrics.MetricsReader] = {}
         self._stopping: set[int] = set()
         self._over = ""
         self._searched = False
@@ -95,7 +94,7 @@ class Engine:
     def resume(self, now: float) -> int:
         """Takes the lead: adopts what an earlier engine left running. Returns how many trials run on."""
         failpoint("resume.folded")
-        self._record(EngineStarted(now, os.getpid(), socket.gethostname()))
+        self._record(EngineStarted(now, os.getpid(), os.uname().nodename))
         self._commit()
         adopted, fresh = 0, []
         for trial in self.history.running:
@@ -162,10 +161,6 @@ class Engine:
         else:
             self._record(TrialEnded(now, trial_id, TrialState.STOPPED.value, reason=why))
 
-    def drop_trackers(self) -> None:
-        """Nobody listens any more."""
-        self._trackers.clear()
-
     def close(self) -> None:
         """Lets go of everything; what runs goes on."""
         for tracker in list(self._trackers):
@@ -198,8 +193,6 @@ class Engine:
             return
         try:
             call(tracker)
-        except BrokenPipeError:
-            raise  # nobody reads our output: the caller decides
         except Exception as error:
             self._trackers.remove(tracker)
             _log.warning("%s is switched off: %s", type(tracker).__name__, error, exc_info=_log.isEnabledFor(10))
@@ -303,12 +296,12 @@ class Engine:
         for trial in self.history.running:
             first = trial.id not in self._readers  # then it tells all rows, also those that an earlier engine saw
             if first:
-                self._readers[trial.id] = MetricsReader(self.paths.trial(trial.id))
+                self._readers[trial.id] = metrics.MetricsReader(self.paths.trial(trial.id))
             if fresh := self._readers[trial.id].fresh():
                 rows, anew = fresh
                 if first and _same_rows(rows, trial.rows):
                     continue
-                self._record(MetricsSeen(now, trial.id, contract.thin(rows), anew or first))
+                self._record(MetricsSeen(now, trial.id, metrics.thin(rows), anew or first))
                 failpoint("trial.metrics-seen")
 
     def _attempt_ended(self, news: Ended, now: float) -> None:
@@ -320,15 +313,15 @@ class Engine:
         failpoint("attempt.reaped")
         self._readers.pop(trial.id, None)
         self._stopping.discard(trial.id)
-        reading = contract.final_rows(self.paths.trial(trial.id))
-        rows = contract.thin(reading.rows)
+        reading = metrics.final_rows(self.paths.trial(trial.id))
+        rows = metrics.thin(reading.rows)
         if rows and not _same_rows(rows, trial.rows):
             self._record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")
         state, reason = self._judge(trial, news.exit)
         value = None
         if state is TrialState.COMPLETED:
-            value, problem = contract.verdict(reading, self.history.spec.objective, trial.id)
+            value, problem = metrics.verdict(reading, self.history.spec.objective, trial.id)
             if value is None:
                 state, reason = TrialState.FAILED, problem
         exit_ = {k: v for k, v in asdict(news.exit).items() if v not in (None, False, 0) or k == "code"}

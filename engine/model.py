@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from engine.contract import CONFIG, RESULT
 from engine.errors import LaunchError, Problem, SpecError
+from engine.paths import CONFIG, RESULT
 
 MIB = 1 << 20
 
@@ -53,7 +53,7 @@ def freeze(
         SpecError: not a folder, too much in it, or a file that cannot be read; nothing is left at `dest_dir`.
     """
     source = os.path.realpath(source_dir)
-    excluded = {os.path.realpath(path) for path in (dest_dir, *exclude_paths)}
+    excluded = {os.path.realpath(path) for path in exclude_paths}
     found = _survey(source, excluded, max_files)
     files, links = _settle(source, found, big_bytes)
     if sum(file.size for file in files) > max_bytes:

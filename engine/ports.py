@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.contract import TrialPaths
 from engine.events import Event
+from engine.paths import TrialPaths
 from engine.study import Exit, History, Proposal, StudySpec, Trial
 
 

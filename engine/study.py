@@ -261,7 +261,7 @@ class Trial:
 
 
 class TrialTable(Sequence[Trial]):
-    """The trials of a study by id: an immutable sequence in chunks, so that a change costs the same at 10,000 trials."""
+    """The trials of a study by id: immutable, in chunks, so that a change costs the same at 10,000 trials."""
 
     __slots__ = ("_chunks", "_length")
     _SIZE = 128

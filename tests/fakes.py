@@ -32,7 +32,9 @@ class FakeExecutor:
     or until `finish` is called. An attempt's argv may also say it: ("exit", "3"), ("signal", "9"), ("sleep",),
     ("stubborn",), ("missing",)."""
 
-    def __init__(self, resources: Resources, gpus: tuple[str, ...] = (), behave: Callable[[Launch], Exit | None] | None = None) -> None:
+    def __init__(
+        self, resources: Resources, gpus: tuple[str, ...] = (), behave: Callable[[Launch], Exit | None] | None = None
+    ) -> None:
         self.slots = Slots(resources, gpus, cores=64)
         self.behave = behave or by_argv
         self.launched: list[Launch] = []

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from engine import contract, inbox
-from engine.contract import StudyPaths
 from engine.errors import SearcherError
 from engine.events import SpecChanged, StudyOpened, TrialReopened, apply, fold
 from engine.loop import Engine
+from engine.paths import StudyPaths
 from engine.ports import Launch
 from engine.space import Float, SearchSpace
 from engine.stoppers import BudgetStopper
@@ -142,7 +142,9 @@ def test_no_more_than_parallel_run_at_a_time(bench: Bench) -> None:
 
 def test_config_holds_the_parameters_before_launch(bench: Bench) -> None:
     seen = []
-    bench.behave = lambda launch: (seen.append(json.loads(Path(launch.paths.config).read_text())), bench.good(launch))[1]
+    bench.behave = lambda launch: (seen.append(json.loads(Path(launch.paths.config).read_text())), bench.good(launch))[
+        1
+    ]
     bench.run(bench.open())
     assert seen == [{"x": 0.0}, {"x": 0.01}, {"x": 0.02}]
 
@@ -263,7 +265,9 @@ def test_request_stops_the_study(bench: Bench) -> None:
     assert bench.run(engine).state is StudyState.STOPPED
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"do": "explode"}', '{"do": "stop", "trial": "x"}', '{"do": "stop", "trial": 99}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"do": "explode"}', '{"do": "stop", "trial": "x"}', '{"do": "stop", "trial": 99}']
+)
 def test_garbage_request_is_dropped(bench: Bench, text: str) -> None:
     engine = bench.open()
     Path(bench.paths.inbox, "1.json").write_text(text)

@@ -31,8 +31,8 @@ class ReportCallback(Callback):
 
     - Validation once an epoch (the default), or once in several: `step` is the epoch, from 1. The row also has the
       training metrics of that epoch that are logged `on_epoch=True`; values of single batches are left out.
-    - Validation more often than once an epoch (`val_check_interval`): `step` is `trainer.global_step`, so that no two
-      rows share one; rows from inside an epoch have the validation metrics only.
+    - Validation more often than once an epoch (`val_check_interval`): `step` counts the optimizer's steps
+      (`trainer.global_step`), and rows from inside an epoch have the validation metrics only.
     - No validation at all: one row an epoch with the training metrics as they stand in `trainer.callback_metrics`.
 
     A row is written when nothing more can be logged into it: as the next epoch begins, or training ends.

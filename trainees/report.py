@@ -76,7 +76,7 @@ class Reporter:
         self._folder = ""
         self._text = bytearray()  # the file without its last bracket: a report costs one copy of it, no new encoding
 
-    def report(self, step: float | None = None, **metrics: Any) -> None:
+    def report(self, /, step: float | None = None, **metrics: Any) -> None:
         row = _encoded(step, metrics)
         with self._lock:
             place = os.environ.get("RESULT_DIR", "")

@@ -5,20 +5,37 @@ Exit codes: 0 ok, 2 bad input, 3 the study failed, 4 another engine leads it, 5 
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
+from importlib import import_module
 
 import click
 
 from engine import __version__
-from engine.cli import machine, runs, views
 from engine.errors import EngineError
 
 _STORAGE = 5
+_VERBS = {
+    "submit": "runs", "list": "views", "show": "views", "best": "views", "logs": "views", "watch": "runs",
+    "stop": "runs", "resume": "runs", "retry": "runs", "remove": "runs", "export": "views",
+    "tensorboard": "machine", "init": "machine", "schema": "machine", "doctor": "machine",
+}  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Verbs(click.Group):
+    """Loads only the module of the verb that was named: `list` must not pay for `submit`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _VERBS:
+            return None
+        module = import_module(f"engine.cli.{_VERBS[name]}")
+        return next(verb for verb in module.VERBS if verb.name == name)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="hpo-engine")
 @click.option("--debug", is_flag=True, help="Show tracebacks and a log on stderr.")
 def cli(debug: bool) -> None:
@@ -27,14 +44,9 @@ def cli(debug: bool) -> None:
     Start with `hpo-engine init train.py`, then `hpo-engine submit algo.yaml`.
     """
     if debug:
+        import logging
+
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    else:
-        logging.basicConfig(level=logging.WARNING, format="hpo-engine: %(message)s")
-
-
-for module in (runs, views, machine):
-    for verb in module.VERBS:
-        cli.add_command(verb)
 
 
 def main() -> None:

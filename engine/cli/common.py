@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from engine.contract import StudyPaths
+    from engine.paths import StudyPaths
     from engine.study import History, Trial
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -32,9 +32,9 @@ study_argument = click.argument("study", metavar="STUDY")
 
 def find(study: str, root: str | None) -> StudyPaths:
     """The folder of the study that the user named."""
-    from engine import assembly
+    from engine.paths import locate, runs_root
 
-    return assembly.locate(study, assembly.runs_root(root, os.environ))
+    return locate(study, runs_root(root, os.environ))
 
 
 def state_word(history: History, led: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ from engine.study import StudyState
 
 if TYPE_CHECKING:
     from engine.assembly import Clock, Led
-    from engine.contract import StudyPaths
+    from engine.paths import StudyPaths
     from engine.ports import Tracker
     from engine.study import History
 
 _TICK_S = 0.25
 _WHY = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+_UNHEARD = "its output was closed"
 
 
 class Driver:
@@ -38,6 +39,7 @@ class Driver:
         """Returns the exit code."""
         from engine import assembly
 
+        logging.basicConfig(level=logging.WARNING, format="hpo-engine: %(message)s")  # no effect after --debug
         for number in _WHY:
             signal.signal(number, self._on_signal)
         clock = assembly.Clock()
@@ -58,26 +60,22 @@ class Driver:
         from engine.trackers.tensorboard import TensorBoardTracker
 
         stream = sys.stderr if self._as_json else sys.stdout
-        self._console = ConsoleTracker(stream, paths.root, quiet=self._quiet)
+        self._console = ConsoleTracker(stream, quiet=self._quiet, folder=paths.root)
         return [self._console, TensorBoardTracker(paths)]
 
     def _loop(self, led: Led, clock: Clock) -> None:
         engine, taken = led.engine, 0
-        try:
-            while True:
-                if len(self._signals) > taken:
-                    taken = self._interrupt(led, clock(), taken)
-                if not engine.step(clock()):
-                    return
-                engine.executor.wait(_TICK_S)
-        except BrokenPipeError:
-            # Nobody reads what we say (`| head`): as with Ctrl-C, but silently.
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-            self._signals.append(signal.SIGPIPE)
-            engine.drop_trackers()
-            engine.interrupt("its output was closed", clock())
-            while engine.step(clock()):
-                engine.executor.wait(_TICK_S)
+        if led.adopted:
+            first = led.before.next_id
+            self._console.note(f"took over {led.adopted} running trials; the next new one is trial {first}")
+        while True:
+            if len(self._signals) > taken:
+                taken = self._interrupt(led, clock(), taken)
+            if not engine.step(clock()):
+                return
+            engine.executor.wait(_TICK_S)
+            if self._console.unheard and not self._signals:  # `| head` has read enough
+                self._signals.append(signal.SIGPIPE)
 
     def _interrupt(self, led: Led, now: float, taken: int) -> int:
         engine, again = led.engine, taken > 0
@@ -86,7 +84,8 @@ class Driver:
             self._console.note(f"killing {running} trials")
         elif running:
             self._console.note(f"stopping; {running} trials get SIGTERM, then {grace:g} s; press Ctrl-C again to kill")
-        engine.interrupt(_WHY[signal.Signals(self._signals[0])], now, kill=again)
+        why = _WHY.get(signal.Signals(self._signals[0]), _UNHEARD)
+        engine.interrupt(why, now, kill=again)
         return len(self._signals)
 
     def _on_signal(self, number: int, frame: object) -> None:

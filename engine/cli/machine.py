@@ -95,11 +95,11 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("memory", _memory(), ""),
         ("gpus", list(gpus), "" if gpus else "none found: no nvidia-smi, and CUDA_VISIBLE_DEVICES names none"),
         ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
-        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3: one writer at a time, which is how it is used here"),
+        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3: sound with one writer at a time, as here"),
         ("pidfd", hasattr(os, "pidfd_open"), "signals cannot reach a stranger"),
-        ("process tree", "subreaper" if children else "subreaper, no children file", "how a trial's processes are found and ended"),
+        ("process tree", "subreaper" if children else "subreaper, no children file", "how a trial's processes are ended"),
         ("cgroup2", cgroup or "not writable", "not needed"),
-        ("read-only view", os.geteuid() == 0, "big shared files are bind-mounted read-only for a trial (root); else by mode"),
+        ("read-only view", os.geteuid() == 0, "for big shared files: bind mounts (root), else file modes"),
         *((f"package {name}", _version(name) or "missing", hint) for name, hint in _PACKAGES),
     ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from engine.cli.common import dump, find, json_option, root_option, study_argume
 from engine.errors import EngineError, SpecError, StudyExists
 
 if TYPE_CHECKING:
-    from engine.contract import StudyPaths
+    from engine.paths import StudyPaths
     from engine.study import History, StudySpec
 
 _START_S = 30.0
@@ -56,14 +56,16 @@ def submit(
     Progress goes to stdout (to stderr with --json); the last line of --json's stdout is the result.
     """
     from engine import assembly
+    from engine.lead import who_leads
+    from engine.paths import locate, runs_root
 
     spec, source = assembly.load_spec(file, os.environ)
     given = {"trials": trials, "parallel": parallel}
     spec = _overridden(spec, name, trials, parallel, seed)
     assembly.check(spec, os.environ)
-    folder = assembly.runs_root(root, os.environ)
+    folder = runs_root(root, os.environ)
     try:
-        paths = assembly.locate(spec.name, folder) if os.path.exists(os.path.join(folder, spec.name)) else None
+        paths = locate(spec.name, folder) if os.path.exists(os.path.join(folder, spec.name)) else None
     except EngineError as error:
         raise StudyExists(f"{os.path.join(folder, spec.name)} exists and is no study; choose another --name") from error
     if paths is None:
@@ -72,7 +74,7 @@ def submit(
     else:
         history = assembly.read(paths)
         changes = _changes(history, spec, given, paths)
-        if assembly.holder(paths) is None and _complete(history, changes):
+        if who_leads(paths.lock) is None and _complete(history, changes):
             return _show_result(history, paths, as_json)
     return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, changes=changes)
 
@@ -100,6 +102,7 @@ def resume(
 ) -> int:
     """Go on with STUDY where it stands; trials that still run are taken over."""
     from engine import assembly
+    from engine.lead import who_leads
     from engine.spec.values import seconds
 
     paths = find(study, root)
@@ -112,7 +115,7 @@ def resume(
     history = assembly.read(paths)
     if trials is not None and trials < history.next_id:
         raise SpecError(f"--trials {trials}: {history.spec.name} has {history.next_id} trials already")
-    if assembly.holder(paths) is None and _complete(history, changes):
+    if who_leads(paths.lock) is None and _complete(history, changes):
         return _show_result(history, paths, as_json)
     return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, changes=changes)
 
@@ -138,6 +141,7 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
 def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
     """Stop STUDY (it can be resumed), or one TRIAL of it."""
     from engine import assembly, inbox
+    from engine.lead import who_leads
 
     paths = find(study, root)
     history = assembly.read(paths)
@@ -146,7 +150,7 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
     if trial is not None and trial not in history.open_ids:
         click.echo(f"trial {trial} is {history.trials[trial].state.value} already")
         return 0
-    if assembly.holder(paths) is None and trial is None:
+    if who_leads(paths.lock) is None and trial is None:
         if not history.running:
             click.echo(f"{history.spec.name} does not run")
             return 0
@@ -155,7 +159,7 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
     request = inbox.post(
         paths.inbox, inbox.Request("stop", trial, kill, "stopped by the user" if trial is not None else "stop")
     )
-    if assembly.holder(paths) is None:
+    if who_leads(paths.lock) is None:
         assembly.stop_unled_trial(paths, history.trials[trial or 0], kill=kill)
         click.echo(
             f"trial {trial} is told to stop; no engine leads {history.spec.name}: resume it to have that recorded"
@@ -239,12 +243,14 @@ def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
     if as_json:
         click.echo(dump(summary(history, False, history.last_at)))
     else:
-        from engine.trackers.console import final_lines
+        from engine.trackers import lines
 
-        for line in final_lines(history, paths.root):
-            click.echo(line)
-        name, done = history.spec.name, history.next_id
-        click.echo(f"It has ended. To go on: hpo-engine resume {name} --trials {done + 10}")
+        name, more = history.spec.name, history.next_id + 10
+        steps = [
+            *lines.next_steps(history, paths.root),
+            (f"hpo-engine resume {name} --trials {more}", "ten more trials"),
+        ]
+        click.echo("\n".join(lines.summary(history, history.last_at, paths.root, steps)))
     return 3 if history.state.value == "failed" else 0
 
 
@@ -258,7 +264,7 @@ def _go(paths: StudyPaths, *, detach: bool, as_json: bool, quiet: bool, **option
 
 def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) -> int:
     """Starts `resume` (or `retry`) in a session of its own and waits until it leads."""
-    from engine import assembly
+    from engine.lead import who_leads
 
     verb = ["retry", "--failed"] if options.get("retry") else ["resume"]
     changes = options.get("changes") or {}
@@ -275,7 +281,7 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
         )  # fmt: skip
     deadline = time.monotonic() + _START_S + (options.get("wait_s") or 0.0)
     while time.monotonic() < deadline:
-        holder = assembly.holder(paths)
+        holder = who_leads(paths.lock)
         if (holder is not None and holder.pid == child.pid) or child.poll() == 0:
             name = os.path.basename(paths.root)
             if as_json:
@@ -296,10 +302,11 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
 def _await_stop(paths: StudyPaths, history: History, trial: int | None, request: str) -> int:
     """Until the leading engine has carried the request out; it may take the grace."""
     from engine import assembly
+    from engine.lead import who_leads
 
     deadline = time.monotonic() + history.spec.trial.grace_s + 10.0
     while time.monotonic() < deadline:
-        left = assembly.holder(paths) is None
+        left = who_leads(paths.lock) is None
         if not os.path.exists(request) and (left if trial is None else trial not in assembly.read(paths).open_ids):
             break
         if left:

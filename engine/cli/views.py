@@ -14,7 +14,7 @@ from engine.cli.common import dump, find, json_option, root_option, state_word, 
 from engine.errors import EngineError, JournalError, SpecError
 
 if TYPE_CHECKING:
-    from engine.contract import StudyPaths
+    from engine.paths import StudyPaths
     from engine.study import History, Trial
 
 _FOLLOW_S = 0.1
@@ -25,27 +25,33 @@ _FOLLOW_S = 0.1
 @json_option
 def list_(root: str | None, as_json: bool) -> None:
     """The studies under the root."""
-    from engine import assembly
+    from engine.glance import glance
+    from engine.lead import who_leads
+    from engine.paths import runs_root, studies
     from engine.tables import number, safe_text, table
 
-    folder = assembly.runs_root(root, os.environ)
-    objects, rows = [], []
-    for paths in assembly.studies(folder):
+    folder = runs_root(root, os.environ)
+    objects: list[dict[str, Any]] = []
+    rows = []
+    for paths in studies(folder):
         name = os.path.basename(paths.root)
         try:
-            history = assembly.read(paths)
+            seen = glance(paths.db)
         except JournalError as error:
-            objects.append({"study": name, "state": "damaged", "error": str(error)})
-            rows.append([safe_text(name), "damaged", "", "", "", ""])
+            objects.append({"study": name, "state": "damaged", "error": str(error), "folder": paths.root})
+            rows.append([name, "damaged", "", "", "", ""])
             continue
-        led = assembly.holder(paths) is not None
-        objects.append({**summary(history, led, time.time()), "folder": paths.root})
-        total = history.spec.budget.trials
-        best = "" if history.best_value is None else number(history.best_value)
+        led = who_leads(paths.lock) is not None
+        state = "interrupted" if seen.state == "running" and not led else seen.state
+        best = None if seen.best is None else {"trial": seen.best[0], "value": seen.best[1]}
+        objects.append({
+            "study": name, "state": state, "best": best, "counts": seen.counts, "trials": seen.total,
+            "algorithm": seen.algorithm, "last_at": seen.last_at, "folder": paths.root,
+        })  # fmt: skip
         rows.append([
-            safe_text(name), state_word(history, led), f"{history.ended_count}/{total or '?'}",
-            f"{history.spec.objective.metric}={best}" if best else "", history.spec.algorithm,
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(history.last_at)),
+            name, state, f"{seen.ended}/{seen.total or '?'}",
+            f"{safe_text(seen.metric)}={number(seen.best[1])}" if seen.best else "", seen.algorithm,
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(seen.last_at)),
         ])  # fmt: skip
     if as_json:
         click.echo(dump(objects))
@@ -63,10 +69,11 @@ def list_(root: str | None, as_json: bool) -> None:
 def show(study: str, trial: int | None, root: str | None, as_json: bool) -> None:
     """STUDY's state and trials, or one TRIAL in full."""
     from engine import assembly
+    from engine.lead import who_leads
 
     paths = find(study, root)
     history = assembly.read(paths)
-    led = assembly.holder(paths) is not None
+    led = who_leads(paths.lock) is not None
     if trial is not None:
         _show_trial(history, _trial(history, trial), paths, as_json)
     elif as_json:
@@ -86,6 +93,7 @@ def best(study: str, root: str | None, config: bool, as_json: bool) -> None:
     from engine import assembly
     from engine.cli.common import best_object
     from engine.tables import number, safe_text
+    from engine.tables import value as text_of
 
     history = assembly.read(find(study, root))
     found = history.best
@@ -100,7 +108,7 @@ def best(study: str, root: str | None, config: bool, as_json: bool) -> None:
             f"trial {found.id}: {safe_text(history.spec.objective.metric)} = {number(history.best_value or 0.0)}"
         )
         for name, value in history.config(found).items():
-            click.echo(f"  {safe_text(name)} = {safe_text(_plain(value))}")
+            click.echo(f"  {safe_text(name)} = {text_of(value)}")
 
 
 @click.command()
@@ -125,10 +133,12 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
     while True:
         over = not follow or trial not in assembly.read(paths).open_ids
         for chunk in tail.fresh():
-            text = chunk.decode("utf-8", "replace")
-            click.echo(text if raw else safe_text(text, keep_lines=True), nl=False)
+            if not raw:
+                lines = chunk.decode("utf-8", "replace").split("\n")
+                chunk = "\n".join(map(safe_text, lines)).encode("utf-8", "replace")
+            sys.stdout.buffer.write(chunk)
             wrote = True
-        sys.stdout.flush()
+        sys.stdout.buffer.flush()
         if over:
             break
         time.sleep(_FOLLOW_S)
@@ -168,8 +178,8 @@ VERBS = (list_, show, best, logs, export)
 
 
 def _show_study(history: History, paths: StudyPaths, led: bool) -> None:
-    from engine import assembly
-    from engine.tables import duration, number, safe_text, table
+    from engine.lead import who_leads
+    from engine.tables import assignments, duration, number, safe_text, table
 
     spec = history.spec
     total = spec.budget.trials
@@ -181,16 +191,16 @@ def _show_study(history: History, paths: StudyPaths, led: bool) -> None:
         f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
     ]
     if led:
-        lines.append(f"  led by {assembly.holder(paths)}")
+        lines.append(f"  led by {who_leads(paths.lock)}")
     click.echo("\n".join(safe_text(line) for line in lines) + "\n")
     rows = []
     for t in history.trials:
         value = "" if t.loss is None else number(spec.objective.value(t.loss))
         took = duration(t.ended_at - t.started_at) if t.ended_at and t.started_at else ""
         mark = "*" if t.id == history.best_id else ""
-        params = " ".join(f"{k}={_plain(v)}" for k, v in history.config(t).items())
-        said = f"{t.reason}  [{params}]" if t.reason else params
-        rows.append([f"{t.id}{mark}", t.state.value, value, took, safe_text(said)])
+        params = assignments(history.config(t))
+        said = f"{safe_text(t.reason)}  [{params}]" if t.reason else params
+        rows.append([f"{t.id}{mark}", t.state.value, value, took, said])
     if rows:
         click.echo(table(["TRIAL", "STATE", spec.objective.metric.upper(), "TOOK", "PARAMETERS"], rows, width=_width()))
 
@@ -198,6 +208,7 @@ def _show_study(history: History, paths: StudyPaths, led: bool) -> None:
 def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool) -> None:
     from engine import outputlog
     from engine.tables import number, safe_text, table
+    from engine.tables import value as text_of
 
     one = trial_object(history, trial)
     folders = paths.trial(trial.id)
@@ -211,7 +222,7 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
         + (f" ({safe_text(trial.reason)})" if trial.reason else "")
     )
     for name, value in one["params"].items():
-        click.echo(f"  {safe_text(name)} = {safe_text(_plain(value))}")
+        click.echo(f"  {safe_text(name)} = {text_of(value)}")
     for attempt in trial.attempts:
         click.echo(
             f"  attempt {attempt.number}: {attempt.exit or 'runs'}"

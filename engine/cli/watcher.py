@@ -6,9 +6,10 @@ import sys
 import time
 
 from engine import assembly
-from engine.contract import StudyPaths
 from engine.events import apply, fold
 from engine.journal import Journal
+from engine.lead import who_leads
+from engine.paths import StudyPaths
 from engine.trackers.console import ConsoleTracker
 
 _POLL_S = 0.25
@@ -19,12 +20,12 @@ def follow(paths: StudyPaths) -> int:
     journal = Journal(paths.db)
     events = journal.read()
     history, seen = fold(events), len(events)
-    console = ConsoleTracker(sys.stdout, paths.root, quiet=False)
+    console = ConsoleTracker(sys.stdout, folder=paths.root)
     clock = assembly.Clock()
     console.open(history, clock())
     try:
         while True:
-            led = assembly.holder(paths) is not None
+            led = who_leads(paths.lock) is not None
             for event in journal.read(seen):
                 seen += 1
                 history = apply(history, event)

@@ -181,6 +181,42 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent(self, data: Any) -> None:
+        node: Any = self.represent_data(data)
+        node.flow_style = False
+        self.serialize(node)
 
+    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> Any:
+        return _on_one_line(super().represent_mapping(tag, mapping, flow_style))
+
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> Any:
+        return _on_one_line(super().represent_sequence(tag, sequence, flow_style))
+
+
+def _on_one_line(node: Any) -> Any:
+    """Small collections in braces or brackets: a parameter fits on a line."""
+    node.flow_style = _length(node, 90) <= 90
+    return node
+
+
+def _length(node: Any, most: int) -> int:
+    """About how many characters a node takes; counting ends at `most`."""
+    if isinstance(node, yaml.ScalarNode):
+        return len(node.value) + 2
+    length = 2
+    for item in node.value:
+        length += sum(_length(part, most) for part in item) if isinstance(item, tuple) else _length(item, most)
+        if length > most:
+            break
+    return length
+
+
+def _represent_text(dumper: _Dumper, text: str) -> Any:
+    # In other styles these would be taken for line breaks, and come back as blanks.
+    style = '"' if any(c in text for c in "\r\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+.0123456789"))
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(f"^(?:{_OCTAL.pattern})$"), ["0"])

@@ -308,7 +308,7 @@ def descendants(root: int) -> list[int]:
 
 
 def kill_all(root: int, spare: set[int] | None = None) -> None:
-    """SIGKILL to everything below `root` except the trees of `spare`; stopped first, so that nothing is born meanwhile."""
+    """SIGKILL to all below `root` but the trees of `spare`; stopped first, so that nothing is born meanwhile."""
     targets = _below(root, spare)
     _signal_all(targets, signal.SIGSTOP)
     _signal_all(sorted(set(targets + _below(root, spare))), signal.SIGKILL)

@@ -48,8 +48,8 @@ def _or_null(schema: _Json) -> _Json:
 _TEXT: _Json = {"type": "string", "minLength": 1}
 _NAME: _Json = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"}
 _COUNT: _Json = {"type": "integer", "minimum": 1}
-_GOAL: _Json = {"enum": ["minimize", "maximize", "min", "max"]}
-_SHOWN_AS: _Json = {"enum": ["minimize", "maximize", "latest", "min", "max", "last"]}
+_GOAL: _Json = {"enum": ["minimize", "maximize", "min", "max", "minimise", "maximise"]}
+_SHOWN_AS: _Json = {"enum": [*_GOAL["enum"], "latest", "last"]}
 _SCALAR: _Json = {"type": ["string", "number", "boolean"]}
 _MAPPING: _Json = {"type": "object"}
 _WORDS: _Json = {"anyOf": [_TEXT, {"type": "array", "items": _SCALAR, "minItems": 1}]}
@@ -118,9 +118,7 @@ class IntForm(_Form):
     )
     log: _Log = Field(default=False, description=_ABOUT_LOG)
     step: _Step = Field(default=None, description=_ABOUT_STEP)
-    power: _Step = Field(
-        default=None, description="The value is power ** u: {power: 2, int: [5, 9]} gives 32, 64, ... 512."
-    )
+    power: _Step = Field(default=None, description="The value is power ** u: 2 and [5, 9] give 32, 64, ... 512.")
     when: _When = Field(default=None, description=_ABOUT_WHEN)
 
     def param(self, name: str) -> Param:
@@ -231,7 +229,7 @@ class StudyForm(_Form):
     objective: Annotated[
         ObjectiveForm,
         BeforeValidator(values.objective),
-        _OrText(r"^\s*([Mm][Ii][Nn]|[Mm][Aa][Xx])([Ii][Mm][Ii][Zz][Ee])?\s+\S"),
+        _OrText(r"^\s*([Mm][Ii][Nn]|[Mm][Aa][Xx])([Ii][Mm][Ii][SsZz][Ee])?\s+\S"),
     ] = Field(
         description='The metric to optimise: {metric: loss, goal: minimize}, or short "minimize loss".',
         examples=["minimize loss"],
@@ -250,7 +248,7 @@ class StudyForm(_Form):
     parallel: _Count = Field(default=1, description="Trials at a time. Default 1.", examples=[2])
     time_limit: _Limit = Field(
         default=None,
-        description='Limit of the whole study: seconds or text such as "1h30m". Default: none.',
+        description='Limit of the study: seconds or text such as "1h30m". Default: none.',
         examples=["10m"],
     )
     trial: TrialForm = Field(default_factory=TrialForm, description="Resources and limits of one trial.")

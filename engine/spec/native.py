@@ -38,7 +38,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "options": {**spec.algorithm_options, **_given({"seed": spec.seed})},
         "trials": "unlimited" if trials is None else trials,
         "parallel": spec.resources.parallel,
-        "time_limit": spec.budget.time_s,
+        "time_limit": _seconds(spec.budget.time_s),
         "trial": _trial(spec.resources, spec.trial),
         "resource": _given({"name": spec.resource_name, "max": spec.resource_max}),
         "space": {p.name: _entry(p) for p in spec.space.params},
@@ -57,12 +57,21 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in fields.items() if v is not None}
 
 
+def _seconds(value: float | None) -> float | None:
+    """Without the ".0" that no person would write."""
+    return int(value) if value is not None and value == int(value) else value
+
+
 def _trial(resources: Resources, policy: TrialPolicy) -> dict[str, Any]:
-    fields: dict[str, Any] = {"cpus": resources.cpus, "gpus": resources.gpus, "time_limit": policy.time_limit_s}
+    fields: dict[str, Any] = {
+        "cpus": resources.cpus,
+        "gpus": resources.gpus,
+        "time_limit": _seconds(policy.time_limit_s),
+    }
     if policy.retries:
         fields["retries"] = policy.retries
     if policy.grace_s != TrialPolicy.grace_s:
-        fields["grace"] = policy.grace_s
+        fields["grace"] = _seconds(policy.grace_s)
     if policy.log_mb != TrialPolicy.log_mb:
         fields["log_limit"] = f"{policy.log_mb!r}MB"
     return _given(fields)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from engine.document import Document, read_document, read_text
 from engine.errors import SpecError, nearest
 from engine.forms import (
+    MOST_PROBLEMS,
     Problems,
     algorithm_problem,
     default_name,
@@ -95,7 +96,7 @@ def parse_document(
     algorithm = _algorithm(form, base_dir, algorithms, problems)
     options = dict(form.options)
     seed = _seed(options.pop("seed", None), problems)
-    for variable in form.env:
+    for variable in data["env"] if isinstance(data.get("env"), dict) else ():
         if wrong := env_problem(variable):
             problems.add(f"env.{variable}", wrong)
     if not form.name and name and (wrong := study_name_problem(name)):
@@ -140,7 +141,7 @@ def _form(data: dict[str, Any], problems: Problems) -> tuple[StudyForm, set[str]
 
 
 def _report(error: ValidationError, prefix: str, model: type[BaseModel], problems: Problems) -> None:
-    for e in error.errors(include_url=False):
+    for e in error.errors(include_url=False)[:MOST_PROBLEMS]:
         path = prefix
         for part in e["loc"]:
             path = f"{path}[{part}]" if isinstance(part, int) else f"{path}.{part}" if path else part
@@ -241,23 +242,25 @@ def _space_of(experiments: tuple[dict[str, Any], ...], problems: Problems) -> Se
 
 def _space(entries: Mapping[str, Any], problems: Problems) -> SearchSpace | None:
     """The search space; None where it is wrong."""
-    params, complete = [], True
+    params, wrong = [], set()
     for name, entry in entries.items():
         param = _param(name, entry, problems)
-        complete = complete and param is not None
-        params += [param] if param else []
+        if param is None:
+            wrong.add(shown(name))
+        else:
+            params.append(param)
+    if not entries:
+        problems.add("space", "is empty; name at least one parameter")
     try:
         space = SearchSpace(tuple(params))
     except SpecError as error:
-        by_name = {shown(p.name): p for p in params}
+        fields = {shown(p.name): _spelling(p, entries[p.name]) for p in params}
         for problem in error.problems:
-            # A condition on a parameter that is wrong itself would be reported twice.
-            if complete or ".when" not in problem.path:
-                problems.add(_field_path(problem.path, by_name), problem.text)
+            # A condition on a parameter that is wrong itself would be reported a second time.
+            if problem.path.partition(".when.")[2] not in wrong:
+                problems.add(_field_path(problem.path, fields), problem.text)
         return None
-    if not entries:
-        problems.add("space", "is empty; name at least one parameter")
-    return space if complete else None
+    return None if wrong or not entries else space
 
 
 def _param(name: str, entry: Any, problems: Problems) -> Param | None:
@@ -292,17 +295,19 @@ def _cut(value: list[Any]) -> str:
     return json_text(value).replace('"', "")
 
 
-_FIELDS = {"choices": "choice", "value": "constant"}
+def _spelling(param: Param, entry: Any) -> tuple[str, dict[str, str]]:
+    """A parameter's path, and how the file spells the fields whose names differ there."""
+    value = ".constant" if isinstance(entry, dict) else ""
+    fields = {"low": f".{param.kind}", "high": f".{param.kind}", "choices": ".choice", "value": value}
+    return f"space.{param.name}", fields
 
 
-def _field_path(path: str, params: Mapping[str, Param]) -> str:
-    """The path in the file of a problem that the space found; `params` by the name that its messages show."""
+def _field_path(path: str, spellings: Mapping[str, tuple[str, dict[str, str]]]) -> str:
+    """The path in the file of a problem that the space found; `spellings` by the name that its messages show."""
     rest = path.removeprefix("space.")
-    dots = [i for i, c in enumerate(rest) if c == "."]
-    owner = next((i for i in reversed(dots) if rest[:i] in params), None)
-    if owner is None:
+    ends = [i for i, c in enumerate(rest) if c == "."] + [len(rest)]
+    end = next((i for i in reversed(ends) if rest[:i] in spellings), None)
+    if end is None:
         return path
-    param, field = params[rest[:owner]], rest[owner + 1 :]
-    if field in ("low", "high"):
-        field = param.kind
-    return f"space.{param.name}.{_FIELDS.get(field, field)}"
+    prefix, fields = spellings[rest[:end]]
+    return prefix + fields.get(rest[end + 1 :], rest[end:])

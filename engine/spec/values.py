@@ -158,8 +158,9 @@ def word(*words: str, **same: str) -> Callable[[Any], str]:
     return check
 
 
-goal = word("minimize", "maximize", min="minimize", max="maximize")
-shown_as = word("minimize", "maximize", "latest", min="minimize", max="maximize", last="latest")
+_GOALS = {"min": "minimize", "max": "maximize", "minimise": "minimize", "maximise": "maximize"}
+goal = word("minimize", "maximize", **_GOALS)
+shown_as = word("minimize", "maximize", "latest", last="latest", **_GOALS)
 over = word("best", "last")
 
 

@@ -20,7 +20,7 @@ TensorBoard would mix curves of the same name, and one of its readers follows on
 
 @dataclass(frozen=True)
 class File:
-    """An event file that we began: `inode` tells it from anything put in its place, `aside` says that it is in ASIDE."""
+    """An event file that we began, in ASIDE or right in the folder; `inode` tells it from anything put in its place."""
 
     aside: bool
     name: str

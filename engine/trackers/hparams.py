@@ -21,6 +21,7 @@ MAX_METRICS = 30
 MAX_METRICS_A_ROW = 500
 MAX_CHOICES = 50
 MAX_TAG = 500
+MAX_TEXT = 1000
 
 
 class Columns:
@@ -75,7 +76,7 @@ def best_tag(objective: Objective) -> str:
 
 
 def metrics(row: Row) -> list[tuple[str, float]]:
-    """The row's metrics as scalars (tag, value); names that TensorBoard keeps for itself, or cannot show, are left out."""
+    """The row's metrics as scalars (tag, value), without the names that TensorBoard keeps for itself or cannot show."""
     items = list(row.values.items())[:MAX_METRICS_A_ROW]
     return [(name[:MAX_TAG], value) for name, value in items if name and not name.startswith("_hparams_/")]
 
@@ -133,4 +134,4 @@ def _as(kind: str, value: Any) -> HParam:
         return float(value)
     if kind == "bool":
         return bool(value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:MAX_TEXT]

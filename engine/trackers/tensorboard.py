@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from engine.contract import StudyPaths
 from engine.events import AttemptEnded, AttemptIntended, Event, MetricsSeen, TrialEnded, TrialReopened
+from engine.paths import StudyPaths
 from engine.study import History, Row, Trial, TrialState
 from engine.trackers import tfevents
 from engine.trackers.eventfile import ASIDE, OWN, File, Folder, holds
@@ -63,16 +63,20 @@ class TensorBoardTracker:
                 self._dirty.add(trial.id)
 
     def on(self, event: Event, history: History) -> None:
+        # what an event says is taken from the event: the history may be ahead of it by the rest of a turn
         if isinstance(event, MetricsSeen):
-            rows = history.trials[event.trial].rows
-            self._curve(event.trial).arrive(rows, event.at, replaced=event.replace)
+            curve = self._curve(event.trial)
+            rows = event.rows if event.replace else (*curve.rows, *event.rows)
+            curve.arrive(rows, event.at, replaced=event.replace)
             self._dirty.add(event.trial)
         elif isinstance(event, TrialEnded):
-            self._write(history, history.trials[event.trial], event.at, ended=True)
+            end = _End(TrialState(event.state), event.value, event.at)
+            self._write(history, history.trials[event.trial], event.at, end)
             self._forget(event.trial)
         elif isinstance(event, AttemptEnded):
-            if event.trial in self._dirty:
-                self._write(history, history.trials[event.trial], event.at)
+            trial = history.trials[event.trial]
+            if event.trial in self._dirty and len(trial.attempts) == event.attempt:  # else its folder has moved away
+                self._write(history, trial, event.at)
             self._forget(event.trial)
         elif isinstance(event, (AttemptIntended, TrialReopened)):
             self._forget(event.trial)
@@ -105,7 +109,9 @@ class TensorBoardTracker:
         deadline = None
         for trial in self._backlog:
             if not self._is_written(trial, history) and history.trials[trial.id] is trial:
-                self._write(history, trial, trial.ended_at or history.last_at, ended=True)
+                value = None if trial.loss is None else history.spec.objective.value(trial.loss)
+                end = _End(trial.state, value, trial.ended_at or history.last_at)
+                self._write(history, trial, end.at, end)
                 self._forget(trial.id)
             deadline = deadline or time.monotonic() + seconds
             if time.monotonic() >= deadline:
@@ -123,15 +129,16 @@ class TensorBoardTracker:
                 return not recent or any(holds(f"{place}/{n}", _END) for n in names)
         return False
 
-    def _write(self, history: History, trial: Trial, now: float, *, ended: bool = False) -> None:
+    def _write(self, history: History, trial: Trial, now: float, end: _End | None = None) -> None:
         """Appends what the trial's file lacks."""
         assert self._columns is not None, "open comes first"
         self._dirty.discard(trial.id)
         if trial.id in self._gone:
             return
+        if trial.id not in self._curves:
+            self._curve(trial.id).arrive(trial.rows, now, replaced=False)
         curve = self._curve(trial.id)
         curve.flushed_at = now
-        curve.arrive(trial.rows, now, replaced=False)
         try:
             with closing(Folder(self._paths.logs, self._paths.trial(trial.id).name)) as folder:
                 started = trial.started_at or trial.proposed_at
@@ -143,25 +150,22 @@ class TensorBoardTracker:
                 else:
                     folder.reopen(curve.file)
                 chunks += curve.records()
-                if ended:
-                    chunks += self._end(history, trial, now, curve)
+                if end is not None:
+                    chunks += self._ending(history, curve, end)
                 folder.append(b"".join(chunks))
         except OSError as error:
             self._failed(trial.id, error)
 
-    def _end(self, history: History, trial: Trial, now: float, curve: _Curve) -> Iterator[bytes]:
+    def _ending(self, history: History, curve: _Curve, end: _End) -> Iterator[bytes]:
         """The trial's value and verdict, and (after a good trial) the page's columns: its metrics are known by then."""
         assert self._columns is not None
-        if trial.loss is not None:
-            yield self._columns.experiment(history, trial.rows, now)
-            value = history.spec.objective.value(trial.loss)
+        if end.value is not None:
+            yield self._columns.experiment(history, curve.rows, end.at)
             if self._columns.best_tag:
-                at, step = curve.where(history.spec.objective.metric, value)
-                yield tfevents.summary(at or now, step, [tfevents.scalar(self._columns.best_tag, value)])
-        ended_at = trial.ended_at or now
-        yield tfevents.summary(
-            ended_at, 0, [tfevents.session_end(_STATUS.get(trial.state, tfevents.UNKNOWN), ended_at)]
-        )
+                at, step = curve.where(history.spec.objective.metric, end.value)
+                yield tfevents.summary(at or end.at, step, [tfevents.scalar(self._columns.best_tag, end.value)])
+        status = _STATUS.get(end.state, tfevents.UNKNOWN)
+        yield tfevents.summary(end.at, 0, [tfevents.session_end(status, end.at)])
 
     def _failed(self, trial_id: int, error: OSError) -> None:
         self._gone.add(trial_id)
@@ -170,6 +174,15 @@ class TensorBoardTracker:
             log.warning(
                 "trial %d: its TensorBoard file is left as it is: %s (later ones are not told)", trial_id, error
             )
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a trial ended; `value` in the user's own sign."""
+
+    state: TrialState
+    value: float | None
+    at: float
 
 
 @dataclass

@@ -20,7 +20,7 @@ _INT64_MAX = 2**63 - 1
 
 @dataclass(frozen=True)
 class HParamInfo:
-    """A column of the HParams page. `type`: string | bool | number. Domain: `choices`, or `low` to `high`, or unknown."""
+    """A column of the HParams page. `type`: string | bool | number; domain: `choices`, `low` to `high`, or unknown."""
 
     name: str
     type: str

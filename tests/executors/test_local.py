@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,10 +16,10 @@ from typing import Any
 import pytest
 
 from engine import outputlog
-from engine.contract import StudyPaths
 from engine.executors import attempt as records
 from engine.executors import shim
 from engine.executors.local import LocalExecutor
+from engine.paths import StudyPaths
 from engine.ports import Adoption, Ended, Launch
 from engine.study import Resources
 from tests.helpers import processes_with, wait_until
@@ -85,7 +86,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     for executor in made.executors:
         executor.close()
     for pid in processes_with(str(tmp_path)):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def nothing_left(bench: Bench) -> bool:
@@ -327,7 +329,9 @@ def test_endless_output_keeps_head_and_tail(bench: Bench) -> None:
     assert log.startswith(b"line 0\nline 1\n") and log.endswith(b"line 199998\nline 199999\n")
     assert b"bytes dropped ...]" in log
     dropped = int(log.split(b"[... ")[1].split(b" ")[0])
-    assert dropped + len(log) == len("".join(f"line {i}\n" for i in range(200000))) + len(f"\n[... {dropped} bytes dropped ...]\n")
+    assert dropped + len(log) == len("".join(f"line {i}\n" for i in range(200000))) + len(
+        f"\n[... {dropped} bytes dropped ...]\n"
+    )
 
 
 def test_binary_output_without_newlines_is_survived(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from engine.contract import StudyPaths
+from engine.paths import StudyPaths
 from engine.ports import Adoption, Ended, Launch, Started
 from engine.study import Resources
 

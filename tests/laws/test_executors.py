@@ -6,8 +6,8 @@ from typing import Any
 from engine.executors.local import LocalExecutor
 from engine.ports import Launch
 from engine.study import Resources
-from tests.helpers import wait_until
 from tests.fakes import FakeExecutor
+from tests.helpers import wait_until
 from tests.laws.executor_laws import ExecutorLaws
 
 _PROGRAMS = {

@@ -22,7 +22,7 @@ from engine.study import Objective
 from engine.trackers.tensorboard import TensorBoardTracker
 
 pytest.importorskip("tensorboard")
-from conftest import PARAMS, Study  # noqa: E402
+from study_by_hand import PARAMS, Study  # noqa: E402
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer  # noqa: E402
 from tensorboard.plugins.hparams import api_pb2, metadata  # noqa: E402
 from tensorboard.util import tensor_util  # noqa: E402

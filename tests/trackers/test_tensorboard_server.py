@@ -19,7 +19,7 @@ import pytest
 from engine.trackers.tensorboard import TensorBoardTracker
 
 pytest.importorskip("tensorboard.main")
-from conftest import PARAMS, Study  # noqa: E402
+from study_by_hand import PARAMS, Study  # noqa: E402
 
 ALL = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -1,0 +1,165 @@
+"""Plain text for people: values, durations, tables; safe to print whatever a trial or a user put into them.
+
+Imports nothing heavy, for `hpo-engine list` is over in the time that a table library takes to load. Knows no study.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+ELLIPSIS = "…"
+
+
+def safe_text(text: str) -> str:
+    """`text` on one line, without anything that moves the cursor, colours, hides or reorders.
+
+    Line breaks and tabs become spaces; other control characters, bidirectional and invisible ones, and halves of
+    surrogate pairs are shown as escapes (`\\x1b`, `\\u202e`).
+    """
+    if text.isprintable():
+        return text
+    return "".join([c if c.isprintable() else _harmless(c) for c in text])
+
+
+def _harmless(char: str) -> str:
+    if char in "\n\r\t\v\f\x85\u2028\u2029":
+        return " "
+    # joiners are part of words and of emoji; unassigned and private characters are boxes at worst
+    if unicodedata.category(char) not in ("Cc", "Cf", "Cs") or char in "\u200c\u200d":
+        return char
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def number(value: float) -> str:
+    """Six significant digits and no noise: 0.30000000000000004 is 0.3, 1e-05 is 1e-5, 12.0 is 12."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if value != value else "inf" if value > 0 else "-inf"
+    if abs(value) < 10**15 and value == int(value):
+        return str(int(value))
+    try:
+        text = f"{value:.6g}"
+    except OverflowError:  # an int beyond 1e308
+        return f"{'-' if value < 0 else ''}1e{int(math.log10(abs(value)))}"
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else text
+
+
+def value(thing: Any) -> str:
+    """A parameter's value: numbers by `number`, strings as they are, else JSON text."""
+    if isinstance(thing, str):
+        return safe_text(thing)
+    if isinstance(thing, (int, float)) and not isinstance(thing, bool):
+        return number(thing)
+    try:
+        return safe_text(json.dumps(thing, ensure_ascii=False))
+    except (TypeError, ValueError):
+        return safe_text(str(thing))
+
+
+def assignments(params: Mapping[str, Any], width: int | None = None) -> str:
+    """`lr=0.01 hidden=64 note="two words"`, cut to `width` columns."""
+    words = []
+    room = width if width is not None else math.inf
+    for name, thing in params.items():
+        shown = value(thing)
+        if isinstance(thing, str) and (not shown or " " in shown or '"' in shown):
+            shown = json.dumps(shown, ensure_ascii=False)
+        words.append(f"{safe_text(name)}={shown}")
+        room -= len(words[-1])
+        if room < 0:
+            break
+    text = " ".join(words)
+    return text if width is None else cut(text, width)
+
+
+def duration(seconds: float | None, *, tenths: bool = True) -> str:
+    """`3.2 s` (without `tenths`: `3 s`), `1m 04s`, `2h 10m`, `3d 04h`; empty for None."""
+    if seconds is None:
+        return ""
+    if not math.isfinite(seconds):
+        return "?"
+    seconds = max(0.0, seconds)
+    if seconds < (59.95 if tenths else 59.5):
+        return f"{seconds:.{1 if tenths else 0}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours}h {minutes:02d}m"
+    return f"{hours // 24}d {hours % 24:02d}h"
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if char.isascii():
+        return 1
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """`text` in at most `width` columns, its end replaced by an ellipsis where it does not fit."""
+    if len(text) * 2 <= width or columns(text) <= width:
+        return text
+    if width <= 0:
+        return ""
+    used = 0
+    for i, char in enumerate(text):
+        used += _columns(char)
+        if used > width - 1:
+            return text[:i].rstrip() + ELLIPSIS
+    return text
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, align: str = "", width: int | None = None) -> str:
+    """Aligned columns two spaces apart, no line longer than `width` (None: as long as it takes).
+
+    Args:
+        align: a letter a column, l or r; columns without one go left. Headers follow their column.
+        rows: cells of any type; numbers by `number`, None is empty, strings made safe.
+    """
+    lines = [[safe_text(h) for h in headers]]
+    lines += [[_cell(row[i]) if i < len(row) else "" for i in range(len(headers))] for row in rows]
+    widths = [max(columns(line[i]) for line in lines) for i in range(len(headers))]
+    if width is not None:
+        widths = _narrowed(widths, [columns(h) for h in lines[0]], width - 2 * (len(headers) - 1))
+    out = []
+    for line in lines:
+        cells = [_pad(cut(cell, w), w, align[i : i + 1]) for i, (cell, w) in enumerate(zip(line, widths, strict=True))]
+        text = "  ".join(cells).rstrip()
+        out.append(text if width is None else cut(text, width))
+    return "\n".join(out)
+
+
+def _cell(thing: Any) -> str:
+    return "" if thing is None else value(thing)
+
+
+def _pad(text: str, width: int, align: str) -> str:
+    gap = " " * (width - columns(text))
+    return gap + text if align == "r" else text + gap
+
+
+def _narrowed(widths: list[int], headers: list[int], room: int) -> list[int]:
+    """Takes from the widest columns first, and below their headers only when nothing else is left to take."""
+    widths = [min(w, max(room, 1)) for w in widths]
+    for floors in ([max(h, 8) for h in headers], [3] * len(widths)):
+        while sum(widths) > room:
+            widest = max(range(len(widths)), key=lambda i: widths[i] if widths[i] > floors[i] else 0)
+            if widths[widest] <= floors[widest]:
+                break
+            widths[widest] -= 1
+    return widths

@@ -1,0 +1,182 @@
+"""What a study says in plain lines: when it begins, when a trial ends, and the summary at its end.
+
+Pure text from a History; knows no terminal and no clock.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.space import Constant
+from engine.study import History, StudySpec, StudyState, Trial, TrialState
+from engine.tables import assignments, columns, cut, duration, number, safe_text, value
+
+PARAMS_WIDTH, REASON_WIDTH, VALUE_WIDTH = 100, 500, 200
+MAX_PARAMS = 50
+
+STATE_WORDS = {
+    TrialState.RUNNING: "running",
+    TrialState.PENDING: "waiting",
+    TrialState.COMPLETED: "completed",
+    TrialState.FAILED: "failed",
+    TrialState.TIMED_OUT: "timed out",
+    TrialState.LOST: "lost",
+    TrialState.STOPPED: "stopped",
+}
+"""In the order in which counts are shown."""
+
+BAD = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
+
+Steps = Sequence[tuple[str, str]]
+
+
+def begin(history: History) -> str:
+    """The first line: what is going to happen, or how a study goes on."""
+    spec = history.spec
+    name = safe_text(spec.name)
+    if history.trials:
+        return f"{name}: goes on after {progress(history)} trials{_best_so_far(history)}"
+    limits = [f"{spec.budget.trials} trials"] if spec.budget.trials is not None else []
+    limits += [duration(spec.budget.time_s)] if spec.budget.time_s is not None else []
+    seed = f", seed {spec.seed}" if spec.seed is not None else ""
+    return (
+        f"{name}: {aim(spec)}; {' or '.join(limits) or 'no limit'}, "
+        f"{spec.resources.parallel} at a time, {safe_text(spec.algorithm)} search{seed}"
+    )
+
+
+def aim(spec: StudySpec) -> str:
+    return f"{spec.objective.goal} {safe_text(spec.objective.metric)}"
+
+
+def progress(history: History) -> str:
+    """`12/30`, or `12/?` where there is no limit."""
+    total = history.spec.budget.trials
+    return f"{history.ended_count}/{'?' if total is None else total}"
+
+
+def ended(trial: Trial, history: History, count: int) -> str:
+    """`[ 3/30] trial 2 completed  loss=0.12 (best 0.12, trial 2)  1.2 s  lr=0.01 ...`; `count` trials have ended."""
+    total = history.spec.budget.trials
+    digits = len(str(count if total is None else total))
+    of = f"{count:{digits}d}/{'?' if total is None else total}"
+    parts = [f"[{of}] trial {trial.id} {STATE_WORDS[trial.state]}"]
+    if trial.loss is not None:
+        shown = number(history.spec.objective.value(trial.loss))
+        parts.append(f"{safe_text(history.spec.objective.metric)}={shown}{_best_so_far(history)}")
+    elif trial.reason:
+        parts.append(reason(trial))
+    if trial.started_at is not None and trial.ended_at is not None:
+        parts.append(duration(trial.ended_at - trial.started_at))
+    parts.append(assignments(searched(history.spec, trial.params), PARAMS_WIDTH))
+    return "  ".join(filter(None, parts))
+
+
+def failure(trial: Trial) -> str:
+    """`trial 3 failed after 1.2 s: exit code 1`"""
+    took = f" after {duration(trial.ended_at - trial.started_at)}" if trial.started_at and trial.ended_at else ""
+    return f"trial {trial.id} {STATE_WORDS[trial.state]}{took}" + (f": {reason(trial)}" if trial.reason else "")
+
+
+def again(trial_id: int, run: int, why: str) -> str:
+    """A run ended and the trial will have another."""
+    return f"trial {trial_id} runs again, after run {run} ended: {_brief(trial_id, why) or 'no reason given'}"
+
+
+def reason(trial: Trial) -> str:
+    """Why the trial ended."""
+    return _brief(trial.id, trial.reason)
+
+
+def _brief(trial_id: int, why: str) -> str:
+    """Without the trial's name, which stands before it anyway."""
+    return cut(safe_text(why.removeprefix(f"trial {trial_id}: ")), REASON_WIDTH)
+
+
+def changed(changes: Mapping[str, Any]) -> str:
+    words = {"time_s": "time limit", "parallel": "trials at a time"}
+    shown = [
+        f"{words.get(name, name)} {'unlimited' if v is None else duration(v) if name == 'time_s' else v}"
+        for name, v in changes.items()
+    ]
+    return f"new limits: {', '.join(shown)}"
+
+
+def searched(spec: StudySpec, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that tell one trial from another."""
+    return {n: v for n, v in params.items() if n not in spec.space or not isinstance(spec.space[n], Constant)}
+
+
+def counts(history: History) -> list[tuple[TrialState, str]]:
+    """`[(RUNNING, "3 running"), (FAILED, "1 failed")]`, those that are not zero."""
+    return [(s, f"{history.counts[s]} {word}") for s, word in STATE_WORDS.items() if history.counts.get(s)]
+
+
+def summary(history: History, now: float, folder: str = "", steps: Steps = (), width: int = 1000) -> list[str]:
+    """The block that stays on the screen at the end: verdict, best trial, where things are, what to type next.
+
+    What a command is for is left out where it would not fit into `width`; nothing else is cut.
+    """
+    tally = ", ".join(text for _, text in counts(history))
+    first = f"{safe_text(history.spec.name)} {verdict(history)} after {duration(history.elapsed_s(now))}"
+    out = [f"{first}: {tally or 'no trials'}"]
+    if history.reason:
+        out.append(safe_text(history.reason))
+    out += _best_block(history)
+    failures = [t for t in history.trials if t.state in BAD and t.reason]
+    if failures:
+        last = failures[-1]
+        out += ["", f"last failure, trial {last.id}: {reason(last)}"]
+    ends = [("folder", safe_text(folder))] if folder else []
+    ends += [("next" if i == 0 else "", text) for i, text in enumerate(_steps(steps, width - 8))]
+    return out + ([""] if ends else []) + [f"{label:8}{text}" for label, text in ends]
+
+
+def verdict(history: History) -> str:
+    return "is left running" if history.state is StudyState.RUNNING else history.state.value
+
+
+def next_steps(history: History, folder: str) -> Steps:
+    """Commands worth typing now, each with what it does."""
+    name = shlex.quote(safe_text(history.spec.name))
+    steps = []
+    if history.state is StudyState.RUNNING:
+        steps.append((f"hpo-engine watch {name}", "look on"))
+        steps.append((f"hpo-engine resume {name}", "go on, once no engine leads it"))
+    elif history.state is StudyState.STOPPED:
+        steps.append((f"hpo-engine resume {name}", "go on where it stopped"))
+    if history.best_id is not None:
+        steps.append((f"hpo-engine best {name} --config", "the best parameters as JSON"))
+    bad = [t.id for t in history.trials if t.state in BAD]
+    if bad:
+        steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
+    if folder:
+        steps.append((f"tensorboard --logdir {shlex.quote(safe_text(folder + '/logs'))}", "curves and parameters"))
+    return steps
+
+
+def _best_so_far(history: History) -> str:
+    if history.best_id is None or history.best_value is None:
+        return ""
+    return f" (best {number(history.best_value)}, trial {history.best_id})"
+
+
+def _best_block(history: History) -> list[str]:
+    best, best_value = history.best, history.best_value
+    if best is None or best_value is None:
+        return []
+    config = history.config(best)
+    params = [(safe_text(name), cut(value(v), VALUE_WIDTH)) for name, v in list(config.items())[:MAX_PARAMS]]
+    widest = min(max((columns(name) for name, _ in params), default=0), 40)
+    head = f"best {safe_text(history.spec.objective.metric)} {number(best_value)}, trial {best.id}"
+    shown = [f"  {name}{' ' * max(0, widest - columns(name))}  {text}" for name, text in params]
+    return ["", head, *shown, *([f"  ... and {len(config) - MAX_PARAMS} more"] if len(config) > MAX_PARAMS else [])]
+
+
+def _steps(steps: Steps, width: int) -> list[str]:
+    """Commands, with their comments in one column where there is room."""
+    widest = max((len(command) for command, _ in steps if len(command) <= 50), default=0)
+    lines = [(command, f"{command:{widest}}  # {comment}") for command, comment in steps]
+    return [full if columns(full) <= width else command for command, full in lines]

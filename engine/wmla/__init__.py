@@ -1,0 +1,22 @@
+"""The dialect of WMLA: its requests -> StudySpec, and histories -> its answers.
+
+The only room that knows its spellings. Accepts what real clients send, quirks included; never runs anything.
+"""
+
+from engine.wmla.algorithms import BUILT_IN
+from engine.wmla.answers import app_id, plugin_result, task_object, task_state, trial_object, trial_state
+from engine.wmla.parameters import search_params
+from engine.wmla.request import is_request, parse_request
+
+__all__ = [
+    "BUILT_IN",
+    "app_id",
+    "is_request",
+    "parse_request",
+    "plugin_result",
+    "search_params",
+    "task_object",
+    "task_state",
+    "trial_object",
+    "trial_state",
+]

@@ -1,0 +1,142 @@
+"""A study's history as the dialect's answers: task and trial objects, their states, times and names."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from engine.forms import study_name
+from engine.study import History, StudyState, Trial, TrialState
+from engine.wmla.parameters import hyper_param
+
+_TASK_STATES = {
+    StudyState.RUNNING: "RUNNING",
+    StudyState.FINISHED: "FINISHED",
+    StudyState.FAILED: "FAILED",
+    StudyState.STOPPED: "STOPPED",
+}
+_TRIAL_STATES = {
+    TrialState.PENDING: "SUBMITTED",
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETED: "FINISHED",
+    TrialState.FAILED: "FAILED",
+    TrialState.TIMED_OUT: "KILLED",
+    TrialState.STOPPED: "STOPPED",
+    TrialState.LOST: "ERROR",
+}
+
+
+def task_object(history: History, *, now: float, state: str | None = None) -> dict[str, Any]:
+    """The task as GET /hypersearch/{hpoName} answers it.
+
+    Args:
+        now: UTC seconds, for the durations of what still runs.
+        state: in place of the history's, where the service knows more (RECOVERPEND, RECOVERFAILED).
+    """
+    counts = history.counts
+    failed = sum(counts.get(s, 0) for s in (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST))
+    out = {
+        "hpoName": history.spec.name,
+        "state": state or task_state(history),
+        "progress": progress(history),
+        "running": counts.get(TrialState.RUNNING, 0),
+        "complete": counts.get(TrialState.COMPLETED, 0),
+        "failed": failed,
+        "duration": duration(history.elapsed_s(now)),
+        "creator": creator(history),
+        "createtime": timestamp(history.opened_at),
+        "experiments": [trial_object(history, trial, now=now) for trial in history.trials],
+    }
+    if history.best is not None:
+        out["best"] = trial_object(history, history.best, now=now)
+    return out
+
+
+def task_state(history: History) -> str:
+    """SUBMITTED until an engine has begun."""
+    begun = history.engine_at is not None or history.closed_at is not None or history.next_id > 0
+    return _TASK_STATES[history.state] if begun else "SUBMITTED"
+
+
+def progress(history: History) -> str:
+    spec = history.spec
+    total = len(spec.experiments) if spec.experiments else None
+    if spec.budget.trials is not None:
+        total = min(total or spec.budget.trials, spec.budget.trials)
+    return f"{history.ended_count}/{'?' if total is None else total}"
+
+
+def trial_object(history: History, trial: Trial, *, now: float) -> dict[str, Any]:
+    """A trial ("experiment") as answers hold it; `now`: UTC seconds."""
+    end = trial.ended_at if trial.ended_at is not None else now
+    return {
+        "id": trial.id,
+        "appId": app_id(history, trial.id),
+        "state": trial_state(trial),
+        "hyperParams": [hyper_param(name, value) for name, value in trial.params.items()],
+        "metricVal": metric_value(history, trial),
+        "metrics": metrics(history, trial),
+        "maxiteration": trial.proposal.resource or 0,
+        "startTime": None if trial.started_at is None else timestamp(trial.started_at),
+        "endTime": None if trial.ended_at is None else timestamp(trial.ended_at),
+        "duration": duration(0.0 if trial.started_at is None else end - trial.started_at),
+    }
+
+
+def plugin_result(history: History, trial: Trial) -> dict[str, Any]:
+    """A trial as search plugins get it: the object of the answers, with score and plain parameters."""
+    out = trial_object(history, trial, now=trial.ended_at or history.last_at)
+    return {**out, "score": out["metricVal"], "params": dict(trial.params)}
+
+
+def trial_state(trial: Trial) -> str:
+    if trial.state is TrialState.PENDING and trial.attempts:
+        return "WAITING"  # to be run again
+    return _TRIAL_STATES[trial.state]
+
+
+def metric_value(history: History, trial: Trial) -> float | None:
+    """The objective: the verdict of a trial that ended well, the best so far of one that runs, else None."""
+    objective = history.spec.objective
+    if trial.loss is not None:
+        return objective.value(trial.loss)
+    return None if trial.state.ended else objective.pick(trial.rows)
+
+
+def metrics(history: History, trial: Trial) -> list[dict[str, Any]]:
+    """The trial's metrics, the objective first, then the additional ones; values that are not finite are None."""
+    spec = history.spec
+    seen: dict[str, list[float]] = {}
+    for row in trial.rows:
+        for name, value in row.values.items():
+            seen.setdefault(name, []).append(value)
+    wanted = [spec.objective.metric, *spec.extra_metrics]
+    names = [n for n in dict.fromkeys(wanted) if n in seen] + [n for n in seen if n not in wanted]
+    return [{"name": name, **_summary(seen[name])} for name in names]
+
+
+def _summary(values: list[float]) -> Mapping[str, float | None]:
+    finite = [v for v in values if math.isfinite(v)]
+    latest = values[-1] if math.isfinite(values[-1]) else None
+    return {"min": min(finite, default=None), "max": max(finite, default=None), "latest": latest}
+
+
+def creator(history: History) -> str:
+    return str(history.spec.labels.get("creator") or "user")
+
+
+def app_id(history: History, trial_id: int) -> str:
+    """`<user>-<digits>-<digits>`: the study's start in microseconds, and the trial."""
+    return f"{study_name(creator(history), 'user')}-{int(history.opened_at * 1e6)}-{trial_id}"
+
+
+def timestamp(seconds: float) -> str:
+    """UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+
+def duration(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"

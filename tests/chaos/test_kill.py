@@ -1,0 +1,116 @@
+"""kill -9 of the engine, everywhere: each trial is there in the end, and each attempt was started once at most."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import failpoints
+from tests.chaos.scene import Scene, killed
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("command.taken", "command.done")
+POINTS = [name for name in failpoints.NAMES if name not in COMMANDS]
+ON_RESUME = ("resume.adopted",)
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[tuple[Any, ...]]]:
+    """Trials -> the results of an undisturbed run."""
+    out = {}
+    for trials in (6, 40):
+        scene = Scene(tmp_path_factory.mktemp("calm"), trials, live_s=0.7 if trials == 6 else 0.0)
+        assert scene.run() == 0, scene.said()
+        scene.check(scene.results())
+        out[trials] = scene.results()
+    return out
+
+
+def test_every_failpoint_stands_in_the_code_once_and_is_listed() -> None:
+    found = [
+        m for path in (ROOT / "engine").rglob("*.py") for m in re.findall(r'failpoint\("([^"]+)"\)', path.read_text())
+    ]
+    assert sorted(found) == sorted(failpoints.NAMES)
+
+
+def _kill_at(tmp_path: Path, name: str, number: int, expected: dict[int, list[tuple[Any, ...]]]) -> None:
+    scene = Scene(tmp_path / "a b")
+    if name in ON_RESUME:
+        assert killed(scene.run("attempt.started:1:kill"))
+    code = scene.run(f"{name}:{number}:kill")
+    assert killed(code) or (number > 1 and code == 0), scene.said()
+    if code != 0:
+        assert scene.run() == 0, scene.said()
+    scene.check(expected[6])
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_kill_at_the_first_passage(tmp_path: Path, name: str, expected: dict[int, list[tuple[Any, ...]]]) -> None:
+    _kill_at(tmp_path, name, 1, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(2, 13))
+@pytest.mark.parametrize("name", POINTS)
+def test_kill_at_a_later_passage(
+    tmp_path: Path, name: str, number: int, expected: dict[int, list[tuple[Any, ...]]]
+) -> None:
+    _kill_at(tmp_path, name, number, expected)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_kill_while_a_request_is_carried_out(tmp_path: Path, name: str) -> None:
+    from engine import inbox
+
+    scene = Scene(tmp_path, live_s=30.0)
+    process = scene.engine(f"{name}:1:kill")
+    while not (scene.counts.exists() and "\n2 " in scene.counts.read_text()):
+        time.sleep(0.02)
+    inbox.post(scene.paths.inbox, inbox.Request("stop", 2))
+    assert killed(process.wait(30)), scene.said()
+    assert scene.run() == 0, scene.said()
+    history = scene.history()
+    assert history.trials[2].state.value == "stopped" and history.ended_count == 6
+    assert set(scene.starts().values()) == {1}
+
+
+def _random_kills(tmp_path: Path, kills: int, seed: int, expected: list[tuple[Any, ...]]) -> None:
+    """Kills engines at random moments until enough have died; some in the middle of their recovery."""
+    scene = Scene(tmp_path, trials=40, live_s=0.0)
+    rng = random.Random(seed)
+    died, lived = 0, 0
+    while died < kills:
+        engine = scene.engine()
+        try:
+            # From before its first step to well into the study: an engine's start takes 0.3 s.
+            code = engine.wait(rng.uniform(0.0, 0.6))
+        except Exception:
+            engine.send_signal(signal.SIGKILL)
+            code = engine.wait()
+        if killed(code):
+            died += 1
+            continue
+        assert code == 0, scene.said()
+        lived += 1
+        scene.check(expected)
+        # Finished early: begin another one of the same kind.
+        scene = Scene(tmp_path / f"again{lived}", trials=40, live_s=0.0)
+    assert scene.run(timeout_s=120) == 0, scene.said()
+    scene.check(expected)
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_random_kills(tmp_path: Path, seed: int, expected: dict[int, list[tuple[Any, ...]]]) -> None:
+    _random_kills(tmp_path, 25, seed, expected[40])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 3, 4, 5])
+def test_hundred_random_kills(tmp_path: Path, seed: int, expected: dict[int, list[tuple[Any, ...]]]) -> None:
+    _random_kills(tmp_path, 100, seed, expected[40])

@@ -1,0 +1,491 @@
+"""The command line as a person or a script meets it: real processes, their words, their exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers import processes_with, wait_until
+
+TRAIN = """\
+import json, os
+c = json.load(open("config.json"))
+print("training with", c)
+json.dump([{"step": i, "loss": (c["x"] - 1) ** 2 + 1 / i} for i in (1, 2, 3)], open("val_dict_list.json", "w"))
+"""
+ALGO = """\
+command: python train.py
+objective: {metric: loss, goal: minimize}
+algorithm: random
+options: {seed: 1}
+trials: 4
+parallel: 2
+space:
+  x: {float: [0, 2]}
+  kind: {choice: [a b, "$HOME"]}
+"""
+SLEEPER = """\
+import os, signal, sys, time
+open("began", "w").close()
+time.sleep(600)
+"""
+DAEMON = """\
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(600)
+    os._exit(0)
+open("began", "w").close()
+time.sleep(600)
+"""
+
+
+class Shell:
+    """A folder with a study in it, and `hpo-engine` run there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "my study"
+        self.folder.mkdir()
+        self.write("train.py", TRAIN)
+        self.write("algo.yaml", ALGO)
+        self.env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "MARK": str(folder)}
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def start(self, *args: str, **more: Any) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-m", "engine.cli", *args]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(argv, cwd=self.folder, env=self.env, text=True, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, **more)  # fmt: skip
+
+    def run(self, *args: str, code: int = 0) -> str:
+        process = self.start(*args)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == code, (args, process.returncode, out, err)
+        assert "Traceback" not in out + err or args[0] in ("show", "logs"), "only a trial's own may be shown"
+        self.err = err
+        return out
+
+    def json(self, *args: str, code: int = 0) -> Any:
+        return json.loads(self.run(*args, "--json", code=code).splitlines()[-1])
+
+    def refuses(self, *args: str, words: str, code: int = 2) -> str:
+        """It ends with `code`, says `words` on stderr, and nothing on stdout."""
+        out = self.run(*args, code=code)
+        assert out == "" and re.search(words, self.err), self.err
+        assert all(line.startswith("hpo-engine: ") for line in self.err.splitlines())
+        return self.err
+
+    def left(self) -> list[int]:
+        """Processes that come from here."""
+        return processes_with(f"MARK={self.env['MARK']}")
+
+    def result(self, trial: int, name: str) -> Path:
+        return self.folder / "hpo-runs" / "my-study" / "results" / str(trial) / name
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    yield Shell(tmp_path)
+    for pid in processes_with(f"MARK={tmp_path}"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_submit_runs_a_study_and_says_its_result(shell: Shell) -> None:
+    out = shell.run("submit", "algo.yaml")
+    assert "loss" in out and "4" in out
+    done = shell.json("submit", "algo.yaml", "--name", "other")
+    assert set(done) == {"study", "state", "best", "counts", "seconds"}
+    assert done["study"] == "other" and done["state"] == "finished" and done["counts"] == {"completed": 4}
+    assert set(done["best"]) == {"trial", "value", "params"} and set(done["best"]["params"]) == {"x", "kind"}
+    assert done["seconds"] > 0
+
+
+def test_same_seed_gives_the_same_study(shell: Shell) -> None:
+    first, second = (shell.json("submit", "algo.yaml", "--name", n)["best"] for n in "ab")
+    assert first == second
+    assert shell.json("submit", "algo.yaml", "--name", "c", "--seed", "9")["best"]["params"] != first["params"]
+
+
+def test_views_of_a_finished_study(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml")
+    assert "my-study" in shell.run("list") and "finished" in shell.run("list")
+    (entry,) = shell.json("list")
+    assert entry["study"] == "my-study" and entry["counts"] == {"completed": 4}
+    out = shell.run("show", "my-study")
+    assert "finished" in out and "a b" in out + shell.run("show", "my-study", "0") + shell.run("show", "my-study", "1")
+    shown = shell.json("show", "my-study")
+    assert [t["trial"] for t in shown["trials"]] == [0, 1, 2, 3] and shown["best"]
+    assert len(shell.json("show", "my-study", "2")["rows"]) == 3
+    best = json.loads(shell.run("best", "my-study", "--config"))
+    assert best == shell.json("best", "my-study")["params"] == shown["best"]["params"]
+    assert "training with" in shell.run("logs", "my-study", "0")
+    rows = list(csv.DictReader(io.StringIO(shell.run("export", "my-study"))))
+    assert len(rows) == 4 and {"params.x", "params.kind", "value", "last.loss"} <= set(rows[0])
+    assert json.loads(shell.run("export", "my-study", "--format", "json"))[1]["state"] == "completed"
+
+
+def test_best_config_runs_the_script_by_hand(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml")
+    shell.write("config.json", shell.run("best", "my-study", "--config"))
+    subprocess.run([sys.executable, "train.py"], cwd=shell.folder, check=True, stdout=subprocess.DEVNULL)
+    rows = json.loads((shell.folder / "val_dict_list.json").read_text())
+    assert min(r["loss"] for r in rows) == shell.json("best", "my-study")["value"]
+
+
+def test_study_is_found_by_path_and_root(shell: Shell, tmp_path: Path) -> None:
+    shell.run("submit", "algo.yaml", "--root", "../elsewhere")
+    assert "finished" in shell.run("show", "../elsewhere/my-study")
+    assert "finished" in shell.run("show", "my-study", "--root", str(tmp_path / "elsewhere"))
+    shell.env["HPO_ENGINE_ROOT"] = str(tmp_path / "elsewhere")
+    assert "finished" in shell.run("show", "my-study")
+
+
+def test_moved_study_folder_goes_on(shell: Shell, tmp_path: Path) -> None:
+    shell.run("submit", "algo.yaml")
+    (shell.folder / "hpo-runs").rename(tmp_path / "moved here")
+    done = shell.json("resume", str(tmp_path / "moved here" / "my-study"), "--trials", "6")
+    assert done["counts"] == {"completed": 6}
+
+
+def test_submitting_again_shows_the_result_and_how_to_go_on(shell: Shell) -> None:
+    first = shell.json("submit", "algo.yaml")
+    begin = time.monotonic()
+    assert shell.json("submit", "algo.yaml")["best"] == first["best"]
+    assert time.monotonic() - begin < 20
+    assert "--trials" in shell.run("submit", "algo.yaml")
+    assert shell.json("show", "my-study")["counts"] == {"completed": 4}
+
+
+def test_submitting_again_with_more_trials_goes_on(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml")
+    before = shell.json("show", "my-study")["trials"]
+    assert shell.json("submit", "algo.yaml", "--trials", "7")["counts"] == {"completed": 7}
+    assert shell.json("show", "my-study")["trials"][:4] == before, "trials that ended stay as they are"
+    shell.refuses("submit", "algo.yaml", "--trials", "3", words="7 trials already")
+
+
+def test_submitting_something_else_under_the_name_says_what_differs(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml")
+    shell.write("algo.yaml", ALGO.replace("[0, 2]", "[0, 3]"))
+    said = shell.refuses("submit", "algo.yaml", words="exists and differs")
+    assert "space" in said and "--name" in said
+
+
+def test_editing_the_script_changes_nothing_in_a_study_that_exists(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml", "--trials", "2")
+    shell.write("train.py", "raise SystemExit(3)")
+    assert shell.json("resume", "my-study", "--trials", "4")["counts"] == {"completed": 4}
+
+
+def test_failing_study_exits_3_with_the_reason(shell: Shell) -> None:
+    shell.write("train.py", "print('working')\nraise ValueError('bad thing')")
+    done = shell.json("submit", "algo.yaml", code=3)
+    assert done["state"] == "failed" and done["best"] is None and done["counts"] == {"failed": 4}
+    out = shell.run("show", "my-study", "0")
+    assert "exit code 1" in out and "ValueError: bad thing" in out and "working" in out
+    shell.refuses("best", "my-study", words="no finished trial", code=3)
+
+
+def test_missing_metric_is_told_with_what_was_found(shell: Shell) -> None:
+    shell.write("train.py", TRAIN.replace('"loss":', '"val_loss": 1.0, "acc":'))
+    shell.json("submit", "algo.yaml", code=3)
+    reason = shell.json("show", "my-study", "2")["reason"]
+    assert reason == 'trial 2: no metric "loss" in val_dict_list.json; it has "val_loss", "acc" (steps 1-3)'
+
+
+def test_retry_runs_the_failed_ones_again(shell: Shell, tmp_path: Path) -> None:
+    flag = tmp_path / "works"
+    shell.write("train.py", f"import os, sys\nif not os.path.exists({str(flag)!r}) and os.environ['SUBID'] in '13': sys.exit(1)\n" + TRAIN)  # fmt: skip
+    assert shell.json("submit", "algo.yaml")["counts"] == {"completed": 2, "failed": 2}
+    flag.touch()
+    assert shell.json("retry", "my-study", "--failed")["counts"] == {"completed": 4}
+    assert [t["attempts"] for t in shell.json("show", "my-study")["trials"]] == [1, 2, 1, 2]
+
+
+def test_remove_deletes_only_after_yes(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml")
+    shell.refuses("remove", "my-study", words="--yes")
+    shell.run("remove", "my-study", "--yes")
+    assert os.listdir(shell.folder / "hpo-runs") == []
+    shell.refuses("show", "my-study", words="no study 'my-study'")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_stops_trials_and_the_study_can_go_on(shell: Shell, number: signal.Signals) -> None:
+    shell.write("train.py", SLEEPER)
+    process = shell.start("submit", "algo.yaml")
+    wait_until(lambda: shell.result(0, "began").exists() and shell.result(1, "began").exists())
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, (out, err)
+    assert "stopping; 2 trials get SIGTERM" in out + err
+    wait_until(lambda: not shell.left())
+    assert shell.json("show", "my-study")["state"] == "stopped"
+    shell.write("hpo-runs/my-study/model/train.py", TRAIN)
+    done = shell.json("resume", "my-study")
+    assert done["counts"] == {"completed": 4}
+    assert [t["attempts"] for t in shell.json("show", "my-study")["trials"]] == [2, 2, 1, 1]
+
+
+def test_second_interrupt_kills_at_once(shell: Shell) -> None:
+    shell.write("train.py", DAEMON)
+    shell.write("algo.yaml", ALGO + "trial: {grace: 10m}\n")
+    process = shell.start("submit", "algo.yaml")
+    wait_until(lambda: shell.result(0, "began").exists() and shell.result(1, "began").exists())
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    wait_until(lambda: not shell.left())
+
+
+def test_daemons_that_ignore_sigterm_are_gone_after_the_grace(shell: Shell) -> None:
+    shell.write("train.py", DAEMON)
+    shell.write("algo.yaml", ALGO + "trial: {grace: 0.5s}\n")
+    process = shell.start("submit", "algo.yaml")
+    wait_until(lambda: shell.result(0, "began").exists() and shell.result(1, "began").exists())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    wait_until(lambda: not shell.left(), 2.0)
+
+
+def test_closed_output_stops_the_study_like_an_interrupt(shell: Shell) -> None:
+    shell.write("train.py", TRAIN + "import time; time.sleep(0.2)\n")
+    process = shell.start("submit", "algo.yaml", "--trials", "500")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 128 + signal.SIGPIPE
+    assert shell.json("show", "my-study")["state"] == "stopped"
+
+
+def test_detached_study_can_be_watched_and_stopped(shell: Shell) -> None:
+    shell.write("train.py", SLEEPER)
+    out = shell.run("submit", "algo.yaml", "--detach")
+    assert "background" in out
+    wait_until(lambda: shell.result(0, "began").exists() and shell.result(1, "began").exists())
+    assert shell.json("list")[0]["state"] == "running"
+    assert "is stopped" in shell.run("stop", "my-study", "0")
+    wait_until(lambda: shell.result(2, "began").exists())
+    shell.refuses("submit", "algo.yaml", words="led by engine", code=4)
+    shell.refuses("remove", "my-study", "--yes", words="led by engine", code=4)
+    watching = shell.start("watch", "my-study")
+    time.sleep(0.5)
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=30)
+    assert watching.returncode == 0
+    assert shell.json("list")[0]["state"] == "running", "watching must not stop it"
+    assert "is stopped" in shell.run("stop", "my-study")
+    wait_until(lambda: not shell.left(), 2.0)
+
+
+def test_detached_study_runs_to_its_end(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml", "--detach")
+    assert "finished" in shell.run("watch", "my-study")
+    assert shell.json("show", "my-study")["counts"] == {"completed": 4}
+
+
+def test_logs_follow_a_running_trial_to_its_end(shell: Shell) -> None:
+    shell.write("train.py", "import time\nfor i in range(5):\n    print('line', i)\n    time.sleep(0.1)\n" + TRAIN)
+    shell.run("submit", "algo.yaml", "--detach")
+    assert "line 4" in shell.run("logs", "my-study", "0", "-f")
+
+
+def test_log_control_characters_are_shown_as_text(shell: Shell) -> None:
+    shell.write("train.py", TRAIN + "print('\\x1b[31mred\\x1b]52;c;eA==\\x07', '\\u202e')\n")
+    shell.run("submit", "algo.yaml")
+    assert "\x1b" not in shell.run("logs", "my-study", "0")
+    assert "\x1b[31m" in shell.run("logs", "my-study", "0", "--raw")
+
+
+def test_engine_killed_outright_leaves_training_and_resume_takes_it_over(shell: Shell) -> None:
+    shell.write(
+        "train.py", TRAIN + "import time\nwhile not os.path.exists(os.environ['MARK'] + '/go'): time.sleep(0.05)\n"
+    )
+    process = shell.start("submit", "algo.yaml")
+    wait_until(lambda: shell.result(1, "val_dict_list.json").exists())
+    wait_until(lambda: shell.result(0, "val_dict_list.json").exists())
+    process.kill()
+    process.communicate()
+    assert shell.json("list")[0]["state"] == "interrupted"
+    again = shell.start("submit", "algo.yaml")
+    assert again.stdout is not None
+    first = again.stdout.readline() + again.stdout.readline()
+    assert "2 running" in first, first
+    Path(shell.env["MARK"], "go").touch()
+    again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert [t["attempts"] for t in shell.json("show", "my-study")["trials"]] == [1, 1, 1, 1]
+
+
+def test_values_reach_the_script_intact(shell: Shell) -> None:
+    odd = ["a b", "$HOME", "`id`", "'\"", "--x", ";", "é\u4e2d", "\\n"]
+    shell.write(
+        "algo.yaml",
+        ALGO.replace('[a b, "$HOME"]', json.dumps(odd)).replace("python train.py", "python train.py 'two words' $X"),
+    )
+    shell.write("train.py", TRAIN + "import sys; json.dump(sys.argv[1:], open('argv', 'w'))\n")
+    shell.run("submit", "algo.yaml", "--trials", "12")
+    for trial in shell.json("show", "my-study")["trials"]:
+        assert trial["params"]["kind"] in odd
+        assert json.loads(shell.result(trial["trial"], "argv").read_text()) == ["two words", "$X"]
+
+
+def test_json_study_file_and_stdout_that_is_only_json(shell: Shell) -> None:
+    shell.write("s.json", json.dumps({"command": "python train.py", "objective": "minimize loss", "trials": 2, "space": {"x": {"float": [0, 1e-3]}}}))  # fmt: skip
+    out = shell.run("submit", "s.json", "--json")
+    assert json.loads(out)["study"] == "s"
+
+
+def test_init_writes_a_file_that_submits(shell: Shell) -> None:
+    (shell.folder / "algo.yaml").unlink()
+    shell.write("train.py", TRAIN.replace('c["x"]', 'c.get("x", 0.5)'))
+    assert "algo.yaml" in shell.run("init", "train.py")
+    shell.refuses("init", "train.py", words="exists")
+    assert shell.json("submit", "algo.yaml", "--trials", "2")["counts"] == {"completed": 2}
+
+
+def test_schema_is_json_and_doctor_tells_the_machine(shell: Shell) -> None:
+    assert json.loads(shell.run("schema"))["properties"]["command"]["description"]
+    facts = shell.json("doctor")
+    assert {"cores", "gpus", "sqlite", "cgroup2"} <= set(facts)
+    assert "cores" in shell.run("doctor")
+
+
+def test_help_names_every_verb(shell: Shell) -> None:
+    out = shell.run("--help")
+    for (
+        verb
+    ) in "submit list show best logs watch stop resume retry remove export tensorboard schema init doctor".split():
+        assert re.search(rf"^  {verb} ", out, re.M), verb
+        assert "Usage: hpo-engine" in shell.run(verb, "--help") if verb in ("submit", "logs") else True
+
+
+BAD = [
+    ("command: [", "algo.yaml:"),
+    ("a: &x 1\nb: *x", "anchor|alias"),
+    ("!!python/object:os.system {}", "tag"),
+    (ALGO + "trails: 3\n", 'unknown key "trails"; did you mean "trials"'),
+    (ALGO + "trials: 4\n", "duplicate|twice"),
+    (ALGO.replace("random", "rnadom"), 'did you mean "random"'),
+    (ALGO.replace("[0, 2]", "[2, 0]"), "space.x"),
+    (ALGO.replace("[0, 2]", "[.nan, 1]"), "space.x"),
+    (ALGO.replace("[0, 2]", '["1e-4", 1]'), "space.x"),
+    (ALGO.replace("trials: 4", "trials: 0"), "trials"),
+    (ALGO.replace("parallel: 2", "parallel: no"), "parallel"),
+    (ALGO.replace("train.py", "nosuch.py"), "nosuch.py"),
+    (ALGO.replace("python train.py", "''"), "command"),
+    (ALGO + "model_dir: nowhere\n", "model_dir"),
+    (ALGO + "name: ../../etc\n", "name"),
+    (ALGO + "trial: {gpus: 99}\n", "gpus"),
+    (ALGO + "trial: {cpus: 9999}\n", "cpus"),
+    (ALGO.replace("{seed: 1}", "{sede: 1}"), "sede"),
+    (ALGO.replace("{seed: 1}", "{seed: -1}"), "seed"),
+    ("", "empty"),
+    ("\x00", "algo.yaml"),
+    ("[1, 2]", "mapping"),
+    ("x: " + "[" * 5000, "deep"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "words"), BAD, ids=[words[:20] + str(i) for i, (_, words) in enumerate(BAD)])
+def test_wrong_study_file_is_refused_in_clear_lines(shell: Shell, text: str, words: str) -> None:
+    shell.write("algo.yaml", text)
+    shell.refuses("submit", "algo.yaml", words=words)
+    assert not (shell.folder / "hpo-runs").exists() or not os.listdir(shell.folder / "hpo-runs")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["submit"], "Missing argument"),
+        (["submit", "nosuch.yaml"], "nosuch.yaml"),
+        (["submit", "."], "directory|folder"),
+        (["submit", "algo.yaml", "--trials", "0"], "--trials"),
+        (["submit", "algo.yaml", "--trials", "x"], "--trials"),
+        (["submit", "algo.yaml", "--name", "../x"], "--name"),
+        (["submit", "algo.yaml", "--seed", "-1"], "--seed"),
+        (["submit", "algo.yaml", "--nosuch"], "No such option"),
+        (["nosuch"], "No such command"),
+        (["show", "nosuch"], "no study 'nosuch'"),
+        (["best", "nosuch"], "no study"),
+        (["logs", "nosuch", "1"], "no study"),
+        (["logs", "nosuch", "x"], "x"),
+        (["resume", "../../../../etc"], "no study"),
+        (["resume", "nosuch", "--time-limit", "soon"], "no study|time-limit"),
+        (["stop", "nosuch"], "no study"),
+        (["retry", "nosuch"], "--failed"),
+        (["export", "nosuch", "--format", "xml"], "xml"),
+        (["init", "nosuch.py"], "nosuch.py"),
+        (["tensorboard", "nosuch"], "no study"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(shell: Shell, args: list[str], words: str) -> None:
+    said = shell.refuses(*args, words=words)
+    assert len(said.splitlines()) == 1
+
+
+def test_unknown_trial_is_refused(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml", "--trials", "1")
+    for verb in ("logs", "show", "stop"):
+        shell.refuses(verb, "my-study", "9", words="no trial 9")
+
+
+def test_damaged_log_exits_5_and_is_left_alone(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml", "--trials", "1")
+    db = shell.folder / "hpo-runs" / "my-study" / "study.db"
+    data = bytearray(db.read_bytes())
+    data[:100] = b"x" * 100
+    db.write_bytes(data)
+    for args in (["show", "my-study"], ["resume", "my-study"], ["best", "my-study"]):
+        shell.refuses(*args, words="study.db", code=5)
+    assert "damaged" in shell.run("list")
+    assert db.read_bytes() == data
+
+
+def test_model_folder_with_a_stale_result_gives_no_false_verdict(shell: Shell) -> None:
+    shell.write("val_dict_list.json", '[{"step": 1, "loss": -999}]')
+    shell.write("train.py", "pass")
+    assert shell.json("submit", "algo.yaml", code=3)["counts"] == {"failed": 4}
+
+
+def test_plugin_beside_the_script_searches(shell: Shell) -> None:
+    shell.write("mine.py", "from engine.study import Proposal\nclass Half:\n    def __init__(self, spec, *, at=0.5): self.at = at\n    def ask(self, history, count): return [Proposal({'x': self.at, 'kind': 'a b'})] * count\n")  # fmt: skip
+    shell.write("algo.yaml", ALGO.replace("random", "mine:Half").replace("{seed: 1}", "{at: 0.25}"))
+    assert shell.json("submit", "algo.yaml")["best"]["params"] == {"x": 0.25, "kind": "a b"}
+    shell.write("algo.yaml", ALGO.replace("random", "mine.py:Half").replace("{seed: 1}", "{att: 0.25}"))
+    shell.refuses("submit", "algo.yaml", "--name", "b", words='did you mean "at"')
+
+
+def test_gpus_are_given_out_to_trials(shell: Shell) -> None:
+    shell.env["HPO_ENGINE_GPUS"] = "3,7"
+    shell.write(
+        "train.py", TRAIN + "open('gpu', 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])\nimport time; time.sleep(0.2)\n"
+    )
+    shell.write("algo.yaml", ALGO + "trial: {gpus: 1}\n")
+    shell.run("submit", "algo.yaml", "--parallel", "5")
+    given = {shell.result(i, "gpu").read_text() for i in range(4)}
+    assert given == {"3", "7"}

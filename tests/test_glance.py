@@ -1,0 +1,64 @@
+"""The short look says what the fold of the same log says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import JournalError
+from engine.events import SpecChanged, fold
+from engine.glance import glance
+from engine.journal import Journal
+from engine.study import Budget, Exit, Objective, TrialPolicy
+from tests.test_loop import Bench
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def check(bench: Bench) -> None:
+    """At every prefix of the log."""
+    events = bench.store.read()
+    path = bench.paths.db
+    journal = Journal(path, write=True)
+    for number, event in enumerate(events, 1):
+        journal.append([event])
+        seen, history = glance(path), fold(events[:number])
+        best = None if history.best_id is None else (history.best_id, history.best_value)
+        assert seen.counts == {state.value: count for state, count in history.counts.items()}
+        assert (seen.state, seen.best, seen.total) == (history.state.value, best, history.spec.budget.trials)
+        assert seen.ended == history.ended_count
+        assert seen.seconds == pytest.approx(history.spent_s)
+        assert (seen.engine_at, seen.last_at) == (history.engine_at, history.last_at)
+    journal.close()
+
+
+def test_finished_study(bench: Bench) -> None:
+    bench.run(bench.open(objective=Objective("loss", "maximize")))
+    check(bench)
+
+
+def test_study_with_failures_retries_interrupts_and_new_limits(bench: Bench) -> None:
+    bench.behave = lambda launch: Exit(code=1) if launch.trial_id % 2 else bench.good(launch)
+    bench.run(bench.open(budget=Budget(5), trial=TrialPolicy(retries=1)))
+    bench.behave = lambda launch: None
+    bench.now += 500
+    engine = bench.lead(SpecChanged(bench.now, {"trials": 9}))
+    engine.step(bench.now)
+    bench.now += 100  # killed here
+    bench.executor.alive = {launch.nonce for launch in bench.executor.launched}
+    engine = bench.engine()
+    engine.interrupt("Ctrl-C", bench.now + 7)
+    bench.run(engine)
+    check(bench)
+
+
+def test_what_is_no_log_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    for content in (b"", b"not a database" * 100):
+        path.write_bytes(content)
+        with pytest.raises(JournalError, match="study.db"):
+            glance(str(path))

@@ -1,0 +1,407 @@
+"""The live picture, the plain lines, and what is left on the screen."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from study_by_hand import PARAMS, Study
+
+from engine.events import SpecChanged, StopAsked, TrialProposed
+from engine.space import Choice, Constant, Float, SearchSpace
+from engine.study import Budget, Objective, Resources, TrialState
+from engine.tables import columns
+from engine.trackers.console import ConsoleTracker
+from engine.trackers.display import display
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"  # type: ignore[assignment]
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    for name, text in {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return Terminal()
+
+
+def bare(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def picture(study: Study, width: int = 80, height: int = 24, later: float = 0.0) -> list[str]:
+    return display(study.history, study.now + later, width, height).plain.split("\n")
+
+
+# --- plain lines ------------------------------------------------------------------------------------------------
+
+
+def plain(study: Study, **options: Any) -> io.StringIO:
+    stream = io.StringIO()
+    study.listen(ConsoleTracker(stream, **options))
+    return stream
+
+
+def test_plain_lines_tell_the_beginning_each_end_and_the_summary(make_study: Callable[..., Study]) -> None:
+    study = make_study(budget=Budget(trials=3), seed=7, resources=Resources(parallel=2))
+    stream = plain(study, folder="/runs/digits")
+    for value in (0.5, None, 0.123456789):
+        trial = study.start()
+        study.tick(1.2)
+        study.end(trial, value, reason="" if value else f"trial {trial}: exit code 1;\nlast line: \x1b[31mboom")
+    study.close()
+    assert stream.getvalue().splitlines() == [
+        "digits: minimize loss; 3 trials, 2 at a time, random search, seed 7",
+        "[1/3] trial 0 completed  loss=0.5 (best 0.5, trial 0)  1.2 s  lr=0.01 hidden=64 optimizer=adam",
+        "[2/3] trial 1 failed  exit code 1; last line: \\x1b[31mboom  1.2 s  lr=0.01 hidden=64 optimizer=adam",
+        "[3/3] trial 2 completed  loss=0.123457 (best 0.123457, trial 2)  1.2 s  lr=0.01 hidden=64 optimizer=adam",
+        "",
+        "digits finished after 3.6 s: 2 completed, 1 failed",
+        "",
+        "best loss 0.123457, trial 2",
+        "  lr         0.01",
+        "  hidden     64",
+        "  optimizer  adam",
+        "",
+        "last failure, trial 1: exit code 1; last line: \\x1b[31mboom",
+        "",
+        "folder  /runs/digits",
+        "next    hpo-engine best digits --config         # the best parameters as JSON",
+        "        hpo-engine logs digits 1                # what the failed trial printed",
+        "        tensorboard --logdir /runs/digits/logs  # curves and parameters",
+    ]
+
+
+def test_plain_lines_of_a_resumed_study_say_where_it_goes_on(study: Study) -> None:
+    plain(study)
+    study.end(study.start(), 0.5)
+    stream = plain(study)
+    study.feed(StopAsked(study.now, None, "by\x07 user"))
+    study.feed(SpecChanged(study.now, {"trials": None, "time_s": 90}))
+    study.close("stopped")
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "digits: goes on after 1/30 trials (best 0.5, trial 0)"
+    assert lines[1] == "stopping: by\\x07 user"
+    assert lines[2] == "new limits: trials unlimited, time limit 1m 30s"
+    assert lines[4] == "digits stopped after 0.0 s: 1 completed"
+    assert "next    hpo-engine resume digits         # go on where it stopped" in lines
+
+
+def test_plain_line_tells_a_retry(study: Study) -> None:
+    stream = plain(study)
+    trial = study.start()
+    study.lose(trial, "trial 0: exit code 1")
+    assert stream.getvalue().splitlines()[1] == "trial 0 runs again, after run 1 ended: exit code 1"
+
+
+def test_maximised_objective_is_shown_in_its_own_sign(make_study: Callable[..., Study]) -> None:
+    study = make_study(objective=Objective("acc", "maximize"), budget=Budget())
+    stream = plain(study)
+    study.end(study.start(), 0.9)
+    study.end(study.start(), 0.5)
+    assert "[2/?] trial 1 completed  acc=0.5 (best 0.9, trial 0)" in stream.getvalue()
+    assert picture(study)[2].startswith("best 0.9  trial 0")
+
+
+def test_quiet_says_nothing_but_notes_and_the_summary(study: Study, terminal: Terminal) -> None:
+    study.listen(ConsoleTracker(terminal, quiet=True))
+    assert isinstance(study.tracker, ConsoleTracker)
+    study.end(study.start(), 0.5)
+    study.tick()
+    assert terminal.getvalue() == ""
+    study.tracker.note("stopping")
+    study.close()
+    assert terminal.getvalue().startswith("stopping\ndigits finished after 1.0 s: 1 completed\n")
+    assert "\x1b" not in terminal.getvalue()
+
+
+def test_summary_names_the_commands_that_it_is_given_and_quotes_names(make_study: Callable[..., Study]) -> None:
+    stream = plain(make_study(name="two words"), folder="/a b")
+    assert stream.getvalue().startswith("two words: ")
+    study = make_study(name="two words")
+    stream = plain(study, folder="/a b")
+    study.end(study.start(), 1.0)
+    study.close()
+    assert "hpo-engine best 'two words' --config" in stream.getvalue()
+    assert "tensorboard --logdir '/a b/logs'" in stream.getvalue()
+    study = make_study()
+    stream = plain(study, next_steps=lambda history, folder: [("do this", "why")])
+    study.close("failed")
+    assert stream.getvalue().endswith("digits failed after 0.0 s: no trials\n\nnext    do this  # why\n")
+
+
+@pytest.mark.parametrize("gone", ["closed", "broken"])
+def test_a_stream_that_goes_away_does_not_disturb_the_study(study: Study, gone: str) -> None:
+    stream = plain(study)
+    if gone == "closed":
+        stream.close()
+    else:
+
+        def broken(_: str) -> int:
+            raise BrokenPipeError
+
+        stream.write = broken  # type: ignore[method-assign]
+    study.end(study.start(), 0.5)
+    study.tick()
+    study.close()
+
+
+def test_a_stream_that_cannot_encode_gets_question_marks(study: Study) -> None:
+    raw = io.BytesIO()
+    study.listen(ConsoleTracker(io.TextIOWrapper(raw, encoding="ascii")))
+    study.end(study.start({**PARAMS, "optimizer": "adam"}), state="failed", reason="kaputt: größe")
+    assert b"kaputt: gr??e" in raw.getvalue() or b"kaputt: gr?" in raw.getvalue()
+
+
+def test_plain_mode_does_not_import_rich() -> None:
+    code = (
+        "import io, sys\n"
+        "from engine.trackers.console import ConsoleTracker\n"
+        "ConsoleTracker(io.StringIO()).note('x')\n"
+        "print({'rich', 'numpy', 'pydantic'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+# --- the picture ------------------------------------------------------------------------------------------------
+
+
+def test_picture_of_a_running_study(make_study: Callable[..., Study]) -> None:
+    study = make_study(budget=Budget(trials=4), resources=Resources(parallel=2))
+    study.listen(ConsoleTracker(io.StringIO()))
+    first = study.start()
+    study.tick(10)
+    study.report(first, (1, {"loss": 0.5}))
+    study.end(first, 0.5)
+    running = study.start({**PARAMS, "optimizer": "sgd", "momentum": 0.75})
+    study.report(running, (1, {"loss": 0.25}), (2, {"acc": 1.0}))
+    study.lose(running)
+    study.attempt(running)
+    study.report(running, (7, {"loss": 0.125}), (8, {"acc": 1.0}))
+    study.start()
+    assert picture(study) == [
+        "digits  random, minimize loss",
+        "━━━━━━━━━━━━━━━─────────────────────────────────────────────  1/4",
+        "2 running · 1 completed   10 s, about 30 s left",
+        "best 0.5  trial 0  lr=0.01 hidden=64 optimizer=adam",
+        "",
+        "trial  run      time  step       loss    lr  hidden  optimizer  momentum  ",
+        "    1    2  starting     8      0.125  0.01      64        sgd      0.75  ",
+        "    2       starting                   0.01      64       adam            ",
+    ]
+
+
+def test_picture_shows_the_first_trials_and_counts_the_rest(make_study: Callable[..., Study]) -> None:
+    study = make_study(resources=Resources(parallel=50))
+    for _ in range(50):
+        study.start()
+    lines = picture(study, height=14)
+    assert len(lines) == 13
+    assert lines[-1] == "... and 43 more"
+    assert [line.split()[0] for line in lines[5:-1]] == [str(i) for i in range(7)]
+    for trial in range(8, 50):
+        study.end(trial)
+    assert len(picture(study, height=14)) == 13
+    assert picture(study, height=14)[-1].split()[0] == "7"
+
+
+def test_picture_counts_every_state_and_leaves_out_zeros(study: Study) -> None:
+    for state in ("failed", "timed_out", "lost", "stopped"):
+        study.end(study.start(), state=state)
+    study.end(study.start(), 1.0)
+    study.feed(TrialProposed(study.now, 5, dict(PARAMS)))
+    counts = "1 waiting · 1 completed · 1 failed · 1 timed out · 1 lost · 1 stopped"
+    assert picture(study)[2].startswith(counts)
+
+
+def test_picture_without_a_limit_has_no_bar(make_study: Callable[..., Study]) -> None:
+    study = make_study(budget=Budget())
+    study.listen(ConsoleTracker(io.StringIO()))
+    study.end(study.start(), 1.0)
+    assert picture(study, later=5)[1] == "1 done   1 completed   5 s"
+
+
+def test_picture_with_a_time_limit_measures_by_time(make_study: Callable[..., Study]) -> None:
+    study = make_study(budget=Budget(time_s=100))
+    study.listen(ConsoleTracker(io.StringIO()))
+    lines = picture(study, later=50)
+    assert lines[1].count("━") == 30
+    assert lines[2] == "50 s, about 50 s left"
+
+
+def test_picture_says_that_the_study_stops_or_has_ended(study: Study) -> None:
+    study.listen(ConsoleTracker(io.StringIO()))
+    study.feed(StopAsked(study.now))
+    assert picture(study)[0].endswith("  stopping")
+    assert "left" not in "\n".join(picture(study))
+    study.close("stopped")
+    assert picture(study)[0].endswith("  stopped")
+
+
+def test_picture_shows_the_resource_and_no_constants(make_study: Callable[..., Study]) -> None:
+    space = SearchSpace((Float("lr", 0, 1), Constant("epochs", 5), Choice("layers", ([1], [2, 3]))))
+    study = make_study(space=space, resource_name="budget", resource_max=9)
+    study.feed(TrialProposed(study.now, 0, {"lr": 0.5, "epochs": 5, "layers": [2, 3]}, 3))
+    study.attempt(0)
+    header, row = picture(study)[-2:]
+    assert header.split()[4:] == ["budget", "lr", "layers"]
+    assert row.split()[2:] == ["3", "0.5", "[2,", "3]"]
+
+
+names = st.text(st.characters(exclude_categories=()), min_size=1, max_size=30).filter(str.strip)
+
+
+@settings(max_examples=60, deadline=None)
+@given(names, names, st.floats(), names, st.integers(1, 130), st.integers(1, 40), st.integers(0, 6))
+def test_picture_fits_and_is_harmless_whatever_it_shows(
+    name: str, metric: str, value: float, text: str, width: int, height: int, running: int
+) -> None:
+    try:
+        space = SearchSpace((Choice("a", (text, "b")), Choice("p" * 50, (text, 2, None))))
+    except ValueError:
+        return
+    with tempfile.TemporaryDirectory() as root:
+        study = Study(Path(root), name=name, objective=Objective(metric), space=space)
+    params = {"a": text, "p" * 50: text}
+    if math.isfinite(value):
+        study.feed(TrialProposed(study.now, 0, params))
+        study.end(0, value)
+    for _ in range(running):
+        study.feed(TrialProposed(study.now, study.history.next_id, params))
+        study.history = study.history.with_trial(replace(study.history.trials[-1], state=TrialState.RUNNING))
+        study.report(study.history.next_id - 1, (value, {metric: value}))
+    lines = picture(study, width, height)
+    assert len(lines) <= max(1, height - 1)
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
+    console.print(display(study.history, study.now, width, height))
+    assert len(console.file.getvalue().rstrip("\n").split("\n")) <= len(lines)  # nothing is wrapped
+    for line in lines:
+        assert columns(line) <= width
+        assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\ud800-\udfff]", line)
+
+
+# --- on a terminal ----------------------------------------------------------------------------------------------
+
+
+def test_live_picture_is_drawn_at_most_four_times_a_second(study: Study, terminal: Terminal) -> None:
+    study.listen(ConsoleTracker(terminal))
+    trial = study.start()
+    drawn = []
+    for i in range(40):
+        study.report(trial, (i, {"loss": 1.0}))
+        before = len(terminal.getvalue())
+        study.tick(0.05)
+        drawn.append(len(terminal.getvalue()) > before)
+    assert 6 <= sum(drawn) <= 8
+
+
+def test_live_picture_is_drawn_once_a_second_where_only_the_clock_moves(study: Study, terminal: Terminal) -> None:
+    study.listen(ConsoleTracker(terminal))
+    study.start()
+    study.tick(1)
+    drawn = []
+    for _ in range(50):
+        before = len(terminal.getvalue())
+        study.tick(0.1)
+        drawn.append(len(terminal.getvalue()) > before)
+    assert 4 <= sum(drawn) <= 5
+
+
+def test_live_picture_goes_away_and_the_summary_stays(study: Study, terminal: Terminal) -> None:
+    study.listen(ConsoleTracker(terminal, folder="/runs/digits"))
+    assert isinstance(study.tracker, ConsoleTracker)
+    trial = study.start()
+    study.tick()
+    study.tracker.note("stopping; 1 trial gets SIGTERM \x1b[2J[bold]")
+    study.end(trial, 0.5)
+    study.end(study.start(), reason="exit code 1")
+    study.tick()
+    study.close()
+    study.tracker.close(study.history)
+    text = terminal.getvalue()
+    assert text.count("\x1b[?25l") == 1 and text.count("\x1b[?25h") == 1
+    shown, summary = text.split("\x1b[?25h")
+    assert "stopping; 1 trial gets SIGTERM \\x1b[2J[bold]" in bare(shown)
+    assert "trial 1 failed after 0.0 s: exit code 1" in bare(shown)
+    assert bare(summary).count("digits finished after") == 1
+    assert "best loss 0.5, trial 0" in bare(summary)
+    assert "\x1b[2J" not in text
+
+
+def test_live_failures_are_told_until_they_are_too_many(study: Study, terminal: Terminal) -> None:
+    study.listen(ConsoleTracker(terminal))
+    for _ in range(30):
+        study.end(study.start(), reason="boom")
+    assert terminal.getvalue().count("boom") == 10
+    assert terminal.getvalue().count("only counted") == 1
+
+
+def test_no_color_is_honoured(study: Study, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    study.listen(ConsoleTracker(terminal))
+    study.end(study.start(), 0.5)
+    study.start()
+    study.tick()
+    study.close()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", terminal.getvalue())
+
+
+@pytest.mark.parametrize("term", ["dumb", "", "unknown"])
+def test_dumb_terminal_gets_plain_lines(
+    study: Study, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, term: str
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    study.listen(ConsoleTracker(terminal))
+    study.end(study.start(), 0.5)
+    study.close()
+    assert "\x1b" not in terminal.getvalue()
+    assert "[ 1/30] trial 0 completed" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["raise SystemExit(3)", "raise RuntimeError", "study.close()"])
+def test_cursor_is_back_whichever_way_the_process_ends(tmp_path: Path, ending: str) -> None:
+    code = (
+        "import sys; from pathlib import Path; from study_by_hand import Study\n"
+        "from engine.trackers.console import ConsoleTracker\n"
+        f"study = Study(Path({str(tmp_path / 's')!r})); study.listen(ConsoleTracker(sys.stdout))\n"
+        f"study.start(); study.tick()\n{ending}"
+    )
+    ours, theirs = pty.openpty()
+    path = os.pathsep.join([str(Path(__file__).parent), os.getcwd()])
+    env = {**os.environ, "TERM": "xterm", "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=theirs, stderr=subprocess.DEVNULL, env=env)
+    os.close(theirs)
+    out = b""
+    while True:
+        try:
+            out += (data := os.read(ours, 65536))
+        except OSError:  # EIO: the other end is closed
+            break
+        if not data:
+            break
+    child.wait(20)
+    os.close(ours)
+    assert b"\x1b[?25l" in out
+    assert out.rfind(b"\x1b[?25h") > out.rfind(b"\x1b[?25l")

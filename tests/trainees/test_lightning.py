@@ -1,0 +1,233 @@
+"""The Lightning callback and the digits task, with real trainers on tiny data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("lightning")
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from trainees.lightning import ReportCallback
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Line(pl.LightningModule):
+    """y = w x, fitted by plain SGD; logs each example's value so that every average can be computed by hand."""
+
+    def __init__(self, **log: Any) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1, bias=False)
+        self.log_options = {"on_step": False, "on_epoch": True, **log}
+        self.train_losses: list[list[float]] = []
+        self.validations = 0
+
+    def on_train_epoch_start(self) -> None:
+        self.train_losses.append([])
+
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        loss = ((self.layer(batch[0]) - batch[0]) ** 2).mean()
+        self.train_losses[-1] += [float(loss)] * len(batch[0])
+        self.log("train_loss", loss, **self.log_options)
+        self.log("of_one_batch", loss)
+        return loss
+
+    def validation_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
+        self.log("val_mean", batch[0].mean(), batch_size=len(batch[0]))
+        self.log("validations", float(self.validations))
+
+    def on_validation_epoch_end(self) -> None:
+        self.validations += not self.trainer.sanity_checking
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+def loader(values: list[float], batch_size: int) -> DataLoader[Any]:
+    return DataLoader(TensorDataset(torch.tensor(values).reshape(-1, 1)), batch_size=batch_size)
+
+
+TRAIN = [0.1 * i for i in range(10)]
+VAL = [1.0, 2.0, 3.0, 4.0, 100.0]  # in batches of 2, 2 and 1: the mean of the batches' means is not the mean
+
+
+def fit(folder: Path, model: pl.LightningModule, val: bool = True, **options: Any) -> list[dict[str, float]]:
+    settings = {"max_epochs": 2, "callbacks": [ReportCallback()], "logger": False, "enable_checkpointing": False}
+    settings |= {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", **options}
+    trainer = pl.Trainer(**settings)
+    trainer.fit(model, loader(TRAIN, 4), loader(VAL, 2) if val else None)
+    file = folder / "val_dict_list.json"
+    return json.loads(file.read_text()) if file.exists() else []
+
+
+@pytest.fixture(autouse=True)
+def result_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RESULT_DIR", str(tmp_path))
+    return tmp_path
+
+
+def mean(values: list[float]) -> Any:
+    return pytest.approx(sum(values) / len(values), rel=1e-5)
+
+
+def test_a_row_an_epoch_with_true_means_over_uneven_batches(result_dir: Path) -> None:
+    model = Line()
+    first, second = fit(result_dir, model)
+    assert (first["step"], second["step"]) == (1, 2)
+    assert first["val_mean"] == second["val_mean"] == mean(VAL)
+    # Train and validation loss of the same epoch stand in the same row.
+    assert first["train_loss"] == mean(model.train_losses[0])
+    assert second["train_loss"] == mean(model.train_losses[1])
+    assert first["train_loss"] != second["train_loss"]
+
+
+def test_sanity_check_is_not_reported(result_dir: Path) -> None:
+    rows = fit(result_dir, Line(), num_sanity_val_steps=-1)
+    assert [row["validations"] for row in rows] == [0, 1]
+
+
+def test_values_of_single_batches_are_left_out(result_dir: Path) -> None:
+    rows = fit(result_dir, Line(on_step=True))
+    assert all("of_one_batch" not in row and "train_loss_step" not in row for row in rows)
+    assert all(row["train_loss"] == row["train_loss_epoch"] for row in rows)
+
+
+def test_validation_every_second_epoch_gives_a_row_for_those(result_dir: Path) -> None:
+    model = Line()
+    rows = fit(result_dir, model, max_epochs=5, check_val_every_n_epoch=2)
+    assert [row["step"] for row in rows] == [2, 4]
+    assert [row["train_loss"] for row in rows] == [mean(model.train_losses[1]), mean(model.train_losses[3])]
+
+
+def test_validation_within_epochs_counts_steps_and_duplicates_none(result_dir: Path) -> None:
+    model = Line()
+    rows = fit(result_dir, model, val_check_interval=1, max_epochs=2)  # three batches an epoch
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["validations"] for row in rows] == [0, 1, 2, 3, 4, 5]
+    assert ["train_loss" in row for row in rows] == [False, False, True] * 2
+    assert rows[5]["train_loss"] == mean(model.train_losses[1])
+
+
+def test_an_end_within_an_epoch_loses_no_validation(result_dir: Path) -> None:
+    rows = fit(result_dir, Line(), val_check_interval=1, max_epochs=-1, max_steps=4)
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+
+
+def test_without_validation_there_is_a_row_an_epoch(result_dir: Path) -> None:
+    model = Line()
+    rows = fit(result_dir, model, val=False)
+    assert [row["step"] for row in rows] == [1, 2]
+    assert [row["train_loss"] for row in rows] == [mean(losses) for losses in model.train_losses]
+
+
+def test_what_the_module_logs_at_the_end_of_the_epoch_is_in_its_row(result_dir: Path) -> None:
+    class Late(Line):
+        def on_train_epoch_end(self) -> None:
+            self.log("late", float(self.current_epoch))
+            self.log("step", 100.0)  # a common trick to move a logger's x axis
+
+    rows = fit(result_dir, Late())
+    assert [(row["step"], row["late"]) for row in rows] == [(1, 0), (2, 1)]
+
+
+def test_a_value_that_is_no_number_any_more_is_reported(result_dir: Path) -> None:
+    class Lost(Line):
+        def validation_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
+            self.log("val_loss", torch.tensor(float("nan")))
+
+    rows = fit(result_dir, Lost())
+    assert len(rows) == 2 and all(row["val_loss"] != row["val_loss"] for row in rows)
+
+
+def test_only_the_process_of_rank_0_reports(result_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pl.Trainer, "is_global_zero", False)
+    assert fit(result_dir, Line()) == []
+
+
+def test_validation_outside_of_fit_is_not_reported(result_dir: Path) -> None:
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = pl.Trainer(max_epochs=1, callbacks=[ReportCallback()], enable_model_summary=False, **options)
+    model = Line()
+    trainer.validate(model, loader(VAL, 2), verbose=False)
+    trainer.fit(model, loader(TRAIN, 4), loader(VAL, 2))
+    trainer.validate(model, loader(VAL, 2), verbose=False)
+    rows = json.loads((result_dir / "val_dict_list.json").read_text())
+    assert [(row["step"], row["validations"]) for row in rows] == [(1, 1)]
+
+
+@pytest.mark.parametrize(("imported", "expected"), [("pytorch_lightning", "pytorch_lightning"), ("json", "lightning")])
+def test_the_package_that_the_script_uses_is_taken(imported: str, expected: str, tmp_path: Path) -> None:
+    # Stand-ins for both packages: importing the real second one would cost seconds.
+    for name in ("pytorch_lightning", "lightning/pytorch"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "__init__.py").write_text("class Callback: pass\n")
+    (tmp_path / "lightning" / "__init__.py").touch()
+    root = Path(__file__).resolve().parents[2]
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]; import {imported}\n"
+    code += "from trainees.lightning import ReportCallback; print(ReportCallback.__mro__[1].__module__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout.split(".")[0].strip() == expected, done.stderr
+
+
+# -- digits ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ["mlp", "cnn"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_digits_are_learnt(result_dir: Path, arch: str, optimizer: str) -> None:
+    pytest.importorskip("sklearn")
+    from trainees.digits import DigitsData, DigitsModule
+
+    pl.seed_everything(0, verbose=False)
+    rate = {"adam": 3e-3, "sgd": 0.1}[optimizer]
+    module = DigitsModule(arch=arch, hidden=32, dropout=0.1, learning_rate=rate, optimizer=optimizer, weight_decay=1e-4)
+    trainer = pl.Trainer(
+        max_epochs=3,
+        callbacks=[ReportCallback()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+    )
+    trainer.fit(module, DigitsData(batch_size=32))
+    rows = json.loads((result_dir / "val_dict_list.json").read_text())
+    assert [set(row) for row in rows] == [{"step", "train_loss", "val_loss", "val_acc"}] * 3
+    assert rows[-1]["val_acc"] > 0.85 and rows[-1]["val_loss"] < rows[0]["val_loss"]
+
+
+def test_digits_split_is_fixed_by_its_seed_and_loses_no_image() -> None:
+    pytest.importorskip("sklearn")
+    from trainees.digits import DigitsData
+
+    def images(loader: DataLoader[Any]) -> list[bytes]:
+        return sorted(image.numpy().tobytes() for batch in loader for image in batch[0])
+
+    torch.manual_seed(1)
+    one, same, other = DigitsData(), DigitsData(batch_size=7), DigitsData(split_seed=1)
+    for data in (one, same, other):
+        data.setup("fit")
+        torch.rand(3)
+    assert images(one.val_dataloader()) == images(same.val_dataloader()) != images(other.val_dataloader())
+    train, val = images(one.train_dataloader()), images(one.val_dataloader())
+    assert len(train) + len(val) == 1797 and len(val) == 359
+    assert sorted(train + val) == sorted(images(other.train_dataloader()) + images(other.val_dataloader()))
+
+
+@pytest.mark.parametrize("wrong", [{"arch": "rnn"}, {"optimizer": "lion"}])
+def test_digits_refuse_what_they_do_not_know(wrong: dict[str, str]) -> None:
+    pytest.importorskip("sklearn")
+    from trainees.digits import DigitsModule
+
+    with pytest.raises(ValueError, match="must be"):
+        DigitsModule(**wrong)
