@@ -81,8 +81,8 @@ class Engine:
         self._trackers = list(trackers)
         self._lay_view, self._protect, self._base_env = lay_view, protect, base_env
         self._poll_s, self._next_poll = poll_s, 0.0
-        self._batch: list[Event] = []
-        self._untold: list[Event] = []
+        self._batch: list[tuple[Event, History]] = []  # each with the history that has it
+        self._untold: list[tuple[Event, History]] = []
         self._readers: dict[int, metrics.MetricsReader] = {}
         self._stopping: set[int] = set()
         self._over = ""
@@ -172,11 +172,11 @@ class Engine:
 
     def _record(self, event: Event) -> None:
         self.history = apply(self.history, event)
-        self._batch.append(event)
+        self._batch.append((event, self.history))
 
     def _commit(self) -> None:
         if self._batch:
-            self._store.append(self._batch)
+            self._store.append([event for event, _ in self._batch])
             self._untold += self._batch
             self._batch = []
 
@@ -184,8 +184,8 @@ class Engine:
         """After the launches, so that no slot waits for a tracker."""
         untold, self._untold = self._untold, []
         for tracker in list(self._trackers):
-            for event in untold:
-                self._guarded(tracker, lambda t, e=event: t.on(e, self.history))  # type: ignore[misc]
+            for event, history in untold:
+                self._guarded(tracker, lambda t, e=event, h=history: t.on(e, h))  # type: ignore[misc]
             self._guarded(tracker, lambda t: t.tick(self.history, now))
 
     def _guarded(self, tracker: Tracker, call: Callable[[Tracker], None]) -> None:

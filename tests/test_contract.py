@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import results
+from engine import metrics, results
 from engine.contract import (
     environment,
     lay_out,

@@ -60,6 +60,14 @@ class Study:
         if self.tracker is not None:
             self.tracker.on(event, self.history)
 
+    def turn(self, *events: Event) -> None:
+        """Events of one turn of the loop: the tracker hears of each when all of them have been applied."""
+        for event in events:
+            self.history = apply(self.history, event)
+        for event in events:
+            if self.tracker is not None:
+                self.tracker.on(event, self.history)
+
     def tick(self, seconds: float = 1.0) -> None:
         self.now += seconds
         if self.tracker is not None:

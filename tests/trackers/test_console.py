@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from study_by_hand import PARAMS, Study
 
-from engine.events import SpecChanged, StopAsked, TrialProposed
+from engine.events import AttemptEnded, AttemptIntended, SpecChanged, StopAsked, TrialEnded, TrialProposed
 from engine.space import Choice, Constant, Float, SearchSpace
 from engine.study import Budget, Objective, Resources, TrialState
 from engine.tables import columns
@@ -108,6 +108,20 @@ def test_plain_lines_of_a_resumed_study_say_where_it_goes_on(study: Study) -> No
     assert "next    hpo-engine resume digits         # go on where it stopped" in lines
 
 
+def test_plain_lines_of_one_turn_count_on(make_study: Callable[..., Study]) -> None:
+    study = make_study(budget=Budget(trials=3))
+    stream = plain(study)
+    trials = [study.start() for _ in range(3)]
+    study.turn(
+        AttemptEnded(study.now, 2, 1, {"code": 1}, "exit code 1"),
+        AttemptIntended(study.now, 2, 2, "second"),
+        *(TrialEnded(study.now, trial, "completed", 1.0) for trial in trials),
+    )
+    lines = stream.getvalue().splitlines()
+    assert lines[1] == "trial 2 runs again, after run 1 ended: exit code 1"
+    assert [line[:5] for line in lines[2:]] == ["[1/3]", "[2/3]", "[3/3]"]
+
+
 def test_plain_line_tells_a_retry(study: Study) -> None:
     stream = plain(study)
     trial = study.start()
@@ -164,6 +178,8 @@ def test_a_stream_that_goes_away_does_not_disturb_the_study(study: Study, gone: 
         stream.write = broken  # type: ignore[method-assign]
     study.end(study.start(), 0.5)
     study.tick()
+    assert isinstance(study.tracker, ConsoleTracker)
+    assert study.tracker.unheard
     study.close()
 
 

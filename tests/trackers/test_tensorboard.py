@@ -17,8 +17,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from engine.events import AttemptEnded, AttemptIntended, MetricsSeen, TrialEnded, TrialProposed, TrialReopened
 from engine.space import Choice, Constant, Float, Int, SearchSpace
-from engine.study import Objective
+from engine.study import Objective, Row
 from engine.trackers.tensorboard import TensorBoardTracker
 
 pytest.importorskip("tensorboard")
@@ -267,6 +268,39 @@ def test_retried_trial_shows_its_latest_attempt(study: Study) -> None:
     assert aside.curve("logs", "loss") == [(1, 9.0), (2, 8.0), (3, 7.0)]
 
 
+def test_retry_within_one_turn_leaves_the_new_attempts_rows_alone(study: Study) -> None:
+    listening(study)
+    trial = study.start()
+    Path(study.paths.trial(trial).log_dir).rename(study.paths.logs + "/moved-by-the-engine")
+    Path(study.paths.trial(trial).log_dir).mkdir()
+    study.turn(
+        MetricsSeen(study.now, trial, (Row(1, {"loss": 9.0}), Row(2, {"loss": 8.0}))),
+        AttemptEnded(study.now, trial, 1, {"code": 1}, "exit code 1"),
+        AttemptIntended(study.now, trial, 2, "second"),
+    )
+    study.tick()
+    study.report(trial, (1, {"loss": 0.5}))
+    study.end(trial, 0.5)
+    assert read(study).curve("0", "loss") == [(1, 0.5)]
+
+
+def test_rows_verdict_and_reopening_within_one_turn(study: Study) -> None:
+    listening(study)
+    first, second = study.start(), study.start()
+    study.turn(
+        MetricsSeen(study.now, first, (Row(1, {"loss": 0.5}),)),
+        TrialEnded(study.now, first, "completed", 0.5),
+        MetricsSeen(study.now, second, (Row(1, {"loss": 4.0}),)),
+        MetricsSeen(study.now, second, (Row(2, {"loss": 3.0}),)),
+        TrialEnded(study.now, second, "failed", reason="exit code 1"),
+        TrialReopened(study.now, second),
+    )
+    found = read(study)
+    assert found.curve("0", "loss (best)") == [(1, 0.5)]
+    assert found.curve("1", "loss") == [(1, 4.0), (2, 3.0)]
+    assert found.end("1")[0] == api_pb2.STATUS_FAILURE
+
+
 def test_trial_stopped_between_two_attempts_ends_its_session(study: Study) -> None:
     listening(study)
     trial = study.start()
@@ -408,8 +442,6 @@ def test_a_long_backlog_does_not_hold_up_the_loop(study: Study, monkeypatch: pyt
 
 
 def test_trial_that_never_ran_is_no_run(study: Study) -> None:
-    from engine.events import TrialProposed
-
     listening(study)
     study.feed(TrialProposed(study.now, 0, dict(PARAMS)))
     study.end(0, state="stopped")
