@@ -111,6 +111,16 @@ def user_of(base: Mapping[str, str]) -> str:
     return "user" if "/" in user or user in ("", ".", "..") else user
 
 
+def command(spec: StudySpec, python: str) -> tuple[str, ...]:
+    """The argv of an attempt: `python` or `python3` as its first word means `spec.interpreter`, else `python`.
+
+    Args:
+        python: the interpreter that runs the engine, so that an environment need not be activated.
+    """
+    first, *rest = spec.command
+    return (spec.interpreter or python if first in ("python", "python3") else first, *rest)
+
+
 def environment(
     spec: StudySpec, paths: TrialPaths, base: Mapping[str, str], nonce: str, gpus: Sequence[str]
 ) -> dict[str, str]:

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
@@ -280,7 +281,7 @@ class Engine:
             trial.id,
             attempt.number,
             attempt.nonce,
-            spec.command,
+            contract.command(spec, sys.executable),
             contract.environment(spec, paths, self._base_env, attempt.nonce, attempt.gpus),
             paths,
             attempt.gpus,

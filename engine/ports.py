@@ -121,7 +121,7 @@ class Tracker(Protocol):
         """Called once when the engine begins (also on resume)."""
 
     def on(self, event: Event, history: History) -> None:
-        """Called after each event, with the history that has it."""
+        """Called after each event, in order, with the history as it was right after it."""
 
     def tick(self, history: History, now: float) -> None:
         """Called at each turn of the loop, also when nothing happened."""

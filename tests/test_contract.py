@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from engine import metrics, results
 from engine.contract import (
+    command,
     environment,
     lay_out,
     lay_out_study,
@@ -975,3 +976,21 @@ def test_thin_keeps_the_ends_the_order_and_the_limit(count: int, limit: int) -> 
         assert (steps[0], steps[-1]) == (0, count - 1)
     gaps = [b - a for a, b in zip(steps, steps[1:], strict=False)]
     assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "interpreter", "argv"),
+    [
+        (("python", "a.py"), None, ("/env/bin/python", "a.py")),
+        (("python3", "-m", "x"), None, ("/env/bin/python", "-m", "x")),
+        (("python", "a.py"), "/other/python", ("/other/python", "a.py")),
+        (("/usr/bin/python3", "python"), "/other/python", ("/usr/bin/python3", "python")),
+        (("python3.12", "a.py"), None, ("python3.12", "a.py")),
+        (("sh", "python"), None, ("sh", "python")),
+    ],
+)
+def test_python_as_first_word_is_the_interpreter_of_the_engine(
+    words: tuple[str, ...], interpreter: str | None, argv: tuple[str, ...]
+) -> None:
+    spec = StudySpec("s", SearchSpace(()), LOSS, words, "/m", interpreter=interpreter)
+    assert command(spec, "/env/bin/python") == argv

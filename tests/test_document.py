@@ -37,8 +37,10 @@ def refusal(text: str, file: str = "algo.yaml") -> str:
 YAML_1_2 = {
     "1e-4": 1e-4, "1E5": 1e5, ".5": 0.5, "5.": 5.0, "-1.5e+3": -1500.0, "1e3": 1000.0, "+1": 1,
     "-.inf": -math.inf, ".Inf": math.inf, "+.INF": math.inf, "0o10": 8, "0x10": 16, "010": 10, "1_000": "1_000",
-    "yes": "yes", "no": "no", "on": "on", "Off": "Off", "y": "y", "true": True, "False": False, "TRUE": True, "tRue": "tRue",
-    "1:30": "1:30", "2020-01-01": "2020-01-01", "0b1": "0b1", "0o9": "0o9", "0x": "0x", "e1": "e1", "1e": "1e", ".": ".",
+    "yes": "yes", "no": "no", "on": "on", "Off": "Off", "y": "y",
+    "true": True, "False": False, "TRUE": True, "tRue": "tRue",
+    "1:30": "1:30", "2020-01-01": "2020-01-01", "0b1": "0b1", "0o9": "0o9", "0x": "0x", "e1": "e1", "1e": "1e",
+    ".": ".",
     "~": None, "null": None, "NULL": None, "nUll": "nUll", '"1"': "1", "'true'": "true", "<<": "<<", "=": "=",
 }  # fmt: skip
 
@@ -262,8 +264,8 @@ def test_files_that_are_none(tmp_path: Any) -> None:
 # -- writing ---------------------------------------------------------------------------------------------------------
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8) | st.sampled_from(
-    [*YAML_1_2, "yes", "1e-4", "- a", "a: b", "#", "{", "'", '"', " a", "a ", "a\nb", "\u2028", "\x85", "\x07", "%a", "=",
-     "2020-01-01 10:00:00", "x" * 200, "a " * 100]
+    [*YAML_1_2, "yes", "1e-4", "- a", "a: b", "#", "{", "'", '"', " a", "a ", "a\nb", "\u2028", "\x85", "\x07", "%a",
+     "=", "2020-01-01 10:00:00", "x" * 200, "a " * 100]
 )  # fmt: skip
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | texts,

@@ -276,9 +276,7 @@ def _param(name: str, entry: Any, problems: Problems) -> Param | None:
     kinds = [kind for kind in ENTRIES if kind in entry]
     if len(kinds) != 1:
         what = (
-            f"has both {' and '.join(kinds)}; keep one of them"
-            if kinds
-            else "says none of float, int, choice, constant"
+            f"has both {' and '.join(kinds)}; keep one of them" if kinds else "has none of float, int, choice, constant"
         )
         problems.add(path, f"{what}, as in {{float: [1e-4, 0.1], log: true}}")
         return None

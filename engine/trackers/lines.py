@@ -126,7 +126,7 @@ def summary(history: History, now: float, folder: str = "", steps: Steps = (), w
         out.append(safe_text(history.reason))
     out += _best_block(history)
     failures = [t for t in history.trials if t.state in BAD and t.reason]
-    if failures:
+    if failures and failures[-1].reason not in history.reason:
         last = failures[-1]
         out += ["", f"last failure, trial {last.id}: {reason(last)}"]
     ends = [("folder", safe_text(folder))] if folder else []

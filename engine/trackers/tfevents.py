@@ -15,8 +15,6 @@ HParam = float | str | bool
 SUCCESS, FAILURE, UNKNOWN = 1, 2, 0
 """Status of a session (plugins/hparams: api.proto, Status)."""
 
-_INT64_MAX = 2**63 - 1
-
 
 @dataclass(frozen=True)
 class HParamInfo:

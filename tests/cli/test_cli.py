@@ -354,6 +354,18 @@ def test_values_reach_the_script_intact(shell: Shell) -> None:
         assert json.loads(shell.result(trial["trial"], "argv").read_text()) == ["two words", "$X"]
 
 
+def test_python_is_the_interpreter_that_runs_the_engine(shell: Shell, tmp_path: Path) -> None:
+    """Also where another one is first on the PATH, and in an environment that was not activated."""
+    wrong = tmp_path / "bin" / "python"
+    wrong.parent.mkdir()
+    wrong.write_text("#!/bin/sh\nexit 66\n")
+    wrong.chmod(0o755)
+    shell.env["PATH"] = f"{wrong.parent}:{shell.env['PATH']}"
+    shell.write("train.py", TRAIN + "import sys; open('exe', 'w').write(sys.executable)\n")
+    shell.run("submit", "algo.yaml", "--trials", "1")
+    assert shell.result(0, "exe").read_text() == sys.executable
+
+
 def test_json_study_file_and_stdout_that_is_only_json(shell: Shell) -> None:
     shell.write("s.json", json.dumps({"command": "python train.py", "objective": "minimize loss", "trials": 2, "space": {"x": {"float": [0, 1e-3]}}}))  # fmt: skip
     out = shell.run("submit", "s.json", "--json")
