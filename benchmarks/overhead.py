@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -46,9 +45,9 @@ space:
 """
 
 
-def bare(folder: Path, trials: int, parallel: int) -> float:
+def bare(folder: Path, trials: int, parallel: int, round_: int) -> float:
     """Seconds of the loop that anybody would write: a thread a slot, a process a trial, a folder a trial."""
-    script, results = str(folder / "train.py"), folder / "bare"
+    script, results = str(folder / "model" / "train.py"), folder / f"bare{round_}"
 
     def one(number: int) -> None:
         cwd = results / str(number)
@@ -62,15 +61,14 @@ def bare(folder: Path, trials: int, parallel: int) -> float:
     begin = time.perf_counter()
     with ThreadPoolExecutor(parallel) as pool:
         list(pool.map(one, range(trials)))
-    seconds = time.perf_counter() - begin
-    shutil.rmtree(results)
-    return seconds
+    return time.perf_counter() - begin
 
 
-def engine(folder: Path, trials: int, parallel: int) -> tuple[float, float]:
+def engine(folder: Path, trials: int, parallel: int, round_: int) -> tuple[float, float]:
     """Seconds of (the study, the whole command)."""
-    (folder / "algo.yaml").write_text(STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel))
-    argv = [sys.executable, "-m", "engine.cli", "submit", "algo.yaml", "--name", "overhead", "--root", "runs", "--json"]
+    (folder / "model" / "algo.yaml").write_text(STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel))
+    argv = [sys.executable, "-m", "engine.cli", "submit", "model/algo.yaml", "--name", f"round{round_}", "--root", "runs"]
+    argv.append("--json")
     env = {**os.environ, "PYTHONPATH": os.getcwd()}
     begin = time.perf_counter()
     done = subprocess.run(
@@ -86,7 +84,6 @@ def engine(folder: Path, trials: int, parallel: int) -> tuple[float, float]:
     result = json.loads(done.stdout.splitlines()[-1])
     if result["counts"] != {"completed": trials}:
         raise SystemExit(f"the study did not do its work: {result}")
-    shutil.rmtree(folder / "runs")
     return result["seconds"], seconds
 
 
@@ -100,11 +97,15 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
         folder = Path(name)
-        (folder / "train.py").write_text(SCRIPT)
-        bare(folder, 20, args.parallel)  # warm the page cache
-        for _ in range(args.rounds):
-            floor = bare(folder, args.trials, args.parallel)
-            rows.append((floor, *engine(folder, args.trials, args.parallel)))
+        (folder / "model").mkdir()
+        (folder / "model" / "train.py").write_text(SCRIPT)
+        # Round 0 warms the page cache. Nothing is deleted before the end: on ext4, making files is slow for half a
+        # minute after many were deleted, and that is no cost of either.
+        for round_ in range(args.rounds + 1):
+            floor = bare(folder, args.trials, args.parallel, round_)
+            row = (floor, *engine(folder, args.trials, args.parallel, round_))
+            if round_:
+                rows.append(row)
     ms = [[1000 * seconds / args.trials for seconds in row] for row in rows]
     floor_ms, study_ms, command_ms = (statistics.median(column) for column in zip(*ms, strict=True))
     result = {

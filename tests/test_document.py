@@ -32,7 +32,7 @@ def refusal(text: str, file: str = "algo.yaml") -> str:
     return message
 
 
-# -- scalars -----------------------------------------------------------------------------------------------------
+# -- scalars ----------------------------------------------------------------------------------------------------------
 
 YAML_1_2 = {
     "1e-4": 1e-4, "1E5": 1e5, ".5": 0.5, "5.": 5.0, "-1.5e+3": -1500.0, "1e3": 1000.0, "+1": 1,
@@ -59,7 +59,7 @@ def test_nan_and_empty_values() -> None:
     assert read("a:\nb: 1") == {"a": None, "b": 1}
 
 
-# -- refusals ----------------------------------------------------------------------------------------------------
+# -- refusals ---------------------------------------------------------------------------------------------------------
 
 REFUSED = {
     "alias": ("a: 1\nb: *x", "algo.yaml:2: alias *x is not allowed"),
@@ -110,6 +110,17 @@ def test_refused_with_file_and_line(what: str) -> None:
     assert refusal(text).startswith(message)
 
 
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_twenty_levels_are_the_most(opening: str, closing: str) -> None:
+    for text, file in ((f"{opening * 20}1{closing * 20}", "a.yaml"), (f"{opening * 20}1{closing * 20}", "a.json")):
+        read_document(text, file)
+    for file in ("a.yaml", "a.json"):
+        assert "nested deeper than 20 levels" in refusal(f"{opening * 21}1{closing * 21}", file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yamltext, "_Loader", yaml.SafeLoader)
+        assert "nested deeper than 20 levels" in refusal(f"{opening.replace(':', ': ') * 21}1{closing * 21}" + "\n#")
+
+
 @pytest.mark.parametrize(
     "text",
     ["[" * 500_000, "{a: " * 200_000, "? " * 300_000, "!" * 900_000, "&a " * 300_000, "%TAG !a! x\n" * 50_000,
@@ -135,7 +146,7 @@ def test_python_parser_refuses_the_same(monkeypatch: pytest.MonkeyPatch) -> None
         assert refusal(REFUSED[what][0]).startswith("algo.yaml:"), what
 
 
-# -- JSON ----------------------------------------------------------------------------------------------------------
+# -- JSON -------------------------------------------------------------------------------------------------------------
 
 REFUSED_JSON = {
     "trailing comma": ('{"a": 1,}', "not valid JSON"),
@@ -182,7 +193,7 @@ def test_json_reads_as_json_reads_it(data: dict[str, Any], indent: int | str | N
         assert read(text, "a.json") == json.loads(text)
 
 
-# -- lines -----------------------------------------------------------------------------------------------------------
+# -- lines ------------------------------------------------------------------------------------------------------------
 
 TEXT = """\
 name: x
@@ -228,7 +239,7 @@ def test_paths() -> None:
     assert join(join(join("", "a"), 3), "b") == "a[3].b"
 
 
-# -- files -----------------------------------------------------------------------------------------------------------
+# -- files ------------------------------------------------------------------------------------------------------------
 
 
 def test_bytes_that_are_no_utf8_name_the_line() -> None:
@@ -261,7 +272,7 @@ def test_files_that_are_none(tmp_path: Any) -> None:
     assert read_text(f"{folder}/algo.yaml") == "a: 1"
 
 
-# -- writing ---------------------------------------------------------------------------------------------------------
+# -- writing ----------------------------------------------------------------------------------------------------------
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8) | st.sampled_from(
     [*YAML_1_2, "yes", "1e-4", "- a", "a: b", "#", "{", "'", '"', " a", "a ", "a\nb", "\u2028", "\x85", "\x07", "%a",
@@ -289,7 +300,7 @@ def test_writing_keeps_parameters_on_a_line() -> None:
     assert yaml.safe_load(text)["when"] == "2020-01-01"
 
 
-# -- anything ----------------------------------------------------------------------------------------------------------
+# -- anything ---------------------------------------------------------------------------------------------------------
 
 
 @given(st.text(st.sampled_from("abc:-[]{}&*!#|>'\"%@`,? \n\t\\0123.eE~<\0\x07\ufeff\ud800é"), max_size=40) | st.text())

@@ -76,7 +76,7 @@ def problems(text: str, folder: Path, **options: Any) -> list[str]:
     return lines
 
 
-# -- what a good file comes to ---------------------------------------------------------------------------------------
+# -- what a good file comes to ----------------------------------------------------------------------------------------
 
 
 def test_every_field(folder: Path) -> None:
@@ -202,7 +202,7 @@ def test_experiments_need_no_space(folder: Path) -> None:
     assert all(found.space.contains(e) for e in found.experiments)
 
 
-# -- messages ----------------------------------------------------------------------------------------------------------
+# -- messages ---------------------------------------------------------------------------------------------------------
 
 BAD_FIELDS = {
     "trails: 30": 'trails: unknown key "trails"; did you mean "trials"?',
@@ -219,7 +219,8 @@ BAD_FIELDS = {
     "parallel: 0": "parallel: must be at least 1, not 0",
     "time_limit: 1:30": 'time_limit: must be seconds, or text such as "90s", "10m", "1h30m", "2d"; not "1:30"',
     "time_limit: 10": "",
-    'time_limit: "10"': 'time_limit: must be seconds, or text such as "90s"',
+    'time_limit: "10"': "",
+    'time_limit: "1e3"': 'time_limit: must be seconds, or text such as "90s"',
     "time_limit: 10 parsecs": "time_limit: must be seconds, or text",
     "time_limit: -1": "time_limit: must be at least 0, not -1",
     "time_limit: 0": "time_limit: must be above 0; leave it out for no limit",
@@ -414,7 +415,7 @@ def test_parameter_names_that_are_refused(name: str, folder: Path) -> None:
     assert all(c.isprintable() for c in found[0])
 
 
-# -- names of studies ------------------------------------------------------------------------------------------------
+# -- names of studies -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -458,7 +459,7 @@ def test_given_name_is_a_default_only(folder: Path) -> None:
     assert "cannot name a study" in problems(small(), folder, name="../x")[0]
 
 
-# -- round trip --------------------------------------------------------------------------------------------------------
+# -- round trip -------------------------------------------------------------------------------------------------------
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=6)
 words = texts.filter(lambda t: t == t.strip() and t.strip() != "")
@@ -540,7 +541,7 @@ def test_written_form_is_short(folder: Path) -> None:
     assert native["command"] == "python train.py"
 
 
-# -- JSON Schema -------------------------------------------------------------------------------------------------------
+# -- JSON Schema ------------------------------------------------------------------------------------------------------
 
 
 def _schema_accepts(text: str) -> bool:
@@ -600,7 +601,7 @@ def test_schema_describes_every_field() -> None:
     assert all(d["additionalProperties"] is False for d in schema["$defs"].values())
 
 
-# -- hostile input -----------------------------------------------------------------------------------------------------
+# -- hostile input ----------------------------------------------------------------------------------------------------
 
 HEAD = "command: cat\nobjective: minimize loss\nspace:\n"
 

@@ -70,10 +70,12 @@ def trials(value: Any) -> int | None:
 
 
 def seconds(value: Any) -> float:
-    """Seconds from 0 up: a number, or text with units."""
+    """Seconds from 0 up: a number, or text with units (a command line has nothing but text, so that "600" is one)."""
     number = _number(value)
     if isinstance(value, str) and len(value) <= 100:
         text = value.strip().lower()
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+            text += "s"
         pieces = re.findall(_PIECE, text) if re.fullmatch(f"(?:{_PIECE})+", text) else []
         if pieces and all(unit in _DURATION for _, unit in pieces):
             number = _number(sum(float(digits) * _DURATION[unit] for digits, unit in pieces))

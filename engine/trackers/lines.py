@@ -152,8 +152,8 @@ def next_steps(history: History, folder: str) -> Steps:
     bad = [t.id for t in history.trials if t.state in BAD]
     if bad:
         steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
-    if folder:
-        steps.append((f"tensorboard --logdir {shlex.quote(safe_text(folder + '/logs'))}", "curves and parameters"))
+    if history.trials:
+        steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps
 
 

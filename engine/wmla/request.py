@@ -156,12 +156,12 @@ def _space(top: Fields, algorithm: str, problems: Problems) -> tuple[tuple[Mappi
         top.wrong(unused, "hyperParams and experiments exclude each other; ExperimentGridSearch takes experiments")
         return (), None
     if grid:
-        if not experiments:
+        if not experiments and top.raw("experiments") in (None, []):
             top.wrong("experiments", "is missing: ExperimentGridSearch runs the experiments listed there")
         return take_experiments(experiments, problems)
     if experiments:
         top.wrong("experiments", "only ExperimentGridSearch takes experiments; give hyperParams")
-    elif not hyper_params:
+    elif top.raw("hyperParams") in (None, []):
         top.wrong("hyperParams", "is missing: the parameters to search")
     return (), take_space(hyper_params, problems)
 

@@ -89,7 +89,7 @@ def test_plain_lines_tell_the_beginning_each_end_and_the_summary(make_study: Cal
         "folder  /runs/digits",
         "next    hpo-engine best digits --config         # the best parameters as JSON",
         "        hpo-engine logs digits 1                # what the failed trial printed",
-        "        tensorboard --logdir /runs/digits/logs  # curves and parameters",
+        "        hpo-engine tensorboard digits   # curves and parameters",
     ]
 
 
