@@ -84,14 +84,15 @@ def lay_out(paths: TrialPaths) -> None:
 
 
 def set_aside(paths: TrialPaths, attempt_number: int) -> None:
-    """Moves RESULT_DIR and LOG_DIR of an ended attempt to `<own>/<attempt_number>/result` and `.../logs`.
+    """Moves RESULT_DIR and LOG_DIR of an ended attempt to `result` and `logs` beside that attempt's records.
 
     Can be called again after a crash at any point. A folder that was set aside before stays as it is: what was laid
     out since then is removed if empty, else moved to `result.1` (`.2`, ...). Links are moved, never followed.
     """
     aside = paths.attempt(attempt_number)
-    with _folder(paths, paths.own) as own:
-        _make(own, os.path.basename(aside), paths.own)
+    if aside != paths.own:
+        with _folder(paths, paths.own) as own:
+            _make(own, os.path.basename(aside), paths.own)
     with _folder(paths, aside) as into:
         for source, name in ((paths.result_dir, "result"), (paths.log_dir, "logs")):
             with _folder(paths, os.path.dirname(source)) as parent:

@@ -262,7 +262,8 @@ class Engine:
                 contract.set_aside(paths, attempt.number - 1)
                 failpoint("trial.aside")
             contract.lay_out(paths)
-            os.makedirs(paths.attempt(attempt.number), exist_ok=True)
+            if attempt.number > 1:
+                os.makedirs(paths.attempt(attempt.number), exist_ok=True)
             self._lay_view(paths.result_dir)
             failpoint("trial.laid-out")
             contract.write_config(paths, self.history.config(trial))

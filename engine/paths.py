@@ -108,8 +108,11 @@ class TrialPaths(NamedTuple):
         return f"{self.result_dir}/{RESULT}"
 
     def attempt(self, number: int) -> str:
-        """Records of one attempt: `started`, `exit.json`, `output.log`; of an earlier one also `result` and `logs`."""
-        return f"{self.own}/{number}"
+        """Records of one attempt: `started`, `exit.json`, `output.log`; once it is set aside also `result` and `logs`.
+
+        The first attempt's are in the trial's own folder, for most trials have no other; later ones have a folder each.
+        """
+        return self.own if number == 1 else f"{self.own}/{number}"
 
 
 def runs_root(root: str | None, env: Mapping[str, str]) -> str:

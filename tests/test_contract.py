@@ -205,9 +205,9 @@ def test_laid_out_folders_lead_where_old_scripts_look_also_after_a_move(trial: T
 def test_set_aside_moves_both_folders_and_can_be_repeated(trial: TrialPaths) -> None:
     put(trial.result_file, "[]")
     put(f"{trial.log_dir}/log", "y")
-    set_aside(trial, 1)
-    set_aside(trial, 1)
-    aside = trial.attempt(1)
+    set_aside(trial, 2)
+    set_aside(trial, 2)
+    aside = trial.attempt(2)
     assert Path(f"{aside}/result/{RESULT}").read_text() == "[]"
     assert Path(f"{aside}/logs/log").read_text() == "y"
     assert sorted(os.listdir(aside)) == ["logs", "result"]
@@ -215,16 +215,24 @@ def test_set_aside_moves_both_folders_and_can_be_repeated(trial: TrialPaths) -> 
     assert not os.path.lexists(trial.log_dir)
 
 
+def test_set_aside_of_the_first_attempt_is_beside_its_records(trial: TrialPaths) -> None:
+    put(trial.result_file, "[]")
+    put(f"{trial.attempt(1)}/exit.json", "{}")
+    set_aside(trial, 1)
+    assert Path(f"{trial.attempt(1)}/result/{RESULT}").read_text() == "[]"
+    assert sorted(os.listdir(trial.attempt(1))) == ["exit.json", "logs", "result", "state"]
+
+
 def test_set_aside_after_a_crash_between_its_moves_or_after_the_next_layout(trial: TrialPaths) -> None:
     put(trial.result_file, "first")
     put(f"{trial.log_dir}/log", "first")
-    os.mkdir(trial.attempt(1))
-    os.rename(trial.result_dir, f"{trial.attempt(1)}/result")  # crash here
-    set_aside(trial, 1)
+    os.mkdir(trial.attempt(2))
+    os.rename(trial.result_dir, f"{trial.attempt(2)}/result")  # crash here
+    set_aside(trial, 2)
     lay_out(trial)
     put(trial.config, "half laid")  # crash here
-    set_aside(trial, 1)
-    aside = trial.attempt(1)
+    set_aside(trial, 2)
+    aside = trial.attempt(2)
     assert Path(f"{aside}/result/{RESULT}").read_text() == "first"
     assert Path(f"{aside}/logs/log").read_text() == "first"
     assert Path(f"{aside}/result.1/config.json").read_text() == "half laid"
@@ -238,17 +246,17 @@ def test_set_aside_moves_a_planted_link_itself(trial: TrialPaths, tmp_path: Path
     canary.mkdir()
     os.rmdir(trial.result_dir)
     os.symlink(canary, trial.result_dir)
-    set_aside(trial, 1)
-    assert os.readlink(f"{trial.attempt(1)}/result") == str(canary)
+    set_aside(trial, 2)
+    assert os.readlink(f"{trial.attempt(2)}/result") == str(canary)
     assert os.listdir(canary) == []
     os.symlink(canary, trial.result_dir)  # and once more, where the place is taken
-    set_aside(trial, 1)
-    assert os.path.islink(f"{trial.attempt(1)}/result.1")
-    os.rename(trial.attempt(1), f"{trial.own}/old")
-    os.symlink(canary, trial.attempt(1))
+    set_aside(trial, 2)
+    assert os.path.islink(f"{trial.attempt(2)}/result.1")
+    os.rename(trial.attempt(2), f"{trial.own}/old")
+    os.symlink(canary, trial.attempt(2))
     lay_out(trial)
     with pytest.raises(LaunchError, match="is no folder"):
-        set_aside(trial, 1)
+        set_aside(trial, 2)
     assert os.listdir(canary) == []
 
 

@@ -1,7 +1,8 @@
-"""The launcher of one engine: a small process that forks a shim per attempt and tells when one has ended.
+"""The launcher of one engine: a small process that forks a shim per attempt and tells when one has ended badly.
 
-Run as a script (`python -I -S launcher.py FD`), standard library only, so that a fork is cheap. It outlives its engine
-until its last shim has ended. What a killed shim leaves behind falls to it, and it kills that.
+Run as a script (`python -I -S launcher.py ORDERS NOTICES`, two descriptors), standard library only, so that a fork is
+cheap; one shim is always forked ahead. It outlives its engine until its last shim has ended. What a killed shim leaves
+behind falls to it, and it kills that.
 """
 
 from __future__ import annotations
@@ -11,137 +12,169 @@ import json
 import os
 import select
 import signal
-import socket
 import sys
 import time
-from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from engine.executors import shim  # noqa: E402
 
 sys.path.pop(0)
 
-_BATCH_MS = 20  # "started" may wait this long for company: an engine woken for it alone has nothing to do
+_STARTED_S = 0.1  # so long may the news of a start wait: most engines would be woken by it for nothing
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Launcher:
-    """Lines of JSON over a socket: in come orders (see shim.run, plus `key`), out go
+    """Lines `TRIAL ATTEMPT ORDER` come in over a socket (see shim.Shim.run for the order, a JSON object); out go
 
-    {"started": key, "pid": n} and {"ended": key, "status": n} (the shim's wait status).
+    `started TRIAL ATTEMPT PID`, and `ended TRIAL ATTEMPT STATUS` where the shim could not tell of the end itself (it
+    was killed, or found the attempt taken).
     """
 
-    def __init__(self, fd: int) -> None:
-        self._engine: socket.socket | None = socket.socket(fileno=fd)
+    def __init__(self, orders: int, notices: int) -> None:
+        self._engine, self._notices = orders, notices  # _engine: -1 when it is gone
+        for fd in (orders, notices):
+            os.set_inheritable(fd, False)  # no attempt may have them
         self._buffer = b""
-        self._out: list[dict[str, Any]] = []
-        self._shims: dict[int, Any] = {}
+        self._shims: dict[int, bytes] = {}  # pid -> b"TRIAL ATTEMPT"
+        self._untold: dict[int, bytes] = {}  # those whose start the engine has not heard of
+        self._tell_at = 0.0
+        self._ahead = (0, -1)  # the shim forked ahead: pid, and where its order goes
         self._boot = shim.boot_id()
-        self._signals, self._signals_in = os.pipe()
-        for end in (self._signals, self._signals_in):
-            os.set_blocking(end, False)
+        self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        for number in _SIGNALS:
+            signal.signal(number, lambda number, frame: None)  # the pipe tells; shims inherit these
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
-        self._blocked = {signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD}
 
     def run(self) -> None:
         poller = select.poll()
         poller.register(self._signals, select.POLLIN)
-        poller.register(self._engine_fd(), select.POLLIN)
-        while self._engine or self._shims:
-            events = poller.poll(_BATCH_MS if self._out else None)
-            ended = False
-            for fd, _ in events:
+        poller.register(self._engine, select.POLLIN)
+        while self._engine >= 0 or self._shims:
+            if self._engine >= 0 and self._ahead[0] == 0:
+                self._fork_ahead()
+            wait_ms = max(0.0, self._tell_at - time.monotonic()) * 1000 + 1 if self._untold else None
+            for fd, _ in poller.poll(wait_ms):
                 if fd == self._signals:
                     os.read(self._signals, 512)
-                    ended = self._reap()
+                    self._reap()
                 elif not self._read_orders():
                     poller.unregister(fd)
                     self._let_go()
-            if self._out and (ended or not events):
-                self._send()
-
-    def _engine_fd(self) -> int:
-        return self._engine.fileno() if self._engine else -1
+            if self._untold and time.monotonic() >= self._tell_at:
+                self._send(b"".join(b"started %s %d\n" % (key, pid) for pid, key in self._untold.items()))
+                self._untold.clear()
 
     def _read_orders(self) -> bool:
-        assert self._engine is not None
         try:
-            data = self._engine.recv(1 << 20)
-        except ConnectionError:
+            data = os.read(self._engine, 1 << 20)
+        except OSError:
             return False
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            self._launch(json.loads(line))
+            trial, attempt, order = line.split(b" ", 2)
+            self._launch(b"%s %s" % (trial, attempt), order)
         return bool(data)
 
-    def _launch(self, order: dict[str, Any]) -> None:
-        # Blocked across the fork: a stop that comes before the shim has its handlers must wait, not vanish.
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._blocked)
+    def _launch(self, key: bytes, order: bytes) -> None:
+        pid = self._give(order)
+        self._shims[pid] = key
+        if not self._untold:
+            self._tell_at = time.monotonic() + _STARTED_S
+        self._untold[pid] = key
+
+    def _give(self, order: bytes) -> int:
+        """Hands the order to the shim that waits, or to a new one if that has been killed; its pid."""
+        while True:
+            if self._ahead[0] == 0:
+                self._fork_ahead()
+            (pid, where), self._ahead = self._ahead, (0, -1)
+            try:
+                rest = memoryview(order)
+                while rest:
+                    rest = rest[os.write(where, rest) :]
+                return pid
+            except OSError:
+                continue
+            finally:
+                os.close(where)
+
+    def _fork_ahead(self) -> None:
+        order, where = os.pipe2(os.O_CLOEXEC)
+        # Blocked until the attempt has started: a stop that comes before must wait, not vanish.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid == 0:
             try:
-                self._become_shim(order)
+                self._become_shim(order, where)
             finally:
                 os._exit(70)
-        self._shims[pid] = order["key"]
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._blocked)
-        self._out.append({"started": order["key"], "pid": pid})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        os.close(order)
+        self._ahead = (pid, where)
 
-    def _become_shim(self, order: dict[str, Any]) -> None:
-        signal.set_wakeup_fd(-1)
-        os.close(self._signals)
-        os.close(self._signals_in)
-        if self._engine:
-            self._engine.close()
-        order["boot"] = self._boot
-        shim.run(order)
+    def _become_shim(self, order: int, where: int) -> None:
+        for fd in (where, self._signals, self._signals_in, self._engine):
+            os.close(fd)
+        ready = shim.Shim(self._boot, self._notices)
+        text = b""
+        while data := os.read(order, 1 << 16):
+            text += data
+        os.close(order)
+        if not text:
+            os._exit(0)  # never needed
+        ready.run(json.loads(text))
 
-    def _reap(self) -> bool:
-        ended = False
+    def _reap(self) -> None:
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                break
+                return
             if pid == 0:
-                break
+                return
+            if pid == self._ahead[0]:
+                os.close(self._ahead[1])
+                self._ahead = (0, -1)
             key = self._shims.pop(pid, None)
             if key is None:
-                continue  # an orphan of a killed shim
+                continue  # the shim ahead, or an orphan of a killed one
+            self._untold.pop(pid, None)
             if os.WIFSIGNALED(status):
                 self._kill_orphans()
-            self._out.append({"ended": key, "status": status})
-            ended = True
-        return ended
+            if status != 0:
+                self._send(b"ended %s %d\n" % (key, status))
 
     def _kill_orphans(self) -> None:
         """What a killed shim had below it is below this process now."""
+        own = {*self._shims, self._ahead[0]} - {0}
         deadline = time.monotonic() + 5.0
-        while shim._below(os.getpid(), set(self._shims)) and time.monotonic() < deadline:
-            shim.kill_all(os.getpid(), spare=set(self._shims))
+        while shim.below(os.getpid(), own) and time.monotonic() < deadline:
+            shim.kill_all(os.getpid(), spare=own)
             time.sleep(0.005)
 
-    def _send(self) -> None:
-        out, self._out = self._out, []
-        if self._engine:
-            try:
-                self._engine.sendall(b"".join(json.dumps(m).encode() + b"\n" for m in out))
-            except ConnectionError:
-                self._let_go()
+    def _send(self, data: bytes) -> None:
+        try:
+            while data and self._engine >= 0:
+                data = data[os.write(self._engine, data) :]
+        except OSError:
+            pass  # it is gone; its end of the socket will say so
 
     def _let_go(self) -> None:
         """The engine is gone: stay for the shims, take no more orders."""
-        if self._engine:
-            self._engine.close()
-            self._engine = None
-        self._out.clear()
+        os.close(self._engine)
+        self._engine = -1
+        self._untold.clear()
+        if self._ahead[0]:
+            os.close(self._ahead[1])
+            self._ahead = (0, -1)
 
 
 if __name__ == "__main__":
     shim.become_subreaper()
-    launcher = Launcher(int(sys.argv[1]))
+    launcher = Launcher(int(sys.argv[1]), int(sys.argv[2]))
     gc.collect()
     gc.freeze()  # a collection in a fork would touch, and so copy, every page
     gc.disable()

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from engine import outputlog
 from engine.executors import attempt as records
@@ -36,11 +35,13 @@ _DEATHS = 5  # launchers in a row that die without a word
 
 @dataclass
 class _Run:
-    """An attempt under way. `pidfd`: it was adopted (the launcher does not know it). `why`: it was asked to stop."""
+    """An attempt under way. `pidfd`: it was adopted (our launcher does not know it). `told`: Started was said.
+    `why`: it was asked to stop."""
 
     launch: Launch
     folder: str
     pidfd: int | None = None
+    told: bool = False
     why: str | None = None
     kill: bool = False
     signalled: bool = False
@@ -73,7 +74,10 @@ class LocalExecutor:
         self._woken, self._waker = os.pipe()
         for end in (self._woken, self._waker):
             os.set_blocking(end, False)
-        self._poller.register(self._woken, select.POLLIN)
+        self._notices, self._notices_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)  # shims tell of their ends
+        self._notice_buffer = b""
+        for fd in (self._woken, self._notices):
+            self._poller.register(fd, select.POLLIN)
 
     def free(self) -> int:
         return self._slots.free()
@@ -90,7 +94,7 @@ class LocalExecutor:
         self._send(run)
 
     def adopt(self, launch: Launch) -> Adoption:
-        run = _Run(launch, launch.paths.attempt(launch.attempt))
+        run = _Run(launch, launch.paths.attempt(launch.attempt), told=True)
         self._slots.hold(launch.trial_id, launch.gpus)
         fate, _ = records.fate(run.folder, launch.nonce)
         if fate is Fate.NEVER:
@@ -129,8 +133,8 @@ class LocalExecutor:
             self._socket.close()
         for pidfd in self._pidfds:
             os.close(pidfd)
-        os.close(self._woken)
-        os.close(self._waker)
+        for fd in (self._woken, self._waker, self._notices, self._notices_in):
+            os.close(fd)
 
     # -- the launcher ----------------------------------------------------------------------------------------------
 
@@ -142,7 +146,8 @@ class LocalExecutor:
             self._end(run, Exit(error=str(error)))
             return
         order = {
-            "key": [launch.trial_id, launch.attempt],
+            "trial": launch.trial_id,
+            "attempt": launch.attempt,
             "nonce": launch.nonce,
             "argv": [argv0, *launch.argv[1:]],
             "env": dict(launch.env),
@@ -157,7 +162,7 @@ class LocalExecutor:
             "log_bytes": launch.log_bytes,
             "protect": list(launch.protect),
         }
-        line = json.dumps(order).encode() + b"\n"
+        line = b"%d %d %s\n" % (launch.trial_id, launch.attempt, json.dumps(order).encode())
         for _ in range(3):
             try:
                 self._launcher().sendall(line)
@@ -177,8 +182,8 @@ class LocalExecutor:
             # Nothing of the caller's terminal or pipes: the launcher may outlive the engine.
             with open(self._errors, "ab") as errors:
                 subprocess.Popen(
-                    [self._interpreter, "-I", "-S", _LAUNCHER, str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()], start_new_session=True, cwd="/",
+                    [self._interpreter, "-I", "-S", _LAUNCHER, str(theirs.fileno()), str(self._notices_in)],
+                    pass_fds=[theirs.fileno(), self._notices_in], start_new_session=True, cwd="/",
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
                 )  # fmt: skip
             theirs.close()
@@ -214,6 +219,8 @@ class LocalExecutor:
                 if run is not None:
                     run.pidfd = None
                     self._settle(run)
+            elif fd == self._notices:
+                self._read_notices()
             else:
                 self._read_launcher()
 
@@ -229,19 +236,32 @@ class LocalExecutor:
         self._deaths = 0
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            self._told(json.loads(line))
+            what, *numbers = line.split()
+            trial_id, attempt, number = map(int, numbers)
+            if what == b"started":
+                self._started(trial_id, attempt, number)
+            elif run := self._run_of(trial_id, attempt):
+                if os.WIFEXITED(number) and os.WEXITSTATUS(number) == shim.TAKEN:
+                    _log.info("trial %d: attempt %d runs already; adopted", trial_id, attempt)
+                self._settle(run)
 
-    def _told(self, message: dict[str, Any]) -> None:
-        trial_id, attempt = message.get("started") or message["ended"]
+    def _read_notices(self) -> None:
+        """Ends, from the shims themselves: a line `TRIAL ATTEMPT PID` each."""
+        *lines, self._notice_buffer = (self._notice_buffer + os.read(self._notices, 1 << 16)).split(b"\n")
+        for line in lines:
+            trial_id, attempt, pid = map(int, line.split())
+            self._started(trial_id, attempt, pid)
+            if run := self._run_of(trial_id, attempt):
+                self._settle(run)
+
+    def _started(self, trial_id: int, attempt: int, pid: int) -> None:
+        if (run := self._run_of(trial_id, attempt)) and not run.told:
+            run.told = True
+            self._news.append(Started(trial_id, attempt, pid))
+
+    def _run_of(self, trial_id: int, attempt: int) -> _Run | None:
         run = self._runs.get(trial_id)
-        if run is None or run.launch.attempt != attempt:
-            return
-        if "started" in message:
-            self._news.append(Started(trial_id, attempt, message["pid"]))
-            return
-        if os.WIFEXITED(message["status"]) and os.WEXITSTATUS(message["status"]) == shim.TAKEN:
-            _log.info("trial %d: attempt %d runs already; adopted", trial_id, attempt)
-        self._settle(run)
+        return run if run is not None and run.launch.attempt == attempt else None
 
     # -- the fate of a run -----------------------------------------------------------------------------------------
 

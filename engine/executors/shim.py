@@ -6,7 +6,6 @@ are kept here, by the monotonic clock. Knows paths it was given and nothing of s
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import fcntl
 import json
@@ -14,13 +13,19 @@ import os
 import select
 import signal
 import time
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # typing is a third of what this process would hold in memory
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 TAKEN = 75  # exit status: another shim has this attempt
+UNTOLD = 71  # exit status: the exit record is written, but the engine could not be told
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
 _LEFTOVER_S = 2.0
 _UNKILLABLE_S = 5.0
 _CHUNK = 1 << 16
+
+_ALL_SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # 32, 33: the C library's own
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,41 +46,56 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def run(order: dict[str, Any]) -> NoReturn:
-    """Runs the attempt that `order` describes and leaves: status 0 with an exit record written, TAKEN without.
+class Shim:
+    """A shim that is ready for its order: all that needs no order is done when it is made, in the fork.
 
     Args:
-        order: argv, env, cwd; started, exit, stop, log, tails (paths); nonce, boot; time_limit_s, grace_s (seconds
-            or None), log_bytes, protect (paths).
+        boot: the boot id; notices: descriptor of the pipe that tells the engine of an end.
     """
-    os.setsid()
-    become_subreaper()
-    if not _take_token(order):
-        os._exit(TAKEN)
-    _Attempt(order).run()
-    os._exit(0)
 
+    def __init__(self, boot: str, notices: int) -> None:
+        os.setsid()
+        become_subreaper()
+        self._notices = notices
+        self._pid = os.getpid()
+        self._identity = {"pid": self._pid, "start": start_time(self._pid), "boot": boot}
+        self._signals, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
 
-def _take_token(order: dict[str, Any]) -> bool:
-    """At most once: lock first, link into place second. Who finds the name taken is not the one (or lives no more)."""
-    aside = f"{order['started']}.{os.getpid()}"
-    fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    pid = os.getpid()
-    record = {"nonce": order["nonce"], "pid": pid, "start": start_time(pid), "boot": order["boot"], "at": time.time()}
-    os.write(fd, json.dumps(record).encode())
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    try:
-        os.link(aside, order["started"])
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(aside)
-    return True  # fd stays open, and the lock held, until this process ends
+    def run(self, order: dict[str, Any]) -> NoReturn:
+        """Runs the attempt that `order` describes and leaves: status 0, UNTOLD or TAKEN.
+
+        Args:
+            order: trial, attempt, nonce, argv, env, cwd; started, exit, stop, log, tails (paths); time_limit_s,
+                grace_s (seconds or None), log_bytes, protect (paths).
+        """
+        if not self._take_token(order):
+            os._exit(TAKEN)
+        _Attempt(order, self._signals).run()
+        try:
+            os.write(self._notices, b"%d %d %d\n" % (order["trial"], order["attempt"], self._pid))
+        except OSError:  # full, or nobody there
+            os._exit(UNTOLD)
+        os._exit(0)
+
+    def _take_token(self, order: dict[str, Any]) -> bool:
+        """At most once: lock first, link into place second. Who finds the name taken is not the one."""
+        aside = f"{order['started']}.{self._pid}"
+        fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        os.write(fd, json.dumps({"nonce": order["nonce"], **self._identity, "at": time.time()}).encode())
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            os.link(aside, order["started"])
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(aside)
+        return True  # fd stays open, and the lock held, until this process ends
 
 
 class _Attempt:
-    def __init__(self, order: dict[str, Any]) -> None:
-        self.order = order
+    def __init__(self, order: dict[str, Any], signals: int) -> None:
+        self.order, self.signals = order, signals
         self.child = 0
         self.status: int | None = None
         self.usage: Any = None
@@ -87,14 +107,6 @@ class _Attempt:
         self.kill_at: float | None = None
         self.killing_since: float | None = None
         self.log = _Log(order["log"], order["tails"], order["log_bytes"])
-        self.signals, write_end = os.pipe()
-        os.set_blocking(self.signals, False)
-        os.set_blocking(write_end, False)
-        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, _noted)
-        for number in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
 
     def run(self) -> None:
         output, error = self._start()
@@ -108,7 +120,7 @@ class _Attempt:
     def _start(self) -> tuple[int, str | None]:
         order = self.order
         output, write_end = os.pipe()
-        os.set_blocking(output, False)
+        os.set_blocking(output, False)  # our end only: the script's must block
         try:
             os.chdir(order["cwd"])
             if order["protect"]:
@@ -124,7 +136,7 @@ class _Attempt:
                 ],
                 setpgroup=0,
                 setsigmask=(),
-                setsigdef=set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33},
+                setsigdef=_ALL_SIGNALS,
             )
         except (OSError, ValueError) as problem:
             os.close(write_end)
@@ -179,8 +191,10 @@ class _Attempt:
         self.asked = why
         self.kill_at = time.monotonic() + self.order["grace_s"]
         if self.status is None:
-            with contextlib.suppress(OSError):
+            try:
                 os.killpg(self.child, signal.SIGTERM)
+            except OSError:
+                pass
         tree = descendants(os.getpid())
         _signal_all([p for p in tree if p != self.child], signal.SIGTERM)
         _signal_all(tree, signal.SIGCONT)
@@ -206,9 +220,11 @@ class _Attempt:
         return bool(data)
 
     def _drain(self, output: int) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while data := os.read(output, _CHUNK):
                 self.log.write(data)
+        except OSError:
+            pass
 
     def _write_exit(self, error: str | None) -> None:
         code = None if self.status is None else os.waitstatus_to_exitcode(self.status)
@@ -254,8 +270,10 @@ class _Log:
             if self._room <= 0:
                 self._next_tail()
             part = view[: self._room]
-            with contextlib.suppress(OSError):  # a full disk must not stop the trial
+            try:
                 os.write(self._fd, part)
+            except OSError:  # a full disk must not stop the trial
+                pass
             self._room -= len(part)
             if self._which >= 0:
                 self._in_tails[self._which % 2] += len(part)
@@ -277,28 +295,33 @@ class _Log:
         os.close(self._fd)
         if self._which < 0:
             return
-        with contextlib.suppress(OSError), open(self._head, "ab") as out:
-            if self._dropped:
-                out.write(f"\n[... {self._dropped} bytes dropped ...]\n".encode())
-            for which in ((self._which + 1) % 2, self._which % 2):
-                if self._in_tails[which]:
-                    with open(self._tails[which], "rb") as part:
-                        out.write(part.read())
-            out.flush()
-            for path in self._tails:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+        try:
+            with open(self._head, "ab") as out:
+                if self._dropped:
+                    out.write(f"\n[... {self._dropped} bytes dropped ...]\n".encode())
+                for which in ((self._which + 1) % 2, self._which % 2):
+                    if self._in_tails[which]:
+                        with open(self._tails[which], "rb") as part:
+                            out.write(part.read())
+            for path in self._tails[: self._which + 1]:
+                os.unlink(path)
+        except OSError:  # a full disk: the parts stay as they are
+            pass
 
 
 def descendants(root: int) -> list[int]:
     """All processes below `root`, parents before children."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{name}/stat", "rb") as file:
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-                if fields[0] != b"Z":
-                    children.setdefault(int(fields[1]), []).append(int(name))
+            if fields[0] != b"Z":
+                children.setdefault(int(fields[1]), []).append(int(name))
+        except (OSError, IndexError, ValueError):  # it has gone
+            pass
     found, queue = [], [root]
     while queue:
         below = children.get(queue.pop(), [])
@@ -309,12 +332,13 @@ def descendants(root: int) -> list[int]:
 
 def kill_all(root: int, spare: set[int] | None = None) -> None:
     """SIGKILL to all below `root` but the trees of `spare`; stopped first, so that nothing is born meanwhile."""
-    targets = _below(root, spare)
+    targets = below(root, spare)
     _signal_all(targets, signal.SIGSTOP)
-    _signal_all(sorted(set(targets + _below(root, spare))), signal.SIGKILL)
+    _signal_all(sorted(set(targets + below(root, spare))), signal.SIGKILL)
 
 
-def _below(root: int, spare: set[int] | None) -> list[int]:
+def below(root: int, spare: set[int] | None = None) -> list[int]:
+    """All processes below `root` except the trees of `spare`."""
     if not spare:
         return descendants(root)
     kept = set(spare).union(*(descendants(pid) for pid in spare))
@@ -324,8 +348,10 @@ def _below(root: int, spare: set[int] | None) -> list[int]:
 def _signal_all(pids: list[int], number: int) -> None:
     # All are below this subreaper and only it reaps them, directly or once orphaned: no pid here is a stranger's.
     for pid in pids:
-        with contextlib.suppress(OSError):
+        try:
             os.kill(pid, number)
+        except OSError:
+            pass
 
 
 def _reason(path: str) -> str:
@@ -335,10 +361,6 @@ def _reason(path: str) -> str:
             return file.read(200) or "outside"
     except OSError:
         return "outside"
-
-
-def _noted(number: int, frame: object) -> None:
-    """A handler that does nothing: the wake-up pipe tells."""
 
 
 def _make_read_only(paths: list[str]) -> None:

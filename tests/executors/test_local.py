@@ -171,12 +171,9 @@ def test_launcher_and_shim_leave_when_all_is_over(bench: Bench) -> None:
 
 
 def launchers() -> list[int]:
-    own = [p for p in shim.descendants(os.getpid()) if parent_of(p) == os.getpid()]
-    return [p for p in own if b"launcher.py" in Path(f"/proc/{p}/cmdline").read_bytes()]
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    """Our own children that are launchers (their shims carry the same command line)."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(p) for p in children if b"launcher.py" in Path(f"/proc/{p}/cmdline").read_bytes()]
 
 
 def test_killed_launcher_stops_no_trial_and_the_next_one_starts(bench: Bench) -> None:
