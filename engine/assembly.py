@@ -348,6 +348,7 @@ def lead(
             history = apply(history, event)
         spec = history.spec
         view = model.View.of(paths.model)
+        base_env = {**os.environ, "USER": contract.user_of(os.environ)}
         executor = LocalExecutor(spec.resources, os.environ, errors=paths.engine_log)
         engine = Engine(
             paths,
@@ -359,7 +360,7 @@ def lead(
             trackers(paths, history),
             lay_view=view.lay,
             protect=view.linked,
-            base_env=os.environ,
+            base_env=base_env,
         )
         if events:
             journal.append(events)

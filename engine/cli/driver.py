@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -44,6 +45,7 @@ class Driver:
             signal.signal(number, self._on_signal)
         clock = assembly.Clock()
         self._led = led = assembly.lead(self._paths, clock, self._trackers, **self._options)
+        gc.freeze()  # what is loaded by now stays: not to be looked through again and again
         try:
             self._loop(led, clock)
             history = led.engine.history

@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import json
 import os
+import resource  # noqa: F401  (os.wait4 needs it: imported here once, not in each fork)
 import select
 import signal
 import time

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
 from engine.params import key
-from engine.searchers import trial_rng
 from engine.study import History, Params, Proposal, StudySpec
 
 _SMALL = 10_000  # configurations: above this a repeat is too rare to look for
@@ -36,14 +36,20 @@ class Random:
         return out
 
     def _draw(self, trial_id: int, taken: set[Any] | None = None) -> dict[str, Any]:
-        rng = trial_rng(self._spec, trial_id)
-        params = self._spec.space.sample(rng)
+        # The standard library's generator, seeded by (seed, trial id): a draw costs a fortieth of what making one of
+        # numpy's does, and a study by random search never has to import numpy.
+        rng = random.Random(f"{self._spec.seed or 0}/{trial_id}")
+        params = self._sample(rng)
         if taken and len(taken) < (self._size or 0):
             for _ in range(_TRIES):
                 if key(params) not in taken:
                     break
-                params = self._spec.space.sample(rng)
+                params = self._sample(rng)
         return params
+
+    def _sample(self, rng: random.Random) -> dict[str, Any]:
+        space = self._spec.space
+        return space.decode([rng.random() for _ in space.dimensions])
 
     def _taken_in(self, history: History) -> set[Any]:
         """The keys of all configurations in the history; kept between calls, as far as it is the same history."""
