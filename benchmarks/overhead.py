@@ -66,8 +66,20 @@ def bare(folder: Path, trials: int, parallel: int, round_: int) -> float:
 
 def engine(folder: Path, trials: int, parallel: int, round_: int) -> tuple[float, float]:
     """Seconds of (the study, the whole command)."""
-    (folder / "model" / "algo.yaml").write_text(STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel))
-    argv = [sys.executable, "-m", "engine.cli", "submit", "model/algo.yaml", "--name", f"round{round_}", "--root", "runs"]
+    (folder / "model" / "algo.yaml").write_text(
+        STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel)
+    )
+    argv = [
+        sys.executable,
+        "-m",
+        "engine.cli",
+        "submit",
+        "model/algo.yaml",
+        "--name",
+        f"round{round_}",
+        "--root",
+        "runs",
+    ]
     argv.append("--json")
     env = {**os.environ, "PYTHONPATH": os.getcwd()}
     begin = time.perf_counter()

@@ -167,10 +167,21 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     if isinstance(doc.data, dict) and WMLA_FIELDS & doc.data.keys():
         from engine import wmla
 
-        return wmla.parse_request(doc, base_dir=base_dir, env=env), text
+        return _on_this_machine(wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=algorithms()), env), text
     from engine import spec
 
     return spec.parse_document(doc, base_dir=base_dir, algorithms=algorithms()), text
+
+
+def _on_this_machine(spec: StudySpec, env: Mapping[str, str]) -> StudySpec:
+    """A WMLA request's GPUs are what its old cluster had: where this machine has none at all, it runs without."""
+    from engine.executors.slots import find_gpus
+
+    if not spec.resources.gpus or find_gpus(env):
+        return spec
+    note = f"the request asks for {spec.resources.gpus:g} GPUs a trial; this machine has none, so trials run without"
+    labels = {**spec.labels, "notes": [*spec.labels.get("notes", ()), note]}
+    return replace(spec, resources=replace(spec.resources, gpus=None), labels=labels)
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:

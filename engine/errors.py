@@ -1,14 +1,14 @@
 """The error tree: what went wrong, in fields first and in one line of text second.
 
-    EngineError                 the CLI prints the line and leaves with `exit_code`
-    +-- SpecError (ValueError)       2   bad input: refuse it, show every problem at once
-    +-- StudyNotFound (KeyError)     2   no such study: 404
-    +-- StudyExists                  2   the name is taken by something else: 409
-    +-- ContractError                -   this trial fails; the study goes on
-    +-- LaunchError                  -   this attempt fails; the study goes on
-    +-- SearcherError                3   the study cannot go on: close it as failed
-    +-- StudyLocked                  4   another engine leads this study: wait or leave
-    +-- JournalError                 5   the event log cannot be read or written: stop, lose nothing
+EngineError                 the CLI prints the line and leaves with `exit_code`
++-- SpecError (ValueError)       2   bad input: refuse it, show every problem at once
++-- StudyNotFound (KeyError)     2   no such study: 404
++-- StudyExists                  2   the name is taken by something else: 409
++-- ContractError                -   this trial fails; the study goes on
++-- LaunchError                  -   this attempt fails; the study goes on
++-- SearcherError                3   the study cannot go on: close it as failed
++-- StudyLocked                  4   another engine leads this study: wait or leave
++-- JournalError                 5   the event log cannot be read or written: stop, lose nothing
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A study at a glance: state, counts and best value straight from its event log, without building its history.
 
-For `list`, which must be quick over many and large studies. Says the same as the fold of the log; tests hold it to that.
+For `list`, which must be quick over many and large studies. Says what the fold of the log says; tests hold it to that.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ class _Verbs(click.Group):
         if name not in _VERBS:
             return None
         module = import_module(f"engine.cli.{_VERBS[name]}")
-        return next(verb for verb in module.VERBS if verb.name == name)
+        verbs: tuple[click.Command, ...] = module.VERBS
+        return next(verb for verb in verbs if verb.name == name)
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -40,7 +40,8 @@ class Driver:
         """Returns the exit code."""
         from engine import assembly
 
-        logging.basicConfig(level=logging.WARNING, format="hpo-engine: %(message)s")  # no effect after --debug
+        if not logging.getLogger().handlers:  # else --debug has set it up
+            logging.getLogger().addHandler(_Noted(self))
         for number in _WHY:
             signal.signal(number, self._on_signal)
         clock = assembly.Clock()
@@ -69,7 +70,7 @@ class Driver:
         engine, taken = led.engine, 0
         if led.adopted:
             first = led.before.next_id
-            self._console.note(f"took over {led.adopted} running trials; the next new one is trial {first}")
+            self.note(f"took over {led.adopted} running trials; the next new one is trial {first}")
         while True:
             if len(self._signals) > taken:
                 taken = self._interrupt(led, clock(), taken)
@@ -83,12 +84,19 @@ class Driver:
         engine, again = led.engine, taken > 0
         running, grace = len(engine.history.running), engine.history.spec.trial.grace_s
         if again:
-            self._console.note(f"killing {running} trials")
+            self.note(f"killing {running} trials")
         elif running:
-            self._console.note(f"stopping; {running} trials get SIGTERM, then {grace:g} s; press Ctrl-C again to kill")
+            self.note(f"stopping; {running} trials get SIGTERM, then {grace:g} s; press Ctrl-C again to kill")
         why = _WHY.get(signal.Signals(self._signals[0]), _UNHEARD)
         engine.interrupt(why, now, kill=again)
         return len(self._signals)
+
+    def note(self, text: str) -> None:
+        """Says something without tearing the live picture."""
+        if self._console is not None:
+            self._console.note(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._signals.append(number)
@@ -96,3 +104,14 @@ class Driver:
             self._led.engine.executor.wake()
         elif len(self._signals) > 2:
             raise KeyboardInterrupt
+
+
+class _Noted(logging.Handler):
+    """Warnings go where the study is shown."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__(logging.WARNING)
+        self._driver = driver
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._driver.note(f"hpo-engine: {record.getMessage()}")

@@ -26,9 +26,10 @@ def init(script: str, output: str | None, force: bool) -> None:
 
     if not os.path.isfile(script):
         raise SpecError(f"{script}: no such file")
-    with open(script, encoding="utf-8", errors="replace") as file:
-        text = starter(script, file.read())
     path = output or os.path.join(os.path.dirname(script), "algo.yaml")
+    home = os.path.dirname(path) if path != "-" else ""
+    with open(script, encoding="utf-8", errors="replace") as file:
+        text = starter(os.path.relpath(script, home or "."), file.read())
     if path == "-":
         click.echo(text, nl=False)
         return
@@ -95,9 +96,9 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("memory", _memory(), ""),
         ("gpus", list(gpus), "" if gpus else "none found: no nvidia-smi, and CUDA_VISIBLE_DEVICES names none"),
         ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
-        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3: sound with one writer at a time, as here"),
+        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "sound with one writer at a time, as here"),
         ("pidfd", hasattr(os, "pidfd_open"), "signals cannot reach a stranger"),
-        ("process tree", "subreaper" if children else "subreaper, no children file", "how a trial's processes are ended"),
+        ("process tree", "subreaper" if children else "subreaper, by /proc", "how a trial's processes are ended"),
         ("cgroup2", cgroup or "not writable", "not needed"),
         ("read-only view", os.geteuid() == 0, "for big shared files: bind mounts (root), else file modes"),
         *((f"package {name}", _version(name) or "missing", hint) for name, hint in _PACKAGES),

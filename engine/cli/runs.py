@@ -58,11 +58,14 @@ def submit(
     from engine import assembly
     from engine.lead import who_leads
     from engine.paths import locate, runs_root
+    from engine.tables import safe_text
 
     spec, source = assembly.load_spec(file, os.environ)
     given = {"trials": trials, "parallel": parallel}
     spec = _overridden(spec, name, trials, parallel, seed)
     assembly.check(spec, os.environ)
+    for note in spec.labels.get("notes", ()):
+        click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
     folder = runs_root(root, os.environ)
     try:
         paths = locate(spec.name, folder) if os.path.exists(os.path.join(folder, spec.name)) else None
@@ -245,7 +248,7 @@ def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
     else:
         from engine.trackers import lines
 
-        name, more = history.spec.name, history.next_id + 10
+        name, more = lines.called(history, paths.root), history.next_id + 10
         steps = [
             *lines.next_steps(history, paths.root),
             (f"hpo-engine resume {name} --trials {more}", "ten more trials"),
@@ -264,6 +267,7 @@ def _go(paths: StudyPaths, *, detach: bool, as_json: bool, quiet: bool, **option
 
 def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) -> int:
     """Starts `resume` (or `retry`) in a session of its own and waits until it leads."""
+    from engine import assembly
     from engine.lead import who_leads
 
     verb = ["retry", "--failed"] if options.get("retry") else ["resume"]
@@ -287,8 +291,11 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
             if as_json:
                 click.echo(dump({"study": name, "pid": child.pid, "folder": paths.root}))
             else:
+                from engine.trackers.lines import called
+
+                word = called(assembly.read(paths), paths.root)
                 click.echo(f"{name} runs in the background (process {child.pid}); its folder: {paths.root}")
-                click.echo(f"  hpo-engine watch {name} | hpo-engine stop {name} | log: {paths.engine_log}")
+                click.echo(f"  hpo-engine watch {word} | hpo-engine stop {word} | log: {paths.engine_log}")
             return 0
         if child.poll() is not None:
             with open(paths.engine_log, encoding="utf-8", errors="replace") as log_file:

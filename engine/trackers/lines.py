@@ -5,10 +5,12 @@ Pure text from a History; knows no terminal and no clock.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.paths import runs_root
 from engine.space import Constant
 from engine.study import History, StudySpec, StudyState, Trial, TrialState
 from engine.tables import assignments, columns, cut, duration, number, safe_text, value
@@ -140,7 +142,7 @@ def verdict(history: History) -> str:
 
 def next_steps(history: History, folder: str) -> Steps:
     """Commands worth typing now, each with what it does."""
-    name = shlex.quote(safe_text(history.spec.name))
+    name = shlex.quote(safe_text(called(history, folder)))
     steps = []
     if history.state is StudyState.RUNNING:
         steps.append((f"hpo-engine watch {name}", "look on"))
@@ -155,6 +157,12 @@ def next_steps(history: History, folder: str) -> Steps:
     if history.trials:
         steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps
+
+
+def called(history: History, folder: str) -> str:
+    """What a command line must call the study: its name where that is found, else its folder."""
+    name = os.path.basename(folder) or history.spec.name
+    return name if os.path.dirname(folder) in ("", runs_root(None, os.environ)) else folder
 
 
 def _best_so_far(history: History) -> str:
