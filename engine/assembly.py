@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from engine import contract
 from engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, nearest
@@ -31,18 +31,16 @@ from engine.study import History, StudySpec, Trial, TrialState
 if TYPE_CHECKING:
     from engine.loop import Engine
     from engine.ports import Searcher, Tracker
+    from engine.trackers.console import ConsoleTracker
 
 SEARCHERS: dict[str, str] = {
     "random": "engine.searchers.random:Random",
     "grid": "engine.searchers.grid:Grid",
     "sobol": "engine.searchers.sobol:Sobol",
 }
-TRACKERS: dict[str, str] = {
-    "console": "engine.trackers.console:ConsoleTracker",
-    "tensorboard": "engine.trackers.tensorboard:TensorBoardTracker",
-}
 ENTRY_POINTS = "hpo_engine.searchers"
-WMLA_FIELDS = {"algoDef", "hyperParams", "modelSpec", "experiments"}
+_WMLA_FIELDS = {"algoDef", "hyperParams", "modelSpec"}  # (naming them here spares a native file the import)
+_WMLA_PATHS = {"algorithm": "algoDef.algorithm", "options": "algoDef.algoParams", "trial.gpus": "modelSpec.args"}
 _NEW = ".new-"
 
 
@@ -77,14 +75,6 @@ def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
 
     if (attempt := trial.attempt) is not None:
         records.ask_to_stop(paths.trial(trial.id).attempt(attempt.number), attempt.nonce, USER, kill=kill)
-
-
-def check(spec: StudySpec, env: Mapping[str, str]) -> None:
-    """Raises SpecError where this machine or the searcher cannot serve the study; before anything is made."""
-    from engine.executors.slots import Slots, count_cores, find_gpus
-
-    searcher(spec)
-    Slots(spec.resources, find_gpus(env) if spec.resources.gpus else (), count_cores())
 
 
 def create(spec: StudySpec, source: str, root: str, now: float) -> StudyPaths:
@@ -164,13 +154,33 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     text = document.read_text(path)
     doc = document.read_document(text, path)
     base_dir = os.path.dirname(os.path.abspath(path))
-    if isinstance(doc.data, dict) and WMLA_FIELDS & doc.data.keys():
+    is_wmla = isinstance(doc.data, dict) and not _WMLA_FIELDS.isdisjoint(doc.data)
+    if is_wmla:
         from engine import wmla
 
-        return _on_this_machine(wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=algorithms()), env), text
-    from engine import spec
+        spec = _on_this_machine(wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=algorithms()), env)
+    else:
+        from engine.spec import parse_document
 
-    return spec.parse_document(doc, base_dir=base_dir, algorithms=algorithms()), text
+        spec = parse_document(doc, base_dir=base_dir, algorithms=algorithms())
+    try:
+        return _checked(spec, env), text
+    except SpecError as error:
+        problems = [p._replace(path=_WMLA_PATHS.get(p.path, p.path)) if is_wmla else p for p in error.problems]
+        raise SpecError([p._replace(line=doc.line(p.path)) for p in problems], path) from None
+
+
+def _checked(spec: StudySpec, env: Mapping[str, str]) -> StudySpec:
+    """Raises SpecError where the searcher or this machine cannot serve the study, before anything is made. A search
+    that ends by itself (a grid) limits the trials, so that its progress can be told."""
+    from engine.executors.slots import Slots, count_cores, find_gpus
+
+    size = getattr(searcher(spec), "size", None)
+    Slots(spec.resources, find_gpus(env) if spec.resources.gpus else (), count_cores())
+    trials = spec.budget.trials
+    if size is None or (trials is not None and trials <= size):
+        return spec
+    return replace(spec, budget=replace(spec.budget, trials=size))
 
 
 def _on_this_machine(spec: StudySpec, env: Mapping[str, str]) -> StudySpec:
@@ -192,6 +202,9 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
     for key in left:
         if key in free:
             continue
+        if key == "space":
+            out += _space_differences(old, new)
+            continue
         if key == "resources":
             left[key], right[key] = ({k: v for k, v in d[key].items() if k != "parallel"} for d in (left, right))
         if left[key] != right[key]:
@@ -199,6 +212,15 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
     if new.seed is not None and new.seed != old.seed:
         out.append(f"seed: {old.seed} -> {new.seed}")
     return out
+
+
+def _space_differences(old: StudySpec, new: StudySpec) -> list[str]:
+    """One line a parameter that is not the same."""
+    left, right = ({p.name: repr(p) for p in s.space.params} for s in (old, new))
+    names = [*left, *(name for name in right if name not in left)]
+    sides = [(name, left.get(name, "none"), right.get(name, "none")) for name in names]
+    changed = [f"space.{name}: {was} -> {now}" for name, was, now in sides if was != now]
+    return changed or (["space: the order of the parameters"] if list(left) != list(right) else [])
 
 
 def _brief(value: Any) -> str:
@@ -292,6 +314,18 @@ def _on_path(folder: str) -> Any:
             sys.path.remove(folder)
 
 
+# -- trackers ----------------------------------------------------------------------------------------------------------
+
+
+def trackers(paths: StudyPaths, stream: TextIO, *, quiet: bool) -> tuple[ConsoleTracker, list[Tracker]]:
+    """The one that shows the study on `stream`, and all of them."""
+    from engine.trackers.console import ConsoleTracker
+    from engine.trackers.tensorboard import TensorBoardTracker
+
+    console = ConsoleTracker(stream, quiet=quiet, folder=paths.root)
+    return console, [console, TensorBoardTracker(paths)]
+
+
 # -- engines -----------------------------------------------------------------------------------------------------------
 
 
@@ -325,7 +359,7 @@ class Led:
 def lead(
     paths: StudyPaths,
     clock: Callable[[], float],
-    trackers: Callable[[StudyPaths, History], Sequence[Tracker]] = lambda paths, history: (),
+    listeners: Sequence[Tracker] = (),
     *,
     wait_s: float = 0.0,
     changes: Mapping[str, Any] | None = None,
@@ -335,7 +369,7 @@ def lead(
     """Takes the lead of a study and brings its engine up to where it stood.
 
     Args:
-        trackers: makes them once the history is known. wait_s: how long to wait for another engine to leave.
+        listeners: the trackers. wait_s: how long to wait for another engine to leave.
         changes: new limits (SpecChanged). retry: run trials that failed, timed out or were lost again.
         stop: stop at once, with this reason, instead of going on.
 
@@ -368,7 +402,7 @@ def lead(
             searcher(replace(spec, model_dir=paths.model)),
             BudgetStopper(),
             executor,
-            trackers(paths, history),
+            listeners,
             lay_view=view.lay,
             protect=view.linked,
             base_env=base_env,

@@ -341,7 +341,7 @@ class Engine:
         if exit_.asked_for == INTERRUPT:
             return (
                 TrialState.PENDING,
-                f"interrupted ({self.history.stop_asked or 'an earlier engine'}); runs again on resume",
+                f"interrupted ({self.history.stop_asked or 'by an earlier engine'})",
             )
         if exit_.asked_for == USER:
             return TrialState.STOPPED, "stopped by the user"
@@ -352,7 +352,7 @@ class Engine:
         if exit_.lost:
             losses = 1 + sum(a.exit is not None and a.exit.lost for a in trial.attempts)
             if losses <= _LOSSES:
-                return TrialState.PENDING, "lost: nothing recorded how it ended; runs again"
+                return TrialState.PENDING, "lost: nothing recorded how it ended"
             return TrialState.LOST, f"trial {number}: lost {losses} times: something kills its supervisor"
         if exit_.clean:
             return TrialState.COMPLETED, ""
@@ -361,7 +361,7 @@ class Engine:
         reason = f"trial {number}: {how}" + (f"; its output ends: {said[:300]}" if said else "")
         failures = 1 + sum(a.exit is not None and not a.exit.lost and not a.exit.asked_for for a in trial.attempts)
         if failures <= spec.trial.retries:
-            return TrialState.PENDING, f"{reason}; runs again ({failures} of {spec.trial.retries} retries)"
+            return TrialState.PENDING, f"{reason} (retry {failures} of {spec.trial.retries})"
         return TrialState.FAILED, reason
 
     # -- ends ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ class Searcher(Protocol):
     """Proposes trials. Made as `Class(spec, **options)`; keeps no state but caches: the history is the state.
 
     Options are keyword-only parameters of `__init__`, annotated, with defaults; a wrong value raises SpecError or
-    ValueError with a text that names the option.
+    ValueError with a text that names the option. A searcher that will propose so many trials and no more may say so in
+    an attribute `size`.
     """
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:

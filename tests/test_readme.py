@@ -36,9 +36,9 @@ def fences(language: str) -> list[str]:
 
 def table(first_heading: str) -> list[list[str]]:
     """The cells of the README's table whose first heading is this, a list for each row."""
-    lines = TEXT[TEXT.index(f"\n| {first_heading} |") + 1 :].splitlines()
+    _, _, below = re.split(rf"^(\| {first_heading} \|.*\n\| ---.*\n)", TEXT, flags=re.MULTILINE)
     rows = []
-    for line in lines[2:]:
+    for line in below.splitlines():
         if not line.startswith("|"):
             break
         rows.append([cell.strip() for cell in line.strip("|").split(" |")])

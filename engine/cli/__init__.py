@@ -5,6 +5,7 @@ Exit codes: 0 ok, 2 bad input, 3 the study failed, 4 another engine leads it, 5 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -15,6 +16,7 @@ from engine import __version__
 from engine.errors import EngineError
 
 _STORAGE = 5
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _VERBS = {
     "submit": "runs", "list": "views", "show": "views", "best": "views", "logs": "views", "watch": "runs",
     "stop": "runs", "resume": "runs", "retry": "runs", "remove": "runs", "export": "views",
@@ -81,7 +83,8 @@ def main() -> None:
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{error.strerror or error}; free space or access is needed")
+        advice = "; free space or access is needed, then resume" if error.errno in _NO_ROOM else ""
+        _complain(f"{where}{error.strerror or error}{advice}")
         code = _STORAGE
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -6,7 +6,6 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.common import dump, summary
@@ -15,8 +14,6 @@ from engine.study import StudyState
 if TYPE_CHECKING:
     from engine.assembly import Clock, Led
     from engine.paths import StudyPaths
-    from engine.ports import Tracker
-    from engine.study import History
 
 _TICK_S = 0.25
 _WHY = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
@@ -45,7 +42,9 @@ class Driver:
         for number in _WHY:
             signal.signal(number, self._on_signal)
         clock = assembly.Clock()
-        self._led = led = assembly.lead(self._paths, clock, self._trackers, **self._options)
+        stream = sys.stderr if self._as_json else sys.stdout
+        self._console, listeners = assembly.trackers(self._paths, stream, quiet=self._quiet)
+        self._led = led = assembly.lead(self._paths, clock, listeners, **self._options)
         gc.freeze()  # what is loaded by now stays: not to be looked through again and again
         try:
             self._loop(led, clock)
@@ -57,14 +56,6 @@ class Driver:
         if self._signals:
             return 128 + self._signals[0]
         return 3 if history.state is StudyState.FAILED else 0
-
-    def _trackers(self, paths: StudyPaths, history: History) -> Sequence[Tracker]:
-        from engine.trackers.console import ConsoleTracker
-        from engine.trackers.tensorboard import TensorBoardTracker
-
-        stream = sys.stderr if self._as_json else sys.stdout
-        self._console = ConsoleTracker(stream, quiet=self._quiet, folder=paths.root)
-        return [self._console, TensorBoardTracker(paths)]
 
     def _loop(self, led: Led, clock: Clock) -> None:
         engine, taken = led.engine, 0
@@ -86,7 +77,7 @@ class Driver:
         if again:
             self.note(f"killing {running} trials")
         elif running:
-            self.note(f"stopping; {running} trials get SIGTERM, then {grace:g} s; press Ctrl-C again to kill")
+            self.note(f"stopping; {running} trials get SIGTERM and {grace:g} s; press Ctrl-C again to kill")
         why = _WHY.get(signal.Signals(self._signals[0]), _UNHEARD)
         engine.interrupt(why, now, kill=again)
         return len(self._signals)

@@ -21,7 +21,7 @@ from engine.errors import EngineError, SpecError
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def init(script: str, output: str | None, force: bool) -> None:
-    """Write a commented algo.yaml for SCRIPT, with what can be guessed from it."""
+    """Write a commented algo.yaml for SCRIPT."""
     from engine.starter import starter
 
     if not os.path.isfile(script):
@@ -67,12 +67,12 @@ def doctor(as_json: bool) -> None:
 @click.option("--port", default=6006, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True)
 def tensorboard(study: str, root: str | None, port: int, host: str) -> None:
-    """TensorBoard on STUDY's logs (needs the package tensorboard)."""
+    """TensorBoard on STUDY's logs."""
     from importlib.util import find_spec
 
     paths = find(study, root)
     if find_spec("tensorboard") is None:
-        raise EngineError("TensorBoard is not installed here; pip install 'hpo-engine[tensorboard]'")
+        raise EngineError("TensorBoard is not installed in this environment; pip install tensorboard")
     argv = [sys.executable, "-m", "tensorboard.main", "--logdir", paths.logs, "--port", str(port), "--host", host]
     sys.stdout.flush()
     os.execv(sys.executable, argv)
@@ -88,7 +88,6 @@ def _facts() -> list[tuple[str, Any, str]]:
 
     gpus = find_gpus(os.environ)
     cgroup = _writable_cgroup()
-    children = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
     sqlite_ok = sqlite3.sqlite_version_info >= (3, 51, 3)
     return [
         ("python", sys.version.split()[0], sys.executable),
@@ -98,7 +97,7 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
         ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "sound with one writer at a time, as here"),
         ("pidfd", hasattr(os, "pidfd_open"), "signals cannot reach a stranger"),
-        ("process tree", "subreaper" if children else "subreaper, by /proc", "how a trial's processes are ended"),
+        ("process tree", "subreaper", "whatever a trial starts ends with it"),
         ("cgroup2", cgroup or "not writable", "not needed"),
         ("read-only view", os.geteuid() == 0, "for big shared files: bind mounts (root), else file modes"),
         *((f"package {name}", _version(name) or "missing", hint) for name, hint in _PACKAGES),
@@ -106,9 +105,9 @@ def _facts() -> list[tuple[str, Any, str]]:
 
 
 _PACKAGES = (
-    ("torch", "for the lightning example: pip install 'hpo-engine[lightning]'"),
-    ("lightning", "for the lightning example: pip install 'hpo-engine[lightning]'"),
-    ("tensorboard", "to look at curves: pip install 'hpo-engine[tensorboard]'"),
+    ("torch", "for trainees.lightning and the digits example"),
+    ("lightning", "for trainees.lightning and the digits example"),
+    ("tensorboard", "for hpo-engine tensorboard"),
 )
 
 

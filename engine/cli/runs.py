@@ -51,9 +51,10 @@ def submit(
     quiet: bool,
     wait: float,
 ) -> int:
-    """Run the study in FILE (native YAML/JSON or a WMLA request), or go on with it.
+    """Run the study in FILE, or go on with it.
 
-    Progress goes to stdout (to stderr with --json); the last line of --json's stdout is the result.
+    FILE is a study file (YAML or JSON) or a WMLA request. Progress goes to stdout (to stderr
+    with --json); the last line of --json's stdout is the result.
     """
     from engine import assembly
     from engine.lead import who_leads
@@ -63,7 +64,6 @@ def submit(
     spec, source = assembly.load_spec(file, os.environ)
     given = {"trials": trials, "parallel": parallel}
     spec = _overridden(spec, name, trials, parallel, seed)
-    assembly.check(spec, os.environ)
     for note in spec.labels.get("notes", ()):
         click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
     folder = runs_root(root, os.environ)
@@ -103,7 +103,7 @@ def resume(
     quiet: bool,
     wait: float,
 ) -> int:
-    """Go on with STUDY where it stands; trials that still run are taken over."""
+    """Go on with STUDY; trials that still run are taken over."""
     from engine import assembly
     from engine.lead import who_leads
     from engine.spec.values import seconds
@@ -132,7 +132,7 @@ def resume(
 @_quiet
 @_wait
 def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: bool, quiet: bool, wait: float) -> int:
-    """Run STUDY's failed trials again, with the same parameters."""
+    """Run STUDY's failed trials again."""
     return _go(find(study, root), detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, retry=True)
 
 
@@ -175,7 +175,7 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
 @study_argument
 @root_option
 def watch(study: str, root: str | None) -> int:
-    """Look at STUDY while it runs; leaving (Ctrl-C) does not stop it."""
+    """Look at STUDY while it runs; Ctrl-C only ends the looking."""
     from engine.cli.watcher import follow
 
     return follow(find(study, root))

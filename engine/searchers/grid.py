@@ -27,20 +27,20 @@ class Grid:
             raise SpecError([Problem("options.shuffle", f"must be true or false, not {shuffle!r}")])
         self._points: Sequence[Params]
         if spec.experiments:
-            self._points, self._size = spec.experiments, len(spec.experiments)
+            self._points, self.size = spec.experiments, len(spec.experiments)
         else:
             grid = spec.space.grid(levels)
-            self._points, self._size = grid, grid.size
+            self._points, self.size = grid, grid.size
         self._seed = spec.seed or 0
         self._shuffle = shuffle
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         first = history.next_id
-        places = range(first, min(first + count, self._size))
+        places = range(first, min(first + count, self.size))
         return [Proposal(plain(self._points[self._order(i)])) for i in places]
 
     def _order(self, i: int) -> int:
-        return shuffled(i, self._size, self._seed) if self._shuffle else i
+        return shuffled(i, self.size, self._seed) if self._shuffle else i
 
 
 def shuffled(i: int, n: int, seed: int) -> int:

@@ -107,7 +107,7 @@ class ConsoleTracker:
             return "" if self._screen.live else lines.again(event.trial, event.attempt, event.reason)
         if isinstance(event, SpecChanged):
             return lines.changed(event.changes)
-        if isinstance(event, StopAsked) and event.trial is None and not self._screen.live:
+        if isinstance(event, StopAsked) and event.trial is None:
             return f"stopping: {safe_text(event.why)}"
         return ""
 

@@ -154,7 +154,7 @@ def next_steps(history: History, folder: str) -> Steps:
     bad = [t.id for t in history.trials if t.state in BAD]
     if bad:
         steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
-    if history.trials:
+    if history.best_id is not None or any(t.rows for t in history.trials):
         steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps
 

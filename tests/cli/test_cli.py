@@ -501,3 +501,37 @@ def test_gpus_are_given_out_to_trials(shell: Shell) -> None:
     shell.run("submit", "algo.yaml", "--parallel", "5")
     given = {shell.result(i, "gpu").read_text() for i in range(4)}
     assert given == {"3", "7"}
+
+
+def test_native_experiments_are_run_in_order(shell: Shell) -> None:
+    shell.write("algo.yaml", "command: python train.py\nobjective: minimize loss\nalgorithm: grid\nexperiments:\n- {x: 0.5}\n- {x: 1.5}\n- {x: 1}\n")
+    done = shell.json("submit", "algo.yaml")
+    assert done["counts"] == {"completed": 3} and done["best"]["params"] == {"x": 1}
+    assert [t["params"]["x"] for t in shell.json("show", "my-study")["trials"]] == [0.5, 1.5, 1]
+
+
+def test_grid_knows_its_size_and_submits_again_without_a_change(shell: Shell) -> None:
+    shell.write("algo.yaml", ALGO.replace("random", "grid").replace("trials: 4\n", "").replace("{seed: 1}", "{levels: 3}"))
+    assert "[6/6]" in shell.run("submit", "algo.yaml")
+    assert "ended" in shell.run("submit", "algo.yaml") or "--trials" in shell.run("submit", "algo.yaml")
+    assert shell.json("show", "my-study")["counts"] == {"completed": 6}
+
+
+def test_wmla_request_for_what_is_not_here_names_its_field_and_line(shell: Shell) -> None:
+    request = {
+        "modelSpec": {"args": "--exec-start PyTorch --model-main train.py --gpuPerWorker 1"},
+        "algoDef": {"algorithm": "NoSuch", "maxJobNum": 2, "objectiveMetric": "loss", "objective": "minimize"},
+        "hyperParams": [{"name": "x", "type": "Range", "dataType": "double", "minDbVal": 0, "maxDbVal": 2}],
+    }
+    shell.write("r.json", json.dumps(request, indent=1))
+    shell.refuses("submit", "r.json", words=r"r\.json:\d+: algoDef.algorithm")
+    request["algoDef"]["algorithm"] = "Random"  # type: ignore[index]
+    shell.write("r.json", json.dumps(request))
+    shell.env["CUDA_VISIBLE_DEVICES"] = ""
+    assert shell.json("submit", "r.json", "--name", "r")["counts"] == {"completed": 2}
+    assert "no" in shell.err and "GPU" in shell.err, "it runs without the GPUs that its cluster had, and says so"
+
+
+def test_problem_that_only_the_searcher_sees_has_file_and_line(shell: Shell) -> None:
+    shell.write("algo.yaml", ALGO.replace("random", "grid").replace("{seed: 1}", "{levels: 0}"))
+    shell.refuses("submit", "algo.yaml", words=r"algo\.yaml:4: options.levels")
