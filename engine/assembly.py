@@ -1,7 +1,6 @@
 """The one place that names concrete classes: from names to searchers, from a folder to an engine that leads it.
 
-Plain dict literals, then entry points (`hpo_engine.searchers`), then `module:Class`. Everything else here is about a
-study's folder: made whole or not at all, found by name or path, taken the lead of.
+Plain dict literals, then entry points (`hpo_engine.searchers`), then `module:Class`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import importlib
 import importlib.util
 import inspect
 import os
-import secrets
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +17,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from engine import contract
-from engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, nearest
-from engine.events import SpecChanged, StudyOpened, TrialReopened, apply, fold
-from engine.failpoints import failpoint
+from engine.errors import Problem, SpecError, nearest
+from engine.events import SpecChanged, TrialReopened, apply, fold
 from engine.journal import Journal
 from engine.lead import Lead
 from engine.paths import StudyPaths
-from engine.study import History, StudySpec, Trial, TrialState
+from engine.study import History, StudySpec, TrialState
 
 if TYPE_CHECKING:
     from engine.loop import Engine
@@ -41,107 +37,6 @@ SEARCHERS: dict[str, str] = {
 ENTRY_POINTS = "hpo_engine.searchers"
 _WMLA_FIELDS = {"algoDef", "hyperParams", "modelSpec"}  # (naming them here spares a native file the import)
 _WMLA_PATHS = {"algorithm": "algoDef.algorithm", "options": "algoDef.algoParams", "trial.gpus": "modelSpec.args"}
-_NEW = ".new-"
-
-
-# -- studies on disk ---------------------------------------------------------------------------------------------------
-
-
-def read(paths: StudyPaths) -> History:
-    """The study's history as it stands. Raises JournalError."""
-    journal = Journal(paths.db)
-    try:
-        return fold(journal.read())
-    finally:
-        journal.close()
-
-
-def opened_spec(paths: StudyPaths) -> StudySpec:
-    """The spec that the study was opened with, before any change of its limits."""
-    journal = Journal(paths.db)
-    try:
-        first = journal.read()[:1]
-    finally:
-        journal.close()
-    if not first or not isinstance(first[0], StudyOpened):
-        raise JournalError(f"{paths.db}: the event log does not begin with the study")
-    return StudySpec.from_json(first[0].spec)
-
-
-def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
-    """Tells a trial that runs without an engine to stop; the next engine records it."""
-    from engine.executors import attempt as records
-    from engine.loop import USER
-
-    if (attempt := trial.attempt) is not None:
-        records.ask_to_stop(paths.trial(trial.id).attempt(attempt.number), attempt.nonce, USER, kill=kill)
-
-
-def create(spec: StudySpec, source: str, root: str, now: float) -> StudyPaths:
-    """Makes the folder of a new study: laid out aside, then renamed into place, so that it is there whole or not.
-
-    Raises:
-        StudyExists: the name is taken. SpecError: the model folder cannot be frozen.
-    """
-    from engine import model
-
-    if spec.seed is None:
-        spec = replace(spec, seed=secrets.randbelow(2**31))
-    os.makedirs(root, exist_ok=True)
-    _sweep_new(root)
-    final = os.path.join(root, spec.name)
-    aside = os.path.join(root, f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}")
-    paths = StudyPaths(aside)
-    try:
-        os.mkdir(aside)
-        failpoint("study.folder-made")
-        model.freeze(spec.model_dir, paths.model, exclude_paths=[root])
-        failpoint("study.frozen")
-        contract.lay_out_study(paths, contract.user_of(os.environ))
-        with open(paths.source, "w", encoding="utf-8") as file:
-            file.write(source)
-        journal = Journal(paths.db, write=True)
-        journal.append([StudyOpened(now, spec.to_json(), source)])
-        journal.close()
-        try:
-            os.rename(aside, final)
-        except OSError as error:
-            if os.path.lexists(final):
-                raise StudyExists(f"{final} exists; choose another --name, or remove it") from error
-            raise
-        failpoint("study.placed")
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    return StudyPaths(final)
-
-
-def remove(paths: StudyPaths) -> None:
-    """Deletes the study's folder. Raises StudyLocked while an engine leads it, EngineError while a trial runs."""
-    from engine.executors import attempt as records
-
-    lead = Lead(paths.lock)
-    try:
-        with contextlib.suppress(JournalError):  # a damaged study may go, too
-            for trial in read(paths).running:
-                attempt = trial.attempt
-                assert attempt is not None
-                folder = paths.trial(trial.id).attempt(attempt.number)
-                if records.fate(folder, attempt.nonce)[0] is records.Fate.ALIVE:
-                    raise EngineError(f"trial {trial.id} of {paths.root} still runs; stop the study first")
-        gone = f"{os.path.dirname(paths.root)}/{_NEW}removed-{secrets.token_hex(4)}"
-        os.rename(paths.root, gone)
-        shutil.rmtree(gone)
-    finally:
-        lead.close()
-
-
-def _sweep_new(root: str) -> None:
-    """Removes what submits that were killed have left half made."""
-    for name in os.listdir(root):
-        pid = name[len(_NEW) :].split("-")[0] if name.startswith(_NEW) else ""
-        if pid == "removed" or (pid.isdigit() and not os.path.exists(f"/proc/{pid}")):
-            shutil.rmtree(os.path.join(root, name), ignore_errors=True)
 
 
 # -- the study file ----------------------------------------------------------------------------------------------------
@@ -192,40 +87,6 @@ def _on_this_machine(spec: StudySpec, env: Mapping[str, str]) -> StudySpec:
     note = f"the request asks for {spec.resources.gpus:g} GPUs a trial; this machine has none, so trials run without"
     labels = {**spec.labels, "notes": [*spec.labels.get("notes", ()), note]}
     return replace(spec, resources=replace(spec.resources, gpus=None), labels=labels)
-
-
-def differences(old: StudySpec, new: StudySpec) -> list[str]:
-    """What a study file says otherwise than the study that has its name; limits do not count (they may change)."""
-    free = {"budget", "seed", "labels"}
-    left, right = old.to_json(), new.to_json()
-    out = []
-    for key in left:
-        if key in free:
-            continue
-        if key == "space":
-            out += _space_differences(old, new)
-            continue
-        if key == "resources":
-            left[key], right[key] = ({k: v for k, v in d[key].items() if k != "parallel"} for d in (left, right))
-        if left[key] != right[key]:
-            out.append(f"{key}: {_brief(left[key])} -> {_brief(right[key])}")
-    if new.seed is not None and new.seed != old.seed:
-        out.append(f"seed: {old.seed} -> {new.seed}")
-    return out
-
-
-def _space_differences(old: StudySpec, new: StudySpec) -> list[str]:
-    """One line a parameter that is not the same."""
-    left, right = ({p.name: repr(p) for p in s.space.params} for s in (old, new))
-    names = [*left, *(name for name in right if name not in left)]
-    sides = [(name, left.get(name, "none"), right.get(name, "none")) for name in names]
-    changed = [f"space.{name}: {was} -> {now}" for name, was, now in sides if was != now]
-    return changed or (["space: the order of the parameters"] if list(left) != list(right) else [])
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else text[:117] + "..."
 
 
 # -- searchers ---------------------------------------------------------------------------------------------------------

@@ -43,11 +43,20 @@ from engine.ports import (
     Tracker,
     no_more,
 )
-from engine.study import Exit, History, StudyState, Trial, TrialState
+from engine.study import (
+    INTERRUPT,
+    STUDY_OVER,
+    TIME_LIMIT,
+    USER,
+    Exit,
+    History,
+    StudyState,
+    Trial,
+    TrialState,
+)
 
 _log = logging.getLogger(__name__)
 
-INTERRUPT, USER, STUDY_OVER, TIME_LIMIT = "interrupt", "user", "study_over", "time_limit"
 _LOSSES = 3  # an attempt that nobody saw end is run again this often, without using up a retry
 _LOG_MIN = 1 << 12
 
@@ -339,10 +348,7 @@ class Engine:
         """What the exit alone says; COMPLETED means that its files decide."""
         spec, number = self.history.spec, trial.id
         if exit_.asked_for == INTERRUPT:
-            return (
-                TrialState.PENDING,
-                f"interrupted ({self.history.stop_asked or 'by an earlier engine'})",
-            )
+            return TrialState.PENDING, f"interrupted ({self.history.stop_asked or 'by an earlier engine'})"
         if exit_.asked_for == USER:
             return TrialState.STOPPED, "stopped by the user"
         if exit_.asked_for == STUDY_OVER:

@@ -155,9 +155,15 @@ class Row:
     values: Mapping[str, float]
 
 
+INTERRUPT, USER, STUDY_OVER = "interrupt", "user", "study_over"
+"""Why an engine ends a run: it stops (the trial runs again), the user wants the trial stopped, the study ends."""
+TIME_LIMIT, OUTSIDE = "time_limit", "outside"
+"""Why a shim ends a run without an engine's word: its limit is reached, or a signal that no engine sent."""
+
+
 @dataclass(frozen=True)
 class Exit:
-    """How a run ended: `code` or `signal` (None: neither is known), `asked_for` why we ended it (None: by itself).
+    """How a run ended: `code` or `signal` (None: neither is known), `asked_for` why it was ended (None: by itself).
 
     `lost`: nobody saw it end. `error`: it never started. `leftovers`: processes that it left and we killed.
     """

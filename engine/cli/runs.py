@@ -56,7 +56,7 @@ def submit(
     FILE is a study file (YAML or JSON) or a WMLA request. Progress goes to stdout (to stderr
     with --json); the last line of --json's stdout is the result.
     """
-    from engine import assembly
+    from engine import assembly, studies
     from engine.lead import who_leads
     from engine.paths import locate, runs_root
     from engine.tables import safe_text
@@ -72,10 +72,10 @@ def submit(
     except EngineError as error:
         raise StudyExists(f"{os.path.join(folder, spec.name)} exists and is no study; choose another --name") from error
     if paths is None:
-        paths = assembly.create(spec, source, folder, time.time())
+        paths = studies.create(spec, source, folder, time.time())
         changes: dict[str, Any] = {}
     else:
-        history = assembly.read(paths)
+        history = studies.read(paths)
         changes = _changes(history, spec, given, paths)
         if who_leads(paths.lock) is None and _complete(history, changes):
             return _show_result(history, paths, as_json)
@@ -104,7 +104,7 @@ def resume(
     wait: float,
 ) -> int:
     """Go on with STUDY; trials that still run are taken over."""
-    from engine import assembly
+    from engine import studies
     from engine.lead import who_leads
     from engine.spec.values import seconds
 
@@ -115,7 +115,7 @@ def resume(
             changes["time_s"] = seconds(time_limit)
         except ValueError as error:
             raise SpecError(f"--time-limit: {error}") from None
-    history = assembly.read(paths)
+    history = studies.read(paths)
     if trials is not None and trials < history.next_id:
         raise SpecError(f"--trials {trials}: {history.spec.name} has {history.next_id} trials already")
     if who_leads(paths.lock) is None and _complete(history, changes):
@@ -143,11 +143,11 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
 @click.option("--kill", is_flag=True, help="Without grace.")
 def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
     """Stop STUDY (it can be resumed), or one TRIAL of it."""
-    from engine import assembly, inbox
+    from engine import inbox, studies
     from engine.lead import who_leads
 
     paths = find(study, root)
-    history = assembly.read(paths)
+    history = studies.read(paths)
     if trial is not None and trial not in range(history.next_id):
         raise SpecError(f"{history.spec.name} has no trial {trial}; it has {history.next_id}")
     if trial is not None and trial not in history.open_ids:
@@ -163,7 +163,7 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
         paths.inbox, inbox.Request("stop", trial, kill, "stopped by the user" if trial is not None else "stop")
     )
     if who_leads(paths.lock) is None:
-        assembly.stop_unled_trial(paths, history.trials[trial or 0], kill=kill)
+        studies.stop_unled_trial(paths, history.trials[trial or 0], kill=kill)
         click.echo(
             f"trial {trial} is told to stop; no engine leads {history.spec.name}: resume it to have that recorded"
         )
@@ -187,14 +187,14 @@ def watch(study: str, root: str | None) -> int:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def remove(study: str, root: str | None, yes: bool) -> None:
     """Delete STUDY: its folder and all results in it."""
-    from engine import assembly
+    from engine import studies
 
     paths = find(study, root)
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError(f"this deletes {paths.root}; say --yes")
         click.confirm(f"Delete {paths.root}?", abort=True)
-    assembly.remove(paths)
+    studies.remove(paths)
 
 
 VERBS = (submit, resume, retry, stop, watch, remove)
@@ -218,10 +218,10 @@ def _overridden(
 
 def _changes(history: History, spec: StudySpec, given: dict[str, int | None], paths: StudyPaths) -> dict[str, Any]:
     """New limits that a file submitted again asks for. Raises StudyExists where it is another study."""
-    from engine import assembly
+    from engine import studies
 
-    opened = assembly.opened_spec(paths)
-    if different := assembly.differences(opened, spec):
+    opened = studies.opened_spec(paths)
+    if different := studies.differences(opened, spec):
         lines = "\n".join(f"  {line}" for line in different)
         raise StudyExists(
             f"study {spec.name} exists and differs from this file:\n{lines}\n"
@@ -267,7 +267,7 @@ def _go(paths: StudyPaths, *, detach: bool, as_json: bool, quiet: bool, **option
 
 def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) -> int:
     """Starts `resume` (or `retry`) in a session of its own and waits until it leads."""
-    from engine import assembly
+    from engine import studies
     from engine.lead import who_leads
 
     verb = ["retry", "--failed"] if options.get("retry") else ["resume"]
@@ -293,7 +293,7 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
             else:
                 from engine.trackers.lines import called
 
-                word = called(assembly.read(paths), paths.root)
+                word = called(studies.read(paths), paths.root)
                 click.echo(f"{name} runs in the background (process {child.pid}); its folder: {paths.root}")
                 click.echo(f"  hpo-engine watch {word} | hpo-engine stop {word} | log: {paths.engine_log}")
             return 0
@@ -308,18 +308,18 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
 
 def _await_stop(paths: StudyPaths, history: History, trial: int | None, request: str) -> int:
     """Until the leading engine has carried the request out; it may take the grace."""
-    from engine import assembly
+    from engine import studies
     from engine.lead import who_leads
 
     deadline = time.monotonic() + history.spec.trial.grace_s + 10.0
     while time.monotonic() < deadline:
         left = who_leads(paths.lock) is None
-        if not os.path.exists(request) and (left if trial is None else trial not in assembly.read(paths).open_ids):
+        if not os.path.exists(request) and (left if trial is None else trial not in studies.read(paths).open_ids):
             break
         if left:
             break
         time.sleep(_POLL_S)
-    now = assembly.read(paths)
+    now = studies.read(paths)
     if trial is None:
         click.echo(f"{now.spec.name} is {now.state.value}; to go on: hpo-engine resume {now.spec.name}")
     else:

@@ -68,11 +68,11 @@ def list_(root: str | None, as_json: bool) -> None:
 @json_option
 def show(study: str, trial: int | None, root: str | None, as_json: bool) -> None:
     """STUDY's state and trials, or one TRIAL in full."""
-    from engine import assembly
+    from engine import studies
     from engine.lead import who_leads
 
     paths = find(study, root)
-    history = assembly.read(paths)
+    history = studies.read(paths)
     led = who_leads(paths.lock) is not None
     if trial is not None:
         _show_trial(history, _trial(history, trial), paths, as_json)
@@ -90,12 +90,12 @@ def show(study: str, trial: int | None, root: str | None, as_json: bool) -> None
 @json_option
 def best(study: str, root: str | None, config: bool, as_json: bool) -> None:
     """The best trial of STUDY."""
-    from engine import assembly
+    from engine import studies
     from engine.cli.common import best_object
     from engine.tables import number, safe_text
     from engine.tables import value as text_of
 
-    history = assembly.read(find(study, root))
+    history = studies.read(find(study, root))
     found = history.best
     if found is None:
         raise EngineError(f"{history.spec.name} has no finished trial with a valid {history.spec.objective.metric} yet")
@@ -119,11 +119,11 @@ def best(study: str, root: str | None, config: bool, as_json: bool) -> None:
 @click.option("--raw", is_flag=True, help="Control characters as they are.")
 def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> None:
     """What a TRIAL of STUDY has printed."""
-    from engine import assembly, outputlog
+    from engine import outputlog, studies
     from engine.tables import safe_text
 
     paths = find(study, root)
-    history = assembly.read(paths)
+    history = studies.read(paths)
     attempt = _trial(history, trial).attempt
     if attempt is None:
         raise EngineError(f"trial {trial} has not started yet")
@@ -131,7 +131,7 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
     tail = outputlog.Follower(folder)
     wrote = False
     while True:
-        over = not follow or trial not in assembly.read(paths).open_ids
+        over = not follow or trial not in studies.read(paths).open_ids
         for chunk in tail.fresh():
             if not raw:
                 lines = chunk.decode("utf-8", "replace").split("\n")
@@ -152,9 +152,9 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
 def export(study: str, root: str | None, form: str) -> None:
     """Every trial of STUDY, one row each, on stdout."""
-    from engine import assembly
+    from engine import studies
 
-    history = assembly.read(find(study, root))
+    history = studies.read(find(study, root))
     if form == "json":
         click.echo(dump([trial_object(history, t) for t in history.trials]))
         return

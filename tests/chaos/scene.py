@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from engine import assembly
+from engine import studies
 from engine.paths import StudyPaths
 from engine.study import History
 from tests.helpers import processes_with, wait_until
@@ -76,7 +76,7 @@ class Scene:
         return (self.folder / "said").read_text(errors="replace")
 
     def history(self) -> History:
-        return assembly.read(self.paths)
+        return studies.read(self.paths)
 
     def results(self) -> list[tuple[Any, ...]]:
         """What the seed fixes: parameters, value and last row of every trial."""

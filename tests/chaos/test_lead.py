@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import assembly
+from engine import studies
 from engine.errors import StudyLocked
 from engine.lead import Lead, who_leads
 from engine.paths import StudyPaths
@@ -91,7 +91,7 @@ def test_64_running_trials_are_taken_over_and_none_is_started_again(tmp_path: Pa
         told = [second.stdout.readline() for _ in range(2)]
         print(f"took over after {time.monotonic() - begin:.2f} s from the start of the process")
         assert any("took over 64 running trials" in line for line in told), told
-        history = assembly.read(StudyPaths(str(tmp_path / "runs" / "m")))
+        history = studies.read(StudyPaths(str(tmp_path / "runs" / "m")))
         assert len(history.running) == 64 and {len(t.attempts) for t in history.trials} == {1}
         assert sorted(counts.read_text().split(), key=int) == [str(i) for i in range(64)]
         assert set(processes_with(f"COUNTS={counts}")) <= set(before)

@@ -504,14 +504,19 @@ def test_gpus_are_given_out_to_trials(shell: Shell) -> None:
 
 
 def test_native_experiments_are_run_in_order(shell: Shell) -> None:
-    shell.write("algo.yaml", "command: python train.py\nobjective: minimize loss\nalgorithm: grid\nexperiments:\n- {x: 0.5}\n- {x: 1.5}\n- {x: 1}\n")
+    shell.write(
+        "algo.yaml",
+        "command: python train.py\nobjective: minimize loss\nalgorithm: grid\nexperiments:\n- {x: 0.5}\n- {x: 1.5}\n- {x: 1}\n",
+    )
     done = shell.json("submit", "algo.yaml")
     assert done["counts"] == {"completed": 3} and done["best"]["params"] == {"x": 1}
     assert [t["params"]["x"] for t in shell.json("show", "my-study")["trials"]] == [0.5, 1.5, 1]
 
 
 def test_grid_knows_its_size_and_submits_again_without_a_change(shell: Shell) -> None:
-    shell.write("algo.yaml", ALGO.replace("random", "grid").replace("trials: 4\n", "").replace("{seed: 1}", "{levels: 3}"))
+    shell.write(
+        "algo.yaml", ALGO.replace("random", "grid").replace("trials: 4\n", "").replace("{seed: 1}", "{levels: 3}")
+    )
     assert "[6/6]" in shell.run("submit", "algo.yaml")
     assert "ended" in shell.run("submit", "algo.yaml") or "--trials" in shell.run("submit", "algo.yaml")
     assert shell.json("show", "my-study")["counts"] == {"completed": 6}
