@@ -113,9 +113,10 @@ class Engine:
             adopted += adoption is Adoption.RUNNING
             if adoption is Adoption.NEVER:
                 fresh.append(trial)
-        for trial in fresh:  # nothing of it ever ran: what lies in its folder is half a preparation
-            shutil.rmtree(self.paths.trial(trial.id).result_dir, ignore_errors=True)
-            self._start(trial, now)
+        for trial in fresh:
+            if len(trial.attempts) == 1:  # nothing of it ever ran: what lies in its folder is half a preparation
+                shutil.rmtree(self.paths.trial(trial.id).result_dir, ignore_errors=True)
+            self._start(trial, now)  # (what an earlier attempt left is set aside there)
         for tracker in list(self._trackers):
             self._guarded(tracker, lambda t: t.open(self.history, now))
         self._tell(now)

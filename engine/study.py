@@ -107,7 +107,7 @@ class StudySpec:
     seed: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back; fields that hold their default are left out."""
+        """A JSON object that `from_json` reads back."""
         out: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
@@ -259,11 +259,6 @@ class Trial:
     def attempt(self) -> Attempt | None:
         """The latest attempt."""
         return self.attempts[-1] if self.attempts else None
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """What config.json holds, less the resource's name (which the study knows)."""
-        return dict(self.proposal.params)
 
 
 class TrialTable(Sequence[Trial]):

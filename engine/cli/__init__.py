@@ -15,7 +15,7 @@ import click
 from engine import __version__
 from engine.errors import EngineError
 
-_STORAGE = 5
+_STORAGE, _INTERNAL = 5, 70
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _VERBS = {
     "submit": "runs", "list": "views", "show": "views", "best": "views", "logs": "views", "watch": "runs",
@@ -86,6 +86,11 @@ def main() -> None:
         advice = "; free space or access is needed, then resume" if error.errno in _NO_ROOM else ""
         _complain(f"{where}{error.strerror or error}{advice}")
         code = _STORAGE
+    except Exception as error:
+        if debug:
+            raise
+        _complain(f"internal error: {type(error).__name__}: {error}; trials that run go on; --debug shows where it is")
+        code = _INTERNAL
     sys.exit(code if isinstance(code, int) else 0)
 
 
