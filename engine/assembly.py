@@ -34,6 +34,7 @@ SEARCHERS: dict[str, str] = {
     "grid": "engine.searchers.grid:Grid",
     "sobol": "engine.searchers.sobol:Sobol",
 }
+_NOT_YET = ("tpe", "bayesian", "hyperband")
 ENTRY_POINTS = "hpo_engine.searchers"
 _WMLA_FIELDS = {"algoDef", "hyperParams", "modelSpec"}  # (naming them here spares a native file the import)
 _WMLA_PATHS = {"algorithm": "algoDef.algorithm", "options": "algoDef.algoParams", "trial.gpus": "modelSpec.args"}
@@ -45,6 +46,7 @@ _WMLA_PATHS = {"algorithm": "algoDef.algorithm", "options": "algoDef.algoParams"
 def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     """The study file at `path`, native or WMLA's, and its text. Raises SpecError with every problem in it."""
     from engine import document
+    from engine.forms import default_name
 
     text = document.read_text(path)
     doc = document.read_document(text, path)
@@ -54,6 +56,8 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
         from engine import wmla
 
         spec = _on_this_machine(wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=algorithms()), env)
+        if not doc.data.get("hpoName"):  # the same file must find its study again, so no generated name here
+            spec = replace(spec, name=default_name(path, base_dir))
     else:
         from engine.spec import parse_document
 
@@ -139,6 +143,10 @@ def _options_of(cls: Callable[..., Any]) -> set[str] | None:
 def _searcher_class(spec: StudySpec) -> Callable[..., Any]:
     name = spec.algorithm
     where = SEARCHERS.get(name) or (name if ":" in name else algorithms().get(name))
+    if where is None and name in _NOT_YET:
+        raise SpecError(
+            [Problem("algorithm", f"{name} is not in this version yet; use one of {', '.join(algorithms())}")]
+        )
     if where is None:
         raise SpecError([Problem("algorithm", f"no algorithm {name!r}{nearest(name, algorithms())}")])
     return _load_class(where, spec.model_dir, "algorithm")
@@ -226,13 +234,14 @@ def lead(
     changes: Mapping[str, Any] | None = None,
     retry: bool = False,
     stop: str | None = None,
+    kill: bool = False,
 ) -> Led:
     """Takes the lead of a study and brings its engine up to where it stood.
 
     Args:
         listeners: the trackers. wait_s: how long to wait for another engine to leave.
         changes: new limits (SpecChanged). retry: run trials that failed, timed out or were lost again.
-        stop: stop at once, with this reason, instead of going on.
+        stop: stop at once, with this reason, instead of going on. kill: without grace.
 
     Raises:
         StudyLocked, JournalError, SpecError (the searcher or the machine cannot serve it).
@@ -272,7 +281,7 @@ def lead(
             journal.append(events)
         adopted = engine.resume(clock())
         if stop is not None:
-            engine.interrupt(stop, clock())
+            engine.interrupt(stop, clock(), kill=kill)
         return Led(engine, held, adopted, before)
     except BaseException:
         held.close()

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from engine.errors import LaunchError
+from engine.failpoints import failpoint
 from engine.files import FOLDER, open_folder
 from engine.paths import CONFIG, StudyPaths, TrialPaths
 from engine.study import StudySpec
@@ -137,7 +138,7 @@ def environment(
         gpus: the devices it was given (used only if `spec.resources.gpus` says that they are managed).
     """
     study, resources = paths.study, spec.resources
-    env = {k: v for k, v in base.items() if not k.startswith("HPO_ENGINE_") and k != "HPO_FAILPOINT"}
+    env = {k: v for k, v in base.items() if not k.startswith("HPO_ENGINE_") and not k.startswith("HPO_FAILPOINT")}
     root, data = spec.data_root, spec.data_dir
     if root and data:
         data = os.path.join(root, data)
@@ -211,6 +212,7 @@ def _move(parent: int, source: str, into: int, name: str) -> None:
             os.rmdir(source, dir_fd=parent)
     with suppress(FileNotFoundError):  # moved already
         os.rename(source, target, src_dir_fd=parent, dst_dir_fd=into)
+        failpoint("trial.half-aside")
 
 
 def _there(parent: int, name: str) -> bool:
@@ -234,6 +236,7 @@ def _put(folder: int, name: str, data: bytes, durable: bool) -> None:
                 os.fsync(fd)
         finally:
             os.close(fd)
+        failpoint("file.before-rename")
         os.replace(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with suppress(FileNotFoundError):

@@ -1,6 +1,7 @@
-"""Named points at which a test may kill the engine: `HPO_FAILPOINT=name:n:kill` dies at the n-th passage of `name`.
+"""Named points at which a test may kill a process: `HPO_FAILPOINT=name:n:kill` dies at the n-th passage of `name`.
 
-Inert (one comparison) unless the variable is set. One stands at each durable step: commit, rename, link, fork.
+Inert (one comparison) unless the variable is set. One stands at each durable step: commit, rename, link, fork. Those of
+the launcher and of shims, of which there are many, die once in all: the first to make the file HPO_FAILPOINT_ONCE.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ NAMES: tuple[str, ...] = (
     "study.folder-made",
     "study.frozen",
     "study.placed",
+    "study.removed",
+    "journal.made",
     "journal.before-commit",
     "journal.after-commit",
     "trial.proposed",
+    "trial.half-aside",
     "trial.aside",
     "trial.laid-out",
+    "file.before-rename",
     "trial.config-written",
     "attempt.intended",
     "attempt.sent",
@@ -25,11 +30,19 @@ NAMES: tuple[str, ...] = (
     "attempt.judged",
     "trial.metrics-seen",
     "trial.ended",
+    "command.posted",
     "command.taken",
     "command.done",
     "study.closed",
     "resume.folded",
     "resume.adopted",
+    "stop.before-reason",
+    "launcher.forked",
+    "shim.before-token",
+    "shim.token-made",
+    "shim.child-started",
+    "shim.before-exit-record",
+    "shim.exit-recorded",
 )
 
 _name, _count, _action = "", 0, ""
@@ -44,5 +57,16 @@ def failpoint(name: str) -> None:
     if _name != name:
         return
     _count -= 1
-    if _count == 0:
+    if _count == 0 and _first():
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _first() -> bool:
+    once = os.environ.get("HPO_FAILPOINT_ONCE")
+    if once is None:
+        return True
+    try:
+        os.close(os.open(once, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return False
+    return True

@@ -11,6 +11,8 @@ import os
 import time
 from dataclasses import asdict, dataclass
 
+from engine.failpoints import failpoint
+
 
 @dataclass(frozen=True)
 class Request:
@@ -30,6 +32,7 @@ def post(inbox: str, request: Request) -> str:
     with open(aside, "x", encoding="utf-8") as file:
         json.dump(asdict(request), file)
     os.rename(aside, f"{inbox}/{name}")
+    failpoint("command.posted")
     return f"{inbox}/{name}"
 
 

@@ -94,6 +94,7 @@ class Journal:
                 f" body TEXT NOT NULL); PRAGMA application_id={_APPLICATION_ID};"
                 f" PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
             )
+            failpoint("journal.made")
 
     def _error(self, error: Exception) -> JournalError:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):

@@ -323,6 +323,8 @@ class Engine:
         if trial.state is not TrialState.RUNNING or attempt is None or attempt.number != news.attempt:
             return
         failpoint("attempt.reaped")
+        if news.exit.leftovers:
+            _log.warning("trial %d left %d processes behind; they were killed", trial.id, news.exit.leftovers)
         self._readers.pop(trial.id, None)
         self._stopping.discard(trial.id)
         reading = metrics.final_rows(self.paths.trial(trial.id))

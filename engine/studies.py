@@ -107,6 +107,7 @@ def remove(paths: StudyPaths) -> None:
                     raise EngineError(f"trial {trial.id} of {paths.root} still runs; stop the study first")
         gone = f"{os.path.dirname(paths.root)}/{_NEW}removed-{secrets.token_hex(4)}"
         os.rename(paths.root, gone)
+        failpoint("study.removed")
         shutil.rmtree(gone)
     finally:
         lead.close()

@@ -256,6 +256,16 @@ class Trial:
         return self.proposal.params
 
     @property
+    def ran_s(self) -> float | None:
+        """Seconds that its latest ended run took; None where none has ended."""
+        for attempt in reversed(self.attempts):
+            if attempt.exit is not None and attempt.exit.seconds is not None:
+                return attempt.exit.seconds
+            if attempt.ended_at is not None and attempt.started_at is not None:
+                return max(0.0, attempt.ended_at - attempt.started_at)
+        return None
+
+    @property
     def attempt(self) -> Attempt | None:
         """The latest attempt."""
         return self.attempts[-1] if self.attempts else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -35,3 +37,21 @@ def processes_with(mark: str) -> list[int]:
         if mark.encode() in text and state != b"Z":
             found.append(int(name))
     return found
+
+
+def put(path: str, data: bytes | str) -> None:
+    """Writes a file, and the folders above it."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    Path(path).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def emetrics_line(step: object = 1, group: str | None = "test", **values: object) -> str:
+    """One line of evaluation-metrics.txt, as WMLA's helper writes it."""
+    entry: dict[str, Any] = {
+        "meta": {"training_id": "t", "time": 1, "rindex": 1, "subid": "3"},
+        "etimes": {"iteration": {"type": 2, "value": str(step)}, "time_stamp": {"type": 3, "value": "1.0"}},
+        "values": {k: {"type": 3, "value": str(v)} for k, v in values.items()},
+    }
+    if group is not None:
+        entry["grouplabel"] = group
+    return json.dumps(entry) + "\n"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import select
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from engine.cli.common import dump, summary
 from engine.study import StudyState
@@ -29,6 +30,7 @@ class Driver:
 
     def __init__(self, paths: StudyPaths, *, as_json: bool, quiet: bool, **options: Any) -> None:
         self._paths, self._as_json, self._quiet, self._options = paths, as_json, quiet, options
+        self._stream = sys.stderr if as_json else sys.stdout
         self._signals: list[int] = []
         self._console: Any = None
         self._led: Led | None = None
@@ -42,8 +44,7 @@ class Driver:
         for number in _WHY:
             signal.signal(number, self._on_signal)
         clock = assembly.Clock()
-        stream = sys.stderr if self._as_json else sys.stdout
-        self._console, listeners = assembly.trackers(self._paths, stream, quiet=self._quiet)
+        self._console, listeners = assembly.trackers(self._paths, self._stream, quiet=self._quiet)
         self._led = led = assembly.lead(self._paths, clock, listeners, **self._options)
         gc.freeze()  # what is loaded by now stays: not to be looked through again and again
         try:
@@ -68,7 +69,7 @@ class Driver:
             if not engine.step(clock()):
                 return
             engine.executor.wait(_TICK_S)
-            if self._console.unheard and not self._signals:  # `| head` has read enough
+            if not self._signals and (self._console.unheard or _hung_up(self._stream)):  # `| head` has read enough
                 self._signals.append(signal.SIGPIPE)
 
     def _interrupt(self, led: Led, now: float, taken: int) -> int:
@@ -95,6 +96,16 @@ class Driver:
             self._led.engine.executor.wake()
         elif len(self._signals) > 2:
             raise KeyboardInterrupt
+
+
+def _hung_up(stream: TextIO) -> bool:
+    """Whether whoever read the stream has gone, which a write would only tell later."""
+    poller = select.poll()
+    try:
+        poller.register(stream.fileno(), 0)
+    except (OSError, ValueError):
+        return False
+    return any(state & select.POLLERR for _, state in poller.poll(0))
 
 
 class _Noted(logging.Handler):

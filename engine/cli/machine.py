@@ -95,7 +95,7 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("memory", _memory(), ""),
         ("gpus", list(gpus), "" if gpus else "none found: no nvidia-smi, and CUDA_VISIBLE_DEVICES names none"),
         ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
-        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "sound with one writer at a time, as here"),
+        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3: sound with one writer, as here"),
         ("pidfd", hasattr(os, "pidfd_open"), "signals cannot reach a stranger"),
         ("process tree", "subreaper", "whatever a trial starts ends with it"),
         ("cgroup2", cgroup or "not writable", "not needed"),

@@ -157,7 +157,7 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
         if not history.running:
             click.echo(f"{history.spec.name} does not run")
             return 0
-        _go(paths, detach=False, as_json=False, quiet=True, wait_s=1.0, stop="stop")
+        _go(paths, detach=False, as_json=False, quiet=True, wait_s=1.0, stop="stop", kill=kill)
         return 0
     request = inbox.post(
         paths.inbox, inbox.Request("stop", trial, kill, "stopped by the user" if trial is not None else "stop")

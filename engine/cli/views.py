@@ -196,7 +196,7 @@ def _show_study(history: History, paths: StudyPaths, led: bool) -> None:
     rows = []
     for t in history.trials:
         value = "" if t.loss is None else number(spec.objective.value(t.loss))
-        took = duration(t.ended_at - t.started_at) if t.ended_at and t.started_at else ""
+        took = duration(t.ran_s)
         mark = "*" if t.id == history.best_id else ""
         params = assignments(history.config(t))
         said = f"{safe_text(t.reason)}  [{params}]" if t.reason else params
@@ -224,8 +224,11 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
     for name, value in one["params"].items():
         click.echo(f"  {safe_text(name)} = {text_of(value)}")
     for attempt in trial.attempts:
+        left = (
+            f", {attempt.exit.leftovers} processes left and killed" if attempt.exit and attempt.exit.leftovers else ""
+        )
         click.echo(
-            f"  attempt {attempt.number}: {attempt.exit or 'runs'}"
+            f"  attempt {attempt.number}: {attempt.exit or 'runs'}{left}"
             + (f" on GPU {','.join(attempt.gpus)}" if attempt.gpus else "")
         )
     click.echo(f"  results: {folders.result_dir}\n  logs: {folders.log_dir}")

@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from engine.executors import shim
+from engine.failpoints import failpoint
 from engine.study import Exit
 
 STARTED, EXIT, STOP = "started", "exit.json", "stop"
@@ -92,6 +93,7 @@ def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool) -> bool:
         if not os.path.exists(f"{folder}/{STOP}"):
             with open(f"{folder}/{STOP}.new", "w", encoding="utf-8") as file:
                 file.write(why)
+            failpoint("stop.before-reason")
             os.rename(f"{folder}/{STOP}.new", f"{folder}/{STOP}")
         signal.pidfd_send_signal(pidfd, signal.SIGUSR1 if kill else signal.SIGTERM)
     except ProcessLookupError:

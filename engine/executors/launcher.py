@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from engine.executors import shim  # noqa: E402
+from engine.failpoints import failpoint  # noqa: E402
 
 sys.path.pop(0)
 
@@ -111,6 +112,7 @@ class Launcher:
                 self._become_shim(order, where)
             finally:
                 os._exit(70)
+        failpoint("launcher.forked")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         os.close(order)
         self._ahead = (pid, where)

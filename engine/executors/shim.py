@@ -15,6 +15,8 @@ import select
 import signal
 import time
 
+from engine.failpoints import failpoint
+
 TYPE_CHECKING = False  # typing is a third of what this process would hold in memory
 if TYPE_CHECKING:
     from typing import Any, NoReturn
@@ -85,12 +87,14 @@ class Shim:
         fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         os.write(fd, json.dumps({"nonce": order["nonce"], **self._identity, "at": time.time()}).encode())
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        failpoint("shim.before-token")
         try:
             os.link(aside, order["started"])
         except FileExistsError:
             return False
         finally:
             os.unlink(aside)
+        failpoint("shim.token-made")
         return True  # fd stays open, and the lock held, until this process ends
 
 
@@ -143,6 +147,7 @@ class _Attempt:
             os.close(write_end)
             text = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
             return output, f"cannot start {order['argv'][0]}: {text}"
+        failpoint("shim.child-started")
         os.close(write_end)
         return output, None
 
@@ -247,7 +252,9 @@ class _Attempt:
         fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         os.write(fd, json.dumps(record).encode())
         os.close(fd)
+        failpoint("shim.before-exit-record")
         os.rename(f"{path}.new", path)
+        failpoint("shim.exit-recorded")
 
 
 class _Log:

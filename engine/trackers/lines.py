@@ -70,15 +70,15 @@ def ended(trial: Trial, history: History, count: int) -> str:
         parts.append(f"{safe_text(history.spec.objective.metric)}={shown}{_best_so_far(history)}")
     elif trial.reason:
         parts.append(reason(trial))
-    if trial.started_at is not None and trial.ended_at is not None:
-        parts.append(duration(trial.ended_at - trial.started_at))
+    if trial.ran_s is not None:
+        parts.append(duration(trial.ran_s))
     parts.append(assignments(searched(history.spec, trial.params), PARAMS_WIDTH))
     return "  ".join(filter(None, parts))
 
 
 def failure(trial: Trial) -> str:
     """`trial 3 failed after 1.2 s: exit code 1`"""
-    took = f" after {duration(trial.ended_at - trial.started_at)}" if trial.started_at and trial.ended_at else ""
+    took = f" after {duration(trial.ran_s)}" if trial.ran_s is not None else ""
     return f"trial {trial.id} {STATE_WORDS[trial.state]}{took}" + (f": {reason(trial)}" if trial.reason else "")
 
 
@@ -154,6 +154,7 @@ def next_steps(history: History, folder: str) -> Steps:
     bad = [t.id for t in history.trials if t.state in BAD]
     if bad:
         steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
+        steps.append((f"hpo-engine retry {name} --failed", "run the failed trials again"))
     if history.best_id is not None or any(t.rows for t in history.trials):
         steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps

@@ -62,15 +62,17 @@ class Scene:
         )
         self.paths = StudyPaths(str(folder / "runs" / "m"))
 
-    def engine(self, failpoint: str = "") -> subprocess.Popen[bytes]:
+    def engine(self, failpoint: str = "", once: Path | None = None) -> subprocess.Popen[bytes]:
         env = {**os.environ, "HPO_FAILPOINT": failpoint} if failpoint else dict(os.environ)
+        if once is not None:
+            env["HPO_FAILPOINT_ONCE"] = str(once)
         argv = [sys.executable, "-m", "engine.cli", "submit", str(self.folder / "m" / "algo.yaml"), "--root"]
         with open(self.folder / "said", "ab") as said:
             return subprocess.Popen([*argv, str(self.folder / "runs")], env=env, stdout=said, stderr=said)
 
-    def run(self, failpoint: str = "", timeout_s: float = 60.0) -> int:
+    def run(self, failpoint: str = "", timeout_s: float = 60.0, once: Path | None = None) -> int:
         """An engine from start to end; its exit code, or minus the signal that ended it."""
-        return self.engine(failpoint).wait(timeout_s)
+        return self.engine(failpoint, once).wait(timeout_s)
 
     def said(self) -> str:
         return (self.folder / "said").read_text(errors="replace")

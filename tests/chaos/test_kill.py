@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import random
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,10 +17,13 @@ import pytest
 
 from engine import failpoints
 from tests.chaos.scene import Scene, killed
+from tests.helpers import processes_with, wait_until
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("command.taken", "command.done")
-POINTS = [name for name in failpoints.NAMES if name not in COMMANDS]
+COMMANDS = ("command.taken", "command.done", "stop.before-reason")
+ELSEWHERE = ("command.posted", "study.removed")  # in the process of another verb
+HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]
+POINTS = [name for name in failpoints.NAMES if name not in (*COMMANDS, *ELSEWHERE, *HELPERS)]
 ON_RESUME = ("resume.adopted",)
 
 
@@ -37,6 +44,22 @@ def test_every_failpoint_stands_in_the_code_once_and_is_listed() -> None:
         m for path in (ROOT / "engine").rglob("*.py") for m in re.findall(r'failpoint\("([^"]+)"\)', path.read_text())
     ]
     assert sorted(found) == sorted(failpoints.NAMES)
+
+
+def test_every_durable_step_has_a_failpoint_in_its_function() -> None:
+    """A rename, link, fork, spawn or commit that no test can kill at would be a step that nobody has tried."""
+    steps = {"rename", "replace", "link", "fork", "posix_spawn"}
+    missing = []
+    for path in (ROOT / "engine").rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            text, calls = ast.unparse(function), [n for n in ast.walk(function) if isinstance(n, ast.Call)]
+            named = [c.func for c in calls if isinstance(c.func, ast.Attribute) and isinstance(c.func.value, ast.Name)]
+            durable = any(f.value.id == "os" and f.attr in steps for f in named) or "COMMIT" in text
+            if durable and "failpoint(" not in text:
+                missing.append(f"{path.name}: {function.name}")
+    assert not missing
 
 
 def _kill_at(tmp_path: Path, name: str, number: int, expected: dict[int, list[tuple[Any, ...]]]) -> None:
@@ -78,6 +101,34 @@ def test_kill_while_a_request_is_carried_out(tmp_path: Path, name: str) -> None:
     history = scene.history()
     assert history.trials[2].state.value == "stopped" and history.ended_count == 6
     assert set(scene.starts().values()) == {1}
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_kill_of_a_launcher_or_shim_costs_an_attempt_at_most(
+    tmp_path: Path, name: str, expected: dict[int, list[tuple[Any, ...]]]
+) -> None:
+    scene = Scene(tmp_path)
+    assert scene.run(f"{name}:1:kill", once=tmp_path / "died") == 0, scene.said()
+    assert (tmp_path / "died").exists(), "nobody passed there"
+    assert scene.results() == expected[6]
+    attempts = [a for t in scene.history().trials for a in t.attempts]
+    starts = scene.starts()
+    assert max(starts.values()) == 1, "an attempt ran twice"
+    assert set(starts) <= {a.nonce for a in attempts}, "nobody knows of an attempt"
+    assert len(attempts) <= 8, "6, the retry of the scene, and one that was lost"
+    wait_until(lambda: not processes_with(str(scene.counts)))
+
+
+def test_removal_that_was_killed_is_finished_by_the_next_submit(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    assert scene.run() == 0, scene.said()
+    argv = [sys.executable, "-m", "engine.cli", "remove", str(scene.paths.root), "--yes"]
+    removing = subprocess.run(argv, env={**os.environ, "HPO_FAILPOINT": "study.removed:1:kill"})
+    assert killed(removing.returncode) and not os.path.exists(scene.paths.root)
+    for leftover in (scene.counts, Path(f"{scene.counts}.failed")):
+        leftover.unlink()
+    assert scene.run() == 0, scene.said()
+    scene.check(scene.results())
 
 
 def _random_kills(tmp_path: Path, kills: int, seed: int, expected: list[tuple[Any, ...]]) -> None:
