@@ -29,7 +29,7 @@ def needs(file: str) -> None:
         pytest.importorskip("lightning")
     if file.split("/")[0] in ("digits", "sklearn-cv", "wmla-script"):
         pytest.importorskip("sklearn")
-    program = {"algo-node.yaml": "node", "algo-c.yaml": "cc", "algo-shell.yaml": "awk"}.get(file.split("/")[1])
+    program = {"algo-node.yaml": "node", "algo-c.yaml": "cc", "algo.yaml": "awk"}.get(file.split("/")[1])
     if program and not shutil.which(program):
         pytest.skip(f"{program} is not here")
 
