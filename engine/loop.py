@@ -30,6 +30,7 @@ from engine.events import (
     apply,
 )
 from engine.failpoints import failpoint
+from engine.judge import judge, why_none
 from engine.paths import StudyPaths
 from engine.ports import (
     Adoption,
@@ -46,7 +47,6 @@ from engine.ports import (
 from engine.study import (
     INTERRUPT,
     STUDY_OVER,
-    TIME_LIMIT,
     USER,
     Exit,
     History,
@@ -57,7 +57,6 @@ from engine.study import (
 
 _log = logging.getLogger(__name__)
 
-_LOSSES = 3  # an attempt that nobody saw end is run again this often, without using up a retry
 _LOG_MIN = 1 << 12
 
 
@@ -95,6 +94,7 @@ class Engine:
         self._untold: list[tuple[Event, History]] = []
         self._readers: dict[int, metrics.MetricsReader] = {}
         self._stopping: set[int] = set()
+        self._ahead: set[int] = set()  # trials to come whose folders are laid out already
         self._over = ""
         self._searched = False
         self._broken: SearcherError | None = None
@@ -144,6 +144,7 @@ class Engine:
             self._launch_wanted(now)
         self._commit()
         self._tell(now)
+        self._lay_ahead()
         history = self.history
         spent = self._searched or no_more(history.spec, history)
         if history.running or not (self._closing or (spent and not history.open_ids)):
@@ -271,10 +272,13 @@ class Engine:
             if attempt.number > 1:
                 contract.set_aside(paths, attempt.number - 1)
                 failpoint("trial.aside")
-            contract.lay_out(paths)
-            if attempt.number > 1:
-                os.makedirs(paths.attempt(attempt.number), exist_ok=True)
-            self._lay_view(paths.result_dir)
+            if trial.id in self._ahead:
+                self._ahead.remove(trial.id)
+            else:
+                contract.lay_out(paths)
+                if attempt.number > 1:
+                    os.makedirs(paths.attempt(attempt.number), exist_ok=True)
+                self._lay_view(paths.result_dir)
             failpoint("trial.laid-out")
             contract.write_config(paths, self.history.config(trial))
             failpoint("trial.config-written")
@@ -284,6 +288,29 @@ class Engine:
             self._attempt_ended(Ended(trial.id, attempt.number, Exit(error=str(error))), now)
             return
         self.executor.launch(self._launch_of(trial))
+
+    def _lay_ahead(self) -> None:
+        """While trials run: the folder of one that is to come, so that a slot that gets free waits for less."""
+        history = self.history
+        first, limit = history.next_id, history.spec.budget.trials
+        last = first + len(history.open_ids) if limit is None else min(limit, first + len(history.open_ids))
+        trial_id = next((i for i in range(first, last) if i not in self._ahead), None)
+        if trial_id is None or self._closing or self._searched:
+            return
+        paths = self.paths.trial(trial_id)
+        try:
+            contract.lay_out(paths)
+            self._lay_view(paths.result_dir)
+        except (LaunchError, OSError):
+            return  # it will be tried again, and told, when the trial is due
+        self._ahead.add(trial_id)
+
+    def _clear_ahead(self) -> None:
+        for trial_id in self._ahead:
+            paths = self.paths.trial(trial_id)
+            for folder in (paths.result_dir, paths.log_dir, paths.own):
+                shutil.rmtree(folder, ignore_errors=True)
+        self._ahead.clear()
 
     def _launch_of(self, trial: Trial) -> Launch:
         spec, paths, attempt = self.history.spec, self.paths.trial(trial.id), trial.attempt
@@ -332,7 +359,8 @@ class Engine:
         if rows and not _same_rows(rows, trial.rows):
             self._record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")
-        state, reason = self._judge(trial, news.exit)
+        said = "" if news.exit.clean else outputlog.last_line(self.paths.trial(trial.id).attempt(news.attempt))
+        state, reason = judge(self.history, trial, news.exit, said, self._over)
         value = None
         if state is TrialState.COMPLETED:
             value, problem = metrics.verdict(reading, self.history.spec.objective, trial.id)
@@ -346,32 +374,6 @@ class Engine:
         failpoint("trial.ended")
         if _log.isEnabledFor(logging.INFO):
             _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, state.value, reason)
-
-    def _judge(self, trial: Trial, exit_: Exit) -> tuple[TrialState, str]:
-        """What the exit alone says; COMPLETED means that its files decide."""
-        spec, number = self.history.spec, trial.id
-        if exit_.asked_for == INTERRUPT:
-            return TrialState.PENDING, f"interrupted ({self.history.stop_asked or 'by an earlier engine'})"
-        if exit_.asked_for == USER:
-            return TrialState.STOPPED, "stopped by the user"
-        if exit_.asked_for == STUDY_OVER:
-            return TrialState.STOPPED, self._over or "the study ended"
-        if exit_.asked_for == TIME_LIMIT:
-            return TrialState.TIMED_OUT, f"trial {number}: over its time limit of {spec.trial.time_limit_s:g} s"
-        if exit_.lost:
-            losses = 1 + sum(a.exit is not None and a.exit.lost for a in trial.attempts)
-            if losses <= _LOSSES:
-                return TrialState.PENDING, "lost: nothing recorded how it ended"
-            return TrialState.LOST, f"trial {number}: lost {losses} times: something kills its supervisor"
-        if exit_.clean:
-            return TrialState.COMPLETED, ""
-        said = outputlog.last_line(self.paths.trial(number).attempt(len(trial.attempts)))
-        how = "its supervisor was told to stop from outside" if exit_.asked_for else str(exit_)
-        reason = f"trial {number}: {how}" + (f"; its output ends: {said[:300]}" if said else "")
-        failures = 1 + sum(a.exit is not None and not a.exit.lost and not a.exit.asked_for for a in trial.attempts)
-        if failures <= spec.trial.retries:
-            return TrialState.PENDING, f"{reason} (retry {failures} of {spec.trial.retries})"
-        return TrialState.FAILED, reason
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
@@ -408,7 +410,8 @@ class Engine:
                 self._record(TrialEnded(now, trial.id, TrialState.STOPPED.value, reason=self._over))
             good = history.best_id is not None and self._broken is None
             state = StudyState.FINISHED if good else StudyState.FAILED
-            reason = self._over or ("" if good else _why_none(history))
+            reason = self._over or ("" if good else why_none(history))
+        self._clear_ahead()
         self._record(StudyClosed(now, state.value, reason))
         self._commit()
         failpoint("study.closed")
@@ -418,11 +421,3 @@ class Engine:
 def _same_rows(left: Sequence[object], right: Sequence[object]) -> bool:
     # By their text: a row with NaN equals itself here.
     return len(left) == len(right) and repr(left) == repr(right)
-
-
-def _why_none(history: History) -> str:
-    """Why a study without a best trial has none: the commonest complaint, once."""
-    if not history.trials:
-        return "the searcher proposed no trial"
-    last = next((t.reason for t in reversed(tuple(history.trials)) if t.reason), "no trial gave a value")
-    return f"no trial gave a valid value; the last one: {last}"

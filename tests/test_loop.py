@@ -433,3 +433,28 @@ def test_same_events_give_the_same_history_and_refuse_nonsense(bench: Bench) -> 
     for event in (TrialEnded(1.0, 0, "completed", 1.0), AttemptStarted(1.0, 0, 1, 5), TrialReopened(1.0, 0)):
         with pytest.raises(JournalError):
             apply(history, event)
+
+
+def test_folders_laid_ahead_are_used_or_gone_in_the_end(bench: Bench) -> None:
+    bench.behave = lambda launch: None
+    engine = bench.open(budget=Budget(None), resources=Resources(2))
+    for _ in range(4):
+        engine.step(bench.now)
+    assert sorted(os.listdir(bench.paths.results)) == ["0", "1", "2", "3"], "two run, two are to come"
+    seen = Path(bench.paths.trial(2).result_dir).stat().st_ino
+    bench.write(bench.executor.running[0], [{"loss": 1}])
+    bench.executor.finish(0, Exit(code=0))
+    engine.step(bench.now)
+    assert Path(bench.paths.trial(2).config).exists() and Path(bench.paths.trial(2).result_dir).stat().st_ino == seen
+    engine.interrupt("enough", bench.now)
+    bench.run(engine)
+    for folder in (bench.paths.results, bench.paths.logs, bench.paths.trials):
+        assert sorted(os.listdir(folder)) == ["0", "1", "2"]
+
+
+def test_no_folder_is_laid_beyond_the_budget(bench: Bench) -> None:
+    bench.behave = lambda launch: None
+    engine = bench.open(budget=Budget(3), resources=Resources(2))
+    for _ in range(5):
+        engine.step(bench.now)
+    assert sorted(os.listdir(bench.paths.results)) == ["0", "1", "2"]

@@ -1,0 +1,49 @@
+"""What a run's end means for its trial: pure functions of the history and of how the process ended.
+
+What its files say comes after this (see metrics.verdict); nothing here reads one.
+"""
+
+from __future__ import annotations
+
+from engine.study import INTERRUPT, STUDY_OVER, TIME_LIMIT, USER, Exit, History, Trial, TrialState
+
+_LOSSES = 3  # an attempt that nobody saw end is run again this often, without using up a retry
+
+
+def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str) -> tuple[TrialState, str]:
+    """The trial's next state and why; COMPLETED means that its files decide.
+
+    Args:
+        trial: with the attempt that ended as its latest. said: the last line of that attempt's output.
+        over: why the study ends ("": it does not).
+    """
+    spec, number = history.spec, trial.id
+    if exit_.asked_for == INTERRUPT:
+        return TrialState.PENDING, f"interrupted ({history.stop_asked or 'by an earlier engine'})"
+    if exit_.asked_for == USER:
+        return TrialState.STOPPED, "stopped by the user"
+    if exit_.asked_for == STUDY_OVER:
+        return TrialState.STOPPED, over or "the study ended"
+    if exit_.asked_for == TIME_LIMIT:
+        return TrialState.TIMED_OUT, f"trial {number}: over its time limit of {spec.trial.time_limit_s:g} s"
+    if exit_.lost:
+        losses = 1 + sum(a.exit is not None and a.exit.lost for a in trial.attempts)
+        if losses <= _LOSSES:
+            return TrialState.PENDING, "lost: nothing recorded how it ended"
+        return TrialState.LOST, f"trial {number}: lost {losses} times: something kills its supervisor"
+    if exit_.clean:
+        return TrialState.COMPLETED, ""
+    how = "its supervisor was told to stop from outside" if exit_.asked_for else str(exit_)
+    reason = f"trial {number}: {how}" + (f"; its output ends: {said[:300]}" if said else "")
+    failures = 1 + sum(a.exit is not None and not a.exit.lost and not a.exit.asked_for for a in trial.attempts)
+    if failures <= spec.trial.retries:
+        return TrialState.PENDING, f"{reason} (retry {failures} of {spec.trial.retries})"
+    return TrialState.FAILED, reason
+
+
+def why_none(history: History) -> str:
+    """Why a study without a best trial has none: the commonest complaint, once."""
+    if not history.trials:
+        return "the searcher proposed no trial"
+    last = next((t.reason for t in reversed(tuple(history.trials)) if t.reason), "no trial gave a value")
+    return f"no trial gave a valid value; the last one: {last}"
