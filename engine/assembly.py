@@ -9,14 +9,16 @@ import contextlib
 import importlib
 import importlib.util
 import inspect
+import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
-from engine import contract
+from engine import contract, inbox
 from engine.errors import Problem, SpecError, nearest
 from engine.events import SpecChanged, TrialReopened, apply, fold
 from engine.journal import Journal
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from engine.loop import Engine
     from engine.ports import Searcher, Tracker
     from engine.trackers.console import ConsoleTracker
+
+_log = logging.getLogger(__name__)
 
 SEARCHERS: dict[str, str] = {
     "random": "engine.searchers.random:Random",
@@ -74,6 +78,14 @@ def _checked(spec: StudySpec, env: Mapping[str, str]) -> StudySpec:
     that ends by itself (a grid) limits the trials, so that its progress can be told."""
     from engine.executors.slots import Slots, count_cores, find_gpus
 
+    program = spec.command[0]
+    if "/" not in program and program not in ("python", "python3"):
+        path = spec.env.get("PATH", env.get("PATH", os.defpath))
+        if shutil.which(program, path=path) is None:
+            hint = (
+                f"; a file of model_dir is called ./{program}" if os.path.exists(f"{spec.model_dir}/{program}") else ""
+            )
+            raise SpecError([Problem("command", f"no program {program!r} on the PATH{hint}")])
     size = getattr(searcher(spec), "size", None)
     Slots(spec.resources, find_gpus(env) if spec.resources.gpus else (), count_cores())
     trials = spec.budget.trials
@@ -118,10 +130,9 @@ def searcher(spec: StudySpec) -> Searcher:
         made: Searcher = cls(spec, **options)
     except SpecError:
         raise
-    except Exception as error:
-        raise SpecError(
-            [Problem("options", f"{spec.algorithm} cannot be made: {type(error).__name__}: {error}")]
-        ) from error
+    except (Exception, SystemExit) as error:
+        why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "it ended the program"
+        raise SpecError([Problem("options", f"{spec.algorithm} cannot be made: {why}")]) from error
     if not callable(getattr(made, "ask", None)):
         raise SpecError(
             [Problem("algorithm", f"{spec.algorithm} is no searcher: it has no method ask(history, count)")]
@@ -168,7 +179,7 @@ def _load_class(where: str, folder: str, field: str) -> Callable[..., Any]:
             with _on_path(folder):
                 module = importlib.import_module(module_name)
         cls: Callable[..., Any] = getattr(module, class_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpecError([Problem(field, f"{where} cannot be loaded: {type(error).__name__}: {error}")]) from error
     return cls
 
@@ -248,6 +259,7 @@ def lead(
     """
     from engine import model
     from engine.executors.local import LocalExecutor
+    from engine.executors.shim import can_protect
     from engine.loop import Engine
     from engine.stoppers import BudgetStopper
 
@@ -262,7 +274,16 @@ def lead(
         for event in events:
             history = apply(history, event)
         spec = history.spec
+        contract.lay_out_study(paths, contract.user_of(os.environ))  # a trial may have removed one of its folders
+        for path, request in inbox.pending(paths.inbox):
+            if request is None or request.trial is None:
+                inbox.done(path)  # it was meant for an engine that is no more
         view = model.View.of(paths.model)
+        if view.linked and not can_protect():
+            _log.warning(
+                "big files are linked, not copied, and here only their modes keep trials from changing them: %s",
+                ", ".join(view.linked),
+            )
         base_env = {**os.environ, "USER": contract.user_of(os.environ)}
         executor = LocalExecutor(spec.resources, os.environ, errors=paths.engine_log)
         engine = Engine(

@@ -42,7 +42,7 @@ class Journal:
         try:
             self._db = connect(path, write=write)
             self._check(write)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:
             raise self._error(error) from error
 
     def append(self, events: Iterable[Event]) -> None:
@@ -102,9 +102,21 @@ class Journal:
         return JournalError(f"{self.path}: {error}; free space or access is needed, then resume")
 
 
+def is_ours(path: str) -> bool:
+    """Whether the database at `path` is an event log of ours, as far as can be read."""
+    try:
+        db = connect(path)
+        try:
+            return bool(db.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID)
+        finally:
+            db.close()
+    except (sqlite3.Error, ValueError):
+        return False
+
+
 def connect(path: str, *, write: bool = False) -> sqlite3.Connection:
     """A connection to a study's database; without `write` one that cannot change it. Raises sqlite3.Error."""
-    url = f"file:{quote(path)}?mode={'rwc' if write else 'ro'}"
+    url = f"file:{quote(os.fsencode(path))}?mode={'rwc' if write else 'ro'}"
     db = sqlite3.connect(url, uri=True, isolation_level=None, timeout=_BUSY_S)
     if write:
         db.execute("PRAGMA journal_mode=WAL")

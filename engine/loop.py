@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
@@ -243,9 +244,10 @@ class Engine:
             raise SearcherError(str(error)) from error
         except Exception as error:
             _log.debug("the searcher raised", exc_info=True)
-            name = type(self._searcher).__name__
+            name, frame = type(self._searcher).__name__, traceback.extract_tb(error.__traceback__)[-1]
             raise SearcherError(
-                f"{name} failed at trial {self.history.next_id}: {type(error).__name__}: {error}"
+                f"{name} failed at trial {self.history.next_id}: {type(error).__name__}: {error} "
+                f"({os.path.basename(frame.filename)}:{frame.lineno})"
             ) from error
         # "Nothing more" is final only if it was said when nothing was open: else it may mean "wait".
         self._searched = not proposals and not self.history.open_ids

@@ -126,7 +126,8 @@ def locate(study: str, root: str) -> StudyPaths:
         if folder and os.path.exists(StudyPaths(folder).db):
             return StudyPaths(folder)
     names = [os.path.basename(p.root) for p in studies(root)]
-    raise StudyNotFound(f"no study {study!r} under {root}{nearest(study, names) if names else ' (it is empty)'}")
+    hint = nearest(study, names) if names else "; name its folder, or the root with --root"
+    raise StudyNotFound(f"no study {study!r} under {root}{hint}")
 
 
 def studies(root: str) -> list[StudyPaths]:

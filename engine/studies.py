@@ -6,6 +6,7 @@ Knows the folder and its event log; starts no engine and no trial.
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import os
 import secrets
 import shutil
@@ -13,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from engine import contract
-from engine.errors import EngineError, JournalError, StudyExists
+from engine.errors import EngineError, JournalError, SpecError, StudyExists
 from engine.events import StudyOpened, fold
 from engine.failpoints import failpoint
-from engine.journal import Journal
+from engine.journal import Journal, is_ours
 from engine.lead import Lead
 from engine.paths import StudyPaths
 from engine.study import USER, History, StudySpec, Trial
@@ -63,7 +64,10 @@ def create(spec: StudySpec, source: str, root: str, now: float) -> StudyPaths:
 
     if spec.seed is None:
         spec = replace(spec, seed=secrets.randbelow(2**31))
-    os.makedirs(root, exist_ok=True)
+    try:
+        os.makedirs(root, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise SpecError(f"--root {root}: not a folder") from None
     _sweep_new(root)
     final = os.path.join(root, spec.name)
     aside = os.path.join(root, f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}")
@@ -96,6 +100,11 @@ def remove(paths: StudyPaths) -> None:
     """Deletes the study's folder. Raises StudyLocked while an engine leads it, EngineError while a trial runs."""
     from engine.executors import attempt as records
 
+    if os.path.islink(paths.root):
+        raise EngineError(f"{paths.root} is a link; remove the folder that it leads to")
+    ours = all(os.path.exists(p) for p in (paths.source, paths.results, paths.trials, paths.logs))
+    if not (ours or is_ours(paths.db)):
+        raise SpecError(f"{paths.root} is no study: nothing was removed")
     lead = Lead(paths.lock)
     try:
         with contextlib.suppress(JournalError):  # a damaged study may go, too
@@ -119,6 +128,21 @@ def _sweep_new(root: str) -> None:
         pid = name[len(_NEW) :].split("-")[0] if name.startswith(_NEW) else ""
         if pid == "removed" or (pid.isdigit() and not os.path.exists(f"/proc/{pid}")):
             shutil.rmtree(os.path.join(root, name), ignore_errors=True)
+
+
+def edited(model_dir: str, frozen: str) -> list[str]:
+    """Files of the model folder that are no longer what the frozen copy holds (of those that were copied)."""
+    changed = []
+    for folder, _, names in os.walk(frozen):
+        for name in names:
+            copy = os.path.join(folder, name)
+            relative = os.path.relpath(copy, frozen)
+            try:
+                if not os.path.islink(copy) and not filecmp.cmp(copy, os.path.join(model_dir, relative)):
+                    changed.append(relative)
+            except OSError:  # it is gone
+                changed.append(relative)
+    return sorted(changed)
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:

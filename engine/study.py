@@ -263,6 +263,8 @@ class Trial:
                 return attempt.exit.seconds
             if attempt.ended_at is not None and attempt.started_at is not None:
                 return max(0.0, attempt.ended_at - attempt.started_at)
+        if self.started_at is not None and self.ended_at is not None and len(self.attempts) == 1:
+            return max(0.0, self.ended_at - self.started_at)
         return None
 
     @property

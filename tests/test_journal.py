@@ -94,6 +94,8 @@ def test_folder_empty_file_and_nothing_are_refused(tmp_path: Path) -> None:
     refusal(tmp_path / "folder")
     refusal(tmp_path / "folder", write=True)
     assert "no such event log" in refusal(tmp_path / "none")
+    with pytest.raises(sqlite3.Error):
+        connect(str(tmp_path / "none"))
     assert not (tmp_path / "none").exists(), "looking makes no file"
     (tmp_path / "empty").touch()
     assert "never opened" in refusal(tmp_path / "empty")

@@ -55,6 +55,9 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """The console script."""
     debug = "--debug" in sys.argv
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller (`>&-`)
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     try:
         code = cli.main(standalone_mode=False, prog_name="hpo-engine")
         sys.stdout.flush()

@@ -77,7 +77,8 @@ def trial_object(history: History, trial: Trial) -> dict[str, Any]:
 
 def dump(value: Any) -> str:
     """Strict JSON: what is not finite becomes null."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
+    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
+    return text.encode("utf-8", "backslashreplace").decode()  # half surrogates (odd paths) as JSON writes them
 
 
 def _finite(value: Any) -> Any:

@@ -73,7 +73,8 @@ def tensorboard(study: str, root: str | None, port: int, host: str) -> None:
     paths = find(study, root)
     if find_spec("tensorboard") is None:
         raise EngineError("TensorBoard is not installed in this environment; pip install tensorboard")
-    argv = [sys.executable, "-m", "tensorboard.main", "--logdir", paths.logs, "--port", str(port), "--host", host]
+    start = "import sys; del sys.path[0]; from tensorboard.main import run_main; run_main()"  # nothing of the cwd's
+    argv = [sys.executable, "-c", start, "--logdir", paths.logs, "--port", str(port), "--host", host]
     sys.stdout.flush()
     os.execv(sys.executable, argv)
 
@@ -84,6 +85,7 @@ VERBS = (init, schema, doctor, tensorboard)
 def _facts() -> list[tuple[str, Any, str]]:
     import sqlite3
 
+    from engine.executors.shim import can_protect
     from engine.executors.slots import count_cores, find_gpus
 
     gpus = find_gpus(os.environ)
@@ -99,7 +101,7 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("pidfd", hasattr(os, "pidfd_open"), "signals cannot reach a stranger"),
         ("process tree", "subreaper", "whatever a trial starts ends with it"),
         ("cgroup2", cgroup or "not writable", "not needed"),
-        ("read-only view", os.geteuid() == 0, "for big shared files: bind mounts (root), else file modes"),
+        ("read-only links", can_protect(), "big files that trials share cannot be written to"),
         *((f"package {name}", _version(name) or "missing", hint) for name, hint in _PACKAGES),
     ]  # fmt: skip
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _START_S = 30.0
 _POLL_S = 0.05
+_START = "import sys; del sys.path[0]; from engine.cli import main; main()"  # not -m: the cwd's modules stay out
 
 _trials = click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in all (not additional).")
 _parallel = click.option("--parallel", type=click.IntRange(1), metavar="N", help="Trials at a time.")
@@ -58,7 +59,7 @@ def submit(
     """
     from engine import assembly, studies
     from engine.lead import who_leads
-    from engine.paths import locate, runs_root
+    from engine.paths import StudyPaths, runs_root
     from engine.tables import safe_text
 
     spec, source = assembly.load_spec(file, os.environ)
@@ -67,16 +68,19 @@ def submit(
     for note in spec.labels.get("notes", ()):
         click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
     folder = runs_root(root, os.environ)
+    changes: dict[str, Any] = {}
+    paths = StudyPaths(os.path.join(folder, spec.name))
     try:
-        paths = locate(spec.name, folder) if os.path.exists(os.path.join(folder, spec.name)) else None
-    except EngineError as error:
-        raise StudyExists(f"{os.path.join(folder, spec.name)} exists and is no study; choose another --name") from error
-    if paths is None:
-        paths = studies.create(spec, source, folder, time.time())
-        changes: dict[str, Any] = {}
-    else:
+        made = not os.path.lexists(paths.root) and bool(studies.create(spec, source, folder, time.time()))
+    except StudyExists:  # another submit was quicker
+        made = False
+    if not made:
+        if not os.path.exists(paths.db):
+            raise StudyExists(f"{paths.root} exists and is no study; choose another --name")
         history = studies.read(paths)
         changes = _changes(history, spec, given, paths)
+        if edited := studies.edited(spec.model_dir, paths.model):
+            click.echo(f"hpo-engine: note: {safe_text(_edited(edited, paths))}", err=True)
         if who_leads(paths.lock) is None and _complete(history, changes):
             return _show_result(history, paths, as_json)
     return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, changes=changes)
@@ -225,7 +229,8 @@ def _changes(history: History, spec: StudySpec, given: dict[str, int | None], pa
         lines = "\n".join(f"  {line}" for line in different)
         raise StudyExists(
             f"study {spec.name} exists and differs from this file:\n{lines}\n"
-            f"give this one another --name, or go on with the old one: hpo-engine resume {spec.name}"
+            f"to start anew: hpo-engine remove {spec.name}, or another --name; to go on with the old one: "
+            f"hpo-engine resume {spec.name}"
         )
     wanted = {"trials": spec.budget.trials, "time_s": spec.budget.time_s, "parallel": spec.resources.parallel}
     before = {"trials": opened.budget.trials, "time_s": opened.budget.time_s, "parallel": opened.resources.parallel}
@@ -235,6 +240,16 @@ def _changes(history: History, spec: StudySpec, given: dict[str, int | None], pa
     if (trials := changes.get("trials")) is not None and trials < history.next_id:
         raise SpecError(f"trials: {trials}, but {spec.name} has {history.next_id} trials already")
     return changes
+
+
+def _edited(names: list[str], paths: StudyPaths) -> str:
+    """What to say where the model folder is no longer what the study has a copy of."""
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    name = os.path.basename(paths.root)
+    return (
+        f"{shown} changed since the study began, which keeps to its copy in {paths.model}; "
+        f"to use what is new: hpo-engine remove {name} and submit again, or another --name"
+    )
 
 
 def _complete(history: History, changes: dict[str, Any]) -> bool:
@@ -280,7 +295,7 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
     with open(paths.engine_log, "ab") as log:
         begin = log.tell()
         child = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli", verb[0], paths.root, *verb[1:], *flags],
+            [sys.executable, "-c", _START, verb[0], paths.root, *verb[1:], *flags],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + _START_S + (options.get("wait_s") or 0.0)
@@ -308,7 +323,7 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
 
 def _await_stop(paths: StudyPaths, history: History, trial: int | None, request: str) -> int:
     """Until the leading engine has carried the request out; it may take the grace."""
-    from engine import studies
+    from engine import inbox, studies
     from engine.lead import who_leads
 
     deadline = time.monotonic() + history.spec.trial.grace_s + 10.0
@@ -320,6 +335,9 @@ def _await_stop(paths: StudyPaths, history: History, trial: int | None, request:
             break
         time.sleep(_POLL_S)
     now = studies.read(paths)
+    if os.path.exists(request):
+        inbox.done(request)  # or it would meet an engine that it was not meant for
+        raise EngineError(f"{now.spec.name}: its engine does not answer ({who_leads(paths.lock)}); nothing was stopped")
     if trial is None:
         click.echo(f"{now.spec.name} is {now.state.value}; to go on: hpo-engine resume {now.spec.name}")
     else:

@@ -91,16 +91,26 @@ def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool) -> bool:
         return False
     try:
         if not os.path.exists(f"{folder}/{STOP}"):
-            with open(f"{folder}/{STOP}.new", "w", encoding="utf-8") as file:
+            with open(shim.open_new(f"{folder}/{STOP}.new"), "w", encoding="utf-8") as file:
                 file.write(why)
             failpoint("stop.before-reason")
             os.rename(f"{folder}/{STOP}.new", f"{folder}/{STOP}")
         signal.pidfd_send_signal(pidfd, signal.SIGUSR1 if kill else signal.SIGTERM)
+        signal.pidfd_send_signal(pidfd, signal.SIGCONT)  # its own trial may have stopped it
     except ProcessLookupError:
         return False
     finally:
         os.close(pidfd)
     return True
+
+
+def kill_shim(folder: str, nonce: str) -> None:
+    """The last resort for one that answers nothing; whoever watches it then sees to its tree."""
+    pidfd = open_shim(folder, nonce)
+    if pidfd is not None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
 
 
 def sweep(nonce: str) -> int:

@@ -75,9 +75,16 @@ class Launcher:
             return False
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
+            if self._engine_is_gone():
+                return False  # its successor takes what did not start for its own to start
             trial, attempt, order = line.split(b" ", 2)
             self._launch(b"%s %s" % (trial, attempt), order)
         return bool(data)
+
+    def _engine_is_gone(self) -> bool:
+        poller = select.poll()
+        poller.register(self._engine, select.POLLRDHUP)
+        return bool(poller.poll(0))
 
     def _launch(self, key: bytes, order: bytes) -> None:
         pid = self._give(order)
@@ -144,8 +151,8 @@ class Launcher:
             if key is None:
                 continue  # the shim ahead, or an orphan of a killed one
             self._untold.pop(pid, None)
-            if os.WIFSIGNALED(status):
-                self._kill_orphans()
+            if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) not in (0, shim.UNTOLD, shim.TAKEN):
+                self._kill_orphans()  # it could not see to its own
             if status != 0:
                 self._send(b"ended %s %d\n" % (key, status))
 

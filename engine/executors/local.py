@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -64,6 +65,7 @@ class LocalExecutor:
         gpus = find_gpus(env) if resources.gpus else ()
         self._slots = Slots(resources, gpus, count_cores())
         self._interpreter, self._errors = interpreter, errors
+        self._process: subprocess.Popen[bytes] | None = None
         self._deaths = 0
         self._runs: dict[int, _Run] = {}
         self._news: list[Started | Ended] = []
@@ -112,7 +114,13 @@ class LocalExecutor:
 
     def stop(self, trial_id: int, why: str, *, kill: bool = False) -> None:
         run = self._runs.get(trial_id)
-        if run is None or (run.why is not None and run.kill >= kill):
+        if run is None:
+            return
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)  # a trial may have stopped our launcher
+        if run.kill and kill:  # asked for again: it does not answer
+            records.kill_shim(run.folder, run.launch.nonce)
+        if run.why is not None and run.kill >= kill:
             return
         run.why, run.kill = run.why or why, kill
         run.signalled = records.ask_to_stop(run.folder, run.launch.nonce, run.why, kill=kill)
@@ -181,7 +189,7 @@ class LocalExecutor:
             ours, theirs = socket.socketpair()
             # Nothing of the caller's terminal or pipes: the launcher may outlive the engine.
             with open(self._errors, "ab") as errors:
-                subprocess.Popen(
+                self._process = subprocess.Popen(
                     [self._interpreter, "-I", "-S", _LAUNCHER, str(theirs.fileno()), str(self._notices_in)],
                     pass_fds=[theirs.fileno(), self._notices_in], start_new_session=True, cwd="/",
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,

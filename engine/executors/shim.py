@@ -27,6 +27,9 @@ _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
 _LEFTOVER_S = 2.0
 _UNKILLABLE_S = 5.0
 _CHUNK = 1 << 16
+_HOUR_MS = 3_600_000.0  # poll takes no more than 25 days; it is looked at again anyway
+_LOG_FILE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC  # never through a planted link
 
 _ALL_SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # 32, 33: the C library's own
 
@@ -168,7 +171,7 @@ class _Attempt:
 
     def _timeout_ms(self) -> float | None:
         due = [t for t in (self.limit_at if self.asked is None else None, self.kill_at) if t is not None]
-        return max(0.0, (min(due) - time.monotonic()) * 1000 + 1) if due else None
+        return min(_HOUR_MS, max(0.0, (min(due) - time.monotonic()) * 1000 + 1)) if due else None
 
     def _on_signals(self, numbers: bytes) -> None:
         if signal.SIGTERM in numbers:
@@ -249,7 +252,7 @@ class _Attempt:
             record["max_rss_kb"] = self.usage.ru_maxrss
         path = self.order["exit"]
         # No fsync: a record that a power cut takes away makes the attempt LOST, and it is run again.
-        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        fd = open_new(f"{path}.new")
         os.write(fd, json.dumps(record).encode())
         os.close(fd)
         failpoint("shim.before-exit-record")
@@ -271,16 +274,20 @@ class _Log:
         self._in_tails = [0, 0]
 
     def write(self, data: bytes) -> None:
+        """Keeps what fits. A full disk, or a folder that is gone, must not stop the trial: that output is lost."""
         view = memoryview(data)
         while view:
-            if self._fd < 0:
-                self._fd = os.open(self._head, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            if self._room <= 0:
-                self._next_tail()
+            try:
+                if self._fd < 0:
+                    self._fd = os.open(self._head, _LOG_FILE, 0o644)
+                if self._room <= 0:
+                    self._next_tail()
+            except OSError:
+                return
             part = view[: self._room]
             try:
                 os.write(self._fd, part)
-            except OSError:  # a full disk must not stop the trial
+            except OSError:
                 pass
             self._room -= len(part)
             if self._which >= 0:
@@ -288,12 +295,12 @@ class _Log:
             view = view[len(part) :]
 
     def _next_tail(self) -> None:
+        fd = open_new(self._tails[(self._which + 1) % 2])
         os.close(self._fd)
+        self._fd = fd
         self._which += 1
         self._dropped += self._in_tails[self._which % 2]
         self._in_tails[self._which % 2] = 0
-        path = self._tails[self._which % 2]
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._room = self._tail_size
 
     def finish(self) -> None:
@@ -315,6 +322,23 @@ class _Log:
                 os.unlink(path)
         except OSError:  # a full disk: the parts stay as they are
             pass
+
+
+def open_new(path: str) -> int:
+    """A descriptor of a new file at `path`, whatever stood there before."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    return os.open(path, _NEW_FILE, 0o644)
+
+
+def can_protect() -> bool:
+    """Whether attempts can be kept from writing to `protect` paths (see Shim.run); tried in a child."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if libc.unshare(_NEW_NAMESPACE) == 0 and _make_private() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def descendants(root: int) -> list[int]:
@@ -371,14 +395,21 @@ def _reason(path: str) -> str:
         return "outside"
 
 
+_NEW_NAMESPACE, _BIND, _REMOUNT, _READ_ONLY = 0x20000, 0x1000, 0x20, 0x1  # unshare(2), mount(2)
+_RECURSIVE, _PRIVATE = 0x4000, 1 << 18
+
+
 def _make_read_only(paths: list[str]) -> None:
     """In a mount namespace of this attempt's own, read-only binds over `paths`; where not permitted, nothing."""
-    new_namespace, bind, remount, read_only, recursive, private = 0x20000, 0x1000, 0x20, 0x1, 0x4000, 1 << 18
-    if libc.unshare(new_namespace) != 0:
-        return
-    if libc.mount(b"none", b"/", None, ctypes.c_ulong(recursive | private), None) != 0:
+    if libc.unshare(_NEW_NAMESPACE) != 0 or not _make_private():
         return
     for path in paths:
         name = os.fsencode(path)
-        if libc.mount(name, name, None, ctypes.c_ulong(bind), None) == 0:
-            libc.mount(b"none", name, None, ctypes.c_ulong(bind | remount | read_only), None)
+        if libc.mount(name, name, None, ctypes.c_ulong(_BIND), None) == 0:
+            libc.mount(b"none", name, None, ctypes.c_ulong(_BIND | _REMOUNT | _READ_ONLY), None)
+
+
+def _make_private() -> bool:
+    """What is mounted from now on stays in this namespace."""
+    done: int = libc.mount(b"none", b"/", None, ctypes.c_ulong(_RECURSIVE | _PRIVATE), None)
+    return done == 0

@@ -90,8 +90,10 @@ def _left(history: History, elapsed: float) -> str:
     total, limit_s = history.spec.budget.trials, history.spec.budget.time_s
     if history.state is not StudyState.RUNNING or history.stop_asked is not None:
         return ""
+    if total is not None and not history.ended_count:
+        return ""  # the time limit alone would frighten: most studies end long before
     guesses = [max(0.0, limit_s - elapsed)] if limit_s is not None else []
-    if total is not None and history.ended_count:
+    if total is not None:
         guesses.append(elapsed / history.ended_count * max(0, total - history.ended_count))
     return f", about {duration(min(guesses), tenths=False)} left" if guesses else ""
 

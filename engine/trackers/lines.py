@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from engine.paths import runs_root
@@ -124,7 +125,7 @@ def summary(history: History, now: float, folder: str = "", steps: Steps = (), w
     tally = ", ".join(text for _, text in counts(history))
     first = f"{safe_text(history.spec.name)} {verdict(history)} after {duration(history.elapsed_s(now))}"
     out = [f"{first}: {tally or 'no trials'}"]
-    if history.reason:
+    if history.reason and history.state is not StudyState.STOPPED:
         out.append(safe_text(history.reason))
     out += _best_block(history)
     failures = [t for t in history.trials if t.state in BAD and t.reason]
@@ -137,7 +138,10 @@ def summary(history: History, now: float, folder: str = "", steps: Steps = (), w
 
 
 def verdict(history: History) -> str:
-    return "is left running" if history.state is StudyState.RUNNING else history.state.value
+    if history.state is StudyState.RUNNING:
+        return "is left running"
+    why = f" ({safe_text(history.reason)})" if history.state is StudyState.STOPPED and history.reason else ""
+    return f"{history.state.value}{why}"
 
 
 def next_steps(history: History, folder: str) -> Steps:
@@ -155,7 +159,7 @@ def next_steps(history: History, folder: str) -> Steps:
     if bad:
         steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
         steps.append((f"hpo-engine retry {name} --failed", "run the failed trials again"))
-    if history.best_id is not None or any(t.rows for t in history.trials):
+    if find_spec("tensorboard") and (history.best_id is not None or any(t.rows for t in history.trials)):
         steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps
 

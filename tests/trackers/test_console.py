@@ -90,9 +90,10 @@ def test_plain_lines_tell_the_beginning_each_end_and_the_summary(
         "last failure, trial 1: exit code 1; last line: \\x1b[31mboom",
         "",
         "folder  /runs/digits",
-        "next    hpo-engine best digits --config  # the best parameters as JSON",
-        "        hpo-engine logs digits 1         # what the failed trial printed",
-        "        hpo-engine tensorboard digits    # curves and parameters",
+        "next    hpo-engine best digits --config   # the best parameters as JSON",
+        "        hpo-engine logs digits 1          # what the failed trial printed",
+        "        hpo-engine retry digits --failed  # run the failed trials again",
+        "        hpo-engine tensorboard digits     # curves and parameters",
     ]
 
 
