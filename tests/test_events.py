@@ -35,7 +35,7 @@ from engine.events import (
     from_body,
 )
 from engine.ports import Launch
-from engine.study import Exit, History, Row, StudyState, TrialPolicy, TrialState
+from engine.study import Exit, History, Objective, Row, StudyState, TrialPolicy, TrialState
 from tests import random_logs
 from tests.test_loop import Bench
 
@@ -148,9 +148,7 @@ def test_unknown_kind_is_refused_by_name() -> None:
         from_body("trial_teleported", 1.0, {"trial": 0})
 
 
-@pytest.mark.parametrize(
-    "found", [3, "x", None, {"a": 1}, [3], [[1]], [[1, 2]], [[1, [2]]], [["x", {}]], [[1, {"a": {}}]]]
-)
+@pytest.mark.parametrize("found", [3, "x", None, {"a": 1}, [3], [[1]], [[1, 2]], [[1, [2]]], [["x", {}]]])
 def test_rows_of_another_form_are_refused(found: Any) -> None:
     with pytest.raises(JournalError, match="metrics_seen"):
         from_body("metrics_seen", 1.0, {"trial": 0, "rows": found, "replace": False})
@@ -203,7 +201,7 @@ FAILED = [*RUNNING, TrialEnded(5.0, 0, "failed", None, "why", {"code": 1})]
         (PENDING, TrialEnded(9.0, -1, "failed"), "-1"),
         (PENDING, AttemptIntended(9.0, -1, 1, "a"), "-1"),
         (FAILED, TrialReopened(9.0, -1), "-1"),
-        (PENDING, SpecChanged(9.0, {"seed": 3}), "seed"),
+        (PENDING, SpecChanged(9.0, {"seed": 3}), r"cannot change \['seed'\]"),
         (PENDING, StudyClosed(9.0, "exploded"), "exploded"),
     ],
 )
@@ -239,9 +237,22 @@ def test_trial_goes_through_its_life() -> None:
 
 
 def test_retry_of_a_failed_trial_begins_without_its_rows_and_end() -> None:
-    again = fold([*FAILED, TrialReopened(6.0, 0)]).trials[0]
+    seen = MetricsSeen(4.0, 0, (Row(1, {"loss": 1.0}),))
+    failed: list[Event] = [*RUNNING, seen, TrialEnded(5.0, 0, "failed", None, "why", {"code": 1})]
+    assert len(fold(failed).trials[0].rows) == 1
+    again = fold([*failed, TrialReopened(6.0, 0)]).trials[0]
     assert (again.state, again.rows, again.loss, again.ended_at) == (TrialState.PENDING, (), None, None)
     assert len(again.attempts) == 1
+
+
+@pytest.mark.parametrize(("goal", "best"), [("minimize", 0), ("maximize", 1)])
+def test_best_goes_by_the_goal_and_keeps_the_users_sign(goal: str, best: int) -> None:
+    events: list[Event] = [StudyOpened(1.0, random_logs.spec(objective=Objective("loss", goal)).to_json())]
+    for trial, value in enumerate((0.5, 2.0, 1.0)):
+        events += [TrialProposed(2.0, trial, {"x": 0.5}), AttemptIntended(3.0, trial, 1, "a")]
+        events.append(TrialEnded(5.0, trial, "completed", value, "", {"code": 0}))
+    history = fold(events)
+    assert (history.best_id, history.best_value) == (best, (0.5, 2.0)[best])
 
 
 def test_limits_change_one_by_one_and_null_is_unlimited() -> None:
@@ -259,7 +270,9 @@ def test_only_time_with_an_engine_counts_and_a_killed_one_counts_to_its_last_eve
     assert history.stop_asked is None and history.elapsed_s(1005.0) == 25.0
     history = apply(history, StudyClosed(1010.0, "stopped", "why"))
     assert history.state is StudyState.STOPPED and history.elapsed_s(5000.0) == 30.0
-    assert apply(history, EngineStarted(2000.0, 3)).elapsed_s(2001.0) == 31.0
+    history = apply(apply(history, EngineStarted(2000.0, 3)), StopAsked(2001.0))
+    assert history.elapsed_s(2001.0) == 31.0
+    assert apply(history, EngineStarted(3000.0, 4)).elapsed_s(3002.0) == 33.0, "killed again"
 
 
 # -- folds -------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ class Bench:
 
     def __init__(self, root: Path) -> None:
         self.paths = StudyPaths(str(root))
+        self.token = str(10**9 + secrets.randbelow(10**9))  # seconds to sleep, which no other test's processes have
         self.executors: list[LocalExecutor] = []
         self.executor = self.new_executor()
 
@@ -85,13 +87,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     yield made
     for executor in made.executors:
         executor.close()
-    for pid in processes_with(str(tmp_path)):
+    for pid in {*processes_with(str(tmp_path)), *processes_with(made.token)}:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def nothing_left(bench: Bench) -> bool:
-    return not processes_with(f"nonce-{bench.paths.root}")
+    return not processes_with(f"nonce-{bench.paths.root}-") and not processes_with(bench.token)
 
 
 DAEMON = """
@@ -100,36 +102,40 @@ if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.execve("/bin/sleep", ["sleep", "7654321"], {})  # a cleared environment
+        os.execve("/bin/sleep", ["sleep", "{token}"], {})  # a cleared environment
     os._exit(0)
 open("daemon-made", "w").close()
 time.sleep({wait})
 """
 
 
+def daemon(bench: Bench, wait_s: int) -> str:
+    return DAEMON.replace("{wait}", str(wait_s)).replace("{token}", bench.token)
+
+
 def test_daemon_that_ignores_sigterm_is_gone_when_its_trial_has_ended(bench: Bench) -> None:
-    bench.python(0, DAEMON.replace("{wait}", "0"))
+    bench.python(0, daemon(bench, 0))
     (end,) = bench.end()
-    assert end.exit.code == 0 and end.exit.leftovers == 1
-    assert not processes_with("7654321")
+    assert end.exit.code == 0 and end.exit.leftovers >= 1
+    assert not processes_with(bench.token)
 
 
 def test_daemon_is_gone_after_stop(bench: Bench) -> None:
-    bench.python(0, DAEMON.replace("{wait}", "60"))
+    bench.python(0, daemon(bench, 60))
     wait_until(bench.file(0, "daemon-made").exists)
     bench.executor.stop(0, "user")
     (end,) = bench.end()
     assert end.exit.asked_for == "user"
-    assert not processes_with("7654321")
+    assert not processes_with(bench.token)
 
 
 def test_killed_shim_is_lost_and_its_tree_dies(bench: Bench) -> None:
-    bench.python(0, DAEMON.replace("{wait}", "60"))
+    bench.python(0, daemon(bench, 60))
     wait_until(bench.file(0, "daemon-made").exists)
     os.kill(bench.shim_pid(0), signal.SIGKILL)
     (end,) = bench.end()
     assert end.exit.lost
-    assert not processes_with("7654321") and nothing_left(bench)
+    assert nothing_left(bench)
 
 
 def test_trial_that_kills_its_parent_is_lost_and_dies(bench: Bench) -> None:
@@ -230,6 +236,39 @@ def test_same_attempt_launched_twice_runs_once(bench: Bench) -> None:
     ends: list[Any] = []
     wait_until(lambda: (other.wait(0.05), ends.extend(n for n in other.reap() if isinstance(n, Ended)), ends)[-1])
     assert ends[0].exit.code == 0
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+
+
+def test_what_outlived_its_launcher_and_its_shim_is_swept_when_the_next_engine_looks(bench: Bench) -> None:
+    """A process that ignores signals, and one in a session of its own; both carry the attempt's mark."""
+    script = f"trap '' TERM HUP INT; setsid sleep {bench.token} & : > here; sleep {bench.token}"
+    launch = bench.shell(0, script)
+    wait_until(bench.file(0, "here").exists)
+    wait_until(lambda: len(processes_with(f"sleep\0{bench.token}")) == 2)
+    supervisor = bench.shim_pid(0)
+    launcher = parent(supervisor)
+    assert launcher in launchers()
+    os.kill(launcher, signal.SIGKILL)  # first: else it would clear up after its shim
+    os.waitpid(launcher, 0)
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: supervisor not in processes_with(bench.paths.root + "/"))
+    bench.executor.close()
+    bench.executors.clear()
+    assert len(processes_with(f"sleep\0{bench.token}")) == 2, "nobody has ended it yet"
+    bystander = subprocess.Popen(["/bin/sleep", "60"], env={"HPO_ATTEMPT": f"{launch.nonce}1"})
+    try:
+        bench.new_executor()
+        assert bench.executor.adopt(launch) is Adoption.ENDED
+        (end,) = bench.end()
+        assert end.exit.lost and end.exit.code is None
+        wait_until(lambda: not processes_with(bench.token))
+        assert bystander.poll() is None, "a mark that only begins alike is another's"
+    finally:
+        bystander.kill()
+        bystander.wait()
 
 
 def test_ended_without_record_and_without_life_is_lost(bench: Bench) -> None:
@@ -385,3 +424,43 @@ def test_wake_ends_a_wait(bench: Bench) -> None:
     begin = time.monotonic()
     bench.executor.wait(30.0)
     assert time.monotonic() - begin < 10.0
+
+
+def test_limit_of_a_month_is_no_trouble(bench: Bench) -> None:
+    bench.shell(0, "exit 0", time_limit_s=30 * 86400.0, grace_s=90 * 86400.0)
+    (end,) = bench.end()
+    assert end.exit.code == 0
+
+
+def test_trial_that_stops_its_shim_can_be_ended(bench: Bench) -> None:
+    bench.shell(0, ": > here; kill -STOP $PPID; exec sleep 60")
+    wait_until(bench.file(0, "here").exists)
+    time.sleep(0.05)
+    bench.executor.stop(0, "user")
+    (end,) = bench.end()
+    assert end.exit.asked_for == "user" and nothing_left(bench)
+
+
+def test_planted_links_lead_no_record_out_of_the_folder(bench: Bench, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    canary.write_text("kept")
+    folder = bench.paths.trial(0).attempt(1)
+    bench.shell(0, f"ln -s '{canary}' '{folder}/exit.json.new'; ln -s '{canary}' '{folder}/output.log'; echo said")
+    (end,) = bench.end()
+    assert end.exit.code == 0 and canary.read_text() == "kept"
+
+
+def test_trial_that_removes_the_engines_folder_of_it_leaves_nothing(bench: Bench) -> None:
+    token = f"76543{os.getpid()}"
+    script = (
+        "import os, shutil, sys, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid(); os.close(1); os.close(2)\n"
+        f"    os.execve('/bin/sleep', ['sleep', '{token}'], {{}})\n"
+        f"shutil.rmtree({bench.paths.trial(0).own!r})\n"
+        "print('x' * 10000, flush=True)\n"
+    )
+    bench.python(0, script)
+    (end,) = bench.end()
+    assert end.exit.lost
+    wait_until(lambda: not processes_with(token))

@@ -1,0 +1,197 @@
+"""From names to things: the clock, searchers by name and by place, the lead of a study."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.assembly import Clock, searcher
+from engine.errors import SpecError
+from engine.ports import Launch
+from engine.study import Budget, Exit, StudySpec, StudyState
+from tests import random_logs
+from tests.test_loop import Bench
+
+DAY = 86_400.0
+
+# -- the clock ---------------------------------------------------------------------------------------------------------
+
+
+def jump(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Somebody sets the machine's clock."""
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + seconds)
+
+
+def test_clock_is_the_wall_clock_when_it_is_made() -> None:
+    assert abs(Clock()() - time.time()) < 0.5
+
+
+@pytest.mark.parametrize("seconds", [DAY, -DAY])
+def test_clock_does_not_jump_when_the_machines_does(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    clock = Clock()
+    before = clock()
+    jump(monkeypatch, seconds)
+    after = clock()
+    assert 0 <= after - before < 5
+    assert abs(Clock()() - after - seconds) < 5, "the next engine goes by the new time"
+
+
+def test_clock_goes_at_the_pace_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    before, begin = clock(), time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: begin + 100.0)
+    assert 99 < clock() - before < 101
+
+
+@pytest.mark.parametrize("seconds", [DAY, -DAY])
+def test_jump_of_the_machines_clock_ends_no_study_and_spends_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    bench, clock = Bench(tmp_path), Clock()
+
+    def behave(launch: Launch) -> Exit | None:
+        return None
+
+    bench.behave = behave
+    bench.now = clock()
+    engine = bench.open(budget=Budget(2, time_s=60.0))
+    assert engine.step(clock())
+    jump(monkeypatch, seconds)
+    for _ in range(3):
+        assert engine.step(clock())
+    assert engine.history.state is StudyState.RUNNING and len(engine.history.running) == 2
+    assert bench.executor.stops == []
+    assert 0 <= engine.history.elapsed_s(clock()) < 5
+    bench.write(bench.executor.launched[0], [{"loss": 1.0}])
+    bench.executor.finish(0, Exit(0))
+    bench.write(bench.executor.launched[1], [{"loss": 2.0}])
+    bench.executor.finish(1, Exit(0))
+    while engine.step(clock()):
+        pass
+    history = bench.checked(engine)
+    assert history.state is StudyState.FINISHED and history.spent_s < 5
+    assert all(t.ended_at is not None and 0 <= t.ended_at - t.proposed_at < 5 for t in history.trials)
+
+
+# -- searchers ---------------------------------------------------------------------------------------------------------
+
+
+def refused(algorithm: str, model_dir: Path | str = "/m", **options: Any) -> str:
+    with pytest.raises(SpecError) as caught:
+        searcher(spec(algorithm, model_dir, **options))
+    (problem,) = caught.value.problems
+    assert "\n" not in str(problem)
+    return str(problem)
+
+
+def spec(algorithm: str, model_dir: Path | str = "/m", **options: Any) -> StudySpec:
+    return replace(random_logs.spec(), algorithm=algorithm, algorithm_options=options, model_dir=str(model_dir))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model folder with a plugin beside the script; the module's name is this test's own."""
+    folder = tmp_path / "model folder"
+    folder.mkdir()
+    return folder
+
+
+def plugin(model: Path, text: str) -> str:
+    name = f"plugin_{abs(hash(str(model)))}"
+    (model / f"{name}.py").write_text(text)
+    return name
+
+
+HALF = """\
+class Half:
+    def __init__(self, spec, *, at=0.5, attempts=1): self.at = at
+    def ask(self, history, count): return []
+class Bare:
+    def __init__(self, spec): pass
+    def ask(self, history, count): return []
+class Open:
+    def __init__(self, spec, **options): self.options = options
+    def ask(self, history, count): return []
+class Broken:
+    def __init__(self, spec): raise RuntimeError("bad day")
+class Dumb:
+    def __init__(self, spec): self.ask = 3
+"""
+
+
+@pytest.mark.parametrize("name", ["random", "grid", "sobol"])
+def test_searchers_of_the_house_are_made_by_name(name: str) -> None:
+    assert type(searcher(spec(name))).__name__.lower() == name
+
+
+def test_unknown_algorithm_names_the_nearest() -> None:
+    assert refused("rnadom") == "algorithm: no algorithm 'rnadom'; did you mean \"random\"?"
+    said = refused("zzz")
+    assert "known: " in said and "grid" in said and "sobol" in said
+
+
+def test_algorithm_of_a_later_version_says_what_there_is() -> None:
+    assert "not in this version yet" in refused("tpe") and "random" in refused("tpe")
+
+
+def test_unknown_option_names_the_nearest_and_its_field() -> None:
+    assert refused("grid", level=3) == 'options.level: no option of grid; did you mean "levels"?'
+    assert "known: levels" in refused("grid", zzz=3)
+    assert refused("random", rate=3) == "options.rate: no option of random; it has none (but seed)"
+
+
+def test_wrong_value_of_an_option_names_it() -> None:
+    assert "levels" in refused("grid", levels=0)
+    assert "levels" in refused("grid", levels="many")
+
+
+@pytest.mark.parametrize("place", ["{name}:Half", "{name}.py:Half"])
+def test_plugin_beside_the_script_is_found_with_its_options(model: Path, place: str) -> None:
+    where = place.format(name=plugin(model, HALF))
+    made: Any = searcher(spec(where, model, at=0.25))
+    assert made.at == 0.25
+    assert refused(where, model, att=1).endswith('did you mean "at"?')
+    assert refused(where, model, spec=1).startswith("options.spec: "), "the first argument is no option"
+    assert "it has none" in refused(where.replace("Half", "Bare"), model, at=1)
+    taker: Any = searcher(spec(where.replace("Half", "Open"), model, anything=1))
+    assert taker.options == {"anything": 1}
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "words"),
+    [
+        ("no_such_module:X", "", "ModuleNotFoundError.*no_such_module"),
+        ("no/such.py:X", "", "no/such.py:X cannot be loaded: FileNotFoundError: no file .*no/such.py"),
+        ("{name}:Missing", HALF, "AttributeError.*Missing"),
+        ("{name}.py:Missing", HALF, "AttributeError.*Missing"),
+        ("{name}:", HALF, "{name}: cannot be loaded"),
+        (":Half", HALF, ":Half cannot be loaded"),
+        ("{name}:Half", "import no_such_thing", "ModuleNotFoundError.*no_such_thing"),
+        ("{name}:Half", "class Half(:", "SyntaxError"),
+        ("{name}:Half", "1 / 0", "ZeroDivisionError"),
+        ("{name}.py:Half", "1 / 0", "ZeroDivisionError"),
+        ("{name}:Half", "raise SystemExit(0)", "SystemExit"),
+        ("{name}:Broken", HALF, "options: {name}:Broken cannot be made: RuntimeError: bad day"),
+        ("{name}:Dumb", HALF, "algorithm: {name}:Dumb is no searcher: it has no method ask"),
+        ("{name}:x", "x = 3", "options: {name}:x cannot be made: TypeError"),
+    ],
+)
+def test_plugin_that_cannot_be_used_is_a_problem_of_the_spec(model: Path, place: str, text: str, words: str) -> None:
+    name = plugin(model, text)
+    with pytest.raises(SpecError, match=words.replace("{name}", name)) as caught:
+        searcher(spec(place.replace("{name}", name), model))
+    assert [p.path for p in caught.value.problems][0] in ("algorithm", "options")
+
+
+def test_loading_a_plugin_leaves_no_folder_on_the_path(model: Path) -> None:
+    import sys
+
+    before = list(sys.path)
+    searcher(spec(f"{plugin(model, HALF)}:Half", model))
+    refused("no_such_module:X", model)
+    assert sys.path == before
