@@ -190,7 +190,7 @@ def from_body(kind: str, at: float, body: Mapping[str, Any]) -> Event:
         if cls is AttemptIntended:
             body = {**body, "gpus": tuple(body.get("gpus", ()))}
         return cls(at, **body)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JournalError(
             f"event of kind {kind!r} cannot be read ({error}); was it written by a newer version?"
         ) from None
@@ -264,7 +264,7 @@ def _attempt_ended(h: History, e: AttemptEnded) -> History:
 
 
 def _trial_ended(h: History, e: TrialEnded) -> History:
-    trial = h.trials[e.trial]
+    trial = _trial(h, e.trial)
     state = TrialState(e.state)
     if trial.state.ended or not state.ended:
         raise JournalError(f"trial {e.trial} is {trial.state.value}: it cannot become {e.state}")
@@ -277,7 +277,7 @@ def _trial_ended(h: History, e: TrialEnded) -> History:
 
 
 def _trial_reopened(h: History, e: TrialReopened) -> History:
-    trial = h.trials[e.trial]
+    trial = _trial(h, e.trial)
     if not trial.state.ended or trial.state is TrialState.COMPLETED:
         raise JournalError(f"trial {e.trial} is {trial.state.value}: it cannot be run again")
     return h.with_trial(replace(trial, state=TrialState.PENDING, loss=None, reason="retry", rows=(), ended_at=None))
@@ -286,7 +286,7 @@ def _trial_reopened(h: History, e: TrialReopened) -> History:
 def _stop_asked(h: History, e: StopAsked) -> History:
     if e.trial is None:
         return replace(h, stop_asked=e.why)
-    h.trials[e.trial]  # it must exist
+    _trial(h, e.trial)  # it must exist
     return h
 
 
@@ -323,8 +323,14 @@ _APPLY: dict[type[Event], Any] = {
 }
 
 
+def _trial(history: History, trial_id: int) -> Trial:
+    if not 0 <= trial_id < history.next_id:
+        raise JournalError(f"there is no trial {trial_id}")
+    return history.trials[trial_id]
+
+
 def _in_state(history: History, trial_id: int, state: TrialState) -> Trial:
-    trial = history.trials[trial_id]
+    trial = _trial(history, trial_id)
     if trial.state is not state:
         raise JournalError(f"trial {trial_id} is {trial.state.value}, not {state.value}")
     return trial

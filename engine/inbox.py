@@ -11,7 +11,9 @@ import os
 import time
 from dataclasses import asdict, dataclass
 
+from engine.errors import ContractError
 from engine.failpoints import failpoint
+from engine.files import safe_read
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,10 @@ def done(path: str) -> None:
 
 def _read(path: str) -> Request | None:
     try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-        request = Request(**data)
-    except (OSError, ValueError, TypeError):
+        folder, name = os.path.split(path)
+        request = Request(**json.loads(safe_read(folder, name)))
+    except (ContractError, ValueError, TypeError, RecursionError):
+        return None
+    if type(request.kill) is not bool or type(request.why) is not str:
         return None
     return request if request.do == "stop" and (request.trial is None or type(request.trial) is int) else None

@@ -42,6 +42,8 @@ class Journal:
         try:
             self._db = connect(path, write=write)
             self._check(write)
+            if write:  # not before it is known to be ours: this changes the file
+                self._db.execute("PRAGMA journal_mode=WAL")
         except (sqlite3.Error, ValueError) as error:
             raise self._error(error) from error
 
@@ -84,6 +86,8 @@ class Journal:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise JournalError(f"{self.path}: written by a newer hpo-engine (schema {version}); upgrade to open it")
+        if version and self._db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+            raise JournalError(f"{self.path}: not an event log of hpo-engine")
         if version == 0:
             if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise JournalError(f"{self.path}: not an event log of hpo-engine")
@@ -119,7 +123,6 @@ def connect(path: str, *, write: bool = False) -> sqlite3.Connection:
     url = f"file:{quote(os.fsencode(path))}?mode={'rwc' if write else 'ro'}"
     db = sqlite3.connect(url, uri=True, isolation_level=None, timeout=_BUSY_S)
     if write:
-        db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         return db
     db.execute("PRAGMA query_only=1")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -14,10 +15,12 @@ TAILS = ("output.tail.0", "output.tail.1")
 
 def parts(folder: str) -> list[str]:
     """The files of the log that exist, oldest first."""
-    tails = [p for n in TAILS if os.path.exists(p := f"{folder}/{n}")]
-    tails.sort(key=lambda p: os.stat(p).st_mtime_ns)
+    tails = []
+    for name in TAILS:
+        with contextlib.suppress(OSError):  # they go when the run ends
+            tails.append((os.stat(f"{folder}/{name}").st_mtime_ns, f"{folder}/{name}"))
     head = f"{folder}/{NAME}"
-    return ([head] if os.path.exists(head) else []) + tails
+    return ([head] if os.path.exists(head) else []) + [path for _, path in sorted(tails)]
 
 
 def tail(folder: str, size: int = 4096) -> str:
@@ -55,7 +58,9 @@ class Follower:
             try:
                 with open(path, "rb") as file:
                     key = os.fstat(file.fileno()).st_ino
-                    file.seek(self._at.get(key, 0))
+                    at = self._at.get(key, 0)
+                    # A tail that is smaller than what was read of it has been begun anew.
+                    file.seek(at if at <= os.fstat(file.fileno()).st_size else 0)
                     while data := file.read(1 << 16):
                         yield data
                     self._at[key] = file.tell()

@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 from dataclasses import replace
-from typing import Any
 
 from engine import contract
 from engine.errors import EngineError, JournalError, SpecError, StudyExists
@@ -159,7 +158,8 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
         if key == "resources":
             left[key], right[key] = ({k: v for k, v in d[key].items() if k != "parallel"} for d in (left, right))
         if left[key] != right[key]:
-            out.append(f"{key}: {_brief(left[key])} -> {_brief(right[key])}")
+            was, now = _brief(repr(left[key]), repr(right[key]))
+            out.append(f"{key}: {was} -> {now}")
     if new.seed is not None and new.seed != old.seed:
         out.append(f"seed: {old.seed} -> {new.seed}")
     return out
@@ -174,6 +174,8 @@ def _space_differences(old: StudySpec, new: StudySpec) -> list[str]:
     return changed or (["space: the order of the parameters"] if list(left) != list(right) else [])
 
 
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else text[:117] + "..."
+def _brief(*texts: str) -> list[str]:
+    """Long texts from shortly before they differ."""
+    begin = len(os.path.commonprefix(texts)) - 40 if max(map(len, texts)) > 120 else 0
+    cut = [f"...{text[begin:]}" if begin > 0 else text for text in texts]
+    return [text if len(text) <= 120 else text[:117] + "..." for text in cut]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,9 @@ def trial(study: StudyPaths) -> TrialPaths:
     paths = study.trial(3)
     lay_out(paths)
     return paths
+
+
+# A suite that was started in the background, or under nohup, ignores signals, and so would every engine that it starts.
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)

@@ -248,7 +248,7 @@ def test_torn_tail_leaves_whole_commits_and_never_a_later_one_without_an_earlier
     assert len(frames) > len(ends) and (len(wal) - HEADER) % FRAME == 0
     cuts = {0, 1, HEADER - 1, len(wal), *range(0, len(wal), 997)}
     cuts |= {at + d for at in frames for d in (-1, 0, 1, 24, 30) if at + d <= len(wal)}
-    counts = []
+    counts: list[int] = []
     for cut in sorted(cuts):
         found = read_what_is_left(tmp_path / "copy", db, wal[:cut])
         if found is None:
@@ -265,7 +265,7 @@ def test_garbage_in_the_tail_hides_what_follows_it_and_nothing_before(
     crashed: tuple[bytes, bytes, list[Event], set[int]], tmp_path: Path
 ) -> None:
     db, wal, events, ends = crashed
-    counts = []
+    counts: list[int] = []
     for at in range(HEADER + 8, len(wal), FRAME // 3):
         spoilt = wal[:at] + bytes(b ^ 0x5A for b in wal[at : at + 64]) + wal[at + 64 :]
         found = read_what_is_left(tmp_path / "copy", db, spoilt) or []

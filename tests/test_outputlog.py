@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -173,14 +174,14 @@ def test_follower_survives_a_folder_that_goes(tmp_path: Path) -> None:
 
 def test_tails_that_are_joined_between_two_looks_are_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_three(tmp_path, 1)
-    there = os.path.exists
+    stat = os.stat
 
-    def joined_just_after(path: str) -> bool:
-        found = there(path)
-        if path.endswith(TAILS[1]) and found:
+    def joined_just_after(path: Any, **how: Any) -> os.stat_result:
+        found = stat(path, **how)
+        if str(path).endswith(TAILS[1]):
             for name in TAILS:
                 (tmp_path / name).unlink()
         return found
 
-    monkeypatch.setattr("engine.outputlog.os.path.exists", joined_just_after)
-    assert parts(str(tmp_path)) == [f"{tmp_path}/{NAME}"]
+    monkeypatch.setattr(os, "stat", joined_just_after)
+    assert tail(str(tmp_path)) == "head\n"

@@ -150,6 +150,7 @@ def test_what_dead_processes_left_half_made_is_swept_and_what_living_ones_make_i
             f".new-{living.pid}-0badcafe",
             f".new-{os.getpid()}-0badcafe",
             ".new-mine",
+            f"other{dead.pid}-0",
             ".newer",
             "new-1-x",
             f"{dead.pid}",

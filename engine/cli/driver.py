@@ -42,7 +42,8 @@ class Driver:
         if not logging.getLogger().handlers:  # else --debug has set it up
             logging.getLogger().addHandler(_Noted(self))
         for number in _WHY:
-            signal.signal(number, self._on_signal)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # under nohup, or `&` in a script
+                signal.signal(number, self._on_signal)
         clock = assembly.Clock()
         self._console, listeners = assembly.trackers(self._paths, self._stream, quiet=self._quiet)
         self._led = led = assembly.lead(self._paths, clock, listeners, **self._options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -18,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from engine.events import TrialEnded
+from engine.journal import Journal
 from tests.helpers import processes_with, wait_until
 
 TRAIN = """\
@@ -184,6 +187,26 @@ def test_submitting_again_with_more_trials_goes_on(shell: Shell) -> None:
     shell.refuses("submit", "algo.yaml", "--trials", "3", words="7 trials already")
 
 
+def test_resuming_with_fewer_trials_than_there_are_is_refused(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml")
+    before = shell.json("show", "my-study")
+    shell.refuses("resume", "my-study", "--trials", "3", words="--trials 3: my-study has 4 trials already")
+    assert shell.json("show", "my-study") == before
+    assert shell.json("resume", "my-study", "--trials", "4")["counts"] == {"completed": 4}
+    assert shell.json("resume", "my-study", "--trials", "5")["counts"] == {"completed": 5}
+
+
+def test_log_has_the_digest_of_the_file_that_was_judged(shell: Shell) -> None:
+    shell.write("train.py", TRAIN + "if os.environ['SUBID'] == '3': os.unlink('val_dict_list.json')\n")
+    shell.run("submit", "algo.yaml")
+    journal = Journal(str(shell.folder / "hpo-runs" / "my-study" / "study.db"))
+    digests = {e.trial: e.digest for e in journal.read() if isinstance(e, TrialEnded)}
+    journal.close()
+    files = {i: hashlib.sha256(shell.result(i, "val_dict_list.json").read_bytes()).hexdigest() for i in range(3)}
+    assert digests == {**files, 3: None}
+    assert len(set(files.values())) == 3
+
+
 def test_submitting_something_else_under_the_name_says_what_differs(shell: Shell) -> None:
     shell.run("submit", "algo.yaml")
     shell.write("algo.yaml", ALGO.replace("[0, 2]", "[0, 3]"))
@@ -230,7 +253,7 @@ def test_remove_deletes_only_after_yes(shell: Shell) -> None:
     shell.refuses("show", "my-study", words="no study 'my-study'")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_stops_trials_and_the_study_can_go_on(shell: Shell, number: signal.Signals) -> None:
     shell.write("train.py", SLEEPER)
     process = shell.start("submit", "algo.yaml")
@@ -245,6 +268,20 @@ def test_interrupt_stops_trials_and_the_study_can_go_on(shell: Shell, number: si
     done = shell.json("resume", "my-study")
     assert done["counts"] == {"completed": 4}
     assert [t["attempts"] for t in shell.json("show", "my-study")["trials"]] == [2, 2, 1, 1]
+
+
+def test_hangup_that_its_starter_ignores_stops_nothing(shell: Shell) -> None:
+    """As under nohup."""
+    shell.write(
+        "train.py", TRAIN + "import time\nwhile not os.path.exists(os.environ['MARK'] + '/go'): time.sleep(0.02)\n"
+    )
+    process = shell.start("submit", "algo.yaml", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    wait_until(lambda: shell.result(1, "val_dict_list.json").exists())
+    process.send_signal(signal.SIGHUP)
+    Path(shell.env["MARK"], "go").touch()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, (out, err)
+    assert shell.json("show", "my-study")["counts"] == {"completed": 4}
 
 
 def test_second_interrupt_kills_at_once(shell: Shell) -> None:
@@ -339,6 +376,29 @@ def test_engine_killed_outright_leaves_training_and_resume_takes_it_over(shell: 
     again.communicate(timeout=60)
     assert again.returncode == 0
     assert [t["attempts"] for t in shell.json("show", "my-study")["trials"]] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("flags", [[], ["--kill"]])
+def test_trial_of_a_killed_engine_can_be_stopped_alone(shell: Shell, flags: list[str]) -> None:
+    shell.write("train.py", DAEMON if flags else SLEEPER)
+    shell.write("algo.yaml", ALGO + "trial: {grace: 10m}\n")
+    process = shell.start("submit", "algo.yaml")
+    wait_until(lambda: shell.result(0, "began").exists() and shell.result(1, "began").exists())
+    process.kill()
+    process.communicate()
+    marks = [f"RESULT_DIR={shell.result(i, 'x').parent}\0" for i in (0, 1)]
+    assert all(map(processes_with, marks))
+    assert "trial 0 is told to stop; no engine leads my-study" in shell.run("stop", "my-study", "0", *flags)
+    wait_until(lambda: not processes_with(marks[0]))
+    assert processes_with(marks[1]), "the other goes on"
+    shell.write("hpo-runs/my-study/model/train.py", TRAIN)
+    again = shell.start("resume", "my-study", "--json")
+    wait_until(lambda: shell.json("show", "my-study", "0")["state"] == "stopped")
+    assert "is stopped" in shell.run("stop", "my-study", "1", "--kill")
+    out, err = again.communicate(timeout=60)
+    assert json.loads(out)["counts"] == {"completed": 2, "stopped": 2}, err
+    assert "by the user" in shell.json("show", "my-study", "0")["reason"]
+    assert "trial 0 is stopped already" in shell.run("stop", "my-study", "0")
 
 
 def test_values_reach_the_script_intact(shell: Shell) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -69,15 +71,13 @@ def test_no_devices_where_nvidia_smi_fails_is_missing_or_cannot_be_run(path: Bin
 
 def test_nvidia_smi_that_hangs_means_no_devices(path: Bin, monkeypatch: pytest.MonkeyPatch) -> None:
     path.nvidia_smi("exec /bin/sleep 60")
-    from engine.executors import slots
+    run = subprocess.run
 
-    run = slots.subprocess.run
-
-    def impatient(*args: object, timeout: float, **more: object) -> object:
+    def impatient(*args: Any, timeout: float, **more: Any) -> Any:
         assert 1 <= timeout <= 30
-        return run(*args, timeout=0.2, **more)  # type: ignore[call-overload]
+        return run(*args, timeout=0.2, **more)
 
-    monkeypatch.setattr(slots.subprocess, "run", impatient)
+    monkeypatch.setattr(subprocess, "run", impatient)
     assert find_gpus({}) == ()
 
 
