@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from engine import spec
@@ -531,6 +531,7 @@ def specs(draw: st.DrawFn) -> StudySpec:
 @given(specs())
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_written_is_parsed_back(study: StudySpec) -> None:
+    assume(all(study.space.contains(experiment) for experiment in study.experiments))
     text = dump(spec.to_native(study))
     assert spec.parse(text, file="x.yaml", base_dir="/nowhere") == study
 

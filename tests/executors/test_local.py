@@ -164,6 +164,7 @@ def test_time_limit_holds_without_an_engine(bench: Bench) -> None:
     bench.executor.close()
     bench.executors.clear()
     wait_until(lambda: nothing_left(bench))
+    wait_until(lambda: records.read_exit(launch.paths.attempt(1), launch.nonce))  # the last thing that a shim does
     assert records.fate(launch.paths.attempt(1), launch.nonce)[1].asked_for == "time_limit"  # type: ignore[union-attr]
 
 
