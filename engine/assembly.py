@@ -40,7 +40,6 @@ SEARCHERS: dict[str, str] = {
 }
 _NOT_YET = ("tpe", "bayesian", "hyperband")
 ENTRY_POINTS = "hpo_engine.searchers"
-_WMLA_FIELDS = {"algoDef", "hyperParams", "modelSpec"}  # (naming them here spares a native file the import)
 _WMLA_PATHS = {"algorithm": "algoDef.algorithm", "options": "algoDef.algoParams", "trial.gpus": "modelSpec.args"}
 
 
@@ -50,13 +49,12 @@ _WMLA_PATHS = {"algorithm": "algoDef.algorithm", "options": "algoDef.algoParams"
 def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     """The study file at `path`, native or WMLA's, and its text. Raises SpecError with every problem in it."""
     from engine import document
-    from engine.forms import default_name
+    from engine.forms import default_name, is_wmla
 
     text = document.read_text(path)
     doc = document.read_document(text, path)
     base_dir = os.path.dirname(os.path.abspath(path))
-    is_wmla = isinstance(doc.data, dict) and not _WMLA_FIELDS.isdisjoint(doc.data)
-    if is_wmla:
+    if is_wmla(doc.data):
         from engine import wmla
 
         spec = _on_this_machine(wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=algorithms()), env)
@@ -69,7 +67,9 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     try:
         return _checked(spec, env), text
     except SpecError as error:
-        problems = [p._replace(path=_WMLA_PATHS.get(p.path, p.path)) if is_wmla else p for p in error.problems]
+        problems = [
+            p._replace(path=_WMLA_PATHS.get(p.path, p.path)) if is_wmla(doc.data) else p for p in error.problems
+        ]
         raise SpecError([p._replace(line=doc.line(p.path)) for p in problems], path) from None
 
 

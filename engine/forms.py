@@ -55,6 +55,11 @@ def _printable(path: str) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
+def is_wmla(data: Any) -> bool:
+    """Whether a document is a WMLA request, and not of the native form."""
+    return isinstance(data, dict) and not {"algoDef", "hyperParams", "modelSpec"}.isdisjoint(data)
+
+
 def study_name_problem(name: str) -> str | None:
     """Why a study cannot have this name (it becomes a folder, and part of addresses); None where it can."""
     if _DEVICE.fullmatch(name):

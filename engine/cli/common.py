@@ -37,9 +37,9 @@ def find(study: str, root: str | None) -> StudyPaths:
     return locate(study, runs_root(root, os.environ))
 
 
-def state_word(history: History, led: bool) -> str:
-    """The study's state; "interrupted" where it should run and no engine leads it."""
-    return "interrupted" if history.state.value == "running" and not led else history.state.value
+def state_word(state: str, led: bool) -> str:
+    """The study's state as its log has it; "interrupted" where it should run and no engine leads it."""
+    return "interrupted" if state == "running" and not led else state
 
 
 def best_object(history: History) -> dict[str, Any] | None:
@@ -53,7 +53,7 @@ def summary(history: History, led: bool, now: float) -> dict[str, Any]:
     """What `submit --json` ends with, and `show --json` begins with."""
     return {
         "study": history.spec.name,
-        "state": state_word(history, led),
+        "state": state_word(history.state.value, led),
         "best": best_object(history),
         "counts": {state.value: count for state, count in sorted(history.counts.items())},
         "seconds": round(history.elapsed_s(now), 3),

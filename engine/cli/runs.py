@@ -232,14 +232,16 @@ def _changes(history: History, spec: StudySpec, given: dict[str, int | None], pa
             f"to start anew: hpo-engine remove {spec.name}, or another --name; to go on with the old one: "
             f"hpo-engine resume {spec.name}"
         )
-    wanted = {"trials": spec.budget.trials, "time_s": spec.budget.time_s, "parallel": spec.resources.parallel}
-    before = {"trials": opened.budget.trials, "time_s": opened.budget.time_s, "parallel": opened.resources.parallel}
-    now = history.spec
-    current = {"trials": now.budget.trials, "time_s": now.budget.time_s, "parallel": now.resources.parallel}
+    wanted, before, current = _limits(spec), _limits(opened), _limits(history.spec)
     changes = {k: v for k, v in wanted.items() if v != current[k] and (v != before[k] or given.get(k) is not None)}
     if (trials := changes.get("trials")) is not None and trials < history.next_id:
         raise SpecError(f"trials: {trials}, but {spec.name} has {history.next_id} trials already")
     return changes
+
+
+def _limits(spec: StudySpec) -> dict[str, Any]:
+    """What may change while a study goes on, as SpecChanged names it."""
+    return {"trials": spec.budget.trials, "time_s": spec.budget.time_s, "parallel": spec.resources.parallel}
 
 
 def _edited(names: list[str], paths: StudyPaths) -> str:

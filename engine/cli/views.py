@@ -42,7 +42,7 @@ def list_(root: str | None, as_json: bool) -> None:
             rows.append([name, "damaged", "", "", "", ""])
             continue
         led = who_leads(paths.lock) is not None
-        state = "interrupted" if seen.state == "running" and not led else seen.state
+        state = state_word(seen.state, led)
         best = None if seen.best is None else {"trial": seen.best[0], "value": seen.best[1]}
         objects.append({
             "study": name, "state": state, "best": best, "counts": seen.counts, "trials": seen.total,
@@ -184,7 +184,7 @@ def _show_study(history: History, paths: StudyPaths, led: bool) -> None:
     spec = history.spec
     total = spec.budget.trials
     lines = [
-        f"{spec.name}: {state_word(history, led)}" + (f" ({history.reason})" if history.reason else ""),
+        f"{spec.name}: {state_word(history.state.value, led)}" + (f" ({history.reason})" if history.reason else ""),
         f"  {spec.objective.goal} {spec.objective.metric} with {spec.algorithm} (seed {spec.seed})",
         f"  trials {history.ended_count}/{total or '?'}: "
         + ", ".join(f"{count} {state.value}" for state, count in sorted(history.counts.items())),

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from engine.document import Document
-from engine.forms import Problems, folder_problem, study_name, study_name_problem, under
+from engine.forms import Problems, folder_problem, is_wmla, study_name, study_name_problem, under
 from engine.params import json_text
 from engine.space import SearchSpace
 from engine.study import Budget, Objective, Resources, StudySpec
@@ -30,7 +30,7 @@ _ALGO = (
 
 def is_request(document: Document) -> bool:
     """Whether a document is of this form."""
-    return isinstance(document.data, dict) and not {"algoDef", "hyperParams", "modelSpec"}.isdisjoint(document.data)
+    return is_wmla(document.data)
 
 
 def parse_request(

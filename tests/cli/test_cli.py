@@ -10,9 +10,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -600,3 +602,23 @@ def test_wmla_request_for_what_is_not_here_names_its_field_and_line(shell: Shell
 def test_problem_that_only_the_searcher_sees_has_file_and_line(shell: Shell) -> None:
     shell.write("algo.yaml", ALGO.replace("random", "grid").replace("{seed: 1}", "{levels: 0}"))
     shell.refuses("submit", "algo.yaml", words=r"algo\.yaml:4: options.levels")
+
+
+def test_tensorboard_serves_the_studys_trials(shell: Shell) -> None:
+    pytest.importorskip("tensorboard")
+    shell.run("submit", "algo.yaml")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = shell.start("tensorboard", "my-study", "--port", str(port))
+
+    def runs() -> Any:
+        assert server.poll() is None, server.communicate()
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/data/runs") as answer:
+            return json.load(answer)
+
+    try:
+        wait_until(lambda: runs() == ["0", "1", "2", "3"], 60.0)
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
