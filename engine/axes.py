@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.params import Choice, Constant, Int, Param, json_text, key, plain
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Axis:
@@ -39,6 +42,10 @@ class Axis:
     def tidy(self, value: Any) -> Any:
         """The member that is meant by `value`, in the type and without the dust that decode would not give it."""
         return value
+
+    def snap(self, u: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
+        """encode(decode(u)) of many places at once, to within rounding; entries in [0, 1], none NaN."""
+        return u
 
 
 class _Line(Axis):
@@ -103,6 +110,15 @@ class Cells(Axis):
 
     def grid_places(self, accepted: frozenset[Any], levels: int) -> set[int]:
         return {self.place(value) for value, _ in accepted}
+
+    def cell(self, u: np.ndarray) -> np.ndarray:  # (n,) -> (n,), whole numbers
+        """The places of the values at u."""
+        import numpy as np
+
+        return np.minimum((u * self.size).astype(np.int64), self.size - 1)
+
+    def snap(self, u: np.ndarray) -> np.ndarray:
+        return (self.cell(u) + 0.5) / self.size
 
 
 class _Choices(Cells):
@@ -210,6 +226,21 @@ class _LogSteps(Steps):
         middle = self.value(self.place(value))
         below = self._from if middle == self._low else math.log(middle - self._step / 2)
         return min(max(((below + math.log(middle + self._step / 2)) / 2 - self._from) / self._span, 0.0), 1.0)
+
+    def cell(self, u: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        places = np.rint((np.exp(self._from + u * self._span) - self._start) / self._step)
+        inside = np.where(u <= 0, 0, np.where(u >= 1, self.size - 1, places))
+        return np.clip(inside, 0, self.size - 1).astype(np.int64)
+
+    def snap(self, u: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        places = self.cell(u)
+        middle = self._start + places * self._step
+        below = np.where(places == 0, self._from, np.log(np.maximum(middle - self._step / 2, self._low / 2)))
+        return np.clip(((below + np.log(middle + self._step / 2)) / 2 - self._from) / self._span, 0.0, 1.0)
 
 
 def axis_of(param: Param) -> Axis:

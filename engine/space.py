@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
-from engine.axes import Axis, Steps, axis_of
+from engine.axes import Axis, Cells, Steps, axis_of
 from engine.errors import Problem, SpecError, nearest
 from engine.params import (
     Choice,
@@ -127,6 +127,39 @@ class SearchSpace:
                     point[where] = axis.encode(params[name])
         return np.array(point, dtype=float)
 
+    def tidy(self, points: np.ndarray) -> np.ndarray:  # (n, d) -> (n, d)
+        """encode(decode(p)) of many points at once, to within rounding: each entry at the middle of its value's cell,
+        NaN where the parameter does not apply. Entries are clipped to [0, 1]; NaN for one that applies counts as 0.5.
+        """
+        import numpy as np
+
+        out: np.ndarray = np.clip(np.nan_to_num(np.asarray(points, dtype=float), nan=0.5), 0.0, 1.0)
+        applies: dict[str, np.ndarray] = {}
+        for name, axis, where, conditions in self._plan:
+            live = np.ones(len(out), dtype=bool)
+            for parent, accepted in conditions:
+                live &= applies[parent]
+                live[live] = self._accepts(parent, accepted, out, live)
+            applies[name] = live
+            if where >= 0:
+                out[:, where] = axis.snap(out[:, where])
+        for name, _, where, conditions in self._plan:
+            if conditions and where >= 0:
+                out[~applies[name], where] = math.nan
+        return out
+
+    def _accepts(self, parent: str, accepted: frozenset[Any], points: np.ndarray, live: np.ndarray) -> np.ndarray:
+        """For the points that are `live`: whether the parent's value there is an accepted one."""
+        import numpy as np
+
+        axis, where = self._axes[parent], self._places.get(parent, -1)
+        if where < 0:
+            return np.full(int(live.sum()), key(axis.decode(0.0)) in accepted)
+        column = points[live, where]
+        if isinstance(axis, Cells):
+            return np.isin(axis.cell(column), sorted(axis.grid_places(accepted, 1)))
+        return np.array([key(axis.decode(u)) in accepted for u in column.tolist()], dtype=bool)
+
     def contains(self, params: Mapping[str, Any]) -> bool:
         return self.problem_with(params) is None
 
@@ -175,11 +208,15 @@ class SearchSpace:
     @cached_property
     def _plan(self) -> tuple[_Step, ...]:
         """The parameters, parents first: name, axis, place in the vector (-1: a constant), conditions."""
-        places = {p.name: i for i, p in enumerate(self.dimensions)}
         return tuple(
-            (p.name, self._axes[p.name], places.get(p.name, -1), self._conditions[p.name])
+            (p.name, self._axes[p.name], self._places.get(p.name, -1), self._conditions[p.name])
             for p in _parents_first(self.params)
         )
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Each dimension's place in the vector."""
+        return {p.name: i for i, p in enumerate(self.dimensions)}
 
     @cached_property
     def _conditions(self) -> dict[str, tuple[_Condition, ...]]:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from engine.errors import SpecError
 from engine.params import key
 from engine.space import Choice, Constant, Float, Int, Param, SearchSpace
+from tests.laws.searcher_laws import SPACES
 
 # -- strategies ------------------------------------------------------------------------------------------------------
 
@@ -496,3 +497,12 @@ def test_any_text_is_a_good_name_or_refused(name: str) -> None:
 def test_the_room_is_light() -> None:
     code = "import sys, engine.space; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_tidy_is_encode_of_decode_for_many_points_at_once() -> None:
+    for name, space in SPACES.items():
+        points = np.random.default_rng(3).random((400, len(space.dimensions))) * 1.2 - 0.1
+        points[:2] = [[0.0], [1.0]]
+        tidied = space.tidy(points)
+        for point, tidy in zip(points, tidied, strict=True):
+            np.testing.assert_allclose(tidy, space.encode(space.decode(point)), atol=1e-9, err_msg=name)

@@ -1,0 +1,111 @@
+"""What a history says to a model, as arrays in the unit cube: what is known, what failed, what still runs.
+
+Every searcher that learns reads histories through here, so that they agree on what a failure is. Keeps rows between
+calls, by the identity of trials; dropping that changes no answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.space import Choice, SearchSpace
+from engine.study import History, Trial, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OPEN, _DONE, _FAILED, _UNKNOWN = 0, 1, 2, 3
+_KINDS: Mapping[TrialState, int] = {
+    TrialState.PENDING: _OPEN,
+    TrialState.RUNNING: _OPEN,
+    TrialState.COMPLETED: _DONE,
+    TrialState.FAILED: _FAILED,
+    TrialState.TIMED_OUT: _FAILED,
+    TrialState.STOPPED: _UNKNOWN,  # somebody's wish says nothing of the parameters; nor does a lost machine
+    TrialState.LOST: _UNKNOWN,
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The dimensions as numbers. `cells`: how many values, 0 where continuous. `categorical`: values without order."""
+
+    cells: np.ndarray  # (d,) whole numbers
+    categorical: np.ndarray  # (d,) bool
+
+    @classmethod
+    def of(cls, space: SearchSpace) -> Layout:
+        cells = np.array([c or 0 for c in space.cells], dtype=np.int64)
+        unordered = [isinstance(p, Choice) and not p.ordered and len(p.choices) > 2 for p in space.dimensions]
+        return cls(cells, np.array(unordered, dtype=bool))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Points are as `SearchSpace.encode` gives them: NaN where a parameter does not apply. In the order of trial ids.
+
+    `losses` are finite and to be minimised. `failed`: points whose trials failed or timed out. `pending`: points of
+    trials that have not ended.
+    """
+
+    points: np.ndarray  # (n, d)
+    losses: np.ndarray  # (n,)
+    failed: np.ndarray  # (f, d)
+    pending: np.ndarray  # (p, d)
+
+    @property
+    def taken(self) -> np.ndarray:  # (n + f + p, d)
+        """Every point that needs no second look."""
+        return np.concatenate([self.points, self.failed, self.pending])
+
+
+class Reader:
+    """Histories of one space -> Evidence."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+        self._reset()
+
+    def read(self, history: History, resource: int | None = None) -> Evidence:
+        """The evidence of all trials, or of those that were given this much of the resource."""
+        trials = history.trials
+        if len(trials) < len(self._seen):
+            self._reset()
+        for i, trial in enumerate(trials):
+            if i >= len(self._seen) or self._seen[i] is not trial:
+                self._take(i, trial)
+        n = len(trials)
+        kinds, points = self._kinds[:n], self._points[:n]
+        chosen = np.ones(n, dtype=bool) if resource is None else self._resources[:n] == resource
+        done = chosen & (kinds == _DONE)
+        return Evidence(
+            points[done], self._losses[:n][done], points[chosen & (kinds == _FAILED)], points[chosen & (kinds == _OPEN)]
+        )
+
+    def _reset(self) -> None:
+        d = len(self._space.dimensions)
+        self._seen: list[Trial] = []
+        self._points, self._losses = np.empty((64, d)), np.empty(64)
+        self._kinds, self._resources = np.empty(64, dtype=np.int8), np.empty(64, dtype=np.int64)
+
+    def _take(self, i: int, trial: Trial) -> None:
+        if i == len(self._kinds):
+            grown = [np.concatenate([a, np.empty_like(a)]) for a in self._arrays]
+            self._points, self._losses, self._kinds, self._resources = grown
+        known = i < len(self._seen)
+        if not known or self._seen[i].proposal is not trial.proposal:
+            self._points[i] = self._space.encode(trial.params)
+            self._resources[i] = trial.proposal.resource or 0
+        self._kinds[i] = _KINDS[trial.state]
+        self._losses[i] = 0.0 if trial.loss is None else trial.loss
+        if known:
+            self._seen[i] = trial
+        else:
+            self._seen.append(trial)
+
+    @property
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return self._points, self._losses, self._kinds, self._resources

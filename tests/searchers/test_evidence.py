@@ -1,0 +1,42 @@
+"""Histories as arrays: what counts as known, failed, pending, and that the kept rows change no answer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.searchers.evidence import Evidence, Layout, Reader
+from engine.searchers.random import Random
+from tests.laws.searcher_laws import FATES, SPACES, lived, opened, spec_of
+
+
+def same(a: Evidence, b: Evidence) -> bool:
+    return all(np.array_equal(vars(a)[k], vars(b)[k], equal_nan=True) for k in vars(a))
+
+
+def test_each_fate_goes_where_it_belongs() -> None:
+    spec = spec_of(SPACES["mixed"])
+    history = lived(opened(spec), Random(spec), 100, np.random.default_rng(0), fates=FATES)
+    seen = Reader(spec.space).read(history)
+    by_state = {state: [t for t in history.trials if t.state.value == state] for state in (*FATES, "pending")}
+    assert list(seen.losses) == [t.loss for t in by_state["completed"]]
+    assert len(seen.failed) == len(by_state["failed"]) + len(by_state["timed_out"]) > 0
+    assert len(seen.pending) == len(by_state["pending"]) + len(by_state["running"]) > 0
+    for point, trial in zip(seen.points, by_state["completed"], strict=True):
+        assert np.array_equal(point, spec.space.encode(trial.params), equal_nan=True)
+
+
+def test_kept_rows_change_no_answer() -> None:
+    for space in SPACES.values():
+        spec, rng = spec_of(space), np.random.default_rng(1)
+        reader, history, before = Reader(space), opened(spec), []
+        for _ in range(30):
+            before.append(history)
+            history = lived(history, Random(spec), 5, rng)
+            assert same(reader.read(history), Reader(space).read(history))
+        assert same(reader.read(before[3]), Reader(space).read(before[3]))  # a shorter one, too
+
+
+def test_layout_tells_order_from_names() -> None:
+    layout = Layout.of(SPACES["mixed"])
+    assert layout.cells.tolist() == [0, 241, 4, 6, 5, 3]
+    assert layout.categorical.tolist() == [False, False, False, False, True, False]
