@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from engine.errors import Problem, SpecError
 from engine.params import plain
+from engine.searchers.card import Card, Option
 from engine.study import History, Params, Proposal, StudySpec
 
 
@@ -19,6 +20,17 @@ class Grid:
         shuffle: goes through the grid in an order that the seed decides, so that a search cut short has seen some
             of everything.
     """
+
+    card = Card(
+        summary="every combination once, in order; or the study's own list of experiments",
+        suits="few parameters with few values, and results that must be complete",
+        cost="0.05 ms",
+        source="-",
+        options={
+            "levels": Option("points of a continuous parameter, from low to high (1: its middle)", int, 5, least=1),
+            "shuffle": Option("in an order that the seed decides", bool, False),
+        },
+    )
 
     def __init__(self, spec: StudySpec, *, levels: int = 5, shuffle: bool = False) -> None:
         if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from engine.searchers.card import Card
 from engine.study import History, Proposal, StudySpec
 
 if TYPE_CHECKING:
@@ -16,6 +17,13 @@ class Sobol:
 
     Values of conditional parameters that do not apply at a point are skipped there. Most even after 2^k trials.
     """
+
+    card = Card(
+        summary="like random, but fills the space evenly",
+        suits="a look at the whole space; few parameters",
+        cost="0.1 ms",
+        source="Sobol 1967, with the scrambling of Matousek 1998",
+    )
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
