@@ -66,7 +66,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Card:
-    """`summary`: a line. `suits`: when to take it. `cost`: seconds an ask, with the history's length. `source`: paper."""
+    """`summary`: a line. `suits`: when to take it. `cost`: of an ask, with the history's length. `source`: paper."""
 
     summary: str
     suits: str
