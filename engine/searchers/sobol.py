@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING
-
 from engine.searchers.card import Card
+from engine.searchers.start import start_point
 from engine.study import History, Proposal, StudySpec
-
-if TYPE_CHECKING:
-    from engine.maths.quasirandom import ScrambledSobol
 
 
 class Sobol:
@@ -30,12 +25,4 @@ class Sobol:
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         space, first = self._spec.space, history.next_id
-        if not space.dimensions:
-            return [Proposal(space.decode([])) for _ in range(count)]
-        return [Proposal(space.decode(self._sequence.point(i))) for i in range(first, first + count)]
-
-    @cached_property
-    def _sequence(self) -> ScrambledSobol:
-        from engine.maths.quasirandom import ScrambledSobol  # scipy: not before it is needed
-
-        return ScrambledSobol(len(self._spec.space.dimensions), self._spec.seed or 0)
+        return [Proposal(space.decode(start_point(self._spec, i))) for i in range(first, first + count)]
