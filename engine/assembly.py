@@ -24,6 +24,7 @@ from engine.events import SpecChanged, TrialReopened, apply, fold
 from engine.journal import Journal
 from engine.lead import Lead
 from engine.paths import StudyPaths
+from engine.searchers.card import Card
 from engine.study import History, StudySpec, TrialState
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ SEARCHERS: dict[str, str] = {
     "grid": "engine.searchers.grid:Grid",
     "sobol": "engine.searchers.sobol:Sobol",
 }
-_NOT_YET = ("tpe", "bayesian", "hyperband")
 ENTRY_POINTS = "hpo_engine.searchers"
 _WMLA_PATHS = {"algorithm": "algoDef.algorithm", "options": "algoDef.algoParams", "trial.gpus": "modelSpec.args"}
 
@@ -67,10 +67,14 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     try:
         return _checked(spec, env), text
     except SpecError as error:
-        problems = [
-            p._replace(path=_WMLA_PATHS.get(p.path, p.path)) if is_wmla(doc.data) else p for p in error.problems
-        ]
+        problems = [p._replace(path=_wmla_path(p.path)) if is_wmla(doc.data) else p for p in error.problems]
         raise SpecError([p._replace(line=doc.line(p.path)) for p in problems], path) from None
+
+
+def _wmla_path(path: str) -> str:
+    """Where a WMLA request says what the native form says at `path`."""
+    ours = next((ours for ours in _WMLA_PATHS if path == ours or path.startswith(f"{ours}.")), None)
+    return path if ours is None else _WMLA_PATHS[ours] + path[len(ours) :]
 
 
 def _checked(spec: StudySpec, env: Mapping[str, str]) -> StudySpec:
@@ -117,15 +121,8 @@ def algorithms() -> dict[str, str]:
 
 def searcher(spec: StudySpec) -> Searcher:
     """The study's searcher. Raises SpecError: unknown name or option, wrong value, a plugin that cannot be loaded."""
-    cls = _searcher_class(spec)
-    options = dict(spec.algorithm_options)
-    known = _options_of(cls)
-    if known is not None:
-        unknown = [name for name in options if name not in known]
-        if unknown:
-            what = f"known: {', '.join(sorted(known))}" if known else "it has none (but seed)"
-            hint = nearest(unknown[0], known) if known else f"; {what}"
-            raise SpecError([Problem(f"options.{unknown[0]}", f"no option of {spec.algorithm}{hint}")])
+    cls = _searcher_class(spec.algorithm, spec.model_dir)
+    options = _checked_options(cls, spec)
     try:
         made: Searcher = cls(spec, **options)
     except SpecError:
@@ -140,6 +137,28 @@ def searcher(spec: StudySpec) -> Searcher:
     return made
 
 
+def card(algorithm: str, folder: str = ".") -> Card | None:
+    """What an algorithm says of itself, None where it says nothing. Raises SpecError where there is none."""
+    found = getattr(_searcher_class(algorithm, folder), "card", None)
+    return found if isinstance(found, Card) else None
+
+
+def _checked_options(cls: Callable[..., Any], spec: StudySpec) -> dict[str, Any]:
+    """Against the class's card; where it has none, only the names, against its signature."""
+    options, own = dict(spec.algorithm_options), getattr(cls, "card", None)
+    if isinstance(own, Card):
+        return own.take(spec.algorithm, options)
+    known = _options_of(cls)
+    unknown = [name for name in options if name not in known] if known is not None else []
+    problems = []
+    for name in unknown:
+        hint = nearest(name, known) if known else "; it has none (but seed)"
+        problems.append(Problem(f"options.{name}", f"no option of {spec.algorithm}{hint}"))
+    if problems:
+        raise SpecError(problems)
+    return options
+
+
 def _options_of(cls: Callable[..., Any]) -> set[str] | None:
     """Names of the keyword options; None where the class takes any."""
     try:
@@ -151,16 +170,14 @@ def _options_of(cls: Callable[..., Any]) -> set[str] | None:
     return {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
 
 
-def _searcher_class(spec: StudySpec) -> Callable[..., Any]:
-    name = spec.algorithm
+def _searcher_class(name: str, folder: str) -> Callable[..., Any]:
+    """The class of algorithm `name`; plugins are looked for in `folder`, too."""
     where = SEARCHERS.get(name) or (name if ":" in name else algorithms().get(name))
-    if where is None and name in _NOT_YET:
-        raise SpecError(
-            [Problem("algorithm", f"{name} is not in this version yet; use one of {', '.join(algorithms())}")]
-        )
     if where is None:
-        raise SpecError([Problem("algorithm", f"no algorithm {name!r}{nearest(name, algorithms())}")])
-    return _load_class(where, spec.model_dir, "algorithm")
+        from engine.forms import nearest_algorithm
+
+        raise SpecError([Problem("algorithm", f"no algorithm {name!r}{nearest_algorithm(name, algorithms())}")])
+    return _load_class(where, folder, "algorithm")
 
 
 def _load_class(where: str, folder: str, field: str) -> Callable[..., Any]:

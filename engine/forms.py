@@ -116,7 +116,31 @@ def algorithm_problem(name: str, known: Iterable[str] | None) -> str | None:
         return None if sound else f"{json_text(name)} is neither module:Class nor path/file.py:Class"
     if not _NAME.fullmatch(name):
         return f"{json_text(name)} is no algorithm's name"
-    return None if known is None else f"unknown algorithm {json_text(name)}{nearest(name.lower(), known)}"
+    return None if known is None else f"unknown algorithm {json_text(name)}{nearest_algorithm(name, known)}"
+
+
+# How other tools, papers and people call them.
+_ALSO_CALLED = {
+    "bayesian": "bo bayes bayesianoptimization bayesianoptimisation gp gaussianprocess kriging skopt botorch ax",
+    "tpe": "hyperopt parzen treeparzenestimator optuna motpe",
+    "hyperband": "hb hyperbandscheduler",
+    "asha": "sha successivehalving halving",
+    "bohb": "bohyperband hpbandster",
+    "cmaes": "cma cmaevolutionstrategy",
+    "evolution": "ga genetic de differentialevolution evolutionary",
+    "sobol": "qmc quasirandom halton lhs latinhypercube",
+    "grid": "gridsearch experimentgridsearch exhaustive",
+    "random": "randomsearch uniform montecarlo",
+    "auto": "default automatic",
+}
+
+
+def nearest_algorithm(name: str, known: Iterable[str]) -> str:
+    """As `errors.nearest`, with the names that algorithms have elsewhere."""
+    known = list(known)
+    bare = re.sub("[^a-z]", "", name.lower())
+    ours = next((ours for ours, words in _ALSO_CALLED.items() if bare in words.split() and ours in known), None)
+    return f'; did you mean "{ours}"?' if ours else nearest(name.lower(), known)
 
 
 def env_problem(name: str) -> str | None:

@@ -1,6 +1,6 @@
 """The README is true: its commands, links, help text, study files, tables and examples are those of the program.
 
-`python -m tests.test_readme` writes the help text anew.
+`python -m tests.test_readme` writes the help text and docs/algorithms.md anew.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("README.md"))]
+ALGORITHMS = ROOT / "docs" / "algorithms.md"
 HELP = re.compile(r"(<!-- help: .*? -->\n```text\n)(.*?)(```\n<!-- /help -->)", re.DOTALL)
 
 
@@ -56,6 +57,10 @@ def help_text() -> str:
     return "".join(line.rstrip() + "\n" for line in hpo_engine("--help").stdout.splitlines())
 
 
+def algorithms_page() -> str:
+    return hpo_engine("algorithms", "--markdown").stdout
+
+
 def test_the_two_commands_stand_first_and_in_order() -> None:
     first = "".join(re.findall(r"^```\S*\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)[:2])
     assert first.splitlines() == [
@@ -82,6 +87,10 @@ def test_the_help_text_is_that_of_the_program() -> None:
     shown = HELP.search(TEXT)
     # Word by word: where lines break is the business of the library that prints them.
     assert shown and shown[2].split() == help_text().split(), "write it anew: python -m tests.test_readme"
+
+
+def test_the_page_of_algorithms_is_that_of_the_program() -> None:
+    assert ALGORITHMS.read_text() == algorithms_page(), "write it anew: python -m tests.test_readme"
 
 
 def test_every_study_file_shown_is_one(tmp_path: Path) -> None:
@@ -171,4 +180,5 @@ def test_every_room_is_in_the_table_and_imports_from_lower_floors_only() -> None
 
 
 if __name__ == "__main__":
+    ALGORITHMS.write_text(algorithms_page(), encoding="utf-8")
     README.write_text(HELP.sub(lambda m: m[1] + help_text() + m[3], TEXT), encoding="utf-8")

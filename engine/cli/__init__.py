@@ -20,7 +20,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _VERBS = {
     "submit": "runs", "list": "views", "show": "views", "best": "views", "logs": "views", "watch": "runs",
     "stop": "runs", "resume": "runs", "retry": "runs", "remove": "runs", "export": "views",
-    "tensorboard": "machine", "init": "machine", "schema": "machine", "doctor": "machine",
+    "tensorboard": "machine", "init": "machine", "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.errors import Problem, SpecError, nearest
 from engine.params import json_text
 
 
@@ -66,10 +67,35 @@ class Option:
 
 @dataclass(frozen=True)
 class Card:
-    """`summary`: a line. `suits`: when to take it. `cost`: of an ask, with the history's length. `source`: paper."""
+    """`summary`: a line. `suits`: when to take it. `cost`: of an ask, with the history's length. `source`: paper.
+
+    `extra`: the extra of pyproject.toml that it needs, if any.
+    """
 
     summary: str
     suits: str
     cost: str
     source: str
     options: Mapping[str, Option] = field(default_factory=dict)
+    extra: str = ""
+
+    def take(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of algorithm `name`, each in its type. Raises SpecError with every one that is wrong."""
+        taken, problems = {}, []
+        for key, value in options.items():
+            path = f"options.{key}"
+            if key not in self.options:
+                hint = nearest(key, self.options) if self.options else "; it has none (but seed)"
+                problems.append(Problem(path, f"no option of {name}{hint}"))
+                continue
+            try:
+                taken[key] = self.options[key].take(value)
+            except ValueError as error:
+                problems.append(Problem(path, str(error)))
+        if problems:
+            raise SpecError(problems)
+        return taken
+
+
+SEED = Option("the same seed proposes the same again; drawn and kept where it is not given", int, least=0)
+"""The option that every algorithm has; the study keeps it, not the searcher."""

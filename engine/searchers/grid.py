@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from engine.errors import Problem, SpecError
 from engine.params import plain
 from engine.searchers.card import Card, Option
 from engine.study import History, Params, Proposal, StudySpec
@@ -33,10 +32,6 @@ class Grid:
     )
 
     def __init__(self, spec: StudySpec, *, levels: int = 5, shuffle: bool = False) -> None:
-        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:
-            raise SpecError([Problem("options.levels", f"must be a whole number from 1 on, not {levels!r}")])
-        if not isinstance(shuffle, bool):
-            raise SpecError([Problem("options.shuffle", f"must be true or false, not {shuffle!r}")])
         self._points: Sequence[Params]
         if spec.experiments:
             self._points, self.size = spec.experiments, len(spec.experiments)

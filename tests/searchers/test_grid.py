@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import SpecError
 from engine.searchers.grid import Grid, shuffled
 from engine.space import Choice, Float, Int, SearchSpace
 from engine.study import StudySpec
@@ -78,12 +77,3 @@ def test_levels_cut_continuous_axes_only() -> None:
 def test_experiments_are_run_in_order_and_as_given() -> None:
     listed = ({"lr": 0.1, "n": 3}, {"lr": 0.2, "n": 1}, {"lr": 0.1, "n": 3})
     assert all_params(spec_of(SPACES["one float"], experiments=listed), batch=2) == list(listed)
-
-
-@pytest.mark.parametrize(
-    ("options", "path"),
-    [({"levels": 0}, "levels"), ({"levels": 2.0}, "levels"), ({"levels": True}, "levels"), ({"shuffle": 1}, "shuffle")],
-)
-def test_wrong_options_are_named(options: dict[str, Any], path: str) -> None:
-    with pytest.raises(SpecError, match=f"options.{path}"):
-        Grid(spec_of(SPACES["tiny"]), **options)
