@@ -275,6 +275,7 @@ def lead(
         StudyLocked, JournalError, SpecError (the searcher or the machine cannot serve it).
     """
     from engine import model
+    from engine.asking import InThread
     from engine.executors.local import LocalExecutor
     from engine.executors.shim import can_protect
     from engine.loop import Engine
@@ -302,18 +303,20 @@ def lead(
                 ", ".join(view.linked),
             )
         base_env = {**os.environ, "USER": contract.user_of(os.environ)}
+        made = searcher(replace(spec, model_dir=paths.model))
         executor = LocalExecutor(spec.resources, os.environ, errors=paths.engine_log)
         engine = Engine(
             paths,
             journal,
             history,
-            searcher(replace(spec, model_dir=paths.model)),
+            made,
             BudgetStopper(),
             executor,
             listeners,
             lay_view=view.lay,
             protect=view.linked,
             base_env=base_env,
+            asker=None if getattr(made, "quick", False) else InThread(made.ask, executor.wake),
         )
         if events:
             journal.append(events)

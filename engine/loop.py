@@ -1,7 +1,8 @@
 """The loop of one study: the only room that sees both a searcher and an executor, and both only as ports.
 
-One thread, one writer. Events are applied at once and committed in one batch before anything happens outside (a launch,
-a tracker's line): a crash leaves promises that resume keeps, never deeds that the log does not know.
+One thread, one writer; a searcher may think in a thread beside it, on a history that nobody changes. Events are applied
+at once and committed in one batch before anything happens outside (a launch, a tracker's line): a crash leaves promises
+that resume keeps, never deeds that the log does not know.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from engine import contract, inbox, metrics, outputlog
+from engine.asking import Answer, Asker, InLine
 from engine.errors import ContractError, EngineError, LaunchError, SearcherError
 from engine.events import (
     AttemptEnded,
@@ -59,6 +61,7 @@ from engine.study import (
 _log = logging.getLogger(__name__)
 
 _LOG_MIN = 1 << 12
+_PATIENCE_S = 0.005  # an answer that comes this soon saves a turn
 
 
 class Engine:
@@ -69,6 +72,7 @@ class Engine:
         lay_view: puts the model folder's view into a fresh RESULT_DIR; protect: paths that this view links to.
         base_env: the environment that trials inherit.
         poll_s: how often growing result files are looked at (seconds).
+        asker: puts questions to the searcher (None: in line, the loop waits for the answer).
     """
 
     def __init__(
@@ -85,12 +89,15 @@ class Engine:
         protect: tuple[str, ...] = (),
         base_env: Mapping[str, str],
         poll_s: float = 0.5,
+        asker: Asker | None = None,
     ) -> None:
         self.paths, self.history, self.executor = paths, history, executor
         self._store, self._searcher, self._stopper = store, searcher, stopper
         self._trackers = list(trackers)
         self._lay_view, self._protect, self._base_env = lay_view, protect, base_env
         self._poll_s, self._next_poll = poll_s, 0.0
+        self._asker: Asker = asker or InLine(lambda history, count: searcher.ask(history, count))
+        self._nothing_at: History | None = None  # where the searcher had nothing to propose
         self._batch: list[tuple[Event, History]] = []  # each with the history that has it
         self._untold: list[tuple[Event, History]] = []
         self._readers: dict[int, metrics.MetricsReader] = {}
@@ -176,6 +183,7 @@ class Engine:
 
     def close(self) -> None:
         """Lets go of everything; what runs goes on."""
+        self._asker.close()
         for tracker in list(self._trackers):
             self._guarded(tracker, lambda t: t.close(self.history))
         self.executor.close()
@@ -221,13 +229,9 @@ class Engine:
         started = []
         for trial in self.history.pending[: self.executor.free()]:
             started.append(self._intend(trial.id, now))
-        wanted = self.executor.free()
-        limit = self.history.spec.budget.trials
-        if limit is not None:
-            wanted = min(wanted, limit - self.history.next_id)
-        if wanted > 0 and not self._searched:
+        if not self._searched:
             try:
-                started += self._propose(wanted, now)
+                started += self._propose(now)
             except SearcherError as problem:
                 self._over, self._broken = str(problem), problem
         if started:
@@ -236,22 +240,36 @@ class Engine:
         for trial_id in started:
             self._start(self.history.trials[trial_id], now)
 
-    def _propose(self, wanted: int, now: float) -> list[int]:
+    @property
+    def _wanted(self) -> int:
+        """How many new trials can start now."""
+        free, limit = self.executor.free(), self.history.spec.budget.trials
+        return free if limit is None else min(free, limit - self.history.next_id)
+
+    def _propose(self, now: float) -> list[int]:
+        """Takes what the searcher has found meanwhile, or asks it. Returns the new trials, to be started."""
+        answer = self._asker.take()
+        # The same history has the same answer: after "nothing" there is no use in asking before something happened.
+        if answer is None and not self._asker.busy and self._wanted > 0 and self._nothing_at is not self.history:
+            self._asker.ask(self.history, self._wanted)
+            answer = self._asker.take(_PATIENCE_S)
+        if answer is None or answer.history.next_id != self.history.next_id:
+            return []
+        stale = answer.history is not self.history
+        ids = self._accept(answer, now)
+        if stale and self._wanted > 0 and not self._searched:
+            self._asker.ask(self.history, self._wanted)  # something happened while it thought: slots got free, say
+        return ids
+
+    def _accept(self, answer: Answer, now: float) -> list[int]:
+        """Makes trials of the answer, as many as there is room for now."""
         space, ids = self.history.spec.space, []
-        try:
-            proposals = list(self._searcher.ask(self.history, wanted))
-        except EngineError as error:
-            raise SearcherError(str(error)) from error
-        except Exception as error:
-            _log.debug("the searcher raised", exc_info=True)
-            name, frame = type(self._searcher).__name__, traceback.extract_tb(error.__traceback__)[-1]
-            raise SearcherError(
-                f"{name} failed at trial {self.history.next_id}: {type(error).__name__}: {error} "
-                f"({os.path.basename(frame.filename)}:{frame.lineno})"
-            ) from error
-        # "Nothing more" is final only if it was said when nothing was open: else it may mean "wait".
-        self._searched = not proposals and not self.history.open_ids
-        for proposal in proposals[:wanted]:
+        if answer.error is not None:
+            raise self._failed(answer.error) from answer.error
+        if not answer.proposals:
+            # "Nothing more" is final only if it was said when nothing was open: else it may mean "wait".
+            self._nothing_at, self._searched = answer.history, not answer.history.open_ids
+        for proposal in answer.proposals[: max(0, self._wanted)]:
             trial_id = self.history.next_id
             if problem := space.problem_with(proposal.params):
                 raise SearcherError(f"{type(self._searcher).__name__} proposed what the space does not hold: {problem}")
@@ -259,6 +277,16 @@ class Engine:
             failpoint("trial.proposed")
             ids.append(self._intend(trial_id, now))
         return ids
+
+    def _failed(self, error: BaseException) -> SearcherError:
+        if isinstance(error, EngineError):
+            return SearcherError(str(error))
+        _log.debug("the searcher raised", exc_info=error)
+        name, frame = type(self._searcher).__name__, traceback.extract_tb(error.__traceback__)[-1]
+        return SearcherError(
+            f"{name} failed at trial {self.history.next_id}: {type(error).__name__}: {error} "
+            f"({os.path.basename(frame.filename)}:{frame.lineno})"
+        )
 
     def _intend(self, trial_id: int, now: float) -> int:
         number = len(self.history.trials[trial_id].attempts) + 1

@@ -18,6 +18,9 @@ class Searcher(Protocol):
     Options are keyword-only parameters of `__init__`, annotated, with defaults; a wrong value raises SpecError or
     ValueError with a text that names the option. A searcher that will propose so many trials and no more may say so in
     an attribute `size`.
+
+    `ask` is called from a thread of its own, one call at a time, while the loop goes on. A searcher that always answers
+    within about a millisecond may set the class attribute `quick = True`: then the loop waits for it.
     """
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from engine import contract, inbox
+from engine.asking import Answer
 from engine.errors import SearcherError
 from engine.events import SpecChanged, StudyOpened, TrialReopened, apply, fold
 from engine.loop import Engine
@@ -55,6 +56,7 @@ class Bench:
         self.searcher: Any = Counting()
         self.stopper: Any = BudgetStopper()
         self.trackers: list[Any] = []
+        self.asker: Any = None
 
     def open(self, **changes: Any) -> Engine:
         spec = StudySpec(
@@ -79,7 +81,7 @@ class Bench:
     def engine(self) -> Engine:
         engine = Engine(
             self.paths, self.store, fold(self.store.read()), self.searcher, self.stopper, self.executor, self.trackers,
-            lay_view=lambda result_dir: None, base_env={"PATH": "/bin"},
+            lay_view=lambda result_dir: None, base_env={"PATH": "/bin"}, asker=self.asker,
         )  # fmt: skip
         engine.resume(self.now)
         return engine
@@ -356,6 +358,167 @@ def test_proposal_outside_the_space_is_refused(bench: Bench) -> None:
     with pytest.raises(SearcherError, match="x"):
         bench.run(engine)
     assert bench.executor.launched == []
+
+
+class Thinking:
+    """An asker whose answers are there when the test says so."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.asked, self.busy, self.closed = bench, list[tuple[History, int]](), False, False
+        self.answer: Answer | None = None
+
+    def ask(self, history: History, count: int) -> None:
+        assert not self.busy
+        self.busy = True
+        self.asked.append((history, count))
+
+    def think(self) -> None:
+        history, count = self.asked[-1]
+        try:
+            self.answer = Answer(history, count, tuple(self.bench.searcher.ask(history, count)))
+        except ArithmeticError as error:
+            self.answer = Answer(history, count, error=error)
+
+    def take(self, patience_s: float = 0.0) -> Answer | None:
+        answer, self.answer = self.answer, None
+        self.busy = self.busy and answer is None
+        return answer
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def thinking(bench: Bench) -> Thinking:
+    bench.asker = Thinking(bench)
+    bench.behave = lambda launch: None
+    return bench.asker  # type: ignore[no-any-return]
+
+
+def turn(bench: Bench, engine: Engine) -> bool:
+    bench.now += 1.0
+    return engine.step(bench.now)
+
+
+def ends(bench: Bench, trial_id: int) -> None:
+    bench.write(bench.executor.running[trial_id], [{"loss": 1.0}])
+    bench.executor.finish(trial_id, Exit(code=0))
+
+
+def test_loop_goes_on_while_the_searcher_thinks(bench: Bench, thinking: Thinking) -> None:
+    engine = bench.open(budget=Budget(5), resources=Resources(2))
+    assert turn(bench, engine) and turn(bench, engine) and not bench.executor.launched, "it waits without a trial"
+    assert [count for _, count in thinking.asked] == [2], "one question, for all free slots"
+    thinking.think()
+    assert turn(bench, engine) and sorted(bench.executor.running) == [0, 1]
+    ends(bench, 0)
+    assert turn(bench, engine) and [count for _, count in thinking.asked] == [2, 1]
+    bench.write(bench.executor.running[1], [{"loss": 3.0}])
+    assert turn(bench, engine)
+    assert engine.history.trials[1].rows and states(engine.history) == ["completed", "running"]
+    inbox.post(bench.paths.inbox, inbox.Request("stop", 1))
+    assert turn(bench, engine) and bench.executor.stops == [(1, "user", False)]
+    thinking.think()
+    assert turn(bench, engine) and sorted(bench.executor.running) == [2]
+    assert [count for _, count in thinking.asked] == [2, 1, 1], "the slot that got free meanwhile is asked for at once"
+    thinking.think()
+    assert turn(bench, engine) and sorted(bench.executor.running) == [2, 3]
+
+
+def test_searcher_is_asked_about_the_newest_history(bench: Bench, thinking: Thinking) -> None:
+    engine = bench.open(budget=Budget(5), resources=Resources(1))
+    turn(bench, engine)
+    thinking.think()
+    turn(bench, engine)
+    ends(bench, 0)
+    turn(bench, engine)
+    history, _ = thinking.asked[-1]
+    assert history.losses == {0: 1.0}
+
+
+def test_answer_is_taken_only_as_far_as_there_are_slots_for_it(bench: Bench, thinking: Thinking) -> None:
+    bench.behave = lambda launch: Exit(code=3) if launch.attempt == 1 and launch.trial_id == 0 else None
+    engine = bench.open(budget=Budget(9), resources=Resources(3), trial=TrialPolicy(retries=1))
+    turn(bench, engine)
+    thinking.asked[-1] = (thinking.asked[-1][0], 1)
+    thinking.think()
+    turn(bench, engine)  # trial 0 fails at once; its retry takes one of the three slots
+    turn(bench, engine)
+    assert sorted(bench.executor.running) == [0] and [count for _, count in thinking.asked[1:]] == [2]
+    thinking.asked[-1] = (thinking.asked[-1][0], 7)
+    thinking.think()
+    turn(bench, engine)
+    assert sorted(bench.executor.running) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("end", ["interrupt", "time limit"])
+def test_end_of_the_study_does_not_wait_for_a_thought(bench: Bench, thinking: Thinking, end: str) -> None:
+    engine = bench.open(budget=Budget(5, 10.0))
+    turn(bench, engine)
+    if end == "interrupt":
+        engine.interrupt("Ctrl-C", bench.now)
+    else:
+        bench.now += 20
+    assert not turn(bench, engine) and thinking.busy
+    thinking.think()
+    engine.close()
+    assert thinking.closed and not bench.checked(engine).trials
+
+
+def test_killed_while_the_searcher_thinks_nothing_is_lost(bench: Bench, thinking: Thinking) -> None:
+    turn(bench, bench.open())
+    bench.asker, bench.behave = None, bench.good
+    history = bench.run(bench.lead())
+    assert states(history) == ["completed"] * 3 and [t.params["x"] for t in history.trials] == [0.0, 0.01, 0.02]
+
+
+def test_error_of_a_thought_closes_the_study(bench: Bench, thinking: Thinking) -> None:
+    def ask(history: History, count: int) -> Sequence[Proposal]:
+        raise ZeroDivisionError("oops")
+
+    bench.searcher.ask = ask
+    engine = bench.open()
+    assert turn(bench, engine)
+    thinking.think()
+    with pytest.raises(SearcherError, match=r"Counting failed at trial 0: ZeroDivisionError: oops \(test_loop.py:"):
+        turn(bench, engine)
+    assert bench.checked(engine).state is StudyState.FAILED
+
+
+def test_nothing_to_propose_is_asked_again_only_after_something_happened(bench: Bench, thinking: Thinking) -> None:
+    bench.searcher = Counting(limit=1)
+    engine = bench.open(budget=Budget(5), resources=Resources(2))
+    turn(bench, engine)
+    thinking.think()
+    turn(bench, engine)  # one of two
+    turn(bench, engine)
+    thinking.think()
+    for _ in range(5):
+        assert turn(bench, engine)
+    assert len(thinking.asked) == 2 and not thinking.busy
+    ends(bench, 0)
+    assert turn(bench, engine) and len(thinking.asked) == 3
+    thinking.think()
+    assert not turn(bench, engine) and states(engine.history) == ["completed"]
+
+
+def test_nothing_more_that_was_said_while_a_trial_ran_is_no_end(bench: Bench, thinking: Thinking) -> None:
+    class OneAtATime(Counting):
+        def ask(self, history: History, count: int) -> Sequence[Proposal]:
+            return [] if history.open_ids else super().ask(history, 1)
+
+    bench.searcher = OneAtATime()
+    engine = bench.open(budget=Budget(2), resources=Resources(2))
+    turn(bench, engine)
+    thinking.think()
+    turn(bench, engine)
+    turn(bench, engine)  # thinks about the second slot
+    ends(bench, 0)
+    turn(bench, engine)
+    thinking.think()  # "wait", of a history in which trial 0 still runs
+    assert turn(bench, engine)
+    thinking.think()
+    assert turn(bench, engine) and sorted(bench.executor.running) == [1]
 
 
 def test_empty_answer_while_trials_run_means_wait(bench: Bench) -> None:

@@ -5,6 +5,7 @@ Exit codes: 0 ok, 2 bad input, 3 the study failed, 4 another engine leads it, 5 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -94,7 +95,15 @@ def main() -> None:
             raise
         _complain(f"internal error: {type(error).__name__}: {error}; trials that run go on; --debug shows where it is")
         code = _INTERNAL
-    sys.exit(code if isinstance(code, int) else 0)
+    code = code if isinstance(code, int) else 0
+    asking = sys.modules.get("engine.asking")
+    if asking is not None and asking.thinking():
+        # A searcher deep in some library's code is not to be torn down together with the interpreter.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _complain(text: str) -> None:

@@ -31,6 +31,8 @@ class Grid:
         },
     )
 
+    quick = True
+
     def __init__(self, spec: StudySpec, *, levels: int = 5, shuffle: bool = False) -> None:
         self._points: Sequence[Params]
         if spec.experiments:

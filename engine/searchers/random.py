@@ -25,6 +25,8 @@ class Random:
         source="Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 2012",
     )
 
+    quick = True
+
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
         self._size = spec.space.size

@@ -20,6 +20,8 @@ class Sobol:
         source="Sobol 1967, with the scrambling of Matousek 1998",
     )
 
+    quick = True
+
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
 
