@@ -1,0 +1,126 @@
+"""Runs one searcher on one problem, in virtual time. Our own searchers see real histories, made by `events.apply`.
+
+With several workers each evaluation takes a random time (lognormal, the same for every problem and algorithm); a
+searcher is asked whenever a worker is free, while the others' evaluations are pending.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from benchmarks.search.problems import Problem
+
+SPREAD = 0.5  # sigma of the logarithm of an evaluation's duration
+
+
+class Asker(Protocol):
+    """An algorithm at work on one problem."""
+
+    def ask(self, count: int) -> Sequence[tuple[Any, Mapping[str, Any], int | None]]:
+        """At most `count` evaluations: (token, parameters, resource). None at all: wait, or the search is over."""
+
+    def tell(self, token: Any, loss: float) -> None: ...
+
+
+Factory = Callable[[Problem, int, int, int], Asker]
+"""(problem, seed, evaluations in all, workers) -> an algorithm that has not begun."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """One evaluation, as it ended. `at`: virtual time, in mean durations of a full evaluation."""
+
+    loss: float
+    resource: int | None
+    at: float
+    params: Mapping[str, Any]
+
+
+def run(factory: Factory, problem: Problem, seed: int, evaluations: int, workers: int = 1) -> np.ndarray:
+    """The losses (evaluations,) in the order in which they became known; shorter where the search ended earlier."""
+    return np.array([d.loss for d in trace(factory, problem, seed, evaluations, workers)])
+
+
+def trace(
+    factory: Factory, problem: Problem, seed: int, evaluations: int, workers: int = 1, training: float | None = None
+) -> list[Done]:
+    """The evaluations in the order in which they ended.
+
+    Args:
+        training: ends the run when so much was spent, in full trainings.
+    """
+    asker = factory(problem, seed, evaluations, workers)
+    durations = random.Random(f"durations/{seed}")
+    running: list[tuple[float, int, Any, Mapping[str, Any], int | None]] = []
+    out: list[Done] = []
+    started, now, spent = 0, 0.0, 0.0
+    while True:
+        while len(running) < workers and started < evaluations and (training is None or spent < training):
+            asked = asker.ask(min(workers - len(running), evaluations - started))
+            if not asked:
+                break
+            for token, params, resource in asked:
+                share = resource / problem.levels[-1] if resource and problem.levels else 1.0
+                end = now + share * (durations.lognormvariate(0, SPREAD) if workers > 1 else 1.0)
+                heapq.heappush(running, (end, started, token, params, resource))
+                started, spent = started + 1, spent + share
+        if not running:
+            return out
+        now, _, token, params, resource = heapq.heappop(running)
+        loss = problem.evaluate(params, resource)
+        asker.tell(token, loss)
+        out.append(Done(loss, resource, now, params))
+
+
+def ours(algorithm: str, options: Mapping[str, Any]) -> Factory:
+    """A searcher of the engine by its name, as `assembly` makes it."""
+
+    def factory(problem: Problem, seed: int, evaluations: int, workers: int) -> Asker:
+        return Ours(algorithm, options, problem, seed, evaluations, workers)
+
+    return factory
+
+
+class Ours:
+    """A searcher of the engine and its history."""
+
+    def __init__(
+        self, algorithm: str, options: Mapping[str, Any], problem: Problem, seed: int, evaluations: int, workers: int
+    ) -> None:
+        from engine import assembly
+        from engine.events import EngineStarted, StudyOpened, apply
+        from engine.study import Budget, Objective, Resources, StudySpec
+
+        spec = StudySpec(
+            "benchmark", problem.space, Objective("loss"), ("true",), "/", algorithm, dict(options),
+            Budget(trials=evaluations), Resources(parallel=workers), seed=seed,
+            resource_name="resource" if problem.levels else None,
+            resource_max=problem.levels[-1] if problem.levels else None,
+        )  # fmt: skip
+        self.history = apply(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, pid=1))
+        self.searcher = assembly.searcher(self.history.spec)
+
+    def ask(self, count: int) -> Sequence[tuple[int, Mapping[str, Any], int | None]]:
+        from engine.events import AttemptIntended, TrialProposed, apply
+
+        out = []
+        for p in self.searcher.ask(self.history, count):
+            at, trial_id = self.history.last_at + 1, self.history.next_id
+            self.history = apply(self.history, TrialProposed(at, trial_id, p.params, p.resource, p.slot))
+            self.history = apply(self.history, AttemptIntended(at, trial_id, 1, f"n{trial_id}"))
+            out.append((trial_id, p.params, p.resource))
+        return out
+
+    def tell(self, token: int, loss: float) -> None:
+        from engine.events import MetricsSeen, TrialEnded, apply
+        from engine.study import Row
+
+        at = self.history.last_at + 1
+        self.history = apply(self.history, MetricsSeen(at, token, (Row(1, {"loss": loss}),)))
+        self.history = apply(self.history, TrialEnded(at, token, "completed", loss, "", {"code": 0}))
