@@ -38,6 +38,7 @@ SEARCHERS: dict[str, str] = {
     "random": "engine.searchers.random:Random",
     "grid": "engine.searchers.grid:Grid",
     "sobol": "engine.searchers.sobol:Sobol",
+    "bayesian": "engine.searchers.bayesian:Bayesian",
 }
 ENTRY_POINTS = "hpo_engine.searchers"
 _WMLA_PATHS = {"algorithm": "algoDef.algorithm", "options": "algoDef.algoParams", "trial.gpus": "modelSpec.args"}

@@ -12,6 +12,7 @@ import pytest
 
 from engine.ports import Searcher
 from engine.searchers import trial_rng
+from engine.searchers.bayesian import Bayesian
 from engine.searchers.grid import Grid
 from engine.searchers.random import Random
 from engine.searchers.sobol import Sobol
@@ -47,6 +48,11 @@ class TestSobol(SearcherLaws):
 
     def make(self, spec: StudySpec) -> Searcher:
         return Sobol(spec)
+
+
+class TestBayesian(SearcherLaws):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Bayesian(spec)
 
 
 class TestExperiments(SearcherLaws):

@@ -1,0 +1,226 @@
+"""Bayesian optimisation: a Gaussian process of the losses so far, and the next trial where it expects the most from."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.axes import axis_of
+from engine.searchers import trial_rng
+from engine.searchers.card import Card, Option
+from engine.searchers.evidence import Evidence, Layout, Reader
+from engine.searchers.start import start_point
+from engine.study import History, Proposal, StudySpec
+
+if TYPE_CHECKING:
+    from engine.maths.acquisition import Box
+    from engine.maths.gp import Embedding, Kinds, Posterior, Priors
+
+_LISTED = 2_000  # configurations: a space with fewer is searched through in full
+_MOST = 300  # results that the model holds; beyond it the best, the latest and some of the rest
+_MOST_FITTED = 200  # results that the model's parameters are fitted to
+_TIED = 60  # dimensions from which on all share one lengthscale
+_KEPT_FITS = 16
+
+
+class Bayesian:
+    """Models the losses by a Gaussian process and proposes where the expected improvement is largest.
+
+    Pending trials count as if they had given what the model expects; failed ones lower the chance of success around
+    them. The first `init_points` trials are quasi-random. The model's parameters are the most probable ones given the
+    results up to a count that grows in steps, so that most asks need no fit.
+
+    Source: Jones, Schonlau, Welch, Efficient Global Optimization (1998); pending points as in Ginsbourger,
+    Le Riche, Carraro, Kriging is well-suited to parallelize optimization (2010).
+    """
+
+    card = Card(
+        summary="a Gaussian process of the losses; tries where it expects the most improvement",
+        suits="trials that take seconds or more, up to some hundred of them; numbers above all, some choices",
+        cost="20 ms at 50 trials, 50 ms at 200",
+        source="Jones, Schonlau, Welch 1998; Ament et al. 2023; Hvarfner et al. 2024",
+        options={
+            "init_points": Option("quasi-random trials before the model decides (5 to 10 by default)", int, least=1),
+            "cube_size": Option("points that each proposal is chosen from, before it is refined", int, least=1),
+            "noiseless": Option("whether equal parameters give equal losses (learned by default)", bool),
+        },
+    )
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        *,
+        init_points: int | None = None,
+        cube_size: int | None = None,
+        noiseless: bool | None = None,
+    ) -> None:
+        self._spec, self._space = spec, spec.space
+        self._reader = Reader(spec.space)
+        self._d = len(spec.space.dimensions)
+        self._init = min(10, max(5, self._d + 1)) if init_points is None else init_points
+        self._cube, self._noiseless = cube_size, noiseless
+        self._fits: dict[bytes, np.ndarray] = {}  # digest of the results -> the parameters fitted to them
+
+    def ask(self, history: History, count: int) -> list[Proposal]:
+        evidence = self._reader.read(history)
+        return [Proposal(params) for params in self.suggest(evidence, history.next_id, count)]
+
+    def suggest(self, evidence: Evidence, first_id: int, count: int) -> list[dict[str, Any]]:
+        """Parameters for trials `first_id`, `first_id` + 1, ...; fewer where a finite space has been searched."""
+        out = []
+        for trial_id in range(first_id, first_id + count):
+            point = self._point(evidence, trial_id)
+            if point is None:
+                break
+            out.append(self._space.decode(point))
+            evidence = Evidence(
+                evidence.points,
+                evidence.losses,
+                evidence.failed,
+                np.concatenate([evidence.pending, self._space.encode(out[-1])[None]]),
+            )
+        return out
+
+    def _point(self, evidence: Evidence, trial_id: int) -> np.ndarray | None:
+        from engine.maths.acquisition import untaken
+
+        taken = evidence.taken
+        listed = self._all_points
+        if listed is not None:
+            listed = untaken(listed, taken)
+            if not len(listed):
+                return None
+        if len(taken) < self._init or len(evidence.points) < 2:
+            start = self._space.tidy(start_point(self._spec, trial_id)[None])
+            if len(untaken(start, taken)) or listed is None:
+                first: np.ndarray = start[0]
+                return first
+            drawn: np.ndarray = listed[int(trial_rng(self._spec, trial_id).integers(len(listed)))]
+            return drawn
+        return self._model_point(evidence, trial_id, listed)
+
+    def _model_point(self, evidence: Evidence, trial_id: int, listed: np.ndarray | None) -> np.ndarray:
+        from engine.maths.acquisition import LogImprovement, maximise
+
+        rng = trial_rng(self._spec, trial_id)
+        posterior, theta = self._posterior(evidence)
+        if len(evidence.pending):
+            pending = evidence.pending[-_MOST:]
+            posterior = posterior.given(pending, posterior.predict(pending)[0])
+        seen = posterior.predict(posterior.points)[0]
+        value = LogImprovement(posterior, float(seen.min()), self._success(evidence, posterior, theta))
+        if listed is not None:
+            best: np.ndarray = listed[int(np.argmax(value(listed)))]
+            return best
+        anchors = posterior.points[np.argsort(seen, kind="stable")[:5]]
+        most = min(512, 40_000 // self._d) if self._cube is None else self._cube
+        near = max(1, most // 3)
+        found = maximise(value, self._box, anchors, evidence.taken, rng, wide=max(1, most - near), near=near)
+        return self._space.tidy(rng.random((1, self._d)))[0] if found is None else found
+
+    # -- the model ---------------------------------------------------------------------------------------------------
+
+    def _posterior(self, evidence: Evidence) -> tuple[Posterior, np.ndarray]:
+        from engine.maths.gp import Posterior
+        from engine.maths.outputs import tamed
+
+        points, values = evidence.points, tamed(evidence.losses)
+        theta = self._theta(evidence, _schedule(len(points)))
+        kept = _kept(evidence.losses, _MOST)
+        return Posterior(self._embedding(evidence), theta, points[kept], values[kept]), theta
+
+    def _success(self, evidence: Evidence, posterior: Posterior, theta: np.ndarray) -> Posterior | None:
+        """The model of 1 where a trial succeeded and 0 where it failed, with the lengthscales of the losses."""
+        from engine.maths.gp import Posterior
+
+        failed = evidence.failed[-_MOST:]
+        if not len(failed):
+            return None
+        good = evidence.points[-_MOST:]
+        labels = np.concatenate([np.ones(len(good)), np.zeros(len(failed))])
+        known = np.concatenate([theta[:-2], np.log([0.25, 0.01])])
+        return Posterior(posterior.embedding, known, np.concatenate([good, failed]), labels)
+
+    def _theta(self, evidence: Evidence, upto: int) -> np.ndarray:
+        """The parameters fitted to the first `upto` results, beginning at those of half as many."""
+        from engine.maths.gp import fit
+        from engine.maths.outputs import tamed
+
+        points, losses = evidence.points[:upto], evidence.losses[:upto]
+        digest = hashlib.blake2b(points.tobytes() + losses.tobytes()).digest()
+        if digest not in self._fits:
+            earlier = _schedule(min(upto // 2, _MOST_FITTED))
+            starts = [self._theta(evidence, earlier)] if earlier >= 8 else None
+            kept = _kept(losses, _MOST_FITTED)
+            embedding = self._embedding(evidence)
+            theta = fit(embedding, points[kept], tamed(losses)[kept], self._priors, starts)
+            while len(self._fits) >= _KEPT_FITS:
+                del self._fits[next(iter(self._fits))]
+            self._fits[digest] = theta
+        return self._fits[digest]
+
+    @cached_property
+    def _priors(self) -> Priors:
+        from engine.maths.gp import Priors
+
+        if self._noiseless is None:
+            return Priors()
+        low = Priors().noise_bounds[0]
+        return Priors(noise=(low, 0.1)) if self._noiseless else Priors(noise=(np.log(1e-2), 1.5))
+
+    def _embedding(self, evidence: Evidence) -> Embedding:
+        from engine.maths.gp import Embedding
+
+        return Embedding(self._kinds, evidence.taken, tied=self._d > _TIED)
+
+    # -- the space ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _kinds(self) -> Kinds:
+        from engine.maths.gp import Kinds
+
+        layout = Layout.of(self._space)
+        optional = np.array([p.when is not None for p in self._space.dimensions], dtype=bool)
+        return Kinds(np.where(layout.categorical, layout.cells, 0), optional)
+
+    @cached_property
+    def _box(self) -> Box:
+        from engine.maths.acquisition import Box
+
+        layout = Layout.of(self._space)
+        centres = []
+        for param, cells in zip(self._space.dimensions, layout.cells, strict=True):
+            axis = axis_of(param)
+            centres.append(np.array([axis.encode(axis.at(k, 1)) for k in range(cells)] if 1 < cells <= 512 else []))
+        return Box(self._space.tidy, layout.cells, layout.categorical, centres)
+
+    @cached_property
+    def _all_points(self) -> np.ndarray | None:  # (size, d)
+        """Every configuration of a small finite space."""
+        size = self._space.size
+        if size is None or size > _LISTED:
+            return None
+        return np.array([self._space.encode(params) for params in self._space.grid(1)]).reshape(size, self._d)
+
+
+def _schedule(n: int) -> int:
+    """The count of results, at most n, to which parameters are fitted: all of few, then in steps of about a 20th."""
+    step = 1 if n <= 40 else 2 ** int(np.log2(n / 20))
+    return n - n % step
+
+
+def _kept(losses: np.ndarray, most: int) -> np.ndarray:
+    """Places of the results that a model holds: all; of too many the best, the latest, and every so many-th other."""
+    n = len(losses)
+    if n <= most:
+        return np.arange(n)
+    third = most // 3
+    chosen = np.zeros(n, dtype=bool)
+    chosen[np.argsort(losses, kind="stable")[:third]] = True
+    chosen[-third:] = True
+    rest = np.flatnonzero(~chosen)
+    chosen[rest[np.linspace(0, len(rest) - 1, most - int(chosen.sum())).astype(int)]] = True
+    return np.flatnonzero(chosen)
