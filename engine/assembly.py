@@ -39,6 +39,8 @@ SEARCHERS: dict[str, str] = {
     "grid": "engine.searchers.grid:Grid",
     "sobol": "engine.searchers.sobol:Sobol",
     "bayesian": "engine.searchers.bayesian:Bayesian",
+    "cmaes": "engine.searchers.cmaes:CmaEs",
+    "optuna": "engine.searchers.optuna:Optuna",
 }
 ENTRY_POINTS = "hpo_engine.searchers"
 _WMLA_PATHS = {"algorithm": "algoDef.algorithm", "options": "algoDef.algoParams", "trial.gpus": "modelSpec.args"}
@@ -173,7 +175,8 @@ def _options_of(cls: Callable[..., Any]) -> set[str] | None:
 
 def _searcher_class(name: str, folder: str) -> Callable[..., Any]:
     """The class of algorithm `name`; plugins are looked for in `folder`, too."""
-    where = SEARCHERS.get(name) or (name if ":" in name else algorithms().get(name))
+    known = "optuna" if name.startswith("optuna:") else name  # the one whose name says what it is to be
+    where = SEARCHERS.get(known) or (name if ":" in name else algorithms().get(name))
     if where is None:
         from engine.forms import nearest_algorithm
 

@@ -111,6 +111,8 @@ def algorithm_problem(name: str, known: Iterable[str] | None) -> str | None:
     if known is not None and name in known:
         return None
     module, colon, cls = name.rpartition(":")
+    if module == "optuna" and _NAME.fullmatch(cls):
+        return None
     if colon:
         sound = cls.isidentifier() and (module.endswith(".py") or all(p.isidentifier() for p in module.split(".")))
         return None if sound else f"{json_text(name)} is neither module:Class nor path/file.py:Class"

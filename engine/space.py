@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
@@ -110,6 +110,17 @@ class SearchSpace:
             if not conditions or _applies(conditions, out):
                 out[name] = axis.decode(point[where] if where >= 0 else 0.0)
         return out if self._in_order else {name: out[name] for name in self.names if name in out}
+
+    def walk(self, pick: Callable[[Float | Int | Choice], Any]) -> dict[str, Any]:
+        """The parameters with the values that `pick` gives, parents first; it is asked for those that apply, only.
+
+        Values are taken to the nearest member. Raises ValueError for a choice that is not there.
+        """
+        out: dict[str, Any] = {}
+        for name, axis, where, conditions in self._plan:
+            if not conditions or _applies(conditions, out):
+                out[name] = axis.tidy(pick(self.dimensions[where])) if where >= 0 else axis.decode(0.0)
+        return {name: out[name] for name in self.names if name in out}
 
     def encode(self, params: Mapping[str, Any]) -> np.ndarray:
         """The point (d,) of a parameter set: centres of cells, NaN where a parameter does not apply or is missing.

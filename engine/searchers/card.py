@@ -69,7 +69,7 @@ class Option:
 class Card:
     """`summary`: a line. `suits`: when to take it. `cost`: of an ask, with the history's length. `source`: paper.
 
-    `extra`: the extra of pyproject.toml that it needs, if any.
+    `extra`: the extra of pyproject.toml that it needs, if any. `open`: it has more options, which its class checks.
     """
 
     summary: str
@@ -78,12 +78,16 @@ class Card:
     source: str
     options: Mapping[str, Option] = field(default_factory=dict)
     extra: str = ""
+    open: bool = False
 
     def take(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of algorithm `name`, each in its type. Raises SpecError with every one that is wrong."""
         taken, problems = {}, []
         for key, value in options.items():
             path = f"options.{key}"
+            if key not in self.options and self.open:
+                taken[key] = value
+                continue
             if key not in self.options:
                 hint = nearest(key, self.options) if self.options else "; it has none (but seed)"
                 problems.append(Problem(path, f"no option of {name}{hint}"))

@@ -46,7 +46,9 @@ class CmaEs:
         options={
             "init_points": Option("trials of the quasi-random start; default: the population", int, None, least=1),
             "population": Option("trials of a generation; default: by dimensions and workers", int, None, least=4),
-            "sigma": Option("first standard deviation, in lengths of an axis", float, 0.25, least=0, most=1, above=True),
+            "sigma": Option(
+                "first standard deviation, in lengths of an axis", float, 0.25, least=0, most=1, above=True
+            ),
             "restarts": Option("start again, with twice the population, where nothing improves any more", bool, True),
         },
     )
@@ -150,7 +152,7 @@ class CmaEs:
             self._begin(run, start_point(self._spec, _RESTARTS_FROM + run.number).tolist())
 
     def _over(self, run: _Run, points: np.ndarray) -> bool:
-        """Whether a run has nothing left to find: no progress for long (Hansen's "stagnation"), or all samples alike."""
+        """Whether a run has nothing left to find: no progress for long (Hansen 2016), or all samples are alike."""
         placed = np.array([self._parts.placed(at) for at in points])
         if run.idle > 20 + math.ceil(30 * self._parts.d / len(points)) or bool((np.ptp(placed, axis=0) < _FLAT).all()):
             return True
@@ -241,9 +243,9 @@ class _Parts:
             at[self.c] = (np.argmax(solution.c, axis=1) + 0.5) / self.sizes
         return [float(f"{u:.9g}") for u in at]
 
-    def placed(self, at: Sequence[float]) -> np.ndarray:  # (d,)
+    def placed(self, at: Sequence[float] | np.ndarray) -> np.ndarray:  # (d,)
         """The point that is tried for a sample: inside [0, 1], whole numbers at the middle that is nearest."""
-        point = np.clip(np.asarray(at, dtype=float), 0.0, 1.0)
+        point: np.ndarray = np.clip(np.asarray(at, dtype=float), 0.0, 1.0)
         for j, middles in zip(self.z, self.middles, strict=True):
             point[j] = middles[np.searchsorted((middles[1:] + middles[:-1]) / 2, at[j])]
         return point

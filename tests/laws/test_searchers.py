@@ -13,7 +13,9 @@ import pytest
 from engine.ports import Searcher
 from engine.searchers import trial_rng
 from engine.searchers.bayesian import Bayesian
+from engine.searchers.cmaes import CmaEs
 from engine.searchers.grid import Grid
+from engine.searchers.optuna import Optuna
 from engine.searchers.random import Random
 from engine.searchers.sobol import Sobol
 from engine.space import SearchSpace
@@ -53,6 +55,74 @@ class TestSobol(SearcherLaws):
 class TestBayesian(SearcherLaws):
     def make(self, spec: StudySpec) -> Searcher:
         return Bayesian(spec)
+
+
+class TestCmaEs(SearcherLaws):
+    def make(self, spec: StudySpec) -> Searcher:
+        pytest.importorskip("cmaes")
+        return CmaEs(spec, init_points=5)
+
+
+class TestSmallPopulations(SearcherLaws):
+    """Generations end often, and restarts come soon."""
+
+    def make(self, spec: StudySpec) -> Searcher:
+        pytest.importorskip("cmaes")
+        return CmaEs(spec, init_points=2, population=4, sigma=0.01)
+
+
+class OptunaLaws(SearcherLaws):
+    """A sampler of Optuna."""
+
+    __test__ = False
+    name = "tpe"
+    options: Mapping[str, Any] = {}
+    trials = 12
+    many = 3
+
+    def specs(self) -> Mapping[str, StudySpec]:
+        return {name: spec_of(SPACES[name]) for name in ("mixed", "conditional", "one value")}
+
+    def make(self, spec: StudySpec) -> Searcher:
+        pytest.importorskip("optuna")
+        return Optuna(replace(spec, algorithm=f"optuna:{self.name}"), **self.options)
+
+
+class TestOptunaTpe(OptunaLaws):
+    __test__ = True
+
+
+class TestOptunaGroupedTpe(OptunaLaws):
+    __test__ = True
+    options = {"multivariate": True, "group": True, "n_startup_trials": 4}
+
+
+@pytest.mark.slow
+class TestOptunaGp(OptunaLaws):
+    __test__ = True
+    name = "gp"
+
+    def make(self, spec: StudySpec) -> Searcher:
+        pytest.importorskip("torch")
+        return super().make(spec)
+
+
+class TestOptunaCmaEs(OptunaLaws):
+    __test__ = True
+    name = "cmaes"
+    options = {"popsize": 4, "with_margin": True}
+
+
+class TestOptunaNsga(OptunaLaws):
+    __test__ = True
+    name = "nsgaii"
+    options = {"population_size": 4, "crossover": "uniform"}
+
+
+class TestOptunaQmc(OptunaLaws):
+    __test__ = True
+    name = "qmc"
+    options = {"scramble": True}
 
 
 class TestExperiments(SearcherLaws):
