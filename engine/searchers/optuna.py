@@ -25,6 +25,7 @@ from engine.study import History, Proposal, StudySpec, Trial, TrialState
 
 _SHORT = {"cma": "cmaes", "nsga2": "nsgaii", "nsga3": "nsgaiii", "nsga": "nsgaii", "gaussianprocess": "gp"}
 _NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}
+_ONE_SEED = ("QMCSampler", "GridSampler")  # their seed decides over the order of all points
 _BY_NAME = {"search_space", "fixed_params", "x0"}  # options that map parameters to values
 _MOST_LOSS = 1e100  # samplers square losses
 _EXACT = 1 << 53  # up to here a float tells whole numbers apart
@@ -70,9 +71,11 @@ class Optuna:
         self._study.sampler = self._sampler(trial_id)
         trial = self._study.ask()
         params = self._spec.space.walk(lambda param: self._ways[param.name].suggest(trial, param.name))
-        # NSGA's generation and the like: the sampler wants them back.
+        # What is not in the parameters: NSGA's generation and the like, and places in [0, 1] that were rounded.
         notes = dict(self._study.get_trials(deepcopy=False)[trial.number].system_attrs)
-        proposal = Proposal(params, slot={"optuna": notes} if notes else None)
+        units = {name: value for name, value in trial.params.items() if self._ways[name].kind == "unit"}
+        slot = {key: value for key, value in (("optuna", notes), ("units", units)) if value}
+        proposal = Proposal(params, slot=slot or None)
         self._promised.append(Proposal(dict(params), slot=proposal.slot))
         return proposal
 
@@ -84,8 +87,9 @@ class Optuna:
         known = inspect.signature(self._class).parameters
         if "seed" in known:
             options["seed"] = seed
-        if self._class.__name__ == "QMCSampler":  # one sequence: the seed of its scrambling stays the same
+        if self._class.__name__ in _ONE_SEED:
             options["seed"] = int(trial_rng(self._spec, 0).integers(1 << 31))
+        if self._class.__name__ == "QMCSampler":
             options.setdefault("independent_sampler", _samplers()["RandomSampler"](seed=seed))
         if "warn_independent_sampling" in known and known["warn_independent_sampling"].default is True:
             options.setdefault("warn_independent_sampling", False)
@@ -154,10 +158,11 @@ class Optuna:
 
         self._spec.space.walk(given)
         slot = trial.proposal.slot or {}
+        units = slot.get("units", {})
         return _optuna().trial.create_trial(
             state=_state(trial),
             value=_value(trial) if trial.state is TrialState.COMPLETED else None,
-            params={name: self._ways[name].inside(trial.params[name]) for name in applies},
+            params={name: self._ways[name].inside(trial.params[name], units.get(name)) for name in applies},
             distributions={name: self._ways[name].distribution for name in applies},
             system_attrs=dict(slot.get("optuna", {})),
         )
@@ -222,12 +227,14 @@ class _Way:
             return self.axis.value(got)
         return self.axis.decode(got) if self.kind == "unit" else got
 
-    def inside(self, value: Any) -> Any:
-        """The value as Optuna's distribution has it."""
+    def inside(self, value: Any, unit: float | None = None) -> Any:
+        """The value as Optuna's distribution has it; `unit`: where it was in [0, 1] before it was rounded, if known."""
         if self.kind == "place":
             assert isinstance(self.axis, Cells)
             return self.axis.place(value)
-        return self.axis.encode(value) if self.kind == "unit" else self.axis.tidy(value)
+        if self.kind == "value":
+            return self.axis.tidy(value)
+        return unit if unit is not None and self.axis.decode(unit) == value else self.axis.encode(value)
 
 
 # -- the package -----------------------------------------------------------------------------------------------------
