@@ -41,9 +41,16 @@ SEARCHERS: dict[str, str] = {
     "bayesian": "engine.searchers.bayesian:Bayesian",
     "cmaes": "engine.searchers.cmaes:CmaEs",
     "optuna": "engine.searchers.optuna:Optuna",
+    "hyperband": "engine.searchers.hyperband:Hyperband",
+    "asha": "engine.searchers.asha:Asha",
 }
 ENTRY_POINTS = "hpo_engine.searchers"
-_WMLA_PATHS = {"algorithm": "algoDef.algorithm", "options": "algoDef.algoParams", "trial.gpus": "modelSpec.args"}
+_WMLA_PATHS = {
+    "algorithm": "algoDef.algorithm",
+    "options": "algoDef.algoParams",
+    "resource": "algoDef.algoParams",
+    "trial.gpus": "modelSpec.args",
+}
 
 
 # -- the study file ----------------------------------------------------------------------------------------------------
@@ -68,7 +75,7 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
 
         spec = parse_document(doc, base_dir=base_dir, algorithms=algorithms())
     try:
-        return _checked(spec, env), text
+        return _checked(spec, env, how_long="trials" in doc.data or is_wmla(doc.data)), text
     except SpecError as error:
         problems = [p._replace(path=_wmla_path(p.path)) if is_wmla(doc.data) else p for p in error.problems]
         raise SpecError([p._replace(line=doc.line(p.path)) for p in problems], path) from None
@@ -80,9 +87,10 @@ def _wmla_path(path: str) -> str:
     return path if ours is None else _WMLA_PATHS[ours] + path[len(ours) :]
 
 
-def _checked(spec: StudySpec, env: Mapping[str, str]) -> StudySpec:
+def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> StudySpec:
     """Raises SpecError where the searcher or this machine cannot serve the study, before anything is made. A search
-    that ends by itself (a grid) limits the trials, so that its progress can be told."""
+    that ends by itself (a grid) limits the trials, so that its progress can be told. `how_long`: the user said how
+    many trials; if not, a searcher may have a number of its own that is usual (a round of Hyperband)."""
     from engine.executors.slots import Slots, count_cores, find_gpus
 
     program = spec.command[0]
@@ -93,9 +101,14 @@ def _checked(spec: StudySpec, env: Mapping[str, str]) -> StudySpec:
                 f"; a file of model_dir is called ./{program}" if os.path.exists(f"{spec.model_dir}/{program}") else ""
             )
             raise SpecError([Problem("command", f"no program {program!r} on the PATH{hint}")])
-    size = getattr(searcher(spec), "size", None)
+    if spec.resource_name is not None and spec.resource_name in spec.space:
+        text = f"{spec.resource_name} is a parameter of the space, too; a trial's config.json can hold only one"
+        raise SpecError([Problem("resource.name", text)])
+    made = searcher(spec)
     Slots(spec.resources, find_gpus(env) if spec.resources.gpus else (), count_cores())
-    trials = spec.budget.trials
+    usual = None if how_long else getattr(made, "usual_trials", None)
+    size = getattr(made, "size", None) if usual is None else usual
+    trials = spec.budget.trials if usual is None else None
     if size is None or (trials is not None and trials <= size):
         return spec
     return replace(spec, budget=replace(spec.budget, trials=size))
@@ -138,6 +151,11 @@ def searcher(spec: StudySpec) -> Searcher:
             [Problem("algorithm", f"{spec.algorithm} is no searcher: it has no method ask(history, count)")]
         )
     return made
+
+
+def about(spec: StudySpec) -> str:
+    """What the searcher is going to do with the study, in a line; "" where there is nothing to say."""
+    return str(getattr(searcher(spec), "about", ""))
 
 
 def card(algorithm: str, folder: str = ".") -> Card | None:

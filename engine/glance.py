@@ -59,6 +59,7 @@ def _read(db: sqlite3.Connection, path: str) -> Glance:
     spec = json.loads(first[2])["spec"]
     total = spec["budget"]["trials"]
     trials = db.execute("SELECT count(*) FROM events WHERE kind = 'trial_proposed'").fetchone()[0]
+    given = _resources(db) if spec.get("resource_name") else {}
     states: dict[int, tuple[str, float | None]] = {}
     state, seconds, engine_at, closed = "running", 0.0, None, False
     marks = ",".join("?" * len(_BRIEF))
@@ -89,8 +90,16 @@ def _read(db: sqlite3.Connection, path: str) -> Glance:
         counts["pending"] = trials - len(states)
     sign = -1.0 if spec["objective"]["goal"] == "maximize" else 1.0
     done = [
-        (sign * value, trial) for trial, (word, value) in states.items() if word == "completed" and value is not None
+        (-given.get(trial, 0), sign * value, trial)
+        for trial, (word, value) in states.items()
+        if word == "completed" and value is not None
     ]
-    best = (min(done)[1], sign * min(done)[0]) if done else None
+    best = (min(done)[2], sign * min(done)[1]) if done else None
     name, metric = spec["name"], spec["objective"]["metric"]
     return Glance(name, spec["algorithm"], metric, state, counts, best, total, seconds, engine_at, last_at)
+
+
+def _resources(db: sqlite3.Connection) -> dict[int, int]:
+    """How much of the resource each trial got."""
+    bodies = (json.loads(text) for (text,) in db.execute("SELECT body FROM events WHERE kind = 'trial_proposed'"))
+    return {body["trial"]: body.get("resource") or 0 for body in bodies}

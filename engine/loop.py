@@ -273,7 +273,8 @@ class Engine:
             trial_id = self.history.next_id
             if problem := space.problem_with(proposal.params):
                 raise SearcherError(f"{type(self._searcher).__name__} proposed what the space does not hold: {problem}")
-            self._record(TrialProposed(now, trial_id, dict(proposal.params), proposal.resource, proposal.slot))
+            resource = self.history.spec.resource_max if proposal.resource is None else proposal.resource
+            self._record(TrialProposed(now, trial_id, dict(proposal.params), resource, proposal.slot))
             failpoint("trial.proposed")
             ids.append(self._intend(trial_id, now))
         return ids

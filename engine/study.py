@@ -81,6 +81,7 @@ class StudySpec:
     """One search, as asked for. `command` is an argv; paths are absolute; `seed` is None until the study is opened.
 
     `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch).
+    `resource_name`: what trials get more or less of, as whole numbers from `resource_min` to `resource_max`.
     `extra_metrics`: metric -> minimize | maximize | latest, shown beside the objective.
     `labels`: what the dialect wants back unchanged (WMLA's sigName, args ...); no meaning here.
     """
@@ -101,6 +102,7 @@ class StudySpec:
     interpreter: str | None = None
     resource_name: str | None = None
     resource_max: int | None = None
+    resource_min: int = 1
     experiments: tuple[Params, ...] = ()
     extra_metrics: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
@@ -326,8 +328,9 @@ class History:
     """All that is known of a study: the fold of its events. What a searcher sees, a stopper judges, a table shows.
 
     `open_ids`: trials that have not ended, in order. `counts`: trials by state. `best_id`: the COMPLETED trial with
-    the lowest loss (the earliest of equals). `spent_s`: seconds that earlier engines ran; `engine_at`: when this
-    one began; `last_at`: the latest event.
+    the lowest loss (the earliest of equals); where trials get more or less of a resource, of those that got the most
+    so far, because losses after one epoch and after fifty do not compare. `spent_s`: seconds that earlier engines
+    ran; `engine_at`: when this one began; `last_at`: the latest event.
     """
 
     spec: StudySpec
@@ -419,11 +422,16 @@ class History:
             changes["best_id"] = self._best_of(changes["trials"])
         elif trial.state is TrialState.COMPLETED and trial.loss is not None:
             best = self.best
-            if best is None or best.loss is None or (trial.loss, trial.id) < (best.loss, best.id):
+            if best is None or _rank(trial) < _rank(best):
                 changes["best_id"] = trial.id
         return replace(self, **changes)
 
     @staticmethod
     def _best_of(trials: TrialTable) -> int | None:
-        done = [(t.loss, t.id) for t in trials if t.state is TrialState.COMPLETED and t.loss is not None]
-        return min(done)[1] if done else None
+        done = [_rank(t) for t in trials if t.state is TrialState.COMPLETED and t.loss is not None]
+        return min(done)[-1] if done else None
+
+
+def _rank(trial: Trial) -> tuple[int, float, int]:
+    """Of COMPLETED trials that with the least rank is the best."""
+    return -(trial.proposal.resource or 0), math.inf if trial.loss is None else trial.loss, trial.id

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.assembly import Clock, searcher
+from engine.assembly import Clock, about, load_spec, searcher
 from engine.errors import SpecError
 from engine.ports import Launch
 from engine.study import Budget, Exit, StudySpec, StudyState
@@ -127,6 +127,46 @@ class Dumb:
 @pytest.mark.parametrize("name", ["random", "grid", "sobol"])
 def test_searchers_of_the_house_are_made_by_name(name: str) -> None:
     assert type(searcher(spec(name))).__name__.lower() == name
+
+
+RATIONED = """\
+command: [cat]
+objective: minimize loss
+algorithm: hyperband
+resource: {name: epochs, max: 27}
+space: {x: {float: [0, 1]}}
+"""
+
+
+def loaded(folder: Path, text: str) -> StudySpec:
+    (folder / "algo.yaml").write_text(text)
+    return load_spec(str(folder / "algo.yaml"), {"PATH": "/bin:/usr/bin"})[0]
+
+
+def test_hyperband_runs_one_round_unless_the_file_says_how_many(tmp_path: Path) -> None:
+    assert loaded(tmp_path, RATIONED).budget.trials == 69
+    assert loaded(tmp_path, RATIONED + "trials: 500\n").budget.trials == 500
+    assert loaded(tmp_path, RATIONED + "trials: unlimited\n").budget.trials == 69
+    assert loaded(tmp_path, RATIONED + "trials: unlimited\noptions: {rounds: 2}\n").budget.trials == 138
+    asha = RATIONED.replace("hyperband", "asha")
+    assert loaded(tmp_path, asha).budget.trials == 40
+    assert loaded(tmp_path, asha + "trials: unlimited\n").budget.trials is None
+    told = "a round is 4 brackets, 69 runs of 1 to 27 epochs, 423 epochs in all"
+    assert about(loaded(tmp_path, RATIONED)) == told and about(spec("random")) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("resource: {name: epochs, max: 27}\n", ""), "resource: is missing: hyperband needs one, as in {name: epochs"),
+        (("name: epochs", "name: x"), "algo.yaml:4: resource.name: x is a parameter of the space, too"),
+        (("27}", "27}\noptions: {eta: 1}"), "options.eta: must be a number from 1.01 on, not 1.0"),
+    ],
+)
+def test_what_hyperband_cannot_work_with_is_refused(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        loaded(tmp_path, RATIONED.replace(*change))
+    assert said in str(caught.value)
 
 
 def test_unknown_algorithm_names_the_nearest() -> None:

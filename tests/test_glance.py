@@ -10,7 +10,7 @@ from engine.errors import JournalError
 from engine.events import SpecChanged, fold
 from engine.glance import glance
 from engine.journal import Journal
-from engine.study import Budget, Exit, Objective, TrialPolicy
+from engine.study import Budget, Exit, History, Objective, Proposal, TrialPolicy
 from tests.test_loop import Bench
 
 
@@ -53,6 +53,19 @@ def test_study_with_failures_retries_interrupts_and_new_limits(bench: Bench) -> 
     engine = bench.engine()
     engine.interrupt("Ctrl-C", bench.now + 7)
     bench.run(engine)
+    check(bench)
+
+
+def test_study_with_a_resource(bench: Bench) -> None:
+    class Rationing:
+        def ask(self, history: History, count: int) -> list[Proposal]:
+            ids = range(history.next_id, history.next_id + count)
+            return [Proposal({"x": 0.1}, (None, 1, 3, 2)[i % 4]) for i in ids]
+
+    bench.searcher = Rationing()
+    history = bench.run(bench.open(budget=Budget(9), resource_name="epochs", resource_max=3))
+    assert history.best_id == 0, "who says nothing of the resource gets the most"
+    assert [t.proposal.resource for t in history.trials] == [3, 1, 3, 2, 3, 1, 3, 2, 3]
     check(bench)
 
 

@@ -258,6 +258,8 @@ BAD_FIELDS = {
     'model_dir: ""': "model_dir: is empty",
     "experiments: [{lr: 2}]": 'experiments[0]: lr: must be within',
     "resource: {name: epochs}": "resource.max: is missing: The most that one trial gets.",
+    "resource: {name: epochs, max: 0}": "resource.max: must be at least 1, not 0",
+    "resource: {name: epochs, max: 3, min: 4}": "resource.min: must be at most the max, which is 3, not 4",
     "labels: [1]": "labels: must be a mapping, not [1]",
 }  # fmt: skip
 
@@ -521,6 +523,7 @@ def specs(draw: st.DrawFn) -> StudySpec:
         interpreter=draw(st.sampled_from([None, "python3.12", "/bin/sh"])),
         resource_name="epochs" if (most := draw(st.none() | st.integers(1, 99))) else None,
         resource_max=most,
+        resource_min=draw(st.integers(1, most)) if most else 1,
         experiments=({"a": 1}, {"a": 3}) if whole.names == ("a",) else (),
         extra_metrics=draw(st.dictionaries(words, st.sampled_from(["minimize", "maximize", "latest"]), max_size=2)),
         labels=draw(st.dictionaries(texts, scalars | st.lists(scalars, max_size=2), max_size=2)),

@@ -158,7 +158,9 @@ def check_indices(history: History) -> None:
     assert history.ended_count == len(history.finished)
     good = {t.id: t.loss for t in trials if t.state is TrialState.COMPLETED and t.loss is not None}
     assert history.losses == good
-    best = min(good, key=lambda i: (good[i], i), default=None)
+    most = max((trials[i].proposal.resource or 0 for i in good), default=0)
+    at_most = [i for i in good if (trials[i].proposal.resource or 0) == most]
+    best = min(at_most, key=lambda i: (good[i], i), default=None)
     assert history.best_id == best
     assert history.best == (None if best is None else trials[best])
     sign = -1 if history.spec.objective.goal == "maximize" else 1
@@ -202,6 +204,21 @@ def test_earliest_of_equals_is_the_best_also_when_it_ends_later() -> None:
     for number in (2, 0, 1):
         history = history.with_trial(replace(a_trial(number), state=TrialState.COMPLETED, loss=1.0))
     assert history.best_id == 0
+
+
+def test_best_is_sought_among_those_that_got_the_most_of_the_resource() -> None:
+    history = History(random_logs.spec(resource_name="epochs"))
+
+    def done(number: int, resource: int, loss: float) -> Trial:
+        return Trial(number, Proposal({}, resource), TrialState.COMPLETED, loss=loss)
+
+    bests = []
+    for trial in (done(0, 1, 0.2), done(1, 1, 0.1), done(2, 3, 0.9), done(3, 1, 0.0), done(4, 3, 0.8), done(5, 3, 0.8)):
+        history = history.with_trial(trial)
+        bests.append(history.best_id)
+    assert bests == [0, 1, 2, 2, 4, 4]
+    history = history.with_trial(replace(history.trials[4], state=TrialState.PENDING, loss=None))
+    assert history.best_id == 5
 
 
 def test_config_has_the_resource_under_its_name_and_leaves_the_parameters_alone() -> None:

@@ -74,6 +74,8 @@ def submit(
         made = not os.path.lexists(paths.root) and bool(studies.create(spec, source, folder, time.time()))
     except StudyExists:  # another submit was quicker
         made = False
+    if made and not quiet and (about := assembly.about(spec)):
+        click.echo(f"{safe_text(spec.algorithm)}: {safe_text(about)}", err=as_json)
     if not made:
         if not os.path.exists(paths.db):
             raise StudyExists(f"{paths.root} exists and is no study; choose another --name")

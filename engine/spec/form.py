@@ -205,10 +205,11 @@ class TrialForm(_Form):
 
 
 class ResourceForm(_Form):
-    """What algorithms that stop trials early ration."""
+    """What algorithms that begin with short trials ration."""
 
     name: _Text = Field(description="The resource's name in config.json.", examples=["epochs"])
     max: _Count = Field(description="The most that one trial gets.", examples=[27])
+    min: _Count = Field(default=1, description="The least that one trial gets. Default 1.", examples=[3])
 
 
 class StudyForm(_Form):
@@ -253,7 +254,8 @@ class StudyForm(_Form):
     )
     trial: TrialForm = Field(default_factory=TrialForm, description="Resources and limits of one trial.")
     resource: ResourceForm | None = Field(
-        default=None, description="What Hyperband and its kin ration, as in {name: epochs, max: 27}."
+        default=None,
+        description="What hyperband and its kin ration, as in {name: epochs, max: 27}; others give the max.",
     )
     space: Annotated[dict[str, Any] | None, _Is(_space, _space_schema())] = Field(
         default=None,

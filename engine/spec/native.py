@@ -40,7 +40,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "parallel": spec.resources.parallel,
         "time_limit": _seconds(spec.budget.time_s),
         "trial": _trial(spec.resources, spec.trial),
-        "resource": _given({"name": spec.resource_name, "max": spec.resource_max}),
+        "resource": _resource(spec),
         "space": {p.name: _entry(p) for p in spec.space.params},
         "experiments": [dict(e) for e in spec.experiments],
         "metrics": dict(spec.extra_metrics),
@@ -51,6 +51,11 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "labels": dict(spec.labels),
     }
     return {k: v for k, v in document.items() if v not in (None, {}, [])}
+
+
+def _resource(spec: StudySpec) -> dict[str, Any]:
+    least = spec.resource_min if spec.resource_min != StudySpec.resource_min else None
+    return _given({"name": spec.resource_name, "max": spec.resource_max, "min": least})
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

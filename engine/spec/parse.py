@@ -94,6 +94,8 @@ def parse_document(
         space = _space_of(experiments, problems)
     paths = _paths(form, failed, base_dir, problems)
     algorithm = _algorithm(form, base_dir, algorithms, problems)
+    if form.resource and form.resource.min > form.resource.max:
+        problems.add("resource.min", f"must be at most the max, which is {form.resource.max}, not {form.resource.min}")
     options = dict(form.options)
     seed = _seed(options.pop("seed", None), problems)
     for variable in data["env"] if isinstance(data.get("env"), dict) else ():
@@ -117,6 +119,7 @@ def parse_document(
         env=form.env,
         resource_name=form.resource.name if form.resource else None,
         resource_max=form.resource.max if form.resource else None,
+        resource_min=form.resource.min if form.resource else 1,
         experiments=experiments,
         extra_metrics=form.metrics,
         labels=form.labels,

@@ -12,9 +12,11 @@ import pytest
 
 from engine.ports import Searcher
 from engine.searchers import trial_rng
+from engine.searchers.asha import Asha
 from engine.searchers.bayesian import Bayesian
 from engine.searchers.cmaes import CmaEs
 from engine.searchers.grid import Grid
+from engine.searchers.hyperband import Hyperband
 from engine.searchers.optuna import Optuna
 from engine.searchers.random import Random
 from engine.searchers.sobol import Sobol
@@ -137,6 +139,29 @@ class TestExperiments(SearcherLaws):
     def specs(self) -> Mapping[str, StudySpec]:
         listed = ({"lr": 0.1, "layers": [1, 2]}, {"lr": 0.2}, {"other": "x"}, {"lr": 0.1, "layers": [1, 2]})
         return {"experiments": spec_of(SearchSpace(()), experiments=listed)}
+
+
+class Rationed(SearcherLaws):
+    """Searchers that ration a resource: the same studies, with one."""
+
+    def specs(self) -> Mapping[str, StudySpec]:
+        given = {"resource_name": "epoch", "resource_max": 9}
+        return {name: spec_of(space, **given) for name, space in SPACES.items()}
+
+
+class TestHyperband(Rationed):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Hyperband(spec)
+
+
+class TestOneRoundOfHyperband(Rationed):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Hyperband(replace(spec, resource_max=3), eta=1.5, rounds=1)
+
+
+class TestAsha(Rationed):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Asha(spec, brackets=2)
 
 
 class Fake:

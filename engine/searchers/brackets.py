@@ -1,0 +1,135 @@
+"""The plan of brackets: how many configurations begin with how much of the resource, and how many go on.
+
+Numbers only: knows no trial and no history. Amounts of the resource are whole numbers, as scripts count epochs.
+
+Notation: R the most that a trial gets, eta the factor between rungs, s a bracket's number of promotions.
+
+Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, Hyperband: A Novel Bandit-Based Approach to Hyperparameter
+Optimization, JMLR 2018, Algorithm 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+_DUST = 1e-12  # relative: powers of a float are not exact, and 243 is 3^5
+
+
+@dataclass(frozen=True)
+class Rung:
+    """`size` trials that get `resource` each."""
+
+    size: int
+    resource: int
+
+
+Bracket = tuple[Rung, ...]
+"""From the least of the resource, where all begin, to the most."""
+
+
+class Plan:
+    """All brackets for a resource of `least` to `most` (whole numbers) with factor `eta` (at least 1.01).
+
+    Rungs that come to the same whole amount are one rung. For most=81 and eta=3, size x resource:
+
+        s=4   81 x 1   27 x 3    9 x 9    3 x 27   1 x 81
+        s=3            34 x 3   11 x 9    3 x 27   1 x 81
+        s=2                     15 x 9    5 x 27   1 x 81
+        s=1                               8 x 27   2 x 81
+        s=0                                        5 x 81
+    """
+
+    def __init__(self, most: int, least: int = 1, eta: float = 3.0) -> None:
+        if not (1 <= least <= most and eta >= 1.01):
+            raise ValueError(f"no plan for a resource of {least} to {most} with eta {eta:g}")
+        self.eta = float(eta)
+        powers, amounts = [0], [most]
+        for k in range(1, deepest(most, least, eta) + 1):
+            amount = max(least, math.floor(most / self.eta**k + 0.5))
+            if amount < amounts[-1]:
+                powers.append(k)
+                amounts.append(amount)
+        self._powers, self._amounts = powers, amounts  # by s: R is divided by eta ** powers[s]
+
+    @property
+    def deepest(self) -> int:
+        """The largest s."""
+        return len(self._amounts) - 1
+
+    @property
+    def amounts(self) -> tuple[int, ...]:
+        """The rungs' amounts of the resource, from the least to the most."""
+        return tuple(reversed(self._amounts))
+
+    def bracket(self, s: int, size: int | None = None) -> Bracket:
+        """The bracket with s promotions; `size` configurations begin in it (default: the paper's number)."""
+        size = self.size(s) if size is None else size
+        return tuple(
+            Rung(max(1, _down(size / self.eta ** (self._powers[s] - self._powers[t]))), self._amounts[t])
+            for t in range(s, -1, -1)
+        )
+
+    def size(self, s: int) -> int:
+        """n of Algorithm 1, line 3: brackets cost about the same."""
+        return _up((self.deepest + 1) / (s + 1) * self.eta ** self._powers[s])
+
+    def least_size(self, s: int) -> int:
+        """With fewer configurations than this, the last rungs would only repeat a single one."""
+        return _up(self.eta ** self._powers[s])
+
+    def within(self, s: int, trials: int | None, configurations: int | None = None) -> Bracket | None:
+        """The largest bracket s, up to the paper's, that takes at most `trials` trials and so many `configurations`
+        (None: no limit); None where that leaves fewer than `least_size`."""
+        high = self.size(s) if configurations is None else min(self.size(s), configurations)
+        low = self.least_size(s)
+        if high < low or (trials is not None and trials_of(self.bracket(s, low)) > trials):
+            return None
+        if trials is not None:
+            high = min(high, trials)
+            while low < high:  # the number of trials grows with the number of configurations
+                middle = (low + high + 1) // 2
+                if trials_of(self.bracket(s, middle)) <= trials:
+                    low = middle
+                else:
+                    high = middle - 1
+        return self.bracket(s, high)
+
+    def next(self, s: int | None, trials: int | None, configurations: int | None = None) -> Bracket | None:
+        """The bracket that follows bracket s (None: the first), of those that fit: the longest below s, after s=0 the
+        longest of all. None where `trials` is 0. Thus a budget is used up, and every bracket ends at the most."""
+        if trials is not None and trials <= 0:
+            return None
+        longest = s - 1 if s else self.deepest
+        fitting = (self.within(t, trials, configurations) for t in range(longest, -1, -1))
+        return next((bracket for bracket in fitting if bracket), None)
+
+    def round(self, configurations: int | None = None) -> tuple[Bracket, ...]:
+        """One full set of brackets, from the longest to the one without promotions."""
+        fitting = (self.within(s, None, configurations) for s in range(self.deepest, -1, -1))
+        return tuple(bracket for bracket in fitting if bracket)
+
+
+def trials_of(bracket: Bracket) -> int:
+    return sum(rung.size for rung in bracket)
+
+
+def spent_by(bracket: Bracket) -> int:
+    """The resource that all its trials take."""
+    return sum(rung.size * rung.resource for rung in bracket)
+
+
+def deepest(most: int, least: int, eta: float) -> int:
+    """The largest s with least * eta^s <= most, in spite of rounding."""
+    s = 0
+    while least * float(eta) ** (s + 1) <= most * (1 + _DUST):
+        s += 1
+    return s
+
+
+def _up(x: float) -> int:
+    return math.ceil(x * (1 - _DUST))
+
+
+def _down(x: float) -> int:
+    return math.floor(x * (1 + _DUST))

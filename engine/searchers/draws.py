@@ -1,0 +1,44 @@
+"""Where new configurations come from, for searchers whose own business is how much of a resource each gets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from engine.params import key
+from engine.study import History, Params, StudySpec
+
+_TRIES = 20
+
+
+class Source(Protocol):
+    def suggest(self, history: History, first: int, count: int, known: Iterable[Params]) -> list[dict[str, Any]]:
+        """The study's new configurations number first, first + 1, ...; where it can, others than those known."""
+
+
+class Draws:
+    """Independent draws. In a finite space those that are known are drawn again, up to 20 times."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec, self._finite = spec, spec.space.size is not None
+
+    def suggest(self, history: History, first: int, count: int, known: Iterable[Params]) -> list[dict[str, Any]]:
+        taken = {key(params) for params in known} if self._finite else set()
+        out = []
+        for number in range(first, first + count):
+            params = self._draw(number, taken)
+            if self._finite:
+                taken.add(key(params))
+            out.append(params)
+        return out
+
+    def _draw(self, number: int, taken: set[Any]) -> dict[str, Any]:
+        # The standard library's generator: making one of numpy's costs forty times a draw.
+        rng = random.Random(f"{self._spec.seed or 0}/{number}")
+        space = self._spec.space
+        for _ in range(_TRIES):
+            params = space.decode([rng.random() for _ in space.dimensions])
+            if not taken or key(params) not in taken:
+                break
+        return params

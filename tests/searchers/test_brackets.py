@@ -1,0 +1,129 @@
+"""The plan of brackets: the paper's table, whole amounts for any eta and maximum, and budgets of every size."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.searchers.brackets import Bracket, Plan, deepest, spent_by, trials_of
+
+PLANS = st.builds(
+    lambda most, least, eta: Plan(most, min(most, least), eta),
+    st.integers(1, 2000),
+    st.integers(1, 50),
+    st.floats(1.1, 8) | st.sampled_from([1.5, 2.0, 2.5, 3.0, 4.0, math.e]),
+)
+
+
+def pairs(bracket: Bracket) -> list[tuple[int, int]]:
+    return [(rung.size, rung.resource) for rung in bracket]
+
+
+def test_the_table_of_the_paper() -> None:
+    assert [pairs(bracket) for bracket in Plan(81, eta=3).round()] == [
+        [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
+        [(34, 3), (11, 9), (3, 27), (1, 81)],
+        [(15, 9), (5, 27), (1, 81)],
+        [(8, 27), (2, 81)],
+        [(5, 81)],
+    ]
+
+
+@pytest.mark.parametrize("eta", [2, 3, 4, 5, 7, 10, 1.5, 2.5, 1.1])
+def test_powers_of_eta_are_met_in_spite_of_rounding(eta: float) -> None:
+    assert math.floor(math.log(243) / math.log(3)) == 4, "this is what makes it hard"
+    for k in range(1, 20):
+        most = eta**k
+        if most == int(most) and most < 1e11:
+            assert deepest(int(most), 1, eta) == k
+            assert deepest(int(most) - 1, 1, eta) == k - 1
+        assert deepest(math.ceil(most), 1, eta) >= k
+
+
+def test_no_rung_repeats_where_eta_is_close_to_1() -> None:
+    plan = Plan(10, eta=1.1)
+    assert plan.amounts == tuple(range(1, 11))
+    assert pairs(Plan(10, eta=1.5).bracket(5)) == [(8, 1), (5, 2), (3, 3), (2, 4), (1, 7), (1, 10)]
+
+
+def test_a_maximum_that_is_no_power_of_eta() -> None:
+    assert Plan(100, eta=3).amounts == (1, 4, 11, 33, 100)
+    assert Plan(50, 5, eta=3).amounts == (6, 17, 50)
+
+
+def test_nothing_to_ration() -> None:
+    assert [pairs(bracket) for bracket in Plan(1).round()] == [[(1, 1)]]
+    assert [pairs(bracket) for bracket in Plan(10, 8).round()] == [[(1, 10)]]
+
+
+@settings(deadline=None)
+@given(PLANS)
+def test_every_bracket_goes_up_to_the_most_with_ever_fewer(plan: Plan) -> None:
+    assert list(plan.amounts) == sorted(set(plan.amounts))
+    for s in range(plan.deepest + 1):
+        bracket = plan.bracket(s)
+        sizes, amounts = [r.size for r in bracket], [r.resource for r in bracket]
+        assert len(bracket) == s + 1 and tuple(amounts) == plan.amounts[-s - 1 :]
+        assert sizes == sorted(sizes, reverse=True) and sizes[-1] >= 1
+        assert sizes[0] == plan.size(s) >= plan.least_size(s)
+
+
+@settings(deadline=None)
+@given(PLANS, st.integers(0, 400), st.none() | st.integers(1, 30))
+def test_a_budget_is_used_up_and_reaches_the_most(plan: Plan, budget: int, configurations: int | None) -> None:
+    last, rest, out = None, budget, []
+    while bracket := plan.next(last, rest, configurations):
+        out.append(bracket)
+        rest -= trials_of(bracket)
+        last = len(bracket) - 1
+    assert rest == 0
+    assert all(bracket[-1].resource == plan.amounts[-1] for bracket in out)
+    assert configurations is None or all(bracket[0].size <= configurations for bracket in out)
+    for bracket in out:
+        s = len(bracket) - 1
+        assert plan.least_size(s) <= bracket[0].size <= plan.size(s)
+
+
+def test_a_budget_of_a_round_gives_the_round() -> None:
+    for most, eta in ((81, 3.0), (100, 3.0), (27, 2.0), (16, 4.0), (40, 2.5)):
+        plan, last, out = Plan(most, eta=eta), None, []
+        rest = sum(map(trials_of, plan.round()))
+        while bracket := plan.next(last, rest):
+            out.append(bracket)
+            rest -= trials_of(bracket)
+            last = len(bracket) - 1
+        assert tuple(out) == plan.round()
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (3, [[(3, 81)]]),
+        (4, [[(3, 27), (1, 81)]]),
+        (20, [[(14, 9), (4, 27), (1, 81)], [(1, 81)]]),
+        (30, [[(15, 9), (5, 27), (1, 81)], [(7, 27), (2, 81)]]),
+        (60, [[(34, 3), (11, 9), (3, 27), (1, 81)], [(8, 27), (2, 81)], [(1, 81)]]),
+        (100, [[(34, 3), (11, 9), (3, 27), (1, 81)], [(15, 9), (5, 27), (1, 81)], [(8, 27), (2, 81)]]),
+    ],
+)
+def test_budgets_smaller_than_a_bracket(budget: int, expected: list[list[tuple[int, int]]]) -> None:
+    plan, last, rest, out = Plan(81), None, budget, []
+    while (bracket := plan.next(last, rest)) and len(out) < len(expected):
+        out.append(pairs(bracket))
+        rest -= trials_of(bracket)
+        last = len(bracket) - 1
+    assert out == expected
+
+
+def test_brackets_cost_about_the_same() -> None:
+    costs = [spent_by(bracket) for bracket in Plan(243).round()]
+    assert max(costs) < 1.35 * min(costs)
+
+
+@pytest.mark.parametrize(("most", "least", "eta"), [(0, 1, 3), (5, 6, 3), (9, 0, 3), (9, 1, 1.0)])
+def test_what_makes_no_plan(most: int, least: int, eta: float) -> None:
+    with pytest.raises(ValueError, match="no plan"):
+        Plan(most, least, eta)

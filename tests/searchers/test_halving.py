@@ -1,0 +1,343 @@
+"""Hyperband and ASHA as functions of history: the same places and promotions whoever is quick, whatever fails."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.errors import SpecError
+from engine.events import SpecChanged, TrialEnded, TrialProposed, TrialReopened, apply
+from engine.ports import Searcher
+from engine.searchers.asha import Asha
+from engine.searchers.brackets import Plan, trials_of
+from engine.searchers.hyperband import Hyperband
+from engine.space import Choice, Float, Int, SearchSpace
+from engine.study import Budget, History, Proposal, StudySpec, Trial
+from tests.laws.searcher_laws import goes, opened, proposed, spec_of, told
+
+SPACE = SearchSpace((Float("x", 0, 1), Choice("kind", ("a", "b", "c"))))
+Fail = Callable[[Trial], bool]
+
+
+def study(most: int = 9, least: int = 1, trials: int | None = None, space: SearchSpace = SPACE) -> StudySpec:
+    return spec_of(
+        space,
+        resource_name="epochs",
+        resource_max=most,
+        resource_min=least,
+        budget=Budget(trials),
+        algorithm="hyperband",
+    )
+
+
+def loss_of(trial: Trial) -> float:
+    """A curve that crosses others: what is best early is not always best late."""
+    x = trial.params.get("x", 0.5)
+    return (x - 0.7) ** 2 + (1 + 2 * x) / (trial.proposal.resource or 1)
+
+
+def never(trial: Trial) -> bool:
+    return False
+
+
+def run(
+    searcher: Searcher,
+    history: History,
+    *,
+    workers: int = 1,
+    seed: int = 0,
+    fail: Fail = never,
+    most: int = 5000,
+    loss: Callable[[Trial], float] = loss_of,
+) -> History:
+    """The whole search with so many workers, trials ending in random order; checks what every answer must keep."""
+    rng = random.Random(seed)
+    places = {place_of(t) for t in history.trials}
+    while history.next_id < most:
+        budget = history.spec.budget.trials
+        wanted = workers - len(history.open_ids)
+        if budget is not None:
+            wanted = min(wanted, budget - history.next_id)
+        got = searcher.ask(history, wanted) if wanted > 0 else []
+        for p in got:
+            assert p.resource is not None and history.spec.resource_min <= p.resource <= (
+                history.spec.resource_max or 0
+            )
+            assert place_of(p) not in places, "two trials in one place"
+            places.add(place_of(p))
+        for p in got:
+            history = apply(history, TrialProposed(0.0, history.next_id, p.params, p.resource, p.slot))
+        if not history.open_ids:
+            return history
+        trial = history.trials[rng.choice(history.open_ids)]
+        state = rng.choice(["failed", "timed_out", "stopped", "lost"]) if fail(trial) else "completed"
+        history = apply(history, TrialEnded(0.0, trial.id, state, loss(trial) if state == "completed" else None))
+    return history
+
+
+def place_of(trial: Trial | Proposal) -> tuple[int, int, int]:
+    proposal = trial.proposal if isinstance(trial, Trial) else trial
+    slot: Any = proposal.slot
+    return slot["bracket"], slot["rung"], slot["place"]
+
+
+def rungs(history: History) -> dict[int, list[list[Trial]]]:
+    """Bracket -> rungs -> trials by place."""
+    out: dict[int, list[list[Trial]]] = {}
+    for trial in sorted(history.trials, key=place_of):
+        bracket, rung, _ = place_of(trial)
+        levels = out.setdefault(bracket, [])
+        while len(levels) <= rung:
+            levels.append([])
+        levels[rung].append(trial)
+    return out
+
+
+def sizes(history: History) -> list[list[int]]:
+    return [[len(rung) for rung in levels] for levels in rungs(history).values()]
+
+
+# -- hyperband -------------------------------------------------------------------------------------------------------
+
+
+def test_one_round_is_the_plan() -> None:
+    history = run(Hyperband(study(81)), opened(study(81)))
+    assert sizes(history) == [[81, 27, 9, 3, 1], [34, 11, 3, 1], [15, 5, 1], [8, 2], [5]]
+    for levels in rungs(history).values():
+        for below, above in zip(levels, levels[1:], strict=False):
+            best = sorted(below, key=lambda t: (t.loss, t.id))[: len(above)]
+            assert [t.proposal.slot["from"] for t in above if t.proposal.slot] == [t.id for t in best]
+            assert [dict(t.params) for t in above] == [dict(t.params) for t in best]
+            assert {t.proposal.resource for t in above} != {t.proposal.resource for t in below}
+
+
+@pytest.mark.parametrize("workers", [2, 3, 16, 100])
+def test_the_search_is_the_same_for_any_number_of_workers(workers: int) -> None:
+    for trials in (None, 30, 47, 100):
+        spec = study(27, trials=trials)
+
+        def outcome(workers: int, seed: int, spec: StudySpec = spec) -> set[tuple[Any, ...]]:
+            history = run(Hyperband(spec), opened(spec), workers=workers, seed=seed)
+            return {(place_of(t), t.proposal.resource, told([Proposal(t.params)]), t.loss) for t in history.trials}
+
+        assert outcome(1, 0) == outcome(workers, workers)
+
+
+@pytest.mark.parametrize("workers", [1, 7, 40])
+def test_failures_make_the_same_search_for_any_number_of_workers(workers: int) -> None:
+    spec = study(27, trials=69)
+
+    def outcome(workers: int) -> set[tuple[Any, ...]]:
+        history = run(
+            Hyperband(spec), opened(spec), workers=workers, seed=workers, fail=lambda t: t.params["kind"] == "a"
+        )
+        return {(place_of(t), told([Proposal(t.params)]), t.loss) for t in history.trials}
+
+    assert len(outcome(workers)) == 69, "what failures saved was used"
+    assert outcome(workers) == outcome(2)
+
+
+def test_a_rung_is_waited_for_and_the_next_bracket_begins_meanwhile() -> None:
+    spec = study(9)
+    history = proposed(opened(spec), Hyperband(spec).ask(opened(spec), 9))
+    for i in range(8):
+        history = goes(history, i, "completed", float(i))
+    got = Hyperband(spec).ask(history, 3)
+    assert [place_of(p)[:2] for p in got] == [(1, 0)] * 3
+    history = goes(history, 8, "completed", -1.0)
+    got = Hyperband(spec).ask(history, 4)
+    assert [place_of(p)[:2] for p in got] == [(0, 1)] * 3 + [(1, 0)]
+    assert [p.slot["from"] for p in got[:3] if p.slot] == [8, 0, 1]
+
+
+def test_with_one_bracket_left_it_says_wait() -> None:
+    spec = study(3)  # brackets: 3 + 1, 2
+    history = proposed(opened(spec), Hyperband(spec).ask(opened(spec), 10))
+    assert history.next_id == 5 and Hyperband(spec).ask(history, 1) == []
+    history = goes(goes(history, 0, "completed", 1.0), 2, "completed", 1.0)
+    assert Hyperband(spec).ask(history, 1) == []
+    (last,) = Hyperband(spec).ask(goes(history, 1, "completed", 1.0), 5)
+    assert last.slot == {"bracket": 0, "rung": 1, "place": 0, "from": 0} and last.resource == 3
+
+
+def test_failures_in_a_rung_leave_fewer_to_go_on() -> None:
+    spec = study(9)
+    history = run(Hyperband(spec), opened(spec), fail=lambda t: place_of(t)[0] == 0 and place_of(t)[2] not in (3, 4))
+    assert sizes(history)[0] == [9, 2]
+    assert [t.proposal.slot["from"] for t in rungs(history)[0][1] if t.proposal.slot] in ([3, 4], [4, 3])
+
+
+def test_a_rung_in_which_all_fail_ends_its_bracket() -> None:
+    spec = study(9)
+    history = run(Hyperband(spec), opened(spec), fail=lambda t: place_of(t)[:2] == (0, 0))
+    assert sizes(history)[0] == [9] and len(sizes(history)) == 3
+
+
+def test_all_fail() -> None:
+    spec = study(9, trials=40)
+    history = run(Hyperband(spec), opened(spec), workers=3, fail=lambda t: True)
+    assert history.next_id == 40
+
+
+def test_a_trial_that_is_run_again_after_its_rung_was_left_takes_nothing_away() -> None:
+    spec = study(9)
+    searcher = Hyperband(spec)
+    history = run(searcher, opened(spec), fail=lambda t: t.id == 0)
+    before = sizes(history)
+    history = goes(apply(history, TrialReopened(history.last_at + 1, 0)), 0, "completed", -1.0)
+    history = run(searcher, history)
+    assert sizes(history) == before, "every place was taken already"
+
+
+def test_rounds_and_budgets_end_it() -> None:
+    round_ = sum(map(trials_of, Plan(9).round()))
+    assert run(Hyperband(study(9), rounds=3), opened(study(9))).next_id == 3 * round_
+    assert run(Hyperband(study(9), rounds=1), opened(study(9, trials=500))).next_id == round_
+    assert run(Hyperband(study(9, trials=500)), opened(study(9, trials=500))).next_id == 500
+    assert Hyperband(study(9)).size == round_ == Hyperband(study(9)).usual_trials
+    assert Hyperband(study(9), rounds=2).size == 2 * round_ and Hyperband(study(9, trials=7)).size is None
+
+
+def test_a_larger_budget_later_leaves_the_brackets_that_have_begun() -> None:
+    small, large = study(27, trials=10), study(27, trials=60)
+    history = run(Hyperband(small), opened(small))
+    before = sizes(history)
+    history = apply(history, SpecChanged(history.last_at + 1, {"trials": 60}))
+    history = run(Hyperband(large), history, workers=4)
+    assert history.next_id == 60 and sizes(history)[: len(before)] == before
+
+
+def test_a_study_that_was_killed_goes_on_with_the_same_plan() -> None:
+    spec = study(27, trials=50)
+    whole = run(Hyperband(spec), opened(spec), workers=3, seed=5)
+    part = run(Hyperband(spec), opened(spec), workers=3, seed=5, most=20)
+    again = run(Hyperband(spec), part, workers=3, seed=6)
+    assert {(place_of(t), t.loss) for t in again.trials} == {(place_of(t), t.loss) for t in whole.trials}
+
+
+def test_a_small_space_is_not_searched_twice_within_a_bracket() -> None:
+    space = SearchSpace((Int("x", 1, 3), Choice("kind", ("a", "b"))))
+    spec = study(27, space=space)
+    history = run(Hyperband(spec), opened(spec))
+    for levels in rungs(history).values():
+        seen = Counter(told([Proposal(t.params)]) for t in levels[0])
+        assert max(seen.values()) == 1
+    assert sizes(history) == [[6, 2], [4]]
+
+
+def test_trials_of_others_do_no_harm() -> None:
+    spec = study(9, trials=20)
+    history = proposed(
+        opened(spec), [Proposal({"x": 0.5, "kind": "a"}, 9), Proposal({"x": 0.5, "kind": "b"}, 9, {"p": 1})]
+    )
+    history = goes(goes(history, 0, "completed", 0.1), 1, "failed")
+    for searcher in (Hyperband(spec), Asha(spec)):
+        got = searcher.ask(history, 2)
+        assert [place_of(p) for p in got] == [(0, 0, 0), (0, 0, 1)]
+
+
+@pytest.mark.parametrize("cls", [Hyperband, Asha])
+def test_without_a_resource_it_is_refused(cls: Any) -> None:
+    with pytest.raises(SpecError, match="resource: is missing: hyperband needs one, as in {name: epochs, max: 27}"):
+        cls(spec_of(SPACE, algorithm="hyperband"))
+
+
+# -- asha ------------------------------------------------------------------------------------------------------------
+
+
+def test_asha_goes_on_with_the_best_third_as_soon_as_it_is_known() -> None:
+    spec = study(9)
+    history = opened(spec)
+    for i, loss in enumerate((3.0, 1.0)):
+        history = goes(proposed(history, Asha(spec).ask(history, 1)), i, "completed", loss)
+    history = proposed(history, Asha(spec).ask(history, 1))
+    assert place_of(history.trials[2])[:2] == (0, 0)
+    (fourth,) = Asha(spec).ask(goes(history, 2, "completed", 2.0), 1)
+    assert fourth.slot == {"bracket": 0, "rung": 1, "place": 0, "from": 1} and fourth.resource == 3
+
+
+def test_asha_promotes_from_the_highest_rung_first() -> None:
+    spec = study(9)
+    history = run(Asha(spec), opened(spec), most=200)
+    levels = rungs(history)[0]
+    # A third of each at least: whoever was among the best third for a while has gone on.
+    assert len(levels[0]) // 3 <= len(levels[1]) <= 60 and len(levels[1]) // 3 <= len(levels[2])
+    for history in (run(Asha(spec), opened(spec), most=n) for n in range(4, 30)):
+        done = rungs(history)[0]
+        behind = [len(done[k]) // 3 - len(done[k + 1]) for k in range(len(done) - 1)]
+        assert max(behind) <= 1 and sum(behind) <= 1, "who may go on does so before a new one begins"
+
+
+def test_asha_never_waits_before_its_last_trials() -> None:
+    spec = study(81, trials=300)
+    history = opened(spec)
+    for _ in range(10):
+        got = Asha(spec).ask(history, 25)
+        assert len(got) == 25
+        history = proposed(history, got)
+
+
+@pytest.mark.parametrize("workers", [1, 4, 50])
+@pytest.mark.parametrize("trials", [3, 4, 5, 13, 20, 39, 40, 60])
+def test_asha_ends_with_a_trial_that_got_the_most(trials: int, workers: int) -> None:
+    spec = study(81, trials=trials)
+    history = run(Asha(spec), opened(spec), workers=workers, seed=trials)
+    assert history.next_id == trials
+    assert max(t.proposal.resource or 0 for t in history.trials) == 81
+    best = history.best
+    assert best is not None and best.proposal.resource == 81
+
+
+def test_asha_tries_for_the_top_when_what_was_there_failed() -> None:
+    spec = study(27, trials=40)
+    failing = iter([True, True] + [False] * 100)
+    history = run(Asha(spec), opened(spec), fail=lambda t: t.proposal.resource == 27 and next(failing))
+    assert history.best is not None and history.next_id == 40
+
+
+def test_asha_shares_configurations_out_to_brackets_as_hyperband_would() -> None:
+    spec = study(27, trials=400)
+    history = run(Asha(spec, brackets=3), opened(spec), workers=4)
+    starts = Counter(t.proposal.resource for t in history.trials if t.proposal.slot and "from" not in t.proposal.slot)
+    assert set(starts) == {1, 3, 9}
+    plan = Plan(27)
+    shares = {1: plan.size(3), 3: plan.size(2), 9: plan.size(1)}
+    for amount, number in starts.items():
+        assert number / sum(starts.values()) == pytest.approx(shares[amount] / sum(shares.values()), abs=0.02)
+
+
+# -- whatever comes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_a_thousand_studies(block: int) -> None:
+    """No exception, no place twice, resources inside their range (all in `run`), and no study that is stuck."""
+    rng = np.random.default_rng(block)
+    for case in range(100):
+        most = int(rng.integers(1, 100))
+        least = int(rng.integers(1, most + 1)) if rng.random() < 0.3 else 1
+        trials = int(rng.integers(1, 80)) if rng.random() < 0.7 else None
+        eta = float(rng.choice([1.3, 1.5, 2, 2.7, 3, 4, 10])) if rng.random() < 0.5 else float(rng.uniform(1.2, 5))
+        space = SearchSpace((Int("x", 1, int(rng.integers(1, 9))),)) if rng.random() < 0.2 else SPACE
+        rate, workers = float(rng.choice([0, 0.1, 0.5, 0.9])), int(rng.choice([1, 2, 3, 16, 64]))
+        spec = study(most, least, trials, space)
+        searcher: Searcher
+        if rng.random() < 0.5:
+            searcher = Hyperband(spec, eta=eta, rounds=int(rng.integers(1, 3)) if rng.random() < 0.2 else None)
+        else:
+            searcher = Asha(spec, eta=eta, brackets=int(rng.integers(1, 5)))
+        dice = random.Random(case)
+        end = trials or 100
+        history = run(
+            searcher, opened(spec), workers=workers, seed=case, fail=lambda _, d=dice, r=rate: d.random() < r, most=end
+        )
+        if not (isinstance(searcher, Hyperband) and (trials is None or searcher.size is not None)):
+            assert history.next_id >= end
+        if rate == 0 and history.next_id >= 3 and (trials is not None or isinstance(searcher, Hyperband)):
+            reached = max(t.proposal.resource or 0 for t in history.trials)
+            assert reached == most or trials is None, (most, least, trials, eta)
