@@ -9,13 +9,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import json
 import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from benchmarks.search.problems import VERSION
 from benchmarks.search.runner import Factory, ours
@@ -50,8 +49,16 @@ def parse(word: str) -> tuple[str, dict[str, Any]]:
         option, equals, value = part.partition("=")
         if not equals:
             raise SystemExit(f"{word}: options are written name=value, not {part!r}")
-        options[option.strip()] = yaml.safe_load(value)
+        options[option.strip()] = _value(value)
     return name, options
+
+
+def _value(text: str) -> Any:
+    """A JSON value, or else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def factory(word: str) -> Factory:

@@ -16,12 +16,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.search.problems.bbob import FUNCTIONS, Function
-from benchmarks.search.problems.spaces import TASKS, data_path
+from benchmarks.search.problems.spaces import TASKS
 from engine.space import SearchSpace
 
 VERSION = 1  # of what the problems answer: a new one makes all results void
 REFERENCE = Path(__file__).with_name("reference.json")
-NAMES: tuple[str, ...] = (*FUNCTIONS, *(name for name in TASKS if data_path(name).exists()))
+_KNOWN: dict[str, list[float]] = json.loads(REFERENCE.read_text())
+ALL: tuple[str, ...] = (*FUNCTIONS, *TASKS)
+NAMES: tuple[str, ...] = tuple(name for name in ALL if name in _KNOWN)
 _DRAWS = 4096
 
 
@@ -51,9 +53,8 @@ class Problem:
 @cache
 def problem(name: str) -> Problem:
     """The problem of this name; a table takes about a second when it is first asked for."""
-    reference = json.loads(REFERENCE.read_text())
     family, space, evaluate, levels = _parts(name)
-    return Problem(name, family, space, evaluate, *reference[name], levels)
+    return Problem(name, family, space, evaluate, *_KNOWN[name], levels)
 
 
 def chosen(words: list[str]) -> list[str]:

@@ -45,7 +45,7 @@ TASKS: Mapping[str, Task] = {
                 Choice("balanced", (False, True)),
             )
         ),
-        rows=700,
+        rows=600,
         resolution=1 / 569,
     ),
     "svr-diabetes": Task(
@@ -59,7 +59,7 @@ TASKS: Mapping[str, Task] = {
                 Choice("scaler", _SCALERS),
             )
         ),
-        rows=700,
+        rows=500,
     ),
     "forest-digits": Task(
         SearchSpace(
@@ -74,7 +74,7 @@ TASKS: Mapping[str, Task] = {
                 Float("max_samples", 0.2, 1, when={"bootstrap": True}),
             )
         ),
-        rows=700,
+        rows=450,
         resolution=1 / 898,
     ),
     "boosting-diabetes": Task(
@@ -89,7 +89,7 @@ TASKS: Mapping[str, Task] = {
                 Float("alpha", 0.5, 0.99, when={"loss": "huber"}),
             )
         ),
-        rows=300,
+        rows=250,
         levels=(1, 3, 9, 27, 81),
         unit="trees",
     ),
@@ -104,7 +104,7 @@ TASKS: Mapping[str, Task] = {
                 Float("p", 1, 4, when={"metric": "minkowski"}),
             )
         ),
-        rows=500,
+        rows=400,
         resolution=1 / 898,
     ),
     "pipeline-cancer": Task(
@@ -134,7 +134,7 @@ TASKS: Mapping[str, Task] = {
                 Choice("activation", ("relu", "tanh", "gelu", "sigmoid")),
             )
         ),
-        rows=300,
+        rows=270,
         levels=(1, 3, 9, 27),
         unit="epochs",
     ),
@@ -151,7 +151,7 @@ TASKS: Mapping[str, Task] = {
                 Float("decay", 0.05, 0.9, log=True, when={"schedule": "step"}),
             )
         ),
-        rows=260,
+        rows=250,
         levels=(1, 3, 9, 27),
         unit="epochs",
     ),
@@ -169,7 +169,7 @@ TASKS: Mapping[str, Task] = {
                 Choice("scaler", _SCALERS),
             )
         ),
-        rows=500,
+        rows=450,
         levels=(1, 3, 9, 27),
         unit="epochs",
         resolution=1 / 569,
