@@ -25,6 +25,7 @@ from engine.journal import Journal
 from engine.lead import Lead
 from engine.paths import StudyPaths
 from engine.searchers.card import Card
+from engine.searchers.guided import Guided, guides
 from engine.study import History, StudySpec, TrialState
 
 if TYPE_CHECKING:
@@ -136,7 +137,11 @@ def algorithms() -> dict[str, str]:
 
 
 def searcher(spec: StudySpec) -> Searcher:
-    """The study's searcher. Raises SpecError: unknown name or option, wrong value, a plugin that cannot be loaded."""
+    """The study's searcher, guided where there is anything to guide.
+
+    Raises:
+        SpecError: unknown name or option, wrong value, a plugin that cannot be loaded.
+    """
     cls = _searcher_class(spec.algorithm, spec.model_dir)
     options = _checked_options(cls, spec)
     try:
@@ -150,7 +155,7 @@ def searcher(spec: StudySpec) -> Searcher:
         raise SpecError(
             [Problem("algorithm", f"{spec.algorithm} is no searcher: it has no method ask(history, count)")]
         )
-    return made
+    return Guided(spec, made) if guides(spec, made) else made
 
 
 def about(spec: StudySpec) -> str:

@@ -272,7 +272,7 @@ class Engine:
         for proposal in answer.proposals[: max(0, self._wanted)]:
             trial_id = self.history.next_id
             if problem := space.problem_with(proposal.params):
-                raise SearcherError(f"{type(self._searcher).__name__} proposed what the space does not hold: {problem}")
+                raise SearcherError(f"{self._title} proposed what the space does not hold: {problem}")
             resource = self.history.spec.resource_max if proposal.resource is None else proposal.resource
             self._record(TrialProposed(now, trial_id, dict(proposal.params), resource, proposal.slot))
             failpoint("trial.proposed")
@@ -283,11 +283,15 @@ class Engine:
         if isinstance(error, EngineError):
             return SearcherError(str(error))
         _log.debug("the searcher raised", exc_info=error)
-        name, frame = type(self._searcher).__name__, traceback.extract_tb(error.__traceback__)[-1]
+        frame = traceback.extract_tb(error.__traceback__)[-1]
         return SearcherError(
-            f"{name} failed at trial {self.history.next_id}: {type(error).__name__}: {error} "
+            f"{self._title} failed at trial {self.history.next_id}: {type(error).__name__}: {error} "
             f"({os.path.basename(frame.filename)}:{frame.lineno})"
         )
+
+    @property
+    def _title(self) -> str:
+        return str(getattr(self._searcher, "title", type(self._searcher).__name__))
 
     def _intend(self, trial_id: int, now: float) -> int:
         number = len(self.history.trials[trial_id].attempts) + 1
@@ -441,12 +445,17 @@ class Engine:
                 self._record(TrialEnded(now, trial.id, TrialState.STOPPED.value, reason=self._over))
             good = history.best_id is not None and self._broken is None
             state = StudyState.FINISHED if good else StudyState.FAILED
-            reason = self._over or ("" if good else why_none(history))
+            reason = self._over or (self._why_over() if good else why_none(history))
         self._clear_ahead()
         self._record(StudyClosed(now, state.value, reason))
         self._commit()
         failpoint("study.closed")
         self._tell(now)
+
+    def _why_over(self) -> str:
+        """The searcher's word on why it has nothing more to propose, if it has one."""
+        over = getattr(self._searcher, "over", None)
+        return "" if over is None else str(over(self.history))
 
 
 def _same_rows(left: Sequence[object], right: Sequence[object]) -> bool:

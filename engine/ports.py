@@ -20,7 +20,8 @@ class Searcher(Protocol):
     an attribute `size`.
 
     `ask` is called from a thread of its own, one call at a time, while the loop goes on. A searcher that always answers
-    within about a millisecond may set the class attribute `quick = True`: then the loop waits for it.
+    within about a millisecond may set the class attribute `quick = True`: then the loop waits for it. A method
+    `over(history)` may say why the search is over, for the study's last word.
     """
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:

@@ -30,6 +30,7 @@ from engine.params import (
     param_json,
     shown,
 )
+from engine.rules import Rule, read_rule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,27 +39,38 @@ __all__ = ["Choice", "Constant", "Float", "Grid", "Int", "Param", "SearchSpace"]
 
 MAX_PARAMS = 10_000
 MAX_GRID_STATES = 200_000
+MAX_RULES = 100
+MAX_DRAWS = 100_000
 
 
 @dataclass(frozen=True)
 class SearchSpace:
     """A set of parameters. Points are vectors (d,) in [0, 1], one number for each of `dimensions`.
 
+    `require`: rules between parameters, as `engine.rules` reads them. A configuration that breaks one is no member of
+    the space; `decode`, `tidy`, `grid` and `size` know nothing of them.
+
     Laws: decode(encode(p)) == p for the values that decode gives (continuous ones to within rounding); every value is
-    decode of some point; what decode gives is inside the space, and holds only the parameters that apply.
+    decode of some point; what decode gives is inside the space but for the rules, and holds only the parameters that
+    apply.
 
     Raises:
-        SpecError: with every problem found, paths "space.<name>.<field>".
+        SpecError: with every problem found, paths "space.<name>.<field>" and "require[<number>]".
     """
 
     params: tuple[Param, ...] = ()
+    require: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
     _by_name: dict[str, Param] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "params", tuple(self.params))
+        texts = (self.require,) if isinstance(self.require, str) else tuple(self.require)
+        object.__setattr__(self, "require", texts)
         problems = _problems(self.params)
         if problems:
             raise SpecError(problems)
+        object.__setattr__(self, "rules", _rules(self.require, self.params))
         object.__setattr__(self, "_by_name", {p.name: p for p in self.params})
 
     def __getitem__(self, name: str) -> Param:
@@ -86,15 +98,51 @@ class SearchSpace:
 
     @cached_property
     def size(self) -> int | None:
-        """How many different configurations there are; None where a dimension is continuous, or nobody can count."""
+        """How many different configurations there are, rules aside; None where a dimension is continuous, or nobody can
+        count."""
         try:
             return None if None in self.cells else self.grid(1).size
         except SpecError:
             return None
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Independent and uniform in the unit cube; takes exactly len(dimensions) numbers from `rng`."""
-        return self.decode(rng.random(len(self.dimensions)))
+        """Independent and uniform in the unit cube, among what the rules allow: takes len(dimensions) numbers from
+        `rng`, again and again until they do. Raises SpecError after 100,000 times."""
+        return self.draw(lambda: rng.random(len(self.dimensions)).tolist())
+
+    def draw(self, point: Callable[[], Sequence[float]]) -> dict[str, Any]:
+        """The parameters at the first of the points that the rules allow. Raises SpecError as `sample`."""
+        for _ in range(MAX_DRAWS):
+            params = self.decode(point())
+            if not self.rules or self.allows(params):
+                return params
+        raise SpecError([Problem("require", f"no configuration in {MAX_DRAWS:,} draws fulfils {self._rules_text}")])
+
+    def allows(self, params: Mapping[str, Any]) -> bool:
+        """Whether a configuration fulfils the rules, all of them."""
+        return all(rule.holds(params) for rule in self.rules)
+
+    def allowed(self, points: np.ndarray) -> np.ndarray:  # (n, d) -> (n,) bool
+        """Which points, as `tidy` takes them, decode to what the rules allow."""
+        import numpy as np
+
+        live = self.tidy(points) if self.rules else np.asarray(points)
+        out = np.ones(len(live), dtype=bool)
+        for rule in self.rules:
+            named = [(p.name, self._axes[p.name], self._places.get(p.name, -1)) for p in self.params]
+            named = [step for step in named if step[0] in rule.names]
+            columns = [i for _, _, i in named if i >= 0]
+            # Conditions on constants cannot be told from NaN; decode tells.
+            whole = any(i < 0 and self[name].when for name, _, i in named)
+            rows = np.flatnonzero(out & ~np.isnan(live[:, columns]).any(axis=1))
+            for row, point in zip(rows.tolist(), live[rows].tolist(), strict=True):
+                values = {name: axis.decode(point[i] if i >= 0 else 0.0) for name, axis, i in named}
+                out[row] = rule.holds(self.decode(point) if whole else values)
+        return out
+
+    @property
+    def _rules_text(self) -> str:
+        return " and ".join(shown(text) for text in self.require)
 
     def decode(self, vector: np.ndarray | Sequence[float]) -> dict[str, Any]:
         """The parameters at a point; entries are clipped to [0, 1], those of parameters that do not apply are not read.
@@ -106,8 +154,8 @@ class SearchSpace:
         if len(point) != len(self.dimensions):
             raise ValueError(f"a point of this space has {len(self.dimensions)} entries, not {len(point)}")
         out: dict[str, Any] = {}
-        for name, axis, where, conditions in self._plan:
-            if not conditions or _applies(conditions, out):
+        for name, axis, where, conditions in self.plan:
+            if not conditions or applies(conditions, out):
                 out[name] = axis.decode(point[where] if where >= 0 else 0.0)
         return out if self._in_order else {name: out[name] for name in self.names if name in out}
 
@@ -117,8 +165,8 @@ class SearchSpace:
         Values are taken to the nearest member. Raises ValueError for a choice that is not there.
         """
         out: dict[str, Any] = {}
-        for name, axis, where, conditions in self._plan:
-            if not conditions or _applies(conditions, out):
+        for name, axis, where, conditions in self.plan:
+            if not conditions or applies(conditions, out):
                 out[name] = axis.tidy(pick(self.dimensions[where])) if where >= 0 else axis.decode(0.0)
         return {name: out[name] for name in self.names if name in out}
 
@@ -129,14 +177,18 @@ class SearchSpace:
         """
         import numpy as np
 
+        return np.array(self.vector(params), dtype=float)
+
+    def vector(self, params: Mapping[str, Any]) -> list[float]:
+        """As `encode`, without numpy."""
         point = [math.nan] * len(self.dimensions)
         seen: dict[str, Any] = {}
-        for name, axis, where, conditions in self._plan:
-            if name in params and (not conditions or _applies(conditions, seen)):
+        for name, axis, where, conditions in self.plan:
+            if name in params and (not conditions or applies(conditions, seen)):
                 seen[name] = axis.tidy(params[name])
                 if where >= 0:
                     point[where] = axis.encode(params[name])
-        return np.array(point, dtype=float)
+        return point
 
     def tidy(self, points: np.ndarray) -> np.ndarray:  # (n, d) -> (n, d)
         """encode(decode(p)) of many points at once, to within rounding: each entry at the middle of its value's cell,
@@ -146,7 +198,7 @@ class SearchSpace:
 
         out: np.ndarray = np.clip(np.nan_to_num(np.asarray(points, dtype=float), nan=0.5), 0.0, 1.0)
         applies: dict[str, np.ndarray] = {}
-        for name, axis, where, conditions in self._plan:
+        for name, axis, where, conditions in self.plan:
             live = np.ones(len(out), dtype=bool)
             for parent, accepted in conditions:
                 live &= applies[parent]
@@ -154,7 +206,7 @@ class SearchSpace:
             applies[name] = live
             if where >= 0:
                 out[:, where] = axis.snap(out[:, where])
-        for name, _, where, conditions in self._plan:
+        for name, _, where, conditions in self.plan:
             if conditions and where >= 0:
                 out[~applies[name], where] = math.nan
         return out
@@ -177,18 +229,25 @@ class SearchSpace:
     def problem_with(self, params: Mapping[str, Any]) -> str | None:
         """Why `params` is no member of this space, in one line; None where it is one.
 
-        A member has all the parameters that apply and no others; rounding dust on a step grid is forgiven.
+        A member has all the parameters that apply and no others, and fulfils the rules; rounding dust on a step grid is
+        forgiven.
         """
+        wrong = self.misfit(params)
+        broken = None if wrong else next((rule for rule in self.rules if not rule.holds(params)), None)
+        return wrong if broken is None else f"require: {shown(broken.text)} does not hold"
+
+    def misfit(self, params: Mapping[str, Any]) -> str | None:
+        """As `problem_with`, rules aside."""
         if not isinstance(params, Mapping):
             return f"parameters must map names to values, not {json_text(params)}"
         for name in params:
             if name not in self._by_name:
                 return f"{shown(name)} is no parameter of the space{nearest(str(name), self.names)}"
         seen: dict[str, Any] = {}
-        for name, axis, _, conditions in self._plan:
-            if conditions and not _applies(conditions, seen):
+        for name, axis, _, conditions in self.plan:
+            if conditions and not applies(conditions, seen):
                 if name in params:
-                    return f"{shown(name)} is given, but applies only {_when_text(self[name].when)}"
+                    return f"{shown(name)} is given, but applies only {when_text(self[name].when)}"
             elif name not in params:
                 return f"{shown(name)} is missing"
             else:
@@ -206,21 +265,26 @@ class SearchSpace:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back exactly; fields at their default are left out."""
-        return {"params": [param_json(p) for p in self.params]}
+        out: dict[str, Any] = {"params": [param_json(p) for p in self.params]}
+        return {**out, "require": list(self.require)} if self.require else out
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SearchSpace:
-        return cls(tuple(param_from(entry) for entry in data["params"]))
+        return cls(tuple(param_from(entry) for entry in data["params"]), tuple(data.get("require", ())))
+
+    def axis(self, name: str) -> Axis:
+        """The way of one parameter's values to [0, 1] and back."""
+        return self._axes[name]
 
     @cached_property
     def _axes(self) -> dict[str, Axis]:
         return {p.name: axis_of(p) for p in self.params}
 
     @cached_property
-    def _plan(self) -> tuple[_Step, ...]:
+    def plan(self) -> tuple[Step, ...]:
         """The parameters, parents first: name, axis, place in the vector (-1: a constant), conditions."""
         return tuple(
-            (p.name, self._axes[p.name], self._places.get(p.name, -1), self._conditions[p.name])
+            (p.name, self._axes[p.name], self._places.get(p.name, -1), self.conditions[p.name])
             for p in _parents_first(self.params)
         )
 
@@ -230,21 +294,21 @@ class SearchSpace:
         return {p.name: i for i, p in enumerate(self.dimensions)}
 
     @cached_property
-    def _conditions(self) -> dict[str, tuple[_Condition, ...]]:
+    def conditions(self) -> dict[str, tuple[Condition, ...]]:
         return {p.name: _conditions(p, self._axes) for p in self.params}
 
     @cached_property
     def _children(self) -> dict[str, list[tuple[str, frozenset[Any]]]]:
         """Parent -> its children, with the keys that let them apply."""
         out: dict[str, list[tuple[str, frozenset[Any]]]] = {}
-        for child, conditions in self._conditions.items():
+        for child, conditions in self.conditions.items():
             for parent, accepted in conditions:
                 out.setdefault(parent, []).append((child, accepted))
         return out
 
     @cached_property
     def _in_order(self) -> bool:
-        return tuple(step[0] for step in self._plan) == self.names
+        return tuple(step[0] for step in self.plan) == self.names
 
 
 class Grid(Sequence[dict[str, Any]]):
@@ -262,8 +326,8 @@ class Grid(Sequence[dict[str, Any]]):
     def __init__(self, space: SearchSpace, levels: int) -> None:
         self.levels = levels
         self._space = space
-        self._place = {step[0]: i for i, step in enumerate(space._plan)}
-        self._runs = [self._runs_of(step[0], step[1]) for step in space._plan]
+        self._place = {step[0]: i for i, step in enumerate(space.plan)}
+        self._runs = [self._runs_of(step[0], step[1]) for step in space.plan]
         self._counts = self._count()
 
     @property
@@ -286,7 +350,7 @@ class Grid(Sequence[dict[str, Any]]):
             raise IndexError(index)
         out: dict[str, Any] = {}
         off = 0
-        for i, (name, axis, _, _) in enumerate(self._space._plan):
+        for i, (name, axis, _, _) in enumerate(self._space.plan):
             if off >> i & 1:
                 off |= self._children_bits(i)
                 continue
@@ -321,7 +385,7 @@ class Grid(Sequence[dict[str, Any]]):
         ]
 
     def _children_bits(self, i: int) -> int:
-        children = self._space._children.get(self._space._plan[i][0], ())
+        children = self._space._children.get(self._space.plan[i][0], ())
         return sum({1 << self._place[child] for child, _ in children})
 
     def _count(self) -> list[dict[int, int]]:
@@ -355,15 +419,15 @@ def _later(off: int, i: int) -> int:
 
 # -- conditions ---------------------------------------------------------------------------------------------------
 
-_Condition = tuple[str, frozenset[Any]]  # parent, keys of the values that let the child apply
+Condition = tuple[str, frozenset[Any]]  # parent, keys of the values that let the child apply
 
 
-def _applies(conditions: tuple[_Condition, ...], seen: Mapping[str, Any]) -> bool:
+def applies(conditions: tuple[Condition, ...], seen: Mapping[str, Any]) -> bool:
     """Whether every parent applies itself and has an accepted value."""
     return all(parent in seen and key(seen[parent]) in accepted for parent, accepted in conditions)
 
 
-def _conditions(param: Param, axes: Mapping[str, Axis]) -> tuple[_Condition, ...]:
+def _conditions(param: Param, axes: Mapping[str, Axis]) -> tuple[Condition, ...]:
     return tuple(
         (parent, frozenset(key(axes[parent].tidy(v)) for v in _accepted(values, axes[parent])))
         for parent, values in (param.when or {}).items()
@@ -396,11 +460,11 @@ def _parents_first(params: Sequence[Param]) -> list[Param]:
     return order
 
 
-def _when_text(when: When | None) -> str:
+def when_text(when: When | None) -> str:
     return "where " + " and ".join(f"{shown(k)} is {json_text(v)}" for k, v in (when or {}).items())
 
 
-_Step = tuple[str, Axis, int, tuple[_Condition, ...]]
+Step = tuple[str, Axis, int, tuple[Condition, ...]]
 
 
 # -- what a space refuses --------------------------------------------------------------------------------------------
@@ -463,3 +527,22 @@ def _when_problems(param: Param, known: set[str], sound: Mapping[str, Axis]) -> 
                 wrong = sound[parent].problem(value)
                 if wrong:
                     yield path, wrong
+
+
+def _rules(texts: Sequence[Any], params: Sequence[Param]) -> tuple[Rule, ...]:
+    """The rules that the texts say. Raises SpecError with every problem."""
+    rules, problems = [], []
+    for i, text in enumerate(texts[:MAX_RULES]):
+        path = f"require[{i}]"
+        if not isinstance(text, str):
+            problems.append(Problem(path, f'must be a rule as text, as in "hidden2 <= hidden1", not {json_text(text)}'))
+            continue
+        try:
+            rules.append(read_rule(text, params))
+        except SpecError as error:
+            problems += [Problem(path, problem.text) for problem in error.problems]
+    if len(texts) > MAX_RULES:
+        problems.append(Problem("require", f"{len(texts)} rules; at most {MAX_RULES} are allowed"))
+    if problems:
+        raise SpecError(problems)
+    return tuple(rules)

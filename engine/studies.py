@@ -171,6 +171,9 @@ def _space_differences(old: StudySpec, new: StudySpec) -> list[str]:
     names = [*left, *(name for name in right if name not in left)]
     sides = [(name, left.get(name, "none"), right.get(name, "none")) for name in names]
     changed = [f"space.{name}: {was} -> {now}" for name, was, now in sides if was != now]
+    if old.space.require != new.space.require:
+        was, now = ("; ".join(s.space.require) or "none" for s in (old, new))
+        changed.append(f"require: {was} -> {now}")
     return changed or (["space: the order of the parameters"] if list(left) != list(right) else [])
 
 

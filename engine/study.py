@@ -80,7 +80,8 @@ class TrialPolicy:
 class StudySpec:
     """One search, as asked for. `command` is an argv; paths are absolute; `seed` is None until the study is opened.
 
-    `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch).
+    `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch). `points`: parameter
+    sets to try first, partial ones filled in.
     `resource_name`: what trials get more or less of, as whole numbers from `resource_min` to `resource_max`.
     `extra_metrics`: metric -> minimize | maximize | latest, shown beside the objective.
     `labels`: what the dialect wants back unchanged (WMLA's sigName, args ...); no meaning here.
@@ -104,6 +105,7 @@ class StudySpec:
     resource_max: int | None = None
     resource_min: int = 1
     experiments: tuple[Params, ...] = ()
+    points: tuple[Params, ...] = ()
     extra_metrics: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
@@ -134,6 +136,7 @@ class StudySpec:
                 args[name] = part(**{f.name: args[name][f.name] for f in fields(part) if f.name in args[name]})
         args["command"] = tuple(args["command"])
         args["experiments"] = tuple(args.get("experiments", ()))
+        args["points"] = tuple(args.get("points", ()))
         return cls(**args)
 
 

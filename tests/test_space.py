@@ -506,3 +506,64 @@ def test_tidy_is_encode_of_decode_for_many_points_at_once() -> None:
         tidied = space.tidy(points)
         for point, tidy in zip(points, tidied, strict=True):
             np.testing.assert_allclose(tidy, space.encode(space.decode(point)), atol=1e-9, err_msg=name)
+
+
+# -- rules -----------------------------------------------------------------------------------------------------------
+
+RULED = SearchSpace(
+    (
+        Int("a", 1, 20),
+        Int("b", 1, 20, log=True),
+        Choice("opt", ("adam", "sgd")),
+        Float("m", 0, 1, when={"opt": "sgd"}),
+        Constant("top", 12),
+        Constant("low", 0.25, when={"opt": "sgd"}),
+    ),
+    ("b <= a", "m < 0.5 or a > 10", "a <= top", "opt != 'adam' or b > 1", "m >= low"),
+)
+
+
+def test_rules_decide_membership() -> None:
+    good = {"a": 5, "b": 5, "opt": "sgd", "m": 0.25, "top": 12, "low": 0.25}
+    assert RULED.contains(good) and RULED.misfit(good) is None
+    for change, rule in (
+        ({"b": 6}, "b <= a"),
+        ({"m": 0.75}, "m < 0.5 or a > 10"),
+        ({"a": 13}, "a <= top"),
+        ({"m": 0.1}, "m >= low"),
+    ):
+        wrong = {**good, **change}
+        assert RULED.problem_with(wrong) == f"require: {rule} does not hold" and RULED.misfit(wrong) is None
+    assert RULED.contains({"a": 5, "b": 2, "opt": "adam", "top": 12}), "rules on what does not apply say nothing"
+
+
+def test_allowed_says_of_points_what_allows_says_of_configurations() -> None:
+    points = np.random.default_rng(4).random((500, 4))
+    points[::7, 3] = np.nan
+    expected = [RULED.allows(RULED.decode(np.nan_to_num(p, nan=0.5))) for p in points]
+    assert RULED.allowed(points).tolist() == expected and 20 < sum(expected) < 480
+    assert SearchSpace(RULED.params).allowed(points).all()
+    assert RULED.allowed(points[:0]).shape == (0,)
+
+
+def test_samples_obey_the_rules_and_the_rest_knows_nothing_of_them() -> None:
+    rng = np.random.default_rng(5)
+    assert all(RULED.contains(RULED.sample(rng)) for _ in range(200))
+    assert not RULED.allows(RULED.decode([0.0, 1.0, 0.0, 0.0]))
+    assert SearchSpace((Int("a", 1, 3),), ("a > 2",)).size == 3
+
+
+def test_rules_that_leave_nothing_end_a_sample_with_an_error() -> None:
+    with pytest.raises(SpecError, match=r"require: no configuration in 100,000 draws fulfils a > 3"):
+        SearchSpace((Int("a", 1, 3),), ("a > 3",)).sample(np.random.default_rng(0))
+
+
+def test_rules_survive_json_and_wrong_ones_are_all_told() -> None:
+    again = SearchSpace.from_json(json.loads(json.dumps(RULED.to_json())))
+    assert again == RULED and again.require == RULED.require and again != SearchSpace(RULED.params)
+    assert SearchSpace((Int("a", 1, 3),), "a < 3") == SearchSpace((Int("a", 1, 3),), ("a < 3",))  # type: ignore[arg-type]
+    with pytest.raises(SpecError) as caught:
+        SearchSpace((Int("a", 1, 3),), ("a <", "a < 3", "c > 1", 5))  # type: ignore[arg-type]
+    assert [p.path for p in caught.value.problems] == ["require[0]", "require[2]", "require[3]"]
+    with pytest.raises(SpecError, match="at most 100"):
+        SearchSpace((Int("a", 1, 3),), ("a < 3",) * 101)

@@ -257,6 +257,14 @@ BAD_FIELDS = {
     "model_dir: nowhere": "model_dir: there is no folder ",
     'model_dir: ""': "model_dir: is empty",
     "experiments: [{lr: 2}]": 'experiments[0]: lr: must be within',
+    "require: lrr < 1": 'require: column 1: there is no parameter lrr; did you mean "lr"?',
+    "require: [lr < 1, lr <]": "require[1]: column 5: a parameter, a number or a text is expected, not the end",
+    "require: lr > 2": "require: no configuration fulfils lr > 2",
+    "require: 5": 'require: must be a rule such as "hidden2 <= hidden1", or a list of them, not 5',
+    "points: [{lr: 0.1}, {lr: 5}]": "points[1].lr: 5 is outside 0.0 ... 1.0",
+    "points: [{rl: 0.1}]": 'points[0].rl: is no parameter of the space; known: lr',
+    "points: [{lr: 0.1}, {}, {lr: 0.1}]": "points[2]: is the same as points[0]",
+    "points: [3]": "points[0]: must be a mapping, not 3",
     "resource: {name: epochs}": "resource.max: is missing: The most that one trial gets.",
     "resource: {name: epochs, max: 0}": "resource.max: must be at least 1, not 0",
     "resource: {name: epochs, max: 3, min: 4}": "resource.min: must be at most the max, which is 3, not 4",
@@ -506,6 +514,11 @@ def specs(draw: st.DrawFn) -> StudySpec:
         whole = SearchSpace(tuple(space))
     except SpecError:  # 0.0 and -0.0 as choices, and the like
         whole = SearchSpace((Int("a", 1, 3),))
+    listed = whole.names == ("a",) and draw(st.booleans())
+    if draw(st.booleans()) and not listed:
+        rules = [f"`{name}` == `{name}`" for name in whole.names if "`" not in name]
+        whole = SearchSpace(whole.params, tuple(rules))
+    first = whole.decode([draw(st.floats(0, 1)) for _ in whole.dimensions])
     return StudySpec(
         name=draw(names.filter(lambda n: study_name_problem(n) is None)),
         space=whole,
@@ -524,7 +537,8 @@ def specs(draw: st.DrawFn) -> StudySpec:
         resource_name="epochs" if (most := draw(st.none() | st.integers(1, 99))) else None,
         resource_max=most,
         resource_min=draw(st.integers(1, most)) if most else 1,
-        experiments=({"a": 1}, {"a": 3}) if whole.names == ("a",) else (),
+        experiments=({"a": 1}, {"a": 3}) if listed else (),
+        points=() if listed else draw(st.sampled_from([(), (first,), ({},), (dict(list(first.items())[:1]),)])),
         extra_metrics=draw(st.dictionaries(words, st.sampled_from(["minimize", "maximize", "latest"]), max_size=2)),
         labels=draw(st.dictionaries(texts, scalars | st.lists(scalars, max_size=2), max_size=2)),
         seed=draw(st.none() | st.integers(0, 2**64)),
@@ -545,6 +559,26 @@ def test_written_form_is_short(folder: Path) -> None:
     assert native["command"] == "python train.py"
 
 
+def test_points_and_rules_that_break_each_other_are_told(folder: Path) -> None:
+    space = "{a: {int: [1, 9]}, b: {int: [1, 9]}, opt: {choice: [x, y]}, m: {float: [0, 1], when: {opt: x}}}"
+    rules = 'require: ["b <= a", "b > 1"]\n'
+    points = "points:\n- {a: 2, b: 3}\n- {b: 1}\n- {opt: y, m: 0.5}\n- {m: 0.5}\n- {a: 9}\n- {}\n- {}\n"
+    assert problems(small(rules + points, space), folder) == [
+        "algo.yaml:6: points[0]: nothing that has these values fulfils b <= a and b > 1",
+        "algo.yaml:7: points[1]: nothing that has these values fulfils b <= a and b > 1",
+        'algo.yaml:8: points[2].m: applies only where "opt" is "x", which is not so here'.replace('"opt"', "opt"),
+    ]
+
+
+def test_rules_need_a_space_and_points_a_search(folder: Path) -> None:
+    text = small("experiments: [{a: 1}]\nrequire: a == 1\npoints: [{a: 1}]").replace(
+        "space: {lr: {float: [0, 1]}}\n", ""
+    )
+    said = problems(text, folder)
+    assert any("require: goes with a space" in line for line in said)
+    assert any("points: go with a space that is searched" in line for line in said)
+
+
 # -- JSON Schema ------------------------------------------------------------------------------------------------------
 
 
@@ -559,6 +593,7 @@ def _schema_accepts(text: str) -> bool:
     "text",
     [GOOD, small(), small("trials: unlimited"), small("trial: {gpus: 0.5, time_limit: 5}"), small("time_limit: null"),
      small("resource: {name: e, max: 3}"), small(command="[python, train.py, 5]"), small("experiments: [{lr: 1}]"),
+     small("require: lr < 0.5"), small("require: [lr < 0.5, lr > 0.1]"), small("points: [{lr: 0.5}, {}]"),
      small().replace("minimize loss", "{metric: loss, over: last}")],
 )  # fmt: skip
 def test_schema_accepts_what_parse_accepts(text: str, folder: Path) -> None:
@@ -572,7 +607,7 @@ def test_schema_accepts_what_parse_accepts(text: str, folder: Path) -> None:
         "trails: 3", 'trials: "3"', "trials: 0", "trials: 1.5", "parallel: null", "time_limit: 1:30", "time_limit: 0",
         "trial: 5", "trial: {gpu: 1}", "trial: {gpus: 1.5}", "trial: {log_limit: 16}", "name: ../x", "env: {A: null}",
         "metrics: {a: x}",
-        "resource: {name: a}", "options: 5", "experiments: 5",
+        "resource: {name: a}", "options: 5", "experiments: 5", "require: 5", "require: [[lr]]", "points: {lr: 1}",
     )]
     + [small(space=f"\n  a: {entry}") for entry in (
         '{float: ["1", 2]}', "{float: [1]}", "{float: [0, 1], log: yes}", "{float: [0, 1], setp: 1}", "{int: [1.5, 3]}",

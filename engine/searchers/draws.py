@@ -18,7 +18,8 @@ class Source(Protocol):
 
 
 class Draws:
-    """Independent draws. In a finite space those that are known are drawn again, up to 20 times."""
+    """Independent draws, among what the study's rules allow. In a finite space those that are known are drawn again, up
+    to 20 times."""
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec, self._finite = spec, spec.space.size is not None
@@ -38,7 +39,7 @@ class Draws:
         rng = random.Random(f"{self._spec.seed or 0}/{number}")
         space = self._spec.space
         for _ in range(_TRIES):
-            params = space.decode([rng.random() for _ in space.dimensions])
+            params = space.draw(lambda: [rng.random() for _ in space.dimensions])
             if not taken or key(params) not in taken:
                 break
         return params

@@ -53,6 +53,7 @@ _SHOWN_AS: _Json = {"enum": [*_GOAL["enum"], "latest", "last"]}
 _SCALAR: _Json = {"type": ["string", "number", "boolean"]}
 _MAPPING: _Json = {"type": "object"}
 _WORDS: _Json = {"anyOf": [_TEXT, {"type": "array", "items": _SCALAR, "minItems": 1}]}
+_WORDS_LIST: _Json = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _TIME_TEXT: _Json = {"type": "string", "pattern": r"^\s*([0-9]+(\.[0-9]+)?|([0-9]+(\.[0-9]+)?\s*[A-Za-z]+\s*)+)\s*$"}
 _TIME: _Json = {"anyOf": [{"type": "number", "minimum": 0}, _TIME_TEXT]}
 _LIMIT: _Json = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, _TIME_TEXT, {"type": "null"}]}
@@ -264,6 +265,16 @@ class StudyForm(_Form):
     )
     experiments: list[_Mapping] = Field(
         default_factory=list, description="Parameter sets to run instead of a search.", examples=[[{"lr": 0.1}]]
+    )
+    require: Annotated[list[str] | str, _Is(values.rules, _WORDS_LIST)] = Field(
+        default_factory=list,
+        description="Rules between parameters that every trial fulfils: a text or a list of them.",
+        examples=["hidden2 <= hidden1"],
+    )
+    points: list[_Mapping] = Field(
+        default_factory=list,
+        description="Parameter sets to try first; what one leaves out is filled in.",
+        examples=[[{"lr": 0.001}]],
     )
     metrics: dict[str, Annotated[str, _Is(values.shown_as, _SHOWN_AS)]] = Field(
         default_factory=dict,

@@ -42,6 +42,8 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "trial": _trial(spec.resources, spec.trial),
         "resource": _resource(spec),
         "space": {p.name: _entry(p) for p in spec.space.params},
+        "require": list(spec.space.require) if len(spec.space.require) != 1 else spec.space.require[0],
+        "points": [dict(point) for point in spec.points],
         "experiments": [dict(e) for e in spec.experiments],
         "metrics": dict(spec.extra_metrics),
         "env": dict(spec.env),

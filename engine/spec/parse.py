@@ -24,6 +24,7 @@ from engine.forms import (
     under,
 )
 from engine.params import Constant, Param, json_text, shown
+from engine.partial import point_problems, refuse_empty
 from engine.space import SearchSpace
 from engine.spec import values
 from engine.spec.form import ENTRIES, PARTS, StudyForm, names
@@ -46,6 +47,11 @@ _ELSEWHERE = {
     "cpus": "write trial: {cpus: ...}",
     "gpus": "write trial: {gpus: ...}",
     "retries": "write trial: {retries: ...}",
+    "constraints": "write require: a rule such as hidden2 <= hidden1",
+    "constraint": "write require: a rule such as hidden2 <= hidden1",
+    "initial_points": "write points: [{...}, ...]",
+    "initial": "write points: [{...}, ...]",
+    "enqueue": "write points: [{...}, ...]",
     "script": 'write command: "python train.py"',
 }
 
@@ -89,7 +95,9 @@ def parse_document(
         problems.check()
     form, failed = _form(data, problems)
     space = _space(form.space or {}, problems) if "space" in form.model_fields_set else None
+    space = _with_rules(space, form, problems)
     experiments = _experiments(form, space, problems)
+    points = _points(form, space, problems)
     if "space" not in data and not failed & {"experiments"}:
         space = _space_of(experiments, problems)
     paths = _paths(form, failed, base_dir, problems)
@@ -121,6 +129,7 @@ def parse_document(
         resource_max=form.resource.max if form.resource else None,
         resource_min=form.resource.min if form.resource else 1,
         experiments=experiments,
+        points=points,
         extra_metrics=form.metrics,
         labels=form.labels,
         seed=seed,
@@ -224,6 +233,15 @@ def _experiments(form: StudyForm, space: SearchSpace | None, problems: Problems)
     return experiments
 
 
+def _points(form: StudyForm, space: SearchSpace | None, problems: Problems) -> tuple[dict[str, Any], ...]:
+    if form.points and form.experiments:
+        problems.add("points", "go with a space that is searched; put them into experiments")
+    elif space is not None and not problems:
+        for problem in point_problems(space, form.points):
+            problems.add(problem.path, problem.text)
+    return tuple(form.points)
+
+
 # -- the space -------------------------------------------------------------------------------------------------------
 
 
@@ -264,6 +282,25 @@ def _space(entries: Mapping[str, Any], problems: Problems) -> SearchSpace | None
                 problems.add(_field_path(problem.path, fields), problem.text)
         return None
     return None if wrong or not entries else space
+
+
+def _with_rules(space: SearchSpace | None, form: StudyForm, problems: Problems) -> SearchSpace | None:
+    """The space with the rules of the file; None where it or they are wrong."""
+    texts = [form.require] if isinstance(form.require, str) else form.require
+    if not texts:
+        return space
+    if "space" not in form.model_fields_set:
+        problems.add("require", "goes with a space")
+    if space is None:
+        return None
+    try:
+        space = SearchSpace(space.params, tuple(texts))
+        refuse_empty(space)
+    except SpecError as error:
+        for problem in error.problems:
+            problems.add("require" if isinstance(form.require, str) else problem.path, problem.text)
+        return None
+    return space
 
 
 def _param(name: str, entry: Any, problems: Problems) -> Param | None:

@@ -179,6 +179,14 @@ def objective(value: Any) -> Any:
         ) from None
 
 
+def rules(value: Any) -> Any:
+    """A rule between parameters, or a list of them; what they say is the space's business."""
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, str):
+            raise ValueError(f'must be a rule such as "hidden2 <= hidden1", or a list of them, not {json_text(item)}')
+    return value
+
+
 def env_text(value: Any) -> str:
     written = as_text(value)
     if written is None:

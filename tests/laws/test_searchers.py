@@ -16,6 +16,7 @@ from engine.searchers.asha import Asha
 from engine.searchers.bayesian import Bayesian
 from engine.searchers.cmaes import CmaEs
 from engine.searchers.grid import Grid
+from engine.searchers.guided import Guided
 from engine.searchers.hyperband import Hyperband
 from engine.searchers.optuna import Optuna
 from engine.searchers.random import Random
@@ -125,6 +126,31 @@ class TestOptunaQmc(OptunaLaws):
     __test__ = True
     name = "qmc"
     options = {"scramble": True}
+
+
+class TestGuidedRandom(SearcherLaws):
+    """With points and rules, and where the space is small."""
+
+    order_free = True
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Guided(spec, Random(spec))
+
+    def specs(self) -> Mapping[str, StudySpec]:
+        ruled = SearchSpace(SPACES["mixed"].params, ("hidden > 20 and (act != 'tanh' or dropout < 0.3)",))
+        return {**super().specs(), "points": spec_of(ruled, points=({"lr": 0.01}, {}, {"act": "tanh"}))}
+
+
+class TestGuidedSobol(TestGuidedRandom):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Guided(spec, Sobol(spec))
+
+
+class TestGuidedGrid(TestGuidedRandom):
+    seeded = False
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Guided(spec, Grid(spec))
 
 
 class TestExperiments(SearcherLaws):

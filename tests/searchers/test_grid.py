@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.errors import SpecError
 from engine.searchers.grid import Grid, shuffled
 from engine.space import Choice, Float, Int, SearchSpace
 from engine.study import StudySpec
@@ -72,6 +73,29 @@ def test_levels_cut_continuous_axes_only() -> None:
     spec = spec_of(SearchSpace((Float("x", 0, 1), Float("s", 0, 1, step=0.1), Choice("c", ("a", "b")))))
     got = all_params(spec, batch=100, levels=3)
     assert len(got) == 3 * 11 * 2 and {p["x"] for p in got} == {0.0, 0.5, 1.0}
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_points_that_a_rule_forbids_are_left_out_and_not_counted(shuffle: bool) -> None:
+    space = SearchSpace((Int("a", 1, 5), Int("b", 1, 5), Choice("c", ("x", "y"))), ("b <= a", "c != 'y' or a > 3"))
+    spec = spec_of(space)
+    got = all_params(spec, batch=3, shuffle=shuffle)
+    expected = [p for p in space.grid(5) if space.allows(p)]
+    assert sorted(map(json.dumps, got)) == sorted(map(json.dumps, expected))
+    assert Grid(spec, shuffle=shuffle).size == len(expected) and (got == expected) is not shuffle
+
+
+def test_huge_grid_with_a_rule_is_walked_lazily() -> None:
+    space = SearchSpace(tuple(Int(f"n{i}", 1, 1000) for i in range(40)), ("n39 > 990",))
+    searcher = Grid(spec_of(space))
+    assert searcher.size is None
+    assert [p.params["n39"] for p in searcher.ask(opened(spec_of(space)), 3)] == [991, 992, 993]
+
+
+def test_grid_of_which_a_rule_leaves_next_to_nothing_says_so() -> None:
+    spec = spec_of(SearchSpace((Int("a", 1, 10**9),), ("a == 10 ** 9",)))
+    with pytest.raises(SpecError, match=r"require: 1,000,000 points of the grid in a row"):
+        Grid(spec).ask(opened(spec), 1)
 
 
 def test_experiments_are_run_in_order_and_as_given() -> None:

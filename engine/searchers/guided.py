@@ -1,0 +1,261 @@
+"""What holds for every searcher alike: the study's own points come first, no configuration is tried twice, rules hold.
+
+Goes around a searcher, ours or anybody's: asks it, and puts another configuration in the place of one that was tried
+before or that a rule forbids. Knows no searcher by name, and nothing of results.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Protocol
+
+from engine.params import key
+from engine.partial import allowed_completion, is_whole
+from engine.study import History, Params, Proposal, StudySpec, Trial
+
+_NEAR, _FAR = 48, 200  # tries, before a small space is walked through
+_STRICT = 20_000  # tries where rules forbid most
+_WALK = 50_000  # configurations: a larger space is not walked through
+
+POINT, FROM = "point", "from"
+"""Keys of a proposal's slot: the number of the study's point that it is; the trial that it carries on with."""
+
+
+class _Inner(Protocol):
+    def ask(self, history: History, count: int) -> Sequence[Proposal]: ...
+
+
+class Guided:
+    """A searcher around another.
+
+    A proposal whose slot has "from" carries an earlier configuration on with more of the resource, and stays as it is;
+    so does all of a searcher that goes through a list of its own (`listed`).
+    """
+
+    def __init__(self, spec: StudySpec, inner: _Inner) -> None:
+        self._spec, self._space, self.inner = spec, spec.space, inner
+        self._listed = bool(getattr(inner, "listed", False))
+        self.quick = bool(getattr(inner, "quick", False))
+        self.title = str(getattr(inner, "title", type(inner).__name__))
+        self._past = _Past()
+
+    @property
+    def size(self) -> int | None:
+        """How many trials there will be and no more, where that can be told."""
+        own: int | None = getattr(self.inner, "size", None)
+        if own is None:
+            return None if self._spec.resource_name else self._total
+        if not self._listed:
+            return own
+        whole = all(is_whole(self._space, point) for point in self._spec.points)
+        return own + len(self._spec.points) if whole else None
+
+    def __getattr__(self, name: str) -> Any:
+        """What the searcher says of itself beyond the port is said by its guide, too."""
+        if name.startswith("_") or name == "inner":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def ask(self, history: History, count: int) -> list[Proposal]:
+        past = self._past.of(history)
+        taken, point = _Taken(past.taken), past.points
+        out: list[Proposal] = []
+        while len(out) < count:
+            due = point < len(self._spec.points)
+            wanted = 1 if due else count - len(out)
+            proposals = self._pointed(point, history, taken) if due else self._asked(history, wanted, taken)
+            out += proposals
+            if len(proposals) < wanted:
+                break
+            if due:
+                point += POINT in (out[-1].slot or ())
+                history = history.with_trial(Trial(history.next_id, out[-1]))
+        return out
+
+    def over(self, history: History) -> str:
+        """Why there is nothing more to propose; "" where it is not because everything was tried."""
+        own = getattr(self.inner, "over", None)
+        if own is not None:
+            return str(own(history))
+        most = self._spec.resource_max
+        tried = sum(resource == most for _, resource in self._past.of(history).taken)
+        done = self._total is not None and tried >= self._total
+        return f"searched it all: all {tried} configurations were tried" if done else ""
+
+    # -- proposals -----------------------------------------------------------------------------------------------------
+
+    def _asked(self, history: History, count: int, taken: _Taken) -> list[Proposal]:
+        """The searcher's proposals, each new and allowed. Fewer than asked for: there are no more now."""
+        out: list[Proposal] = []
+        for proposal in list(self.inner.ask(history, count))[:count]:
+            fitting = self._fitting(proposal, history.next_id + len(out), taken)
+            if fitting is None:
+                break
+            taken.add(self._key(fitting))
+            out.append(fitting)
+        return out
+
+    def _pointed(self, number: int, history: History, taken: _Taken) -> list[Proposal]:
+        """The study's point, or what has to go before it."""
+        given = self._spec.points[number]
+        proposal = Proposal({})
+        # The searcher has a say in what a point leaves open, and in how much of the resource it gets.
+        if self._spec.resource_name is not None or not (self._listed or is_whole(self._space, given)):
+            asked = list(self.inner.ask(history, 1))[:1]
+            if not asked or FROM in (asked[0].slot or ()):
+                return asked
+            proposal = asked[0]
+        rng, resource = self._rng(history.next_id), self._resource(proposal)
+        params = allowed_completion(
+            self._space, given, proposal.params, rng.random, lambda p: (key(p), resource) not in taken
+        ) or allowed_completion(self._space, given, proposal.params, rng.random)
+        if params is None:  # the rules leave next to nothing of it: another one goes in its place
+            params = self._space.draw(self._points(rng))
+        found = replace(proposal, params=params, slot={**(proposal.slot or {}), POINT: number})
+        taken.add(self._key(found))
+        return [found]
+
+    def _fitting(self, proposal: Proposal, trial_id: int, taken: _Taken) -> Proposal | None:
+        """The proposal, or one like it that is new and that the rules allow; None: there is none."""
+        if self._listed or FROM in (proposal.slot or ()) or self._space.misfit(proposal.params):
+            return proposal  # (who leaves the space is told so by the loop)
+        resource, rng = self._resource(proposal), self._rng(trial_id)
+        allowed = self._space.allows(proposal.params)
+        if allowed and (key(proposal.params), resource) not in taken:
+            return proposal
+        if proposal.resource is None and self._total is not None and len(taken) >= self._total:
+            return None
+        params = None if allowed and self.quick else self._nearby(proposal.params, resource, taken, rng)
+        params = params or self._anywhere(resource, taken, rng)
+        if params is None and allowed:
+            return proposal  # (a small space is gone through again, for a resource's rungs are to be filled)
+        return replace(proposal, params=params or self._space.draw(self._points(rng)))
+
+    def _nearby(self, params: Params, resource: int | None, taken: _Taken, rng: random.Random) -> dict[str, Any] | None:
+        """The nearest of some around `params` that is new and allowed."""
+        space = self._space
+        if not space.dimensions:
+            return None
+        around = [_moved(space.vector(params), space.cells, rng, (i + 1) / _NEAR) for i in range(_NEAR)]
+        others = (space.decode(vector) for _, vector in sorted(around))
+        return next((p for p in others if space.allows(p) and (key(p), resource) not in taken), None)
+
+    def _anywhere(self, resource: int | None, taken: _Taken, rng: random.Random) -> dict[str, Any] | None:
+        """The first of some draws, then of all there are in a small space, that is new and allowed."""
+        space, draw = self._space, self._points(rng)
+        drawn = (space.decode(draw()) for _ in range(_STRICT if space.rules else _FAR))
+        walked = self._walk(rng)
+        return next(
+            (p for ps in (drawn, walked) for p in ps if space.allows(p) and (key(p), resource) not in taken), None
+        )
+
+    def _walk(self, rng: random.Random) -> Iterator[dict[str, Any]]:
+        """All configurations of a small space, from a place on."""
+        n = self._space.size
+        if n is not None and n <= _WALK:
+            grid, start = self._space.grid(1), rng.randrange(n)
+            yield from (grid[(start + i) % n] for i in range(n))
+
+    @cached_property
+    def _total(self) -> int | None:
+        """How many configurations there are that the rules allow; None where nobody counts them."""
+        n = self._space.size
+        if n is None or not self._space.rules:
+            return n
+        return sum(map(self._space.allows, self._space.grid(1))) if n <= _WALK else None
+
+    # -- helpers -------------------------------------------------------------------------------------------------------
+
+    def _resource(self, proposal: Proposal) -> int | None:
+        """What the trial will get: as the loop gives it, all there is where the searcher says nothing."""
+        return self._spec.resource_max if proposal.resource is None else proposal.resource
+
+    def _key(self, proposal: Proposal) -> Any:
+        return _key(proposal.params, self._resource(proposal))
+
+    def _rng(self, trial_id: int) -> random.Random:
+        """Chance of a trial that is no other searcher's chance. The standard library's, which costs next to nothing."""
+        return random.Random(f"{self._spec.seed or 0}/{trial_id}/instead")
+
+    def _points(self, rng: random.Random) -> Callable[[], list[float]]:
+        return lambda: [rng.random() for _ in self._space.dimensions]
+
+
+def guides(spec: StudySpec, inner: _Inner) -> bool:
+    """Whether there is anything to guide: not where chance alone keeps trials apart and nothing else is asked for."""
+    if spec.experiments:
+        return False
+    apart = getattr(inner, "listed", False) or (getattr(inner, "quick", False) and None in spec.space.cells)
+    return bool(spec.points or (spec.space.rules and not getattr(inner, "listed", False)) or not apart)
+
+
+class _Taken:
+    """Keys of what was tried, and of what this very answer has so far."""
+
+    def __init__(self, before: set[Any]) -> None:
+        self._before, self._now = before, set[Any]()
+
+    def add(self, key: Any) -> None:
+        if key not in self._before:
+            self._now.add(key)
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._before or key in self._now
+
+    def __len__(self) -> int:
+        return len(self._before) + len(self._now)
+
+
+class _Past:
+    """What a history has tried; read anew only as far as it is new, which changes no answer.
+
+    `taken`: keys of configurations with their resource. `points`: how many of the study's points were proposed.
+    """
+
+    def __init__(self) -> None:
+        self.taken: set[Any] = set()
+        self.points = 0
+        self._read = 0
+        self._last: Proposal | None = None  # tells histories apart: each proposal is made once
+
+    def of(self, history: History) -> _Past:
+        trials = history.trials
+        if self._read > len(trials) or (self._read and trials[self._read - 1].proposal is not self._last):
+            self.__init__()  # type: ignore[misc]
+        for i in range(self._read, len(trials)):
+            self._last = trials[i].proposal
+            self.taken.add(_key(self._last.params, self._last.resource))
+            self.points += POINT in (self._last.slot or ())
+        self._read = len(trials)
+        return self
+
+
+def _key(params: Params, resource: int | None) -> tuple[Any, int | None]:
+    try:
+        return key(dict(params)), resource
+    except (TypeError, ValueError):  # no JSON: the loop will say so
+        return None, resource
+
+
+def _moved(
+    vector: Sequence[float], cells: Sequence[int | None], rng: random.Random, far: float
+) -> tuple[float, list[float]]:
+    """A point around another: some entries moved, by up to `far` of the cube; and how far away it is, squared."""
+    out, distance = [], 0.0
+    chosen = rng.randrange(len(vector))
+    share = max(far, 1.5 / len(vector))
+    for i, (u, n) in enumerate(zip(vector, cells, strict=True)):
+        if u != u:  # it does not apply there; it may here
+            out.append(rng.random())
+        elif i == chosen or rng.random() < share:
+            step = max(far / 2, 1.0 / n if n else 0.0)
+            moved = u + rng.uniform(-step, step) * (1.5 if n else 1.0)
+            moved = -moved if moved < 0 else 2 - moved if moved > 1 else moved
+            distance += (moved - u) ** 2
+            out.append(min(max(moved, 0.0), 1.0))
+        else:
+            out.append(u)
+    return distance, out

@@ -1,0 +1,61 @@
+"""Rules, points and the end of a small space, from the study file to the summary."""
+
+from __future__ import annotations
+
+from tests.cli.test_cli import Shell, shell
+
+__all__ = ["shell"]
+
+TRAIN = """\
+import json
+c = json.load(open("config.json"))
+assert c["hidden2"] <= c["hidden1"], c
+json.dump([{"loss": abs(c["hidden1"] - 3) + abs(c["hidden2"] - 2)}], open("val_dict_list.json", "w"))
+"""
+ALGO = """\
+command: python train.py
+objective: minimize loss
+algorithm: random
+options: {seed: 3}
+trials: 40
+parallel: 2
+require: hidden2 <= hidden1
+points:
+- {hidden1: 4, hidden2: 4}
+- {hidden2: 3}
+space:
+  hidden1: {int: [1, 4]}
+  hidden2: {int: [1, 4]}
+"""
+
+
+def test_rule_points_and_the_end_of_a_small_space(shell: Shell) -> None:
+    shell.write("train.py", TRAIN)
+    shell.write("algo.yaml", ALGO)
+    out = shell.run("submit", "algo.yaml", "--quiet")
+    assert "searched it all: all 10 configurations were tried" in out and "10 completed" in out
+    shown = shell.json("show", "my-study")
+    assert shown["state"] == "finished" and shown["best"]["params"] == {"hidden1": 3, "hidden2": 2}
+    trials = [trial["params"] for trial in shown["trials"]]
+    assert trials[0] == {"hidden1": 4, "hidden2": 4} and trials[1] == {"hidden1": 3, "hidden2": 3}
+    assert sorted((t["hidden1"], t["hidden2"]) for t in trials) == [
+        (a, b) for a in range(1, 5) for b in range(1, a + 1)
+    ]
+    assert "searched it all" in shell.run("resume", "my-study", "--trials", "50"), "nothing is left to go on with"
+    assert "searched it all" in shell.run("submit", "algo.yaml"), "the same file finds its study"
+
+
+def test_another_rule_is_another_study(shell: Shell) -> None:
+    shell.write("train.py", TRAIN)
+    shell.write("algo.yaml", ALGO)
+    shell.run("submit", "algo.yaml", "--quiet")
+    shell.write("algo.yaml", ALGO.replace("require: hidden2 <= hidden1", "require: hidden2 <= hidden1 - 0"))
+    shell.refuses("submit", "algo.yaml", words="require: hidden2 <= hidden1 -> hidden2 <= hidden1 - 0")
+
+
+def test_wrong_rules_and_points_are_told_at_once_with_their_lines(shell: Shell) -> None:
+    shell.write("algo.yaml", ALGO.replace("<= hidden1", "<= hiden1").replace("{hidden2: 3}", "{hidden2: 3, hiden1: 1}"))
+    said = shell.refuses("submit", "algo.yaml", words=r'algo.yaml:7: require: column 12: .*did you mean "hidden1"')
+    shell.write("algo.yaml", ALGO.replace("{hidden2: 3}", "{hidden2: 3, hiden1: 1}"))
+    said = shell.refuses("submit", "algo.yaml", words=r'algo.yaml:10: points\[1\].hiden1: .*did you mean "hidden1"')
+    assert "Traceback" not in said
