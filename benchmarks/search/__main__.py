@@ -4,6 +4,9 @@
     python -m benchmarks.search --run "tpe:good_ratio=0.1" --problems training bbob --seeds 5
     python -m benchmarks.search --run tpe --label before       (kept as tpe@before whatever becomes of the code)
     python -m benchmarks.search --compare tpe tpe@before optuna-tpe
+    python -m benchmarks.search --fidelity tpe bohb --seeds 5
+    python -m benchmarks.search --time tpe bayesian optuna-tpe --lengths 50 100 1000
+    python -m benchmarks.search --league
     python -m benchmarks.search --list
 
 --run computes what is missing: an algorithm of the engine is run again when its code has changed. --run and --compare
@@ -24,6 +27,9 @@ def main() -> None:
     do = parser.add_argument_group("what to do")
     do.add_argument("--run", nargs="+", metavar="ALGORITHM", default=[], help='as "name" or "name:option=value,..."')
     do.add_argument("--compare", nargs="*", metavar="ALGORITHM", help="print how they do; none named: all there are")
+    do.add_argument("--league", action="store_true", help="write the tables of README.md and docs/league.svg")
+    do.add_argument("--time", nargs="+", metavar="ALGORITHM", default=[], help="measure an ask; needs a quiet machine")
+    do.add_argument("--fidelity", nargs="+", metavar="ALGORITHM", default=[], help="run on learning curves")
     do.add_argument("--list", action="store_true", help="print the problems, the algorithms and what is computed")
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -36,10 +42,11 @@ def main() -> None:
     how.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     how.add_argument("--label", help="keep the runs as ALGORITHM@LABEL")
     how.add_argument("--keep", action="store_true", help="write to results/, which is part of the repository")
+    how.add_argument("--lengths", type=int, nargs="+", default=[50, 100, 1000], help="of the histories for --time")
     how.add_argument("--at", type=int, nargs="+", default=[20, 50, 100], help="evaluations to compare at")
     how.add_argument("--short", action="store_true", help="no table by problem")
     args = parser.parse_args()
-    if not (args.run or args.list or args.compare is not None):
+    if not (args.run or args.list or args.league or args.time or args.fidelity or args.compare is not None):
         parser.print_help()
         return
 
@@ -54,6 +61,18 @@ def main() -> None:
             word, problems, range(args.seeds), args.evaluations, args.workers,
             jobs=args.jobs, label=args.label, kept=args.keep,
         )  # fmt: skip
+    if args.fidelity:
+        from benchmarks.search import fidelity
+
+        fidelity.fill(args.fidelity, args.seeds)
+    if args.time:
+        from benchmarks.search import timing
+
+        timing.fill(args.time, args.lengths)
+    if args.league:
+        from benchmarks.search import league
+
+        league.write()
     if args.compare is not None:
         names = args.compare
         print(compare.report(names, problems, args.seeds, args.workers, args.at, by_problem=not args.short))

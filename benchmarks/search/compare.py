@@ -42,10 +42,10 @@ class Figures:
 
 
 def figures(
-    names: Sequence[str], problems: Sequence[str], seeds: int, workers: int, at: int, *, common: bool = True
+    names: Sequence[str], problems: Sequence[str], seeds: int, workers: int, at: int, *, kept: bool = False
 ) -> Figures:
-    """The normalised regrets after `at` evaluations."""
-    results = [store.read(name, workers) for name in names]
+    """The normalised regrets after `at` evaluations. `kept`: of the results in the repository alone."""
+    results = [(store.read_kept if kept else store.read)(name, workers) for name in names]
     regrets = {}
     for p in problems:
         cells = []

@@ -104,7 +104,7 @@ class Ours:
             resource_max=problem.levels[-1] if problem.levels else None,
         )  # fmt: skip
         self.history = apply(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, pid=1))
-        self.searcher = assembly.searcher(self.history.spec)
+        self.searcher: Any = assembly.searcher(self.history.spec)
 
     def ask(self, count: int) -> Sequence[tuple[int, Mapping[str, Any], int | None]]:
         from engine.events import AttemptIntended, TrialProposed, apply
@@ -117,6 +117,15 @@ class Ours:
             out.append((trial_id, p.params, p.resource))
         return out
 
+    def preload(self, problem: Problem, count: int) -> None:
+        """Gives the history `count` trials that were drawn at random."""
+        from engine.study import Proposal
+
+        searcher, rng = self.searcher, np.random.default_rng(1)
+        self.searcher = _Drawn(lambda: Proposal(problem.space.sample(rng)))
+        natural(self, problem, count)
+        self.searcher = searcher
+
     def tell(self, token: int, loss: float) -> None:
         from engine.events import MetricsSeen, TrialEnded, apply
         from engine.study import Row
@@ -124,3 +133,20 @@ class Ours:
         at = self.history.last_at + 1
         self.history = apply(self.history, MetricsSeen(at, token, (Row(1, {"loss": loss}),)))
         self.history = apply(self.history, TrialEnded(at, token, "completed", loss, "", {"code": 0}))
+
+
+def natural(asker: Asker, problem: Problem, count: int) -> None:
+    """Lets an algorithm make `count` evaluations."""
+    for _ in range(count):
+        for token, params, _ in asker.ask(1):
+            asker.tell(token, problem.evaluate(params))
+
+
+class _Drawn:
+    """Stands in for a searcher while a history is filled."""
+
+    def __init__(self, draw: Callable[[], Any]) -> None:
+        self._draw = draw
+
+    def ask(self, history: Any, count: int) -> list[Any]:
+        return [self._draw() for _ in range(count)]

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,22 @@ def read(name: str, workers: int, key: str | None = None) -> Results:
                 if known is None or known[0] < cell[0]:
                     merged.cells[problem][seed] = cell
     return merged
+
+
+def read_kept(name: str, workers: int) -> Results:
+    """What the repository has of an algorithm."""
+    stamp = path_of(KEPT, name, workers)
+    return _kept(name, workers, stamp.stat().st_mtime if stamp.exists() else 0.0)
+
+
+@lru_cache(maxsize=64)
+def _kept(name: str, workers: int, stamp: float) -> Results:
+    return _load(path_of(KEPT, name, workers), name, workers) or Results(name, workers)
+
+
+def kept_names(workers: int = 1) -> list[str]:
+    """The algorithms of which the repository has results."""
+    return sorted(json.loads(p.read_text())["algorithm"] for p in KEPT.glob(f"*.w{workers}.json"))
 
 
 def write(results: Results, *, kept: bool) -> None:

@@ -13,6 +13,7 @@ from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
 
 from benchmarks.search.peers import pruned
 from benchmarks.search.problems import Problem
+from benchmarks.search.runner import natural
 from engine.space import Choice, Float, Int
 
 
@@ -32,6 +33,9 @@ class Ax:
         ((index, found),) = self._client.get_next_trials(1).items()
         values = {p.name: _value(p, found[p.name]) for p in self._space.dimensions}
         return [(index, pruned(self._space, values), None)]
+
+    def preload(self, problem: Problem, count: int) -> None:
+        natural(self, problem, count)
 
     def tell(self, token: Any, loss: float) -> None:
         self._client.complete_trial(token, {"loss": loss})

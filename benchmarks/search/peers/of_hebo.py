@@ -13,6 +13,7 @@ from hebo.optimizers.hebo import HEBO
 
 from benchmarks.search.peers import pruned
 from benchmarks.search.problems import Problem
+from benchmarks.search.runner import natural
 from engine.space import Choice, Float, Int
 
 
@@ -31,6 +32,9 @@ class Hebo:
         row = frame.iloc[0].to_dict()
         values = {p.name: _value(p, row[p.name]) for p in self._space.dimensions}
         return [(frame, pruned(self._space, values), None)]
+
+    def preload(self, problem: Problem, count: int) -> None:
+        natural(self, problem, count)
 
     def tell(self, token: Any, loss: float) -> None:
         self._optimizer.observe(token, np.array([[loss]]))

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from hyperopt import JOB_STATE_DONE, STATUS_OK, Trials, hp, space_eval, tpe
+from hyperopt import JOB_STATE_DONE, STATUS_OK, Trials, hp, rand, space_eval, tpe
 from hyperopt.base import Domain
 from hyperopt.pyll import as_apply, scope
 
 from benchmarks.search.peers import discrete
 from benchmarks.search.problems import Problem
+from benchmarks.search.runner import natural
 from engine.space import Choice, Float, Int, SearchSpace
 
 
@@ -21,12 +22,13 @@ class Hyperopt:
         self._space = as_apply([self._nodes.of(p) for p in problem.space.dimensions if not p.when])
         self._domain = Domain(lambda params: 0.0, self._space)
         self._trials = Trials()
+        self._suggest = tpe.suggest
         self._rng = np.random.default_rng(seed)
 
     def ask(self, count: int) -> Sequence[tuple[Any, Mapping[str, Any], int | None]]:
         ids = self._trials.new_trial_ids(1)
         self._trials.refresh()
-        docs = tpe.suggest(ids, self._domain, self._trials, int(self._rng.integers(2**31 - 1)))
+        docs = self._suggest(ids, self._domain, self._trials, int(self._rng.integers(2**31 - 1)))
         self._trials.insert_trial_docs(docs)
         self._trials.refresh()
         chosen = {name: values[0] for name, values in docs[0]["misc"]["vals"].items() if values}
@@ -34,6 +36,11 @@ class Hyperopt:
         for part in space_eval(self._space, chosen):
             params.update(_flat(part))
         return [(ids[0], params, None)]
+
+    def preload(self, problem: Problem, count: int) -> None:
+        self._suggest = rand.suggest
+        natural(self, problem, count)
+        self._suggest = tpe.suggest
 
     def tell(self, token: Any, loss: float) -> None:
         for doc in self._trials._dynamic_trials:

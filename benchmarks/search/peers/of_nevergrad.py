@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.search.peers import pruned
 from benchmarks.search.problems import Problem
+from benchmarks.search.runner import natural
 from engine.space import Choice, Float, Int
 
 
@@ -36,6 +37,9 @@ class Nevergrad:
                 value = float(value) if not p.step else p.low + p.step * round((value - p.low) / p.step)
                 values[p.name] = min(max(value, p.low), p.high)
         return [(candidate, pruned(self._space, values), None)]
+
+    def preload(self, problem: Problem, count: int) -> None:
+        natural(self, problem, count)
 
     def tell(self, token: Any, loss: float) -> None:
         self._optimizer.tell(token, loss)

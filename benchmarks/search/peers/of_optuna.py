@@ -9,6 +9,7 @@ import optuna
 
 from benchmarks.search.peers import applies
 from benchmarks.search.problems import Problem
+from benchmarks.search.runner import natural
 from engine.space import Choice, Float, Int
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -33,6 +34,11 @@ class Optuna:
             if applies(p, params):
                 params[p.name] = _suggested(trial, p)
         return [(trial, params, None)]
+
+    def preload(self, problem: Problem, count: int) -> None:
+        sampler, self._study.sampler = self._study.sampler, optuna.samplers.RandomSampler(seed=1)
+        natural(self, problem, count)
+        self._study.sampler = sampler
 
     def tell(self, token: Any, loss: float) -> None:
         self._study.tell(token, loss)

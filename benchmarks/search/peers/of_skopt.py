@@ -26,6 +26,14 @@ class Skopt:
         values = {p.name: _value(p, v) for p, v in zip(self._space.dimensions, point, strict=True)}
         return [(point, pruned(self._space, values), None)]
 
+    def preload(self, problem: Problem, count: int) -> None:
+        points = self._optimizer.space.rvs(count, random_state=1)
+        losses = []
+        for point in points:
+            values = {p.name: _value(p, v) for p, v in zip(self._space.dimensions, point, strict=True)}
+            losses.append(problem.evaluate(pruned(self._space, values)))
+        self._optimizer.tell(points, losses)
+
     def tell(self, token: Any, loss: float) -> None:
         self._optimizer.tell(token, loss)
 

@@ -16,6 +16,7 @@ from smac.runhistory.dataclasses import TrialValue
 
 from benchmarks.search.peers import pruned
 from benchmarks.search.problems import Problem
+from benchmarks.search.runner import natural
 from engine.space import Choice, Float, Int
 
 
@@ -49,6 +50,9 @@ class Smac:
             if p.name in info.config:
                 values[p.name] = _value(p, info.config[p.name])
         return [(info, pruned(self._space, {**dict.fromkeys(self._space.names), **values}), None)]
+
+    def preload(self, problem: Problem, count: int) -> None:
+        natural(self, problem, count)
 
     def tell(self, token: Any, loss: float) -> None:
         self._facade.tell(token, TrialValue(cost=loss), save=False)

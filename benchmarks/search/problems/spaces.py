@@ -134,7 +134,7 @@ TASKS: Mapping[str, Task] = {
                 Choice("activation", ("relu", "tanh", "gelu", "sigmoid")),
             )
         ),
-        rows=270,
+        rows=240,
         levels=(1, 3, 9, 27),
         unit="epochs",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,9 +29,12 @@ class Table:
         self._forest = None if not self.task.rows else grown(self._columns(self.points), self.losses)
 
     def evaluate(self, params: Mapping[str, Any], resource: int | None = None) -> float:
-        """The loss after `resource` units of training, one of the task's levels; None: after all of it."""
+        """The loss after `resource` units of training (known at the task's levels: at the last one that is not above);
+        None: after all of it."""
         curve = self.curves(self._space.encode(params)[None])[0]
-        return float(curve[-1 if resource is None else self.task.levels.index(resource)])
+        if resource is None:
+            return float(curve[-1])
+        return float(curve[max(bisect_right(self.task.levels, resource) - 1, 0)])
 
     def curves(self, points: np.ndarray) -> np.ndarray:  # (k, d) -> (k, levels)
         if self._grid is not None:
@@ -69,3 +73,23 @@ class _Columns:
             else:
                 out.append(np.where(np.isnan(column), -0.5, column))
         return np.column_stack(out)
+
+
+def quality(name: str, folds: int = 5) -> tuple[float, float]:
+    """How well the forest foretells rows that it has not seen: R2 and Spearman's rank correlation, final losses.
+
+    Losses above the median of the uniform rows count as that median: what bad configurations cost is not the question.
+    """
+    from scipy.stats import spearmanr
+
+    table = Table(name)
+    columns, losses = table._columns(table.points), table.losses
+    told = np.empty(len(losses))
+    fold = np.random.default_rng(0).permutation(len(losses)) % folds
+    for k in range(folds):
+        forest = grown(columns[fold != k], losses[fold != k])
+        told[fold == k] = forest.predict(columns[fold == k])[:, -1]
+    cap = np.median(losses[: -(-len(losses) // 2), -1])
+    truth, told = np.minimum(losses[:, -1], cap), np.minimum(told, cap)
+    r2 = 1 - ((truth - told) ** 2).sum() / ((truth - truth.mean()) ** 2).sum()
+    return float(r2), float(spearmanr(truth, told)[0])

@@ -1,0 +1,166 @@
+"""The problems answer as they should, and the runner gives the same runs every time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.search import compare, store
+from benchmarks.search.algorithms import digest, factory, parse
+from benchmarks.search.problems import NAMES, chosen, problem, reference
+from benchmarks.search.problems.bbob import FUNCTIONS
+from benchmarks.search.problems.forest import Forest
+from benchmarks.search.problems.spaces import TASKS
+from benchmarks.search.problems.table import Table
+from benchmarks.search.runner import Asker, run, trace
+
+
+def available() -> list[str]:
+    """All problems, or the tables alone where the package with the functions is not installed."""
+    try:
+        import cocoex  # noqa: F401
+    except ImportError:
+        return [name for name in NAMES if name in TASKS]
+    return list(NAMES)
+
+
+@pytest.mark.parametrize("name", available())
+def test_losses_of_random_draws_are_finite_and_not_below_the_best(name: str) -> None:
+    p = problem(name)
+    rng = np.random.default_rng(1)
+    losses = [p.evaluate(p.space.sample(rng)) for _ in range(200)]
+    assert np.isfinite(losses).all()
+    assert min(losses) >= p.best - 1e-6 * abs(p.best)
+    assert 0.2 < np.mean(np.array(losses) <= p.median) < 0.8
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name in TASKS])
+def test_a_tables_best_row_is_in_reach_of_a_searcher(name: str) -> None:
+    p, table = problem(name), Table(name)
+    row = table.points[int(table.losses[:, -1].argmin())]
+    params = p.space.decode(np.nan_to_num(row, nan=0.5))
+    assert p.regret(np.array([p.evaluate(params)]))[0] < 0.05
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name in TASKS and TASKS[name].resolution])
+def test_losses_of_a_metric_with_steps_are_on_its_steps(name: str) -> None:
+    p, step = problem(name), TASKS[name].resolution
+    rng = np.random.default_rng(2)
+    losses = np.array([p.evaluate(p.space.sample(rng)) for _ in range(50)])
+    assert np.allclose(losses / step, np.round(losses / step), atol=1e-3)
+
+
+def test_more_training_is_asked_for_by_its_level() -> None:
+    p = problem("boosting-diabetes")
+    params = p.space.sample(np.random.default_rng(3))
+    curve = [p.evaluate(params, level) for level in p.levels]
+    assert len(set(curve)) > 1
+    assert curve[-1] == p.evaluate(params)
+    assert p.evaluate(params, 5) == p.evaluate(params, 3)
+
+
+def test_regret_is_0_at_the_best_1_at_the_median_and_clipped() -> None:
+    p = problem("tree-digits")
+    middle = (p.best + p.median) / 2
+    losses = np.array([p.best - 1, p.best, middle, p.median, p.median + 9])
+    assert p.regret(losses) == pytest.approx([0, 0, 0.5, 1, 1])
+
+
+def test_the_reference_is_what_the_problems_say() -> None:
+    p = problem("tree-digits")
+    assert reference("tree-digits") == (p.best, p.median)
+
+
+def test_a_functions_lowest_value_is_that_at_its_best_point() -> None:
+    pytest.importorskip("cocoex")
+    for name in FUNCTIONS:
+        assert problem(name).best == pytest.approx(reference_best(name))
+
+
+def reference_best(name: str) -> float:
+    from benchmarks.search.problems.bbob import Function
+
+    return Function(name).lowest()
+
+
+def test_a_forest_is_exact_at_its_rows_and_good_between_them() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((400, 3))
+    y = np.sin(3 * x[:, 0]) + x[:, 1] ** 2
+    forest = Forest(x[:300], y[:300], y[:300, None])
+    assert np.allclose(forest.predict(x[:300])[:, 0], y[:300])
+    error = forest.predict(x[300:])[:, 0] - y[300:]
+    assert (error**2).mean() < 0.05 * y.var()
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_same_run_gives_the_same_losses(workers: int) -> None:
+    p = problem("pipeline-cancer")
+    first, second = (run(factory("random"), p, 3, 30, workers) for _ in range(2))
+    assert len(first) == 30
+    assert first.tolist() == second.tolist()
+    assert first.tolist() != run(factory("random"), p, 4, 30, workers).tolist()
+
+
+def test_workers_see_what_is_pending_and_are_never_more_than_allowed() -> None:
+    p = problem("pipeline-cancer")
+    open_: set[int] = set()
+    most = 0
+
+    class Watched:
+        def __init__(self, inner: Asker) -> None:
+            self.inner = inner
+
+        def ask(self, count: int) -> object:
+            nonlocal most
+            assert len(self.inner.history.open_ids) == len(open_)  # type: ignore[attr-defined]
+            asked = self.inner.ask(count)
+            open_.update(token for token, _, _ in asked)
+            most = max(most, len(open_))
+            return asked
+
+        def tell(self, token: int, loss: float) -> None:
+            open_.remove(token)
+            self.inner.tell(token, loss)
+
+    done = trace(lambda *args: Watched(factory("random")(*args)), p, 0, 40, 4)  # type: ignore[arg-type,return-value]
+    assert most == 4
+    assert len(done) == 40
+    assert [d.at for d in done] == sorted(d.at for d in done)
+
+
+def test_results_come_back_as_they_were_written(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(store, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(store, "KEPT", tmp_path / "kept")
+    results = store.Results("tpe:a=1", 4, "k", "v")
+    results.put("tree-digits", 0, 5, np.array([3.0, 4.0, 2.0, 2.0, 1.5]))
+    results.put("tree-digits", 1, 5, np.array([7.0, 6.0]))
+    store.write(results, kept=False)
+    again = store.read("tpe:a=1", 4, "k")
+    assert again.cells == results.cells
+    assert [again.best("tree-digits", 0, at) for at in (1, 2, 3, 5, 6)] == [3.0, 3.0, 2.0, 1.5, None]
+    assert again.missing("tree-digits", range(3), 5) == [2]
+    assert again.missing("tree-digits", range(2), 6) == [0, 1]
+    assert store.read("tpe:a=1", 4, "another key").cells == {}
+
+
+def test_ranks_share_places_between_equals() -> None:
+    means = np.array([[0.1, 0.3], [0.1, 0.2], [0.5, 0.1]])
+    assert compare.ranks(means).T.tolist() == [[1.5, 1.5, 3], [3, 2, 1]]
+
+
+def test_words_of_the_command_line() -> None:
+    assert parse("tpe:good_ratio=0.1,mode=joint,flag=true") == (
+        "tpe",
+        {"good_ratio": 0.1, "mode": "joint", "flag": True},
+    )
+    assert chosen(["curves", "tree"])[-1] == "tree-digits"
+    with pytest.raises(SystemExit, match="no problem"):
+        chosen(["nothing"])
+
+
+def test_a_digest_changes_with_the_code_and_not_with_what_others_need() -> None:
+    assert digest("random") == digest("random")
+    assert digest("random") != digest("sobol")
+    with pytest.raises(SystemExit, match="no algorithm"):
+        digest("nothing")
