@@ -39,6 +39,7 @@ SEARCHERS: dict[str, str] = {
     "random": "engine.searchers.random:Random",
     "grid": "engine.searchers.grid:Grid",
     "sobol": "engine.searchers.sobol:Sobol",
+    "tpe": "engine.searchers.tpe:Tpe",
     "bayesian": "engine.searchers.bayesian:Bayesian",
     "cmaes": "engine.searchers.cmaes:CmaEs",
     "optuna": "engine.searchers.optuna:Optuna",
