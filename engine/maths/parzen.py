@@ -5,26 +5,26 @@ each cell; over unordered categories it keeps its own with some probability and 
 (the parameter did not apply there) its window is the uniform density. Knows arrays only.
 """
 
-# Notation: n windows, m places to evaluate, d dimensions; x in [0, 1]^d or NaN; h > 0 widths (standard deviations).
+# Notation: n windows with centres c, m places x, d dimensions; widths h. Places are in [0, 1] or NaN.
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
-_MOST_TABLED = 64  # cells up to which a window's masses are tabled per cell
+_FINE = 0.3  # cells narrower than this part of a window's width are as good as a line
 
 
 class Parzen:
-    """The mixture sum_i w_i prod_j k_j(x_j | c_ij, h_ij) + w_0, whose last term is the uniform density.
+    """The mixture sum_i w_i prod_j k_j(x_j | c_ij, h_j) + w_0, whose last term is the uniform density.
 
     Args:
         cells: (d,) number of values of each dimension, 0 where it is continuous.
         categorical: (d,) bool, the values have no order.
         centres: (n, d) NaN where a window does not care.
-        widths: (n, d) or (d,) standard deviations; of a categorical dimension the probability to take any value.
-        weights: (n,) >= 0, not all of them 0 unless `uniform` is above 0.
-        uniform: weight of the uniform density.
+        widths: (d,) standard deviations, above 0; of a categorical dimension the probability to take any value.
+        weights: (n,) >= 0.
+        uniform: weight of the uniform density, above 0.
     """
 
     def __init__(
@@ -36,79 +36,112 @@ class Parzen:
         weights: np.ndarray,
         uniform: float,
     ) -> None:
-        self._cells, self._categorical = cells, categorical
+        self._cells, self._categorical, self._widths = cells, categorical, widths
         self._blind = np.isnan(centres)
+        self._any_blind = bool(self._blind.any())
         self._centres = np.where(self._blind, 0.5, centres)
-        self._widths = np.broadcast_to(widths, centres.shape)
         total = float(weights.sum()) + uniform
         self._weights, self._uniform = weights / total, uniform / total
 
     def sample(self, rng: np.random.Generator, m: int) -> np.ndarray:  # (m, d)
-        """m independent draws, as places in [0, 1]; of cells their middles."""
+        """m independent draws, as places in [0, 1]."""
         n, d = self._centres.shape
         which = rng.choice(n + 1, size=m, p=np.append(self._weights, self._uniform))
-        u = rng.random((m, d))
-        held = which < n
-        if not held.any():
-            return u
-        own = which[held]
-        c, h = self._centres[own], self._widths[own]
+        out = rng.random((m, d))
+        own = which[which < n]
+        v, c, h = out[which < n], self._centres[own], self._widths
         low, high = ndtr((0.0 - c) / h), ndtr((1.0 - c) / h)
-        v = u[held]
         drawn = np.clip(c + h * ndtri(np.clip(low + v * (high - low), 1e-300, 1.0)), 0.0, 1.0)
         for j in np.flatnonzero(self._categorical):
-            stays = rng.random(len(own)) >= h[:, j]
-            drawn[:, j] = np.where(stays, c[:, j], v[:, j])
-        drawn = np.where(self._blind[own], v, drawn)
-        u[held] = drawn
-        return u
+            # v below h: any value, and v / h is uniform again; else the window's own
+            drawn[:, j] = np.where(v[:, j] < h[j], v[:, j] / h[j], c[:, j])
+        out[which < n] = np.where(self._blind[own], v, drawn)
+        return out
 
     def log_density(self, x: np.ndarray) -> np.ndarray:  # (m, d) -> (m,)
-        """The log density (over cells: of the mass times the number of cells); 0 is the uniform density's."""
-        m, n = len(x), len(self._centres)
-        logs = np.zeros((m, n))
+        """The log density, of cells that of the mass times the number of cells: 0 is the uniform density's.
+
+        `x`: places, of cells their middles; NaN where a dimension does not count.
+        """
+        if not len(self._centres):
+            return np.zeros(len(x))
         seen = ~np.isnan(x)
         at = np.where(seen, x, 0.5)
-        lines = (self._cells == 0) & ~self._categorical
-        if lines.any():
-            logs += self._on_lines(at[:, lines], seen[:, lines], lines)
+        lines = ~self._categorical & ((self._cells == 0) | (self._cells * self._widths * _FINE > 1.0))
+        logs = self._on_lines(at[:, lines], seen[:, lines], lines) + np.log(np.maximum(self._weights, 1e-300))
         for j in np.flatnonzero(~lines):
-            logs += np.where(seen[:, j, None] & ~self._blind[None, :, j], self._on_cells(at[:, j], j), 0.0)
-        with np.errstate(divide="ignore"):
-            logs += np.log(self._weights)[None, :]
-            last = np.log(self._uniform) if self._uniform > 0 else -np.inf
-        top = np.maximum(logs.max(axis=1, initial=last), -1e300)
-        out: np.ndarray = top + np.log(np.exp(logs - top[:, None]).sum(axis=1) + np.exp(last - top))
+            logs += self._on_cells(at[:, j], seen[:, j], j)
+        last = np.log(self._uniform)
+        top = np.maximum(logs.max(axis=1), last)
+        logs -= top[:, None]
+        np.exp(logs, out=logs)
+        out: np.ndarray = top + np.log(logs.sum(axis=1) + np.exp(last - top))
+        return out
+
+    def overlap(self, x: np.ndarray, other: np.ndarray) -> np.ndarray:  # (m, d), (k, d) -> (m, k)
+        """How much windows of these widths on `x` and on `other` have in common: 1 on the same place, 0 far away.
+
+        Where only one of two places has NaN they are as far apart as two widths, where both have, together.
+        """
+        ordered = ~self._categorical
+        a, b = np.isnan(x), np.isnan(other)
+        far = np.zeros((len(x), len(other)))
+        for j in range(x.shape[1]):
+            apart = (x[:, j, None] - other[None, :, j]) / self._widths[j]
+            if not ordered[j]:
+                apart = np.where(np.abs(apart) * self._widths[j] * self._cells[j] < 0.5, 0.0, 1.0 / self._widths[j])
+            odd = a[:, j, None] != b[None, :, j]
+            far += np.where(odd, 2.0, np.where(a[:, j, None], 0.0, apart)) ** 2
+        out: np.ndarray = np.exp(-0.5 * far)
         return out
 
     def _on_lines(self, x: np.ndarray, seen: np.ndarray, lines: np.ndarray) -> np.ndarray:  # (m, n)
-        c, h, blind = self._centres[:, lines], self._widths[:, lines], self._blind[:, lines]
-        sharp = np.where(blind, 0.0, 1.0 / h)
-        squares, middles = sharp**2, c * sharp**2
-        norm = np.where(blind, 0.0, np.log(h * (ndtr((1.0 - c) / h) - ndtr(-c / h))) + 0.5 * np.log(2 * np.pi))
-        # sum_j s_ij (x_j - c_ij)^2, in three products, over the dimensions that apply
-        on = seen.astype(float)
-        z = np.where(seen, x, 0.0)
-        far = (z**2) @ squares.T - 2.0 * z @ middles.T + on @ (c**2 * squares).T
-        out: np.ndarray = -0.5 * np.maximum(far, 0.0) - on @ norm.T
+        h, c = self._widths[lines], self._centres[:, lines]
+        live = ~self._blind[:, lines]
+        norm = np.log(h * (ndtr((1.0 - c) / h) - ndtr(-c / h))) + 0.5 * np.log(2 * np.pi)
+        if not self._any_blind and seen.all():
+            far = _squares(x / h, c / h)
+            return -0.5 * far - norm.sum(axis=1)
+        # sum_j (x_j - c_ij)^2 / h_j^2 over the dimensions that both have, in three products
+        on, z, t = seen.astype(float), np.where(seen, x / h, 0.0), np.where(live, c / h, 0.0)
+        far = z**2 @ live.T.astype(float) - 2.0 * z @ t.T + on @ (t**2).T
+        out: np.ndarray = -0.5 * np.maximum(far, 0.0) - on @ np.where(live, norm, 0.0).T
         return out
 
-    def _on_cells(self, x: np.ndarray, j: int) -> np.ndarray:  # (m, n)
-        size, c, h = int(self._cells[j]), self._centres[:, j], self._widths[:, j]
-        place = np.minimum((x * size).astype(np.int64), size - 1)
-        if self._categorical[j]:
-            own = np.minimum((c * size).astype(np.int64), size - 1)
-            same = place[:, None] == own[None, :]
-            with np.errstate(divide="ignore"):
-                out: np.ndarray = np.log(np.where(same, size * (1.0 - h) + h, h))
-            return out
-        if size > _MOST_TABLED:
-            norm = np.log(ndtr((1.0 - c) / h) - ndtr(-c / h))
-            return _log_mass((x[:, None] - 0.5 / size - c) / h, (x[:, None] + 0.5 / size - c) / h) + np.log(size) - norm
-        edges = np.arange(size + 1) / size
-        z = (edges[:, None] - c) / h
-        table = _log_mass(z[:-1], z[1:]) + np.log(size) - np.log(ndtr(z[-1]) - ndtr(z[0]))
-        return table[place]
+    def _on_cells(self, x: np.ndarray, seen: np.ndarray, j: int) -> np.ndarray:  # (m, n)
+        size, h = int(self._cells[j]), float(self._widths[j])
+        table = _overlap(size, h) if self._categorical[j] else _masses(size, h)
+        places, own = _place(x, size), _place(self._centres[:, j], size)
+        # A last row and column of zeros stand for what does not count.
+        table = np.pad(table, (0, 1))
+        out: np.ndarray = table[np.where(seen, places, size)][:, np.where(self._blind[:, j], size, own)]
+        return out
+
+
+def _place(x: np.ndarray, size: int) -> np.ndarray:
+    out: np.ndarray = np.minimum((x * size).astype(np.int64), size - 1)
+    return out
+
+
+def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (m, d), (n, d) -> (m, n)
+    out: np.ndarray = np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2.0 * a @ b.T, 0.0)
+    return out
+
+
+def _overlap(size: int, h: float) -> np.ndarray:  # (size, size)
+    """log(size * mass) of keeping the own value with probability 1 - h, any with h (Aitchison and Aitken 1976)."""
+    with np.errstate(divide="ignore"):
+        out: np.ndarray = np.maximum(np.log(h + size * (1.0 - h) * np.eye(size)), -1e3)
+    return out
+
+
+def _masses(size: int, h: float) -> np.ndarray:  # (size, size): value, window
+    """log(size * mass) over each cell of a Gaussian on the middle of each, cut off at 0 and 1."""
+    edges, middles = np.arange(size + 1) / size, (np.arange(size) + 0.5) / size
+    z = (edges[:, None] - middles) / h
+    whole = np.log(ndtr(z[-1]) - ndtr(z[0]))
+    out: np.ndarray = np.maximum(_log_mass(z[:-1], z[1:]) + np.log(size) - whole, -1e3)
+    return out
 
 
 def _log_mass(a: np.ndarray, b: np.ndarray) -> np.ndarray:

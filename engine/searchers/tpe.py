@@ -1,8 +1,8 @@
 """TPE: densities of the good and of the other trials; the next point is where the good ones are much denser.
 
 All of a space's dimensions are modelled together (multivariate), so that parameters that matter jointly are found
-jointly; half of the candidates mix the dimensions of several good trials, as the classic TPE does, so that no seed stays
-stuck where one trial was lucky. Knows results only as Evidence.
+jointly; half of the candidates mix the dimensions of several good trials, as the classic TPE does, so that no seed
+stays stuck where one trial was lucky. Knows results only as Evidence.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Tpe:
     spread, spread_bad = 0.2, 0.35  # widths of windows in l and g at n = 1
     stir = 0.4  # the same for categories: the probability to take any value
     crossed = 0.5  # share of the candidates whose dimensions come from several windows
-    weight_pending = 1.0
+    crowding = 2.0  # a candidate on top of a running trial loses all but 1 / (1 + this) of its l/g
 
     def __init__(
         self,
@@ -86,14 +86,19 @@ class Tpe:
         return out
 
     def _point(self, evidence: Evidence, pending: np.ndarray, trial_id: int) -> np.ndarray:  # (d,)
-        if trial_id < self._warm_up or len(evidence.losses) < 2 or not self._d:
-            point: np.ndarray = self._space.tidy(start_point(self._spec, trial_id)[None])[0]
-            if not len(evidence.failed) or not self._d:
-                return point
+        losses = evidence.losses
+        told = trial_id >= self._warm_up and len(losses) >= 2 and bool(losses.min() < losses.max())
+        if not self._d or not (told or len(evidence.failed)):
+            start: np.ndarray = self._space.tidy(start_point(self._spec, trial_id)[None])[0]
+            return start
         rng = trial_rng(self._spec, trial_id)
-        good, bad = self._densities(evidence, pending)
+        # Where nothing is better than the rest no trial is good: away from all that was tried.
+        share, weight = split(losses, self._ratio, self._most) if told else (np.zeros(len(losses)), losses)
+        good, bad = self._densities(evidence, pending, share, weight)
         candidates = self._fresh(self._space.tidy(self._drawn(good, rng)), evidence, pending, rng)
         scores = good.log_density(candidates) - bad.log_density(candidates)
+        if len(pending):
+            scores -= np.log1p(self.crowding * good.overlap(candidates, pending).sum(axis=1))
         best: np.ndarray = candidates[int(np.argmax(scores))]
         return best
 
@@ -120,14 +125,12 @@ class Tpe:
 
     # -- the two densities -----------------------------------------------------------------------------------------
 
-    def _densities(self, evidence: Evidence, pending: np.ndarray) -> tuple[Parzen, Parzen]:
-        share, weight = split(evidence.losses, self._ratio, self._most)
+    def _densities(
+        self, evidence: Evidence, pending: np.ndarray, share: np.ndarray, weight: np.ndarray
+    ) -> tuple[Parzen, Parzen]:
         chosen = share > 0
         windows = np.concatenate([evidence.points[share < 1], evidence.failed, pending])
-        others = 1.0 - share[share < 1]
-        weights = np.concatenate(
-            [others, np.ones(len(evidence.failed)), np.full(len(pending), self.weight_pending)]
-        )
+        weights = np.concatenate([1.0 - share[share < 1], np.ones(len(evidence.failed) + len(pending))])
         most = max(50, min(_MOST_WINDOWS, _MOST_NUMBERS // max(1, self._d)))
         if len(windows) > most:
             thinned = np.unique(np.linspace(0, len(windows) - 1, most).astype(int))

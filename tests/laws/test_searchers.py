@@ -21,6 +21,7 @@ from engine.searchers.hyperband import Hyperband
 from engine.searchers.optuna import Optuna
 from engine.searchers.random import Random
 from engine.searchers.sobol import Sobol
+from engine.searchers.tpe import Tpe
 from engine.space import SearchSpace
 from engine.study import History, Proposal, StudySpec
 from tests.laws.searcher_laws import SPACES, SearcherLaws, spec_of
@@ -126,6 +127,15 @@ class TestOptunaQmc(OptunaLaws):
     __test__ = True
     name = "qmc"
     options = {"scramble": True}
+
+class TestTpe(SearcherLaws):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Tpe(spec)
+
+
+class TestTpeOfWmla(SearcherLaws):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Tpe(spec, warm_up=3, ei_candidates=24, good_ratio=0.25, good_max=25)
 
 
 class TestGuidedRandom(SearcherLaws):
