@@ -108,7 +108,7 @@ def _overview(cards: Mapping[str, Card]) -> str:
 
 
 def _full(name: str, own: Card) -> str:
-    lines = [f"{name}: {own.summary}"]
+    lines = [_filled(f"{name}: {own.summary}", " " * (len(name) + 2))]
     lines += [_filled(f"  {word:<9}{text}", " " * 11) for word, text in _facts(own)]
     for option, about in own.options.items():
         text = f"  {option} ({_default(about)}): {about.about}; {about.range}"

@@ -69,7 +69,7 @@ class Parzen:
         at = np.where(seen, x, 0.5)
         lines = ~self._categorical & ((self._cells == 0) | (self._cells * self._widths * _FINE > 1.0))
         logs = self._on_lines(at[:, lines], seen[:, lines], lines) + np.log(np.maximum(self._weights, 1e-300))
-        for j in np.flatnonzero(~lines):
+        for j in np.flatnonzero(~lines).tolist():
             logs += self._on_cells(at[:, j], seen[:, j], j)
         last = np.log(self._uniform)
         top = np.maximum(logs.max(axis=1), last)
@@ -100,8 +100,8 @@ class Parzen:
         live = ~self._blind[:, lines]
         norm = np.log(h * (ndtr((1.0 - c) / h) - ndtr(-c / h))) + 0.5 * np.log(2 * np.pi)
         if not self._any_blind and seen.all():
-            far = _squares(x / h, c / h)
-            return -0.5 * far - norm.sum(axis=1)
+            whole: np.ndarray = -0.5 * _squares(x / h, c / h) - norm.sum(axis=1)
+            return whole
         # sum_j (x_j - c_ij)^2 / h_j^2 over the dimensions that both have, in three products
         on, z, t = seen.astype(float), np.where(seen, x / h, 0.0), np.where(live, c / h, 0.0)
         far = z**2 @ live.T.astype(float) - 2.0 * z @ t.T + on @ (t**2).T

@@ -128,6 +128,7 @@ class TestOptunaQmc(OptunaLaws):
     name = "qmc"
     options = {"scramble": True}
 
+
 class TestTpe(SearcherLaws):
     def make(self, spec: StudySpec) -> Searcher:
         return Tpe(spec)
