@@ -10,16 +10,18 @@ import filecmp
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from engine import contract
-from engine.errors import EngineError, JournalError, SpecError, StudyExists
+from engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
 from engine.events import StudyOpened, fold
 from engine.failpoints import failpoint
 from engine.journal import Journal, is_ours
 from engine.lead import Lead
-from engine.paths import StudyPaths
-from engine.study import USER, History, StudySpec, Trial
+from engine.paths import StudyPaths, locate
+from engine.study import USER, History, StudySpec, Trial, TrialState
 
 _NEW = ".new-"
 
@@ -43,6 +45,48 @@ def opened_spec(paths: StudyPaths) -> StudySpec:
     if not first or not isinstance(first[0], StudyOpened):
         raise JournalError(f"{paths.db}: the event log does not begin with the study")
     return StudySpec.from_json(first[0].spec)
+
+
+def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
+    """The study with what its earlier studies have to say at this moment, and notes for the user. Reads them only.
+
+    Raises:
+        SpecError: one of them is not there, or cannot be read.
+    """
+    from engine.searchers.evidence import Reader
+    from engine.searchers.prior import reduced
+
+    prior, notes, problems = [], [], []
+    for i, name in enumerate(spec.warm_start):
+        path = f"warm_start[{i}]"
+        try:
+            paths = locate(name, root)
+            history = read(paths)
+        except (StudyNotFound, JournalError) as error:
+            problems.append(Problem(path, str(error)))
+            continue
+        done = [t for t in history.trials if t.state is TrialState.COMPLETED]
+        told = reduced(history.spec.name, spec.space, done, Reader(history.spec.space).read(history).losses.tolist())
+        notes += [f"{path}: {history.spec.name} {text}" for text in _doubts(history, spec, len(done), told)]
+        if told["points"]:
+            prior.append(told)
+    if problems:
+        raise SpecError(problems)
+    return replace(spec, prior=tuple(prior)), notes
+
+
+def _doubts(history: History, spec: StudySpec, done: int, told: Mapping[str, Any]) -> list[str]:
+    """What the user should know of an earlier study."""
+    old, new = history.spec.objective, spec.objective
+    if not done:
+        return ["has no completed trial; it says nothing"]
+    if not told["points"]:
+        return ["has no parameter in common with this study; it says nothing"]
+    if (old.metric, old.goal) != (new.metric, new.goal):
+        return [
+            f"was to {old.goal} {old.metric}, this one is to {new.goal} {new.metric}; only the order of trials counts"
+        ]
+    return []
 
 
 def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
@@ -146,7 +190,7 @@ def edited(model_dir: str, frozen: str) -> list[str]:
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
     """What a study file says otherwise than the study that has its name; limits do not count (they may change)."""
-    free = {"budget", "seed", "labels"}
+    free = {"budget", "seed", "labels", "prior"}
     left, right = old.to_json(), new.to_json()
     out = []
     for key in left:

@@ -81,7 +81,8 @@ class StudySpec:
     """One search, as asked for. `command` is an argv; paths are absolute; `seed` is None until the study is opened.
 
     `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch). `points`: parameter
-    sets to try first, partial ones filled in.
+    sets to try first, partial ones filled in. `warm_start`: earlier studies, names or absolute paths; `prior`:
+    what they had to say when the study was made, as `searchers.prior.reduced` puts it.
     `resource_name`: what trials get more or less of, as whole numbers from `resource_min` to `resource_max`.
     `extra_metrics`: metric -> minimize | maximize | latest, shown beside the objective.
     `labels`: what the dialect wants back unchanged (WMLA's sigName, args ...); no meaning here.
@@ -106,6 +107,8 @@ class StudySpec:
     resource_min: int = 1
     experiments: tuple[Params, ...] = ()
     points: tuple[Params, ...] = ()
+    warm_start: tuple[str, ...] = ()
+    prior: tuple[Mapping[str, Any], ...] = ()
     extra_metrics: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
@@ -136,7 +139,8 @@ class StudySpec:
                 args[name] = part(**{f.name: args[name][f.name] for f in fields(part) if f.name in args[name]})
         args["command"] = tuple(args["command"])
         args["experiments"] = tuple(args.get("experiments", ()))
-        args["points"] = tuple(args.get("points", ()))
+        for name in ("points", "warm_start", "prior"):
+            args[name] = tuple(args.get(name, ()))
         return cls(**args)
 
 

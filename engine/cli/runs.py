@@ -71,7 +71,13 @@ def submit(
     changes: dict[str, Any] = {}
     paths = StudyPaths(os.path.join(folder, spec.name))
     try:
-        made = not os.path.lexists(paths.root) and bool(studies.create(spec, source, folder, time.time()))
+        made = not os.path.lexists(paths.root)
+        if made and spec.warm_start:  # told now, and kept; the same file again finds its study as it was
+            spec, notes = studies.with_prior(spec, folder)
+            for note in notes:
+                click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
+        if made:
+            studies.create(spec, source, folder, time.time())
     except StudyExists:  # another submit was quicker
         made = False
     if made and not quiet and (about := assembly.about(spec)):

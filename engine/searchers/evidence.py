@@ -6,13 +6,14 @@ calls, by the identity of trials; dropping that changes no answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.searchers.prior import arrays
 from engine.space import Choice, SearchSpace
-from engine.study import History, Trial, TrialState
+from engine.study import History, StudySpec, Trial, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,13 +49,17 @@ class Evidence:
     """Points are as `SearchSpace.encode` gives them: NaN where a parameter does not apply. In the order of trial ids.
 
     `losses` are finite and to be minimised. `failed`: points whose trials failed or timed out. `pending`: points of
-    trials that have not ended.
+    trials that have not ended. `prior_points`: of earlier studies, NaN also for what they had not; `prior_losses`:
+    their ranks in [0, 1], 0 the best of its study; `prior_studies`: the study's number. See `prior.relevance`.
     """
 
     points: np.ndarray  # (n, d)
     losses: np.ndarray  # (n,)
     failed: np.ndarray  # (f, d)
     pending: np.ndarray  # (p, d)
+    prior_points: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (m, d)
+    prior_losses: np.ndarray = field(default_factory=lambda: np.empty(0))  # (m,)
+    prior_studies: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))  # (m,)
 
     @property
     def taken(self) -> np.ndarray:  # (n + f + p, d)
@@ -67,6 +72,7 @@ class Reader:
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
+        self._told: tuple[Any, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None  # of which prior; its arrays
         self._reset()
 
     def read(self, history: History, resource: int | None = None) -> Evidence:
@@ -82,8 +88,17 @@ class Reader:
         chosen = np.ones(n, dtype=bool) if resource is None else self._resources[:n] == resource
         done = chosen & (kinds == _DONE)
         return Evidence(
-            points[done], self._losses[:n][done], points[chosen & (kinds == _FAILED)], points[chosen & (kinds == _OPEN)]
+            points[done],
+            self._losses[:n][done],
+            points[chosen & (kinds == _FAILED)],
+            points[chosen & (kinds == _OPEN)],
+            *self._prior(history.spec),
         )
+
+    def _prior(self, spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if self._told is None or self._told[0] is not spec.prior:
+            self._told = spec.prior, arrays(spec)
+        return self._told[1]
 
     def _reset(self) -> None:
         d = len(self._space.dimensions)

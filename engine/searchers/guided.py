@@ -10,18 +10,24 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.params import key
 from engine.partial import allowed_completion, is_whole
 from engine.study import History, Params, Proposal, StudySpec, Trial
 
+if TYPE_CHECKING:
+    from engine.searchers.evidence import Reader
+
 _NEAR, _FAR = 48, 200  # tries, before a small space is walked through
 _STRICT = 20_000  # tries where rules forbid most
 _WALK = 50_000  # configurations: a larger space is not walked through
 
-POINT, FROM = "point", "from"
-"""Keys of a proposal's slot: the number of the study's point that it is; the trial that it carries on with."""
+_CONTRADICTED = 0.05  # an earlier study's relevance
+
+POINT, START, FROM = "point", "prior", "from"
+"""Keys of a proposal's slot: the number of the study's point that it is, or of what earlier studies found good; the
+trial that it carries on with."""
 
 
 class _Inner(Protocol):
@@ -41,6 +47,7 @@ class Guided:
         self.quick = bool(getattr(inner, "quick", False))
         self.title = str(getattr(inner, "title", type(inner).__name__))
         self._past = _Past()
+        self._reader: Reader | None = None
 
     @property
     def size(self) -> int | None:
@@ -61,19 +68,61 @@ class Guided:
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         past = self._past.of(history)
-        taken, point = _Taken(past.taken), past.points
+        taken, point, started, others = _Taken(past.taken), past.points, set(past.starts), past.others
         out: list[Proposal] = []
         while len(out) < count:
-            due = point < len(self._spec.points)
-            wanted = 1 if due else count - len(out)
-            proposals = self._pointed(point, history, taken) if due else self._asked(history, wanted, taken)
+            given, note, several = self._due(history, point, started, others)
+            wanted = 1 if given is not None or not several else count - len(out)
+            proposals = (
+                self._asked(history, wanted, taken) if given is None else self._placed(given, note, history, taken)
+            )
             out += proposals
             if len(proposals) < wanted:
                 break
-            if due:
-                point += POINT in (out[-1].slot or ())
+            if wanted == 1 and len(out) < count:
+                slot = out[-1].slot or {}
+                point += POINT in slot
+                started |= {slot[START]} if START in slot else set()
+                others += not (POINT in slot or START in slot or FROM in slot)
                 history = history.with_trial(Trial(history.next_id, out[-1]))
         return out
+
+    def _due(
+        self, history: History, point: int, started: set[int], others: int
+    ) -> tuple[Params | None, dict[str, int], bool]:
+        """What has to be tried next, with its note; None: the searcher's own, (True) as many as are wanted.
+
+        The study's points come first; then what was good in earlier studies, taking turns with the searcher's own, as
+        long as the study's trials do not contradict the earlier study.
+        """
+        if point < len(self._spec.points):
+            return self._spec.points[point], {POINT: point}, False
+        left = [i for i in range(len(self._starts)) if i not in started]
+        if not left:
+            return None, {}, True
+        if others < len(started):
+            return None, {}, False
+        believed = self._relevance(history)
+        i = next((i for i in left if believed[self._starts[i][0]] > _CONTRADICTED), None)
+        return (None, {}, False) if i is None else (self._starts[i][1], {START: i}, False)
+
+    @cached_property
+    def _starts(self) -> list[tuple[int, dict[str, Any]]]:
+        if not self._spec.prior or self._listed:
+            return []
+        from engine.searchers.prior import starts  # numpy: not without earlier studies
+
+        draw = self._rng(0).random
+        return [(k, given) for k, given in starts(self._spec) if allowed_completion(self._space, given, {}, draw)]
+
+    def _relevance(self, history: History) -> Sequence[float]:
+        from engine.searchers.evidence import Reader
+        from engine.searchers.prior import relevance
+
+        if self._reader is None:
+            self._reader = Reader(self._space)
+        believed: list[float] = relevance(self._reader.read(history)).tolist()
+        return believed
 
     def over(self, history: History) -> str:
         """Why there is nothing more to propose; "" where it is not because everything was tried."""
@@ -98,11 +147,10 @@ class Guided:
             out.append(fitting)
         return out
 
-    def _pointed(self, number: int, history: History, taken: _Taken) -> list[Proposal]:
-        """The study's point, or what has to go before it."""
-        given = self._spec.points[number]
+    def _placed(self, given: Params, note: dict[str, int], history: History, taken: _Taken) -> list[Proposal]:
+        """What is given, filled in; or what has to go before it."""
         proposal = Proposal({})
-        # The searcher has a say in what a point leaves open, and in how much of the resource it gets.
+        # The searcher has a say in what is left open, and in how much of the resource it gets.
         if self._spec.resource_name is not None or not (self._listed or is_whole(self._space, given)):
             asked = list(self.inner.ask(history, 1))[:1]
             if not asked or FROM in (asked[0].slot or ()):
@@ -111,10 +159,13 @@ class Guided:
         rng, resource = self._rng(history.next_id), self._resource(proposal)
         params = allowed_completion(
             self._space, given, proposal.params, rng.random, lambda p: (key(p), resource) not in taken
-        ) or allowed_completion(self._space, given, proposal.params, rng.random)
+        )
+        if params is None and (params := allowed_completion(self._space, given, proposal.params, rng.random)):
+            # It was tried: that is the user's will of a point; of an earlier study's, its neighbour is worth as much.
+            params = params if POINT in note else self._nearby(params, resource, taken, rng) or params
         if params is None:  # the rules leave next to nothing of it: another one goes in its place
             params = self._space.draw(self._points(rng))
-        found = replace(proposal, params=params, slot={**(proposal.slot or {}), POINT: number})
+        found = replace(proposal, params=params, slot={**(proposal.slot or {}), **note})
         taken.add(self._key(found))
         return [found]
 
@@ -189,7 +240,7 @@ def guides(spec: StudySpec, inner: _Inner) -> bool:
     if spec.experiments:
         return False
     apart = getattr(inner, "listed", False) or (getattr(inner, "quick", False) and None in spec.space.cells)
-    return bool(spec.points or (spec.space.rules and not getattr(inner, "listed", False)) or not apart)
+    return bool(spec.points or spec.prior or (spec.space.rules and not getattr(inner, "listed", False)) or not apart)
 
 
 class _Taken:
@@ -213,11 +264,13 @@ class _Past:
     """What a history has tried; read anew only as far as it is new, which changes no answer.
 
     `taken`: keys of configurations with their resource. `points`: how many of the study's points were proposed.
+    `starts`: which of the earlier studies' best. `others`: how many new configurations of the searcher's own.
     """
 
     def __init__(self) -> None:
         self.taken: set[Any] = set()
-        self.points = 0
+        self.points = self.others = 0
+        self.starts: set[int] = set()
         self._read = 0
         self._last: Proposal | None = None  # tells histories apart: each proposal is made once
 
@@ -228,7 +281,10 @@ class _Past:
         for i in range(self._read, len(trials)):
             self._last = trials[i].proposal
             self.taken.add(_key(self._last.params, self._last.resource))
-            self.points += POINT in (self._last.slot or ())
+            slot = self._last.slot or {}
+            self.points += POINT in slot
+            self.starts |= {slot[START]} if START in slot else set()
+            self.others += not (POINT in slot or START in slot or FROM in slot)
         self._read = len(trials)
         return self
 

@@ -276,6 +276,11 @@ class StudyForm(_Form):
         description="Parameter sets to try first; what one leaves out is filled in.",
         examples=[[{"lr": 0.001}]],
     )
+    warm_start: Annotated[list[str], _Is(values.study_names, _WORDS_LIST)] = Field(
+        default_factory=list,
+        description="Earlier studies that inform this one: names under the same root, or paths; spaces may differ.",
+        examples=[["digits"]],
+    )
     metrics: dict[str, Annotated[str, _Is(values.shown_as, _SHOWN_AS)]] = Field(
         default_factory=dict,
         description="Metrics to show beside the objective, by best or latest value.",

@@ -44,6 +44,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "space": {p.name: _entry(p) for p in spec.space.params},
         "require": list(spec.space.require) if len(spec.space.require) != 1 else spec.space.require[0],
         "points": [dict(point) for point in spec.points],
+        "warm_start": list(spec.warm_start),
         "experiments": [dict(e) for e in spec.experiments],
         "metrics": dict(spec.extra_metrics),
         "env": dict(spec.env),

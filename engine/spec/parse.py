@@ -51,6 +51,8 @@ _ELSEWHERE = {
     "constraint": "write require: a rule such as hidden2 <= hidden1",
     "initial_points": "write points: [{...}, ...]",
     "initial": "write points: [{...}, ...]",
+    "prior": "write warm_start: [names of earlier studies]",
+    "transfer": "write warm_start: [names of earlier studies]",
     "enqueue": "write points: [{...}, ...]",
     "script": 'write command: "python train.py"',
 }
@@ -130,6 +132,7 @@ def parse_document(
         resource_min=form.resource.min if form.resource else 1,
         experiments=experiments,
         points=points,
+        warm_start=tuple(under(base_dir, name) if os.sep in name else name for name in form.warm_start),
         extra_metrics=form.metrics,
         labels=form.labels,
         seed=seed,
@@ -236,7 +239,9 @@ def _experiments(form: StudyForm, space: SearchSpace | None, problems: Problems)
 def _points(form: StudyForm, space: SearchSpace | None, problems: Problems) -> tuple[dict[str, Any], ...]:
     if form.points and form.experiments:
         problems.add("points", "go with a space that is searched; put them into experiments")
-    elif space is not None and not problems:
+    if form.warm_start and form.experiments:
+        problems.add("warm_start", "goes with a space that is searched, not with experiments")
+    if space is not None and not problems:
         for problem in point_problems(space, form.points):
             problems.add(problem.path, problem.text)
     return tuple(form.points)

@@ -187,6 +187,11 @@ def rules(value: Any) -> Any:
     return value
 
 
+def study_names(value: Any) -> list[str]:
+    """Names or paths of studies; one may stand alone."""
+    return [text(item) for item in (value if isinstance(value, list) else [value])]
+
+
 def env_text(value: Any) -> str:
     written = as_text(value)
     if written is None:

@@ -59,3 +59,60 @@ def test_wrong_rules_and_points_are_told_at_once_with_their_lines(shell: Shell) 
     shell.write("algo.yaml", ALGO.replace("{hidden2: 3}", "{hidden2: 3, hiden1: 1}"))
     said = shell.refuses("submit", "algo.yaml", words=r'algo.yaml:10: points\[1\].hiden1: .*did you mean "hidden1"')
     assert "Traceback" not in said
+
+
+BOWL = """\
+import json
+c = json.load(open("config.json"))
+json.dump([{"loss": (c["x"] - 0.3) ** 2 + c.get("y", 0.5)}], open("val_dict_list.json", "w"))
+"""
+FIRST = """\
+command: python bowl.py
+objective: minimize loss
+options: {seed: 3}
+trials: 12
+parallel: 4
+space:
+  x: {float: [0, 1]}
+"""
+SECOND = (
+    FIRST.replace("trials: 12", "trials: 4\nwarm_start: [first]").replace("parallel: 4\n", "")
+    + "  y: {float: [0, 1]}\n"
+)
+
+
+def test_earlier_study_gives_the_first_trial_and_stays_as_it_was_then(shell: Shell) -> None:
+    shell.write("bowl.py", BOWL)
+    shell.write("first.yaml", FIRST)
+    shell.write("second.yaml", SECOND)
+    shell.refuses("submit", "second.yaml", words=r"warm_start\[0\]: no study 'first' under")
+    best = shell.json("submit", "first.yaml")["best"]
+    shell.run("submit", "second.yaml", "--quiet")
+    assert shell.err == ""
+    trials = shell.json("show", "second")["trials"]
+    assert trials[0]["params"]["x"] == best["params"]["x"] != trials[1]["params"]["x"]
+    shell.run("resume", "first", "--trials", "14", "--quiet")
+    assert "4 completed" in shell.run("submit", "second.yaml", "--quiet"), (
+        "the earlier study grew; this one is the same"
+    )
+    shell.run("remove", "first", "--yes")
+    assert "5 completed" in shell.run("resume", "second", "--trials", "5", "--quiet"), "and needs it no more"
+    shell.write("second.yaml", SECOND.replace("[first]", "[other]"))
+    shell.refuses("submit", "second.yaml", words=r"warm_start: \['first'\] -> \['other'\]")
+
+
+def test_earlier_studies_that_say_nothing_or_another_thing_are_noted(shell: Shell) -> None:
+    shell.write("bowl.py", BOWL)
+    shell.write("first.yaml", FIRST.replace("x: {float: [0, 1]}", "x: {float: [2, 3]}"))
+    shell.write("fails.yaml", FIRST.replace("bowl.py", "missing.py").replace("trials: 12", "trials: 2"))
+    shell.write("missing.py", "raise SystemExit(1)")
+    shell.write("gain.yaml", FIRST.replace("minimize loss", "maximize loss").replace("trials: 12", "trials: 2"))
+    for name, code in (("first", 0), ("fails", 3), ("gain", 0)):
+        shell.run("submit", f"{name}.yaml", "--quiet", code=code)
+    gain = shell.folder / "hpo-runs" / "gain"
+    shell.write("second.yaml", SECOND.replace("[first]", f"[first, fails, '{gain}']"))
+    shell.run("submit", "second.yaml", "--quiet")
+    first, fails, other = shell.err.splitlines()
+    assert first.endswith("warm_start[0]: first has no parameter in common with this study; it says nothing")
+    assert fails.endswith("warm_start[1]: fails has no completed trial; it says nothing")
+    assert "was to maximize loss, this one is to minimize loss; only the order" in other
