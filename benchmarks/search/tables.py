@@ -281,37 +281,9 @@ def _net_digits(p: Mapping[str, Any], levels: Sequence[int]) -> list[float]:
     return _epochs(net, optimizer, data[0], labels[0], p["batch"], levels, nn.functional.cross_entropy, validate)
 
 
-def _net_diabetes(p: Mapping[str, Any], levels: Sequence[int]) -> list[float]:
-    import torch
-    from torch import nn
-
-    x, y = _data("diabetes")
-    a, b = _folds("diabetes", 3)[0]
-    torch.manual_seed(0)
-    widths = [10, p["width1"], p["width2"]] if p["width2"] else [10, p["width1"]]
-    layers: list[Any] = []
-    for before, width in zip(widths, widths[1:], strict=False):
-        layers += [nn.Linear(before, width), nn.ReLU(), nn.Dropout(p["dropout"])]
-    net = nn.Sequential(*layers, nn.Linear(widths[-1], 1), nn.Flatten(0))
-    optimizer = torch.optim.AdamW(net.parameters(), p["learning_rate"], weight_decay=p["weight_decay"])
-    scheduler: Any = None
-    if p["schedule"] == "cosine":
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, levels[-1])
-    elif p["schedule"] == "step":
-        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 9, p["decay"])
-    data = [torch.tensor(20 * v, dtype=torch.float32) for v in (x[a], x[b])]
-    target = [torch.tensor((v - y[a].mean()) / y[a].std(), dtype=torch.float32) for v in (y[a], y[b])]
-
-    def validate() -> float:
-        return min(float(nn.functional.mse_loss(net(data[1]), target[1])), 4.0)
-
-    loss = nn.functional.mse_loss
-    return _epochs(net, optimizer, data[0], target[0], p["batch"], levels, loss, validate, scheduler)
-
-
 def _epochs(
     net: Any, optimizer: Any, x: Any, y: Any, batch: int, levels: Sequence[int], loss: Any,
-    validate: Callable[[], float], scheduler: Any = None,
+    validate: Callable[[], float],
 ) -> list[float]:  # fmt: skip
     """Trains; the validation losses after the epochs in `levels`. Real scripts stop at NaN: the worst loss then."""
     import torch
@@ -325,8 +297,6 @@ def _epochs(
             optimizer.zero_grad()
             loss(net(x[rows]), y[rows]).backward()
             optimizer.step()
-        if scheduler is not None:
-            scheduler.step()
         if epoch in levels:
             net.eval()
             with torch.no_grad():
@@ -404,7 +374,6 @@ TRAIN: Mapping[str, Train] = {
     "neighbours-digits": _neighbours_digits,
     "pipeline-cancer": _pipeline_cancer,
     "net-digits": _net_digits,
-    "net-diabetes": _net_diabetes,
     "linear-cancer": _linear_cancer,
     "elastic-diabetes": _elastic_diabetes,
     "tree-digits": _tree_digits,

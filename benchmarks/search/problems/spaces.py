@@ -138,23 +138,6 @@ TASKS: Mapping[str, Task] = {
         levels=(1, 3, 9, 27),
         unit="epochs",
     ),
-    "net-diabetes": Task(
-        SearchSpace(
-            (
-                Float("learning_rate", 1e-4, 0.3, log=True),
-                Float("weight_decay", 1e-6, 1, log=True),
-                Int("batch", 4, 7, power=2),
-                Int("width1", 2, 64, log=True),
-                Int("width2", 0, 64),
-                Float("dropout", 0, 0.7),
-                Choice("schedule", ("constant", "cosine", "step")),
-                Float("decay", 0.05, 0.9, log=True, when={"schedule": "step"}),
-            )
-        ),
-        rows=250,
-        levels=(1, 3, 9, 27),
-        unit="epochs",
-    ),
     "linear-cancer": Task(
         SearchSpace(
             (
