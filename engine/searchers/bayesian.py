@@ -12,6 +12,7 @@ from engine.axes import axis_of
 from engine.searchers import trial_rng
 from engine.searchers.card import Card, Option
 from engine.searchers.evidence import Evidence, Layout, Reader
+from engine.searchers.skopt import Skopt
 from engine.searchers.start import start_point
 from engine.study import History, Proposal, StudySpec
 
@@ -46,6 +47,9 @@ class Bayesian:
             "init_points": Option("quasi-random trials before the model decides (5 to 10 by default)", int, least=1),
             "cube_size": Option("points that each proposal is chosen from, before it is refined", int, least=1),
             "noiseless": Option("whether equal parameters give equal losses (learned by default)", bool),
+            "surrogate": Option(
+                "whose Gaussian process: ours, or scikit-optimize's", str, "own", words=("own", "skopt")
+            ),
         },
     )
 
@@ -56,12 +60,16 @@ class Bayesian:
         init_points: int | None = None,
         cube_size: int | None = None,
         noiseless: bool | None = None,
+        surrogate: str = "own",
     ) -> None:
         self._spec, self._space = spec, spec.space
         self._reader = Reader(spec.space)
         self._d = len(spec.space.dimensions)
         self._init = min(10, max(5, self._d + 1)) if init_points is None else init_points
         self._cube, self._noiseless = cube_size, noiseless
+        self._other = (
+            None if surrogate == "own" or not self._d else Skopt(spec, cube_size=cube_size, noiseless=noiseless)
+        )
         self._fits: dict[bytes, np.ndarray] = {}  # digest of the results -> the parameters fitted to them
 
     def ask(self, history: History, count: int) -> list[Proposal]:
@@ -106,6 +114,8 @@ class Bayesian:
         from engine.maths.acquisition import LogImprovement, maximise
 
         rng = trial_rng(self._spec, trial_id)
+        if self._other is not None:
+            return self._first_new([self._other.point(evidence, trial_id)], evidence, rng, listed)
         posterior, theta = self._posterior(evidence)
         if len(evidence.pending):
             pending = evidence.pending[-_MOST:]
@@ -120,6 +130,17 @@ class Bayesian:
         near = max(1, most // 3)
         found = maximise(value, self._box, anchors, evidence.taken, rng, wide=max(1, most - near), near=near)
         return self._space.tidy(rng.random((1, self._d)))[0] if found is None else found
+
+    def _first_new(
+        self, points: list[np.ndarray], evidence: Evidence, rng: np.random.Generator, listed: np.ndarray | None
+    ) -> np.ndarray:
+        """The first of the points that was not tried yet; a random one where all were."""
+        from engine.maths.acquisition import untaken
+
+        drawn = self._space.tidy(rng.random((20, self._d))) if listed is None else listed[[rng.integers(len(listed))]]
+        new = untaken(np.concatenate([np.array(points), drawn]), evidence.taken)
+        out: np.ndarray = new[0] if len(new) else drawn[0]
+        return out
 
     # -- the model ---------------------------------------------------------------------------------------------------
 

@@ -75,6 +75,20 @@ class TestSmallPopulations(SearcherLaws):
         return CmaEs(spec, init_points=2, population=4, sigma=0.01)
 
 
+class TestSkopt(SearcherLaws):
+    """scikit-optimize's model, asked early and seldom: it takes tenths of a second."""
+
+    trials = 7
+    many = 2
+
+    def make(self, spec: StudySpec) -> Searcher:
+        pytest.importorskip("skopt")
+        return Bayesian(spec, surrogate="skopt", init_points=5, cube_size=100)
+
+    def specs(self) -> Mapping[str, StudySpec]:
+        return {name: spec_of(SPACES[name]) for name in ("mixed", "conditional")}
+
+
 class OptunaLaws(SearcherLaws):
     """A sampler of Optuna."""
 
