@@ -93,11 +93,11 @@ def digest(algorithm: str) -> str:
     """Of the code that an algorithm of ours consists of, comments and docstrings aside."""
     from engine.assembly import SEARCHERS
 
-    where = SEARCHERS.get(algorithm)
+    where = SEARCHERS.get(algorithm.partition(":")[0])
     if where is None:
         raise SystemExit(f"no algorithm {algorithm!r}; there are {', '.join([*SEARCHERS, *PEERS])}")
     todo, seen = [_file(where.partition(":")[0])], set()
-    todo += [_file("engine.space")]
+    todo += [_file("engine.space"), _file("engine.searchers.guided")]
     while todo:
         path = todo.pop()
         if path is not None and path not in seen:
@@ -122,14 +122,21 @@ def _file(module: str) -> Path | None:
     base = ROOT.joinpath(*module.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         inside = path.parts[len(ROOT.parts) + 1 : len(ROOT.parts) + 2]
-        if path.exists() and inside and inside[0] in _FILES:
+        if path.exists() and inside and inside[0] in _FILES and path.name != "card.py":
             return path
     return None
 
 
+def _is_card(part: ast.stmt) -> bool:
+    return isinstance(part, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "card" for t in part.targets)
+
+
 def _bare(text: str) -> str:
+    """The code alone: without comments, docstrings, and what an algorithm says of itself."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
+        if isinstance(node, ast.ClassDef):
+            node.body = [part for part in node.body if not _is_card(part)] or [ast.Pass()]
     return ast.unparse(tree)

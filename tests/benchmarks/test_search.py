@@ -154,6 +154,7 @@ def test_words_of_the_command_line() -> None:
         "tpe",
         {"good_ratio": 0.1, "mode": "joint", "flag": True},
     )
+    assert parse("optuna:GPSampler,n_startup_trials=5") == ("optuna:GPSampler", {"n_startup_trials": 5})
     assert chosen(["curves", "tree"])[-1] == "tree-digits"
     with pytest.raises(SystemExit, match="no problem"):
         chosen(["nothing"])
