@@ -114,7 +114,10 @@ class AttemptEnded(Event):
 
 @dataclass(frozen=True)
 class TrialEnded(Event):
-    """The verdict. `value` is the objective in the user's own sign (given only if `state` is completed)."""
+    """The verdict. `value` is the objective in the user's own sign (given only if `state` is completed).
+
+    `values`: with several objectives all of them, in their order; the first is `value`.
+    """
 
     kind: ClassVar[str] = "trial_ended"
     trial: int
@@ -123,6 +126,7 @@ class TrialEnded(Event):
     reason: str = ""
     exit: Mapping[str, Any] | None = None
     digest: str | None = None
+    values: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,8 @@ def from_body(kind: str, at: float, body: Mapping[str, Any]) -> Event:
             return MetricsSeen(at, body["trial"], rows, body["replace"])
         if cls is AttemptIntended:
             body = {**body, "gpus": tuple(body.get("gpus", ()))}
+        if cls is TrialEnded and body.get("values") is not None:
+            body = {**body, "values": tuple(body["values"])}
         return cls(at, **body)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JournalError(
@@ -272,15 +278,20 @@ def _trial_ended(h: History, e: TrialEnded) -> History:
         raise JournalError(f"trial {e.trial}: a value goes with state completed, and only with it")
     if trial.attempts and e.exit is not None:
         trial = _with_attempt(trial, len(trial.attempts), exit=Exit(**e.exit), ended_at=e.at)
-    loss = None if e.value is None else h.spec.objective.loss(e.value)
-    return h.with_trial(replace(trial, state=state, loss=loss, reason=e.reason, ended_at=e.at))
+    losses: tuple[float, ...] = ()
+    if e.value is not None:
+        values = e.values if h.spec.objectives and e.values is not None else (e.value,)
+        if len(values) != len(h.spec.aims):
+            raise JournalError(f"trial {e.trial}: {len(values)} values for {len(h.spec.aims)} objectives")
+        losses = tuple(aim.loss(value) for aim, value in zip(h.spec.aims, values, strict=True))
+    return h.with_trial(replace(trial, state=state, losses=losses, reason=e.reason, ended_at=e.at))
 
 
 def _trial_reopened(h: History, e: TrialReopened) -> History:
     trial = _trial(h, e.trial)
     if not trial.state.ended or trial.state is TrialState.COMPLETED:
         raise JournalError(f"trial {e.trial} is {trial.state.value}: it cannot be run again")
-    return h.with_trial(replace(trial, state=TrialState.PENDING, loss=None, reason="retry", rows=(), ended_at=None))
+    return h.with_trial(replace(trial, state=TrialState.PENDING, losses=(), reason="retry", rows=(), ended_at=None))
 
 
 def _stop_asked(h: History, e: StopAsked) -> History:

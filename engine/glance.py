@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from engine.errors import JournalError
+from engine.front import Member, joined
 from engine.journal import connect
 
 _BRIEF = (
@@ -21,15 +23,18 @@ _BRIEF = (
 class Glance(NamedTuple):
     """`state` is the log's own word (running, also where no engine leads). `best`: (trial, value) or None.
 
-    `counts`: trials by state. `total`: the trial budget (None: unlimited). `last_at`: UTC seconds of the latest event.
+    `metrics`: of the objectives; with several, `best` is by the first one, and `front` says how many trials no other
+    one dominates (0 or 1 with one objective). `counts`: trials by state. `total`: the trial budget (None: unlimited).
+    `last_at`: UTC seconds of the latest event.
     """
 
     name: str
     algorithm: str
-    metric: str
+    metrics: tuple[str, ...]
     state: str
     counts: dict[str, int]
     best: tuple[int, float] | None
+    front: int
     total: int | None
     seconds: float
     engine_at: float | None
@@ -60,16 +65,18 @@ def _read(db: sqlite3.Connection, path: str) -> Glance:
     total = spec["budget"]["trials"]
     trials = db.execute("SELECT count(*) FROM events WHERE kind = 'trial_proposed'").fetchone()[0]
     given = _resources(db) if spec.get("resource_name") else {}
-    states: dict[int, tuple[str, float | None]] = {}
+    aims = spec.get("objectives") or [spec["objective"]]
+    states: dict[int, tuple[str, Sequence[float]]] = {}
     state, seconds, engine_at, closed = "running", 0.0, None, False
     marks = ",".join("?" * len(_BRIEF))
     rows = db.execute(f"SELECT seq, at, kind, body FROM events WHERE kind IN ({marks}) ORDER BY seq", _BRIEF)
     for seq, at, kind, text in rows:
         body: dict[str, Any] = json.loads(text)
         if kind == "trial_ended":
-            states[body["trial"]] = (body["state"], body.get("value"))
+            values = body.get("values") or ([body["value"]] if "value" in body else [])
+            states[body["trial"]] = (body["state"], values)
         elif kind == "attempt_intended":
-            states[body["trial"]] = ("running", None)
+            states[body["trial"]] = ("running", ())
         elif kind in ("attempt_ended", "trial_reopened"):
             states.pop(body["trial"], None)
         elif kind == "spec_changed":
@@ -88,15 +95,18 @@ def _read(db: sqlite3.Connection, path: str) -> Glance:
         counts[word] = counts.get(word, 0) + 1
     if trials > len(states):
         counts["pending"] = trials - len(states)
-    sign = -1.0 if spec["objective"]["goal"] == "maximize" else 1.0
-    done = [
-        (-given.get(trial, 0), sign * value, trial)
-        for trial, (word, value) in states.items()
-        if word == "completed" and value is not None
-    ]
-    best = (min(done)[2], sign * min(done)[1]) if done else None
-    name, metric = spec["name"], spec["objective"]["metric"]
-    return Glance(name, spec["algorithm"], metric, state, counts, best, total, seconds, engine_at, last_at)
+    signs = [-1.0 if aim["goal"] == "maximize" else 1.0 for aim in aims]
+    done = {trial: values for trial, (word, values) in states.items() if word == "completed" and values}
+    most = max((given.get(trial, 0) for trial in done), default=0)
+    front: tuple[Member, ...] = ()
+    for trial, values in done.items():
+        if given.get(trial, 0) == most:
+            front = joined(front, (tuple(s * v for s, v in zip(signs, values, strict=True)), trial))
+    best = (front[0][1], signs[0] * front[0][0][0]) if front else None
+    metrics = tuple(aim["metric"] for aim in aims)
+    return Glance(
+        spec["name"], spec["algorithm"], metrics, state, counts, best, len(front), total, seconds, engine_at, last_at
+    )
 
 
 def _resources(db: sqlite3.Connection) -> dict[int, int]:

@@ -396,16 +396,18 @@ class Engine:
         failpoint("attempt.judged")
         said = "" if news.exit.clean else outputlog.last_line(self.paths.trial(trial.id).attempt(news.attempt))
         state, reason = judge(self.history, trial, news.exit, said, self._over)
-        value = None
+        values = None
         if state is TrialState.COMPLETED:
-            value, problem = metrics.verdict(reading, self.history.spec.objective, trial.id)
-            if value is None:
+            values, problem = metrics.verdict(reading, self.history.spec.aims, trial.id)
+            if values is None:
                 state, reason = TrialState.FAILED, problem
+        value = values[0] if values else None
+        values = values if self.history.spec.objectives else None
         exit_ = {k: v for k, v in asdict(news.exit).items() if v not in (None, False, 0) or k == "code"}
         if state is TrialState.PENDING:
             self._record(AttemptEnded(now, trial.id, news.attempt, exit_, reason))
         else:
-            self._record(TrialEnded(now, trial.id, state.value, value, reason, exit_, reading.digest))
+            self._record(TrialEnded(now, trial.id, state.value, value, reason, exit_, reading.digest, values))
         failpoint("trial.ended")
         if _log.isEnabledFor(logging.INFO):
             _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, state.value, reason)

@@ -24,7 +24,7 @@ from engine.results import (
     parse_rows,
     quoted,
 )
-from engine.study import Objective, Row
+from engine.study import Objective, Row, pick_values
 
 _CHUNK = 256 << 10  # read of a growing file at one look
 
@@ -205,12 +205,20 @@ def final_rows(paths: TrialPaths) -> Reading:
     return Reading(problem=f"wrote no {RESULT} in RESULT_DIR ({also or f'and no {EMETRICS} in LOG_DIR'})")
 
 
-def verdict(reading: Reading, objective: Objective, trial_id: int) -> tuple[float | None, str]:
-    """The trial's value (None: it has none) and what there is to say about it in one line ("" if nothing)."""
-    value = objective.pick(reading.rows)
-    if value is not None:
-        return value, f"trial {trial_id}: {reading.problem}" if reading.problem else ""
-    return None, f"trial {trial_id}: {_why_none(reading, objective.metric)}"
+def verdict(reading: Reading, objectives: Sequence[Objective], trial_id: int) -> tuple[tuple[float, ...] | None, str]:
+    """The trial's values (None: it has none) and what there is to say about it in one line ("" if nothing)."""
+    values = pick_values(reading.rows, objectives)
+    if values is not None:
+        return values, f"trial {trial_id}: {reading.problem}" if reading.problem else ""
+    return None, f"trial {trial_id}: {_why_none_of(reading, objectives)}"
+
+
+def _why_none_of(reading: Reading, objectives: Sequence[Objective]) -> str:
+    lacking = next((o for o in objectives if o.pick(reading.rows) is None), None)
+    if lacking is not None:
+        return _why_none(reading, lacking.metric)
+    names = " and ".join(quoted(o.metric) for o in objectives)
+    return f"{names} are never finite in the same of {len(reading.rows)} rows of {reading.source}"
 
 
 def _why_none(reading: Reading, metric: str) -> str:

@@ -1,7 +1,6 @@
 """The values of the field: study, trial, attempt, history. Frozen, no I/O, no clock.
 
-A change makes a new value; only `events.apply` makes new histories. Inside the house everything is minimised:
-`Objective.loss` is the one place where a sign is flipped.
+A change makes a new value; only `events.apply` makes new histories. Losses are minimised, whatever the goals say.
 """
 
 from __future__ import annotations
@@ -10,38 +9,16 @@ import enum
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, overload
 
+from engine import front
+from engine.objective import Objective as Objective
+from engine.objective import Row as Row
+from engine.objective import pick_values as pick_values
 from engine.space import SearchSpace
 
 Params = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What is searched for: `metric` of the result rows, `goal` minimize | maximize, `over` best | last row."""
-
-    metric: str
-    goal: str = "minimize"
-    over: str = "best"
-
-    def loss(self, value: float) -> float:
-        """The value as something to minimise."""
-        return -value if self.goal == "maximize" else value
-
-    def value(self, loss: float) -> float:
-        """The inverse of `loss`."""
-        return -loss if self.goal == "maximize" else loss
-
-    def pick(self, rows: Sequence[Row]) -> float | None:
-        """The best (or last) finite value of the metric over the rows; None where no row has one."""
-        values = [v for row in rows if (v := row.values.get(self.metric)) is not None and math.isfinite(v)]
-        if not values:
-            return None
-        if self.over == "last":
-            return values[-1]
-        return max(values) if self.goal == "maximize" else min(values)
 
 
 @dataclass(frozen=True)
@@ -80,6 +57,7 @@ class TrialPolicy:
 class StudySpec:
     """One search, as asked for. `command` is an argv; paths are absolute; `seed` is None until the study is opened.
 
+    `objectives`: two or more, or none; where there are some, `objective` is the first of them.
     `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch). `points`: parameter
     sets to try first, partial ones filled in. `warm_start`: earlier studies, names or absolute paths; `prior`:
     what they had to say when the study was made, as `searchers.prior.reduced` puts it.
@@ -93,6 +71,7 @@ class StudySpec:
     objective: Objective
     command: tuple[str, ...]
     model_dir: str
+    objectives: tuple[Objective, ...] = ()
     algorithm: str = "random"
     algorithm_options: Mapping[str, Any] = field(default_factory=dict)
     budget: Budget = Budget()
@@ -113,6 +92,15 @@ class StudySpec:
     labels: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.objectives and (len(self.objectives) < 2 or self.objective != self.objectives[0]):
+            raise ValueError("objectives are two or more, and objective is the first of them")
+
+    @property
+    def aims(self) -> tuple[Objective, ...]:
+        """What is searched for: one objective, or all of them."""
+        return self.objectives or (self.objective,)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
         out: dict[str, Any] = {}
@@ -121,7 +109,9 @@ class StudySpec:
             if f.name == "space":
                 out["space"] = self.space.to_json()
             elif f.name in _PARTS:
-                out[f.name] = {g.name: getattr(value, g.name) for g in fields(value)}
+                out[f.name] = _part_to_json(value)
+            elif f.name == "objectives":
+                out[f.name] = [_part_to_json(v) for v in value]
             elif isinstance(value, tuple):
                 out[f.name] = [dict(v) if isinstance(v, Mapping) else v for v in value]
             else:
@@ -136,7 +126,8 @@ class StudySpec:
         args["space"] = SearchSpace.from_json(args["space"])
         for name, part in _PARTS.items():
             if name in args:
-                args[name] = part(**{f.name: args[name][f.name] for f in fields(part) if f.name in args[name]})
+                args[name] = _part_from_json(part, args[name])
+        args["objectives"] = tuple(_part_from_json(Objective, o) for o in args.get("objectives", ()))
         args["command"] = tuple(args["command"])
         args["experiments"] = tuple(args.get("experiments", ()))
         for name in ("points", "warm_start", "prior"):
@@ -147,6 +138,14 @@ class StudySpec:
 _PARTS: dict[str, Any] = {"objective": Objective, "budget": Budget, "resources": Resources, "trial": TrialPolicy}
 
 
+def _part_to_json(part: Any) -> dict[str, Any]:
+    return {f.name: getattr(part, f.name) for f in fields(part)}
+
+
+def _part_from_json(cls: Any, data: Mapping[str, Any]) -> Any:
+    return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
+
+
 @dataclass(frozen=True)
 class Proposal:
     """What a searcher returns: parameters to try, a resource (Hyperband), and its own note `slot` (JSON values)."""
@@ -154,14 +153,6 @@ class Proposal:
     params: Params
     resource: int | None = None
     slot: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One report of a script: `step` (int where it is one) and its numeric metrics; values may be NaN or infinite."""
-
-    step: float
-    values: Mapping[str, float]
 
 
 INTERRUPT, USER, STUDY_OVER = "interrupt", "user", "study_over"
@@ -247,13 +238,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Trial:
-    """One parameter set and its runs. `id` counts from 0. `loss` is None unless COMPLETED; times are UTC seconds."""
+    """One parameter set and its runs. `id` counts from 0; times are UTC seconds.
+
+    `losses`: one for each objective, none unless COMPLETED.
+    """
 
     id: int
     proposal: Proposal
     state: TrialState = TrialState.PENDING
     rows: tuple[Row, ...] = ()
-    loss: float | None = None
+    losses: tuple[float, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     reason: str = ""
     proposed_at: float = 0.0
@@ -263,6 +257,11 @@ class Trial:
     @property
     def params(self) -> Params:
         return self.proposal.params
+
+    @property
+    def loss(self) -> float | None:
+        """The loss; with several objectives that of the first one, which alone orders no trials. None: no value."""
+        return self.losses[0] if self.losses else None
 
     @property
     def ran_s(self) -> float | None:
@@ -334,10 +333,11 @@ class TrialTable(Sequence[Trial]):
 class History:
     """All that is known of a study: the fold of its events. What a searcher sees, a stopper judges, a table shows.
 
-    `open_ids`: trials that have not ended, in order. `counts`: trials by state. `best_id`: the COMPLETED trial with
-    the lowest loss (the earliest of equals); where trials get more or less of a resource, of those that got the most
-    so far, because losses after one epoch and after fifty do not compare. `spent_s`: seconds that earlier engines
-    ran; `engine_at`: when this one began; `last_at`: the latest event.
+    `open_ids`: trials that have not ended, in order. `counts`: trials by state. `members`: the COMPLETED trials that
+    no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. Where trials
+    get more or less of a resource, those count that got the most so far, because losses after one epoch and after fifty
+    do not compare. `extent`: the lowest and the highest loss of each objective among the first ten COMPLETED.
+    `spent_s`: seconds that earlier engines ran; `engine_at`: when this one began; `last_at`: the latest event.
     """
 
     spec: StudySpec
@@ -347,7 +347,8 @@ class History:
     stop_asked: str | None = None
     open_ids: tuple[int, ...] = ()
     counts: Mapping[TrialState, int] = field(default_factory=dict)
-    best_id: int | None = None
+    members: tuple[front.Member, ...] = ()
+    extent: tuple[tuple[float, float], ...] = ()
     opened_at: float = 0.0
     engine_at: float | None = None
     spent_s: float = 0.0
@@ -376,19 +377,52 @@ class History:
         """Trials that ended, whichever way."""
         return tuple(t for t in self.trials if t.state.ended)
 
+    @cached_property
+    def front(self) -> tuple[int, ...]:
+        """The ids of `members`, in order."""
+        return tuple(sorted(number for _, number in self.members))
+
+    @property
+    def best_id(self) -> int | None:
+        """Of the `members` the one with the lowest loss, with several objectives by the first of them."""
+        return self.members[0][1] if self.members else None
+
     @property
     def best(self) -> Trial | None:
         return None if self.best_id is None else self.trials[self.best_id]
 
     @property
     def best_value(self) -> float | None:
-        """The best trial's objective value, in the user's own sign."""
+        """The best trial's objective value (of the first objective), in the user's own sign."""
         best = self.best
         return None if best is None or best.loss is None else self.spec.objective.value(best.loss)
 
+    def values(self, trial: Trial) -> tuple[float, ...]:
+        """The trial's values in the user's own signs, one for each objective; none where it has none."""
+        return tuple(aim.value(loss) for aim, loss in zip(self.spec.aims, trial.losses, strict=False))
+
+    @property
+    def reference(self) -> tuple[float, ...]:
+        """The losses that `hypervolume` is measured from: the worst of the first ten COMPLETED trials for each
+        objective, and a tenth of their range more. It stays once they are there."""
+        return tuple(high + 0.1 * (high - low) for low, high in self.extent)
+
+    @property
+    def hypervolume(self) -> float | None:
+        """With several objectives, the volume that the front dominates below `reference`: it never shrinks (but where
+        a trial is the first to get more of a resource, and the front begins anew).
+
+        None: one objective, no COMPLETED trial, beyond what numbers hold, or a front too large to be worth the time
+        (4 objectives: over 150 trials, 5: 60, more: 30).
+        """
+        most = {2: 10_000, 3: 2_000, 4: 150, 5: 60}.get(len(self.extent), 30)
+        if not self.spec.objectives or not self.members or len(self.members) > most:
+            return None
+        return _hypervolume(tuple(vector for vector, _ in self.members), self.reference)
+
     @property
     def losses(self) -> dict[int, float]:
-        """Trial id -> loss of the COMPLETED trials."""
+        """Trial id -> loss of the COMPLETED trials (of the first objective, where there are several)."""
         return {t.id: t.loss for t in self.trials if t.loss is not None and t.state is TrialState.COMPLETED}
 
     @property
@@ -425,20 +459,45 @@ class History:
                 changes["open_ids"] = tuple(sorted((*self.open_ids, trial.id)))
             elif was_open and not is_open:
                 changes["open_ids"] = tuple(i for i in self.open_ids if i != trial.id)
-        if old is not None and old.state is TrialState.COMPLETED and self.best_id == old.id:
-            changes["best_id"] = self._best_of(changes["trials"])
-        elif trial.state is TrialState.COMPLETED and trial.loss is not None:
-            best = self.best
-            if best is None or _rank(trial) < _rank(best):
-                changes["best_id"] = trial.id
+        counts_now = trial.losses if trial.state is TrialState.COMPLETED else ()
+        if old is not None and old.state is TrialState.COMPLETED and old.losses not in ((), counts_now):
+            changes["members"] = _front_of(changes["trials"])
+        elif counts_now:
+            changes["members"] = _with_member(self.members, self.trials, trial)
+            if changes.get("counts", self.counts).get(TrialState.COMPLETED, 0) <= _EXTENT_OF:
+                pairs = self.extent or [(loss, loss) for loss in counts_now]
+                changes["extent"] = tuple(
+                    (min(low, loss), max(high, loss)) for (low, high), loss in zip(pairs, counts_now, strict=True)
+                )
         return replace(self, **changes)
 
-    @staticmethod
-    def _best_of(trials: TrialTable) -> int | None:
-        done = [_rank(t) for t in trials if t.state is TrialState.COMPLETED and t.loss is not None]
-        return min(done)[-1] if done else None
+
+_EXTENT_OF = 10
 
 
-def _rank(trial: Trial) -> tuple[int, float, int]:
-    """Of COMPLETED trials that with the least rank is the best."""
-    return -(trial.proposal.resource or 0), math.inf if trial.loss is None else trial.loss, trial.id
+def _front_of(trials: TrialTable) -> tuple[front.Member, ...]:
+    members: tuple[front.Member, ...] = ()
+    for trial in trials:
+        if trial.state is TrialState.COMPLETED and trial.losses:
+            members = _with_member(members, trials, trial)
+    return members
+
+
+def _with_member(members: tuple[front.Member, ...], trials: TrialTable, trial: Trial) -> tuple[front.Member, ...]:
+    """The front when this trial has completed; one that got less of the resource than its members does not count."""
+    given = trial.proposal.resource or 0
+    most = trials[members[0][1]].proposal.resource or 0 if members else given
+    if given < most:
+        return members
+    return front.joined(members if given == most else (), (trial.losses, trial.id))
+
+
+@lru_cache(maxsize=8)
+def _hypervolume(losses: tuple[tuple[float, ...], ...], reference: tuple[float, ...]) -> float | None:
+    from engine.maths import pareto  # numpy: only studies with several objectives need it
+
+    try:
+        volume = pareto.hypervolume(losses, reference)
+    except ValueError:  # the reference is beyond what numbers hold
+        return None
+    return volume if math.isfinite(volume) else None

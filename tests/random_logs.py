@@ -44,8 +44,10 @@ def spec(**changes: Any) -> StudySpec:
 @st.composite
 def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
     """Keeps books of its own, so that it is a witness to `events.apply` and not an echo of it."""
-    goal = draw(st.sampled_from(["minimize", "maximize"]))
-    events: list[Event] = [StudyOpened(0.0, spec(objective=Objective("loss", goal)).to_json(), "text")]
+    goals = draw(st.lists(st.sampled_from(["minimize", "maximize"]), min_size=1, max_size=3))
+    aims = tuple(Objective(name, goal) for name, goal in zip(("loss", "size", "time"), goals, strict=False))
+    opened = spec(objective=aims[0], objectives=aims if len(aims) > 1 else ())
+    events: list[Event] = [StudyOpened(0.0, opened.to_json(), "text")]
     states: list[str] = []  # pending | running | good | bad
     attempts: list[int] = []
     for at in range(1, draw(st.integers(1, max_size))):
@@ -88,7 +90,9 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
             events.append(AttemptEnded(now, trial, attempts[trial], {"signal": 9}, "why"))
         elif move == "good":
             states[trial] = "good"
-            events.append(TrialEnded(now, trial, "completed", draw(VALUES), "", {"code": 0}, "digest"))
+            values = tuple(draw(VALUES) for _ in aims)
+            more = values if len(aims) > 1 else None
+            events.append(TrialEnded(now, trial, "completed", values[0], "", {"code": 0}, "digest", more))
         elif move in ("bad", "drop"):
             states[trial] = "bad"
             exit_ = {"code": 1} if move == "bad" else None

@@ -58,6 +58,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     Mapping[str, Any]: st.dictionaries(text, json_values, max_size=4),
     tuple[str, ...]: st.lists(text, max_size=3).map(tuple),
     tuple[Row, ...]: st.lists(rows, max_size=4).map(tuple),
+    tuple[float, ...]: st.lists(finite, max_size=4).map(tuple),
 }
 
 

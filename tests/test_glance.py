@@ -10,6 +10,7 @@ from engine.errors import JournalError
 from engine.events import SpecChanged, fold
 from engine.glance import glance
 from engine.journal import Journal
+from engine.ports import Launch
 from engine.study import Budget, Exit, History, Objective, Proposal, TrialPolicy
 from tests.test_loop import Bench
 
@@ -30,6 +31,7 @@ def check(bench: Bench) -> None:
         best = None if history.best_id is None else (history.best_id, history.best_value)
         assert seen.counts == {state.value: count for state, count in history.counts.items()}
         assert (seen.state, seen.best, seen.total) == (history.state.value, best, history.spec.budget.trials)
+        assert (seen.metrics, seen.front) == (tuple(o.metric for o in history.spec.aims), len(history.front))
         assert seen.ended == history.ended_count
         assert seen.seconds == pytest.approx(history.spent_s)
         assert (seen.engine_at, seen.last_at) == (history.engine_at, history.last_at)
@@ -38,6 +40,19 @@ def check(bench: Bench) -> None:
 
 def test_finished_study(bench: Bench) -> None:
     bench.run(bench.open(objective=Objective("loss", "maximize")))
+    check(bench)
+
+
+def test_study_with_two_objectives(bench: Bench) -> None:
+    def behave(launch: Launch) -> Exit:
+        i = launch.trial_id
+        bench.write(launch, [{"loss": (3 * i) % 7, "speed": (3 * i) % 7}] if i != 2 else [{"loss": 1}])
+        return Exit(code=0)
+
+    bench.behave = behave
+    aims = (Objective("loss", over="last"), Objective("speed", "maximize", "last"))
+    history = bench.run(bench.open(objective=aims[0], objectives=aims, budget=Budget(8)))
+    assert len(history.front) > 1 and history.trials[2].state.value == "failed"
     check(bench)
 
 

@@ -130,6 +130,38 @@ def test_maximise_and_last_change_the_verdict(bench: Bench) -> None:
     assert history.best_id == 2 and history.best_value == 2.5 and history.losses == {0: -0.5, 1: -1.5, 2: -2.5}
 
 
+TWO = (Objective("loss", over="last"), Objective("acc", "maximize", "last"))
+
+
+def test_two_objectives_make_a_front(bench: Bench) -> None:
+    def behave(launch: Launch) -> Exit:
+        loss, acc = [(3.0, 0.9), (1.0, 0.5), (4.0, 0.8), (1.0, 0.5)][launch.trial_id]
+        bench.write(launch, [{"loss": 0.1, "acc": 0.1}, {"loss": loss, "acc": acc}])
+        return Exit(code=0)
+
+    bench.behave = behave
+    history = bench.run(bench.open(objective=TWO[0], objectives=TWO, budget=Budget(4)))
+    assert history.state is StudyState.FINISHED
+    assert [t.losses for t in history.trials] == [(3.0, -0.9), (1.0, -0.5), (4.0, -0.8), (1.0, -0.5)]
+    assert history.front == (0, 1) and history.best_id == 1 and history.best_value == 1.0
+    assert history.values(history.trials[0]) == (3.0, 0.9)
+
+
+def test_trial_without_one_of_its_objectives_fails_and_names_it(bench: Bench) -> None:
+    bench.behave = lambda launch: (bench.write(launch, [{"loss": 1.0}]), Exit(code=0))[1]
+    history = bench.run(bench.open(objective=TWO[0], objectives=TWO, budget=Budget(1)))
+    assert states(history) == ["failed"] and not history.front and history.hypervolume is None
+    assert history.trials[0].reason == 'trial 0: no metric "acc" in val_dict_list.json; it has "loss" (step 1)'
+
+
+def test_objectives_that_are_never_finite_together_fail_the_trial(bench: Bench) -> None:
+    rows = [{"loss": 1.0, "acc": float("nan")}, {"loss": float("nan"), "acc": 0.5}]
+    bench.behave = lambda launch: (bench.write(launch, rows), Exit(code=0))[1]
+    history = bench.run(bench.open(objective=TWO[0], objectives=TWO, budget=Budget(1)))
+    why = 'trial 0: "loss" and "acc" are never finite in the same of 2 rows of val_dict_list.json'
+    assert states(history) == ["failed"] and history.trials[0].reason == why
+
+
 def test_no_more_than_parallel_run_at_a_time(bench: Bench) -> None:
     bench.behave = lambda launch: None
     engine = bench.open(budget=Budget(10), resources=Resources(3))

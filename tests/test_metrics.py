@@ -171,7 +171,8 @@ def test_reader_rests_after_a_file_that_took_long(trial: TrialPaths, monkeypatch
 
 
 def judged(trial: TrialPaths, objective: Objective = LOSS) -> tuple[float | None, str]:
-    return verdict(final_rows(trial), objective, trial.trial_id)
+    values, text = verdict(final_rows(trial), [objective], trial.trial_id)
+    return (values[0] if values else None), text
 
 
 def test_verdict_takes_the_best_of_all_rows_or_the_last(trial: TrialPaths) -> None:
@@ -217,7 +218,7 @@ def test_verdict_says_why_there_is_no_value(trial: TrialPaths, text: str | None,
 
 def test_verdict_lists_no_endless_names() -> None:
     row = Row(1, {f"{i}" + "m" * 300: 1.0 for i in range(20)})
-    value, text = verdict(Reading((row,), RESULT), LOSS, 0)
+    value, text = verdict(Reading((row,), RESULT), [LOSS], 0)
     assert value is None
     assert "and 12 more (step 1)" in text
     assert len(text) < 800

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.events import Event, apply
+from engine.maths import pareto
 from engine.space import Choice, Constant, Float, Int, SearchSpace
 from engine.study import (
     Attempt,
@@ -23,7 +23,6 @@ from engine.study import (
     Objective,
     Proposal,
     Resources,
-    Row,
     StudySpec,
     Trial,
     TrialPolicy,
@@ -31,52 +30,6 @@ from engine.study import (
     TrialTable,
 )
 from tests import random_logs
-
-# -- the objective -----------------------------------------------------------------------------------------------------
-
-
-def rows(*values: float | None) -> list[Row]:
-    return [Row(i, {"other": 5.0} if v is None else {"loss": v}) for i, v in enumerate(values)]
-
-
-@pytest.mark.parametrize(
-    ("goal", "over", "values", "picked"),
-    [
-        ("minimize", "best", (3.0, 1.0, 2.0), 1.0),
-        ("maximize", "best", (1.0, 3.0, 2.0), 3.0),
-        ("minimize", "last", (1.0, 3.0, 2.0), 2.0),
-        ("maximize", "last", (1.0, 3.0, 2.0), 2.0),
-        ("minimize", "best", (math.nan, -math.inf, 2.0), 2.0),
-        ("maximize", "best", (math.nan, math.inf, 2.0), 2.0),
-        ("minimize", "last", (1.0, math.nan, None), 1.0),
-        ("minimize", "last", (1.0, math.inf, None), 1.0),
-        ("minimize", "best", (math.nan, math.inf), None),
-        ("minimize", "best", (None, None), None),
-        ("maximize", "last", (), None),
-        ("maximize", "best", (0.0, -1.0), 0.0),
-    ],
-)
-def test_pick_is_the_best_or_last_finite_value(
-    goal: str, over: str, values: tuple[float | None, ...], picked: float | None
-) -> None:
-    assert Objective("loss", goal, over).pick(rows(*values)) == picked
-
-
-@given(st.floats(allow_nan=False), st.floats(allow_nan=False), st.sampled_from(["minimize", "maximize"]))
-def test_smaller_loss_is_the_better_value_and_goes_back_to_it(a: float, b: float, goal: str) -> None:
-    objective = Objective("loss", goal)
-    assert objective.value(objective.loss(a)) == a
-    better = a < b if goal == "minimize" else a > b
-    assert (objective.loss(a) < objective.loss(b)) == better
-
-
-@given(st.lists(st.floats(), max_size=6), st.sampled_from(["minimize", "maximize"]))
-def test_no_row_has_a_smaller_loss_than_the_pick(values: list[float], goal: str) -> None:
-    objective = Objective("loss", goal)
-    picked = objective.pick(rows(*values))
-    finite = [objective.loss(v) for v in values if math.isfinite(v)]
-    assert (None if picked is None else objective.loss(picked)) == (min(finite) if finite else None)
-
 
 # -- the table of trials -----------------------------------------------------------------------------------------------
 
@@ -160,11 +113,19 @@ def check_indices(history: History) -> None:
     assert history.losses == good
     most = max((trials[i].proposal.resource or 0 for i in good), default=0)
     at_most = [i for i in good if (trials[i].proposal.resource or 0) == most]
-    best = min(at_most, key=lambda i: (good[i], i), default=None)
+    best = min(at_most, key=lambda i: (trials[i].losses, i), default=None)
     assert history.best_id == best
     assert history.best == (None if best is None else trials[best])
+    vectors = {i: trials[i].losses for i in at_most}
+    assert history.front == tuple(i for i in vectors if not any(beats(vectors, j, i) for j in vectors))
     sign = -1 if history.spec.objective.goal == "maximize" else 1
     assert history.best_value == (None if best is None else sign * good[best])
+
+
+def beats(vectors: Mapping[int, tuple[float, ...]], a: int, b: int) -> bool:
+    """Whether trial a keeps b out of the front: it dominates it, or is the earlier one of equals."""
+    x, y = vectors[a], vectors[b]
+    return all(u <= v for u, v in zip(x, y, strict=True)) and (x != y or a < b)
 
 
 @settings(max_examples=100, deadline=None)
@@ -193,7 +154,7 @@ def test_indices_stay_right_whatever_a_trial_becomes(changes: list[tuple[int, Tr
     history = History(random_logs.spec())
     for number, state, loss in changes:
         number = min(number, history.next_id)
-        history = history.with_trial(replace(a_trial(number), state=state, loss=loss))
+        history = history.with_trial(replace(a_trial(number), state=state, losses=() if loss is None else (loss,)))
         check_indices(history)
 
 
@@ -202,7 +163,7 @@ def test_earliest_of_equals_is_the_best_also_when_it_ends_later() -> None:
     for number in (0, 1, 2):
         history = history.with_trial(a_trial(number))
     for number in (2, 0, 1):
-        history = history.with_trial(replace(a_trial(number), state=TrialState.COMPLETED, loss=1.0))
+        history = history.with_trial(replace(a_trial(number), state=TrialState.COMPLETED, losses=(1.0,)))
     assert history.best_id == 0
 
 
@@ -210,15 +171,69 @@ def test_best_is_sought_among_those_that_got_the_most_of_the_resource() -> None:
     history = History(random_logs.spec(resource_name="epochs"))
 
     def done(number: int, resource: int, loss: float) -> Trial:
-        return Trial(number, Proposal({}, resource), TrialState.COMPLETED, loss=loss)
+        return Trial(number, Proposal({}, resource), TrialState.COMPLETED, losses=(loss,))
 
     bests = []
     for trial in (done(0, 1, 0.2), done(1, 1, 0.1), done(2, 3, 0.9), done(3, 1, 0.0), done(4, 3, 0.8), done(5, 3, 0.8)):
         history = history.with_trial(trial)
         bests.append(history.best_id)
     assert bests == [0, 1, 2, 2, 4, 4]
-    history = history.with_trial(replace(history.trials[4], state=TrialState.PENDING, loss=None))
+    history = history.with_trial(replace(history.trials[4], state=TrialState.PENDING, losses=()))
     assert history.best_id == 5
+
+
+# -- progress with several objectives ----------------------------------------------------------------------------------
+
+TWO = (Objective("loss"), Objective("acc", "maximize"))
+
+
+def completed(*losses: tuple[float, ...]) -> Iterator[History]:
+    """The history after each of these trials has ended."""
+    history = History(random_logs.spec(objective=TWO[0], objectives=TWO))
+    for number, vector in enumerate(losses):
+        trial = replace(a_trial(number), state=TrialState.COMPLETED, losses=vector)
+        history = history.with_trial(trial)
+        yield history
+
+
+pairs = st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=30)
+
+
+@settings(max_examples=100, deadline=None)
+@given(pairs)
+def test_hypervolume_never_shrinks_and_is_that_of_all_trials(losses: list[tuple[float, float]]) -> None:
+    before = 0.0
+    for count, history in enumerate(completed(*losses), 1):
+        volume = history.hypervolume
+        assert volume is not None and volume >= before * (1 - 1e-9)
+        assert volume == pytest.approx(pareto.hypervolume(losses[:count], history.reference), rel=1e-9, abs=1e-12)
+        before = volume
+
+
+def test_reference_is_beyond_the_first_ten_and_stays() -> None:
+    losses = [(float(i), 10.0 - i) for i in range(11)]
+    histories = list(completed((0.0, 0.0), *losses, (-99.0, 99.0)))
+    assert histories[0].reference == (0.0, 0.0) and histories[0].hypervolume == 0.0
+    assert histories[3].reference == (2.2, 11.0)
+    assert {h.reference for h in histories[9:]} == {(8.8, 11.0)}
+    assert histories[-1].hypervolume == pytest.approx(8.8 * 11.0)  # the last one is beyond the reference
+
+
+def test_no_hypervolume_without_trials_with_one_objective_or_beyond_numbers() -> None:
+    assert History(random_logs.spec(objective=TWO[0], objectives=TWO)).hypervolume is None
+    history = History(random_logs.spec()).with_trial(replace(a_trial(0), state=TrialState.COMPLETED, losses=(1.0,)))
+    assert history.hypervolume is None and history.front == (0,)
+    huge = list(completed((1e308, -1e308), (-1e308, 1e308)))[-1]
+    assert huge.hypervolume is None and huge.front == (0, 1)
+
+
+def test_objectives_are_several_and_begin_with_the_objective() -> None:
+    for wrong in ((TWO[0],), (TWO[1], TWO[0])):
+        with pytest.raises(ValueError, match="two or more"):
+            random_logs.spec(objective=TWO[0], objectives=wrong)
+
+
+# -- trials ------------------------------------------------------------------------------------------------------------
 
 
 def test_config_has_the_resource_under_its_name_and_leaves_the_parameters_alone() -> None:

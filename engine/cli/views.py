@@ -14,6 +14,7 @@ from engine.cli.common import dump, find, json_option, root_option, state_word, 
 from engine.errors import EngineError, JournalError, SpecError
 
 if TYPE_CHECKING:
+    from engine.glance import Glance
     from engine.paths import StudyPaths
     from engine.study import History, Trial
 
@@ -28,7 +29,7 @@ def list_(root: str | None, as_json: bool) -> None:
     from engine.glance import glance
     from engine.lead import who_leads
     from engine.paths import runs_root, studies
-    from engine.tables import number, safe_text, table
+    from engine.tables import table
 
     folder = runs_root(root, os.environ)
     objects: list[dict[str, Any]] = []
@@ -44,13 +45,14 @@ def list_(root: str | None, as_json: bool) -> None:
         led = who_leads(paths.lock) is not None
         state = state_word(seen.state, led)
         best = None if seen.best is None else {"trial": seen.best[0], "value": seen.best[1]}
+        several = {"front": seen.front} if len(seen.metrics) > 1 else {}
         objects.append({
-            "study": name, "state": state, "best": best, "counts": seen.counts, "trials": seen.total,
+            "study": name, "state": state, "best": best, **several, "counts": seen.counts, "trials": seen.total,
             "algorithm": seen.algorithm, "last_at": seen.last_at, "folder": paths.root,
         })  # fmt: skip
         rows.append([
             name, state, f"{seen.ended}/{seen.total or '?'}",
-            f"{safe_text(seen.metric)}={number(seen.best[1])}" if seen.best else "", seen.algorithm,
+            _best_word(seen), seen.algorithm,
             time.strftime("%Y-%m-%d %H:%M", time.localtime(seen.last_at)),
         ])  # fmt: skip
     if as_json:
@@ -175,6 +177,16 @@ def export(study: str, root: str | None, form: str) -> None:
 
 
 VERBS = (list_, show, best, logs, export)
+
+
+def _best_word(seen: Glance) -> str:
+    """`loss=0.31`, or `front of 7: loss, size`."""
+    from engine.tables import number, safe_text
+
+    if seen.best is None:
+        return ""
+    metrics = ", ".join(map(safe_text, seen.metrics))
+    return f"front of {seen.front}: {metrics}" if len(seen.metrics) > 1 else f"{metrics}={number(seen.best[1])}"
 
 
 def _show_study(history: History, paths: StudyPaths, led: bool) -> None:

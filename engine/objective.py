@@ -1,0 +1,80 @@
+"""What is searched for, and how the rows of a trial become the values that it counts by.
+
+Inside the house everything is minimised: `Objective.loss` is the one place where a sign is flipped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One report of a script: `step` (int where it is one) and its numeric metrics; values may be NaN or infinite."""
+
+    step: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is searched for: `metric` of the result rows, `goal` minimize | maximize, `over` best | last row."""
+
+    metric: str
+    goal: str = "minimize"
+    over: str = "best"
+
+    def loss(self, value: float) -> float:
+        """The value as something to minimise."""
+        return -value if self.goal == "maximize" else value
+
+    def value(self, loss: float) -> float:
+        """The inverse of `loss`."""
+        return -loss if self.goal == "maximize" else loss
+
+    def pick(self, rows: Sequence[Row]) -> float | None:
+        """The best (or last) finite value of the metric over the rows; None where no row has one."""
+        values = [v for row in rows if (v := row.values.get(self.metric)) is not None and math.isfinite(v)]
+        if not values:
+            return None
+        if self.over == "last":
+            return values[-1]
+        return max(values) if self.goal == "maximize" else min(values)
+
+
+def pick_values(rows: Sequence[Row], objectives: Sequence[Objective]) -> tuple[float, ...] | None:
+    """A value for each objective, in the user's own signs; None where the rows do not give them.
+
+    Several objectives take their values from one row, for a mixture of the best of each would promise a trade-off that
+    the script never reached. It is the last row with finite values for all; where one objective says `over: best`, the
+    first of those in which that one is best. A row that lacks a metric has it from the row before, and before the
+    first report of a metric that first one counts: a size, say, may be told once.
+    """
+    if len(objectives) == 1:
+        value = objectives[0].pick(rows)
+        return None if value is None else (value,)
+    filled = _filled(rows, [o.metric for o in objectives])
+    whole = [values for values in filled if all(map(math.isfinite, values))]
+    if not whole:
+        return None
+    choosing = next((i for i, o in enumerate(objectives) if o.over == "best"), None)
+    if choosing is None:
+        return whole[-1]
+    return min(whole, key=lambda values: objectives[choosing].loss(values[choosing]))
+
+
+def _filled(rows: Sequence[Row], metrics: Sequence[str]) -> list[tuple[float, ...]]:
+    """For each row all of the metrics, what it lacks from its neighbours; no rows where a metric is never told."""
+    latest: list[float] = []
+    for metric in metrics:
+        first = next((v for row in rows if (v := row.values.get(metric)) is not None), None)
+        if first is None:
+            return []
+        latest.append(first)
+    out = []
+    for row in rows:
+        latest = [row.values.get(metric, before) for metric, before in zip(metrics, latest, strict=True)]
+        out.append(tuple(latest))
+    return out
