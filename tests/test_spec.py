@@ -168,6 +168,47 @@ def test_objective(text: str, objective: Objective, folder: Path) -> None:
     assert parse(small().replace("minimize loss", text), folder).objective == objective
 
 
+SEVERAL = (Objective("loss", "minimize", "last"), Objective("acc", "maximize", "last"))
+
+
+@pytest.mark.parametrize(
+    ("text", "objectives"),
+    [
+        ("[minimize loss, max acc]", SEVERAL),
+        ("[{metric: loss}, {metric: acc, goal: maximize, over: last}]", SEVERAL),
+        ("[{metric: loss, over: best}, max acc]", (Objective("loss"), SEVERAL[1])),
+        ("[min loss, max acc, min size]", (*SEVERAL, Objective("size", over="last"))),
+    ],
+)
+def test_objectives(text: str, objectives: tuple[Objective, ...], folder: Path) -> None:
+    study = parse(small().replace("objective: minimize loss", f"objectives: {text}"), folder)
+    assert study.objectives == study.aims == objectives and study.objective == objectives[0]
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ("objectives: minimize loss", "2: objectives: must be a list, as in [minimize loss, minimize size], not"),
+        ("objectives: []", "2: objectives: must be two or more; for a single one write objective"),
+        ("objectives: [minimize loss]", "2: objectives: must be two or more; for a single one write objective"),
+        ("objectives: [minimize loss, loss]", "2: objectives[1]: must be {metric: ..., goal: ...} or text such as"),
+        ("objectives: [min loss, {metric: a, gaol: min}]", '2: objectives[1].gaol: unknown key "gaol"'),
+        ("objectives: [min loss, max loss]", '2: objectives[1]: "loss" is there already'),
+        ("objectives: [{metric: a, over: best}, {metric: b, over: best}]", "2: objectives[1].over: a trial counts by"),
+        ("objectives: [min a, min b]\nobjective: min c", "2: objectives: excludes objective; list all of them here"),
+        ("objective: [min a, min b]", '2: objective: is one metric; for several write objectives: ["min a"'),
+        ("", "objective: is missing: The metric to optimise"),
+        ("objective: null", "objective: is missing: The metric to optimise"),
+        ("objectives: null", "objective: is missing: The metric to optimise"),
+    ],
+)
+def test_wrong_objectives_are_told(field: str, told: str, folder: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(small().replace("objective: minimize loss", field), folder)
+    assert told in str(caught.value)
+    assert len(caught.value.problems) == 1
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -520,10 +561,14 @@ def specs(draw: st.DrawFn) -> StudySpec:
         rules = [f"`{name}` == `{name}`" for name in whole.names if "`" not in name]
         whole = SearchSpace(whole.params, tuple(rules))
     first = whole.decode([draw(st.floats(0, 1)) for _ in whole.dimensions])
+    metrics = draw(st.lists(words, min_size=1, max_size=3, unique=True))
+    overs = [draw(st.sampled_from(["best", "last"])), *["last"] * 2]
+    aims = tuple(Objective(m, draw(goals), over) for m, over in zip(metrics, overs, strict=False))
     return StudySpec(
         name=draw(names.filter(lambda n: study_name_problem(n) is None)),
         space=whole,
-        objective=Objective(draw(words), draw(goals), draw(st.sampled_from(["best", "last"]))),
+        objective=aims[0],
+        objectives=aims if len(aims) > 1 else (),
         command=("cat", *draw(st.lists(texts | st.just(""), max_size=3))),
         model_dir="/",
         algorithm=draw(st.sampled_from(["random", "grid", "tpe", "some.module:Class"])),
@@ -617,6 +662,8 @@ def test_schema_accepts_what_parse_accepts(text: str, folder: Path) -> None:
         "{float: [0, 1], step: 0}",
     )]
     + [small(command="[]"), small(command="''"), small().replace("minimize loss", "loss")]
+    + [small().replace("objective: minimize loss", f"objectives: {o}") for o in ("[min a]", "min a", "[min a, b]")]
+    + [small("objectives: [min a, min b]"), small().replace("objective: minimize loss", "")]
     + [small().replace("command", "comand")],
 )  # fmt: skip
 def test_schema_refuses_what_parse_refuses(text: str, folder: Path) -> None:

@@ -43,10 +43,31 @@ def state_word(state: str, led: bool) -> str:
 
 
 def best_object(history: History) -> dict[str, Any] | None:
-    best = history.best
-    if best is None:
-        return None
-    return {"trial": best.id, "value": history.best_value, "params": history.config(best)}
+    """The best trial; with several objectives the one of the front that is best by the first of them."""
+    return None if history.best is None else member_object(history, history.best)
+
+
+def front_object(history: History) -> dict[str, Any]:
+    """With several objectives: the front by the first of them, its hypervolume, and what that is measured from."""
+    aims = history.spec.aims
+    reference = [aim.value(loss) for aim, loss in zip(aims, history.reference, strict=False)]
+    return {
+        "front": [member_object(history, history.trials[number]) for _, number in history.members],
+        "hypervolume": history.hypervolume,
+        "reference": dict(zip([aim.metric for aim in aims], reference, strict=False)) or None,
+    }
+
+
+def member_object(history: History, trial: Trial) -> dict[str, Any]:
+    values = history.values(trial)
+    several = {"values": values_object(history, trial)} if history.spec.objectives else {}
+    return {"trial": trial.id, "value": values[0], **several, "params": history.config(trial)}
+
+
+def values_object(history: History, trial: Trial) -> dict[str, float] | None:
+    """Objective -> value; None where the trial has none."""
+    names = [aim.metric for aim in history.spec.aims]
+    return dict(zip(names, history.values(trial), strict=False)) or None
 
 
 def summary(history: History, led: bool, now: float) -> dict[str, Any]:
@@ -55,6 +76,7 @@ def summary(history: History, led: bool, now: float) -> dict[str, Any]:
         "study": history.spec.name,
         "state": state_word(history.state.value, led),
         "best": best_object(history),
+        **(front_object(history) if history.spec.objectives else {}),
         "counts": {state.value: count for state, count in sorted(history.counts.items())},
         "seconds": round(history.elapsed_s(now), 3),
     }
@@ -62,10 +84,14 @@ def summary(history: History, led: bool, now: float) -> dict[str, Any]:
 
 def trial_object(history: History, trial: Trial) -> dict[str, Any]:
     last = trial.rows[-1] if trial.rows else None
+    values, several = values_object(history, trial), {}
+    if history.spec.objectives:
+        several = {"values": values, "front": trial.id in history.front}
     return {
         "trial": trial.id,
         "state": trial.state.value,
-        "value": None if trial.loss is None else history.spec.objective.value(trial.loss),
+        "value": None if values is None else values[history.spec.objective.metric],
+        **several,
         "params": history.config(trial),
         "attempts": len(trial.attempts),
         "started_at": trial.started_at,

@@ -87,30 +87,35 @@ def show(study: str, trial: int | None, root: str | None, as_json: bool) -> None
 
 @click.command()
 @study_argument
+@click.argument("trial", type=int, required=False)
 @root_option
 @click.option("--config", is_flag=True, help="Print the best config.json, ready to use.")
 @json_option
-def best(study: str, root: str | None, config: bool, as_json: bool) -> None:
-    """The best trial of STUDY."""
+def best(study: str, trial: int | None, root: str | None, config: bool, as_json: bool) -> None:
+    """The best trial of STUDY; of several objectives the front, or one TRIAL of it."""
     from engine import studies
-    from engine.cli.common import best_object
-    from engine.tables import number, safe_text
-    from engine.tables import value as text_of
+    from engine.cli.common import best_object, front_object, member_object
+    from engine.trackers import lines
 
     history = studies.read(find(study, root))
-    found = history.best
-    if found is None:
-        raise EngineError(f"{history.spec.name} has no finished trial with a valid {history.spec.objective.metric} yet")
+    several = bool(history.spec.objectives)
+    if history.best is None:
+        metrics = " and ".join(aim.metric for aim in history.spec.aims)
+        raise EngineError(f"{history.spec.name} has no finished trial with a valid {metrics} yet")
+    found = history.best if trial is None else _of_front(history, trial)
+    if config and several and trial is None:
+        raise SpecError(
+            f"{history.spec.name} has {len(history.front)} best trials, as it has several objectives; say which: "
+            f"hpo-engine best {history.spec.name} {found.id} --config"
+        )
     if config:
         click.echo(json.dumps(history.config(found), indent=2, ensure_ascii=False))
+    elif several and trial is None:
+        click.echo(dump(front_object(history)) if as_json else "\n".join(lines.front(history, _width())))
     elif as_json:
-        click.echo(dump(best_object(history)))
+        click.echo(dump(best_object(history) if trial is None else member_object(history, found)))
     else:
-        click.echo(
-            f"trial {found.id}: {safe_text(history.spec.objective.metric)} = {number(history.best_value or 0.0)}"
-        )
-        for name, value in history.config(found).items():
-            click.echo(f"  {safe_text(name)} = {text_of(value)}")
+        _show_best(history, found)
 
 
 @click.command()
@@ -165,11 +170,17 @@ def export(study: str, root: str | None, form: str) -> None:
     params = list(dict.fromkeys(name for t in history.trials for name in history.config(t)))
     metrics = sorted({name for t in history.trials if t.rows for name in t.rows[-1].values})
     out = csv.writer(sys.stdout, lineterminator="\n")
-    fixed = ["trial", "state", "value", "attempts", "started_at", "ended_at", "reason"]
+    values = [f"values.{aim.metric}" for aim in history.spec.objectives]  # several objectives: in place of value
+    fixed = ["trial", "state", *([*values, "front"] if values else ["value"])]
+    fixed += ["attempts", "started_at", "ended_at", "reason"]
     out.writerow([*fixed, *(f"params.{p}" for p in params), *(f"last.{m}" for m in metrics)])
     for t in history.trials:
         one = trial_object(history, t)
-        row = [one[k] if one[k] is not None else "" for k in fixed]
+        if values:
+            one.update(
+                {f"values.{name}": value for name, value in (one["values"] or {}).items()}, front=int(one["front"])
+            )
+        row = [one[k] if one.get(k) is not None else "" for k in fixed]
         config, last = one["params"], one["last_row"] or {}
         out.writerow(
             [*row, *(_plain(config[p]) if p in config else "" for p in params), *(last.get(m, "") for m in metrics)]
@@ -192,29 +203,33 @@ def _best_word(seen: Glance) -> str:
 def _show_study(history: History, paths: StudyPaths, led: bool) -> None:
     from engine.lead import who_leads
     from engine.tables import assignments, duration, number, safe_text, table
+    from engine.trackers.lines import aim, front_line
 
     spec = history.spec
     total = spec.budget.trials
     lines = [
         f"{spec.name}: {state_word(history.state.value, led)}" + (f" ({history.reason})" if history.reason else ""),
-        f"  {spec.objective.goal} {spec.objective.metric} with {spec.algorithm} (seed {spec.seed})",
+        f"  {aim(spec)} with {spec.algorithm} (seed {spec.seed})",
         f"  trials {history.ended_count}/{total or '?'}: "
         + ", ".join(f"{count} {state.value}" for state, count in sorted(history.counts.items())),
         f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
     ]
+    if spec.objectives and history.members:
+        lines.append(f"  {front_line(history)}")
     if led:
         lines.append(f"  led by {who_leads(paths.lock)}")
     click.echo("\n".join(safe_text(line) for line in lines) + "\n")
-    rows = []
+    rows, front = [], set(history.front)
     for t in history.trials:
-        value = "" if t.loss is None else number(spec.objective.value(t.loss))
+        values = [number(v) for v in history.values(t)] or [""] * len(spec.aims)
         took = duration(t.ran_s)
-        mark = "*" if t.id == history.best_id else ""
+        mark = "*" if t.id in front else ""
         params = assignments(history.config(t))
         said = f"{safe_text(t.reason)}  [{params}]" if t.reason else params
-        rows.append([f"{t.id}{mark}", t.state.value, value, took, said])
+        rows.append([f"{t.id}{mark}", t.state.value, *values, took, said])
     if rows:
-        click.echo(table(["TRIAL", "STATE", spec.objective.metric.upper(), "TOOK", "PARAMETERS"], rows, width=_width()))
+        metrics = [aim.metric.upper() for aim in spec.aims]
+        click.echo(table(["TRIAL", "STATE", *metrics, "TOOK", "PARAMETERS"], rows, width=_width()))
 
 
 def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool) -> None:
@@ -252,6 +267,27 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
     if trial.attempt is not None and (said := outputlog.tail(folders.attempt(trial.attempt.number))):
         lines = said.rstrip().splitlines()[-20:]
         click.echo("\nlast output:\n" + "\n".join("  " + safe_text(line) for line in lines))
+
+
+def _show_best(history: History, trial: Trial) -> None:
+    from engine.tables import number, safe_text
+    from engine.tables import value as text_of
+
+    values = zip(history.spec.aims, history.values(trial), strict=True)
+    click.echo(f"trial {trial.id}: " + ", ".join(f"{safe_text(aim.metric)} = {number(v)}" for aim, v in values))
+    for name, value in history.config(trial).items():
+        click.echo(f"  {safe_text(name)} = {text_of(value)}")
+
+
+def _of_front(history: History, number: int) -> Trial:
+    """The trial, which must be among the best."""
+    trial = _trial(history, number)
+    if number not in history.front:
+        name, front = history.spec.name, history.front
+        best = f"in the front ({', '.join(map(str, front[:20]))}{' ...' if len(front) > 20 else ''})"
+        what = best if history.spec.objectives else f"the best one ({front[0]})"
+        raise SpecError(f"trial {number} of {name} is not {what}; to see it: hpo-engine show {name} {number}")
+    return trial
 
 
 def _trial(history: History, number: int) -> Trial:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from engine.objective import Objective
 from engine.params import Choice, Constant, Float, Int, Param
 from engine.spec import values
 
@@ -179,9 +180,14 @@ class ObjectiveForm(_Form):
 
     metric: _Text = Field(description="A metric that the script reports.", examples=["loss"])
     goal: _Goal = Field(default="minimize", description="minimize (default) or maximize.")
-    over: Annotated[str, _Is(values.over, {"enum": ["best", "last"]})] = Field(
-        default="best", description="A trial counts by its best report (default) or by its last one."
+    over: Annotated[str | None, _Is(values.over, {"enum": ["best", "last"]})] = Field(
+        default=None,
+        description="A trial counts by its best report (default) or by its last one. Of several objectives one may say "
+        "best: then all count by the report in which that one is best, else by the last (default).",
     )
+
+    def objective(self, default_over: str) -> Objective:
+        return Objective(self.metric, self.goal, self.over or default_over)
 
 
 class TrialForm(_Form):
@@ -213,6 +219,13 @@ class ResourceForm(_Form):
     min: _Count = Field(default=1, description="The least that one trial gets. Default 1.", examples=[3])
 
 
+_Objective = Annotated[
+    ObjectiveForm,
+    BeforeValidator(values.objective),
+    _OrText(r"^\s*([Mm][Ii][Nn]|[Mm][Aa][Xx])([Ii][Mm][Ii][SsZz][Ee])?\s+\S"),
+]
+
+
 class StudyForm(_Form):
     """A study: which script to run, what to tune, how long to search."""
 
@@ -228,13 +241,16 @@ class StudyForm(_Form):
     model_dir: _Text = Field(
         default=".", description="The script's folder, relative to this file. Default: the folder of this file."
     )
-    objective: Annotated[
-        ObjectiveForm,
-        BeforeValidator(values.objective),
-        _OrText(r"^\s*([Mm][Ii][Nn]|[Mm][Aa][Xx])([Ii][Mm][Ii][SsZz][Ee])?\s+\S"),
-    ] = Field(
+    objective: _Objective | None = Field(
+        default=None,
         description='The metric to optimise: {metric: loss, goal: minimize}, or short "minimize loss".',
         examples=["minimize loss"],
+    )
+    objectives: Annotated[list[_Objective] | None, BeforeValidator(values.objectives)] = Field(
+        default=None,
+        description="Two or more metrics to optimise together, in place of objective; the result is a Pareto front.",
+        examples=[["minimize loss", "minimize size"]],
+        min_length=2,
     )
     algorithm: _OptionalText = Field(
         default=None,
@@ -303,7 +319,12 @@ class StudyForm(_Form):
     labels: _Mapping = Field(default_factory=dict, description="Kept with the study and shown; no meaning here.")
 
 
-PARTS: dict[str, type[BaseModel]] = {"objective": ObjectiveForm, "trial": TrialForm, "resource": ResourceForm}
+PARTS: dict[str, type[BaseModel]] = {
+    "objective": ObjectiveForm,
+    "objectives": ObjectiveForm,
+    "trial": TrialForm,
+    "resource": ResourceForm,
+}
 
 
 def names(model: type[BaseModel]) -> Iterable[str]:

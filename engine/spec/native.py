@@ -8,32 +8,33 @@ from typing import Any
 
 from engine.params import Choice, Constant, Param
 from engine.spec.form import StudyForm
-from engine.study import Resources, StudySpec, TrialPolicy
+from engine.study import Objective, Resources, StudySpec, TrialPolicy
 
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the study file, for editors."""
     schema = StudyForm.model_json_schema(by_alias=True)
-    either = {"anyOf": [{"required": ["space"]}, {"required": ["experiments"]}]}
+    either = [
+        {"anyOf": [{"required": ["space"]}, {"required": ["experiments"]}]},
+        {"oneOf": [{"required": ["objective"]}, {"required": ["objectives"]}]},
+    ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "hpo-engine study",
-        **either,
+        "allOf": either,
     }
 
 
 def to_native(spec: StudySpec) -> dict[str, Any]:
     """The document that `parse` reads back as an equal StudySpec; fields that hold their default are left out."""
-    objective: dict[str, Any] = {"metric": spec.objective.metric, "goal": spec.objective.goal}
-    if spec.objective.over != "best":
-        objective["over"] = spec.objective.over
     trials = spec.budget.trials
     document = {
         "name": spec.name,
         "command": shlex.join(spec.command),
         "model_dir": spec.model_dir,
-        "objective": objective,
+        "objective": None if spec.objectives else _objective(spec.objective, "best"),
+        "objectives": [_objective(o, "last") for o in spec.objectives],
         "algorithm": spec.algorithm,
         "options": {**spec.algorithm_options, **_given({"seed": spec.seed})},
         "trials": "unlimited" if trials is None else trials,
@@ -59,6 +60,11 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
 def _resource(spec: StudySpec) -> dict[str, Any]:
     least = spec.resource_min if spec.resource_min != StudySpec.resource_min else None
     return _given({"name": spec.resource_name, "max": spec.resource_max, "min": least})
+
+
+def _objective(objective: Objective, default_over: str) -> dict[str, Any]:
+    out = {"metric": objective.metric, "goal": objective.goal}
+    return out if objective.over == default_over else {**out, "over": objective.over}
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,13 +113,15 @@ def parse_document(
             problems.add(f"env.{variable}", wrong)
     if not form.name and name and (wrong := study_name_problem(name)):
         problems.add("name", wrong)
+    aims = _aims(form, data, problems)
     problems.check()
     assert space is not None  # its absence is a problem
     trials = form.trials if "trials" in form.model_fields_set or algorithm == "grid" else DEFAULT_TRIALS
     return StudySpec(
         name=form.name or name or default_name(document.file, base_dir),
         space=space,
-        objective=Objective(form.objective.metric, form.objective.goal, form.objective.over),
+        objective=aims[0],
+        objectives=aims if len(aims) > 1 else (),
         command=tuple(form.command),
         algorithm=algorithm,
         algorithm_options=options,
@@ -150,7 +152,7 @@ def _form(data: dict[str, Any], problems: Problems) -> tuple[StudyForm, set[str]
     except ValidationError as error:
         failed = {str(e["loc"][0]) for e in error.errors(include_url=False, include_context=False) if e["loc"]}
         _report(error, "", StudyForm, problems)
-    stand_ins = {"command": "-", "objective": {"metric": "-"}}
+    stand_ins = {"command": "-"}
     sound = {k: v for k, v in data.items() if k not in failed}
     return StudyForm.model_validate({**stand_ins, **sound}), failed
 
@@ -218,6 +220,25 @@ def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, prob
     if wrong:
         problems.add("algorithm", wrong)
     return name
+
+
+def _aims(form: StudyForm, data: Mapping[str, Any], problems: Problems) -> tuple[Objective, ...]:
+    """The objective, or all of them; none where something is wrong with them."""
+    given = [name for name in ("objective", "objectives") if data.get(name) is not None]
+    if len(given) > 1:
+        problems.add("objectives", "excludes objective; list all of them here")
+    if not given:
+        problems.add("objective", f"is missing: {StudyForm.model_fields['objective'].description}")
+    if form.objective is not None:
+        return (form.objective.objective("best"),)
+    aims = tuple(o.objective("last") for o in form.objectives or ())
+    for i, aim in enumerate(aims):
+        if aim.metric in [a.metric for a in aims[:i]]:
+            problems.add(f"objectives[{i}]", f"{json_text(aim.metric)} is there already")
+    if len(best := [i for i, aim in enumerate(aims) if aim.over == "best"]) > 1:
+        why = "a trial counts by one report, and only one objective can say which"
+        problems.add(f"objectives[{best[1]}].over", f"{why}; leave over: best to one of them")
+    return aims
 
 
 def _seed(value: Any, problems: Problems) -> int | None:

@@ -168,6 +168,8 @@ over = word("best", "last")
 
 def objective(value: Any) -> Any:
     """The long form of an objective."""
+    if isinstance(value, list):
+        raise ValueError(f"is one metric; for several write objectives: {json_text(value)}")
     if not isinstance(value, str):
         return value
     first, _, metric = value.strip().partition(" ")
@@ -190,6 +192,17 @@ def rules(value: Any) -> Any:
 def study_names(value: Any) -> list[str]:
     """Names or paths of studies; one may stand alone."""
     return [text(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def objectives(value: Any) -> Any:
+    """A list of at least two; what each of them is comes after this."""
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list, as in [minimize loss, minimize size], not {json_text(value)}")
+    if len(value) < 2:
+        raise ValueError("must be two or more; for a single one write objective")
+    return value
 
 
 def env_text(value: Any) -> str:

@@ -12,13 +12,14 @@ from rich.text import Text
 
 from engine.study import History, StudyState, Trial, TrialState
 from engine.tables import ELLIPSIS, assignments, columns, cut, duration, number, safe_text, value
-from engine.trackers.lines import BAD, aim, counts, searched
+from engine.trackers.lines import BAD, aim, counts, front_line, searched
 
 Piece = tuple[str, str]  # text, style
 Line = list[Piece]
 
 MAX_BAR = 60
 MAX_COLUMN, SHORT_NAME = 16, 10
+MAX_AIMS = 4
 
 
 def display(history: History, now: float, width: int, height: int) -> Text:
@@ -113,9 +114,30 @@ def _best(history: History, width: int) -> list[Line]:
     best, best_value = history.best, history.best_value
     if best is None or best_value is None:
         return []
+    if history.spec.objectives:
+        return _front(history, width)
     head = [("best ", "dim"), (number(best_value), "bold green"), (f"  trial {best.id}  ", "dim")]
-    params = assignments(searched(history.spec, best.params), max(0, width - _length(head)))
-    return [[*head, (params, "")]]
+    return [_with_params(head, history, best, width)]
+
+
+def _front(history: History, width: int) -> list[Line]:
+    """The front's size and volume, and for each objective the trial that is best by it."""
+    lines: list[Line] = [[(front_line(history), "bold green")]]
+    for i, objective in enumerate(history.spec.aims[:MAX_AIMS]):
+        _, number_ = min(history.members, key=lambda member: (member[0][i], member))
+        trial = history.trials[number_]
+        values = history.values(trial)
+        others = [o for o in zip(history.spec.aims, values, strict=True) if o[0] is not objective]
+        shown = " ".join(f"{safe_text(o.metric)}={number(v)}" for o, v in others)
+        head = [("best ", "dim"), (f"{safe_text(objective.metric)} ", ""), (number(values[i]), "bold green")]
+        head += [(f"  trial {trial.id}  ", "dim"), (shown, ""), ("  ", "")]
+        lines.append(_with_params(head, history, trial, width))
+    return lines
+
+
+def _with_params(head: Line, history: History, trial: Trial, width: int) -> Line:
+    params = assignments(searched(history.spec, trial.params), max(0, width - _length(head)))
+    return [*head, (params, "dim" if history.spec.objectives else "")]
 
 
 def _running(history: History, now: float, width: int, room: int) -> list[Line]:
@@ -125,18 +147,20 @@ def _running(history: History, now: float, width: int, room: int) -> list[Line]:
     if not shown:
         return [[(f"{len(running)} running", "dim")]] if running else []
     names = _varied(history)
-    headers = ["trial", "run", "time", "step", safe_text(history.spec.objective.metric), *map(safe_text, names)]
+    metrics = [safe_text(o.metric) for o in history.spec.aims]
+    fixed = 4 + len(metrics)
+    headers = ["trial", "run", "time", "step", *metrics, *map(safe_text, names)]
     rows = [_cells(trial, history, now, names) for trial in shown]
     if not any(row[1] for row in rows):
         for row in [headers, *rows]:
             row[1] = ""
-    widths, cut_off = _widths(headers, rows, width, MAX_COLUMN)
+    widths, cut_off = _widths(headers, rows, width, MAX_COLUMN, fixed)
     if cut_off:
-        widths, cut_off = _widths(headers, rows, width, SHORT_NAME)
-    lines = [_row(headers, widths, ["dim"] * 5, "dim")]
+        widths, cut_off = _widths(headers, rows, width, SHORT_NAME, fixed)
+    lines = [_row(headers, widths, ["dim"] * fixed, "dim")]
     if cut_off:
         lines[0].append((ELLIPSIS, "dim"))
-    lines += [_row(row, widths, ["bold", "yellow", "", "", "cyan"], "") for row in rows]
+    lines += [_row(row, widths, ["bold", "yellow", "", "", *["cyan"] * len(metrics)], "") for row in rows]
     if len(shown) < len(running):
         lines.append([(f"... and {len(running) - len(shown)} more", "dim")])
     return lines
@@ -149,33 +173,38 @@ def _varied(history: History) -> list[str]:
 
 
 def _cells(trial: Trial, history: History, now: float, names: Sequence[str]) -> list[str]:
-    """trial, run (from the second on), time, step, newest value of the objective, parameters."""
+    """trial, run (from the second on), time, step, newest value of each objective, parameters."""
     attempt = trial.attempt
     since = attempt.started_at if attempt is not None else None
-    values = (row.values.get(history.spec.objective.metric) for row in reversed(trial.rows))
-    newest = next((v for v in values if v is not None), None)
     config = history.config(trial)
     return [
         str(trial.id),
         str(len(trial.attempts)) if len(trial.attempts) > 1 else "",
         "starting" if since is None else duration(now - since),
         number(trial.rows[-1].step) if trial.rows else "",
-        "" if newest is None else number(newest),
+        *(_newest(trial, o.metric) for o in history.spec.aims),
         *(value(config[name]) if name in config else "" for name in names),
     ]
 
 
+def _newest(trial: Trial, metric: str) -> str:
+    values = (row.values.get(metric) for row in reversed(trial.rows))
+    newest = next((v for v in values if v is not None), None)
+    return "" if newest is None else number(newest)
+
+
 def _widths(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], width: int, longest_name: int
+    headers: Sequence[str], rows: Sequence[Sequence[str]], width: int, longest_name: int, fixed: int
 ) -> tuple[list[int], bool]:
-    """Column widths, 0 for those that are empty or do not fit any more; and whether parameters did not fit."""
-    least = {2: 8, 3: 4, 4: 9}  # what changes while one looks on stays where it is
+    """Column widths, 0 for those that are empty or do not fit any more; and whether parameters did not fit. The first
+    `fixed` columns are no parameters."""
+    least = {2: 8, 3: 4, **dict.fromkeys(range(4, fixed), 9)}  # what changes while one looks on stays where it is
     out: list[int] = []
     for i, header in enumerate(headers):
-        named = columns(header) if i < 5 else min(columns(header), longest_name)
+        named = columns(header) if i < fixed else min(columns(header), longest_name)
         natural = max(named, least.get(i, 0), *(columns(row[i]) for row in rows)) if header else 0
         wanted = min(natural, MAX_COLUMN)
-        if i >= 5 and sum(w + 2 for w in out) + wanted > width - 3 * (i < len(headers) - 1):
+        if i >= fixed and sum(w + 2 for w in out) + wanted > width - 3 * (i < len(headers) - 1):
             return out, True
         out.append(wanted)
     return out, False

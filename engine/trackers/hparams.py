@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.space import Choice, Constant, Float, Int
@@ -33,12 +33,12 @@ class Columns:
         if spec.resource_name:
             self._infos.append(_resource(spec))
         self._types = {info.name: info.type for info in self._infos}
-        self._metrics = dict.fromkeys([spec.objective.metric, *spec.extra_metrics])
+        self._metrics = dict.fromkeys([*(o.metric for o in spec.aims), *spec.extra_metrics])
         for trial in history.trials:
             if trial.loss is not None and trial.rows:
                 self._see((trial.rows[0], trial.rows[-1]))
         self._record: tfevents.Stamped | None = None
-        self.best_tag = best_tag(spec.objective)
+        self.best_tags = best_tags(spec.aims)
 
     def session(self, config: Mapping[str, Any], started_at: float) -> bytes:
         """The summary value that makes a run a row of the page; parameters that do not apply are left out."""
@@ -62,17 +62,25 @@ class Columns:
         return len(self._metrics) > before
 
     def _metric_infos(self, spec: StudySpec) -> Iterator[MetricInfo]:
-        goal = spec.objective.goal
-        if self.best_tag:
-            yield MetricInfo(self.best_tag, f"The objective: the best {spec.objective.metric} of a trial ({goal})")
+        word = "An objective" if spec.objectives else "The objective"
+        for objective, tag in zip(spec.aims, self.best_tags, strict=False):
+            which = f"the best {objective.metric}" if objective.over == "best" else tag
+            yield MetricInfo(tag, f"{word}: {which} of a trial ({objective.goal})")
+        goals = {} if self.best_tags else {o.metric: o.goal for o in spec.aims}
         for name in list(self._metrics)[:MAX_METRICS]:
-            text = f"The objective: {goal}" if name == spec.objective.metric and not self.best_tag else "The last value"
+            text = f"{word}: {goals[name]}" if name in goals else "The last value"
             yield MetricInfo(name[:MAX_TAG], text)
 
 
-def best_tag(objective: Objective) -> str:
-    """The scalar that holds a trial's value where it may differ from the metric's last value; else empty."""
-    return f"{objective.metric} (best)"[:MAX_TAG] if objective.over == "best" else ""
+def best_tags(objectives: Sequence[Objective]) -> tuple[str, ...]:
+    """The scalars that hold a trial's values, where these may differ from the metrics' last values; else none."""
+    best = next((o.metric for o in objectives if o.over == "best"), None)
+    if best is None:
+        return ()
+    return tuple(
+        f"{o.metric} (best)"[:MAX_TAG] if o.over == "best" else f"{o.metric} (at best {best})"[:MAX_TAG]
+        for o in objectives
+    )
 
 
 def metrics(row: Row) -> list[tuple[str, float]]:
@@ -82,7 +90,7 @@ def metrics(row: Row) -> list[tuple[str, float]]:
 
 
 def _title(spec: StudySpec) -> str:
-    return f"{spec.name}: {spec.objective.goal} {spec.objective.metric} ({spec.algorithm})"
+    return f"{spec.name}: {', '.join(f'{o.goal} {o.metric}' for o in spec.aims)} ({spec.algorithm})"
 
 
 def _info(param: Float | Int | Choice | Constant) -> HParamInfo:

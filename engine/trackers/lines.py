@@ -14,10 +14,10 @@ from typing import Any
 from engine.paths import runs_root
 from engine.space import Constant
 from engine.study import History, StudySpec, StudyState, Trial, TrialState
-from engine.tables import assignments, columns, cut, duration, number, safe_text, value
+from engine.tables import assignments, columns, cut, duration, number, safe_text, table, value
 
 PARAMS_WIDTH, REASON_WIDTH, VALUE_WIDTH = 100, 500, 200
-MAX_PARAMS = 50
+MAX_PARAMS, MAX_FRONT = 50, 20
 
 STATE_WORDS = {
     TrialState.RUNNING: "running",
@@ -51,7 +51,8 @@ def begin(history: History) -> str:
 
 
 def aim(spec: StudySpec) -> str:
-    return f"{spec.objective.goal} {safe_text(spec.objective.metric)}"
+    """`minimize loss`, or `minimize loss, maximize accuracy`."""
+    return ", ".join(f"{o.goal} {safe_text(o.metric)}" for o in spec.aims)
 
 
 def progress(history: History) -> str:
@@ -61,14 +62,17 @@ def progress(history: History) -> str:
 
 
 def ended(trial: Trial, history: History, count: int) -> str:
-    """`[ 3/30] trial 2 completed  loss=0.12 (best 0.12, trial 2)  1.2 s  lr=0.01 ...`; `count` trials have ended."""
+    """`[ 3/30] trial 2 completed  loss=0.12 (best 0.12, trial 2)  1.2 s  lr=0.01 ...`; `count` trials have ended.
+
+    With several objectives: `loss=0.12 size=3 (front of 2, hypervolume 0.4)`, or `(in the front of 2, ...)`.
+    """
     total = history.spec.budget.trials
     digits = len(str(count if total is None else total))
     of = f"{count:{digits}d}/{'?' if total is None else total}"
     parts = [f"[{of}] trial {trial.id} {STATE_WORDS[trial.state]}"]
-    if trial.loss is not None:
-        shown = number(history.spec.objective.value(trial.loss))
-        parts.append(f"{safe_text(history.spec.objective.metric)}={shown}{_best_so_far(history)}")
+    if trial.losses:
+        inside = "in the " if history.spec.objectives and trial.id in history.front else ""
+        parts.append(f"{_values(history, trial)}{_best_so_far(history, inside)}")
     elif trial.reason:
         parts.append(reason(trial))
     if trial.ran_s is not None:
@@ -127,7 +131,7 @@ def summary(history: History, now: float, folder: str = "", steps: Steps = (), w
     out = [f"{first}: {tally or 'no trials'}"]
     if history.reason and history.state is not StudyState.STOPPED:
         out.append(safe_text(history.reason))
-    out += _best_block(history)
+    out += _best_block(history, width)
     failures = [t for t in history.trials if t.state in BAD and t.reason]
     if failures and failures[-1].reason not in history.reason:
         last = failures[-1]
@@ -153,7 +157,10 @@ def next_steps(history: History, folder: str) -> Steps:
         steps.append((f"hpo-engine resume {name}", "go on, once no engine leads it"))
     elif history.state is StudyState.STOPPED:
         steps.append((f"hpo-engine resume {name}", "go on where it stopped"))
-    if history.best_id is not None:
+    if history.best_id is not None and history.spec.objectives:
+        steps.append((f"hpo-engine best {name}", "the whole front"))
+        steps.append((f"hpo-engine best {name} {history.best_id} --config", "one trial's parameters as JSON"))
+    elif history.best_id is not None:
         steps.append((f"hpo-engine best {name} --config", "the best parameters as JSON"))
     bad = [t.id for t in history.trials if t.state in BAD]
     if bad:
@@ -170,16 +177,46 @@ def called(history: History, folder: str) -> str:
     return name if os.path.dirname(folder) in ("", runs_root(None, os.environ)) else folder
 
 
-def _best_so_far(history: History) -> str:
+def front_line(history: History) -> str:
+    """`front of 7 trials, hypervolume 0.43`"""
+    count, volume = len(history.members), history.hypervolume
+    shown = "" if volume is None else f", hypervolume {number(volume)}"
+    return f"front of {count} trial{'s' if count != 1 else ''}{shown}"
+
+
+def front(history: History, width: int | None = None, most: int | None = None) -> list[str]:
+    """The trials that no other one dominates, the best by the first objective first; at most so many of them."""
+    members = [history.trials[number] for _, number in history.members]
+    rows = [
+        [t.id, *(number(v) for v in history.values(t)), assignments(searched(history.spec, history.config(t)))]
+        for t in members[:most]
+    ]
+    headers = ["TRIAL", *(o.metric.upper() for o in history.spec.aims), "PARAMETERS"]
+    more = [f"... and {len(members) - len(rows)} more"] if len(members) > len(rows) else []
+    return [f"{front_line(history)}; {aim(history.spec)}", *table(headers, rows, width=width).split("\n"), *more]
+
+
+def _values(history: History, trial: Trial) -> str:
+    """`loss=0.12`, or `loss=0.12 size=3`."""
+    pairs = zip(history.spec.aims, history.values(trial), strict=True)
+    return " ".join(f"{safe_text(o.metric)}={number(v)}" for o, v in pairs)
+
+
+def _best_so_far(history: History, inside: str = "") -> str:
     if history.best_id is None or history.best_value is None:
         return ""
+    if history.spec.objectives:
+        return f" ({inside}{front_line(history)})"
     return f" (best {number(history.best_value)}, trial {history.best_id})"
 
 
-def _best_block(history: History) -> list[str]:
+def _best_block(history: History, width: int) -> list[str]:
     best, best_value = history.best, history.best_value
     if best is None or best_value is None:
         return []
+    if history.spec.objectives:
+        head, *rows = front(history, width - 2, MAX_FRONT)
+        return ["", head, *(f"  {row}" for row in rows)]
     config = history.config(best)
     params = [(safe_text(name), cut(value(v), VALUE_WIDTH)) for name, v in list(config.items())[:MAX_PARAMS]]
     widest = min(max((columns(name) for name, _ in params), default=0), 40)

@@ -70,7 +70,8 @@ class TensorBoardTracker:
             curve.arrive(rows, event.at, replaced=event.replace)
             self._dirty.add(event.trial)
         elif isinstance(event, TrialEnded):
-            end = _End(TrialState(event.state), event.value, event.at)
+            one = () if event.value is None else (event.value,)
+            end = _End(TrialState(event.state), event.values or one, event.at)
             self._write(history, history.trials[event.trial], event.at, end)
             self._forget(event.trial)
         elif isinstance(event, AttemptEnded):
@@ -109,8 +110,7 @@ class TensorBoardTracker:
         deadline = None
         for trial in self._backlog:
             if not self._is_written(trial, history) and history.trials[trial.id] is trial:
-                value = None if trial.loss is None else history.spec.objective.value(trial.loss)
-                end = _End(trial.state, value, trial.ended_at or history.last_at)
+                end = _End(trial.state, history.values(trial), trial.ended_at or history.last_at)
                 self._write(history, trial, end.at, end)
                 self._forget(trial.id)
             deadline = deadline or time.monotonic() + seconds
@@ -159,11 +159,11 @@ class TensorBoardTracker:
     def _ending(self, history: History, curve: _Curve, end: _End) -> Iterator[bytes]:
         """The trial's value and verdict, and (after a good trial) the page's columns: its metrics are known by then."""
         assert self._columns is not None
-        if end.value is not None:
+        if end.values:
             yield self._columns.experiment(history, curve.rows, end.at)
-            if self._columns.best_tag:
-                at, step = curve.where(history.spec.objective.metric, end.value)
-                yield tfevents.summary(at or end.at, step, [tfevents.scalar(self._columns.best_tag, end.value)])
+            for objective, tag, value in zip(history.spec.aims, self._columns.best_tags, end.values, strict=False):
+                at, step = curve.where(objective.metric, value)
+                yield tfevents.summary(at or end.at, step, [tfevents.scalar(tag, value)])
         status = _STATUS.get(end.state, tfevents.UNKNOWN)
         yield tfevents.summary(end.at, 0, [tfevents.session_end(status, end.at)])
 
@@ -178,10 +178,10 @@ class TensorBoardTracker:
 
 @dataclass(frozen=True)
 class _End:
-    """How a trial ended; `value` in the user's own sign."""
+    """How a trial ended; `values` in the user's own signs, one for each objective, none unless it ended well."""
 
     state: TrialState
-    value: float | None
+    values: tuple[float, ...]
     at: float
 
 

@@ -112,7 +112,7 @@ def metrics(history: History, trial: Trial) -> list[dict[str, Any]]:
     for row in trial.rows:
         for name, value in row.values.items():
             seen.setdefault(name, []).append(value)
-    wanted = [spec.objective.metric, *spec.extra_metrics]
+    wanted = [*(o.metric for o in spec.aims), *spec.extra_metrics]
     names = [n for n in dict.fromkeys(wanted) if n in seen] + [n for n in seen if n not in wanted]
     return [{"name": name, **_summary(seen[name])} for name in names]
 
