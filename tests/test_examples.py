@@ -17,8 +17,9 @@ NEEDS = {"algo-node.yaml": "node", "algo-c.yaml": "cc"}
 
 
 def test_all_examples_are_here() -> None:
-    assert {p.parent.name for p in FILES} == {"digits", "wmla-script", "any-language", "sklearn-cv", "hyperband"}
-    assert len(FILES) == 8
+    names = {"digits", "wmla-script", "any-language", "sklearn-cv", "hyperband", "two-objectives"}
+    assert {p.parent.name for p in FILES} == names
+    assert len(FILES) == 9
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")

@@ -92,7 +92,11 @@ def show(study: str, trial: int | None, root: str | None, as_json: bool) -> None
 @click.option("--config", is_flag=True, help="Print the best config.json, ready to use.")
 @json_option
 def best(study: str, trial: int | None, root: str | None, config: bool, as_json: bool) -> None:
-    """The best trial of STUDY; of several objectives the front, or one TRIAL of it."""
+    """The best trial of STUDY, or the front of its objectives.
+
+    With several objectives there is no best trial but a front: those that no other one beats in
+    all of them. TRIAL chooses one of it.
+    """
     from engine import studies
     from engine.cli.common import best_object, front_object, member_object
     from engine.trackers import lines

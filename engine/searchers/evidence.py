@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.maths import pareto
 from engine.searchers.prior import arrays
 from engine.space import Choice, SearchSpace
 from engine.study import History, StudySpec, Trial, TrialState
@@ -48,9 +49,11 @@ class Layout:
 class Evidence:
     """Points are as `SearchSpace.encode` gives them: NaN where a parameter does not apply. In the order of trial ids.
 
-    `losses` are finite and to be minimised. `failed`: points whose trials failed or timed out. `pending`: points of
-    trials that have not ended. `prior_points`: of earlier studies, NaN also for what they had not; `prior_losses`:
-    their ranks in [0, 1], 0 the best of its study; `prior_studies`: the study's number. See `prior.relevance`.
+    `losses` are finite and to be minimised. With k > 1 objectives they are `pareto.scores` of the `vectors`: an order
+    that a searcher can use as if it were a loss (its distances mean nothing). `failed`: points whose trials failed or
+    timed out. `pending`: points of trials that have not ended. `prior_points`: of earlier studies, NaN also for what
+    they had not; `prior_losses`: their ranks in [0, 1], 0 the best of its study; `prior_studies`: the study's number.
+    See `prior.relevance`.
     """
 
     points: np.ndarray  # (n, d)
@@ -60,6 +63,11 @@ class Evidence:
     prior_points: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (m, d)
     prior_losses: np.ndarray = field(default_factory=lambda: np.empty(0))  # (m,)
     prior_studies: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))  # (m,)
+    vectors: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (n, k); left out: the losses, as a column
+
+    def __post_init__(self) -> None:
+        if len(self.vectors) != len(self.losses):
+            object.__setattr__(self, "vectors", self.losses[:, None])
 
     @property
     def taken(self) -> np.ndarray:  # (n + f + p, d)
@@ -73,13 +81,14 @@ class Reader:
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self._told: tuple[Any, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None  # of which prior; its arrays
+        self._scored: tuple[np.ndarray, np.ndarray] = np.empty((0, 0)), np.empty(0)
         self._reset()
 
     def read(self, history: History, resource: int | None = None) -> Evidence:
         """The evidence of all trials, or of those that were given this much of the resource."""
-        trials = history.trials
-        if len(trials) < len(self._seen):
-            self._reset()
+        trials, k = history.trials, len(history.spec.aims)
+        if len(trials) < len(self._seen) or self._vectors.shape[1] != k:
+            self._reset(k)
         for i, trial in enumerate(trials):
             if i >= len(self._seen) or self._seen[i] is not trial:
                 self._take(i, trial)
@@ -87,35 +96,38 @@ class Reader:
         kinds, points = self._kinds[:n], self._points[:n]
         chosen = np.ones(n, dtype=bool) if resource is None else self._resources[:n] == resource
         done = chosen & (kinds == _DONE)
-        return Evidence(
-            points[done],
-            self._losses[:n][done],
-            points[chosen & (kinds == _FAILED)],
-            points[chosen & (kinds == _OPEN)],
-            *self._prior(history.spec),
-        )
+        vectors = self._vectors[:n][done]
+        losses = vectors[:, 0] if k == 1 else self._scores_of(vectors)
+        failed, pending = points[chosen & (kinds == _FAILED)], points[chosen & (kinds == _OPEN)]
+        return Evidence(points[done], losses, failed, pending, *self._prior(history.spec), vectors)
 
     def _prior(self, spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self._told is None or self._told[0] is not spec.prior:
             self._told = spec.prior, arrays(spec)
         return self._told[1]
 
-    def _reset(self) -> None:
+    def _scores_of(self, vectors: np.ndarray) -> np.ndarray:
+        """They change only when a trial ends well; the latest ones are kept."""
+        if not np.array_equal(vectors, self._scored[0]):
+            self._scored = vectors, pareto.scores(vectors)
+        return self._scored[1]
+
+    def _reset(self, k: int = 1) -> None:
         d = len(self._space.dimensions)
         self._seen: list[Trial] = []
-        self._points, self._losses = np.empty((64, d)), np.empty(64)
+        self._points, self._vectors = np.empty((64, d)), np.empty((64, k))
         self._kinds, self._resources = np.empty(64, dtype=np.int8), np.empty(64, dtype=np.int64)
 
     def _take(self, i: int, trial: Trial) -> None:
         if i == len(self._kinds):
             grown = [np.concatenate([a, np.empty_like(a)]) for a in self._arrays]
-            self._points, self._losses, self._kinds, self._resources = grown
+            self._points, self._vectors, self._kinds, self._resources = grown
         known = i < len(self._seen)
         if not known or self._seen[i].proposal is not trial.proposal:
             self._points[i] = self._space.encode(trial.params)
             self._resources[i] = trial.proposal.resource or 0
         self._kinds[i] = _KINDS[trial.state]
-        self._losses[i] = 0.0 if trial.loss is None else trial.loss
+        self._vectors[i] = trial.losses or 0.0
         if known:
             self._seen[i] = trial
         else:
@@ -123,4 +135,4 @@ class Reader:
 
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self._points, self._losses, self._kinds, self._resources
+        return self._points, self._vectors, self._kinds, self._resources

@@ -23,6 +23,7 @@ import pytest
 
 from engine.events import TrialEnded
 from engine.journal import Journal
+from engine.tables import number
 from tests.helpers import processes_with, wait_until
 
 TRAIN = """\
@@ -319,6 +320,63 @@ def test_closed_output_stops_the_study_like_an_interrupt(shell: Shell) -> None:
     process.stdout.close()
     assert process.wait(60) == 128 + signal.SIGPIPE
     assert shell.json("show", "my-study")["state"] == "stopped"
+
+
+TWO_TRAIN = """\
+import json
+x = json.load(open("config.json"))["x"]
+json.dump([{"step": 1, "near": x * x, "far": (2 - x) ** 2}], open("val_dict_list.json", "w"))
+"""
+
+
+def test_two_objectives_from_the_file_to_the_front(shell: Shell) -> None:
+    shell.write("train.py", TWO_TRAIN)
+    algo = ALGO.replace("objective: {metric: loss, goal: minimize}", "objectives: [min near, max far]")
+    shell.write("algo.yaml", algo.replace("trials: 4", "trials: 6"))
+    result = shell.json("submit", "algo.yaml")
+    trials = shell.json("show", "my-study")["trials"]
+    values = {t["trial"]: t["values"] for t in trials}
+    nearest = min(values, key=lambda i: values[i]["near"])  # nearer is farther here, so that the front is one trial
+    assert result["best"]["trial"] == nearest and [t["trial"] for t in result["front"]] == [nearest]
+    assert result["hypervolume"] > 0 and set(result["reference"]) == {"near", "far"}
+    assert shell.json("list")[0]["front"] == 1
+    shell.write("algo.yaml", algo.replace("trials: 4", "trials: 6").replace("max far", "min far"))
+    shell.refuses("submit", "algo.yaml", words="objectives: .*maximize.* -> .*minimize")
+
+    result = shell.json("submit", "algo.yaml", "--name", "both")
+    best = shell.json("best", "both")
+    assert best["front"] == result["front"] and set(best) == {"front", "hypervolume", "reference"}
+    assert [t["trial"] for t in best["front"]] == sorted(range(6), key=lambda i: values[i]["near"])
+    first = best["front"][0]
+    assert set(first) == {"trial", "value", "values", "params"} and first["value"] == first["values"]["near"]
+    out = shell.run("best", "both").splitlines()
+    assert out[0].startswith("front of 6 trials, hypervolume ") and out[0].endswith("; minimize near, minimize far")
+    assert out[1].split() == ["TRIAL", "NEAR", "FAR", "PARAMETERS"] and len(out) == 8
+    assert out[2].split()[0] == str(first["trial"]) and "x=" in out[2]
+
+    shell.refuses(
+        "best", "both", "--config", words=f"6 best trials, .*: hpo-engine best both {first['trial']} --config"
+    )
+    assert json.loads(shell.run("best", "both", "3", "--config")) == trials[3]["params"]
+    assert shell.json("best", "both", "3")["values"] == shell.json("show", "both", "3")["values"]
+    assert f"far = {number(shell.json('show', 'both', '3')['values']['far'])}" in shell.run("best", "both", "3")
+    other = next(i for i in values if i != nearest)
+    shell.refuses("best", "my-study", str(other), words=f"is not in the front .{nearest}.; .* show my-study {other}")
+    shell.refuses("best", "both", "99", words="no trial 99")
+
+    table = list(csv.DictReader(io.StringIO(shell.run("export", "both"))))
+    assert [float(row["values.near"]) for row in table] == [v["near"] for v in values.values()]
+    assert {row["front"] for row in table} == {"1"} and "value" not in table[0]
+    assert re.search(r"front of 6 trials, hypervolume [0-9.]+$", shell.run("show", "both"), re.M)
+    assert "front of 6: near, far" in shell.run("list")
+
+
+def test_best_takes_the_number_of_the_best_trial_only(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml", "--quiet")
+    best = shell.json("best", "my-study")
+    assert shell.json("best", "my-study", str(best["trial"])) == best
+    other = (best["trial"] + 1) % 4
+    shell.refuses("best", "my-study", str(other), words=f"trial {other} of my-study is not the best one")
 
 
 def test_detached_study_can_be_watched_and_stopped(shell: Shell) -> None:

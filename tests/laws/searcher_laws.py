@@ -114,8 +114,18 @@ def goes(history: History, trial_id: int, fate: str, value: float = 0.0) -> Hist
     if fate == "retried":
         return apply(history, AttemptEnded(at, trial_id, number, {"code": 1}, "exit code 1"))
     state = "failed" if fate == "nan" else fate
-    done = state == "completed"
-    return apply(history, TrialEnded(at, trial_id, state, value if done else None, state, {"code": 0 if done else 1}))
+    if state == "completed":
+        return well(history, trial_id, value)
+    return apply(history, TrialEnded(at, trial_id, state, None, state, {"code": 1}))
+
+
+def well(history: History, trial_id: int, value: float) -> History:
+    """A trial ends well. Its second objective, where there is one, has little to do with the first."""
+    values = (
+        (value, math.sin(math.fmod(1e3 * math.fmod(value, 10.0), 10.0) + trial_id)) if history.spec.objectives else None
+    )
+    event = TrialEnded(history.last_at + 1, trial_id, "completed", value, "", {"code": 0}, None, values)
+    return apply(history, event)
 
 
 def lived(
@@ -151,8 +161,7 @@ def all_ended(history: History, rng: np.random.Generator, loss: Loss = noise) ->
         if not trial.attempts or trial.state.value == "pending":
             history = goes(history, trial.id, "completed", loss(trial, rng))
         else:
-            value = loss(trial, rng)
-            history = apply(history, TrialEnded(history.last_at + 1, trial.id, "completed", value, "", {"code": 0}))
+            history = well(history, trial.id, loss(trial, rng))
     return history
 
 
@@ -176,7 +185,9 @@ class SearcherLaws:
 
     def specs(self) -> Mapping[str, StudySpec]:
         """The studies that the laws are tried on, by name."""
-        return {name: spec_of(space) for name, space in SPACES.items()}
+        two = (Objective("loss", over="last"), Objective("speed", "maximize", "last"))
+        several = spec_of(SPACES["conditional"], objective=two[0], objectives=two)
+        return {**{name: spec_of(space) for name, space in SPACES.items()}, "two objectives": several}
 
     def cases(self) -> Sequence[tuple[str, StudySpec, History]]:
         """Histories of each study, made once a class: new, all well, random fates, only failures, all pending ..."""

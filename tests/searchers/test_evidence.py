@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.maths import pareto
 from engine.searchers.evidence import Evidence, Layout, Reader
 from engine.searchers.random import Random
+from engine.study import Objective
 from tests.laws.searcher_laws import FATES, SPACES, lived, opened, spec_of
 
 
@@ -34,6 +36,29 @@ def test_kept_rows_change_no_answer() -> None:
             history = lived(history, Random(spec), 5, rng)
             assert same(reader.read(history), Reader(space).read(history))
         assert same(reader.read(before[3]), Reader(space).read(before[3]))  # a shorter one, too
+
+
+def test_several_objectives_become_one_order() -> None:
+    aims = (Objective("loss"), Objective("acc", "maximize"))
+    spec = spec_of(SPACES["mixed"], objective=aims[0], objectives=aims)
+    history = lived(opened(spec), Random(spec), 60, np.random.default_rng(0), fates=FATES)
+    seen = Reader(spec.space).read(history)
+    done = [t for t in history.trials if t.state.value == "completed"]
+    assert seen.vectors.tolist() == [list(t.losses) for t in done]
+    assert np.floor(seen.losses).tolist() == pareto.ranks(seen.vectors).tolist()
+    assert tuple(t.id for t, loss in zip(done, seen.losses, strict=True) if loss < 1) == history.front
+
+
+def test_a_reader_of_studies_with_one_and_with_two_objectives_mixes_nothing() -> None:
+    aims = (Objective("loss"), Objective("acc", "maximize"))
+    one = spec_of(SPACES["mixed"])
+    histories = [
+        lived(opened(spec), Random(spec), 20, np.random.default_rng(0))
+        for spec in (one, spec_of(one.space, objective=aims[0], objectives=aims))
+    ]
+    reader = Reader(one.space)
+    for history in histories * 2:
+        assert same(reader.read(history), Reader(one.space).read(history))
 
 
 def test_layout_tells_order_from_names() -> None:

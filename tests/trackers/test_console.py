@@ -97,6 +97,44 @@ def test_plain_lines_tell_the_beginning_each_end_and_the_summary(
     ]
 
 
+TWO = (Objective("loss", over="last"), Objective("size", over="last"))
+
+
+def ended_with(study: Study, *values: float, seconds: float = 0.0) -> None:
+    trial = study.start()
+    study.tick(seconds)
+    study.feed(TrialEnded(study.now, trial, "completed", values[0], values=values))
+
+
+def test_plain_lines_of_two_objectives_tell_the_front(
+    monkeypatch: pytest.MonkeyPatch, make_study: Callable[..., Study]
+) -> None:
+    monkeypatch.setenv("HPO_ENGINE_ROOT", "/runs")
+    study = make_study(budget=Budget(trials=3), objective=TWO[0], objectives=TWO)
+    stream = plain(study, folder="/runs/digits")
+    for values in ((3.0, 10.0), (1.0, 20.0), (2.0, 30.0)):
+        ended_with(study, *values)
+    study.close()
+    params = "lr=0.01 hidden=64 optimizer=adam"
+    assert stream.getvalue().splitlines()[:-1] == [
+        "digits: minimize loss, minimize size; 3 trials, 1 at a time, random search",
+        f"[1/3] trial 0 completed  loss=3 size=10 (in the front of 1 trial, hypervolume 0)  0.0 s  {params}",
+        f"[2/3] trial 1 completed  loss=1 size=20 (in the front of 2 trials, hypervolume 4.2)  0.0 s  {params}",
+        f"[3/3] trial 2 completed  loss=2 size=30 (front of 2 trials, hypervolume 28.4)  0.0 s  {params}",
+        "",
+        "digits finished after 0.0 s: 3 completed",
+        "",
+        "front of 2 trials, hypervolume 28.4; minimize loss, minimize size",
+        "  TRIAL  LOSS  SIZE  PARAMETERS",
+        "  1      1     20    lr=0.01 hidden=64 optimizer=adam",
+        "  0      3     10    lr=0.01 hidden=64 optimizer=adam",
+        "",
+        "folder  /runs/digits",
+        "next    hpo-engine best digits             # the whole front",
+        "        hpo-engine best digits 1 --config  # one trial's parameters as JSON",
+    ]
+
+
 def test_plain_lines_of_a_resumed_study_say_where_it_goes_on(study: Study) -> None:
     plain(study)
     study.end(study.start(), 0.5)
@@ -230,6 +268,22 @@ def test_picture_of_a_running_study(make_study: Callable[..., Study]) -> None:
         "    1    2  starting     8      0.125  0.01      64        sgd      0.75  ",
         "    2       starting                   0.01      64       adam            ",
     ]
+
+
+def test_picture_of_two_objectives_shows_the_front_by_each_of_them(make_study: Callable[..., Study]) -> None:
+    study = make_study(budget=Budget(trials=30), objective=TWO[0], objectives=TWO)
+    for values in ((3.0, 10.0), (1.0, 20.0), (2.0, 30.0)):
+        ended_with(study, *values, seconds=1.0)
+    study.report(study.start(), (1, {"size": 7.0}), (2, {"loss": 0.5}))
+    params = "lr=0.01 hidden=64 optimizer=adam"
+    shown = display(study.history, study.now, 80, 24).plain.splitlines()
+    assert [line.rstrip() for line in shown[3:6]] == [
+        "front of 2 trials, hypervolume 28.4",
+        f"best loss 1  trial 1  size=20  {params}",
+        f"best size 10  trial 0  loss=3  {params}",
+    ]
+    assert shown[7].split()[:5] == ["trial", "time", "step", "loss", "size"]
+    assert shown[8].split()[1:] == ["starting", "2", "0.5", "7", "0.01", "64", "adam"]
 
 
 def test_picture_shows_the_first_trials_and_counts_the_rest(make_study: Callable[..., Study]) -> None:

@@ -187,6 +187,31 @@ def test_columns_are_the_space_and_the_metrics_objective_first(make_study: Calla
             assert value in list(infos[name].domain_discrete), name
 
 
+ROWS = (1, {"loss": 0.5, "size": 9.0, "acc": 0.1}), (2, {"loss": 0.7, "size": 8.0, "acc": 0.2})
+
+
+def test_several_objectives_of_the_last_row_are_columns(make_study: Callable[..., Study]) -> None:
+    aims = (Objective("size", over="last"), Objective("acc", "maximize", "last"))
+    study = listening(make_study(objective=aims[0], objectives=aims))
+    study.report(study.start(), *ROWS)
+    study.feed(TrialEnded(study.now, 0, "completed", 8.0, values=(8.0, 0.2)))
+    told = {m.name.tag: m.description for m in read(study).experiment("0").metric_infos}
+    assert list(told) == ["size", "acc", "loss"]
+    assert told["acc"] == "An objective: maximize" and told["loss"] == "The last value"
+
+
+def test_several_objectives_of_a_chosen_row_have_columns_of_their_own(make_study: Callable[..., Study]) -> None:
+    aims = (Objective("loss"), Objective("size", over="last"))
+    study = listening(make_study(objective=aims[0], objectives=aims))
+    study.report(study.start(), *ROWS)
+    study.feed(TrialEnded(study.now, 0, "completed", 0.5, values=(0.5, 9.0)))
+    found = read(study)
+    told = {m.name.tag: m.description for m in found.experiment("0").metric_infos}
+    assert list(told) == ["loss (best)", "size (at best loss)", "loss", "size", "acc"]
+    assert told["loss (best)"] == "An objective: the best loss of a trial (minimize)"
+    assert found.curve("0", "loss (best)") == [(1, 0.5)] and found.curve("0", "size (at best loss)") == [(1, 9.0)]
+
+
 def test_metric_first_seen_in_a_later_row_is_a_column(study: Study) -> None:
     listening(study)
     trial = study.start()
