@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -84,12 +85,8 @@ class Bayesian:
             if point is None:
                 break
             out.append(self._space.decode(point))
-            evidence = Evidence(
-                evidence.points,
-                evidence.losses,
-                evidence.failed,
-                np.concatenate([evidence.pending, self._space.encode(out[-1])[None]]),
-            )
+            pending = np.concatenate([evidence.pending, self._space.encode(out[-1])[None]])
+            evidence = replace(evidence, pending=pending)
         return out
 
     def _point(self, evidence: Evidence, trial_id: int) -> np.ndarray | None:
