@@ -42,11 +42,14 @@ _FILES = ("searchers", "maths", "space.py", "axes.py", "params.py")
 
 
 def parse(word: str) -> tuple[str, dict[str, Any]]:
-    """ "tpe:a=1,b=x" -> ("tpe", {"a": 1, "b": "x"})."""
+    """The name and the options in a word such as tpe:a=1,b=x; optuna:GPSampler is a name."""
     name, _, rest = word.partition(":")
     options = {}
     for part in filter(None, rest.split(",")):
         option, equals, value = part.partition("=")
+        if not equals and name == "optuna":
+            name = f"{name}:{part}"
+            continue
         if not equals:
             raise SystemExit(f"{word}: options are written name=value, not {part!r}")
         options[option.strip()] = _value(value)
