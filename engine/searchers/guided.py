@@ -23,7 +23,7 @@ _NEAR, _FAR = 48, 200  # tries, before a small space is walked through
 _STRICT = 20_000  # tries where rules forbid most
 _WALK = 50_000  # configurations: a larger space is not walked through
 
-_CONTRADICTED = 0.05  # an earlier study's relevance
+_CONTRADICTED = 0.25  # an earlier study's relevance
 
 POINT, START, FROM = "point", "prior", "from"
 """Keys of a proposal's slot: the number of the study's point that it is, or of what earlier studies found good; the

@@ -1,0 +1,126 @@
+"""What an earlier study is worth to a new one, and whether one that misleads does harm.
+
+    python -m benchmarks.warmstart [--seeds 10] [--algorithms tpe,random] [--problems ...]
+
+Each problem is searched with and without an earlier study of 50 trials (by tpe). The earlier study is of the same
+problem; of a related one (a test function moved by a tenth of its space in every dimension; the same kind of model on
+other data, or a model of the same family, with the parameters that they share); of noise; or it is misleading: of the
+same problem, turned upside down. Regret is 0 at the lowest loss known and 1 at the median of random draws; printed are
+means over problems and seeds with the standard error of the difference to the search without (paired by seed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.search.problems import Problem, problem
+from benchmarks.search.runner import Ours
+from engine import assembly
+from engine.events import EngineStarted, StudyOpened, apply
+from engine.searchers.evidence import Reader
+from engine.searchers.prior import reduced
+from engine.study import History
+
+# The new problem, and a related one (None: itself, moved).
+PROBLEMS: Mapping[str, str | None] = {
+    "rosenbrock-10d": None,
+    "schaffer-5d": None,
+    "gallagher-5d": None,
+    "mixint-rosenbrock-10d": None,
+    "boosting-wine": "boosting-diabetes",
+    "svm-cancer": "svr-diabetes",
+    "tree-digits": "forest-digits",
+}
+KINDS = ("none", "same", "related", "noise", "misleading")
+AT = (5, 10, 20, 50)
+EARLIER = 50
+
+
+def earlier(name: str, kind: str) -> Problem:
+    """The problem that the earlier study was about."""
+    new = problem(name)
+    if kind == "same":
+        return new
+    if kind == "misleading":
+        return replace(new, evaluate=lambda params, resource=None: -new.evaluate(params, resource))
+    if kind == "noise":
+        return replace(new, evaluate=lambda params, resource=None: _noise(params))
+    related = PROBLEMS[name]
+    return problem(related) if related else replace(new, evaluate=_moved(new))
+
+
+def _noise(params: Mapping[str, Any]) -> float:
+    return int.from_bytes(hashlib.sha256(repr(params).encode()).digest()[:6], "big") / 2**48
+
+
+def _moved(new: Problem) -> Callable[..., float]:
+    signs = np.random.default_rng(5).choice([-0.1, 0.1], len(new.space.dimensions))
+
+    def evaluate(params: Mapping[str, Any], resource: int | None = None) -> float:
+        return new.evaluate(new.space.decode(np.clip(new.space.encode(params) + signs, 0.0, 1.0)), resource)
+
+    return evaluate
+
+
+def searched(algorithm: str, of: Problem, seed: int, evaluations: int, prior: tuple[Mapping[str, Any], ...]) -> History:
+    """The history of a search, one trial after the other, at full resource."""
+    at = Ours(algorithm, {}, replace(of, levels=()), seed, evaluations, 1)
+    spec = replace(at.history.spec, prior=prior)
+    at.history = apply(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, pid=1))
+    at.searcher = assembly.searcher(at.history.spec)
+    for _ in range(evaluations):
+        for trial_id, params, _ in at.ask(1):
+            at.tell(trial_id, of.evaluate(params))
+    return at.history
+
+
+def regrets(algorithm: str, name: str, kind: str, seed: int) -> np.ndarray:  # (len(AT),)
+    new, prior = problem(name), ()
+    if kind != "none":
+        old = earlier(name, kind)
+        history = searched("tpe", old, 1000 + seed, EARLIER, ())
+        losses = Reader(old.space).read(history).losses.tolist()
+        prior = (reduced("earlier", new.space, list(history.trials), losses),)
+    losses = np.array([t.loss for t in searched(algorithm, new, seed, max(AT), prior).trials])
+    best: np.ndarray = new.regret(np.minimum.accumulate(losses))[[n - 1 for n in AT]]
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--algorithms", default="tpe,random")
+    parser.add_argument("--problems", default=",".join(PROBLEMS))
+    parser.add_argument("--each", action="store_true", help="also a table for each problem")
+    args = parser.parse_args()
+    names = args.problems.split(",")
+    for algorithm in args.algorithms.split(","):
+        found = {
+            kind: np.array([[regrets(algorithm, n, kind, s) for s in range(args.seeds)] for n in names])
+            for kind in KINDS
+        }
+        _table(algorithm, found)
+        for i, name in enumerate(names if args.each else ()):
+            _table(f"{algorithm}, {name}", {kind: values[i : i + 1] for kind, values in found.items()})
+
+
+def _table(title: str, found: Mapping[str, np.ndarray]) -> None:
+    print(f"\n| {title}: earlier study | " + " | ".join(f"regret at {n}" for n in AT) + " |")
+    print("| --- |" + " --- |" * len(AT))
+    for kind, values in found.items():
+        flat = values.reshape(-1, len(AT))
+        apart = flat - found["none"].reshape(-1, len(AT))
+        error = apart.std(axis=0, ddof=1) / np.sqrt(len(apart))
+        cells = [f"{m:.3f}" + ("" if kind == "none" else f" ({d:+.3f} ± {e:.3f})")
+                 for m, d, e in zip(flat.mean(axis=0), apart.mean(axis=0), error, strict=True)]  # fmt: skip
+        print(f"| {kind} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
