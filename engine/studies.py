@@ -77,15 +77,13 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
 
 def _doubts(history: History, spec: StudySpec, done: int, told: Mapping[str, Any]) -> list[str]:
     """What the user should know of an earlier study."""
-    old, new = history.spec.objective, spec.objective
+    old, new = (", ".join(f"{a.goal} {a.metric}" for a in study.aims) for study in (history.spec, spec))
     if not done:
         return ["has no completed trial; it says nothing"]
     if not told["points"]:
         return ["has no parameter in common with this study; it says nothing"]
-    if (old.metric, old.goal) != (new.metric, new.goal):
-        return [
-            f"was to {old.goal} {old.metric}, this one is to {new.goal} {new.metric}; only the order of trials counts"
-        ]
+    if old != new:
+        return [f"was to {old}, this one is to {new}; only the order of its trials counts"]
     return []
 
 

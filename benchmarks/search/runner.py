@@ -98,8 +98,9 @@ class Ours:
         from engine.study import Budget, Objective, Resources, StudySpec
 
         spec = StudySpec(
-            "benchmark", problem.space, Objective("loss"), ("true",), "/", algorithm, dict(options),
-            Budget(trials=evaluations), Resources(parallel=workers), seed=seed,
+            "benchmark", problem.space, Objective("loss"), ("true",), "/", algorithm=algorithm,
+            algorithm_options=dict(options), budget=Budget(trials=evaluations), resources=Resources(parallel=workers),
+            seed=seed,
             resource_name="resource" if problem.levels else None,
             resource_max=problem.levels[-1] if problem.levels else None,
         )  # fmt: skip
