@@ -27,6 +27,7 @@ PEERS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
     "optuna-tpe-joint": (
         "optuna", "of_optuna", "Optuna", {"sampler": "TPESampler", "multivariate": True, "group": True},
     ),
+    "optuna-tpe-independent": ("optuna", "of_optuna", "Optuna", {"sampler": "TPESampler", "multivariate": False}),
     "optuna-gp": ("optuna", "of_optuna", "Optuna", {"sampler": "GPSampler"}),
     "optuna-cmaes": ("optuna", "of_optuna", "Optuna", {"sampler": "CmaEsSampler"}),
     "optuna-auto": ("optuna", "of_optuna", "Optuna", {"sampler": "AutoSampler"}),

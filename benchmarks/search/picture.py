@@ -16,7 +16,8 @@ _OURS = ("#b3261e", "#d9730d", "#8e24aa", "#c2185b", "#5d4037", "#e0a100")
 _THEIRS = ("#1f6fb2", "#2e8b57", "#00838f", "#5c6bc0", "#78909c", "#455a64", "#7cb342", "#26a69a")
 _WIDTH, _HEIGHT = 880, 400
 _SHOWN = (
-    "auto", "tpe", "bayesian", "optuna-tpe", "optuna-tpe-joint", "optuna-cmaes", "hyperopt", "nevergrad", "random",
+    "auto", "tpe", "bayesian", "optuna-tpe", "optuna-tpe-independent", "optuna-cmaes", "hyperopt", "nevergrad",
+    "random",
 )  # fmt: skip
 
 
