@@ -72,6 +72,14 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def expected(regrets: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """What the best of so many independent draws from `regrets` (n,) is on average."""
+    n = len(regrets)
+    above = np.arange(n, -1, -1) / n  # the share of draws that are no better than the i-th lowest
+    shares = above[:, None] ** counts  # (n + 1, counts): how likely all of them are
+    return np.asarray(np.sort(regrets) @ (shares[:-1] - shares[1:]))
+
+
 def report(
     names: Sequence[str], problems: Sequence[str], seeds: int, workers: int, counts: Sequence[int],
     *, by_problem: bool = True,

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.search import algorithms, fidelity, store, timing
-from benchmarks.search.compare import Figures, figures, interval, ranks
+from benchmarks.search.compare import Figures, expected, figures, interval, ranks
 from benchmarks.search.picture import draw
-from benchmarks.search.problems import NAMES, problem
+from benchmarks.search.problems import NAMES, pool, problem
 
 README = Path(__file__).with_name("README.md")
 PICTURE = Path(__file__).parents[2] / "docs" / "league.svg"
 COUNTS = (20, 50, 100)
 SEEDS = 10
-_RANDOM = 2000
+_MOST = 10_000  # evaluations of random search
 
 
 def write() -> None:
@@ -59,19 +59,14 @@ def full(workers: int = 1) -> list[str]:
 
 
 def random_needs(table: Figures, at: int) -> dict[str, float]:
-    """How many times as many evaluations random search needs for the same mean regret; infinite: more than it had."""
-    counts = np.unique(np.geomspace(10, _RANDOM, 120).astype(int))
-    curve = np.array([_mean_of_random(int(c)) for c in counts])
+    """How many times as many evaluations random search needs for the same mean regret; infinite: over `_MOST`."""
+    counts = np.unique(np.geomspace(10, _MOST, 400).astype(int))
+    curve = np.mean([expected(pool(name), counts) for name in NAMES], axis=0)
     out = {}
     for name, mean in zip(table.names, table.means.mean(axis=1), strict=True):
         below = np.flatnonzero(curve <= mean)
         out[name] = float(counts[below[0]]) / at if len(below) else float("inf")
     return out
-
-
-def _mean_of_random(at: int) -> float:
-    table = figures(["random"], NAMES, SEEDS, 1, at, kept=True)
-    return float(table.means.mean()) if table.regrets else float("inf")
 
 
 def _league(workers: int) -> str:
@@ -97,7 +92,7 @@ def _rows(names: Sequence[str], tables: dict[int, Figures], needs: dict[str, flo
         row.append(f"{worst:.3f}")
         if needs:
             k = needs[name]
-            row.append(f"{k:.1f}" if np.isfinite(k) else f"over {_RANDOM // 100}")
+            row.append(f"{k:.1f}" if np.isfinite(k) else f"over {_MOST // 100}")
         rows.append((tables[100].means[i].mean(), row))
     if needs:
         head.append("random needs")

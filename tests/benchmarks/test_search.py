@@ -144,6 +144,15 @@ def test_results_come_back_as_they_were_written(tmp_path, monkeypatch) -> None:
     assert store.read("tpe:a=1", 4, "another key").cells == {}
 
 
+def test_the_expected_best_of_draws_is_what_drawing_gives() -> None:
+    regrets = np.random.default_rng(0).random(50) ** 2
+    drawn = np.random.default_rng(1).choice(regrets, size=(20_000, 7)).min(axis=1)
+    told = compare.expected(regrets, np.array([1, 7]))
+    assert told[0] == pytest.approx(regrets.mean())
+    # 20,000 draws: five standard errors
+    assert abs(told[1] - drawn.mean()) < 5 * drawn.std() / 20_000**0.5
+
+
 def test_ranks_share_places_between_equals() -> None:
     means = np.array([[0.1, 0.3], [0.1, 0.2], [0.5, 0.1]])
     assert compare.ranks(means).T.tolist() == [[1.5, 1.5, 3], [3, 2, 1]]

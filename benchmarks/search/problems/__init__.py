@@ -87,6 +87,19 @@ def _parts(name: str) -> tuple[str, SearchSpace, Evaluate, tuple[int, ...]]:
     return "training", table.task.space, table.evaluate, levels
 
 
+def pool(name: str, draws: int = 20_000) -> np.ndarray:
+    """The normalised regrets of so many random draws."""
+    p = problem(name)
+    points = np.random.Generator(np.random.PCG64(21)).random((draws, len(p.space.dimensions)))
+    if p.family == "training":
+        from benchmarks.search.problems.table import Table
+
+        table = Table(name)
+        tidy = p.space.tidy(points)
+        return p.regret(np.concatenate([table.curves(part)[:, -1] for part in np.array_split(tidy, 20)]))
+    return p.regret(np.array([p.evaluate(p.space.decode(point)) for point in points]))
+
+
 def reference(name: str) -> tuple[float, float]:
     """The lowest loss and the median of random draws, computed."""
     _, space, evaluate, _ = _parts(name)
