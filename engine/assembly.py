@@ -42,6 +42,7 @@ SEARCHERS: dict[str, str] = {
     "tpe": "engine.searchers.tpe:Tpe",
     "bayesian": "engine.searchers.bayesian:Bayesian",
     "cmaes": "engine.searchers.cmaes:CmaEs",
+    "evolution": "engine.searchers.evolution:Evolution",
     "optuna": "engine.searchers.optuna:Optuna",
     "hyperband": "engine.searchers.hyperband:Hyperband",
     "asha": "engine.searchers.asha:Asha",

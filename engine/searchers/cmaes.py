@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.axes import Cells, axis_of
 from engine.errors import Problem, SpecError
+from engine.maths import pareto
 from engine.params import Choice, key
 from engine.searchers import trial_rng
 from engine.searchers.card import Card, Option
@@ -116,28 +117,27 @@ class CmaEs:
         return self._run
 
     def _take(self, run: _Run, trial: Trial) -> None:
-        loss = math.inf if trial.loss is None else trial.loss
         if run.search is None:
-            run.batch.append((self._filled(trial), loss))
-            if len(run.batch) >= self._init_points and any(loss < math.inf for _, loss in run.batch):
+            run.batch.append((self._filled(trial), trial.losses))
+            if len(run.batch) >= self._init_points and any(losses for _, losses in run.batch):
                 self._begin(run, self._middle(run.batch))
             return
         slot = trial.proposal.slot or {}
         at = slot.get("at")
         if at is None or slot.get("run", 0) < run.number or self._params(at) != trial.params:
             return  # a late one of the start or of the run before, or somebody else's: no sample of this distribution
-        run.batch.append((at, loss))
+        run.batch.append((at, trial.losses))
         if len(run.batch) == run.search.population_size:
             self._update(run)
 
-    def _middle(self, batch: list[tuple[Sequence[float], float]]) -> Sequence[float]:
+    def _middle(self, batch: _Batch) -> Sequence[float]:
         """Where the distribution begins: the mean of the better half, the best weighing most, with its categories."""
         # Measured on 16 functions (BBOB, mixed-integer) in 3 to 20 dimensions, 5 seeds: mean regret after 100 trials
         # 0.052 from here, 0.074 from the best itself, 0.074 with Optuna's CMA-ES.
-        better = sorted(batch, key=lambda entry: entry[1])[: max(1, len(batch) // 2)]
-        better = [entry for entry in better if entry[1] < math.inf]
-        points = np.array([point for point, _ in better])  # (k, d)
-        weights = math.log(len(better) + 0.5) - np.log(np.arange(1, len(better) + 1))
+        losses = _scores(batch)
+        better = np.argsort(losses, kind="stable")[: max(1, len(batch) // 2)]
+        points = np.array([batch[i][0] for i in better if losses[i] < math.inf])  # (k, d)
+        weights = math.log(len(points) + 0.5) - np.log(np.arange(1, len(points) + 1))
         middle = weights @ points / weights.sum()
         middle[self._parts.c] = points[0, self._parts.c]
         return [float(u) for u in middle]
@@ -152,15 +152,16 @@ class CmaEs:
         run.batch, run.best, run.idle = [], math.inf, 0
 
     def _update(self, run: _Run) -> None:
-        losses = np.array([loss for _, loss in run.batch])
+        losses = _scores(run.batch)
         points = np.array([at for at, _ in run.batch])  # (population, d)
         run.batch, run.generation = [], run.generation + 1
         if not np.isfinite(losses).any():
             return  # nothing says which way to go
         ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
         run.search.tell([(self._parts.solution(at), float(rank)) for at, rank in zip(points, ranks, strict=True)])
-        run.idle = run.idle + 1 if losses.min() >= run.best else 0
-        run.best = min(run.best, float(losses.min()))
+        if len(self._spec.aims) == 1:
+            run.idle = run.idle + 1 if losses.min() >= run.best else 0
+            run.best = min(run.best, float(losses.min()))
         if self._restarts and self._over(run, points):
             run.number += 1
             self._begin(run, start_point(self._spec, _RESTARTS_FROM + run.number).tolist())
@@ -173,6 +174,19 @@ class CmaEs:
         return self._parts.has_numbers and bool(run.search.should_stop())
 
 
+def _scores(batch: _Batch) -> np.ndarray:  # (n,)
+    """What orders a batch: the loss, with several objectives the order of fronts; infinite for what failed."""
+    out = np.full(len(batch), math.inf)
+    good = [i for i, (_, losses) in enumerate(batch) if losses]
+    vectors = np.array([batch[i][1] for i in good])
+    if len(good):
+        out[good] = vectors[:, 0] if vectors.shape[1] == 1 else pareto.scores(vectors)
+    return out
+
+
+_Batch = list[tuple[Sequence[float], Sequence[float]]]  # points and their losses; none of those that failed
+
+
 @dataclass
 class _Run:
     """What the trials in `told` lead to. `number`: restarts so far; `batch`: points and losses not yet told."""
@@ -181,7 +195,7 @@ class _Run:
     search: Any = None
     number: int = 0
     generation: int = 0
-    batch: list[tuple[Sequence[float], float]] = field(default_factory=list)
+    batch: _Batch = field(default_factory=list)
     best: float = math.inf
     idle: int = 0  # generations without a better trial
 

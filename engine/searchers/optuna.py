@@ -36,6 +36,7 @@ class Optuna:
 
     Options are those of the sampler's constructor, without its seed. Where it takes a sampler, a crossover or a
     mutation, the option is its name. Trials that still run are RUNNING to it, those that failed FAIL.
+    Several objectives are several directions.
     """
 
     card = Card(
@@ -119,7 +120,7 @@ class Optuna:
     # -- the study in memory -----------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
-        self._study = _optuna().create_study()
+        self._study = _optuna().create_study(directions=["minimize"] * len(self._spec.aims))
         self._known: list[Trial] = []  # the study's trials, by number
         self._promised: list[Proposal] = []  # what was proposed after them: RUNNING in the study
 
@@ -134,7 +135,7 @@ class Optuna:
                 self._study.add_trial(self._frozen(trial))
             elif trial.state.ended and (i >= len(known) or not known[i].state.ended):
                 done = trial.state is TrialState.COMPLETED
-                self._study.tell(i, _value(trial) if done else None, state=_state(trial))
+                self._study.tell(i, _values(trial) if done else None, state=_state(trial))
         self._known, self._promised = list(history.trials), []
 
     def _goes_on(self, history: History) -> bool:
@@ -161,7 +162,7 @@ class Optuna:
         units = slot.get("units", {})
         return _optuna().trial.create_trial(
             state=_state(trial),
-            value=_value(trial) if trial.state is TrialState.COMPLETED else None,
+            values=_values(trial) if trial.state is TrialState.COMPLETED else None,
             params={name: self._ways[name].inside(trial.params[name], units.get(name)) for name in applies},
             distributions={name: self._ways[name].distribution for name in applies},
             system_attrs=dict(slot.get("optuna", {})),
@@ -175,8 +176,8 @@ def _state(trial: Trial) -> Any:
     return states.COMPLETE if trial.state is TrialState.COMPLETED else states.FAIL
 
 
-def _value(trial: Trial) -> float:
-    return min(max(trial.loss or 0.0, -_MOST_LOSS), _MOST_LOSS)
+def _values(trial: Trial) -> list[float]:
+    return [min(max(loss, -_MOST_LOSS), _MOST_LOSS) for loss in trial.losses]
 
 
 # -- parameters ------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from engine.searchers import trial_rng
 from engine.searchers.asha import Asha
 from engine.searchers.bayesian import Bayesian
 from engine.searchers.cmaes import CmaEs
+from engine.searchers.evolution import Evolution
 from engine.searchers.grid import Grid
 from engine.searchers.guided import Guided
 from engine.searchers.hyperband import Hyperband
@@ -73,6 +74,11 @@ class TestSmallPopulations(SearcherLaws):
     def make(self, spec: StudySpec) -> Searcher:
         pytest.importorskip("cmaes")
         return CmaEs(spec, init_points=2, population=4, sigma=0.01)
+
+
+class TestEvolution(SearcherLaws):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Evolution(spec, init_points=4)
 
 
 class TestSkopt(SearcherLaws):
