@@ -104,8 +104,10 @@ class OptunaLaws(SearcherLaws):
     trials = 12
     many = 3
 
+    names = ("mixed", "conditional", "one value", "two objectives")
+
     def specs(self) -> Mapping[str, StudySpec]:
-        return {name: spec_of(SPACES[name]) for name in ("mixed", "conditional", "one value")}
+        return {name: spec for name, spec in super().specs().items() if name in self.names}
 
     def make(self, spec: StudySpec) -> Searcher:
         pytest.importorskip("optuna")
@@ -134,6 +136,7 @@ class TestOptunaGp(OptunaLaws):
 class TestOptunaCmaEs(OptunaLaws):
     __test__ = True
     name = "cmaes"
+    names = ("mixed", "conditional", "one value")  # one objective is all it knows
     options = {"popsize": 4, "with_margin": True}
 
 

@@ -37,7 +37,7 @@ def _spec(algorithm: str, space: SearchSpace = SPACES["mixed"], **options: Any) 
 )
 def test_names_may_be_short_and_of_any_case(name: str, sampler: str) -> None:
     assert algorithm_problem(name, assembly.SEARCHERS) is None
-    made = assembly.searcher(_spec(name))
+    made = assembly.searcher(_spec(name)).inner  # type: ignore[attr-defined]
     assert isinstance(made, Optuna) and type(made._sampler(0)).__name__ == sampler
 
 
