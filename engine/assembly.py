@@ -46,6 +46,7 @@ SEARCHERS: dict[str, str] = {
     "optuna": "engine.searchers.optuna:Optuna",
     "hyperband": "engine.searchers.hyperband:Hyperband",
     "asha": "engine.searchers.asha:Asha",
+    "bohb": "engine.searchers.bohb:Bohb",
 }
 ENTRY_POINTS = "hpo_engine.searchers"
 _WMLA_PATHS = {

@@ -59,6 +59,11 @@ class Asha:
         return proposals(slots, fresh)
 
     @property
+    def size(self) -> int | None:
+        """It never ends by itself."""
+        return None
+
+    @property
     def usual_trials(self) -> int:
         """Those of the longest bracket."""
         return trials_of(self.plan.bracket(self.plan.deepest))

@@ -14,6 +14,7 @@ from engine.ports import Searcher
 from engine.searchers import trial_rng
 from engine.searchers.asha import Asha
 from engine.searchers.bayesian import Bayesian
+from engine.searchers.bohb import Bohb
 from engine.searchers.cmaes import CmaEs
 from engine.searchers.evolution import Evolution
 from engine.searchers.grid import Grid
@@ -217,6 +218,18 @@ class TestHyperband(Rationed):
 class TestOneRoundOfHyperband(Rationed):
     def make(self, spec: StudySpec) -> Searcher:
         return Hyperband(replace(spec, resource_max=3), eta=1.5, rounds=1)
+
+
+class TestBohb(Rationed):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Bohb(spec)
+
+
+class TestBohbWithGaussianProcess(Rationed):
+    trials = 12
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Bohb(spec, scheduler="hyperband", model="bayesian")
 
 
 class TestAsha(Rationed):

@@ -1,0 +1,109 @@
+"""BOHB: the schedule is that of ASHA or Hyperband; the model sees each configuration once, by its longest run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.searchers.asha import Asha
+from engine.searchers.bohb import Bohb
+from engine.searchers.hyperband import Hyperband
+from engine.searchers.modelled import Modelled, by_configuration, ranked
+from engine.searchers.tpe import Tpe
+from engine.study import History, Proposal, StudySpec
+from tests.laws.searcher_laws import goes, opened, proposed, told
+from tests.searchers.test_halving import place_of, run, study
+
+
+def lived(spec: StudySpec) -> History:
+    """Three configurations with 1 epoch, two of them go on, one of these fails; a third still runs."""
+    first = [
+        Proposal({"x": x, "kind": "a"}, 1, {"bracket": 0, "rung": 0, "place": i}) for i, x in enumerate((0.1, 0.2, 0.3))
+    ]
+    history = proposed(opened(spec), first)
+    for i, loss in enumerate((3.0, 1.0, 2.0)):
+        history = goes(history, i, "completed", loss)
+    up = [
+        Proposal(history.trials[i].params, 3, {"bracket": 0, "rung": 1, "place": k, "from": i})
+        for k, i in enumerate((1, 2))
+    ]
+    history = proposed(history, up)
+    history = goes(goes(history, 3, "completed", 5.0), 4, "failed")
+    return proposed(history, [Proposal({"x": 0.4, "kind": "b"}, 1, {"bracket": 0, "rung": 0, "place": 3})])
+
+
+def test_each_configuration_counts_once_by_its_longest_run() -> None:
+    results, failed, running = by_configuration(lived(study(9)).trials)
+    assert results == {0: (1, 3.0), 1: (3, 5.0), 2: (1, 2.0)}
+    assert failed == [2] and running == [5]
+
+
+def test_who_was_run_longer_ranks_before_who_was_not_and_equals_are_equal() -> None:
+    assert ranked({0: (1, 3.0), 1: (3, 5.0), 2: (1, 2.0), 3: (1, 2.0), 4: (9, 7.0)}) == {0: 3, 1: 1, 2: 2, 3: 2, 4: 0}
+    assert ranked({}) == {}
+
+
+def test_a_configuration_that_gave_a_loss_once_has_not_failed() -> None:
+    spec = study(9)
+    seen = Modelled(spec, Tpe(spec), 0.0).evidence(lived(spec))
+    assert seen.points.shape == (3, 2) and seen.losses.tolist() == [2, 0, 1]
+    assert seen.failed.shape == (0, 2)
+    assert seen.pending.tolist() == [spec.space.encode({"x": 0.4, "kind": "b"}).tolist()]
+
+
+@pytest.mark.parametrize(("scheduler", "plain"), [("asha", Asha), ("hyperband", Hyperband)])
+def test_without_a_model_it_is_its_scheduler(scheduler: str, plain: type) -> None:
+    spec = study(27, trials=60)
+    options = {"brackets": 1} if scheduler == "asha" else {}
+    history = run(Bohb(spec, scheduler=scheduler, model="random", **options), opened(spec), workers=3)
+    same = run(plain(spec), opened(spec), workers=3)
+    assert [told([t.proposal]) for t in history.trials] == [told([t.proposal]) for t in same.trials]
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_places_are_those_of_hyperband_whatever_the_model_says(workers: int) -> None:
+    spec = study(9)
+    history = run(Bohb(spec, scheduler="hyperband"), opened(spec), workers=workers)
+    same = run(Hyperband(spec), opened(spec))
+    assert {place_of(t) for t in history.trials} == {place_of(t) for t in same.trials}
+
+
+def test_all_least_amounts_are_begun_with_by_default() -> None:
+    spec = study(27, trials=100)
+    history = run(Bohb(spec), opened(spec), workers=2)
+    assert {t.proposal.resource for t in history.trials if t.proposal.slot and "from" not in t.proposal.slot} == {
+        1,
+        3,
+        9,
+        27,
+    }
+    assert {s["bracket"] for t in history.trials if (s := t.proposal.slot)} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("model", ["tpe", "bayesian"])
+def test_model_looks_where_losses_are_low(model: str) -> None:
+    spec = study(9, trials=60)
+
+    def loss(trial: object) -> float:
+        params = trial.params  # type: ignore[attr-defined]
+        return (params["x"] - 0.7) ** 2 + (params["kind"] != "b")
+
+    history = run(Bohb(spec, model=model), opened(spec), loss=loss)
+    late = [t.params for t in history.trials if t.id >= 20 and "from" not in (t.proposal.slot or {})]
+    drawn = run(Bohb(spec, model="random"), opened(spec), loss=loss)
+    others = [t.params for t in drawn.trials if t.id >= 20 and "from" not in (t.proposal.slot or {})]
+    assert np.median([abs(p["x"] - 0.7) for p in late]) < 0.6 * np.median([abs(p["x"] - 0.7) for p in others])
+    assert np.mean([p["kind"] == "b" for p in late]) > 0.6
+
+
+def test_a_batch_holds_no_configuration_twice() -> None:
+    spec = study(9, trials=200)
+    history = run(Bohb(spec, random_share=0.0), opened(spec), most=40)
+    got = [p for p in Bohb(spec, random_share=0.0).ask(history, 12) if "from" not in (p.slot or {})]
+    assert len({told([Proposal(p.params)]) for p in got}) == len(got) > 6
+
+
+def test_all_fail() -> None:
+    spec = study(9, trials=40)
+    for model in ("tpe", "bayesian"):
+        assert run(Bohb(spec, model=model), opened(spec), workers=3, fail=lambda _: True).next_id == 40
