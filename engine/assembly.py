@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SEARCHERS: dict[str, str] = {
+    "auto": "engine.searchers.auto:Auto",
     "random": "engine.searchers.random:Random",
     "grid": "engine.searchers.grid:Grid",
     "sobol": "engine.searchers.sobol:Sobol",

@@ -254,7 +254,7 @@ class StudyForm(_Form):
     )
     algorithm: _OptionalText = Field(
         default=None,
-        description="random (default), grid, tpe, hyperband ..., module:Class, or path/file.py:Class.",
+        description="auto (default), tpe, bayesian, hyperband, random, grid ..., module:Class, or path/file.py:Class.",
         examples=["tpe"],
     )
     options: _Mapping = Field(

@@ -207,7 +207,7 @@ def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems)
 
 
 def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, problems: Problems) -> str:
-    name = form.algorithm or ("grid" if form.experiments else "random")
+    name = form.algorithm or ("grid" if form.experiments else "auto")
     known = None if known is None else list(known)
     if known is not None and name not in known and name.lower() in known:
         name = name.lower()

@@ -60,7 +60,7 @@ def _head(script_path: str, found: Guesses, text: str) -> Iterator[str]:
     yield _line(f"  goal: {goal}", "minimize or maximize")
     yield _line("  # over: last", "a trial counts by its last value, not its best")
     yield ""
-    yield _line("algorithm: random", "how to search")
+    yield _line("algorithm: auto", "how to search; see: hpo-engine algorithms")
     yield _line("options: {seed: 1}", "the same seed proposes the same trials")
     yield _line("trials: 20", "in all; or unlimited, with a time_limit")
     yield _line("parallel: 1", "trials at a time")

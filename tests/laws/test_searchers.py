@@ -13,6 +13,7 @@ import pytest
 from engine.ports import Searcher
 from engine.searchers import trial_rng
 from engine.searchers.asha import Asha
+from engine.searchers.auto import Auto
 from engine.searchers.bayesian import Bayesian
 from engine.searchers.bohb import Bohb
 from engine.searchers.cmaes import CmaEs
@@ -151,6 +152,11 @@ class TestOptunaQmc(OptunaLaws):
     __test__ = True
     name = "qmc"
     options = {"scramble": True}
+
+
+class TestAuto(SearcherLaws):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Auto(spec)
 
 
 class TestTpe(SearcherLaws):

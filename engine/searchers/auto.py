@@ -1,0 +1,79 @@
+"""The default: picks the searcher for each trial, by what the study is like and how far it has come.
+
+Does nothing itself. Which of the others it took stands in the slot of each proposal; `Auto.choice` is the rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.searchers.card import Card
+from engine.searchers.evidence import Evidence, Reader
+from engine.study import History, Proposal, StudySpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EVERY = 4  # one proposal in so many is TPE's
+_LONG = 300  # results from which on the process models a part of them only
+_WIDE = 60  # dimensions from which on the process has one lengthscale for all
+
+
+class Auto:
+    card = Card(
+        summary="picks one of the others for each trial, by the space, the budget and the results so far",
+        suits="nearly everything: begin with it",
+        cost="1 to 60 ms, as the searcher that it picks",
+        source="the rule and its figures: benchmarks/search/README.md",
+    )
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec, self._reader = spec, Reader(spec.space)
+        self._made: dict[str, Any] = {}
+
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        if self._spec.resource_name:
+            proposals: Sequence[Proposal] = self._searcher("bohb").ask(history, count)
+            return proposals
+        evidence, out = self._reader.read(history), []
+        for trial_id in range(history.next_id, history.next_id + count):
+            name = self.choice(evidence, trial_id)
+            for params in self._searcher(name).suggest(evidence, trial_id, 1):
+                out.append(Proposal(params, slot={"by": name}))
+                evidence = replace(evidence, pending=np.vstack([evidence.pending, self._spec.space.encode(params)]))
+        return out
+
+    def choice(self, evidence: Evidence, trial_id: int) -> str:
+        """The searcher for a trial, given what is known. (A study with a resource is bohb's throughout.)"""
+        d = len(self._spec.space.dimensions)
+        often = 2 if len(evidence.losses) >= _LONG or d >= _WIDE else _EVERY
+        return "tpe" if trial_id % often == often - 1 else "bayesian"
+
+    def _searcher(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _MAKE[name](self._spec)
+        return self._made[name]
+
+
+def _bayesian(spec: StudySpec) -> Any:
+    from engine.searchers.bayesian import Bayesian
+
+    return Bayesian(spec)
+
+
+def _tpe(spec: StudySpec) -> Any:
+    from engine.searchers.tpe import Tpe
+
+    return Tpe(spec)
+
+
+def _bohb(spec: StudySpec) -> Any:
+    from engine.searchers.bohb import Bohb
+
+    return Bohb(spec)
+
+
+_MAKE = {"bayesian": _bayesian, "tpe": _tpe, "bohb": _bohb}

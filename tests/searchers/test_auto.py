@@ -1,0 +1,39 @@
+"""The default picks by its rule, says whom it picked, and gives what that searcher would."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.searchers.auto import Auto
+from engine.searchers.bayesian import Bayesian
+from engine.searchers.evidence import Reader
+from engine.searchers.tpe import Tpe
+from engine.space import Float, SearchSpace
+from engine.study import StudySpec
+from tests.laws.searcher_laws import SPACES, lived, opened, proposed, spec_of
+
+
+
+def test_each_proposal_is_that_of_the_searcher_in_its_slot() -> None:
+    for name in ("mixed", "conditional"):
+        spec = spec_of(SPACES[name])
+        history = lived(opened(spec), Tpe(spec), 25, np.random.default_rng(0))
+        by = set()
+        for _ in range(5):
+            (proposal,) = Auto(spec).ask(history, 1)
+            assert proposal.slot is not None
+            by.add(proposal.slot["by"])
+            inner = {"tpe": Tpe, "bayesian": Bayesian}[proposal.slot["by"]](spec)
+            evidence = Reader(spec.space).read(history)
+            assert [proposal.params] == inner.suggest(evidence, history.next_id, 1)
+            history = proposed(history, [proposal])
+        assert by == {"tpe", "bayesian"}
+
+
+def test_wide_spaces_and_long_studies_take_turns() -> None:
+    wide = spec_of(SearchSpace(tuple(Float(f"x{i}", 0, 1) for i in range(80))))
+    narrow = spec_of(SPACES["mixed"])
+    for spec, trials, share in ((narrow, 12, 1 / 4), (wide, 12, 1 / 2)):
+        evidence = Reader(spec.space).read(lived(opened(spec), Tpe(spec), trials, np.random.default_rng(0)))
+        names = [Auto(spec).choice(evidence, i) for i in range(40)]
+        assert names.count("tpe") / 40 == share
