@@ -40,7 +40,8 @@ def main() -> None:
                 errors.append(f"{k}: {type(error).__name__}: {error}")
             took.append(time.process_time() - begin)
         ms = 1e3 * np.array(took)
-        print(f"{name:12} {len(ms):6} {np.median(ms):10.1f} {ms.max():10.1f}  {len(errors)} {errors[:1] or ''}", flush=True)
+        said = f"{len(errors)} {errors[:1] or ''}"
+        print(f"{name:12} {len(ms):6} {np.median(ms):10.1f} {ms.max():10.1f}  {said}", flush=True)
 
 
 if __name__ == "__main__":

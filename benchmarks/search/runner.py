@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.search.problems import Problem
 
+RATIONING = ("hyperband", "asha", "bohb")  # the others give every evaluation all of the resource
 SPREAD = 0.5  # sigma of the logarithm of an evaluation's duration
 
 
@@ -97,12 +98,13 @@ class Ours:
         from engine.events import EngineStarted, StudyOpened, apply
         from engine.study import Budget, Objective, Resources, StudySpec
 
+        rationed = bool(problem.levels) and algorithm in RATIONING
         spec = StudySpec(
             "benchmark", problem.space, Objective("loss"), ("true",), "/", algorithm=algorithm,
             algorithm_options=dict(options), budget=Budget(trials=evaluations), resources=Resources(parallel=workers),
             seed=seed,
-            resource_name="resource" if problem.levels else None,
-            resource_max=problem.levels[-1] if problem.levels else None,
+            resource_name="resource" if rationed else None,
+            resource_max=problem.levels[-1] if rationed else None,
         )  # fmt: skip
         self.history = apply(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, pid=1))
         self.searcher: Any = assembly.searcher(self.history.spec)

@@ -6,18 +6,20 @@ Does nothing itself. Which of the others it took stands in the slot of each prop
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.searchers.card import Card
 from engine.searchers.evidence import Evidence, Reader
+from engine.space import Float, Int
 from engine.study import History, Proposal, StudySpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_EVERY = 4  # one proposal in so many is TPE's
+_OFTEN, _SELDOM = 4, 8  # one proposal in so many is TPE's: where some parameters are no plain numbers, and elsewhere
 _LONG = 300  # results from which on the process models a part of them only
 _WIDE = 60  # dimensions from which on the process has one lengthscale for all
 
@@ -48,9 +50,16 @@ class Auto:
 
     def choice(self, evidence: Evidence, trial_id: int) -> str:
         """The searcher for a trial, given what is known. (A study with a resource is bohb's throughout.)"""
-        d = len(self._spec.space.dimensions)
-        often = 2 if len(evidence.losses) >= _LONG or d >= _WIDE else _EVERY
-        return "tpe" if trial_id % often == often - 1 else "bayesian"
+        if len(evidence.losses) >= _LONG or len(self._spec.space.dimensions) >= _WIDE:
+            every = 2
+        else:
+            every = _SELDOM if self._plain else _OFTEN
+        return "tpe" if trial_id % every == every - 1 else "bayesian"
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether all parameters are numbers, without conditions."""
+        return all(isinstance(p, (Float, Int)) and not p.when for p in self._spec.space.dimensions)
 
     def _searcher(self, name: str) -> Any:
         if name not in self._made:

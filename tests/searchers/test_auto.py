@@ -9,9 +9,7 @@ from engine.searchers.bayesian import Bayesian
 from engine.searchers.evidence import Reader
 from engine.searchers.tpe import Tpe
 from engine.space import Float, SearchSpace
-from engine.study import StudySpec
 from tests.laws.searcher_laws import SPACES, lived, opened, proposed, spec_of
-
 
 
 def test_each_proposal_is_that_of_the_searcher_in_its_slot() -> None:
