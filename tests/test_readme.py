@@ -112,7 +112,9 @@ def test_the_smallest_study_ends_as_shown(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     outcome, tree = fences("text")[0].split("\n\n")
     # The last digits are the processor's: what is shown is what this study comes to, or nearly.
-    shown, found = (re.search(r"best loss (\S+), trial \d+((?:\n  \w+ +\S+)+)", text) for text in (outcome, done.stdout))
+    shown, found = (
+        re.search(r"best loss (\S+), trial \d+((?:\n  \w+ +\S+)+)", text) for text in (outcome, done.stdout)
+    )
     assert shown and found and float(found[1]) < 1e-9 and float(shown[1]) < 1e-9
     assert re.findall(r"^  (\w+)", shown[2], re.MULTILINE) == re.findall(r"^  (\w+)", found[2], re.MULTILINE)
     root, *inside = re.findall(r"^ *(\S+)  ", tree, re.MULTILINE)
