@@ -39,6 +39,18 @@ EXPERIMENTS = [
 ]  # fmt: skip
 # Algorithm, its parameters as text, changes of algoDef, number of trials.
 CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
+    "Tpe": (
+        "Tpe",
+        {"RandomSeed": "3", "WarmUp": "4", "EICandidate": "24", "GoodRatio": "0.25", "GoodMax": "25"},
+        {"maxJobNum": 12},
+        12,
+    ),
+    "Bayesian": (
+        "Bayesian",
+        {"RandomSeed": "3", "InitPoints": "3", "CubeSize": "500", "Noiseless": "true"},
+        {"maxJobNum": 6},
+        6,
+    ),
     "Random": ("Random", {"RandomSeed": "3"}, {}, 8),
     "Hyperband": ("Hyperband", {"RandomSeed": "3", "eta": "3", "ResourceName": "epochs", "ResourceValue": "9"}, {}, 8),
     "Hyperband without a limit": (
