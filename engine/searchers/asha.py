@@ -34,7 +34,7 @@ class Asha:
     card = Card(
         summary="like hyperband, but never waits; needs `resource`",
         suits="many workers, or trials that take very different times",
-        cost="0.1 ms; 10 ms after 10,000 trials",
+        cost="0.3 ms; 3 ms after 1,000 trials, 30 ms after 10,000",
         source="Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020",
         options=OPTIONS,
     )

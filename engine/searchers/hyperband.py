@@ -38,7 +38,7 @@ class Hyperband:
     card = Card(
         summary="many short runs, the best of them longer; needs `resource`",
         suits="trainings whose quality shows early, and too many configurations to train each to the end",
-        cost="0.1 ms; 10 ms after 10,000 trials",
+        cost="0.3 ms; 3 ms after 1,000 trials, 30 ms after 10,000",
         source="Li et al., Hyperband, JMLR 2018",
         options=OPTIONS,
     )
