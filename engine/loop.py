@@ -457,7 +457,11 @@ class Engine:
     def _why_over(self) -> str:
         """The searcher's word on why it has nothing more to propose, if it has one."""
         over = getattr(self._searcher, "over", None)
-        return "" if over is None else str(over(self.history))
+        try:
+            return "" if over is None else str(over(self.history))
+        except Exception:
+            _log.debug("the searcher's last word raised", exc_info=True)
+            return ""
 
 
 def _same_rows(left: Sequence[object], right: Sequence[object]) -> bool:

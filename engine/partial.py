@@ -15,6 +15,7 @@ from engine.space import SearchSpace, applies, when_text
 _TRIES = 1000
 _DRAWS = 10_000
 _WALK = 50_000
+_MOST_PROBLEMS = 100
 
 
 def problems_of(space: SearchSpace, given: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -93,6 +94,8 @@ def point_problems(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> l
     found: list[Problem] = []
     seen: dict[Any, int] = {}
     for i, point in enumerate(points):
+        if len(found) >= _MOST_PROBLEMS:
+            break
         path = f"points[{i}]"
         wrong = problems_of(space, point)
         found += [Problem(f"{path}.{name}" if name else path, text) for name, text in wrong]

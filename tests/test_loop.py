@@ -568,6 +568,19 @@ def test_searcher_with_no_more_ends_an_unlimited_study(bench: Bench) -> None:
     assert states(history) == ["completed"] * 4 and history.state is StudyState.FINISHED
 
 
+@pytest.mark.parametrize(("word", "reason"), [("searched it all", "searched it all"), (ValueError("no"), "")])
+def test_searcher_has_the_last_word_on_why_the_search_is_over(bench: Bench, word: Any, reason: str) -> None:
+    def over(history: History) -> str:
+        if isinstance(word, Exception):
+            raise word
+        return str(word)
+
+    bench.searcher = Counting(limit=2)
+    bench.searcher.over = over
+    history = bench.run(bench.open(budget=Budget(None)))
+    assert history.state is StudyState.FINISHED and history.reason == reason
+
+
 def test_every_start_that_fails_does_not_end_the_study_early(bench: Bench) -> None:
     bench.behave = lambda launch: Exit(error="no")
     assert states(bench.run(bench.open(budget=Budget(7)))) == ["failed"] * 7

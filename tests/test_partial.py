@@ -118,6 +118,11 @@ def test_points_are_told_apart_and_held_against_the_rules() -> None:
     ]
 
 
+def test_after_a_hundred_problems_nobody_looks_for_more() -> None:
+    space = SearchSpace((Int("a", 1, 9), Int("b", 1, 9)), ("b < a",))
+    assert len(point_problems(space, [{"b": 9}] * 20_000)) == 100
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 40))
 def test_space_that_rules_empty_is_refused_and_no_other(top: int) -> None:
