@@ -145,3 +145,10 @@ def test_wmla_s_meaning_of_its_parameters() -> None:
     spec = spec_of(SPACES["mixed"])
     known = Evidence(*(np.empty((0, 6)), np.empty(0), np.empty((0, 6)), np.empty((0, 6))))
     assert Tpe(spec, warm_up=20).suggest(known, 0, 20) == Tpe(spec, warm_up=50).suggest(known, 0, 20)
+
+
+def test_candidates_that_a_rule_forbids_are_not_proposed() -> None:
+    spec = spec_of(SearchSpace((Float("x", 0, 1), Float("y", 0, 1)), ("y <= x",)))
+    seen: list[dict[str, Any]] = []
+    searched(Tpe(spec), spec, lambda q: seen.append(q) or abs(q["x"] - 0.5) + abs(q["y"] - 0.6), 40)  # type: ignore[func-returns-value]
+    assert all(spec.space.allows(q) for q in seen[10:]) and not all(spec.space.allows(q) for q in seen[:10])
