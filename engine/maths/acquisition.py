@@ -54,7 +54,8 @@ class LogImprovement:
         deviation = np.sqrt(variance)
         out: np.ndarray = log_improvement((self.best - mean) / deviation) + np.log(deviation)
         if self.success is not None:
-            out += np.log(np.clip(self.success.predict(points)[0], 1e-3, 1.0))
+            chance, doubt = self.success.predict(points)
+            out += special.log_ndtr((chance - 0.5) / np.sqrt(doubt + self.success.noise))
         return out
 
     def slopes(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (m, d) -> (m,), (m, d)
@@ -68,10 +69,13 @@ class LogImprovement:
         gradient = (-up - z[:, None] * wider) * (ratio / deviation)[:, None] + wider / deviation[:, None]
         out = log_h + np.log(deviation)
         if self.success is not None:
-            chance, _, rise, _ = self.success.slopes(points)
-            inside = np.clip(chance, 1e-3, 1.0)
-            out = out + np.log(inside)
-            gradient = gradient + np.where((chance > 1e-3) & (chance < 1.0), 1.0 / inside, 0.0)[:, None] * rise
+            chance, doubt, rise, blur = self.success.slopes(points)
+            width = np.sqrt(doubt + self.success.noise)
+            t = (chance - 0.5) / width
+            log_success = special.log_ndtr(t)
+            steep = np.exp(-0.5 * t * t - _LOG_SQRT_2PI - log_success) / width  # d log Phi / d chance
+            out = out + log_success
+            gradient = gradient + steep[:, None] * (rise - (t / (2.0 * width))[:, None] * blur)
         return out, gradient
 
 
@@ -126,6 +130,7 @@ def maximise(
     return best
 
 
+_CLIMBED = 200  # coordinates from which on a climb costs more than it brings
 _FEW = 32  # a discrete coordinate with more values is moved as if it were continuous
 
 
@@ -168,7 +173,7 @@ def _climbed(value: LogImprovement, box: Box, points: np.ndarray, turns: int = 3
     Source: Nocedal and Wright, Numerical Optimization (2006), eq. 6.17; Bertsekas (1982): the coordinates at a bound.
     """
     free = ~np.isnan(points) & ~box.named & ((box.cells == 0) | (box.cells > _FEW))  # (s, d)
-    if not free.any():
+    if not free.any() or box.d > _CLIMBED:
         return points
     here: np.ndarray = points.copy()
     score, slope = value.slopes(here)
@@ -196,10 +201,11 @@ def _climbed(value: LogImprovement, box: Box, points: np.ndarray, turns: int = 3
         along = np.einsum("si,si->s", moved, bend)
         for i in np.flatnonzero(took & (along > 1e-12)):
             if fresh[i]:
-                inverse[i] = np.eye(d) * along[i] / (bend[i] @ bend[i])
+                inverse[i] *= along[i] / (bend[i] @ bend[i]) / inverse[i, 0, 0]
                 fresh[i] = False
-            left = np.eye(d) - np.outer(moved[i], bend[i]) / along[i]
-            inverse[i] = left @ inverse[i] @ left.T + np.outer(moved[i], moved[i]) / along[i]
+            turned = inverse[i] @ bend[i] / along[i]
+            cross = np.outer(turned, moved[i])
+            inverse[i] += (1.0 + bend[i] @ turned) / along[i] * np.outer(moved[i], moved[i]) - cross - cross.T
         gain = np.where(took, score_there - score, np.inf)
         here[took], score[took], slope[took] = there[took], score_there[took], slope_there[took]
         step = np.where(took, 1.0, step * 0.3)

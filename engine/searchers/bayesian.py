@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _LISTED = 2_000  # configurations: a space with fewer is searched through in full
 _MOST = 300  # results that the model holds; beyond it the best, the latest and some of the rest
-_MOST_FITTED = 200  # results that the model's parameters are fitted to
-_TIED = 60  # dimensions from which on all share one lengthscale
+_MOST_FITTED = 120  # results that the model's parameters are fitted to; the rest would tell them little more
+_TIED = 40  # dimensions from which on all share one lengthscale
 _KEPT_FITS = 16
 
 
@@ -118,12 +118,15 @@ class Bayesian:
             pending = evidence.pending[-_MOST:]
             posterior = posterior.given(pending, posterior.predict(pending)[0])
         seen = posterior.predict(posterior.points)[0]
+        failed = evidence.failed[-_MOST:]
+        if len(failed):  # nothing is left to learn there, and it is no better than others
+            posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(seen)))
         value = LogImprovement(posterior, float(seen.min()), self._success(evidence, posterior, theta))
         if listed is not None:
             best: np.ndarray = listed[int(np.argmax(value(listed)))]
             return best
-        anchors = posterior.points[np.argsort(seen, kind="stable")[:5]]
-        most = min(512, 40_000 // self._d) if self._cube is None else self._cube
+        anchors = posterior.points[: len(seen)][np.argsort(seen, kind="stable")[:5]]
+        most = min(512, max(64, 8_000 // self._d)) if self._cube is None else self._cube
         near = max(1, most // 3)
         found = maximise(value, self._box, anchors, evidence.taken, rng, wide=max(1, most - near), near=near)
         return self._space.tidy(rng.random((1, self._d)))[0] if found is None else found
@@ -159,7 +162,10 @@ class Bayesian:
             return None
         good = evidence.points[-_MOST:]
         labels = np.concatenate([np.ones(len(good)), np.zeros(len(failed))])
-        known = np.concatenate([theta[:-2], np.log([0.25, 0.01])])
+        known = theta.copy()
+        size = posterior.embedding.size
+        known[:size] = np.minimum(known[:size], self._priors.length[0] + 0.5 * np.log(self._d) + 0.5)
+        known[size : size + 2] = np.log([0.25, 0.01])
         return Posterior(posterior.embedding, known, np.concatenate([good, failed]), labels)
 
     def _theta(self, evidence: Evidence, upto: int) -> np.ndarray:
@@ -170,11 +176,12 @@ class Bayesian:
         points, losses = evidence.points[:upto], evidence.losses[:upto]
         digest = hashlib.blake2b(points.tobytes() + losses.tobytes()).digest()
         if digest not in self._fits:
-            earlier = _schedule(min(upto // 2, _MOST_FITTED))
+            earlier = _schedule(min(upto, _MOST_FITTED) // 2)
             starts = [self._theta(evidence, earlier)] if earlier >= 8 else None
             kept = _kept(losses, _MOST_FITTED)
             embedding = self._embedding(evidence)
-            theta = fit(embedding, points[kept], tamed(losses)[kept], self._priors, starts)
+            turns = 15 if starts else 40
+            theta = fit(embedding, points[kept], tamed(losses)[kept], self._priors, starts, turns)
             while len(self._fits) >= _KEPT_FITS:
                 del self._fits[next(iter(self._fits))]
             self._fits[digest] = theta

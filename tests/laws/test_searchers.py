@@ -60,6 +60,9 @@ class TestSobol(SearcherLaws):
 
 
 class TestBayesian(SearcherLaws):
+    trials = 16
+    many = 12
+
     def make(self, spec: StudySpec) -> Searcher:
         return Bayesian(spec)
 

@@ -26,7 +26,9 @@ def test_log_improvement_far_out_in_both_tails(z: float) -> None:
 
 def model(rng: np.random.Generator, d: int = 3, n: int = 15) -> Posterior:
     points = rng.random((n, d))
-    return Posterior(Embedding(Kinds.ordered(d), points), np.log([0.3] * d + [1.0, 1e-4]), points, rng.normal(size=n))
+    return Posterior(
+        Embedding(Kinds.ordered(d), points), np.log([0.3] * d + [1.0, 1e-4, 1.5]), points, rng.normal(size=n)
+    )
 
 
 @pytest.mark.parametrize("best", [-6.0, -1.0, 2.0])
@@ -74,7 +76,9 @@ def test_search_over_discrete_coordinates_finds_the_best_of_all() -> None:
     cells, kinds = [4, 5, 12], Kinds(np.array([0, 5, 0]), np.zeros(3, dtype=bool))
     space = box(cells, [False, True, False])
     points = space.tidy(rng.random((12, 3)))
-    posterior = Posterior(Embedding(kinds, points), np.log([0.5, 1.0, 0.5, 1.0, 1e-4]), points, rng.normal(size=12))
+    posterior = Posterior(
+        Embedding(kinds, points), np.log([0.5, 1.0, 0.5, 1.0, 1e-4, 1.5]), points, rng.normal(size=12)
+    )
     value = LogImprovement(posterior, float(posterior.values.min()))
     every = np.stack(np.meshgrid(*space.centres, indexing="ij"), axis=-1).reshape(-1, 3)
     free = untaken(every, points)
@@ -89,7 +93,7 @@ def test_taken_points_are_never_found_and_nothing_is_left_of_a_full_space() -> N
     space = box([3, 2], [True, False])
     every = np.stack(np.meshgrid(*space.centres, indexing="ij"), axis=-1).reshape(-1, 2)
     posterior = Posterior(
-        Embedding(Kinds(np.array([3, 0]), np.zeros(2, dtype=bool)), every), np.zeros(4), every[:1], np.zeros(1)
+        Embedding(Kinds(np.array([3, 0]), np.zeros(2, dtype=bool)), every), np.zeros(5), every[:1], np.zeros(1)
     )
     value = LogImprovement(posterior, 0.0)
     found = maximise(value, space, every[:1], every[:5], rng)

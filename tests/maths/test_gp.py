@@ -8,7 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from engine.maths.gp import Embedding, Kinds, Posterior, Priors, fit, objective
+from engine.maths.gp import Embedding, Kinds, Pairs, Posterior, Priors, fit, objective
 
 MIXED = Kinds(np.array([0, 3, 0, 0]), np.array([False, False, True, False]))
 
@@ -28,12 +28,14 @@ def matern(r: mpmath.mpf) -> mpmath.mpf:
 def exact(points: np.ndarray, values: np.ndarray, at: np.ndarray, theta: np.ndarray) -> tuple[float, float]:
     """Mean and variance at one point, with 60 digits; ordered coordinates only."""
     with mpmath.workdps(60):
-        lengths = [mpmath.exp(t) for t in theta[:-2]]
-        output, noise = mpmath.exp(theta[-2]), mpmath.exp(theta[-1])
+        lengths = [mpmath.exp(t) for t in theta[:-3]]
+        output, noise = mpmath.exp(theta[-3]), mpmath.exp(theta[-2])
+        share = 1 / (1 + mpmath.exp(-mpmath.mpf(theta[-1])))
 
         def k(a: np.ndarray, b: np.ndarray) -> mpmath.mpf:
             parts = [((mpmath.mpf(x) - mpmath.mpf(y)) / s) ** 2 for x, y, s in zip(a, b, lengths, strict=True)]
-            return output * matern(mpmath.sqrt(sum(parts)))
+            alone = sum(matern(mpmath.sqrt(len(parts) * part)) for part in parts) / len(parts)
+            return output * (share * matern(mpmath.sqrt(sum(parts))) + (1 - share) * alone)
 
         n = len(points)
         inverse = mpmath.matrix(n, n)
@@ -55,7 +57,7 @@ def test_posterior_is_the_exact_one_with_long_and_short_lengthscales(n: int, len
     rng = np.random.default_rng(n)
     points, values = rng.random((n, 2)), rng.normal(size=n)
     points[-1] = points[0]  # a duplicate
-    theta = np.log([length, 2 * length, 1.3, noise])
+    theta = np.log([length, 2 * length, 1.3, noise, 2.0])
     posterior = Posterior(Embedding(Kinds.ordered(2), points), theta, points, values)
     for at in (rng.random(2), points[0]):
         mean, variance = posterior.predict(at[None])
@@ -72,8 +74,8 @@ def test_gradient_of_the_likelihood_is_that_of_differences(shift: float) -> None
     embedding = Embedding(MIXED, points)
     mean, spread, _ = Priors().table(embedding.size, 4)
     theta = mean + shift
-    theta[-1] = math.log(1e-3)
-    args = embedding(points), embedding.groups, values, mean, spread
+    theta[-2] = math.log(1e-3)
+    args = Pairs(embedding, points), values, mean, spread
     gradient = objective(theta, *args)[1]
     for i in range(len(theta)):
         step = np.zeros(len(theta))
@@ -85,7 +87,7 @@ def test_gradient_of_the_likelihood_is_that_of_differences(shift: float) -> None
 def test_slopes_of_the_prediction_are_those_of_differences() -> None:
     rng = np.random.default_rng(6)
     points, values = mixed_points(20, rng), rng.normal(size=20)
-    posterior = Posterior(Embedding(MIXED, points), np.log([0.3, 0.5, 0.7, 0.9, 1.2, 1e-3]), points, values)
+    posterior = Posterior(Embedding(MIXED, points), np.log([0.3, 0.5, 0.7, 0.9, 1.2, 1e-3, 1.5]), points, values)
     at = mixed_points(9, rng)
     mean, variance, rise, widening = posterior.slopes(at)
     assert (mean, variance) == (pytest.approx(posterior.predict(at)[0]), pytest.approx(posterior.predict(at)[1]))
@@ -120,14 +122,14 @@ def test_inactive_values_are_alike_and_equally_far_from_mirrored_active_ones() -
     columns = Embedding(kinds, points)(points)
     far = np.linalg.norm(columns[:, None] - columns[None], axis=2)
     assert far[0, 1] == 0.0 and far[0, 2] == pytest.approx(far[0, 3]) and far[0, 2] > 0.5
-    assert far[2, 3] == pytest.approx(0.6) and far[0, 4] == far[0, 5] == far[4, 5] == 1.0
+    assert far[2, 3] == pytest.approx(0.6) and far[0, 4] == far[0, 5] == far[4, 5] == pytest.approx(0.5)
 
 
 def test_values_never_seen_are_as_far_as_any() -> None:
     kinds = Kinds(np.array([5]), np.array([False]))
     columns = Embedding(kinds, np.array([[0.1], [0.3]]))(np.array([[0.1], [0.3], [0.9]]))
     far = np.linalg.norm(columns[:, None] - columns[None], axis=2)
-    assert far[0, 1] == far[0, 2] == far[1, 2] == pytest.approx(1.0)
+    assert far[0, 1] == far[0, 2] == far[1, 2] == pytest.approx(0.5)
 
 
 def test_fit_tells_what_matters_and_how_much_noise_there_is() -> None:
@@ -139,7 +141,7 @@ def test_fit_tells_what_matters_and_how_much_noise_there_is() -> None:
         values = clean + deviation * rng.normal(size=60)
         lengths = np.exp(fit(embedding, points, values, Priors()))
         assert lengths[0] < 0.5 * min(lengths[1], lengths[2])
-        assert (0.04 < lengths[-1] < 0.2) if deviation else lengths[-1] < 1e-3
+        assert (0.04 < lengths[-2] < 0.2) if deviation else lengths[-2] < 1e-3
 
 
 @pytest.mark.parametrize("values", [[0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1e6], [0.0, 0.0, 1.0]])
@@ -159,7 +161,7 @@ def test_joint_prediction_agrees_with_single_ones_and_is_positive_definite() -> 
     rng = np.random.default_rng(9)
     points, values, at = mixed_points(15, rng), rng.normal(size=15), mixed_points(40, rng)
     posterior = Posterior(
-        Embedding(MIXED, np.vstack([points, at])), np.log([0.3, 0.5, 0.7, 0.9, 1.2, 1e-3]), points, values
+        Embedding(MIXED, np.vstack([points, at])), np.log([0.3, 0.5, 0.7, 0.9, 1.2, 1e-3, 1.5]), points, values
     )
     mean, covariance = posterior.joint(at)
     assert mean == pytest.approx(posterior.predict(at)[0])
@@ -170,7 +172,7 @@ def test_joint_prediction_agrees_with_single_ones_and_is_positive_definite() -> 
 def test_values_that_the_model_expects_move_nothing_but_its_doubt() -> None:
     rng = np.random.default_rng(10)
     points, values, more = rng.random((15, 2)), rng.normal(size=15), rng.random((3, 2))
-    posterior = Posterior(Embedding(Kinds.ordered(2), points), np.log([0.3, 0.5, 1.2, 1e-3]), points, values)
+    posterior = Posterior(Embedding(Kinds.ordered(2), points), np.log([0.3, 0.5, 1.2, 1e-3, 1.5]), points, values)
     believed = posterior.given(more, posterior.predict(more)[0])
     at = rng.random((50, 2))
     assert (believed.predict(more)[1] < 0.5 * posterior.predict(more)[1] + 1e-3).all()
