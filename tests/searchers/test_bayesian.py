@@ -106,7 +106,7 @@ def test_proposals_do_not_depend_on_when_they_are_asked_for() -> None:
         seen = evidence(space, np.random.default_rng(0).normal(size=12), failed=2)
         together = Bayesian(spec_of(space)).suggest(seen, 14, 3)
         first = Bayesian(spec_of(space)).suggest(seen, 14, 1)
-        more = np.array([space.encode(p) for p in first]).reshape(len(first), -1)
+        more = np.array([space.encode(p) for p in first]).reshape(len(first), len(space.dimensions))
         later = Evidence(seen.points, seen.losses, seen.failed, np.concatenate([seen.pending, more]))
         assert together == first + Bayesian(spec_of(space)).suggest(later, 15, 2), name
 
