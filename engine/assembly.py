@@ -310,7 +310,7 @@ def lead(
     from engine.executors.local import LocalExecutor
     from engine.executors.shim import can_protect
     from engine.loop import Engine
-    from engine.stoppers import BudgetStopper
+    from engine.stoppers import stopper
 
     held = Lead(paths.lock, wait_s)
     try:
@@ -341,7 +341,7 @@ def lead(
             journal,
             history,
             made,
-            BudgetStopper(),
+            stopper(spec),
             executor,
             listeners,
             lay_view=view.lay,

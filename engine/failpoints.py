@@ -29,6 +29,7 @@ NAMES: tuple[str, ...] = (
     "attempt.reaped",
     "attempt.judged",
     "trial.metrics-seen",
+    "trial.pruned",
     "trial.ended",
     "command.posted",
     "command.taken",

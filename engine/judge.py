@@ -5,23 +5,25 @@ What its files say comes after this (see metrics.verdict); nothing here reads on
 
 from __future__ import annotations
 
-from engine.study import INTERRUPT, STUDY_OVER, TIME_LIMIT, USER, Exit, History, Trial, TrialState
+from engine.study import EARLY, INTERRUPT, STUDY_OVER, TIME_LIMIT, USER, Exit, History, Trial, TrialState
 
 _LOSSES = 3  # an attempt that nobody saw end is run again this often, without using up a retry
 
 
-def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str) -> tuple[TrialState, str]:
+def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str, why: str = "") -> tuple[TrialState, str]:
     """The trial's next state and why; COMPLETED means that its files decide.
 
     Args:
         trial: with the attempt that ended as its latest. said: the last line of that attempt's output.
-        over: why the study ends ("": it does not).
+        over: why the study ends ("": it does not). why: why a rule ended the trial ("": none, or no longer known).
     """
     spec, number = history.spec, trial.id
     if exit_.asked_for == INTERRUPT:
         return TrialState.PENDING, f"interrupted ({history.stop_asked or 'by an earlier engine'})"
     if exit_.asked_for == USER:
         return TrialState.STOPPED, "stopped by the user"
+    if exit_.asked_for == EARLY:
+        return TrialState.PRUNED, why or "not promising"
     if exit_.asked_for == STUDY_OVER:
         return TrialState.STOPPED, over or "the study ended"
     if exit_.asked_for == TIME_LIMIT:

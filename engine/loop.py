@@ -48,6 +48,7 @@ from engine.ports import (
     no_more,
 )
 from engine.study import (
+    EARLY,
     INTERRUPT,
     STUDY_OVER,
     USER,
@@ -101,7 +102,7 @@ class Engine:
         self._batch: list[tuple[Event, History]] = []  # each with the history that has it
         self._untold: list[tuple[Event, History]] = []
         self._readers: dict[int, metrics.MetricsReader] = {}
-        self._stopping: set[int] = set()
+        self._stopping: dict[int, str] = {}  # trials that a rule ends, and why
         self._ahead: set[int] = set()  # trials to come whose folders are laid out already
         self._over = ""
         self._searched = False
@@ -388,14 +389,14 @@ class Engine:
         if news.exit.leftovers:
             _log.warning("trial %d left %d processes behind; they were killed", trial.id, news.exit.leftovers)
         self._readers.pop(trial.id, None)
-        self._stopping.discard(trial.id)
+        why = self._stopping.pop(trial.id, "")
         reading = metrics.final_rows(self.paths.trial(trial.id))
         rows = metrics.thin(reading.rows)
         if rows and not _same_rows(rows, trial.rows):
             self._record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")
         said = "" if news.exit.clean else outputlog.last_line(self.paths.trial(trial.id).attempt(news.attempt))
-        state, reason = judge(self.history, trial, news.exit, said, self._over)
+        state, reason = judge(self.history, trial, news.exit, said, self._over, why)
         values = None
         if state is TrialState.COMPLETED:
             values, problem = metrics.verdict(reading, self.history.spec.aims, trial.id)
@@ -430,8 +431,11 @@ class Engine:
     def _end_early(self, now: float) -> None:
         for trial in self.history.running:
             if trial.id not in self._stopping and (why := self._stopper.end_trial(trial, self.history, now)):
-                self._stopping.add(trial.id)
-                self.stop_trial(trial.id, why, now)
+                self._stopping[trial.id] = why
+                self._record(StopAsked(now, trial.id, why))
+                self._commit()
+                failpoint("trial.pruned")
+                self.executor.stop(trial.id, EARLY)
         if not self._closing:
             self._over = self._stopper.end_study(self.history, now) or ""
         if self._over:

@@ -54,6 +54,20 @@ class TrialPolicy:
 
 
 @dataclass(frozen=True)
+class EarlyStopping:
+    """When a running trial is ended because others were better: by `rule` rank, see `stoppers.RankStopper`.
+
+    `keep`: the share of the trials that goes on, in (0, 1). `warm_up`: how many others must have come as far before any
+    is ended. `from_step`: the first step that is looked at.
+    """
+
+    rule: str = "rank"
+    keep: float = 0.5
+    warm_up: int = 5
+    from_step: float = 1
+
+
+@dataclass(frozen=True)
 class StudySpec:
     """One search, as asked for. `command` is an argv; paths are absolute; `seed` is None until the study is opened.
 
@@ -77,6 +91,7 @@ class StudySpec:
     budget: Budget = Budget()
     resources: Resources = Resources()
     trial: TrialPolicy = TrialPolicy()
+    early_stopping: EarlyStopping | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     data_dir: str | None = None
     data_root: str | None = None
@@ -112,6 +127,8 @@ class StudySpec:
                 out[f.name] = _part_to_json(value)
             elif f.name == "objectives":
                 out[f.name] = [_part_to_json(v) for v in value]
+            elif f.name == "early_stopping":
+                out[f.name] = None if value is None else _part_to_json(value)
             elif isinstance(value, tuple):
                 out[f.name] = [dict(v) if isinstance(v, Mapping) else v for v in value]
             else:
@@ -128,6 +145,8 @@ class StudySpec:
             if name in args:
                 args[name] = _part_from_json(part, args[name])
         args["objectives"] = tuple(_part_from_json(Objective, o) for o in args.get("objectives", ()))
+        if args.get("early_stopping") is not None:
+            args["early_stopping"] = _part_from_json(EarlyStopping, args["early_stopping"])
         args["command"] = tuple(args["command"])
         args["experiments"] = tuple(args.get("experiments", ()))
         for name in ("points", "warm_start", "prior"):
@@ -155,8 +174,9 @@ class Proposal:
     slot: Mapping[str, Any] | None = None
 
 
-INTERRUPT, USER, STUDY_OVER = "interrupt", "user", "study_over"
-"""Why an engine ends a run: it stops (the trial runs again), the user wants the trial stopped, the study ends."""
+INTERRUPT, USER, STUDY_OVER, EARLY = "interrupt", "user", "study_over", "early"
+"""Why an engine ends a run: it stops (the trial runs again), the user wants the trial stopped, the study ends, a rule
+finds the trial not promising."""
 TIME_LIMIT, OUTSIDE = "time_limit", "outside"
 """Why a shim ends a run without an engine's word: its limit is reached, or a signal that no engine sent."""
 
@@ -197,6 +217,7 @@ class TrialState(str, enum.Enum):
        ^           |------> FAILED      exit code, signal, or no valid value
        |           |------> TIMED_OUT   over the trial's time limit
        |           |------> STOPPED     ended by the user or by the study's end
+       |           |------> PRUNED      ended early by a rule: not promising
        |           |------> LOST        nobody saw it end (reboot, killed supervisor), too often
        +-----------+   a retry, or the study was interrupted: it runs again
     """
@@ -207,6 +228,7 @@ class TrialState(str, enum.Enum):
     FAILED = "failed"
     TIMED_OUT = "timed_out"
     STOPPED = "stopped"
+    PRUNED = "pruned"
     LOST = "lost"
 
     @property

@@ -19,9 +19,11 @@ from engine.loop import Engine
 from engine.paths import StudyPaths
 from engine.ports import Launch
 from engine.space import Float, SearchSpace
-from engine.stoppers import BudgetStopper
+from engine.stoppers import BudgetStopper, stopper
 from engine.study import (
+    EARLY,
     Budget,
+    EarlyStopping,
     Exit,
     History,
     Objective,
@@ -160,6 +162,23 @@ def test_objectives_that_are_never_finite_together_fail_the_trial(bench: Bench) 
     history = bench.run(bench.open(objective=TWO[0], objectives=TWO, budget=Budget(1)))
     why = 'trial 0: "loss" and "acc" are never finite in the same of 2 rows of val_dict_list.json'
     assert states(history) == ["failed"] and history.trials[0].reason == why
+
+
+def test_rule_ends_a_trial_that_is_not_promising(bench: Bench) -> None:
+    def behave(launch: Launch) -> Exit | None:
+        bench.write(launch, [{"step": 1, "loss": launch.trial_id}])
+        return None if launch.trial_id == 3 else Exit(code=0)
+
+    rule = EarlyStopping(warm_up=3)
+    bench.behave = behave
+    engine = bench.open(budget=Budget(5), early_stopping=rule, trial=TrialPolicy(retries=2), resources=Resources(1))
+    bench.stopper = stopper(engine.history.spec)
+    history = bench.run(bench.lead())
+    assert states(history) == ["completed"] * 3 + ["pruned", "completed"]
+    pruned = history.trials[3]
+    assert pruned.reason == "not promising: 3 of 3 other trials were better at step 1"
+    assert pruned.losses == () and pruned.rows[-1].values == {"loss": 3} and len(pruned.attempts) == 1
+    assert bench.executor.stops == [(3, EARLY, False)] and history.front == (0,)
 
 
 def test_no_more_than_parallel_run_at_a_time(bench: Bench) -> None:

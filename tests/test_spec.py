@@ -18,7 +18,7 @@ from engine.document import dump, read_document
 from engine.errors import SpecError
 from engine.forms import default_name, study_name, study_name_problem
 from engine.space import Choice, Constant, Float, Int, SearchSpace
-from engine.study import Budget, Objective, Resources, StudySpec, TrialPolicy
+from engine.study import Budget, EarlyStopping, Objective, Resources, StudySpec, TrialPolicy
 
 GOOD = """\
 name: digits                      # optional
@@ -183,6 +183,37 @@ SEVERAL = (Objective("loss", "minimize", "last"), Objective("acc", "maximize", "
 def test_objectives(text: str, objectives: tuple[Objective, ...], folder: Path) -> None:
     study = parse(small().replace("objective: minimize loss", f"objectives: {text}"), folder)
     assert study.objectives == study.aims == objectives and study.objective == objectives[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("rank", EarlyStopping()),
+        ("{rule: rank}", EarlyStopping()),
+        ("{keep: 0.25, warm_up: 3, from_step: 2}", EarlyStopping("rank", 0.25, 3, 2)),
+        ("null", None),
+    ],
+)
+def test_early_stopping(text: str, rule: EarlyStopping | None, folder: Path) -> None:
+    assert parse(small(f"early_stopping: {text}"), folder).early_stopping == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("median", 'early_stopping.rule: must be rank, not "median"'),
+        ("{keep: 1}", "early_stopping.keep: must be above 0 and at most 0.9, not 1"),
+        ("{keep: 0}", "early_stopping.keep: must be above 0 and at most 0.9, not 0"),
+        ("{warm_up: 0}", "early_stopping.warm_up: must be at least 1, not 0"),
+        ("{from_step: 0}", "early_stopping.from_step: must be a number above 0, not 0"),
+        ("{kep: 0.5}", 'early_stopping.kep: unknown key "kep"'),
+        ("5", "early_stopping: must be a mapping, not 5"),
+    ],
+)
+def test_wrong_early_stopping_is_told(text: str, told: str, folder: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(small(f"early_stopping: {text}"), folder)
+    assert told in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -583,6 +614,7 @@ def specs(draw: st.DrawFn) -> StudySpec:
         resource_name="epochs" if (most := draw(st.none() | st.integers(1, 99))) else None,
         resource_max=most,
         resource_min=draw(st.integers(1, most)) if most else 1,
+        early_stopping=draw(st.none() | st.builds(EarlyStopping, keep=st.sampled_from([0.1, 0.5]), warm_up=st.integers(1, 9))),
         experiments=({"a": 1}, {"a": 3}) if listed else (),
         points=() if listed else draw(st.sampled_from([(), (first,), ({},), (dict(list(first.items())[:1]),)])),
         warm_start=() if listed else draw(st.sampled_from([(), ("first",), ("/runs/first", "second")])),

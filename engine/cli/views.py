@@ -206,6 +206,7 @@ def _best_word(seen: Glance) -> str:
 
 def _show_study(history: History, paths: StudyPaths, led: bool) -> None:
     from engine.lead import who_leads
+    from engine.study import TrialState, pick_values
     from engine.tables import assignments, duration, number, safe_text, table
     from engine.trackers.lines import aim, front_line
 
@@ -226,6 +227,8 @@ def _show_study(history: History, paths: StudyPaths, led: bool) -> None:
     rows, front = [], set(history.front)
     for t in history.trials:
         values = [number(v) for v in history.values(t)] or [""] * len(spec.aims)
+        if t.state is TrialState.PRUNED:  # what it had, which is no result
+            values = [f"({number(v)})" for v in pick_values(t.rows, spec.aims) or ()] or values
         took = duration(t.ran_s)
         mark = "*" if t.id in front else ""
         params = assignments(history.config(t))

@@ -24,7 +24,7 @@ from engine.space import SearchSpace
 from engine.study import History, Proposal, StudySpec, Trial, TrialState
 
 _MOST_VALUES = 64  # a number with more values than this counts as continuous
-_COUNTS = (TrialState.COMPLETED, TrialState.FAILED, TrialState.TIMED_OUT)
+_COUNTS = (TrialState.COMPLETED, TrialState.FAILED, TrialState.TIMED_OUT, TrialState.PRUNED)
 _FLAT = 1e-7  # of an axis: nothing is left to be found where all samples are this near to each other
 _DRAWS = 20  # for a configuration that is new, where all are discrete
 _RESTARTS_FROM = 1 << 20  # the start's points before it are left to the start

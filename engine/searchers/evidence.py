@@ -26,6 +26,9 @@ _KINDS: Mapping[TrialState, int] = {
     TrialState.COMPLETED: _DONE,
     TrialState.FAILED: _FAILED,
     TrialState.TIMED_OUT: _FAILED,
+    # Others were better with as much training; that it would have caught up is unlikely. Its last loss is no result of
+    # a whole trial and does not count as one; like a failed trial it keeps searchers away.
+    TrialState.PRUNED: _FAILED,
     TrialState.STOPPED: _UNKNOWN,  # somebody's wish says nothing of the parameters; nor does a lost machine
     TrialState.LOST: _UNKNOWN,
 }
@@ -50,10 +53,10 @@ class Evidence:
     """Points are as `SearchSpace.encode` gives them: NaN where a parameter does not apply. In the order of trial ids.
 
     `losses` are finite and to be minimised. With k > 1 objectives they are `pareto.scores` of the `vectors`: an order
-    that a searcher can use as if it were a loss (its distances mean nothing). `failed`: points whose trials failed or
-    timed out. `pending`: points of trials that have not ended. `prior_points`: of earlier studies, NaN also for what
-    they had not; `prior_losses`: their ranks in [0, 1], 0 the best of its study; `prior_studies`: the study's number.
-    See `prior.relevance`.
+    that a searcher can use as if it were a loss (its distances mean nothing). `failed`: points whose trials failed,
+    timed out or were pruned. `pending`: points of trials that have not ended. `prior_points`: of earlier studies, NaN
+    also for what they had not; `prior_losses`: their ranks in [0, 1], 0 the best of its study; `prior_studies`: the
+    study's number. See `prior.relevance`.
     """
 
     points: np.ndarray  # (n, d)

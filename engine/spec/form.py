@@ -211,6 +211,26 @@ class TrialForm(_Form):
     )
 
 
+class EarlyStoppingForm(_Form):
+    """Ends running trials that are not promising, by what they report while they run."""
+
+    rule: Annotated[str, _Is(values.rule, {"enum": ["rank"]})] = Field(
+        default="rank", description="rank: held against the other trials at the same step."
+    )
+    keep: Annotated[float, _Is(values.share, {"type": "number", "exclusiveMinimum": 0, "maximum": 0.9})] = Field(
+        default=0.5,
+        description="A trial ends if at least this share of the trials is better. Also how far apart the steps are "
+        "that are looked at: each is 1/keep times the one before. Default 0.5.",
+        examples=[0.33],
+    )
+    warm_up: _Count = Field(
+        default=5, description="So many others must have come to a step before any trial is ended there. Default 5."
+    )
+    from_step: Annotated[float, _Is(values.step, {"type": "number", "exclusiveMinimum": 0})] = Field(
+        default=1, description="The first step that is looked at. Default 1.", examples=[3]
+    )
+
+
 class ResourceForm(_Form):
     """What algorithms that begin with short trials ration."""
 
@@ -270,6 +290,13 @@ class StudyForm(_Form):
         examples=["10m"],
     )
     trial: TrialForm = Field(default_factory=TrialForm, description="Resources and limits of one trial.")
+    early_stopping: (
+        Annotated[EarlyStoppingForm, BeforeValidator(values.early_stopping), _OrText("^[Rr][Aa][Nn][Kk]$")] | None
+    ) = Field(
+        default=None,
+        description="End running trials that are not promising: rank, or {rule: rank, keep: 0.5}. Default: never.",
+        examples=["rank"],
+    )
     resource: ResourceForm | None = Field(
         default=None,
         description="What hyperband and its kin ration, as in {name: epochs, max: 27}; others give the max.",
@@ -323,6 +350,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "objective": ObjectiveForm,
     "objectives": ObjectiveForm,
     "trial": TrialForm,
+    "early_stopping": EarlyStoppingForm,
     "resource": ResourceForm,
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.params import Choice, Constant, Param
 from engine.spec.form import StudyForm
-from engine.study import Objective, Resources, StudySpec, TrialPolicy
+from engine.study import EarlyStopping, Objective, Resources, StudySpec, TrialPolicy
 
 
 def json_schema() -> dict[str, Any]:
@@ -40,6 +40,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "trials": "unlimited" if trials is None else trials,
         "parallel": spec.resources.parallel,
         "time_limit": _seconds(spec.budget.time_s),
+        "early_stopping": _early_stopping(spec.early_stopping),
         "trial": _trial(spec.resources, spec.trial),
         "resource": _resource(spec),
         "space": {p.name: _entry(p) for p in spec.space.params},
@@ -65,6 +66,13 @@ def _resource(spec: StudySpec) -> dict[str, Any]:
 def _objective(objective: Objective, default_over: str) -> dict[str, Any]:
     out = {"metric": objective.metric, "goal": objective.goal}
     return out if objective.over == default_over else {**out, "over": objective.over}
+
+
+def _early_stopping(rule: EarlyStopping | None) -> dict[str, Any] | None:
+    if rule is None:
+        return None
+    fields = {"keep": rule.keep, "warm_up": rule.warm_up, "from_step": _seconds(rule.from_step)}
+    return {"rule": rule.rule, **{k: v for k, v in fields.items() if v != getattr(EarlyStopping, k)}}
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from engine.partial import point_problems, refuse_empty
 from engine.space import SearchSpace
 from engine.spec import values
 from engine.spec.form import ENTRIES, PARTS, StudyForm, names
-from engine.study import Budget, Objective, Resources, StudySpec, TrialPolicy
+from engine.study import Budget, EarlyStopping, Objective, Resources, StudySpec, TrialPolicy
 
 DEFAULT_TRIALS = 20
 # What people write who come from elsewhere, and where it goes here.
@@ -128,6 +128,7 @@ def parse_document(
         budget=Budget(trials, form.time_limit),
         resources=Resources(form.parallel, form.trial.cpus, form.trial.gpus),
         trial=TrialPolicy(form.trial.time_limit, form.trial.retries, form.trial.grace, form.trial.log_limit),
+        early_stopping=_early_stopping(form),
         env=form.env,
         resource_name=form.resource.name if form.resource else None,
         resource_max=form.resource.max if form.resource else None,
@@ -220,6 +221,11 @@ def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, prob
     if wrong:
         problems.add("algorithm", wrong)
     return name
+
+
+def _early_stopping(form: StudyForm) -> EarlyStopping | None:
+    rule = form.early_stopping
+    return None if rule is None else EarlyStopping(rule.rule, rule.keep, rule.warm_up, rule.from_step)
 
 
 def _aims(form: StudyForm, data: Mapping[str, Any], problems: Problems) -> tuple[Objective, ...]:

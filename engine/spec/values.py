@@ -205,6 +205,31 @@ def objectives(value: Any) -> Any:
     return value
 
 
+def early_stopping(value: Any) -> Any:
+    """The long form of a rule's name."""
+    return {"rule": value} if isinstance(value, str) else value
+
+
+def rule(value: Any) -> str:
+    if not isinstance(value, str) or value.lower() != "rank":
+        raise ValueError(f"must be rank, not {json_text(value)}")
+    return "rank"
+
+
+def share(value: Any) -> float:
+    number = _number(value)
+    if number is None or not 0 < number <= 0.9:
+        raise ValueError(f"must be above 0 and at most 0.9{_not(value)}")
+    return float(number)
+
+
+def step(value: Any) -> float:
+    number = _number(value)
+    if number is None or number <= 0:
+        raise ValueError(f"must be a number above 0{_not(value)}")
+    return number
+
+
 def env_text(value: Any) -> str:
     written = as_text(value)
     if written is None:

@@ -27,6 +27,7 @@ STATE_WORDS = {
     TrialState.TIMED_OUT: "timed out",
     TrialState.LOST: "lost",
     TrialState.STOPPED: "stopped",
+    TrialState.PRUNED: "pruned",
 }
 """In the order in which counts are shown."""
 

@@ -24,6 +24,7 @@ _TRIAL_STATES = {
     TrialState.FAILED: "FAILED",
     TrialState.TIMED_OUT: "KILLED",
     TrialState.STOPPED: "STOPPED",
+    TrialState.PRUNED: "STOPPED",
     TrialState.LOST: "ERROR",
 }
 

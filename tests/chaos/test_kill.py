@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import random
 import re
@@ -22,8 +23,9 @@ from tests.helpers import processes_with, wait_until
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("command.taken", "command.done", "stop.before-reason")
 ELSEWHERE = ("command.posted", "study.removed")  # in the process of another verb
+EARLY = "trial.pruned"  # in studies with a rule
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]
-POINTS = [name for name in failpoints.NAMES if name not in (*COMMANDS, *ELSEWHERE, *HELPERS)]
+POINTS = [name for name in failpoints.NAMES if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, EARLY)]
 ON_RESUME = ("resume.adopted",)
 
 
@@ -101,6 +103,29 @@ def test_kill_while_a_request_is_carried_out(tmp_path: Path, name: str) -> None:
     history = scene.history()
     assert history.trials[2].state.value == "stopped" and history.ended_count == 6
     assert set(scene.starts().values()) == {1}
+
+
+LIVE = """\
+import json, time
+number = json.load(open("config.json"))["number"]
+open(f"{number}.started", "x").close()
+json.dump([{"step": 1, "loss": number}], open("val_dict_list.json", "w"))
+time.sleep(60 if number == 3 else 0)
+"""
+
+
+def test_kill_while_a_rule_ends_a_trial(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(LIVE)
+    (tmp_path / "algo.yaml").write_text(
+        "command: python train.py\nobjective: minimize loss\nearly_stopping: {rule: rank, warm_up: 3}\n"
+        "experiments: [{number: 0}, {number: 1}, {number: 2}, {number: 3}, {number: 4}]\n"
+    )
+    argv = [sys.executable, "-m", "engine.cli", "submit", "algo.yaml", "--name", "s", "--json"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert killed(subprocess.run(argv, cwd=tmp_path, env={**env, "HPO_FAILPOINT": f"{EARLY}:1:kill"}).returncode)
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["counts"] == {"completed": 4, "pruned": 1}
 
 
 @pytest.mark.parametrize("name", HELPERS)

@@ -371,6 +371,36 @@ def test_two_objectives_from_the_file_to_the_front(shell: Shell) -> None:
     assert "front of 6: near, far" in shell.run("list")
 
 
+LIVE_TRAIN = """\
+import json, time
+number = json.load(open("config.json"))["number"]
+for step in range(1, 200 if number == 3 else 3):
+    with open("rows.jsonl", "a") as file:
+        file.write(json.dumps({"step": step, "loss": number + 1 / step}) + "\\n")
+    rows = [json.loads(line) for line in open("rows.jsonl")]
+    json.dump(rows, open("val_dict_list.json", "w"))
+    time.sleep(0.3 if number == 3 else 0)
+"""
+
+
+def test_trial_that_is_not_promising_ends_early(shell: Shell) -> None:
+    shell.write("train.py", LIVE_TRAIN)
+    shell.write(
+        "algo.yaml",
+        "command: python train.py\nobjective: minimize loss\nearly_stopping: {warm_up: 3}\n"
+        "experiments: [{number: 0}, {number: 1}, {number: 2}, {number: 3}, {number: 0.5}]\n",
+    )
+    result = shell.json("submit", "algo.yaml")
+    assert result["counts"] == {"completed": 4, "pruned": 1} and result["best"]["trial"] == 0
+    trial = shell.json("show", "my-study", "3")
+    assert trial["state"] == "pruned" and trial["value"] is None and trial["attempts"] == 1
+    assert re.fullmatch(r"not promising: [23] of 3 other trials were better at step [124]", trial["reason"])
+    assert trial["last_row"]["loss"] > 3
+    assert re.search(r"^3  +pruned +\(3", shell.run("show", "my-study"), re.M)
+    assert "1 pruned" in shell.run("submit", "algo.yaml")
+    wait_until(lambda: not shell.left(), 2.0)
+
+
 def test_best_takes_the_number_of_the_best_trial_only(shell: Shell) -> None:
     shell.run("submit", "algo.yaml", "--quiet")
     best = shell.json("best", "my-study")

@@ -1,0 +1,163 @@
+"""Rules that end things early: which trials are ended by their rank, and which never are."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.events import AttemptIntended, MetricsSeen, TrialEnded, TrialProposed, apply
+from engine.stoppers import BudgetStopper, FirstOf, RankStopper, stopper
+from engine.study import Budget, EarlyStopping, History, Objective, Row, StudySpec
+from tests.laws.searcher_laws import SPACES, opened, spec_of
+
+ONE = Objective("loss")
+TWO = (Objective("loss", over="last"), Objective("acc", "maximize", "last"))
+Curve = Sequence[float | tuple[float, float]]
+
+
+def study(rule: EarlyStopping | None = None, **changes: Any) -> StudySpec:
+    return spec_of(SPACES["one float"], early_stopping=rule or EarlyStopping(), **changes)
+
+
+def report(history: History, trial: int, curve: Curve, *, again: bool = False, step: float = 1.0) -> History:
+    """A trial (a new one where it is not there yet) has reported these values so far."""
+    if trial == history.next_id:
+        history = apply(history, TrialProposed(0.0, trial, {"x": 0.0}))
+        history = apply(history, AttemptIntended(0.0, trial, 1, f"n{trial}"))
+    names = [aim.metric for aim in history.spec.aims]
+    values = [v if isinstance(v, tuple) else (v,) for v in curve]
+    rows = [Row((i + 1) * step, dict(zip(names, v, strict=False))) for i, v in enumerate(values)]
+    return apply(history, MetricsSeen(0.0, trial, tuple(rows), replace=True))
+
+
+def curves(spec: StudySpec, *all_: Curve, step: float = 1.0) -> History:
+    history = opened(spec)
+    for trial, curve in enumerate(all_):
+        history = report(history, trial, curve, step=step)
+    return history
+
+
+def ended(history: History) -> set[int]:
+    """The running trials that the rule ends now; a fresh stopper says the same as one that saw every history."""
+    rule = RankStopper(history.spec)
+    return {t.id for t in history.running if rule.end_trial(t, history, 0.0)}
+
+
+def test_the_worst_half_ends_once_enough_have_come_as_far() -> None:
+    history = curves(study(), *[[float(i)] for i in range(6)])
+    assert ended(history) == {3, 4, 5}
+    assert ended(curves(study(), *[[float(i)] for i in range(5)])) == set(), "five in all are four others"
+    rule = stopper(history.spec)
+    why = "not promising: 5 of 5 other trials were better at step 1"
+    assert rule.end_trial(history.trials[5], history, 0.0) == why
+    assert rule.end_trial(history.trials[2], history, 0.0) is None
+
+
+@pytest.mark.parametrize(("keep", "gone"), [(0.2, {2, 3, 4, 5, 6, 7, 8, 9}), (0.9, {9}), (0.5, {5, 6, 7, 8, 9})])
+def test_keep_is_the_share_that_goes_on(keep: float, gone: set[int]) -> None:
+    assert ended(curves(study(EarlyStopping(keep=keep)), *[[float(i)] for i in range(10)])) == gone
+
+
+def test_a_trial_is_held_against_others_at_the_highest_rung_that_it_has_reached() -> None:
+    slow = [[9.0, 8.0, 0.0]] + [[1.0, 1.0, 1.0, 0.5]] * 6  # bad at steps 1 and 2, the best from step 3 on
+    assert ended(curves(study(), *slow)) == {0}, "step 3 is no rung: it is judged at step 2"
+    slow[0] = [9.0, 8.0, 0.0, 0.0]
+    assert ended(curves(study(), *slow)) == set()
+    assert ended(curves(study(EarlyStopping(from_step=3)), *slow)) == set()
+    alone = [[5.0, 5.0]] + [[1.0]] * 9
+    assert ended(curves(study(), *alone)) == set(), "nobody else has come to step 2"
+
+
+def test_equal_curves_all_go_on() -> None:
+    for spec, curve in ((study(), [3.0, 2.0, 1.0]), (study(objective=TWO[0], objectives=TWO), [(1.0, 0.5)] * 3)):
+        assert ended(curves(spec, *[curve] * 20)) == set()
+
+
+def test_best_and_last_count_as_the_objective_says() -> None:
+    worse_later = [[0.0, 9.0]] + [[1.0, 1.0]] * 6
+    assert ended(curves(study(), *worse_later)) == set()
+    assert ended(curves(study(objective=Objective("loss", over="last")), *worse_later)) == {0}
+    assert ended(curves(study(objective=Objective("loss", "maximize")), *[[float(i)] for i in range(6)])) == {0, 1, 2}
+
+
+def test_values_that_are_not_finite_are_worse_than_all_others() -> None:
+    for bad in (math.nan, math.inf, -math.inf):
+        assert ended(curves(study(), [bad], *[[1.0]] * 5)) == {0}
+    both = study(objective=TWO[0], objectives=TWO)
+    assert ended(curves(both, [(0.0, math.nan)], *[[(1.0, 0.5)]] * 5)) == {0}
+    assert ended(curves(study(), *[[math.nan]] * 8)) == set(), "all are equally bad"
+
+
+def test_with_several_objectives_the_fronts_decide_and_none_of_the_first_ends() -> None:
+    spec = study(objective=TWO[0], objectives=TWO)
+    front = [[(float(i), i / 10)] for i in range(8)]
+    assert ended(curves(spec, *front)) == set()
+    behind = [[(float(i) + 1, i / 10)] for i in range(8)]
+    assert ended(curves(spec, *front, *behind)) == {8, 9, 10, 11, 12, 13, 14, 15}
+    equal = [[(9.0, 0.0)]] * 8
+    assert ended(curves(spec, *front[:3], *equal)) == set(), "three of eleven are less than half"
+
+
+def test_without_live_values_of_the_objective_nothing_happens() -> None:
+    spec = study(objective=TWO[0], objectives=TWO)
+    history = opened(spec)
+    for trial in range(9):
+        history = report(history, trial, [(float(trial),)])  # only the first of the two
+    assert ended(history) == set()
+    assert ended(curves(study(), *[[]] * 9)) == set()
+
+
+def test_steps_that_begin_high_or_lie_far_apart_are_rungs_all_the_same() -> None:
+    assert ended(curves(study(), *[[float(i)] * 3 for i in range(6)], step=500.0)) == {3, 4, 5}
+    assert ended(curves(study(), *[[float(i)] for i in range(6)], step=math.inf)) == {3, 4, 5}
+
+
+def test_trials_with_another_share_of_the_resource_are_not_held_against_each_other() -> None:
+    history = opened(study(resource_name="epochs"))
+    for trial in range(12):
+        history = apply(history, TrialProposed(0.0, trial, {"x": 0.0}, 1 if trial < 6 else 3))
+        history = apply(history, AttemptIntended(0.0, trial, 1, f"n{trial}"))
+        history = report(history, trial, [float(trial)])
+    assert ended(history) == {3, 4, 5, 9, 10, 11}
+
+
+def test_ended_trials_count_as_rivals_and_are_not_ended_again() -> None:
+    history = curves(study(), *[[float(i)] for i in range(5)])
+    for trial in range(5):
+        history = apply(history, TrialEnded(0.0, trial, "completed", float(trial), exit={"code": 0}))
+    assert ended(report(history, 5, [9.0])) == {5} and ended(report(history, 5, [1.0])) == set()
+
+
+def test_without_the_field_no_trial_ends_early_and_the_time_limit_still_counts() -> None:
+    spec = spec_of(SPACES["one float"], budget=Budget(time_s=10.0))
+    history = curves(spec, *[[float(i)] for i in range(9)])
+    rule = stopper(spec)
+    assert not any(rule.end_trial(t, history, 0.0) for t in history.running)
+    assert rule.end_study(history, 11.0) == "time limit of 10 s reached" and rule.end_study(history, 9.0) is None
+    assert FirstOf([BudgetStopper()]).end_study(history, 11.0) is not None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.randoms(use_true_random=False), st.booleans())
+def test_what_was_seen_before_changes_no_answer(rng: random.Random, several: bool) -> None:
+    spec = study(EarlyStopping(warm_up=2), **({"objective": TWO[0], "objectives": TWO} if several else {}))
+    rule, history, past = RankStopper(spec), opened(spec), []
+    for _ in range(25):
+        trial = rng.randrange(history.next_id + 1)
+        if trial < history.next_id and history.trials[trial].state.ended:
+            continue
+        values = [(rng.choice([0.0, 1.0, 2.0, math.nan]), rng.random()) for _ in range(rng.randrange(6))]
+        history = report(history, trial, values)
+        if rng.random() < 0.2:
+            history = apply(history, TrialEnded(0.0, trial, "failed", None, "x", {"code": 1}))
+        past.append(history)
+        asked = {t.id for t in history.running if rule.end_trial(t, history, 0.0)}
+        assert asked == ended(history)
+    early = past[len(past) // 3]  # a shorter history, too
+    assert {t.id for t in early.running if rule.end_trial(t, early, 0.0)} == ended(early)
