@@ -6,21 +6,17 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from engine.objective import Objective, Row, pick_values
 from engine.study import History, StudySpec, Trial
-
-if TYPE_CHECKING:
-    from engine.ports import Stopper
 
 _MOST_RUNGS = 200
 _MOST_RIVALS = 1_000  # of several objectives: the latest ones, for fronts of more take too long
 
 
-def stopper(spec: StudySpec) -> Stopper:
+def stopper(spec: StudySpec) -> FirstOf:
     """All rules of the study together."""
-    rules: list[Stopper] = [BudgetStopper()]
+    rules: list[BudgetStopper | RankStopper] = [BudgetStopper()]
     if spec.early_stopping is not None:
         rules.append(RankStopper(spec))
     return FirstOf(rules)
@@ -29,7 +25,7 @@ def stopper(spec: StudySpec) -> Stopper:
 class FirstOf:
     """Several rules; the first that has a reason tells it."""
 
-    def __init__(self, rules: Sequence[Stopper]) -> None:
+    def __init__(self, rules: Sequence[BudgetStopper | RankStopper]) -> None:
         self._rules = tuple(rules)
 
     def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
