@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import special
@@ -39,6 +40,13 @@ def log_improvement(z: np.ndarray) -> np.ndarray:  # (m,) -> (m,)
         far = z[low]
         out[low] = -0.5 * far * far - _LOG_SQRT_2PI + np.where(far < _FAR, -2.0 * np.log(-far), np.log(rest))
     return out
+
+
+class Acquisition(Protocol):
+    """Its values, and with them the gradients in the ordered coordinates."""
+
+    def __call__(self, points: np.ndarray) -> np.ndarray: ...  # (m, d) -> (m,)
+    def slopes(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...  # (m, d) -> (m,), (m, d)
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ class Box:
 
 
 def maximise(
-    value: LogImprovement,
+    value: Acquisition,
     box: Box,
     anchors: np.ndarray,  # (k, d): good points, the best first
     taken: np.ndarray,  # (t, d)
@@ -167,7 +175,7 @@ def _spread(points: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
     return np.array(kept or [int(order[0])])
 
 
-def _climbed(value: LogImprovement, box: Box, points: np.ndarray, turns: int = 30) -> np.ndarray:
+def _climbed(value: Acquisition, box: Box, points: np.ndarray, turns: int = 30) -> np.ndarray:
     """Each point moved uphill in its free coordinates inside [0, 1]: BFGS with projected steps, all points at once.
 
     Source: Nocedal and Wright, Numerical Optimization (2006), eq. 6.17; Bertsekas (1982): the coordinates at a bound.
@@ -215,7 +223,7 @@ def _climbed(value: LogImprovement, box: Box, points: np.ndarray, turns: int = 3
     return here
 
 
-def _neighbours(value: LogImprovement, box: Box, points: np.ndarray) -> np.ndarray:
+def _neighbours(value: Acquisition, box: Box, points: np.ndarray) -> np.ndarray:
     """Each point with the best one of its discrete coordinates changed, as long as that helps."""
     out: np.ndarray = points.copy()
     if not (box.cells > 0).any():

@@ -18,14 +18,15 @@ from engine.searchers.start import start_point
 from engine.study import History, Proposal, StudySpec
 
 if TYPE_CHECKING:
-    from engine.maths.acquisition import Box
+    from engine.maths.acquisition import Box, LogImprovement
+    from engine.maths.ehvi import LogHypervolumeImprovement
     from engine.maths.gp import Embedding, Kinds, Posterior, Priors
 
 _LISTED = 2_000  # configurations: a space with fewer is searched through in full
 _MOST = 300  # results that the model holds; beyond it the best, the latest and some of the rest
 _MOST_FITTED = 120  # results that the model's parameters are fitted to; the rest would tell them little more
 _TIED = 40  # dimensions from which on all share one lengthscale
-_KEPT_FITS = 16
+_KEPT_FITS = 64
 
 
 class Bayesian:
@@ -113,19 +114,20 @@ class Bayesian:
         rng = trial_rng(self._spec, trial_id)
         if self._other is not None:
             return self._first_new([self._other.point(evidence, trial_id)], evidence, rng, listed)
-        posterior, theta = self._posterior(evidence)
-        if len(evidence.pending):
-            pending = evidence.pending[-_MOST:]
-            posterior = posterior.given(pending, posterior.predict(pending)[0])
-        seen = posterior.predict(posterior.points)[0]
-        failed = evidence.failed[-_MOST:]
-        if len(failed):  # nothing is left to learn there, and it is no better than others
-            posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(seen)))
-        value = LogImprovement(posterior, float(seen.min()), self._success(evidence, posterior, theta))
+        value: LogImprovement | LogHypervolumeImprovement
+        if evidence.vectors.shape[1] > 1:
+            value, anchors = self._front_value(evidence)
+        else:
+            posterior, theta = self._posterior(evidence, evidence.losses)
+            seen = posterior.predict(posterior.points)[0]
+            anchors = posterior.points[np.argsort(seen, kind="stable")[:5]]
+            failed = evidence.failed[-_MOST:]
+            if len(failed):  # nothing is left to learn there, and it is no better than others
+                posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(seen)))
+            value = LogImprovement(posterior, float(seen.min()), self._success(evidence, posterior, theta))
         if listed is not None:
             best: np.ndarray = listed[int(np.argmax(value(listed)))]
             return best
-        anchors = posterior.points[: len(seen)][np.argsort(seen, kind="stable")[:5]]
         most = min(512, max(64, 8_000 // self._d)) if self._cube is None else self._cube
         near = max(1, most // 3)
         found = maximise(value, self._box, anchors, evidence.taken, rng, wide=max(1, most - near), near=near)
@@ -144,14 +146,38 @@ class Bayesian:
 
     # -- the model ---------------------------------------------------------------------------------------------------
 
-    def _posterior(self, evidence: Evidence) -> tuple[Posterior, np.ndarray]:
+    def _posterior(self, evidence: Evidence, losses: np.ndarray) -> tuple[Posterior, np.ndarray]:
+        """The model of these losses; pending trials count as if they had given what it expects."""
         from engine.maths.gp import Posterior
         from engine.maths.outputs import tamed
 
-        points, values = evidence.points, tamed(evidence.losses)
-        theta = self._theta(evidence, _schedule(len(points)))
+        points, values = evidence.points, tamed(losses)
+        theta = self._theta(evidence, losses, _schedule(len(points)))
         kept = _kept(evidence.losses, _MOST)
-        return Posterior(self._embedding(evidence), theta, points[kept], values[kept]), theta
+        posterior = Posterior(self._embedding(evidence), theta, points[kept], values[kept])
+        if len(evidence.pending):
+            pending = evidence.pending[-_MOST:]
+            posterior = posterior.given(pending, posterior.predict(pending)[0])
+        return posterior, theta
+
+    def _front_value(self, evidence: Evidence) -> tuple[LogHypervolumeImprovement, np.ndarray]:
+        """With several objectives: the expected gain of hypervolume, and points of the front to search around.
+
+        The front is that of what the models expect where trials were, as one of measured values would follow noise.
+        """
+        from engine.maths import pareto
+        from engine.maths.ehvi import LogHypervolumeImprovement
+
+        models = [self._posterior(evidence, column) for column in evidence.vectors.T]
+        posteriors = [posterior for posterior, _ in models]
+        points = posteriors[0].points
+        seen = np.column_stack([posterior.predict(points)[0] for posterior in posteriors])
+        low, high = seen.min(axis=0), seen.max(axis=0)
+        reference = high + 0.1 * (high - low) + 1e-9
+        first = np.flatnonzero(pareto.ranks(seen) == 0)
+        order = first[pareto.greedy(seen[first], reference.tolist())]
+        success = self._success(evidence, *models[0])
+        return LogHypervolumeImprovement(posteriors, seen[first], reference, success), points[order[:10]]
 
     def _success(self, evidence: Evidence, posterior: Posterior, theta: np.ndarray) -> Posterior | None:
         """The model of 1 where a trial succeeded and 0 where it failed, with the lengthscales of the losses."""
@@ -168,16 +194,16 @@ class Bayesian:
         known[size : size + 2] = np.log([0.25, 0.01])
         return Posterior(posterior.embedding, known, np.concatenate([good, failed]), labels)
 
-    def _theta(self, evidence: Evidence, upto: int) -> np.ndarray:
-        """The parameters fitted to the first `upto` results, beginning at those of half as many."""
+    def _theta(self, evidence: Evidence, losses: np.ndarray, upto: int) -> np.ndarray:
+        """The parameters fitted to the first `upto` losses, beginning at those of half as many."""
         from engine.maths.gp import fit
         from engine.maths.outputs import tamed
 
-        points, losses = evidence.points[:upto], evidence.losses[:upto]
+        points, everything, losses = evidence.points[:upto], losses, losses[:upto]
         digest = hashlib.blake2b(points.tobytes() + losses.tobytes()).digest()
         if digest not in self._fits:
             earlier = _schedule(min(upto, _MOST_FITTED) // 2)
-            starts = [self._theta(evidence, earlier)] if earlier >= 8 else None
+            starts = [self._theta(evidence, everything, earlier)] if earlier >= 8 else None
             kept = _kept(losses, _MOST_FITTED)
             embedding = self._embedding(evidence)
             turns = 15 if starts else 40
