@@ -13,7 +13,7 @@ from engine.maths.gp import Embedding, Kinds, Posterior
 def models(k: int, d: int = 3, n: int = 12) -> list[Posterior]:
     rng = np.random.default_rng(k)
     points = rng.random((n, d))
-    theta = np.log([0.4] * d + [1.0, 1e-3])
+    theta = np.log([0.4] * d + [1.0, 1e-3, 1.0])
     return [Posterior(Embedding(Kinds.ordered(d), points), theta, points, rng.normal(size=n)) for _ in range(k)]
 
 
