@@ -25,6 +25,15 @@ _WIDE = 60  # dimensions from which on the process has one lengthscale for all
 
 
 class Auto:
+    """Mostly `bayesian`, in turns with `tpe`; `bohb` for a study that has a resource.
+
+    The process wins on numbers, so TPE has one trial in eight there, as a guard against a process that is stuck. Where
+    there are choices or conditions, and with them plateaus and ties, it has one in four: on tables of real trainings
+    the mix came to 0.053 where the process alone came to 0.057 and TPE alone to 0.07 (normalised regret after 100
+    trials). From 300 results on the process only models a part of them, from 60 dimensions on it cannot tell their
+    lengthscales apart: then the two take turns. Failures and running trials need no rule: both searchers use them.
+    """
+
     card = Card(
         summary="picks one of the others for each trial, by the space, the budget and the results so far",
         suits="nearly everything: begin with it",
