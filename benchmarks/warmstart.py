@@ -20,7 +20,7 @@ Seen with tpe (as it was before it had fewer candidates), 10 seeds of the 7 prob
 
 What was tried beside it: windows of the earlier study's good and other trials in tpe's densities, weighing as four
 trials times the relevance; that gained nothing over the early trials alone (5 seeds; related: -0.091, -0.044, -0.001 at
-10, 20 and 50; misleading: +0.029, +0.016, +0.013), so tpe has none. Going on with the early trials until the earlier study is
+10, 20 and 50; misleading: +0.029, +0.016, +0.013), so tpe has none. Going on with the early trials until the study is
 contradicted outright (relevance 0.05 in place of 0.25) cost more where it misleads (4 seeds: +0.120, +0.051 at 5, 10).
 """
 
