@@ -92,17 +92,24 @@ class Box:
     """The points that can be proposed. `tidy` brings points to members (cells' centres, NaN where inactive).
 
     `cells`: how many values a coordinate has, 0 where continuous. `named`: values without order. `centres`: the
-    places of a discrete coordinate's values, rising; empty where continuous, or too many to list.
+    places of a discrete coordinate's values, rising; empty where continuous, or too many to list. `allowed` says which
+    members may be proposed; None: all.
     """
 
     tidy: Callable[[np.ndarray], np.ndarray]
     cells: np.ndarray  # (d,)
     named: np.ndarray  # (d,) bool
     centres: Sequence[np.ndarray]
+    allowed: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def d(self) -> int:
         return len(self.cells)
+
+    def usable(self, points: np.ndarray, taken: np.ndarray) -> np.ndarray:  # (m, d), (t, d) -> (at most m, d)
+        """Those members that are not taken and may be proposed."""
+        fresh = untaken(points, taken)
+        return fresh if self.allowed is None else fresh[self.allowed(fresh)]
 
 
 def maximise(
@@ -117,9 +124,14 @@ def maximise(
     starts: int = 4,
 ) -> np.ndarray | None:  # (d,)
     """The best point found that is not taken; None where every candidate is."""
-    points = untaken(box.tidy(candidates(box, anchors, rng, wide, near)), taken)
-    if not len(points):
-        return None
+    points = box.usable(box.tidy(candidates(box, anchors, rng, wide, near)), taken)
+    for _ in range(0 if len(points) else _TRIES):
+        points = box.usable(box.tidy(rng.random((wide, box.d))), taken)
+        if len(points):
+            break
+    else:
+        if not len(points):
+            return None
     scores = value(points)
     order = np.argsort(-scores, kind="stable")
     best: np.ndarray = points[order[0]]
@@ -130,7 +142,7 @@ def maximise(
         tops = _neighbours(value, box, tops)
         if not ((box.cells > 0) & (box.cells <= _FEW)).any():
             break
-    fresh = untaken(tops, taken)
+    fresh = box.usable(tops, taken)
     if len(fresh):
         ends = value(fresh)
         if ends.max() > score:
@@ -138,6 +150,7 @@ def maximise(
     return best
 
 
+_TRIES = 8  # more rounds of candidates where none may be proposed
 _CLIMBED = 200  # coordinates from which on a climb costs more than it brings
 _FEW = 32  # a discrete coordinate with more values is moved as if it were continuous
 

@@ -246,15 +246,17 @@ class Bayesian:
         for param, cells in zip(self._space.dimensions, layout.cells, strict=True):
             axis = axis_of(param)
             centres.append(np.array([axis.encode(axis.at(k, 1)) for k in range(cells)] if 1 < cells <= 512 else []))
-        return Box(self._space.tidy, layout.cells, layout.categorical, centres)
+        allowed = self._space.allowed if self._space.rules else None
+        return Box(self._space.tidy, layout.cells, layout.categorical, centres, allowed)
 
     @cached_property
     def _all_points(self) -> np.ndarray | None:  # (size, d)
-        """Every configuration of a small finite space."""
+        """Every configuration of a small finite space, as far as the rules allow it."""
         size = self._space.size
         if size is None or size > _LISTED:
             return None
-        return np.array([self._space.encode(params) for params in self._space.grid(1)]).reshape(size, self._d)
+        points = [self._space.encode(params) for params in self._space.grid(1) if self._space.allows(params)]
+        return np.array(points).reshape(len(points), self._d)
 
 
 def _schedule(n: int) -> int:

@@ -105,3 +105,23 @@ def test_untaken_tells_inactive_from_any_value() -> None:
     points = np.array([[np.nan, 0.5], [0.0, 0.5], [0.3, 0.5]])
     assert np.array_equal(untaken(points, points[:1]), points[1:], equal_nan=True)
     assert np.array_equal(untaken(points, points[1:]), points[:1], equal_nan=True)
+
+
+def test_only_what_is_allowed_is_found() -> None:
+    rng = np.random.default_rng(4)
+    posterior = model(rng, 2)
+    value = LogImprovement(posterior, float(posterior.values.min()))
+    free = box([0, 0], [False, False])
+    best = maximise(value, free, posterior.points[:3], posterior.points, np.random.default_rng(0))
+    assert best is not None
+
+    def away(points: np.ndarray) -> np.ndarray:
+        far: np.ndarray = np.abs(points - best).max(axis=1) > 0.2
+        return far
+
+    fenced = Box(free.tidy, free.cells, free.named, free.centres, away)
+    found = maximise(value, fenced, posterior.points[:3], posterior.points, np.random.default_rng(0))
+    assert found is not None and away(found[None]).all()
+    strict = Box(free.tidy, free.cells, free.named, free.centres, lambda points: points[:, 0] < 0.002)
+    found = maximise(value, strict, posterior.points[:3], posterior.points, rng)
+    assert found is None or found[0] < 0.002

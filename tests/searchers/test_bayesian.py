@@ -154,3 +154,13 @@ def test_init_points_are_the_quasi_random_ones_that_all_searchers_share() -> Non
     spec = spec_of(PLANE)
     asked = Bayesian(spec, init_points=7).ask(opened(spec), 7)
     assert [p.params for p in asked] == [p.params for p in Sobol(spec).ask(opened(spec), 7)]
+
+
+def test_rules_hold_for_what_the_model_proposes() -> None:
+    params = (Int("low", 0, 50), Int("high", 0, 50), Float("x", 0, 1))
+    for space in (SearchSpace(params, require=("low <= high",)), SearchSpace(params[:2], require=("low <= high",))):
+        drawn = [space.sample(np.random.default_rng(i)) for i in range(12)]
+        points = np.array([space.encode(p) for p in drawn])
+        losses = np.array([p["high"] - p["low"] + 0.1 * p["low"] for p in drawn])  # the best is at the edge
+        asked = Bayesian(spec_of(space)).suggest(Evidence(points, losses, points[:0], points[:0]), 12, 4)
+        assert all(space.contains(p) and p["low"] <= p["high"] for p in asked)
