@@ -56,7 +56,7 @@ class Evidence:
     that a searcher can use as if it were a loss (its distances mean nothing). `failed`: points whose trials failed,
     timed out or were pruned. `pending`: points of trials that have not ended. `prior_points`: of earlier studies, NaN
     also for what they had not; `prior_losses`: their ranks in [0, 1], 0 the best of its study; `prior_studies`: the
-    study's number. See `prior.relevance`.
+    study's number. See `relevance`.
     """
 
     points: np.ndarray  # (n, d)

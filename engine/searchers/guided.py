@@ -117,7 +117,7 @@ class Guided:
 
     def _relevance(self, history: History) -> Sequence[float]:
         from engine.searchers.evidence import Reader
-        from engine.searchers.prior import relevance
+        from engine.searchers.relevance import relevance
 
         if self._reader is None:
             self._reader = Reader(self._space)

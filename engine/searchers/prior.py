@@ -1,14 +1,13 @@
-"""What earlier studies say to a new one: reduced to what fits its space, and weighed by how well it agrees.
+"""What earlier studies say to a new one: reduced to what fits its space, and what of it is worth a trial early.
 
-An earlier study's losses count by their ranks only, so that other data, scales and metrics do no harm; whether it is
-about the same thing at all is told by the new study's own trials.
+An earlier study's losses count by their ranks only, so that other data, scales and metrics do no harm. Whether it is
+about the same thing at all is `relevance`'s question.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +15,8 @@ from engine.axes import Axis
 from engine.space import Choice, Constant, Float, Int, SearchSpace
 from engine.study import StudySpec, Trial
 
-if TYPE_CHECKING:
-    from engine.searchers.evidence import Evidence
-
 MOST_POINTS = 300  # kept of one study
 MOST_STARTS = 5
-_NEIGHBOURS = 5
-_OWN = 100  # trials of the new study that an earlier one is held against
-_FAITH, _WORTH = 0.75, 4.0  # before any trial: pairs in the same order, and how many trials that belief is worth
 
 
 # -- at submit: what is kept of an earlier study -----------------------------------------------------------------------
@@ -107,7 +100,7 @@ def starts(spec: StudySpec) -> list[tuple[int, dict[str, Any]]]:
             if not params or len(chosen) == most:
                 continue
             points = np.array([spec.space.vector(p) for p in params])
-            i = int(np.argmax(_distances(points, np.array(vectors)).min(axis=1))) if turn else 0
+            i = int(np.argmax(distances(points, np.array(vectors)).min(axis=1))) if turn else 0
             vectors.append(points[i].tolist())
             chosen.append((k, params.pop(i)))
     return chosen
@@ -121,49 +114,7 @@ def arrays(spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return points.reshape(len(rows), d), np.array([r for _, r, _ in rows]), np.array([k for _, _, k in rows], dtype=int)
 
 
-def relevance(evidence: Evidence) -> np.ndarray:  # (k,) in [0, 1]
-    """How far each earlier study is to be believed: by the pairs of the new study's own trials that it puts into the
-    right order. Without any trial 0.5; 1 where all are right, towards 0 where no more than half of them are.
-
-    An earlier study predicts by the mean rank of the nearest of its points.
-    """
-    k = int(evidence.prior_studies.max()) + 1 if len(evidence.prior_studies) else 0
-    out = np.zeros(k)
-    n = len(evidence.losses)
-    own = np.unique(np.linspace(0, n - 1, min(n, _OWN)).astype(int)) if n else np.empty(0, dtype=int)
-    points, losses = evidence.points[own], evidence.losses[own]
-    for study in range(k):
-        of = evidence.prior_studies == study
-        told = _predicted(points, evidence.prior_points[of], evidence.prior_losses[of])
-        right, known = _agreement(told, losses)
-        believed = (known * right + _WORTH * _FAITH) / (known + _WORTH)
-        out[study] = min(1.0, max(0.0, 2.0 * believed - 1.0))
-    return out
-
-
-def _predicted(points: np.ndarray, earlier: np.ndarray, ranks: np.ndarray) -> np.ndarray:  # (n, d) -> (n,)
-    near = min(_NEIGHBOURS, len(ranks))
-    if not len(points) or not near:
-        return np.full(len(points), 0.5)
-    distances = _distances(points, earlier)
-    chosen = np.argpartition(distances, near - 1, axis=1)[:, :near]
-    weights = 1.0 / (np.take_along_axis(distances, chosen, axis=1) + 1e-3)
-    predicted: np.ndarray = (weights * ranks[chosen]).sum(axis=1) / weights.sum(axis=1)
-    return predicted
-
-
-def _agreement(told: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
-    """The share of pairs that are told in the right order (a tie is half), and how many trials it rests on."""
-    i, j = np.triu_indices(len(losses), 1)
-    different = losses[i] != losses[j]
-    i, j = i[different], j[different]
-    if not len(i):
-        return 0.5, 0.0
-    right = np.sign(told[i] - told[j]) * np.sign(losses[i] - losses[j])
-    return float((right + 1).mean() / 2), math.sqrt(2.0 * len(i))
-
-
-def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (n, d), (m, d) -> (n, m)
+def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (n, d), (m, d) -> (n, m)
     """Root mean square over the dimensions that both have; 0.5 where there is none."""
     both = ~np.isnan(a)[:, None, :] & ~np.isnan(b)[None, :, :]
     gaps = np.where(both, np.nan_to_num(a)[:, None, :] - np.nan_to_num(b)[None, :, :], 0.0)

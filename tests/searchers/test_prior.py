@@ -13,8 +13,9 @@ import pytest
 from engine.searchers.evidence import Reader
 from engine.searchers.grid import Grid
 from engine.searchers.guided import Guided, guides
-from engine.searchers.prior import MOST_POINTS, MOST_STARTS, arrays, reduced, relevance, starts
+from engine.searchers.prior import MOST_POINTS, MOST_STARTS, arrays, reduced, starts
 from engine.searchers.random import Random
+from engine.searchers.relevance import relevance
 from engine.space import Choice, Constant, Float, Int, SearchSpace
 from engine.study import History, StudySpec, Trial
 from tests.laws.searcher_laws import FATES, SPACES, lived, opened, spec_of, told
