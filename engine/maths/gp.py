@@ -15,7 +15,6 @@ from scipy import optimize
 from scipy.linalg import lapack
 
 _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2)  # added to the diagonal, relative to the outputscale, until it factors
-_SQRT5 = math.sqrt(5.0)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LISTED = 2_000  # configurations: a space with fewer is searched through in full
 _MOST = 300  # results that the model holds; beyond it the best, the latest and some of the rest
-_MOST_FITTED = 120  # results that the model's parameters are fitted to; the rest would tell them little more
+_MOST_FITTED = 100  # results that the model's parameters are fitted to; the rest would tell them little more
 _TIED = 40  # dimensions from which on all share one lengthscale
 _KEPT_FITS = 64
 
@@ -206,7 +206,7 @@ class Bayesian:
             starts = [self._theta(evidence, everything, earlier)] if earlier >= 8 else None
             kept = _kept(losses, _MOST_FITTED)
             embedding = self._embedding(evidence)
-            turns = 15 if starts else 40
+            turns = 12 if starts else 30
             theta = fit(embedding, points[kept], tamed(losses)[kept], self._priors, starts, turns)
             while len(self._fits) >= _KEPT_FITS:
                 del self._fits[next(iter(self._fits))]
