@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from benchmarks.search import algorithms, store
+from benchmarks.search import algorithms
 from benchmarks.search.compare import figures, interval, ranks
 from benchmarks.search.problems import NAMES
 
@@ -37,7 +37,8 @@ def draw(path: Path) -> None:
     table = figures(names, NAMES, SEEDS, 1, 100, kept=True)
     own, samples = ranks(table.means).mean(axis=1), ranks(table.resampled()).mean(axis=2)
     bars = sorted((float(own[i]), *interval(samples[:, i]), n) for i, n in enumerate(names))
-    body = [*_curves(counts, curves, colours), *_bars(bars, colours)]
+    seeds = next(iter(table.regrets.values())).shape[1]
+    body = [*_curves(counts, curves, colours), *_bars(bars, colours, seeds)]
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
         f'height="{_HEIGHT}" font-family="Helvetica, Arial, sans-serif" font-size="12">\n'
@@ -73,7 +74,7 @@ def _curves(counts: np.ndarray, curves: dict[str, list[float]], colours: dict[st
     return out
 
 
-def _bars(bars: Sequence[tuple[float, float, float, str]], colours: dict[str, str]) -> list[str]:
+def _bars(bars: Sequence[tuple[float, float, float, str]], colours: dict[str, str], seeds: int) -> list[str]:
     left, top, width = 690, 40, 170
     step = min(24.0, 310 / max(len(bars), 1))
     most = max(high for _, _, high, _ in bars)
@@ -92,7 +93,6 @@ def _bars(bars: Sequence[tuple[float, float, float, str]], colours: dict[str, st
             f'stroke="#212121" stroke-width="1.2"/>'
         )
         out.append(_text(left + 4, y + step / 2 + 4, f"{rank:.1f}", colour="#ffffff", bold=True))
-    seeds = len(next(iter(store.read_kept(bars[0][3], 1).cells.values())))
     out.append(_text(left - 100, _HEIGHT - 12, f"{len(NAMES)} problems, {seeds} seeds each; lower is better"))
     return out
 
