@@ -6,6 +6,7 @@ algorithms have.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.search import algorithms, fidelity, store, timing
-from benchmarks.search.compare import Figures, expected, figures, interval, ranks
+from benchmarks.search.compare import Figures, figures, interval, ranks
 from benchmarks.search.picture import draw
-from benchmarks.search.problems import NAMES, pool, problem
+from benchmarks.search.problems import FACTS, NAMES, problem
 
 README = Path(__file__).with_name("README.md")
 PICTURE = Path(__file__).parents[2] / "docs" / "league.svg"
@@ -61,13 +62,14 @@ def full(workers: int = 1) -> list[str]:
 
 
 def random_needs(table: Figures, at: int) -> dict[str, float]:
-    """How many times as many evaluations random search needs for the same mean regret; infinite: over `_MOST`."""
-    counts = np.unique(np.geomspace(10, _MOST, 400).astype(int))
-    curve = np.mean([expected(pool(name), counts) for name in NAMES], axis=0)
+    """How many times as many evaluations random search needs for the same mean regret; infinite: more than `_MOST`."""
+    curves = [known["random"] for known in json.loads(FACTS.read_text()).values()]
+    counts = np.array([count for count, _ in curves[0]])
+    curve = np.mean([[regret for _, regret in curve] for curve in curves], axis=0)
     out = {}
     for name, mean in zip(table.names, table.means.mean(axis=1), strict=True):
-        below = np.flatnonzero(curve <= mean)
-        out[name] = float(counts[below[0]]) / at if len(below) else float("inf")
+        needs = float(np.exp(np.interp(-mean, -curve, np.log(counts)))) if mean > curve[-1] else float("inf")
+        out[name] = needs / at
     return out
 
 
@@ -100,7 +102,7 @@ def _rows(names: Sequence[str], tables: dict[int, Figures], needs: dict[str, flo
         head.append("random needs")
     best = tables[100].means.min(axis=0).mean()
     note = (
-        f"\n{len(tables[100].regrets)} problems, {tables[100].runs // max(len(tables[100].regrets), 1)} seeds each. "
+        f"\n\n{len(tables[100].regrets)} problems, {tables[100].runs // max(len(tables[100].regrets), 1)} seeds each. "
         f"The best of these on each problem at 50 and 100: {tables[50].means.min(axis=0).mean():.3f}, {best:.3f}."
     )
     return _markdown(head, [row for _, row in sorted(rows, key=lambda r: r[0])]) + note
@@ -172,8 +174,8 @@ def _problems() -> str:
     head = ["problem", "what", "dimensions", "best", "random", "surrogate: R2, rank correlation"]
     rows = []
     from benchmarks.search.problems.spaces import TASKS
-    from benchmarks.search.problems.table import quality
 
+    facts = json.loads(FACTS.read_text())
     for name in NAMES:
         p = problem(name)
         kinds = [type(q).__name__.lower() for q in p.space.dimensions]
@@ -186,7 +188,7 @@ def _problems() -> str:
             what = f"{task.rows} trainings" if task.rows else "all configurations"
             if p.levels:
                 what += f", after {', '.join(map(str, p.levels))} {task.unit}"
-            fit = "{:.2f}, {:.2f}".format(*quality(name)) if task.rows else "exact"
+            fit = "{:.2f}, {:.2f}".format(*facts[name]["surrogate"]) if task.rows else "exact"
         mix += f", {some} conditional" if some else ""
         rows.append([f"`{name}`", what, mix, f"{p.best:.5g}", f"{p.median:.5g}", fit])
     return _markdown(head, rows)

@@ -21,6 +21,7 @@ from engine.space import SearchSpace
 
 VERSION = 1  # of what the problems answer: a new one makes all results void
 REFERENCE = Path(__file__).with_name("reference.json")
+FACTS = Path(__file__).with_name("facts.json")
 _KNOWN: dict[str, list[float]] = json.loads(REFERENCE.read_text())
 ALL: tuple[str, ...] = (*FUNCTIONS, *TASKS)
 NAMES: tuple[str, ...] = tuple(name for name in ALL if name in _KNOWN)
