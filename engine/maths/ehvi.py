@@ -41,7 +41,8 @@ class LogHypervolumeImprovement:
         deviations = np.sqrt(np.column_stack([variance for _, variance in found]))
         out: np.ndarray = self._exact(means, deviations) if len(found) == 2 else self._sampled(means, deviations)
         if self.success is not None:
-            out = out + np.log(np.clip(self.success.predict(points)[0], 1e-3, 1.0))
+            chance, doubt = self.success.predict(points)
+            out = out + special.log_ndtr((chance - 0.5) / np.sqrt(doubt + self.success.noise))
         return out
 
     def slopes(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (m, d) -> (m,), (m, d)

@@ -118,13 +118,9 @@ class Bayesian:
         if evidence.vectors.shape[1] > 1:
             value, anchors = self._front_value(evidence)
         else:
-            posterior, theta = self._posterior(evidence, evidence.losses)
-            seen = posterior.predict(posterior.points)[0]
-            anchors = posterior.points[np.argsort(seen, kind="stable")[:5]]
-            failed = evidence.failed[-_MOST:]
-            if len(failed):  # nothing is left to learn there, and it is no better than others
-                posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(seen)))
+            posterior, theta, seen = self._posterior(evidence, evidence.losses)
             value = LogImprovement(posterior, float(seen.min()), self._success(evidence, posterior, theta))
+            anchors = posterior.points[: len(seen)][np.argsort(seen, kind="stable")[:5]]
         if listed is not None:
             best: np.ndarray = listed[int(np.argmax(value(listed)))]
             return best
@@ -146,8 +142,9 @@ class Bayesian:
 
     # -- the model ---------------------------------------------------------------------------------------------------
 
-    def _posterior(self, evidence: Evidence, losses: np.ndarray) -> tuple[Posterior, np.ndarray]:
-        """The model of these losses; pending trials count as if they had given what it expects."""
+    def _posterior(self, evidence: Evidence, losses: np.ndarray) -> tuple[Posterior, np.ndarray, np.ndarray]:
+        """The model of these losses, its parameters, and what it expects at the points of results and pending trials,
+        which come first in it; pending trials count as if they had given that."""
         from engine.maths.gp import Posterior
         from engine.maths.outputs import tamed
 
@@ -158,7 +155,11 @@ class Bayesian:
         if len(evidence.pending):
             pending = evidence.pending[-_MOST:]
             posterior = posterior.given(pending, posterior.predict(pending)[0])
-        return posterior, theta
+        seen = posterior.predict(posterior.points)[0]
+        failed = evidence.failed[-_MOST:]
+        if len(failed):  # nothing is left to learn there, and it is no better than others
+            posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(seen)))
+        return posterior, theta, seen
 
     def _front_value(self, evidence: Evidence) -> tuple[LogHypervolumeImprovement, np.ndarray]:
         """With several objectives: the expected gain of hypervolume, and points of the front to search around.
@@ -169,14 +170,14 @@ class Bayesian:
         from engine.maths.ehvi import LogHypervolumeImprovement
 
         models = [self._posterior(evidence, column) for column in evidence.vectors.T]
-        posteriors = [posterior for posterior, _ in models]
-        points = posteriors[0].points
-        seen = np.column_stack([posterior.predict(points)[0] for posterior in posteriors])
+        seen = np.column_stack([expected for _, _, expected in models])
+        points = models[0][0].points[: len(seen)]
         low, high = seen.min(axis=0), seen.max(axis=0)
         reference = high + 0.1 * (high - low) + 1e-9
         first = np.flatnonzero(pareto.ranks(seen) == 0)
         order = first[pareto.greedy(seen[first], reference.tolist())]
-        success = self._success(evidence, *models[0])
+        success = self._success(evidence, *models[0][:2])
+        posteriors = [posterior for posterior, _, _ in models]
         return LogHypervolumeImprovement(posteriors, seen[first], reference, success), points[order[:10]]
 
     def _success(self, evidence: Evidence, posterior: Posterior, theta: np.ndarray) -> Posterior | None:
