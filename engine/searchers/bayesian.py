@@ -36,6 +36,9 @@ class Bayesian:
     them. The first `init_points` trials are quasi-random. The model's parameters are the most probable ones given the
     results up to a count that grows in steps, so that most asks need no fit.
 
+    Our own process is the default because it finds more and is faster: normalised regret of 0.025 against 0.065 with
+    `surrogate: skopt` after 50 trials of rastrigin-3d of benchmarks/search (2 seeds), at 0.04 against 0.32 s an ask.
+
     Source: Jones, Schonlau, Welch, Efficient Global Optimization (1998); pending points as in Ginsbourger,
     Le Riche, Carraro, Kriging is well-suited to parallelize optimization (2010).
     """
@@ -43,7 +46,7 @@ class Bayesian:
     card = Card(
         summary="a Gaussian process of the losses; tries where it expects the most improvement",
         suits="trials that take seconds or more, up to some hundred of them; numbers above all, some choices",
-        cost="20 ms at 50 trials, 50 ms at 200",
+        cost="20 to 40 ms at 50 trials, 50 to 100 ms at 200 with 5 to 20 parameters",
         source="Jones, Schonlau, Welch 1998; Ament et al. 2023; Hvarfner et al. 2024",
         options={
             "init_points": Option("quasi-random trials before the model decides (5 to 10 by default)", int, least=1),
