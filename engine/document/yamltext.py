@@ -66,6 +66,8 @@ def _yaml_words(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int | None
     content = text.split("\n")[mark.line : mark.line + 1] if mark else []
     if begun and "quoted scalar" in context and "end of stream" in words:
         return "a quote that opens here is not closed", begun.line + 1
+    if "nesting depth" in words:  # libyaml has a limit of its own
+        return f"nested deeper than {MAX_DEPTH} levels", line
     if begun and "flow" in context:
         return f'a "[" or "{{" opened in line {begun.line + 1} is not closed before this', line
     if mark and content and ("cannot start any token" in words or "tab character" in words):

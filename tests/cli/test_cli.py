@@ -637,7 +637,9 @@ def test_model_folder_with_a_stale_result_gives_no_false_verdict(shell: Shell) -
 def test_plugin_beside_the_script_searches(shell: Shell) -> None:
     shell.write("mine.py", "from engine.study import Proposal\nclass Half:\n    def __init__(self, spec, *, at=0.5): self.at = at\n    def ask(self, history, count): return [Proposal({'x': self.at, 'kind': 'a b'})] * count\n")  # fmt: skip
     shell.write("algo.yaml", ALGO.replace("random", "mine:Half").replace("{seed: 1}", "{at: 0.25}"))
-    assert shell.json("submit", "algo.yaml")["best"]["params"] == {"x": 0.25, "kind": "a b"}
+    shell.run("submit", "algo.yaml")
+    trials = shell.json("show", "my-study")["trials"]
+    assert trials[0]["params"] == {"x": 0.25, "kind": "a b"} != trials[1]["params"]  # the same again is not tried
     shell.write("algo.yaml", ALGO.replace("random", "mine.py:Half").replace("{seed: 1}", "{att: 0.25}"))
     shell.refuses("submit", "algo.yaml", "--name", "b", words='did you mean "at"')
 

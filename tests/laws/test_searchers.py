@@ -60,8 +60,8 @@ class TestSobol(SearcherLaws):
 
 
 class TestBayesian(SearcherLaws):
-    trials = 16
-    many = 12
+    trials = 12
+    many = 6
 
     def make(self, spec: StudySpec) -> Searcher:
         return Bayesian(spec)
@@ -86,6 +86,7 @@ class TestEvolution(SearcherLaws):
         return Evolution(spec, init_points=4)
 
 
+@pytest.mark.slow
 class TestSkopt(SearcherLaws):
     """scikit-optimize's model, asked early and seldom: it takes tenths of a second."""
 
@@ -158,6 +159,12 @@ class TestOptunaQmc(OptunaLaws):
 
 
 class TestAuto(SearcherLaws):
+    trials = 12
+    many = 6
+
+    def specs(self) -> Mapping[str, StudySpec]:
+        return {name: spec_of(SPACES[name]) for name in ("mixed", "conditional", "tiny")}
+
     def make(self, spec: StudySpec) -> Searcher:
         return Auto(spec)
 
@@ -234,6 +241,7 @@ class TestBohb(Rationed):
         return Bohb(spec)
 
 
+@pytest.mark.slow
 class TestBohbWithGaussianProcess(Rationed):
     trials = 12
 
