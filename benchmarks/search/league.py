@@ -42,7 +42,7 @@ def write() -> None:
         if found != 1:
             raise SystemExit(f"{README}: no place for the table {name!r}")
     README.write_text(text)
-    draw(PICTURE)
+    draw(PICTURE, full(), SEEDS)
 
 
 def seeds_of(name: str, workers: int = 1, at: int = 100) -> int:

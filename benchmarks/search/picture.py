@@ -21,20 +21,17 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def draw(path: Path) -> None:
-    """Curves of a handful on the left, ranks of all that have every run on the right."""
-    from benchmarks.search.league import SEEDS, full
-
-    names = full()
+def draw(path: Path, names: Sequence[str], most_seeds: int) -> None:
+    """Curves of a handful on the left, ranks of all `names` on the right."""
     shown = [n for n in _SHOWN if n in names]
     colours = _colours(names)
     counts = np.unique(np.geomspace(5, 100, 40).astype(int))
     curves = {n: [] for n in shown}
     for at in counts:
-        table = figures(shown, NAMES, SEEDS, 1, int(at), kept=True)
+        table = figures(shown, NAMES, most_seeds, 1, int(at), kept=True)
         for name, mean in zip(shown, table.means.mean(axis=1), strict=True):
             curves[name].append(float(mean))
-    table = figures(names, NAMES, SEEDS, 1, 100, kept=True)
+    table = figures(names, NAMES, most_seeds, 1, 100, kept=True)
     own, samples = ranks(table.means).mean(axis=1), ranks(table.resampled()).mean(axis=2)
     bars = sorted((float(own[i]), *interval(samples[:, i]), n) for i, n in enumerate(names))
     seeds = next(iter(table.regrets.values())).shape[1]
