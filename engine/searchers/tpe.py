@@ -35,7 +35,7 @@ class Tpe:
 
     Windows have one width, about 0.15 n^(-1/(d+4)) of the range, whatever the spread of the points: widths estimated
     from the good points shrink with them, and the search stays where it is (mean regret 0.13 instead of 0.05 after 100
-    trials). Every other trial looks closer, with windows a third as wide (0.061 without). Few candidates leave room for
+    trials). Half of the trials look closer, with windows a third as wide (0.061 without). Few candidates leave room for
     surprise (64 instead of 24: 0.057). A good trial weighs by how far it is below the best of the others (Watanabe
     2023, section 4.2: weights by improvement).
     """
@@ -55,7 +55,7 @@ class Tpe:
     )
 
     spread = 0.15  # width of a window at n = 1 and d = 4
-    scales = (1.0, 0.35)  # by turns: one look around, one close up
+    scales = (1.0, 0.35)  # by chance, so that who asks for some trials only gets both: a look around, one close up
     stir, stirred = 0.4, 3.0  # categories: the most likely a window changes one, and how many it changes at most
     crossed = 0.5  # share of the candidates whose dimensions come from several windows
     crowding = 2.0  # a candidate on top of a running trial loses all but 1 / (1 + this) of its l/g
@@ -97,7 +97,7 @@ class Tpe:
         rng = trial_rng(self._spec, trial_id)
         # Where nothing is better than the rest no trial is good: away from all that was tried.
         share, weight = split(losses, self._ratio, self._most) if told else (np.zeros(len(losses)), losses)
-        scale = self.scales[trial_id % len(self.scales)]
+        scale = self.scales[int(rng.integers(len(self.scales)))]
         good, bad = self._densities(evidence, pending, share, weight, scale)
         candidates = self._usable(self._space.tidy(self._drawn(good, rng)), evidence, pending, rng)
         scores = good.log_density(candidates) - bad.log_density(candidates)
