@@ -53,6 +53,8 @@ def read_yaml(text: str, file: str) -> tuple[Any, Mark]:
         return _Composer(text, file).document()
     except yaml.MarkedYAMLError as error:
         words, at = _yaml_words(error, text)
+        if "nesting depth" in str(error.problem):  # libyaml has a limit of its own
+            refuse(f"nested deeper than {MAX_DEPTH} levels", file, at)
         refuse(f"not valid YAML: {words}", file, at)
     except yaml.YAMLError as error:
         refuse(f"not valid YAML: {' '.join(str(error).split())}", file, None)
@@ -66,8 +68,6 @@ def _yaml_words(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int | None
     content = text.split("\n")[mark.line : mark.line + 1] if mark else []
     if begun and "quoted scalar" in context and "end of stream" in words:
         return "a quote that opens here is not closed", begun.line + 1
-    if "nesting depth" in words:  # libyaml has a limit of its own
-        return f"nested deeper than {MAX_DEPTH} levels", line
     if begun and "flow" in context:
         return f'a "[" or "{{" opened in line {begun.line + 1} is not closed before this', line
     if mark and content and ("cannot start any token" in words or "tab character" in words):
