@@ -197,18 +197,15 @@ class SearchSpace:
         import numpy as np
 
         out: np.ndarray = np.clip(np.nan_to_num(np.asarray(points, dtype=float), nan=0.5), 0.0, 1.0)
-        applies: dict[str, np.ndarray] = {}
+        where_live: dict[str, np.ndarray] = {}
         for name, axis, where, conditions in self.plan:
             live = np.ones(len(out), dtype=bool)
             for parent, accepted in conditions:
-                live &= applies[parent]
+                live &= where_live[parent]
                 live[live] = self._accepts(parent, accepted, out, live)
-            applies[name] = live
+            where_live[name] = live
             if where >= 0:
-                out[:, where] = axis.snap(out[:, where])
-        for name, _, where, conditions in self.plan:
-            if conditions and where >= 0:
-                out[~applies[name], where] = math.nan
+                out[:, where] = np.where(live, axis.snap(out[:, where]), math.nan)
         return out
 
     def _accepts(self, parent: str, accepted: frozenset[Any], points: np.ndarray, live: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import special
 
 from engine.maths.gp import Posterior
+from engine.maths.taken import untaken
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _FAR = -1e6  # below it the tail's first term is exact
@@ -272,19 +273,3 @@ def _moves(box: Box, point: np.ndarray, most: int = 512) -> np.ndarray:
         if sum(map(len, rows)) >= most:
             break
     return np.concatenate(rows) if rows else np.empty((0, box.d))
-
-
-def untaken(points: np.ndarray, taken: np.ndarray) -> np.ndarray:  # (m, d), (t, d) -> (at most m, d)
-    """Those points that are none of the taken ones."""
-    if not len(taken) or not len(points):
-        return points
-    d = points.shape[1]
-    odd = np.random.default_rng(0).integers(2**62, size=d) * 2 + 1
-    out: np.ndarray = points[~np.isin(_whole(points) @ odd, _whole(taken) @ odd)]
-    return out
-
-
-def _whole(points: np.ndarray) -> np.ndarray:
-    """Points as whole numbers, equal where the points are (to 1e-12); inactive: -1."""
-    out: np.ndarray = np.rint(np.nan_to_num(points, nan=-1e-12) * 1e12).astype(np.int64)
-    return out

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.searchers.card import Card
 from engine.searchers.evidence import Evidence, Reader
+from engine.searchers.modelled import made
 from engine.space import Float, Int
 from engine.study import History, Proposal, StudySpec
 
@@ -71,26 +72,11 @@ class Auto:
 
     def _searcher(self, name: str) -> Any:
         if name not in self._made:
-            self._made[name] = _MAKE[name](self._spec)
+            self._made[name] = _bohb(self._spec) if name == "bohb" else made(self._spec, name)
         return self._made[name]
-
-
-def _bayesian(spec: StudySpec) -> Any:
-    from engine.searchers.bayesian import Bayesian
-
-    return Bayesian(spec)
-
-
-def _tpe(spec: StudySpec) -> Any:
-    from engine.searchers.tpe import Tpe
-
-    return Tpe(spec)
 
 
 def _bohb(spec: StudySpec) -> Any:
     from engine.searchers.bohb import Bohb
 
     return Bohb(spec)
-
-
-_MAKE = {"bayesian": _bayesian, "tpe": _tpe, "bohb": _bohb}

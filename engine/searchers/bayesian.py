@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.axes import axis_of
+from engine.maths.taken import untaken
 from engine.searchers import trial_rng
 from engine.searchers.card import Card, Option
 from engine.searchers.evidence import Evidence, Layout, Reader
@@ -94,8 +95,6 @@ class Bayesian:
         return out
 
     def _point(self, evidence: Evidence, trial_id: int) -> np.ndarray | None:
-        from engine.maths.acquisition import untaken
-
         taken = evidence.taken
         listed = self._all_points
         if listed is not None:
@@ -136,8 +135,6 @@ class Bayesian:
         self, points: list[np.ndarray], evidence: Evidence, rng: np.random.Generator, listed: np.ndarray | None
     ) -> np.ndarray:
         """The first of the points that was not tried yet; a random one where all were."""
-        from engine.maths.acquisition import untaken
-
         drawn = self._space.tidy(rng.random((20, self._d))) if listed is None else listed[[rng.integers(len(listed))]]
         new = untaken(np.concatenate([np.array(points), drawn]), evidence.taken)
         out: np.ndarray = new[0] if len(new) else drawn[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.searchers.asha import Asha
 from engine.searchers.card import Card, Option
 from engine.searchers.hyperband import Hyperband
-from engine.searchers.modelled import Model, Modelled
+from engine.searchers.modelled import Modelled, made
 from engine.study import History, Proposal, StudySpec
 
 
@@ -54,7 +54,7 @@ class Bohb:
         else:
             self._scheduler = Hyperband(spec, eta=eta)
         if model != "random":
-            self._scheduler.source = Modelled(spec, _made(spec, model), random_share)
+            self._scheduler.source = Modelled(spec, made(spec, model), random_share)
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         return self._scheduler.ask(history, count)
@@ -70,13 +70,3 @@ class Bohb:
     @property
     def about(self) -> str:
         return self._scheduler.about
-
-
-def _made(spec: StudySpec, model: str) -> Model:
-    if model == "tpe":
-        from engine.searchers.tpe import Tpe
-
-        return Tpe(spec)
-    from engine.searchers.bayesian import Bayesian
-
-    return Bayesian(spec)

@@ -110,3 +110,14 @@ def ranked(results: Mapping[int, tuple[int, float]]) -> dict[int, int]:
     order = sorted({(-resource, loss) for resource, loss in results.values()})
     places = {pair: place for place, pair in enumerate(order)}
     return {i: places[-resource, loss] for i, (resource, loss) in results.items()}
+
+
+def made(spec: StudySpec, model: str) -> Model:
+    """The model of that name: tpe or bayesian."""
+    if model == "tpe":
+        from engine.searchers.tpe import Tpe
+
+        return Tpe(spec)
+    from engine.searchers.bayesian import Bayesian
+
+    return Bayesian(spec)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.maths.taken import untaken
 from engine.searchers import trial_rng
 from engine.searchers.card import Card, Option
 from engine.searchers.evidence import Evidence, Layout, Reader
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _MOST_WINDOWS = 2_000  # of the trials that are not good; of more, every k-th is looked at
 _MOST_NUMBERS = 2_000_000  # windows times dimensions: bounds the time of an ask in very wide spaces
-_FAR_OUT = 1e-9  # points closer than this in every dimension are the same
 
 
 class Tpe:
@@ -119,14 +119,13 @@ class Tpe:
         """Those that were not tried before and that the rules allow; where there are none, uniform draws instead."""
         if not (self._finite or self._space.rules):
             return candidates
-        taken = rows(np.concatenate([evidence.points, evidence.failed, pending]))
+        taken = np.concatenate([evidence.points, evidence.failed, pending])
         for tries in range(3):
-            usable = self._space.allowed(candidates)
+            usable: np.ndarray = candidates[self._space.allowed(candidates)]
             if self._finite:  # elsewhere nothing comes up twice
-                usable &= ~np.isin(rows(candidates), taken)
-            if usable.any():
-                some: np.ndarray = candidates[usable]
-                return some
+                usable = untaken(usable, taken)
+            if len(usable):
+                return usable
             candidates = self._space.tidy(rng.random((64 << 2 * tries, self._d)))
         return candidates
 
@@ -181,9 +180,3 @@ def split(losses: np.ndarray, ratio: float, most: int) -> tuple[np.ndarray, np.n
     gain = np.clip(beyond - losses / 2, 0.0, reach) / reach if reach > 0 else np.ones(n)
     weight = share * np.clip(gain, 0.05, 1.0)
     return share, weight * (share > 0).sum() / weight.sum()
-
-
-def rows(points: np.ndarray) -> np.ndarray:  # (n, d) -> (n,)
-    """Points as single values that can be compared; NaN equals NaN."""
-    rounded = np.ascontiguousarray(np.round(np.nan_to_num(points, nan=-1.0) / _FAR_OUT)) + 0.0
-    return rounded.view([("", float)] * points.shape[1]).ravel() if points.shape[1] else np.zeros(len(points))

@@ -6,8 +6,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from engine.maths.acquisition import Box, LogImprovement, log_improvement, maximise, untaken
+from engine.maths.acquisition import Box, LogImprovement, log_improvement, maximise
 from engine.maths.gp import Embedding, Kinds, Posterior
+from engine.maths.taken import untaken
 
 
 @pytest.mark.parametrize(

@@ -35,3 +35,14 @@ def discrete(param: Float | Int | Choice) -> list[Any]:
         return list(param.choices)
     assert isinstance(param, Int)
     return [param.power**k if param.power else k for k in range(param.low, param.high + 1, param.step or 1)]
+
+
+def value_of(param: Float | Int | Choice, told: Any) -> Any:
+    """The value of what a tool without our kinds proposes: a choice's place, an exponent, a step's number."""
+    if isinstance(param, Choice):
+        return param.choices[int(told)]
+    if isinstance(param, Int):
+        return param.power ** int(told) if param.power else int(told)
+    if param.step:
+        return min(param.low + param.step * int(told), param.high)
+    return min(max(float(told), param.low), param.high)

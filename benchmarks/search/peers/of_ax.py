@@ -11,7 +11,7 @@ import torch
 from ax.api.client import Client
 from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
 
-from benchmarks.search.peers import pruned
+from benchmarks.search.peers import pruned, value_of
 from benchmarks.search.problems import Problem
 from benchmarks.search.runner import natural
 from engine.space import Choice, Float, Int
@@ -31,7 +31,7 @@ class Ax:
 
     def ask(self, count: int) -> Sequence[tuple[Any, Mapping[str, Any], int | None]]:
         ((index, found),) = self._client.get_next_trials(1).items()
-        values = {p.name: _value(p, found[p.name]) for p in self._space.dimensions}
+        values = {p.name: value_of(p, found[p.name]) for p in self._space.dimensions}
         return [(index, pruned(self._space, values), None)]
 
     def preload(self, problem: Problem, count: int) -> None:
@@ -50,11 +50,3 @@ def _parameter(p: Float | Int | Choice) -> Any:
     if p.step:
         return RangeParameterConfig(p.name, (0, round((p.high - p.low) / p.step)), "int")
     return RangeParameterConfig(p.name, (p.low, p.high), "float", scaling=scaling)  # type: ignore[arg-type]
-
-
-def _value(p: Float | Int | Choice, v: Any) -> Any:
-    if isinstance(p, Choice):
-        return p.choices[int(v)]
-    if isinstance(p, Int):
-        return p.power ** int(v) if p.power else int(v)
-    return min(p.low + p.step * int(v), p.high) if p.step else min(max(float(v), p.low), p.high)

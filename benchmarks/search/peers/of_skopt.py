@@ -9,7 +9,7 @@ from typing import Any
 from skopt import Optimizer
 from skopt.space import Categorical, Integer, Real
 
-from benchmarks.search.peers import pruned
+from benchmarks.search.peers import pruned, value_of
 from benchmarks.search.problems import Problem
 from engine.space import Choice, Float, Int
 
@@ -23,14 +23,14 @@ class Skopt:
 
     def ask(self, count: int) -> Sequence[tuple[Any, Mapping[str, Any], int | None]]:
         point = self._optimizer.ask()
-        values = {p.name: _value(p, v) for p, v in zip(self._space.dimensions, point, strict=True)}
+        values = {p.name: value_of(p, v) for p, v in zip(self._space.dimensions, point, strict=True)}
         return [(point, pruned(self._space, values), None)]
 
     def preload(self, problem: Problem, count: int) -> None:
         points = self._optimizer.space.rvs(count, random_state=1)
         losses = []
         for point in points:
-            values = {p.name: _value(p, v) for p, v in zip(self._space.dimensions, point, strict=True)}
+            values = {p.name: value_of(p, v) for p, v in zip(self._space.dimensions, point, strict=True)}
             losses.append(problem.evaluate(pruned(self._space, values)))
         self._optimizer.tell(points, losses)
 
@@ -47,11 +47,3 @@ def _dimension(p: Float | Int | Choice) -> Any:
     if p.step:
         return Integer(0, round((p.high - p.low) / p.step))
     return Real(p.low, p.high, prior="log-uniform" if p.log else "uniform")
-
-
-def _value(p: Float | Int | Choice, v: Any) -> Any:
-    if isinstance(p, Choice):
-        return p.choices[int(v)]
-    if isinstance(p, Int):
-        return p.power ** int(v) if p.power else int(v)
-    return min(p.low + p.step * int(v), p.high) if p.step else min(max(float(v), p.low), p.high)

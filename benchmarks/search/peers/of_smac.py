@@ -14,7 +14,7 @@ import ConfigSpace as cs
 from smac import HyperparameterOptimizationFacade, Scenario
 from smac.runhistory.dataclasses import TrialValue
 
-from benchmarks.search.peers import pruned
+from benchmarks.search.peers import pruned, value_of
 from benchmarks.search.problems import Problem
 from benchmarks.search.runner import natural
 from engine.space import Choice, Float, Int
@@ -48,7 +48,7 @@ class Smac:
         values = {}
         for p in self._space.dimensions:
             if p.name in info.config:
-                values[p.name] = _value(p, info.config[p.name])
+                values[p.name] = value_of(p, info.config[p.name])
         return [(info, pruned(self._space, {**dict.fromkeys(self._space.names), **values}), None)]
 
     def preload(self, problem: Problem, count: int) -> None:
@@ -71,11 +71,3 @@ def _hyperparameter(p: Float | Int | Choice) -> Any:
 
 def _told(p: Any, value: Any) -> Any:
     return list(p.choices).index(value) if isinstance(p, Choice) else value
-
-
-def _value(p: Float | Int | Choice, v: Any) -> Any:
-    if isinstance(p, Choice):
-        return p.choices[int(v)]
-    if isinstance(p, Int):
-        return p.power ** int(v) if p.power else int(v)
-    return min(p.low + p.step * int(v), p.high) if p.step else min(max(float(v), p.low), p.high)
