@@ -339,6 +339,15 @@ class TrialTable(Sequence[Trial]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def changed(self, since: TrialTable) -> Iterator[Trial]:
+        """The trials that `since` has not, or has as another object: quick where it is an earlier state."""
+        for k, chunk in enumerate(self._chunks):
+            old = since._chunks[k] if k < len(since._chunks) else ()
+            if chunk is not old:
+                for i, trial in enumerate(chunk):
+                    if i >= len(old) or old[i] is not trial:
+                        yield trial
+
     def put(self, trial: Trial) -> TrialTable:
         """A table in which `trial` stands at its id (appended where the id is the length)."""
         if not 0 <= trial.id <= self._length:

@@ -74,6 +74,15 @@ def test_table_gives_slices() -> None:
         assert list(table[part]) == trials[part]
 
 
+def test_table_tells_what_has_changed_since_an_earlier_one() -> None:
+    table = TrialTable([a_trial(i) for i in range(300)])
+    later = table.put(a_trial(5, "x")).put(a_trial(300)).put(a_trial(299, "x")).put(a_trial(301))
+    assert [trial.id for trial in later.changed(table)] == [5, 299, 300, 301]
+    assert [trial.id for trial in later.changed(later)] == []
+    assert [trial.id for trial in table.changed(later)] == [5, 299]
+    assert list(table.changed(TrialTable())) == list(table)
+
+
 def test_table_is_told_apart_from_other_sequences() -> None:
     assert TrialTable([a_trial(0)]) != [a_trial(0)]
     assert TrialTable([a_trial(0)]) != TrialTable([a_trial(0, "x")])

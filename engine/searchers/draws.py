@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Set
 from typing import Any, Protocol
 
 from engine.params import key
-from engine.study import History, Params, StudySpec
+from engine.study import History, StudySpec
 
 _TRIES = 20
 
 
 class Source(Protocol):
-    def suggest(self, history: History, first: int, count: int, known: Iterable[Params]) -> list[dict[str, Any]]:
-        """The study's new configurations number first, first + 1, ...; where it can, others than those known."""
+    def suggest(self, history: History, first: int, count: int, known: Set[Any]) -> list[dict[str, Any]]:
+        """The study's new configurations number first, first + 1, ...; where it can, others than those known, by their
+        `params.key` (given where the space is finite)."""
 
 
 class Draws:
@@ -24,22 +25,22 @@ class Draws:
     def __init__(self, spec: StudySpec) -> None:
         self._spec, self._finite = spec, spec.space.size is not None
 
-    def suggest(self, history: History, first: int, count: int, known: Iterable[Params]) -> list[dict[str, Any]]:
-        taken = {key(params) for params in known} if self._finite else set()
+    def suggest(self, history: History, first: int, count: int, known: Set[Any]) -> list[dict[str, Any]]:
+        new: set[Any] = set()
         out = []
         for number in range(first, first + count):
-            params = self._draw(number, taken)
+            params = self._draw(number, known, new)
             if self._finite:
-                taken.add(key(params))
+                new.add(key(params))
             out.append(params)
         return out
 
-    def _draw(self, number: int, taken: set[Any]) -> dict[str, Any]:
+    def _draw(self, number: int, known: Set[Any], new: Set[Any]) -> dict[str, Any]:
         # The standard library's generator: making one of numpy's costs forty times a draw.
         rng = random.Random(f"{self._spec.seed or 0}/{number}")
         space = self._spec.space
         for _ in range(_TRIES):
             params = space.draw(lambda: [rng.random() for _ in space.dimensions])
-            if not taken or key(params) not in taken:
+            if not self._finite or ((name := key(params)) not in known and name not in new):
                 break
         return params

@@ -8,17 +8,19 @@ trials without such a slot (points to try first, say) does no harm here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import Problem, SpecError
-from engine.params import plain
+from engine.params import key, plain
 from engine.searchers.brackets import Bracket, Plan, Rung
-from engine.study import Proposal, Trial, TrialState
+from engine.study import Proposal, Trial, TrialState, TrialTable
 
 if TYPE_CHECKING:
-    from engine.study import Params, StudySpec
+    from engine.space import SearchSpace
+    from engine.study import StudySpec
 
 
 @dataclass(frozen=True)
@@ -42,70 +44,145 @@ class Slot:
         return note
 
 
+class Level:
+    """One rung of a bracket as far as it has come."""
+
+    def __init__(self) -> None:
+        self.places: set[int] = set()
+        self.open = 0  # trials that have not ended
+        self.done: list[tuple[float, int]] = []  # (loss, trial id) of those with a loss, best first
+        self.waiting: list[tuple[float, int]] = []  # those of them that may not have gone on
+
+
 class Ladder:
-    """One bracket as far as it has come. `rungs[k]`: place -> trial."""
+    """One bracket as far as it has come. `promoted`: ids of the trials that have gone on. `begun`: how many
+    configurations began in it; `keys`: of these, where the space is finite."""
 
     def __init__(self, number: int, layout: Bracket = (), depth: int = 0) -> None:
         self.number, self.layout = number, layout
-        self.rungs: list[dict[int, Trial]] = [{} for _ in range(max(depth, len(layout)))]
+        self.levels = [Level() for _ in range(max(depth, len(layout)))]
         self.promoted: set[int] = set()
+        self.begun = 0
+        self.keys: set[Any] = set()
+        self.through = False  # known to be; nothing has changed since
 
-    def put(self, trial: Trial) -> None:
+    def put(self, trial: Trial, old: Trial | None = None) -> None:
+        """The trial as it is now; `old` as it was, of the same proposal."""
         note: Any = trial.proposal.slot
+        self.through = False
+        if old is None:
+            self._enter(trial.id, note)
+        level = self.levels[note["rung"]]
+        for was, step in ((old, -1), (trial, 1)):
+            if was is not None and not was.state.ended:
+                level.open += step
+        before, now = None if old is None else _entry(old), _entry(trial)
+        if before == now:
+            return
+        for entries in (level.done, level.waiting):
+            if before is not None and (at := bisect_left(entries, before)) < len(entries) and entries[at] == before:
+                del entries[at]
+        if now is not None:
+            insort(level.done, now)
+            if trial.id not in self.promoted:
+                insort(level.waiting, now)
+
+    def _enter(self, trial_id: int, note: Any) -> None:
         if "layout" in note:
             self.layout = tuple(Rung(size, resource) for size, resource in note["layout"])
-            self.rungs += [{} for _ in range(len(self.layout) - len(self.rungs))]
-        self.rungs[note["rung"]][note["place"]] = trial
+        self.levels += [Level() for _ in range(max(len(self.layout), note["rung"] + 1) - len(self.levels))]
+        self.levels[note["rung"]].places.add(note["place"])
         if "from" in note:
             self.promoted.add(note["from"])
+        else:
+            self.begun += 1
 
-    def best(self, rung: int) -> list[Trial]:
-        """The rung's trials that have a loss, best first; of equals the earlier."""
-        done = [t for t in self.rungs[rung].values() if t.state is TrialState.COMPLETED and t.loss is not None]
-        return sorted(done, key=lambda t: (t.loss, t.id))
+    def going(self, rung: int) -> Iterator[tuple[float, int]]:
+        """(loss, trial id) of the rung's trials that have a loss and have not gone on, best first."""
+        waiting = self.levels[rung].waiting
+        gone = next((k for k, (_, number) in enumerate(waiting) if number not in self.promoted), len(waiting))
+        del waiting[:gone]
+        return (entry for entry in waiting if entry[1] not in self.promoted)
 
-    def free(self) -> tuple[list[Slot], bool]:
+    def free(self, trials: Sequence[Trial]) -> tuple[list[Slot], bool]:
         """The places that can be filled now, lowest rung first; and whether the bracket is through: nothing more will
         come of it. A rung's best go on when all of it has ended; where too few have a loss, fewer do."""
+        if self.through or not self.layout:
+            return [], True
         first = self._missing(0, self.layout[0].size)
         if first:
             return [self._slot(0, place) for place in first], False
-        for k in range(len(self.layout)):
-            if not all(trial.state.ended for trial in self.rungs[k].values()):
+        for k, level in enumerate(self.levels[: len(self.layout)]):
+            if level.open:
                 return [], False
             if k + 1 == len(self.layout):
                 break
-            good = self.best(k)
-            missing = self._missing(k + 1, min(self.layout[k + 1].size, len(good)))
+            missing = self._missing(k + 1, min(self.layout[k + 1].size, len(level.done)))
             if missing:
-                going = (trial for trial in good if trial.id not in self.promoted)
-                return [self._slot(k + 1, place, parent) for place, parent in zip(missing, going, strict=False)], False
+                going = zip(missing, self.going(k), strict=False)
+                return [self._slot(k + 1, place, trials[parent]) for place, (_, parent) in going], False
+        self.through = True
         return [], True
 
     def _missing(self, rung: int, size: int) -> list[int]:
-        taken = self.rungs[rung]
+        taken = self.levels[rung].places
         return [] if len(taken) >= size else [place for place in range(size) if place not in taken]
 
     def _slot(self, rung: int, place: int, parent: Trial | None = None) -> Slot:
         begins = self.layout if rung == 0 and place == 0 else None
         return Slot(self.number, rung, place, self.layout[rung].resource, parent, begins)
 
-    @property
-    def configurations(self) -> Iterator[Params]:
-        return (trial.params for trial in self.rungs[0].values())
+
+def _entry(trial: Trial) -> tuple[float, int] | None:
+    return (trial.loss, trial.id) if trial.state is TrialState.COMPLETED and trial.loss is not None else None
 
 
-def ladders(trials: Iterable[Trial], depth: int = 0) -> dict[int, Ladder]:
-    """The brackets that have begun, by number; each with at least `depth` rungs."""
-    out: dict[int, Ladder] = {}
-    for trial in trials:
+class Fold:
+    """Histories of a study -> the brackets that have begun, by number; each with at least `depth` rungs.
+
+    Keeps them between calls and reads only the trials that have changed; dropping that changes no answer. `placed`: how
+    many trials have a place; `begun`: how many of them were new configurations; `keys`: of these, where the space is
+    finite. What is given out stays as it is until the next call; callers leave it so.
+    """
+
+    def __init__(self, space: SearchSpace, depth: int = 0) -> None:
+        self._keyed, self._depth = space.size is not None, depth
+        self._seen: TrialTable | None = None  # None: nothing, or a reading that an error ended
+
+    def read(self, trials: TrialTable) -> dict[int, Ladder]:
+        seen, self._seen = self._seen, None
+        if seen is None or len(trials) < len(seen):
+            seen = self._anew()
+        for trial in trials.changed(seen):
+            old = seen[trial.id] if trial.id < len(seen) else None
+            if old is not None and old.proposal is not trial.proposal and old.proposal != trial.proposal:
+                return self.read(trials)  # another study's history, or another past
+            self._put(trial, old)
+        self._seen = trials
+        return self.ladders
+
+    def _anew(self) -> TrialTable:
+        self.ladders: dict[int, Ladder] = {}
+        self.keys: set[Any] = set()
+        self.placed = self.begun = 0
+        return TrialTable()
+
+    def _put(self, trial: Trial, old: Trial | None) -> None:
         note = trial.proposal.slot
-        if note is not None and "rung" in note:
-            number = note["bracket"]
-            if number not in out:
-                out[number] = Ladder(number, depth=depth)
-            out[number].put(trial)
-    return out
+        if note is None or "rung" not in note:
+            return
+        ladder = self.ladders.get(note["bracket"])
+        if ladder is None:
+            ladder = self.ladders[note["bracket"]] = Ladder(note["bracket"], depth=self._depth)
+        ladder.put(trial, old)
+        if old is None:
+            self.placed += 1
+            if "from" not in note:
+                self.begun += 1
+                if self._keyed:
+                    name = key(trial.params)
+                    ladder.keys.add(name)
+                    self.keys.add(name)
 
 
 def plan_of(spec: StudySpec, eta: float) -> Plan:

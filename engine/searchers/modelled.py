@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
+from engine.params import key
 from engine.searchers.draws import Draws
 from engine.study import History, Params, StudySpec, Trial, TrialState
 
@@ -31,11 +32,10 @@ class Modelled:
 
     def __init__(self, spec: StudySpec, model: Model, random_share: float) -> None:
         self._spec, self._model, self._share = spec, model, random_share
-        self._draws = Draws(spec)
+        self._draws, self._finite = Draws(spec), spec.space.size is not None
         self._points: dict[int, tuple[Params, np.ndarray]] = {}  # by trial id; kept only for speed
 
-    def suggest(self, history: History, first: int, count: int, known: Iterable[Params]) -> list[dict[str, Any]]:
-        known = list(known)
+    def suggest(self, history: History, first: int, count: int, known: Set[Any]) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
         seen: Evidence | None = None
         for number in range(first, first + count):
@@ -45,7 +45,9 @@ class Modelled:
                 seen = self._with(self.evidence(history), out) if seen is None else seen
                 params = next(iter(self._model.suggest(seen, number, 1)), None)
             if params is None:
-                params = self._draws.suggest(history, number, 1, [*known, *out])[0]
+                params = self._draws.suggest(history, number, 1, known | set(map(key, out)) if self._finite else known)[
+                    0
+                ]
             out.append(params)
             seen = None if seen is None else self._with(seen, [params])
         return out

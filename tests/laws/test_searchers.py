@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.events import TrialReopened, apply
 from engine.ports import Searcher
 from engine.searchers import trial_rng
 from engine.searchers.asha import Asha
@@ -27,7 +28,7 @@ from engine.searchers.sobol import Sobol
 from engine.searchers.tpe import Tpe
 from engine.space import SearchSpace
 from engine.study import History, Proposal, StudySpec
-from tests.laws.searcher_laws import SPACES, SearcherLaws, spec_of
+from tests.laws.searcher_laws import FATES, SPACES, SearcherLaws, goes, opened, proposed, spec_of, told
 
 
 class TestRandom(SearcherLaws):
@@ -224,6 +225,26 @@ class Rationed(SearcherLaws):
     def specs(self) -> Mapping[str, StudySpec]:
         given = {"resource_name": "epoch", "resource_max": 9}
         return {name: spec_of(space, **given) for name, space in SPACES.items()}
+
+    def test_one_that_saw_the_study_grow_answers_as_a_new_one(self) -> None:
+        for name, spec in self.specs().items():
+            old, history, rng = self.make(spec), opened(spec), np.random.default_rng(5)
+            past = [history]
+            for step in range(2 * self.trials):
+                answer = old.ask(history, 2)
+                assert told(answer) == told(self.make(spec).ask(history, 2)), f"{name}, step {step}"
+                history = proposed(history, answer)
+                for trial in history.open:
+                    if rng.random() < 0.6 and not trial.attempts:
+                        fate = str(rng.choice(FATES))
+                        history = goes(history, trial.id, fate, float(rng.normal()))
+                ended = [t.id for t in history.trials if t.state.ended and t.loss is None]
+                if ended and rng.random() < 0.1:
+                    history = apply(history, TrialReopened(history.last_at + 1, int(rng.choice(ended))))
+                past.append(history)
+                if rng.random() < 0.1:  # what it saw later must not show in an answer to an earlier question
+                    earlier = past[int(rng.integers(len(past)))]
+                    assert told(old.ask(earlier, 3)) == told(self.make(spec).ask(earlier, 3)), f"{name}, before {step}"
 
 
 class TestHyperband(Rationed):
