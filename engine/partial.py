@@ -73,7 +73,7 @@ def allowed_completion(
 ) -> dict[str, Any] | None:
     """The first completion that the rules allow and that is `good`: with the wish, then without. None: there seems to
     be none."""
-    for attempt in range(_TRIES):
+    for attempt in range(space.tries(_TRIES)):
         params = complete(space, given, {} if attempt else wish, draw)
         if space.allows(params) and good(params):
             return params
@@ -81,12 +81,16 @@ def allowed_completion(
 
 
 def refuse_empty(space: SearchSpace) -> None:
-    """Raises SpecError where the rules leave nothing: none of 10,000 draws, nor of a small space's configurations."""
-    rng, n = random.Random(0), space.size
-    draws = (space.decode([rng.random() for _ in space.dimensions]) for _ in range(_DRAWS))
-    small = space.grid(1) if n is not None and n <= _WALK else ()
-    if space.rules and not any(map(space.allows, draws)) and not any(map(space.allows, small)):
-        raise SpecError([Problem("require", f"no configuration fulfils {_all_of(space)}")])
+    """Raises SpecError where the rules leave nothing: none of 10,000 draws, nor of a small space's configurations;
+    fewer of both where the rules are long."""
+    if not space.rules:
+        return
+    rng, n, count = random.Random(0), space.size, space.tries(_DRAWS)
+    draws = (space.decode([rng.random() for _ in space.dimensions]) for _ in range(count))
+    small = space.grid(1) if n is not None and n <= space.tries(_WALK) else ()
+    if not any(map(space.allows, draws)) and not any(map(space.allows, small)):
+        none = "no configuration" if small else f"none of {count:,} random configurations"
+        raise SpecError([Problem("require", f"{none} fulfils {space.rules_text}")])
 
 
 def point_problems(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> list[Problem]:
@@ -105,7 +109,7 @@ def point_problems(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> l
         if twin != i and is_whole(space, point):
             found.append(Problem(path, f"is the same as points[{twin}]"))
         elif allowed_completion(space, point, {}, random.Random(i).random) is None:
-            found.append(Problem(path, f"nothing that has these values fulfils {_all_of(space)}"))
+            found.append(Problem(path, f"nothing that has these values fulfils {space.rules_text}"))
     return found
 
 
@@ -155,7 +159,3 @@ def _constants(space: SearchSpace, given: Mapping[str, Any]) -> dict[str, Any]:
             elif where < 0:
                 out[name] = axis.decode(0.0)
     return out
-
-
-def _all_of(space: SearchSpace) -> str:
-    return " and ".join(map(shown, space.require))

@@ -36,10 +36,11 @@ _Run = Callable[[Mapping[str, Any]], Any]
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `names`: the parameters that it speaks of."""
+    """One rule. `names`: the parameters that it speaks of. `length`: its words and signs, which say what it costs."""
 
     text: str
     names: frozenset[str]
+    length: int
     _run: _Run = field(repr=False, compare=False)
 
     def holds(self, params: Mapping[str, Any]) -> bool:
@@ -157,7 +158,7 @@ class _Reader:
         node.needs(TRUTH, "a rule")
         if not self._names:
             raise _wrong(1, "a rule speaks of at least one parameter")
-        return Rule(self._text, frozenset(self._names), node.run)
+        return Rule(self._text, frozenset(self._names), len(self._words) - 1, node.run)
 
     @property
     def _now(self) -> _Word:

@@ -40,7 +40,10 @@ __all__ = ["Choice", "Constant", "Float", "Grid", "Int", "Param", "SearchSpace"]
 MAX_PARAMS = 10_000
 MAX_GRID_STATES = 200_000
 MAX_RULES = 100
+MAX_RULE_WORDS = 2000  # of all rules together
 MAX_DRAWS = 100_000
+_SOME = 3  # rules that a message repeats
+_SHORT = 200  # words and signs: rules that long may be held against as many configurations as shorter ones
 
 
 @dataclass(frozen=True)
@@ -107,16 +110,17 @@ class SearchSpace:
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """Independent and uniform in the unit cube, among what the rules allow: takes len(dimensions) numbers from
-        `rng`, again and again until they do. Raises SpecError after 100,000 times."""
+        `rng`, again and again until they do. Raises SpecError after 100,000 times (fewer where rules are long)."""
         return self.draw(lambda: rng.random(len(self.dimensions)).tolist())
 
     def draw(self, point: Callable[[], Sequence[float]]) -> dict[str, Any]:
         """The parameters at the first of the points that the rules allow. Raises SpecError as `sample`."""
-        for _ in range(MAX_DRAWS):
+        draws = self.tries(MAX_DRAWS)
+        for _ in range(draws):
             params = self.decode(point())
             if not self.rules or self.allows(params):
                 return params
-        raise SpecError([Problem("require", f"no configuration in {MAX_DRAWS:,} draws fulfils {self._rules_text}")])
+        raise SpecError([Problem("require", f"no configuration in {draws:,} draws fulfils {self.rules_text}")])
 
     def allows(self, params: Mapping[str, Any]) -> bool:
         """Whether a configuration fulfils the rules, all of them."""
@@ -140,9 +144,20 @@ class SearchSpace:
                 out[row] = rule.holds(self.decode(point) if whole else values)
         return out
 
+    def tries(self, most: int) -> int:
+        """How many configurations to hold against the rules: `most`, or fewer where they are so long that it would take
+        longer than that for short ones."""
+        return most if self._words <= _SHORT else most * _SHORT // self._words
+
+    @cached_property
+    def _words(self) -> int:
+        return sum(rule.length for rule in self.rules)
+
     @property
-    def _rules_text(self) -> str:
-        return " and ".join(shown(text) for text in self.require)
+    def rules_text(self) -> str:
+        """The rules in words, some of them where there are many."""
+        some = [shown(text) for text in self.require[:_SOME]]
+        return " and ".join(some) + (f" and {more} more" if (more := len(self.require) - _SOME) > 0 else "")
 
     def decode(self, vector: np.ndarray | Sequence[float]) -> dict[str, Any]:
         """The parameters at a point; entries are clipped to [0, 1], those of parameters that do not apply are not read.
@@ -540,6 +555,9 @@ def _rules(texts: Sequence[Any], params: Sequence[Param]) -> tuple[Rule, ...]:
             problems += [Problem(path, problem.text) for problem in error.problems]
     if len(texts) > MAX_RULES:
         problems.append(Problem("require", f"{len(texts)} rules; at most {MAX_RULES} are allowed"))
+    if (words := sum(rule.length for rule in rules)) > MAX_RULE_WORDS:
+        text = f"the rules have {words:,} words and signs in all; at most {MAX_RULE_WORDS:,} are allowed"
+        problems.append(Problem("require", text))
     if problems:
         raise SpecError(problems)
     return tuple(rules)

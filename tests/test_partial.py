@@ -129,3 +129,14 @@ def test_space_that_rules_empty_is_refused_and_no_other(top: int) -> None:
     refuse_empty(SearchSpace((Int("a", 1, 40), Int("b", 1, 40)), (f"a == {top} and b == {top}",)))  # one of 1,600
     with pytest.raises(SpecError, match="require: no configuration fulfils a"):
         refuse_empty(SearchSpace((Int("a", 1, top),), (f"a > {top}",)))
+
+
+@pytest.mark.parametrize("tail", [" > 9999", " >= 0"])
+def test_long_rules_cost_no_more_than_short_ones(tail: str) -> None:
+    sums = [" + ".join(["a"] * 240) + tail] * 4
+    space = SearchSpace((Int("a", 1, 40), Int("b", 1, 999)), (*sums, "b > 2000"))
+    assert space.tries(10_000) < 1_100
+    with pytest.raises(
+        SpecError, match=r"require: none of 1,\d{3} random configurations fulfils a \+ a .* and 2 more$"
+    ):
+        refuse_empty(space)

@@ -567,3 +567,10 @@ def test_rules_survive_json_and_wrong_ones_are_all_told() -> None:
     assert [p.path for p in caught.value.problems] == ["require[0]", "require[2]", "require[3]"]
     with pytest.raises(SpecError, match="at most 100"):
         SearchSpace((Int("a", 1, 3),), ("a < 3",) * 101)
+
+
+def test_rules_are_bounded_all_together() -> None:
+    rule = " + ".join(["a"] * 240) + " > 0"
+    SearchSpace((Int("a", 1, 9),), (rule,) * 4)
+    with pytest.raises(SpecError, match="^require: the rules have 48,100 words and signs in all; at most 2,000 are"):
+        SearchSpace((Int("a", 1, 9),), (rule,) * 100)

@@ -331,7 +331,7 @@ BAD_FIELDS = {
     "experiments: [{lr: 2}]": 'experiments[0]: lr: must be within',
     "require: lrr < 1": 'require: column 1: there is no parameter lrr; did you mean "lr"?',
     "require: [lr < 1, lr <]": "require[1]: column 5: a parameter, a number or a text is expected, not the end",
-    "require: lr > 2": "require: no configuration fulfils lr > 2",
+    "require: lr > 2": "require: none of 10,000 random configurations fulfils lr > 2",
     "require: 5": 'require: must be a rule such as "hidden2 <= hidden1", or a list of them, not 5',
     "points: [{lr: 0.1}, {lr: 5}]": "points[1].lr: 5 is outside 0.0 ... 1.0",
     "points: [{rl: 0.1}]": 'points[0].rl: is no parameter of the space; known: lr',

@@ -197,7 +197,7 @@ class Guided:
     def _anywhere(self, resource: int | None, taken: _Taken, rng: random.Random) -> dict[str, Any] | None:
         """The first of some draws, then of all there are in a small space, that is new and allowed."""
         space, draw = self._space, self._points(rng)
-        drawn = (space.decode(draw()) for _ in range(_STRICT if space.rules else _FAR))
+        drawn = (space.decode(draw()) for _ in range(space.tries(_STRICT) if space.rules else _FAR))
         walked = self._walk(rng)
         return next(
             (p for ps in (drawn, walked) for p in ps if space.allows(p) and (key(p), resource) not in taken), None
@@ -206,7 +206,7 @@ class Guided:
     def _walk(self, rng: random.Random) -> Iterator[dict[str, Any]]:
         """All configurations of a small space, from a place on."""
         n = self._space.size
-        if n is not None and n <= _WALK:
+        if n is not None and n <= self._space.tries(_WALK):
             grid, start = self._space.grid(1), rng.randrange(n)
             yield from (grid[(start + i) % n] for i in range(n))
 
@@ -216,7 +216,7 @@ class Guided:
         n = self._space.size
         if n is None or not self._space.rules:
             return n
-        return sum(map(self._space.allows, self._space.grid(1))) if n <= _WALK else None
+        return sum(map(self._space.allows, self._space.grid(1))) if n <= self._space.tries(_WALK) else None
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
