@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import json
 import os
 import secrets
 import shutil
@@ -200,7 +201,7 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
         if key == "resources":
             left[key], right[key] = ({k: v for k, v in d[key].items() if k != "parallel"} for d in (left, right))
         if left[key] != right[key]:
-            was, now = _brief(repr(left[key]), repr(right[key]))
+            was, now = _brief(_json(left[key]), _json(right[key]))
             out.append(f"{key}: {was} -> {now}")
     if new.seed is not None and new.seed != old.seed:
         out.append(f"seed: {old.seed} -> {new.seed}")
@@ -208,15 +209,21 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
 
 
 def _space_differences(old: StudySpec, new: StudySpec) -> list[str]:
-    """One line a parameter that is not the same."""
-    left, right = ({p.name: repr(p) for p in s.space.params} for s in (old, new))
+    """One line a parameter that is not the same, each as a study file has it."""
+    from engine.spec import entry  # pydantic: only on the way to an error
+
+    left, right = ({p.name: _json(entry(p)) for p in s.space.params} for s in (old, new))
     names = [*left, *(name for name in right if name not in left)]
     sides = [(name, left.get(name, "none"), right.get(name, "none")) for name in names]
-    changed = [f"space.{name}: {was} -> {now}" for name, was, now in sides if was != now]
+    changed = [f"space.{name}: {' -> '.join(_brief(was, now))}" for name, was, now in sides if was != now]
     if old.space.require != new.space.require:
         was, now = ("; ".join(s.space.require) or "none" for s in (old, new))
         changed.append(f"require: {was} -> {now}")
     return changed or (["space: the order of the parameters"] if list(left) != list(right) else [])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _brief(*texts: str) -> list[str]:

@@ -5,12 +5,13 @@ study file and no algorithm's options, and starts nothing. Importing this costs 
 """
 
 from engine.document import Document, read_document
-from engine.spec.native import json_schema, to_native
+from engine.spec.native import entry, json_schema, to_native
 from engine.spec.parse import DEFAULT_TRIALS, load, parse, parse_document
 
 __all__ = [
     "DEFAULT_TRIALS",
     "Document",
+    "entry",
     "json_schema",
     "load",
     "parse",

@@ -43,7 +43,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "early_stopping": _early_stopping(spec.early_stopping),
         "trial": _trial(spec.resources, spec.trial),
         "resource": _resource(spec),
-        "space": {p.name: _entry(p) for p in spec.space.params},
+        "space": {p.name: entry(p) for p in spec.space.params},
         "require": list(spec.space.require) if len(spec.space.require) != 1 else spec.space.require[0],
         "points": [dict(point) for point in spec.points],
         "warm_start": list(spec.warm_start),
@@ -99,7 +99,8 @@ def _trial(resources: Resources, policy: TrialPolicy) -> dict[str, Any]:
     return _given(fields)
 
 
-def _entry(param: Param) -> Any:
+def entry(param: Param) -> Any:
+    """A parameter as the study file's `space` has it."""
     if isinstance(param, Constant):
         if param.when is None and isinstance(param.value, (str, int, float)):
             return param.value

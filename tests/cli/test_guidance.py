@@ -98,7 +98,7 @@ def test_earlier_study_gives_the_first_trial_and_stays_as_it_was_then(shell: She
     shell.run("remove", "first", "--yes")
     assert "5 completed" in shell.run("resume", "second", "--trials", "5", "--quiet"), "and needs it no more"
     shell.write("second.yaml", SECOND.replace("[first]", "[other]"))
-    shell.refuses("submit", "second.yaml", words=r"warm_start: \['first'\] -> \['other'\]")
+    shell.refuses("submit", "second.yaml", words=r'warm_start: \["first"\] -> \["other"\]')
 
 
 def test_earlier_studies_that_say_nothing_or_another_thing_are_noted(shell: Shell) -> None:
