@@ -169,7 +169,8 @@ def about(spec: StudySpec) -> str:
 
 def card(algorithm: str, folder: str = ".") -> Card | None:
     """What an algorithm says of itself, None where it says nothing. Raises SpecError where there is none."""
-    found = getattr(_searcher_class(algorithm, folder), "card", None)
+    cls = _searcher_class(algorithm, folder)
+    found = cls.card_of(algorithm) if hasattr(cls, "card_of") else getattr(cls, "card", None)
     return found if isinstance(found, Card) else None
 
 
@@ -182,7 +183,7 @@ def _checked_options(cls: Callable[..., Any], spec: StudySpec) -> dict[str, Any]
     unknown = [name for name in options if name not in known] if known is not None else []
     problems = []
     for name in unknown:
-        hint = nearest(name, known) if known else "; it has none (but seed)"
+        hint = nearest(name, [*(known or ()), "seed"])
         problems.append(Problem(f"options.{name}", f"no option of {spec.algorithm}{hint}"))
     if problems:
         raise SpecError(problems)

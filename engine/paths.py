@@ -125,6 +125,8 @@ def locate(study: str, root: str) -> StudyPaths:
     for folder in (os.path.join(root, study) if os.sep not in study else "", os.path.abspath(study)):
         if folder and os.path.exists(StudyPaths(folder).db):
             return StudyPaths(folder)
+    if os.sep in study:
+        raise StudyNotFound(f"no study at {os.path.abspath(study)}")
     names = [os.path.basename(p.root) for p in studies(root)]
     hint = nearest(study, names) if names else "; name its folder, or the root with --root"
     raise StudyNotFound(f"no study {study!r} under {root}{hint}")

@@ -64,7 +64,8 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
             paths = locate(name, root)
             history = read(paths)
         except (StudyNotFound, JournalError) as error:
-            problems.append(Problem(path, str(error)))
+            itself = name == spec.name and isinstance(error, StudyNotFound)
+            problems.append(Problem(path, "is this study itself; name an earlier one" if itself else str(error)))
             continue
         done = [t for t in history.trials if t.state is TrialState.COMPLETED]
         told = reduced(history.spec.name, spec.space, done, Reader(history.spec.space).read(history).losses.tolist())

@@ -160,7 +160,7 @@ def test_hyperband_runs_one_round_unless_the_file_says_how_many(tmp_path: Path) 
     [
         (("resource: {name: epochs, max: 27}\n", ""), "resource: is missing: hyperband needs one, as in {name: epochs"),
         (("name: epochs", "name: x"), "algo.yaml:4: resource.name: x is a parameter of the space, too"),
-        (("27}", "27}\noptions: {eta: 1}"), "options.eta: must be a number from 1.01 on, not 1.0"),
+        (("27}", "27}\noptions: {eta: 1}"), "options.eta: must be a number from 1.01 on, not 1"),
     ],
 )
 def test_what_hyperband_cannot_work_with_is_refused(tmp_path: Path, change: tuple[str, str], said: str) -> None:
@@ -183,7 +183,13 @@ def test_algorithm_by_the_name_that_it_has_elsewhere_is_pointed_to(name: str, me
 def test_unknown_option_names_the_nearest_and_its_field() -> None:
     assert refused("grid", level=3) == 'options.level: no option of grid; did you mean "levels"?'
     assert "known: levels" in refused("grid", zzz=3)
-    assert refused("random", rate=3) == "options.rate: no option of random; it has none (but seed)"
+    assert refused("random", rate=3) == "options.rate: no option of random; known: seed"
+    assert refused("random", sed=3) == 'options.sed: no option of random; did you mean "seed"?'
+    assert (
+        refused("tpe", ei_candidates=10**9)
+        == "options.ei_candidates: must be a whole number from 1 to 100000, not 1000000000"
+    )
+    assert refused("bayesian", cube_size=10**9).startswith("options.cube_size: must be a whole number from 1 to 100000")
 
 
 def test_wrong_value_of_an_option_names_it() -> None:
@@ -205,7 +211,7 @@ def test_plugin_beside_the_script_is_found_with_its_options(model: Path, place: 
     assert made.inner.at == 0.25
     assert refused(where, model, att=1).endswith('did you mean "at"?')
     assert refused(where, model, spec=1).startswith("options.spec: "), "the first argument is no option"
-    assert "it has none" in refused(where.replace("Half", "Bare"), model, at=1)
+    assert refused(where.replace("Half", "Bare"), model, at=1).endswith("; known: seed")
     taker: Any = searcher(spec(where.replace("Half", "Open"), model, anything=1))
     assert taker.inner.options == {"anything": 1}
 

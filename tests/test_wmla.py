@@ -180,6 +180,18 @@ ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"algorithm": "bayesian", **_params(InitPoints="3", CubeSize="500", Noiseless="False")},
         {"algorithm_options": {"init_points": 3, "cube_size": 500, "noiseless": False}},
     ),
+    "bayesian with more points than ours takes": (
+        {"algorithm": "bayesian", "maxJobNum": 5000, **_params(CubeSize="500000")},
+        {"algorithm_options": {**BAYES, "cube_size": 100_000}},
+    ),
+    "bayesian, long": (
+        {"algorithm": "bayesian", "maxJobNum": 5000},
+        {"algorithm_options": {**BAYES, "cube_size": 100_000}},
+    ),
+    "tpe with more candidates than ours takes": (
+        {"algorithm": "tpe", **_params(EICandidate="1000000000")},
+        {"algorithm_options": {**TPE, "ei_candidates": 100_000}},
+    ),
     "hyperband": (
         {"algorithm": "Hyperband", **_params(ResourceName="epochs", ResourceValue="27")},
         {"algorithm": "hyperband", "algorithm_options": {"eta": 3}, "resource_name": "epochs", "resource_max": 27},

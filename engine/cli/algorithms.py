@@ -119,7 +119,8 @@ def _full(name: str, own: Card) -> str:
 def _facts(own: Card) -> list[tuple[str, str]]:
     needs = [("needs", f"pip install 'hpo-engine[{own.extra}]'")] if own.extra else []
     source = [("source", own.source)] if own.source not in ("", "-") else []
-    return [("for", own.suits), ("cost", f"an ask takes {own.cost}"), *needs, *source]
+    more = [("options", own.open)] if own.open else []
+    return [("for", own.suits), ("cost", f"an ask takes {own.cost}"), *needs, *source, *more]
 
 
 def _filled(text: str, indent: str) -> str:
@@ -130,7 +131,7 @@ def _default(option: Option) -> str:
     from engine.params import json_text
 
     if option.default is None:
-        return "by itself"
+        return "automatic"
     return option.default if isinstance(option.default, str) else json_text(option.default)
 
 

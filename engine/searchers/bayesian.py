@@ -51,7 +51,9 @@ class Bayesian:
         source="Jones, Schonlau, Welch 1998; Ament et al. 2023; Hvarfner et al. 2024",
         options={
             "init_points": Option("quasi-random trials before the model decides (5 to 10 by default)", int, least=1),
-            "cube_size": Option("points that each proposal is chosen from, before it is refined", int, least=1),
+            "cube_size": Option(
+                "points that each proposal is chosen from, before it is refined", int, least=1, most=100_000
+            ),
             "noiseless": Option("whether equal parameters give equal losses (learned by default)", bool),
             "surrogate": Option(
                 "whose Gaussian process: ours, or scikit-optimize's", str, "own", words=("own", "skopt")

@@ -14,6 +14,8 @@ from typing import Any
 from engine.errors import Problem, SpecError, nearest
 from engine.params import json_text
 
+_MOST_WHOLE = 1 << 1023  # what becomes a float
+
 
 @dataclass(frozen=True)
 class Option:
@@ -34,12 +36,13 @@ class Option:
         """The value in the option's type. Raises ValueError: "must be ..., not ..."."""
         if value is None and self.default is None:
             return None
+        taken = value
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        right = isinstance(value, self.kind) and (self.kind is bool or not isinstance(value, bool))
-        if not right or not self._inside(value):
+            taken = float(value) if abs(value) < _MOST_WHOLE else value
+        right = isinstance(taken, self.kind) and (self.kind is bool or not isinstance(taken, bool))
+        if not right or not self._inside(taken):
             raise ValueError(f"must be {self.range}, not {json_text(value)}")
-        return value
+        return taken
 
     @property
     def range(self) -> str:
@@ -69,7 +72,8 @@ class Option:
 class Card:
     """`summary`: a line. `suits`: when to take it. `cost`: of an ask, with the history's length. `source`: paper.
 
-    `extra`: the extra of pyproject.toml that it needs, if any. `open`: it has more options, which its class checks.
+    `extra`: the extra of pyproject.toml that it needs, if any. `open`: what more options there are, for its class to
+    check.
     """
 
     summary: str
@@ -78,7 +82,7 @@ class Card:
     source: str
     options: Mapping[str, Option] = field(default_factory=dict)
     extra: str = ""
-    open: bool = False
+    open: str = ""
 
     def take(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of algorithm `name`, each in its type. Raises SpecError with every one that is wrong."""
@@ -89,7 +93,7 @@ class Card:
                 taken[key] = value
                 continue
             if key not in self.options:
-                hint = nearest(key, self.options) if self.options else "; it has none (but seed)"
+                hint = nearest(key, [*self.options, "seed"])
                 problems.append(Problem(path, f"no option of {name}{hint}"))
                 continue
             try:

@@ -47,7 +47,9 @@ class CmaEs:
         source="Hansen, The CMA Evolution Strategy: A Tutorial, 2016; Hamano et al., CatCMA with Margin, GECCO 2025",
         options={
             "init_points": Option("trials of the quasi-random start; default: the population", int, None, least=1),
-            "population": Option("trials of a generation; default: by dimensions and workers", int, None, least=4),
+            "population": Option(
+                "trials of a generation; default: by dimensions and workers", int, None, least=4, most=10_000
+            ),
             "sigma": Option(
                 "first standard deviation, in lengths of an axis", float, 0.15, least=0, most=1, above=True
             ),

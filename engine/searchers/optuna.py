@@ -12,7 +12,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -40,13 +40,24 @@ class Optuna:
     """
 
     card = Card(
-        summary="a sampler of Optuna: optuna:tpe, optuna:gp, optuna:cmaes, optuna:nsgaii, optuna:random ...",
+        summary="a sampler of Optuna: optuna:tpe, optuna:gp, optuna:cmaes, optuna:nsgaii and others",
         suits="studies that used Optuna before, and comparisons",
-        cost="the sampler's own",
+        cost="as long as the sampler",
         source="Akiba et al., Optuna: A Next-generation Hyperparameter Optimization Framework, KDD 2019",
         extra="optuna",
-        open=True,
+        open="those of the sampler's constructor; `hpo-engine algorithms optuna:tpe` names them",
     )
+
+    @classmethod
+    def card_of(cls, algorithm: str) -> Card:
+        """The card with the options of the sampler that the name says. Raises SpecError where there is none."""
+        name = algorithm.partition(":")[2]
+        if not name or not importlib.util.find_spec("optuna"):
+            return cls.card
+        sampler = _find(_samplers(), name, "sampler", "algorithm")
+        known = {name: p for name, p in _known(sampler).items() if not _is_object(p)}
+        given = [f"{option} ({_default(parameter)})" for option, parameter in known.items()]
+        return replace(cls.card, open=f"those of {sampler.__name__}: {', '.join(given) or 'none'}")
 
     def __init__(self, spec: StudySpec, **options: Any) -> None:
         self._spec, self._options = spec, options
@@ -339,7 +350,7 @@ def _missing(cls: Any) -> Iterator[Problem]:
 
 def _problems(cls: Any, options: dict[str, Any]) -> Iterator[Problem]:
     """What is wrong with options, as far as the constructor's signature says."""
-    known = {k: p for k, p in inspect.signature(cls).parameters.items() if k != "seed"}
+    known = _known(cls)
     for name, value in options.items():
         path = f"options.{name}"
         if name not in known:
@@ -347,13 +358,25 @@ def _problems(cls: Any, options: dict[str, Any]) -> Iterator[Problem]:
             continue
         annotation = str(known[name].annotation)
         words = annotation.replace("|", " ").split()
-        if "Callable" in annotation or "FrozenTrial" in annotation or "ndarray" in annotation:
+        if _is_object(known[name]):
             yield Problem(path, "cannot be given in a study file: it takes an object of the program's")
         elif words and all(word in _SIMPLE for word in words) and not any(_is(value, word) for word in words):
             yield Problem(path, f"must be {' or '.join(_SIMPLE[w][1] for w in words)}, not {json_text(value)}")
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in options:
             yield Problem("options", f"{cls.__name__} needs the option {name}")
+
+
+def _known(cls: Any) -> dict[str, inspect.Parameter]:
+    return {k: p for k, p in inspect.signature(cls).parameters.items() if k != "seed"}
+
+
+def _is_object(parameter: inspect.Parameter) -> bool:
+    return any(word in str(parameter.annotation) for word in ("Callable", "FrozenTrial", "ndarray"))
+
+
+def _default(parameter: inspect.Parameter) -> str:
+    return "required" if parameter.default is parameter.empty else json_text(parameter.default)
 
 
 def _is(value: Any, word: str) -> bool:

@@ -48,7 +48,7 @@ class Tpe:
         "Falkner et al., BOHB, ICML 2018; weights of Watanabe, arXiv 2304.11127",
         options={
             "warm_up": Option("trials before the model is used", int, None, least=1),
-            "ei_candidates": Option("candidates of which the best is proposed", int, 24, least=1),
+            "ei_candidates": Option("candidates of which the best is proposed", int, 24, least=1, most=100_000),
             "good_ratio": Option("share of the completed trials that count as good", float, 0.1, least=0, above=True),
             "good_max": Option("the most trials that count as good", int, 25, least=1),
         },

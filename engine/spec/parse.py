@@ -268,6 +268,9 @@ def _points(form: StudyForm, space: SearchSpace | None, problems: Problems) -> t
         problems.add("points", "go with a space that is searched; put them into experiments")
     if form.warm_start and form.experiments:
         problems.add("warm_start", "goes with a space that is searched, not with experiments")
+    for i, study in enumerate(form.warm_start):
+        if study in form.warm_start[:i]:
+            problems.add(f"warm_start[{i}]", f"{json_text(study)} is there already")
     if space is not None and not problems:
         for problem in point_problems(space, form.points):
             problems.add(problem.path, problem.text)

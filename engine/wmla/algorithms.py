@@ -43,6 +43,11 @@ def _whole_above(least: int) -> Callable[[Any], int]:
     return take
 
 
+def _up_to(most: int, take: Callable[[Any], int]) -> Callable[[Any], int]:
+    """Larger ones count as the largest that ours takes: what ran elsewhere runs here."""
+    return lambda value: min(most, take(value))
+
+
 def _above(least: float) -> Callable[[Any], float]:
     def take(value: Any) -> float:
         number = as_number(value)
@@ -68,20 +73,25 @@ def _text(value: Any) -> str:
     return value.strip()
 
 
+_MOST_POINTS = 100_000  # that a proposal is chosen from
 _SEED = {"RandomSeed": _Param("seed", _whole_above(-1))}
 _RANDOM: dict[str, _Param] = {**_SEED}
 _TPE: dict[str, _Param] = {
     **_SEED,
     # The default holds where the search is long enough for it.
     "WarmUp": _Param("warm_up", _whole_above(2), lambda trials: max(3, min(20, trials or 20))),
-    "EICandidate": _Param("ei_candidates", _whole_above(1), 24),
+    "EICandidate": _Param("ei_candidates", _up_to(_MOST_POINTS, _whole_above(1)), 24),
     "GoodRatio": _Param("good_ratio", _above(0), 0.25),
     "GoodMax": _Param("good_max", _whole_above(1), 25),
 }
 _BAYESIAN: dict[str, _Param] = {
     **_SEED,
     "InitPoints": _Param("init_points", _whole_above(0), 10),
-    "CubeSize": _Param("cube_size", _whole_above(0), lambda trials: trials * 100 if trials else 10_000),
+    "CubeSize": _Param(
+        "cube_size",
+        _up_to(_MOST_POINTS, _whole_above(0)),
+        lambda trials: min(trials * 100, _MOST_POINTS) if trials else 10_000,
+    ),
     "Noiseless": _Param("noiseless", _truth, True),
 }
 _HYPERBAND: dict[str, _Param] = {

@@ -74,3 +74,13 @@ def test_nothing_heavy_is_loaded() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_sampler_of_optuna_is_told_with_its_own_options() -> None:
+    pytest.importorskip("optuna")
+    said = " ".join(run("optuna:tpe").output.split())
+    assert "options those of TPESampler: " in said and "n_startup_trials (10)" in said
+    assert "weights" not in said and "seed" not in said, "what a study file cannot give"
+    done = run("optuna:tpr")
+    assert done.exception is not None and 'did you mean "tpe"?' in str(done.exception)
+    assert "n_startup_trials" not in run("optuna").output

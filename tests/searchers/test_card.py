@@ -17,7 +17,7 @@ from engine.searchers.card import Option
         (
             Option("", float, 3.0, least=1, above=True),
             [1.5, 2],
-            [1, float("inf"), float("nan"), "2"],
+            [1, float("inf"), float("nan"), "2", 10**400],
             "a number above 1",
         ),
         (Option("", float, 0.5, least=0, most=1, above=True), [1, 0.1], [0, 1.1], "a number above 0 up to 1"),
