@@ -221,6 +221,7 @@ def test_wrong_early_stopping_is_told(text: str, told: str, folder: Path) -> Non
     [
         ("objectives: minimize loss", "2: objectives: must be a list, as in [minimize loss, minimize size], not"),
         ("objectives: []", "2: objectives: must be two or more; for a single one write objective"),
+        (f"objectives: [{', '.join(f'min m{i}' for i in range(11))}]", "2: objectives: must be at most 10, not 11"),
         ("objectives: [minimize loss]", "2: objectives: must be two or more; for a single one write objective"),
         ("objectives: [minimize loss, loss]", "2: objectives[1]: must be {metric: ..., goal: ...} or text such as"),
         ("objectives: [min loss, {metric: a, gaol: min}]", '2: objectives[1].gaol: unknown key "gaol"'),

@@ -271,6 +271,7 @@ class StudyForm(_Form):
         description="Two or more metrics to optimise together, in place of objective; the result is a Pareto front.",
         examples=[["minimize loss", "minimize size"]],
         min_length=2,
+        max_length=values.MOST_OBJECTIVES,
     )
     algorithm: _OptionalText = Field(
         default=None,

@@ -19,6 +19,7 @@ _DURATION = {
     **dict.fromkeys(("h", "hour", "hours"), 3600),
     **dict.fromkeys(("d", "day", "days"), 86400),
 }
+MOST_OBJECTIVES = 10
 _SIZE_MB = {"b": 2.0**-20, "kb": 2.0**-10, "mb": 1.0, "gb": 2.0**10}
 _PIECE = r"([0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?)\s*([a-z]+)\s*"
 
@@ -202,6 +203,8 @@ def objectives(value: Any) -> Any:
         raise ValueError(f"must be a list, as in [minimize loss, minimize size], not {json_text(value)}")
     if len(value) < 2:
         raise ValueError("must be two or more; for a single one write objective")
+    if len(value) > MOST_OBJECTIVES:  # nearly every trial is in a front of so many
+        raise ValueError(f"must be at most {MOST_OBJECTIVES}, not {len(value)}")
     return value
 
 
