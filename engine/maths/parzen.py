@@ -110,10 +110,10 @@ class Parzen:
 
     def _on_cells(self, x: np.ndarray, seen: np.ndarray, j: int) -> np.ndarray:  # (m, n)
         size, h = int(self._cells[j]), float(self._widths[j])
-        table = _overlap(size, h) if self._categorical[j] else _masses(size, h)
-        places, own = _place(x, size), _place(self._centres[:, j], size)
         # A last row and column of zeros stand for what does not count.
-        table = np.pad(table, (0, 1))
+        table = np.zeros((size + 1, size + 1))
+        table[:size, :size] = _overlap(size, h) if self._categorical[j] else _masses(size, h)
+        places, own = _place(x, size), _place(self._centres[:, j], size)
         out: np.ndarray = table[np.where(seen, places, size)][:, np.where(self._blind[:, j], size, own)]
         return out
 
@@ -137,10 +137,11 @@ def _overlap(size: int, h: float) -> np.ndarray:  # (size, size)
 
 def _masses(size: int, h: float) -> np.ndarray:  # (size, size): value, window
     """log(size * mass) over each cell of a Gaussian on the middle of each, cut off at 0 and 1."""
-    edges, middles = np.arange(size + 1) / size, (np.arange(size) + 0.5) / size
-    z = (edges[:, None] - middles) / h
-    whole = np.log(ndtr(z[-1]) - ndtr(z[0]))
-    out: np.ndarray = np.maximum(_log_mass(z[:-1], z[1:]) + np.log(size) - whole, -1e3)
+    # How far a cell is from the window's own is all that its mass depends on, before what is cut off.
+    far, middles = np.arange(size), (np.arange(size) + 0.5) / size
+    masses = _log_mass((far - 0.5) / (size * h), (far + 0.5) / (size * h)) + np.log(size)
+    whole = np.log(ndtr((1.0 - middles) / h) - ndtr(-middles / h))
+    out: np.ndarray = np.maximum(masses[np.abs(far[:, None] - far)] - whole, -1e3)
     return out
 
 

@@ -65,6 +65,16 @@ def test_many_narrow_cells_are_as_good_as_a_line() -> None:
         assert np.max(np.abs(np.exp(as_line) - np.exp(row))) < 0.02
 
 
+@pytest.mark.parametrize("h", [1e-3, 0.05, 3.0])
+@pytest.mark.parametrize("size", [1, 2, 7, 300])
+def test_masses_of_each_window_come_to_one(size: int, h: float) -> None:
+    masses = np.exp(_masses(size, h)) / size
+    np.testing.assert_allclose(masses.sum(axis=0), 1.0, rtol=1e-9)
+    z = (np.arange(size + 1) / size - 0.5 / size) / h  # the first window's
+    expected = np.diff(stats.norm.cdf(z)) / (stats.norm.cdf(z[-1]) - stats.norm.cdf(z[0]))
+    np.testing.assert_allclose(masses[:, 0], expected, rtol=1e-6, atol=1e-12)
+
+
 def test_a_place_that_does_not_count_adds_nothing() -> None:
     model = mixture(7)
     x = np.array([[0.3, 0.125, np.nan, 0.4]])
