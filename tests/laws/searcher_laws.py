@@ -224,10 +224,10 @@ class SearcherLaws:
                 assert p.resource is None or (type(p.resource) is int and p.resource > 0), label
 
     def test_never_more_than_asked_for(self) -> None:
-        for label, spec, history in self.cases():
-            for count in (1, 2, self.many):
-                got = len(self.make(spec).ask(history, count))
-                assert got <= count, f"{label}: {got} proposals where {count} were asked for"
+        for i, (label, spec, history) in enumerate(self.cases()):
+            count = (self.many, 1, 2)[i % 3]  # over the studies, each kind of history meets each count
+            got = len(self.make(spec).ask(history, count))
+            assert got <= count, f"{label}: {got} proposals where {count} were asked for"
 
     def test_the_same_question_has_the_same_answer(self) -> None:
         kept: dict[str, Searcher] = {}
@@ -253,7 +253,7 @@ class SearcherLaws:
     def test_the_history_is_left_as_it_is(self) -> None:
         for label, spec, history in self.cases():
             before = snapshot(history)
-            self.make(spec).ask(history, 3)
+            self.make(spec).ask(history, 2)
             assert snapshot(history) == before, f"{label}: ask changed the history"
 
     def test_what_was_given_away_may_be_changed(self) -> None:
