@@ -12,7 +12,7 @@ from engine.searchers.card import Card, Option
 from engine.study import History, Params, Proposal, StudySpec
 
 _COUNT = 10_000  # points that are held against the rules one by one to count them
-_SKIPPED = 1_000_000
+_SKIPPED = 100_000  # of these, if their rules are short
 _PLACE = "place"
 
 
@@ -53,7 +53,7 @@ class Grid:
         self._allows = spec.space.allows if spec.space.rules and not spec.experiments else None
         if self._allows is not None:  # then points are skipped, perhaps many
             self.quick = False
-        few = self._length <= _COUNT
+        few = self._length <= spec.space.tries(_COUNT)
         self.size = self._length if self._allows is None else sum(map(self._allows, self._points)) if few else None
 
     def ask(self, history: History, count: int) -> list[Proposal]:
@@ -82,13 +82,14 @@ class Grid:
         """The walk from a place on, without what the rules forbid and what the study's own points have had."""
         own = [history.trials[i] for i in range(min(len(self._spec.points), history.next_id))]
         had = {key(dict(trial.params)) for trial in own if _PLACE not in (trial.proposal.slot or {})}
+        most = self._spec.space.tries(_SKIPPED)
         for i in range(place, self._length):
             params = plain(self._points[self._order(i)])
             if (self._allows is None or self._allows(params)) and key(params) not in had:
                 place = i
                 yield Proposal(params, slot={_PLACE: i})
-            elif i - place > _SKIPPED:
-                raise SpecError(f"require: {_SKIPPED:,} points of the grid in a row break it; use another algorithm")
+            elif i - place > most:
+                raise SpecError(f"require: {most:,} points of the grid in a row break it; use another algorithm")
 
     def _order(self, i: int) -> int:
         return shuffled(i, self._length, self._spec.seed or 0) if self._shuffle else i

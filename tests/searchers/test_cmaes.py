@@ -112,7 +112,7 @@ def test_only_failures_keep_it_looking_everywhere() -> None:
 def test_it_starts_again_where_nothing_improves() -> None:
     spec = spec_of(SearchSpace((Int("a", 0, 3), Choice("b", ("x", "y", "z")))))
     searcher = CmaEs(spec, population=4)
-    history = lived(opened(spec), searcher, 500, np.random.default_rng(0), fates=("completed",), loss=lambda *_: 1.0)
+    history = lived(opened(spec), searcher, 120, np.random.default_rng(0), fates=("completed",), loss=lambda *_: 1.0)
     slots = [t.proposal.slot for t in history.trials if t.proposal.slot]
     assert slots[-1]["run"] >= 1
     assert not [s for s in _slots(spec, searcher, restarts=False) if s["run"]]
@@ -122,7 +122,7 @@ def _slots(spec: StudySpec, _: CmaEs, **options: Any) -> list[Any]:
     history = lived(
         opened(spec),
         CmaEs(spec, population=4, **options),
-        300,
+        120,
         np.random.default_rng(0),
         fates=("completed",),
         loss=lambda *_: 1.0,

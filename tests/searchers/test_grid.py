@@ -94,10 +94,18 @@ def test_huge_grid_with_a_rule_is_walked_lazily() -> None:
 
 def test_grid_of_which_a_rule_leaves_next_to_nothing_says_so() -> None:
     spec = spec_of(SearchSpace((Int("a", 1, 10**9),), ("a == 10 ** 9",)))
-    with pytest.raises(SpecError, match=r"require: 1,000,000 points of the grid in a row"):
+    with pytest.raises(SpecError, match=r"require: 100,000 points of the grid in a row"):
         Grid(spec).ask(opened(spec), 1)
 
 
 def test_experiments_are_run_in_order_and_as_given() -> None:
     listed = ({"lr": 0.1, "n": 3}, {"lr": 0.2, "n": 1}, {"lr": 0.1, "n": 3})
     assert all_params(spec_of(SPACES["one float"], experiments=listed), batch=2) == list(listed)
+
+
+def test_grid_gives_up_sooner_where_rules_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.searchers.grid._SKIPPED", 2_000)
+    rule = "+".join(["a"] * 480) + " > 0"
+    spec = spec_of(SearchSpace((Int("a", 1, 10**9),), (rule, rule, "a == 10 ** 9")))
+    with pytest.raises(SpecError, match="require: 207 points of the grid in a row"):
+        Grid(spec).ask(opened(spec), 1)
