@@ -13,11 +13,12 @@ from engine.study import History, Proposal, StudySpec
 OPTIONS = {
     "eta": Option("one in eta configurations goes on, to eta times as much of the resource", float, 3.0, least=1.01),
     "brackets": Option("how many least amounts of the resource new configurations begin with", int, 1, least=1),
+    "keep": Option("one in so many of a rung goes on (default: eta)", float, None, least=1.01),
 }
 
 
 class Asha:
-    """Whenever a slot is free: of the highest rung where one of the best 1/eta so far has not gone on, that one goes
+    """Whenever a slot is free: of the highest rung where one of the best 1/`keep` so far has not gone on, that one goes
     on; else a new configuration begins. A trial that goes on is run again from the beginning with more.
 
     Rungs are the plan's amounts of the resource, numbered from the least. Bracket b begins at rung b; configurations
@@ -26,7 +27,7 @@ class Asha:
     for results where they must. So a search that ends has a trial with the most, unless trials fail.
 
     Args:
-        eta: from 1.01 on. brackets: at most the plan's.
+        eta: from 1.01 on. brackets: at most the plan's. keep: as in the paper eta, if None.
 
     Source: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, Algorithm 2.
     """
@@ -41,14 +42,15 @@ class Asha:
 
     quick = True
 
-    def __init__(self, spec: StudySpec, *, eta: float = 3.0, brackets: int = 1) -> None:
+    def __init__(self, spec: StudySpec, *, eta: float = 3.0, brackets: int = 1, keep: float | None = None) -> None:
         self.plan = plan_of(spec, eta)
         self.source: Source = Draws(spec)
         self._spec, self._brackets = spec, min(brackets, self.plan.deepest + 1)
+        self._keep = eta if keep is None else keep
         self._fold = Fold(spec.space, self.plan.deepest + 1)
 
     def ask(self, history: History, count: int) -> list[Proposal]:
-        climb = _Climb(self.plan, self._brackets, history, self._fold.read(history.trials))
+        climb = _Climb(self.plan, self._brackets, self._keep, history, self._fold.read(history.trials))
         slots: list[Slot] = []
         while len(slots) < count and (slot := climb.next()):
             slots.append(slot)
@@ -75,8 +77,8 @@ class Asha:
 class _Climb:
     """The slots that come next, one after the other; those given out count as trials that run."""
 
-    def __init__(self, plan: Plan, brackets: int, history: History, begun: Mapping[int, Ladder]) -> None:
-        self._plan, self._top, self._trials = plan, plan.deepest, history.trials
+    def __init__(self, plan: Plan, brackets: int, keep: float, history: History, begun: Mapping[int, Ladder]) -> None:
+        self._plan, self._keep, self._top, self._trials = plan, keep, plan.deepest, history.trials
         trials = history.spec.budget.trials
         fitting = (s for s in range(self._top, 0, -1) if plan.within(s, trials))
         self._base = self._top - next(fitting, 0)
@@ -100,7 +102,7 @@ class _Climb:
         for k in range(self._top - 1, -1, -1):
             for ladder in self._ladders:
                 done = ladder.levels[k].done
-                most = int(len(done) / self._plan.eta * (1 + 1e-12))
+                most = int(len(done) / self._keep * (1 + 1e-12))
                 first = self._going(ladder, k) if most else None
                 if first is not None and first <= done[most - 1]:
                     return self._slot(ladder, k + 1, first)

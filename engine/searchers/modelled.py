@@ -25,9 +25,9 @@ class Model(Protocol):
 class Modelled:
     """A `Source` of configurations: a model's, and a share of random ones, which keep the model honest.
 
-    The model sees each configuration once, by its longest run so far. What was run longer ranks before what was not,
-    as it was chosen to; among runs of one length the lower loss does. It learns from these ranks, since losses after
-    one epoch and after fifty do not compare.
+    The model sees each configuration once: how large a share of all new configurations would be better, as far as its
+    runs tell (`shares`). Losses after one epoch and after fifty do not compare, and a long run is no merit where a
+    configuration began with it.
     """
 
     def __init__(self, spec: StudySpec, model: Model, random_share: float) -> None:
@@ -53,23 +53,23 @@ class Modelled:
         return out
 
     def evidence(self, history: History) -> Evidence:
-        """Points are configurations, `losses` their ranks from 0 for the best; equals have equal ranks."""
+        """Points are configurations, `losses` their shares."""
         import numpy as np
 
         from engine.searchers.evidence import Evidence
 
         results, failed, running = by_configuration(history.trials)
-        ranks = ranked(results)
+        known = shares(results)
 
         def points(ids: Iterable[int]) -> np.ndarray:
             found = [self._point(history.trials[i]) for i in ids]
             return np.array(found).reshape(len(found), len(self._spec.space.dimensions))
 
         return Evidence(
-            points(ranks),
-            np.array(list(ranks.values()), dtype=float),
-            points(i for i in failed if i not in results),
-            points(i for i in running if i not in results),
+            points(known),
+            np.array(list(known.values()), dtype=float),
+            points(i for i in failed if i not in known),
+            points(i for i in running if i not in known),
         )
 
     def _with(self, seen: Evidence, running: Iterable[Params]) -> Evidence:
@@ -87,31 +87,48 @@ class Modelled:
         return kept[1]
 
 
-def by_configuration(trials: Iterable[Trial]) -> tuple[dict[int, tuple[int, float]], list[int], list[int]]:
-    """By the id of a configuration's first trial: (resource, loss) of its longest run; those with a run that failed;
+def by_configuration(trials: Iterable[Trial]) -> tuple[dict[int, dict[int, float]], list[int], list[int]]:
+    """By the id of a configuration's first trial: its losses, {resource: {id: loss}}; those with a run that failed;
     those with one that has not ended."""
     first: dict[int, int] = {}
-    results: dict[int, tuple[int, float]] = {}
+    results: dict[int, dict[int, float]] = {}
     failed, running = [], []
     for trial in trials:
         note: Mapping[str, Any] = trial.proposal.slot or {}
         root = first[trial.id] = first.get(note.get("from", -1), trial.id)
-        resource = trial.proposal.resource or 0
         if not trial.state.ended:
             running.append(root)
         elif trial.state is TrialState.COMPLETED and trial.loss is not None:
-            if root not in results or results[root][0] < resource:
-                results[root] = resource, trial.loss
+            results.setdefault(trial.proposal.resource or 0, {})[root] = trial.loss
         elif trial.state in (TrialState.FAILED, TrialState.TIMED_OUT):
             failed.append(root)
     return results, failed, running
 
 
-def ranked(results: Mapping[int, tuple[int, float]]) -> dict[int, int]:
-    """Ranks by (resource, loss): the more of the resource the better, then the lower loss."""
-    order = sorted({(-resource, loss) for resource, loss in results.values()})
-    places = {pair: place for place, pair in enumerate(order)}
-    return {i: places[-resource, loss] for i, (resource, loss) in results.items()}
+def shares(results: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
+    """The share of all new configurations that is better, by configuration, from its run with the most of the resource.
+
+    Those that begin with an amount stand for all. Those that have gone on to one are a choice: they stand for the best,
+    for a share twice as large as their mean share was before, now in the order of their new losses. One that begins
+    where others have gone on to takes its place among these by its loss, or behind them.
+    """
+    import numpy as np
+
+    out: dict[int, float] = {}
+    for resource in sorted(results):
+        ids, losses = list(results[resource]), np.array(list(results[resource].values()))
+        before = [out[i] for i in ids if i in out]
+        top = min(1.0, 2 * sum(before) / len(before)) if before else 1.0
+        scale = np.sort(losses[[i in out for i in ids]] if before else losses)
+        places = np.searchsorted(scale, losses, "left") + np.searchsorted(scale, losses, "right")
+        share = top * places / (2 * len(scale))
+        behind = losses > scale[-1]
+        if behind.any():
+            others = np.sort(losses[behind])
+            places = np.searchsorted(others, losses[behind], "left") + np.searchsorted(others, losses[behind], "right")
+            share[behind] = top + (1 - top) * places / (2 * len(others))
+        out.update(zip(ids, share.tolist(), strict=True))
+    return out
 
 
 def made(spec: StudySpec, model: str) -> Model:

@@ -7,12 +7,14 @@ import pytest
 
 from benchmarks.search import compare, store
 from benchmarks.search.algorithms import digest, factory, parse
-from benchmarks.search.problems import NAMES, chosen, problem, reference
+from benchmarks.search.problems import CURVES, NAMES, chosen, problem, reference
 from benchmarks.search.problems.bbob import FUNCTIONS
 from benchmarks.search.problems.forest import Forest
 from benchmarks.search.problems.spaces import TASKS
 from benchmarks.search.problems.table import Table
 from benchmarks.search.runner import Asker, run, trace
+
+TABLES = list(dict.fromkeys([*(name for name in NAMES if name in TASKS), *CURVES]))
 
 
 def available() -> list[str]:
@@ -20,8 +22,8 @@ def available() -> list[str]:
     try:
         import cocoex  # noqa: F401
     except ImportError:
-        return [name for name in NAMES if name in TASKS]
-    return list(NAMES)
+        return list(TABLES)
+    return list(dict.fromkeys([*NAMES, *TABLES]))
 
 
 @pytest.mark.parametrize("name", available())
@@ -34,7 +36,7 @@ def test_losses_of_random_draws_are_finite_and_not_below_the_best(name: str) -> 
     assert 0.2 < np.mean(np.array(losses) <= p.median) < 0.8
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name in TASKS])
+@pytest.mark.parametrize("name", TABLES)
 def test_a_tables_best_row_is_in_reach_of_a_searcher(name: str) -> None:
     p, table = problem(name), Table(name)
     row = table.points[int(table.losses[:, -1].argmin())]
@@ -42,7 +44,7 @@ def test_a_tables_best_row_is_in_reach_of_a_searcher(name: str) -> None:
     assert p.regret(np.array([p.evaluate(params)]))[0] < 0.05
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name in TASKS and TASKS[name].resolution])
+@pytest.mark.parametrize("name", [name for name in TABLES if TASKS[name].resolution])
 def test_losses_of_a_metric_with_steps_are_on_its_steps(name: str) -> None:
     p, step = problem(name), TASKS[name].resolution
     rng = np.random.default_rng(2)
@@ -57,6 +59,12 @@ def test_more_training_is_asked_for_by_its_level() -> None:
     assert len(set(curve)) > 1
     assert curve[-1] == p.evaluate(params)
     assert p.evaluate(params, 5) == p.evaluate(params, 3)
+
+
+def test_tasks_outside_the_league_are_among_the_curves_only() -> None:
+    outside = {name for name, task in TASKS.items() if not task.league}
+    assert outside and outside <= set(chosen(["curves"])) and outside == set(chosen(["sgd"]))
+    assert not outside & set(chosen(["all", "training", "bbob"]))
 
 
 def test_regret_is_0_at_the_best_1_at_the_median_and_clipped() -> None:

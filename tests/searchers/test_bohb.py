@@ -8,7 +8,7 @@ import pytest
 from engine.searchers.asha import Asha
 from engine.searchers.bohb import Bohb
 from engine.searchers.hyperband import Hyperband
-from engine.searchers.modelled import Modelled, by_configuration, ranked
+from engine.searchers.modelled import Modelled, by_configuration, shares
 from engine.searchers.tpe import Tpe
 from engine.study import History, Proposal, StudySpec
 from tests.laws.searcher_laws import goes, opened, proposed, told
@@ -32,21 +32,35 @@ def lived(spec: StudySpec) -> History:
     return proposed(history, [Proposal({"x": 0.4, "kind": "b"}, 1, {"bracket": 0, "rung": 0, "place": 3})])
 
 
-def test_each_configuration_counts_once_by_its_longest_run() -> None:
+def test_runs_of_one_configuration_are_told_by_its_first_trial() -> None:
     results, failed, running = by_configuration(lived(study(9)).trials)
-    assert results == {0: (1, 3.0), 1: (3, 5.0), 2: (1, 2.0)}
+    assert results == {1: {0: 3.0, 1: 1.0, 2: 2.0}, 3: {1: 5.0}}
     assert failed == [2] and running == [5]
 
 
-def test_who_was_run_longer_ranks_before_who_was_not_and_equals_are_equal() -> None:
-    assert ranked({0: (1, 3.0), 1: (3, 5.0), 2: (1, 2.0), 3: (1, 2.0), 4: (9, 7.0)}) == {0: 3, 1: 1, 2: 2, 3: 2, 4: 0}
-    assert ranked({}) == {}
+def test_among_equal_runs_a_share_is_the_rank_and_equals_are_equal() -> None:
+    assert shares({1: {0: 3.0, 1: 1.0, 2: 2.0, 3: 2.0}}) == {0: 0.875, 1: 0.125, 2: 0.5, 3: 0.5}
+    assert shares({}) == {}
+
+
+def test_who_went_on_stays_ahead_of_who_did_not_in_the_order_of_the_longer_runs() -> None:
+    short = {i: float(i) for i in range(9)}
+    told = shares({1: short, 3: {0: 50.0, 1: 70.0, 2: 40.0}, 9: {2: -1.0}})
+    assert sorted(told, key=lambda i: told[i]) == [2, 0, 1, 3, 4, 5, 6, 7, 8]
+    assert told[3] == shares({1: short})[3]
+
+
+def test_a_long_run_is_no_merit_where_a_configuration_began_with_it() -> None:
+    short, long = {i: float(i) for i in range(9)}, {0: 50.0, 1: 70.0, 2: 60.0}
+    told = shares({1: short, 3: {**long, 100: 71.0, 101: 90.0, 102: 55.0, 103: 10.0}})
+    assert told[103] < told[0] < told[102] < told[2] < told[1] < told[100] < told[101]
+    assert told[100] > told[3]
 
 
 def test_a_configuration_that_gave_a_loss_once_has_not_failed() -> None:
     spec = study(9)
     seen = Modelled(spec, Tpe(spec), 0.0).evidence(lived(spec))
-    assert seen.points.shape == (3, 2) and seen.losses.tolist() == [2, 0, 1]
+    assert seen.points.shape == (3, 2) and np.argsort(seen.losses).tolist() == [1, 2, 0]
     assert seen.failed.shape == (0, 2)
     assert seen.pending.tolist() == [spec.space.encode({"x": 0.4, "kind": "b"}).tolist()]
 
@@ -54,7 +68,7 @@ def test_a_configuration_that_gave_a_loss_once_has_not_failed() -> None:
 @pytest.mark.parametrize(("scheduler", "plain"), [("asha", Asha), ("hyperband", Hyperband)])
 def test_without_a_model_it_is_its_scheduler(scheduler: str, plain: type) -> None:
     spec = study(27, trials=60)
-    options = {"brackets": 1} if scheduler == "asha" else {}
+    options = {"brackets": 1, "eta": 3, "keep": 3} if scheduler == "asha" else {}
     history = run(Bohb(spec, scheduler=scheduler, model="random", **options), opened(spec), workers=3)
     same = run(plain(spec), opened(spec), workers=3)
     assert [told([t.proposal]) for t in history.trials] == [told([t.proposal]) for t in same.trials]
@@ -68,16 +82,23 @@ def test_places_are_those_of_hyperband_whatever_the_model_says(workers: int) -> 
     assert {place_of(t) for t in history.trials} == {place_of(t) for t in same.trials}
 
 
-def test_all_least_amounts_are_begun_with_by_default() -> None:
-    spec = study(27, trials=100)
+@pytest.mark.parametrize(
+    ("least", "most", "begin"), [(1, 81, {1, 9}), (1, 27, {3, 27}), (1, 9, {1, 9}), (1, 4, {1, 4}), (2, 2, {2})]
+)
+def test_the_two_least_amounts_are_begun_with_by_default(least: int, most: int, begin: set[int]) -> None:
+    spec = study(most, least, trials=150)
     history = run(Bohb(spec), opened(spec), workers=2)
-    assert {t.proposal.resource for t in history.trials if t.proposal.slot and "from" not in t.proposal.slot} == {
-        1,
-        3,
-        9,
-        27,
-    }
-    assert {s["bracket"] for t in history.trials if (s := t.proposal.slot)} == {0, 1, 2, 3}
+    new = [t for t in history.trials if t.proposal.slot and "from" not in t.proposal.slot]
+    assert {t.proposal.resource for t in new} == begin
+    assert {s["bracket"] for t in history.trials if (s := t.proposal.slot)} == set(range(len(begin)))
+
+
+def test_one_in_so_many_goes_on() -> None:
+    spec = study(9, trials=400)
+    for keep in (5, 20):
+        history = run(Asha(spec, eta=9, keep=keep), opened(spec))
+        begun = sum("from" not in (t.proposal.slot or {}) for t in history.trials)
+        assert len(history.trials) - begun == begun // keep
 
 
 @pytest.mark.parametrize("model", ["tpe", "bayesian"])

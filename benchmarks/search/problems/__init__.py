@@ -24,7 +24,8 @@ REFERENCE = Path(__file__).with_name("reference.json")
 FACTS = Path(__file__).with_name("facts.json")
 _KNOWN: dict[str, list[float]] = json.loads(REFERENCE.read_text())
 ALL: tuple[str, ...] = (*FUNCTIONS, *TASKS)
-NAMES: tuple[str, ...] = tuple(name for name in ALL if name in _KNOWN)
+NAMES: tuple[str, ...] = tuple(name for name in ALL if name in _KNOWN and (name in FUNCTIONS or TASKS[name].league))
+CURVES: tuple[str, ...] = tuple(name for name, task in TASKS.items() if name in _KNOWN and len(task.levels) > 1)
 _DRAWS = 4096
 
 
@@ -60,17 +61,16 @@ def problem(name: str) -> Problem:
 
 def chosen(words: list[str]) -> list[str]:
     """Names of problems from the words of a command line: names, families, beginnings of names, or "all"."""
-    training = [name for name in NAMES if name in TASKS]
     families = {
         "all": list(NAMES),
         "bbob": [name for name, (suite, *_) in FUNCTIONS.items() if suite == "bbob"],
         "mixint": [name for name in FUNCTIONS if name.startswith("mixint")],
-        "training": training,
-        "curves": [name for name in training if len(TASKS[name].levels) > 1],
+        "training": [name for name in NAMES if name in TASKS],
+        "curves": list(CURVES),
     }
     out: list[str] = []
     for word in words:
-        found = families.get(word) or [name for name in NAMES if name.startswith(word)]
+        found = families.get(word) or [name for name in dict.fromkeys((*NAMES, *CURVES)) if name.startswith(word)]
         if not found:
             raise SystemExit(f"no problem {word!r}; all, {', '.join(k for k in families if k != 'all')}, or a name")
         out += [name for name in found if name not in out]

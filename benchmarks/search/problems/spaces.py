@@ -19,7 +19,8 @@ class Task:
     """`levels`: resource of each column of the curve, the last one is the full training. `unit`: what a unit is.
 
     `resolution`: the metric comes in multiples of this (0: continuous). `rows`: configurations that are trained, half
-    of them uniform and half near good ones; 0: all there are.
+    of them uniform and half near good ones; 0: all there are. `league`: whether it is one of the problems that all
+    algorithms are compared on; if not, it is one of the `curves` only.
     """
 
     space: SearchSpace
@@ -27,6 +28,7 @@ class Task:
     levels: tuple[int, ...] = (1,)
     unit: str = ""
     resolution: float = 0.0
+    league: bool = True
 
 
 _SCALERS = ("none", "standard", "minmax", "robust")
@@ -199,5 +201,28 @@ TASKS: Mapping[str, Task] = {
             )
         ),
         rows=500,
+    ),
+    # What people use short runs for: an optimiser's settings over so many decades that most trainings fail, and a few
+    # epochs show which. Spaces, data and metrics were fixed before any algorithm ran on them.
+    "sgd-digits": Task(
+        SearchSpace(
+            (
+                Float("learning_rate", 1e-4, 10, log=True),
+                Float("momentum", 0, 0.99),
+                Float("weight_decay", 1e-7, 1e-1, log=True),
+                Float("decay", 0.9, 1),  # of the learning rate, an epoch
+                Int("batch", 6, 9, power=2),
+                Int("layers", 1, 3),
+                Int("width", 8, 128, log=True),
+                Choice("activation", ("relu", "tanh", "sigmoid")),
+                Float("init_scale", 0.03, 10, log=True),
+                Float("dropout", 0, 0.8),
+            )
+        ),
+        rows=320,
+        levels=(1, 3, 9, 27, 81),
+        unit="epochs",
+        resolution=1 / 1797,
+        league=False,
     ),
 }
