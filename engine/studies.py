@@ -25,6 +25,7 @@ from engine.paths import StudyPaths, locate
 from engine.study import USER, History, StudySpec, Trial, TrialState
 
 _NEW = ".new-"
+_NAMES = {"algorithm_options": "options", "extra_metrics": "metrics"}  # as study files have them
 
 
 def read(paths: StudyPaths) -> History:
@@ -203,7 +204,7 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
             left[key], right[key] = ({k: v for k, v in d[key].items() if k != "parallel"} for d in (left, right))
         if left[key] != right[key]:
             was, now = _brief(_json(left[key]), _json(right[key]))
-            out.append(f"{key}: {was} -> {now}")
+            out.append(f"{_NAMES.get(key, key)}: {was} -> {now}")
     if new.seed is not None and new.seed != old.seed:
         out.append(f"seed: {old.seed} -> {new.seed}")
     return out

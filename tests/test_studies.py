@@ -311,7 +311,7 @@ def test_same_spec_and_new_limits_are_no_difference() -> None:
         ({"trial": TrialPolicy(time_limit_s=60.0)}, "trial", '"time_limit_s": null', '"time_limit_s": 60.0'),
         ({"resources": Resources(cpus=2)}, "resources", '"cpus": null', '"cpus": 2'),
         ({"algorithm": "grid"}, "algorithm", "random", "grid"),
-        ({"algorithm_options": {"levels": 3}}, "algorithm_options", "{}", '"levels": 3'),
+        ({"algorithm_options": {"levels": 3}}, "options", "{}", '"levels": 3'),
         ({"model_dir": "/other"}, "model_dir", "/m", "/other"),
         ({"interpreter": "/usr/bin/python3"}, "interpreter", "null", "/usr/bin/python3"),
         ({"seed": 6}, "seed", "5", "6"),
