@@ -38,6 +38,13 @@ class Tpe:
     trials). Half of the trials look closer, with windows a third as wide (0.061 without). Few candidates leave room for
     surprise (64 instead of 24: 0.057). A good trial weighs by how far it is below the best of the others (Watanabe
     2023, section 4.2: weights by improvement).
+
+    While other trials run there are fewer rounds of selection, so each goes further: every second candidate goes on
+    along the way from the mean trial to the mean good one, as a step of an evolution strategy would, and candidates
+    are judged by wider windows, as narrow ones prefer whatever is nearest to a good trial. With 16 workers the mean
+    regret is 0.127 instead of 0.141 after 50 trials and 0.070 instead of 0.080 after 100 (27 problems of
+    benchmarks/search, 8 seeds; standard error of the difference 4%). One at a time neither gains nor loses by it
+    (+2%, standard error 6%), and does without.
     """
 
     card = Card(
@@ -58,6 +65,9 @@ class Tpe:
     scales = (1.0, 0.35)  # by chance, so that who asks for some trials only gets both: a look around, one close up
     stir, stirred = 0.4, 3.0  # categories: the most likely a window changes one, and how many it changes at most
     crossed = 0.5  # share of the candidates whose dimensions come from several windows
+    # While other trials run:
+    judged = 1.5  # scale of the windows by which candidates are judged, whatever they were drawn by
+    drift = 2.0  # every second candidate goes on, by up to so many times the way from the mean trial to the good ones'
     crowding = 2.0  # a candidate on top of a running trial loses all but 1 / (1 + this) of its l/g
 
     def __init__(
@@ -96,22 +106,34 @@ class Tpe:
             return start
         rng = trial_rng(self._spec, trial_id)
         # Where nothing is better than the rest no trial is good: away from all that was tried.
-        share, weight = split(losses, self._ratio, self._most) if told else (np.zeros(len(losses)), losses)
+        share, weight = (
+            split(losses, self._ratio, self._most) if told else (np.zeros(len(losses)), np.zeros(len(losses)))
+        )
         scale = self.scales[int(rng.integers(len(self.scales)))]
-        good, bad = self._densities(evidence, pending, share, weight, scale)
-        candidates = self._usable(self._space.tidy(self._drawn(good, rng)), evidence, pending, rng)
+        source = self._parzen(evidence.points[share > 0], weight[share > 0], scale)
+        drawn = self._drawn(source, rng)
+        if len(pending):
+            drawn[::2] = self._ahead(drawn[::2], scale * lean(evidence.points, weight), rng)
+        candidates = self._usable(self._space.tidy(drawn), evidence, pending, rng)
+        good, bad = self._densities(evidence, pending, share, weight, self.judged if len(pending) else scale)
         scores = good.log_density(candidates) - bad.log_density(candidates)
         if len(pending):
-            scores -= np.log1p(self.crowding * good.overlap(candidates, pending).sum(axis=1))
+            scores -= np.log1p(self.crowding * source.overlap(candidates, pending).sum(axis=1))
         best: np.ndarray = candidates[int(np.argmax(scores))]
         return best
 
-    def _drawn(self, good: Parzen, rng: np.random.Generator) -> np.ndarray:  # (m, d)
-        drawn = good.sample(rng, self._candidates)
+    def _drawn(self, source: Parzen, rng: np.random.Generator) -> np.ndarray:  # (m, d)
+        drawn = source.sample(rng, self._candidates)
         crossed = int(self.crossed * len(drawn))
         if crossed > 1:
             drawn[:crossed] = rng.permuted(drawn[:crossed], axis=0)
         return drawn
+
+    def _ahead(self, drawn: np.ndarray, step: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # (k, d)
+        """Each draw moved a random part of the way to where such steps, or the border, end."""
+        ahead = np.clip(drawn + self.drift * np.where(self._layout.categorical, 0.0, step), 0.0, 1.0)
+        out: np.ndarray = drawn + rng.random((len(drawn), 1)) * (ahead - drawn)
+        return out
 
     def _usable(
         self, candidates: np.ndarray, evidence: Evidence, pending: np.ndarray, rng: np.random.Generator
@@ -180,3 +202,13 @@ def split(losses: np.ndarray, ratio: float, most: int) -> tuple[np.ndarray, np.n
     gain = np.clip(beyond - losses / 2, 0.0, reach) / reach if reach > 0 else np.ones(n)
     weight = share * np.clip(gain, 0.05, 1.0)
     return share, weight * (share > 0).sum() / weight.sum()
+
+
+def lean(points: np.ndarray, weight: np.ndarray) -> np.ndarray:  # (n, d), (n,) -> (d,)
+    """From the mean of all points to the weighted mean, each over the points that are not NaN; 0 where one has none."""
+    known = ~np.isnan(points)
+    at, weights = np.where(known, points, 0.0), np.where(known, weight[:, None], 0.0)
+    count, total = known.sum(axis=0), weights.sum(axis=0)
+    means = (weights * at).sum(axis=0) / np.where(total > 0, total, 1.0), at.sum(axis=0) / np.maximum(count, 1)
+    out: np.ndarray = np.where(total > 0, means[0] - means[1], 0.0)
+    return out

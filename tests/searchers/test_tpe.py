@@ -12,7 +12,7 @@ import pytest
 
 from engine.searchers.evidence import Evidence
 from engine.searchers.random import Random
-from engine.searchers.tpe import Tpe, split
+from engine.searchers.tpe import Tpe, lean, split
 from engine.space import Choice, Float, Int, SearchSpace
 from engine.study import Objective, StudySpec
 from tests.laws.searcher_laws import SPACES, goes, lived, opened, proposed, spec_of, told
@@ -135,6 +135,20 @@ def test_split_is_finite_at_the_ugly_ends(losses: list[float]) -> None:
         share, weight = split(np.array(losses), 0.2, 25)
     assert np.isfinite(share).all() and np.isfinite(weight).all() and (share >= 0).all() and (share <= 1).all()
     assert not losses or 0 < share.sum() <= max(2, len(losses) - 1) + 1e-9
+
+
+def test_the_lean_is_from_all_points_to_the_good_ones_where_a_parameter_applies() -> None:
+    points = np.array([[0.0, 0.2, np.nan], [1.0, np.nan, 0.4], [0.5, 0.8, np.nan]])
+    np.testing.assert_allclose(lean(points, np.array([0.5, 0.0, 1.5])), [0.375 - 0.5, 0.65 - 0.5, 0.0])
+    assert lean(np.empty((0, 2)), np.empty(0)).tolist() == [0, 0]
+
+
+def test_a_corner_that_draws_is_approached_and_never_met_twice() -> None:
+    # The losses fall towards (1, 1): steps along the lean end inside, so that no point comes up again.
+    spec, seen = spec_of(SearchSpace((Float("x", 0, 1), Float("y", 0, 1)))), []
+    searched(Tpe(spec), spec, lambda q: seen.append((q["x"], q["y"])) or -q["x"] - q["y"], 60, batch=4)  # type: ignore[func-returns-value]
+    assert max(x + y for x, y in seen) > 1.9
+    assert len(set(seen)) == 60 and all(0 <= v <= 1 for pair in seen for v in pair)
 
 
 def test_wmla_s_meaning_of_its_parameters() -> None:
