@@ -295,6 +295,7 @@ def lead(
     retry: bool = False,
     stop: str | None = None,
     kill: bool = False,
+    say: Callable[[str], None] = _log.info,
 ) -> Led:
     """Takes the lead of a study and brings its engine up to where it stood.
 
@@ -302,6 +303,7 @@ def lead(
         listeners: the trackers. wait_s: how long to wait for another engine to leave.
         changes: new limits (SpecChanged). retry: run trials that failed, timed out or were lost again.
         stop: stop at once, with this reason, instead of going on. kill: without grace.
+        say: takes what there is to tell besides, in a line (how trials start).
 
     Raises:
         StudyLocked, JournalError, SpecError (the searcher or the machine cannot serve it).
@@ -336,7 +338,7 @@ def lead(
             )
         base_env = {**os.environ, "USER": contract.user_of(os.environ)}
         made = searcher(replace(spec, model_dir=paths.model))
-        executor = LocalExecutor(spec.resources, os.environ, errors=paths.engine_log)
+        executor = LocalExecutor(spec.resources, os.environ, errors=paths.engine_log, say=say)
         engine = Engine(
             paths,
             journal,

@@ -113,6 +113,12 @@ def user_of(base: Mapping[str, str]) -> str:
     return "user" if "/" in user or user in ("", ".", "..") else user
 
 
+PER_ATTEMPT = frozenset(
+    ("RESULT_DIR", "LOG_DIR", "DLI_EXECID", "SUBID", "TRAINING_ID", "JOB_STATE_DIR", "PWD", "HPO_ATTEMPT")
+)
+"""The variables that `environment` gives another value in each attempt."""
+
+
 def command(spec: StudySpec, python: str) -> tuple[str, ...]:
     """The argv of an attempt: `python` or `python3` as its first word means `spec.interpreter`, else `python`.
 

@@ -362,6 +362,7 @@ class Engine:
             spec.trial.time_limit_s,
             spec.trial.grace_s,
             max(_LOG_MIN, int(spec.trial.log_mb * (1 << 20))),
+            spec.trial.warm_start,
             self._protect,
         )
 

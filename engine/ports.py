@@ -47,7 +47,10 @@ class Stopper(Protocol):
 
 @dataclass(frozen=True)
 class Launch:
-    """All that an executor needs to start one attempt; argv[0] is found through `env["PATH"]` or relative to cwd."""
+    """All that an executor needs to start one attempt; argv[0] is found through `env["PATH"]` or relative to cwd.
+
+    `warm_start`: whether a Python script may begin with its imports done, see `study.TrialPolicy`.
+    """
 
     trial_id: int
     attempt: int
@@ -59,6 +62,7 @@ class Launch:
     time_limit_s: float | None = None
     grace_s: float = 10.0
     log_bytes: int = 16 << 20
+    warm_start: str | tuple[str, ...] = "off"
     protect: tuple[str, ...] = ()  # paths that must stay as they are, where the operating system can see to it
 
 

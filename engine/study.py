@@ -44,13 +44,15 @@ class Resources:
 
 @dataclass(frozen=True)
 class TrialPolicy:
-    """Limits of one trial: `time_limit_s` a run, `retries` after a failed run, `grace_s` between SIGTERM and
-    SIGKILL, `log_mb` of output kept."""
+    """How one trial runs: `time_limit_s` a run, `retries` after a failed run, `grace_s` between SIGTERM and SIGKILL,
+    `log_mb` of output kept. `warm_start`: whether a Python script begins in a fork of a process that has its imports
+    done: auto (those that its text names), off, or the modules to import."""
 
     time_limit_s: float | None = None
     retries: int = 0
     grace_s: float = 10.0
     log_mb: float = 16.0
+    warm_start: str | tuple[str, ...] = "auto"
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ def _part_to_json(part: Any) -> dict[str, Any]:
 
 
 def _part_from_json(cls: Any, data: Mapping[str, Any]) -> Any:
-    return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
+    known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
 
 
 @dataclass(frozen=True)

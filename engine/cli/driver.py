@@ -46,7 +46,7 @@ class Driver:
                 signal.signal(number, self._on_signal)
         clock = assembly.Clock()
         self._console, listeners = assembly.trackers(self._paths, self._stream, quiet=self._quiet)
-        self._led = led = assembly.lead(self._paths, clock, listeners, **self._options)
+        self._led = led = assembly.lead(self._paths, clock, listeners, say=self._say, **self._options)
         gc.freeze()  # what is loaded by now stays: not to be looked through again and again
         try:
             self._loop(led, clock)
@@ -83,6 +83,10 @@ class Driver:
         why = _WHY.get(signal.Signals(self._signals[0]), _UNHEARD)
         engine.interrupt(why, now, kill=again)
         return len(self._signals)
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            self.note(text)
 
     def note(self, text: str) -> None:
         """Says something without tearing the live picture."""

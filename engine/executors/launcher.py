@@ -1,8 +1,12 @@
-"""The launcher of one engine: a small process that forks a shim per attempt and tells when one has ended badly.
+"""A launcher: a process that forks a shim per attempt and tells when one has ended badly.
 
-Run as a script (`python -I -S launcher.py ORDERS NOTICES`, two descriptors), standard library only, so that a fork is
-cheap; one shim is always forked ahead. It outlives its engine until its last shim has ended. What a killed shim leaves
-behind falls to it, and it kills that.
+Run as a script, standard library only; one shim is always forked ahead. It outlives its engine until its last shim has
+ended. What a killed shim leaves behind falls to it, and it kills that. There are two kinds:
+
+    python -I -S launcher.py ORDERS NOTICES            small, so that a fork is cheap; shims start any program
+    python OPTIONS launcher.py ORDERS NOTICES WARM     has imported what a Python script needs; shims fork the script
+
+ORDERS, NOTICES: descriptors. WARM: a JSON object, see `warmup.warm_up`.
 """
 
 from __future__ import annotations
@@ -15,24 +19,34 @@ import signal
 import sys
 import time
 
+if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+    del sys.path[0]  # the script's own folder will stand there
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from engine.executors import shim  # noqa: E402
 from engine.failpoints import failpoint  # noqa: E402
 
 sys.path.pop(0)
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from engine.executors.program import Program
+
 _STARTED_S = 0.1  # so long may the news of a start wait: most engines would be woken by it for nothing
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1)
+_STARTUP_S = 0.0  # processor time of this interpreter's start
 
 
 class Launcher:
     """Lines `TRIAL ATTEMPT ORDER` come in over a socket (see shim.Shim.run for the order, a JSON object); out go
 
     `started TRIAL ATTEMPT PID`, and `ended TRIAL ATTEMPT STATUS` where the shim could not tell of the end itself (it
-    was killed, or found the attempt taken).
+    was killed, or found the attempt taken). A warm one begins with `warm JSON` (see `_warmed`), and says `cold SECONDS`
+    once it knows what a new interpreter costs.
     """
 
-    def __init__(self, orders: int, notices: int) -> None:
+    def __init__(self, orders: int, notices: int, probe: int = 0) -> None:
         self._engine, self._notices = orders, notices  # _engine: -1 when it is gone
         for fd in (orders, notices):
             os.set_inheritable(fd, False)  # no attempt may have them
@@ -41,6 +55,7 @@ class Launcher:
         self._untold: dict[int, bytes] = {}  # those whose start the engine has not heard of
         self._tell_at = 0.0
         self._ahead = (0, -1)  # the shim forked ahead: pid, and where its order goes
+        self._probe = probe  # a fork whose end tells what the end of an interpreter costs
         self._boot = shim.boot_id()
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
@@ -117,7 +132,9 @@ class Launcher:
         if pid == 0:
             try:
                 self._become_shim(order, where)
-            finally:
+            except shim.Born:
+                raise
+            except BaseException:
                 os._exit(70)
         failpoint("launcher.forked")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -139,11 +156,13 @@ class Launcher:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            if pid == self._probe:
+                self._send(b"cold %f\n" % (_STARTUP_S + usage.ru_utime + usage.ru_stime))
             if pid == self._ahead[0]:
                 os.close(self._ahead[1])
                 self._ahead = (0, -1)
@@ -181,10 +200,67 @@ class Launcher:
             self._ahead = (0, -1)
 
 
-if __name__ == "__main__":
+def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | None:
+    """Launches until there is nothing left to do. Returns a program in forks that are to run one."""
     shim.become_subreaper()
-    launcher = Launcher(int(sys.argv[1]), int(sys.argv[2]))
+    if warm is None:
+        gc.collect()
+        gc.freeze()  # a collection in a fork would touch, and so copy, every page
+        gc.disable()
+        Launcher(orders, notices).run()
+        return None
+    from engine.executors import program, warmup
+
+    probe, said, collecting = _warmed(orders, notices, warm)
+    handlers = [(number, signal.getsignal(number)) for number in range(1, signal.NSIG)]
+    wakeup = signal.set_wakeup_fd(-1)
+    kept, known = warmup.opened(), frozenset(sys.modules)
+    try:
+        Launcher(orders, notices, probe).run()
+        os._exit(0)  # what the imports have registered for the end is the programs' business
+    except shim.Born as born:
+        order = born.order
+    shim.restore(handlers, wakeup, kept)
+    if said:
+        os.write(1, said.encode("latin-1"))
+    return program.Program(order, known, collecting)
+
+
+def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, str, bool]:
+    """Does the imports and says so. Returns the pid of a fork that ends as an interpreter does, what was printed, and
+    whether garbage is collected.
+
+    Says `warm {"problem": WHY}` and leaves where forks would not do; else `packages`, `modules`, `seconds` (of the
+    imports) and `fork_s`.
+    """
+    from engine.executors import warmup
+
+    warmup.begin()
+    try:
+        report = warmup.warm_up(warm)
+    except warmup.Unfit as why:
+        os.write(orders, b"warm %s\n" % json.dumps({"problem": str(why)}).encode())
+        os._exit(0)
+    said, collecting = report.pop("said"), gc.isenabled()
     gc.collect()
-    gc.freeze()  # a collection in a fork would touch, and so copy, every page
+    gc.freeze()
     gc.disable()
-    launcher.run()
+    os.dup2(warm["errors"], 2)
+    report["fork_s"] = warmup.fork_seconds()
+    os.write(orders, b"warm %s\n" % json.dumps(report).encode())
+    probe = os.fork()
+    if probe == 0:
+        warmup.end_as_an_interpreter((orders, notices))
+    return probe, said, collecting
+
+
+if __name__ == "__main__":
+    _STARTUP_S = time.process_time()
+    _program = _main(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else None)
+    if _program is not None:
+        # Here, so that one frame lies below the script's.
+        try:
+            exec(_program.code, _program.names)
+        except BaseException as _error:
+            _program.failed(_error)
+        _program.end()

@@ -1,6 +1,6 @@
-"""Attempts as processes of this machine: one launcher, a shim an attempt, slots, adoption after a restart.
+"""Attempts as processes of this machine: launchers, a shim an attempt, slots, adoption after a restart.
 
-Speaks to the launcher over a socket and believes the attempts' files more than it: a launcher may die.
+Speaks to launchers over sockets and believes the attempts' files more than them: a launcher may die.
 """
 
 from __future__ import annotations
@@ -11,36 +11,39 @@ import logging
 import os
 import select
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from engine import outputlog
 from engine.executors import attempt as records
-from engine.executors import shim
+from engine.executors import shim, warm
 from engine.executors.attempt import Fate
+from engine.executors.link import Link
 from engine.executors.slots import Slots, count_cores, find_gpus
 from engine.failpoints import failpoint
 from engine.ports import Adoption, Ended, Launch, Started
 from engine.study import Exit, Resources
 
 _log = logging.getLogger(__name__)
-_LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
 _STOP_AGAIN_S = 0.02
-_DEATHS = 5  # launchers in a row that die without a word
+_DEATHS = 5  # launchers of one kind in a row that die without a word
+_WARM_DEATHS = 2
+_WARM_UP_S = 120.0
+_MOST_WARM = 16  # launchers with imports done: each holds them in memory
+_COLD = ""  # the key of the launcher that has imported nothing
 
 
 @dataclass
 class _Run:
-    """An attempt under way. `pidfd`: it was adopted (our launcher does not know it). `told`: Started was said.
-    `why`: it was asked to stop."""
+    """An attempt under way. `link`: the key of the launcher that has its order. `pidfd`: it was adopted (no launcher of
+    ours knows it). `told`: Started was said. `why`: it was asked to stop."""
 
     launch: Launch
     folder: str
+    link: str | None = None
     pidfd: int | None = None
     told: bool = False
     why: str | None = None
@@ -52,25 +55,33 @@ class LocalExecutor:
     """The Executor of one machine.
 
     Args:
-        resources: slots; env: the caller's environment (which GPUs there are); errors: file for what the launcher
-            may have to say; interpreter: Python of the launcher.
+        resources: slots; env: the caller's environment (which GPUs there are); errors: file for what launchers may
+            have to say; interpreter: Python of the launcher that imports nothing.
+        say: takes what there is to tell the user of warm starts.
 
     Raises:
         SpecError: one trial asks for more than the machine has.
     """
 
     def __init__(
-        self, resources: Resources, env: Mapping[str, str], errors: str = os.devnull, interpreter: str = sys.executable
+        self,
+        resources: Resources,
+        env: Mapping[str, str],
+        errors: str = os.devnull,
+        interpreter: str = sys.executable,
+        say: Callable[[str], None] = _log.info,
     ) -> None:
         gpus = find_gpus(env) if resources.gpus else ()
         self._slots = Slots(resources, gpus, count_cores())
         self._interpreter, self._errors = interpreter, errors
-        self._process: subprocess.Popen[bytes] | None = None
-        self._deaths = 0
+        self._say = say
+        self._links: dict[str, Link] = {}
+        self._links_by_fd: dict[int, str] = {}
+        self._deaths: dict[str, int] = {}
+        self._too_cold = ""  # why no more attempts are forked from warm launchers
+        self._told_warm = False
         self._runs: dict[int, _Run] = {}
         self._news: list[Started | Ended] = []
-        self._socket: socket.socket | None = None
-        self._buffer = b""
         self._poller = select.poll()
         self._pidfds: dict[int, int] = {}
         self._woken, self._waker = os.pipe()
@@ -106,6 +117,7 @@ class LocalExecutor:
 
     def reap(self) -> list[Started | Ended]:
         self._look(0)
+        self._give_up_late_ones()
         for run in list(self._runs.values()):
             if run.why is not None and not run.signalled:
                 run.signalled = records.ask_to_stop(run.folder, run.launch.nonce, run.why, kill=run.kill)
@@ -116,13 +128,15 @@ class LocalExecutor:
         run = self._runs.get(trial_id)
         if run is None:
             return
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)  # a trial may have stopped our launcher
+        if (link := self._links.get(run.link or _COLD)) is not None:
+            link.wake()
         if run.kill and kill:  # asked for again: it does not answer
             records.kill_shim(run.folder, run.launch.nonce)
         if run.why is not None and run.kill >= kill:
             return
         run.why, run.kill = run.why or why, kill
+        if link is not None and not link.ready:
+            link.give_up()  # nobody waits for imports that are not wanted any more
         run.signalled = records.ask_to_stop(run.folder, run.launch.nonce, run.why, kill=kill)
 
     def wait(self, timeout_s: float) -> None:
@@ -137,14 +151,14 @@ class LocalExecutor:
             os.write(self._waker, b"\0")
 
     def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
+        for link in self._links.values():
+            link.close()
         for pidfd in self._pidfds:
             os.close(pidfd)
         for fd in (self._woken, self._waker, self._notices, self._notices_in):
             os.close(fd)
 
-    # -- the launcher ----------------------------------------------------------------------------------------------
+    # -- launchers -------------------------------------------------------------------------------------------------
 
     def _send(self, run: _Run) -> None:
         launch, folder = run.launch, run.folder
@@ -170,51 +184,74 @@ class LocalExecutor:
             "log_bytes": launch.log_bytes,
             "protect": list(launch.protect),
         }
-        line = b"%d %d %s\n" % (launch.trial_id, launch.attempt, json.dumps(order).encode())
         for _ in range(3):
+            start = self._warm_start(launch, argv0)
+            run.link = _COLD if start is None else start.key
+            order["warm"] = None if start is None else start.program
+            line = b"%d %d %s\n" % (launch.trial_id, launch.attempt, json.dumps(order).encode())
             try:
-                self._launcher().sendall(line)
+                self._link(run.link, start).socket.sendall(line)
                 break
             except OSError:
-                self._launcher_died()
+                self._launcher_died(run.link, but=run)
         else:
             self._end(run, Exit(error="the launcher cannot be started; see hpo-engine doctor"))
             return
         failpoint("attempt.sent")
 
-    def _launcher(self) -> socket.socket:
-        if self._socket is None:
-            if self._deaths > _DEATHS:
-                raise OSError("the launcher dies at once")
-            ours, theirs = socket.socketpair()
-            # Nothing of the caller's terminal or pipes: the launcher may outlive the engine.
-            with open(self._errors, "ab") as errors:
-                self._process = subprocess.Popen(
-                    [self._interpreter, "-I", "-S", _LAUNCHER, str(theirs.fileno()), str(self._notices_in)],
-                    pass_fds=[theirs.fileno(), self._notices_in], start_new_session=True, cwd="/",
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
-                )  # fmt: skip
-            theirs.close()
-            self._socket, self._buffer = ours, b""
-            self._poller.register(ours, select.POLLIN)
-        return self._socket
+    def _warm_start(self, launch: Launch, argv0: str) -> warm.Start | None:
+        if launch.warm_start == "off" or self._too_cold:
+            return None
+        modules = None if isinstance(launch.warm_start, str) else launch.warm_start
+        start = warm.start_of(launch, argv0, modules)
+        if start is None or (start.key not in self._links and len(self._links) > _MOST_WARM):
+            return None
+        return start
 
-    def _launcher_died(self) -> None:
+    def _link(self, key: str, start: warm.Start | None) -> Link:
+        if key not in self._links:
+            if self._deaths.get(key, 0) > _DEATHS:
+                raise OSError("the launcher dies at once")
+            link = self._links[key] = Link(self._interpreter, start, self._errors, self._notices_in)
+            self._links_by_fd[link.socket.fileno()] = key
+            self._poller.register(link.socket, select.POLLIN)
+        return self._links[key]
+
+    def _launcher_died(self, key: str, but: _Run | None = None) -> None:
         """Its shims go on: from now on their files and pidfds tell. What it had not begun, a new one begins."""
-        if self._socket is None:
-            return
-        _log.warning("the launcher died; a new one takes over")
-        self._deaths += 1
-        self._poller.unregister(self._socket)
-        self._socket.close()
-        self._socket = None
+        self._deaths[key] = self._deaths.get(key, 0) + 1
+        link = self._links.pop(key, None)
+        if link is not None:
+            self._poller.unregister(link.socket)
+            del self._links_by_fd[link.socket.fileno()]
+            link.close()
+        if link is None or link.given_up:
+            pass
+        elif key != _COLD and self._deaths[key] >= _WARM_DEATHS:
+            self._go_cold("its process dies")
+        else:
+            _log.warning("the launcher died; a new one takes over")
         for run in list(self._runs.values()):
-            if run.pidfd is None:
-                fate, _ = records.fate(run.folder, run.launch.nonce)
-                if fate is Fate.NEVER:
-                    self._send(run)
-                else:
-                    self._settle(run)
+            if run.link != key or run.pidfd is not None or run is but:
+                continue
+            fate, _ = records.fate(run.folder, run.launch.nonce)
+            if fate is not Fate.NEVER:
+                self._settle(run)
+            elif run.why is not None:
+                self._end(run, Exit(asked_for=run.why))
+            else:
+                self._send(run)
+
+    def _go_cold(self, why: str) -> None:
+        if not self._too_cold:
+            self._too_cold = why
+            self._say(f"no warm start: {why}; each trial begins with a new interpreter")
+
+    def _give_up_late_ones(self) -> None:
+        for link in self._links.values():
+            if not link.ready and not link.given_up and time.monotonic() - link.began > _WARM_UP_S:
+                self._go_cold(f"the imports take more than {_WARM_UP_S:g} s")
+                link.give_up()
 
     def _look(self, timeout_s: float) -> None:
         for fd, _ in self._poller.poll(timeout_s * 1000):
@@ -229,29 +266,43 @@ class LocalExecutor:
                     self._settle(run)
             elif fd == self._notices:
                 self._read_notices()
-            else:
-                self._read_launcher()
+            elif fd in self._links_by_fd:
+                self._read_launcher(self._links_by_fd[fd])
 
-    def _read_launcher(self) -> None:
-        assert self._socket is not None
-        try:
-            data = self._socket.recv(1 << 16)
-        except ConnectionError:
-            data = b""
-        if not data:
-            self._launcher_died()
+    def _read_launcher(self, key: str) -> None:
+        link = self._links[key]
+        lines = link.read()
+        if lines is None:
+            self._launcher_died(key)
             return
-        self._deaths = 0
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        self._deaths.pop(key, None)
         for line in lines:
-            what, *numbers = line.split()
-            trial_id, attempt, number = map(int, numbers)
+            what, _, rest = line.partition(b" ")
+            if what == b"warm":
+                self._warmed(link, json.loads(rest))
+                continue
+            if what == b"cold":
+                self._tell_warm(link, float(rest))
+                continue
+            trial_id, attempt, number = map(int, rest.split())
             if what == b"started":
                 self._started(trial_id, attempt, number)
             elif run := self._run_of(trial_id, attempt):
                 if os.WIFEXITED(number) and os.WEXITSTATUS(number) == shim.TAKEN:
                     _log.info("trial %d: attempt %d runs already; adopted", trial_id, attempt)
                 self._settle(run)
+
+    def _warmed(self, link: Link, report: dict[str, Any]) -> None:
+        link.ready, link.report = True, report
+        if "problem" in report:
+            link.given_up = True  # it leaves by itself, and has begun nothing
+            self._go_cold(report["problem"])
+
+    def _tell_warm(self, link: Link, seconds: float) -> None:
+        """`seconds`: of a new interpreter's start and end, without the imports."""
+        if link.report is not None and not self._told_warm:
+            self._told_warm = True
+            self._say(warm.told(link.report, seconds))
 
     def _read_notices(self) -> None:
         """Ends, from the shims themselves: a line `TRIAL ATTEMPT PID` each."""

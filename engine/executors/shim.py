@@ -52,6 +52,30 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+class Born(BaseException):  # noqa: N818  (it is no error)
+    """Raised in the fork that is to be a program, so that it leaves every frame of its launcher. `order`: as Shim.run
+    was given it."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.order = order
+
+
+def restore(handlers: list[tuple[int, Any]], wakeup: int, files: set[int]) -> None:
+    """In a program's fork: signals as they were before there was a launcher, and no file of the launcher's or shim's
+    (the lock on the token among them) but 0, 1, 2 and `files`."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in files:
+            try:
+                os.close(int(name))
+            except OSError:  # the listing's own
+                pass
+    signal.set_wakeup_fd(wakeup)
+    for number, handler in handlers:
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 class Shim:
     """A shim that is ready for its order: all that needs no order is done when it is made, in the fork.
 
@@ -73,7 +97,10 @@ class Shim:
 
         Args:
             order: trial, attempt, nonce, argv, env, cwd; started, exit, stop, log, tails (paths); time_limit_s,
-                grace_s (seconds or None), log_bytes, protect (paths).
+                grace_s (seconds or None), log_bytes, protect (paths); warm: None, or fork instead of argv.
+
+        Raises:
+            Born: in the fork that `warm` asks for.
         """
         if not self._take_token(order):
             os._exit(TAKEN)
@@ -133,19 +160,7 @@ class _Attempt:
             os.chdir(order["cwd"])
             if order["protect"]:
                 _make_read_only(order["protect"])
-            self.child = os.posix_spawn(
-                order["argv"][0],
-                order["argv"],
-                order["env"],
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, write_end, 1),
-                    (os.POSIX_SPAWN_DUP2, write_end, 2),
-                ],
-                setpgroup=0,
-                setsigmask=(),
-                setsigdef=_ALL_SIGNALS,
-            )
+            self.child = self._forked(write_end) if order["warm"] else self._spawned(write_end)
         except (OSError, ValueError) as problem:
             os.close(write_end)
             text = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
@@ -153,6 +168,36 @@ class _Attempt:
         failpoint("shim.child-started")
         os.close(write_end)
         return output, None
+
+    def _spawned(self, write_end: int) -> int:
+        order = self.order
+        return os.posix_spawn(
+            order["argv"][0],
+            order["argv"],
+            order["env"],
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, write_end, 1),
+                (os.POSIX_SPAWN_DUP2, write_end, 2),
+            ],
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=_ALL_SIGNALS,
+        )
+
+    def _forked(self, write_end: int) -> int:
+        pid = os.fork()
+        if pid == 0:
+            os.setpgid(0, 0)
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+            os.dup2(write_end, 1)
+            os.dup2(write_end, 2)
+            raise Born(self.order)
+        try:
+            os.setpgid(pid, pid)  # both do, so that it is done whoever comes first
+        except OSError:
+            pass
+        return pid
 
     def _watch(self, output: int) -> None:
         """Until the child and all that it started are gone."""

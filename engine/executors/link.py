@@ -1,0 +1,96 @@
+"""A launcher as its engine sees it: the process, the socket to it, and the lines that it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from engine.executors.warm import Start
+
+_LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
+
+
+class Link:
+    """Starts a launcher and holds the socket to it.
+
+    Args:
+        interpreter: Python of a launcher that imports nothing; start: what a warm one is started with, or None.
+        errors: file for what it may have to say; notices: descriptor of the pipe in which shims tell of their ends.
+
+    Raises:
+        OSError: the process cannot be started.
+    """
+
+    def __init__(self, interpreter: str, start: Start | None, errors: str, notices: int) -> None:
+        self.start, self.ready = start, start is None
+        self.began = time.monotonic()
+        self.given_up = False  # it was ended on purpose
+        self.report: dict[str, Any] | None = None  # what a warm one said of its imports
+        self._buffer = b""
+        self.socket, theirs = socket.socketpair()
+        fds = [theirs.fileno(), notices]
+        try:
+            with open(errors, "ab") as said:
+                if start is None:
+                    self._process = _popen(
+                        [interpreter, "-I", "-S", _LAUNCHER, *map(str, fds)], fds, None, "/",
+                        stdout=subprocess.DEVNULL, stderr=said,
+                    )  # fmt: skip
+                else:
+                    self._process = _popen_warm(start, fds, said.fileno())
+        except BaseException:
+            self.socket.close()
+            raise
+        finally:
+            theirs.close()
+
+    def read(self) -> list[bytes] | None:
+        """The lines that have come; None: it has gone."""
+        try:
+            data = self.socket.recv(1 << 16)
+        except ConnectionError:
+            data = b""
+        if not data:
+            return None
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return lines
+
+    def wake(self) -> None:
+        """A trial may have stopped it."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def give_up(self) -> None:
+        """Ends it before it has begun with any attempt."""
+        self.given_up = True
+        self._process.kill()
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def _popen(argv: list[str], fds: list[int], env: Mapping[str, str] | None, cwd: str, **std: Any) -> Any:
+    # Nothing of the caller's terminal or pipes: the launcher may outlive the engine.
+    return subprocess.Popen(
+        argv, pass_fds=fds, start_new_session=True, env=env, cwd=cwd, stdin=subprocess.DEVNULL, **std
+    )
+
+
+def _popen_warm(start: Start, fds: list[int], errors: int) -> Any:
+    order = json.dumps({**start.order, "errors": errors})
+    env = {**start.env, **{k: v for k, v in os.environ.items() if k.startswith("HPO_FAILPOINT")}}
+    # Its output must be a pipe when Python starts, as that of a trial is: streams remember what they are made on.
+    read_end, write_end = os.pipe()
+    try:
+        return _popen(
+            [*start.argv, _LAUNCHER, *map(str, fds), order], [*fds, errors], env, start.folder,
+            stdout=write_end, stderr=write_end,
+        )  # fmt: skip
+    finally:
+        os.close(write_end)
+        os.close(read_end)

@@ -1,0 +1,235 @@
+"""A fork of a launcher becomes a Python program: the script finds what a new interpreter would have given it.
+
+Runs in the fork, under the script's own interpreter: standard library only. What a script may look at is listed in
+tests/executors/likeness, where each of many small scripts is run both ways.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import gc
+import os
+import signal
+import sys
+import weakref
+from types import ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_FLUSH_FAILED = 120  # CPython's exit status where standard output cannot be flushed
+_MARK = b"HPO_ATTEMPT="
+MARK_ROOM = 64  # bytes that a launcher's environment keeps free for the mark of an attempt
+
+
+class Program:
+    """The script of `order` as `__main__`, in this process. Made at the launcher's outermost level, where then
+
+        exec(program.code, program.names)   # its exceptions go to `failed`
+        program.end()                       # does not return
+
+    so that a single frame lies below the script's own.
+
+    Args:
+        order: argv (of the command), env, warm (see `warm.Start.program`).
+        known: names of the modules that the launcher had imported.
+        collecting: whether the garbage collector was on after the imports.
+    """
+
+    def __init__(self, order: dict[str, Any], known: frozenset[str], collecting: bool) -> None:
+        self._known, self._status, self._interrupted = known, 0, False
+        warm, argv = order["warm"], order["argv"]
+        os.environ.clear()
+        os.environ.update(order["env"])
+        _retitle(argv, order["env"].get("HPO_ATTEMPT", ""))
+        _as_if_imported_now()
+        if collecting:
+            gc.enable()
+        main = ModuleType("__main__")
+        self.names = main.__dict__
+        sys.modules["__main__"] = main
+        sys.orig_argv = argv
+        sys.argv = argv[warm["words"] :]
+        here = not (getattr(sys.flags, "safe_path", False) or sys.flags.isolated)
+        if warm["module"] is not None:
+            sys.argv = ["-m", *sys.argv[1:]]
+            if here:
+                sys.path.insert(0, os.getcwd())
+            self._skip = 2
+            _fill(main, None)
+            run = f"__import__('runpy')._run_module_as_main({warm['module']!r})"
+            self.code = compile(run, "<string>", "exec", dont_inherit=True)
+            self.names = {}
+            return
+        self._skip = 1
+        path = os.path.abspath(sys.argv[0])
+        if here:
+            sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
+        _fill(main, path)
+        self.code = self._compiled(path, argv[0])
+
+    def _compiled(self, path: str, python: str) -> Any:
+        try:
+            with open(path, "rb") as file:
+                text = file.read()
+        except OSError as error:
+            print(f"{python}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}", file=sys.stderr)
+            self._status = 2
+            self.end()
+        try:
+            return compile(text, path, "exec", dont_inherit=True)
+        except BaseException as error:
+            self._skip = 1_000  # no frame of it is the script's
+            self.failed(error)
+            self.end()
+
+    def failed(self, error: BaseException) -> None:
+        """What the interpreter does with an exception that nobody caught."""
+        if isinstance(error, SystemExit):
+            self._status = _status_of(error.code)
+            return
+        traceback = error.__traceback__
+        for _ in range(self._skip):
+            traceback = None if traceback is None else traceback.tb_next
+        error = error.with_traceback(traceback)
+        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, traceback
+        sys.last_exc = error  # type: ignore[attr-defined]
+        try:
+            sys.excepthook(type(error), error, traceback)
+        except SystemExit as leaving:
+            self._status = _status_of(leaving.code)
+            return
+        except BaseException as second:
+            print("Error in sys.excepthook:", file=sys.stderr)
+            sys.__excepthook__(type(second), second, second.__traceback__)
+            print("\nOriginal exception was:", file=sys.stderr)
+            sys.__excepthook__(type(error), error, traceback)
+        self._status, self._interrupted = 1, isinstance(error, KeyboardInterrupt)
+
+    def end(self) -> None:
+        """As the interpreter ends: threads, exit functions, the script's own objects; not what was imported before."""
+        try:
+            threading = sys.modules.get("threading")
+            if threading is not None:
+                threading._shutdown()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        try:
+            atexit._run_exitfuncs()
+        except BaseException:
+            pass  # it has told of it
+        fine = _flush()
+        self.names = {}
+        self._drop_modules()
+        fine = _flush() and fine
+        ctypes.CDLL(None).fflush(None)  # what C code has printed
+        if self._interrupted:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        os._exit(self._status if fine or self._status else _FLUSH_FAILED)
+
+    def _drop_modules(self) -> None:
+        """Objects of the script go: files are written out, `__del__` is called."""
+        for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+            if hasattr(sys, name):
+                setattr(sys, name, None)
+        own = [name for name in sys.modules if name not in self._known or name == "__main__"]
+        left = []
+        for name in own:
+            module = sys.modules.pop(name)
+            if type(module) is ModuleType:
+                left.append(weakref.ref(module))
+            del module
+        gc.collect()
+        for reference in reversed(left):
+            module = reference()
+            if module is not None:
+                _clear(module.__dict__)
+        gc.collect()
+
+
+def forget(name: str) -> list[tuple[str, ModuleType]]:
+    """Takes the package `name` out of sys.modules: the script may have one of that name. Returns what was taken."""
+    ours = [n for n in sys.modules if n == name or n.startswith(f"{name}.")]
+    return [(n, sys.modules.pop(n)) for n in ours]
+
+
+def _fill(main: ModuleType, path: str | None) -> None:
+    """The names of a `__main__` as the interpreter makes it."""
+    from importlib.machinery import BuiltinImporter, SourceFileLoader
+
+    main.__dict__.clear()
+    loader: Any = BuiltinImporter if path is None else SourceFileLoader("__main__", path)
+    main.__dict__.update(__name__="__main__", __doc__=None, __package__=None, __loader__=loader, __spec__=None)
+    if sys.version_info < (3, 14):
+        main.__dict__["__annotations__"] = {}
+    main.__dict__["__builtins__"] = sys.modules["builtins"]
+    if path is not None:
+        main.__dict__.update(__file__=path, __cached__=None)
+
+
+def _as_if_imported_now() -> None:
+    """What modules have taken from the process or from chance when they were imported, they take anew."""
+    loaded = sys.modules
+    if "numpy.random" in loaded:
+        loaded["numpy.random"].seed()
+    if "torch" in loaded:
+        loaded["torch"].default_generator.seed()  # the one of the CPU; the others are seeded when they are made
+    if "multiprocessing.process" in loaded:
+        process = loaded["multiprocessing.process"]
+        process.ORIGINAL_DIR = os.path.abspath(os.getcwd())
+        process.current_process().authkey = os.urandom(32)
+    if "logging" in loaded:
+        import time
+
+        now = time.time_ns() if isinstance(loaded["logging"]._startTime, int) else time.time()
+        loaded["logging"]._startTime = now
+
+
+def _retitle(argv: list[str], mark: str) -> None:
+    """The process's command line and mark, as others see them in /proc: they stand where the launcher's stood."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        args, args_end, env, env_end = map(int, fields[45:49])
+        if not (0 < args < args_end <= env < env_end):
+            return
+        title = os.fsencode(" ".join(argv))[: args_end - args - 2]
+        # A last byte that is not 0 tells the kernel to show no more than up to the first 0 (proc(5)).
+        ctypes.memmove(args, title + bytes(args_end - args - 1 - len(title)) + b"x", args_end - args)
+        place = ctypes.string_at(env, env_end - env).find(_MARK)
+        if place >= 0 and len(mark) < MARK_ROOM:
+            ctypes.memmove(env + place + len(_MARK), os.fsencode(mark).ljust(MARK_ROOM, b"\0"), MARK_ROOM)
+    except (OSError, ValueError, IndexError):
+        pass
+
+
+def _status_of(code: object) -> int:
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF if -(1 << 63) <= code < 1 << 63 else 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _flush() -> bool:
+    fine = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except Exception:
+            fine = fine and stream is not sys.stdout
+    return fine
+
+
+def _clear(names: dict[str, Any]) -> None:
+    """In CPython's order: first the names with one underscore, then all others."""
+    for first in (True, False):
+        for name in list(names):
+            single = name.startswith("_") and not name.startswith("__")
+            if name != "__builtins__" and single == first and names.get(name) is not None:
+                names[name] = None

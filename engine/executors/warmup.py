@@ -1,0 +1,230 @@
+"""Imports what a script needs into its launcher, and finds out whether forks of it are as good as new interpreters.
+
+Runs in the launcher, under the script's own interpreter: standard library only. Imports and nothing else: a launcher
+that has computed anything with several threads would hang its forks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+
+from engine.executors import program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+OLDEST = (3, 9)  # the oldest Python that can be forked: earlier ones give scripts a relative __file__
+_HARMLESS_FILES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+_PROBES = 3
+
+_own_files: set[int] = set()  # the launcher's descriptors, not an import's
+
+
+class Unfit(Exception):  # noqa: N818
+    """Forks of this process would not be as good as new interpreters; says why."""
+
+
+def begin() -> None:
+    """Before any import: signals as in a process that was started with nothing ignored and nothing blocked."""
+    _own_files.update(int(name) for name in os.listdir("/proc/self/fd"))
+    for number in range(1, signal.NSIG):
+        if number in (signal.SIGPIPE, getattr(signal, "SIGXFSZ", 0)):
+            continue  # Python ignores these itself
+        try:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+                signal.signal(number, own)
+        except (OSError, ValueError):
+            pass
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def warm_up(order: dict[str, Any]) -> dict[str, Any]:
+    """Does the imports. `order`: modules (names, or None: those that the script imports), script, module, folder.
+
+    Returns what there is to tell: packages (top-level names that are not the standard library's), modules (how many),
+    seconds, said (what the imports printed).
+
+    Raises:
+        Unfit
+    """
+    if sys.version_info < OLDEST:
+        raise Unfit("Python %d.%d is too old" % sys.version_info[:2])
+    if order["modules"] is None:
+        found = _in_a_fork(lambda: _read(order))
+    else:
+        found = {"steps": [["import", name, []] for name in order["modules"]], "quiet": False}
+    program.forget("engine")  # a package of that name may be meant
+    begin = time.perf_counter()
+    said = _Output()
+    packages: list[str] = []
+    before = len(sys.modules)
+    try:
+        for kind, name, value in found["steps"]:
+            if kind == "set":
+                os.environ[name] = value
+                continue
+            top = name.partition(".")[0]
+            _import(name, value, "warm_start" if order["modules"] is not None else None)
+            _check(top)
+            if top not in packages and top not in getattr(sys, "stdlib_module_names", ()):
+                packages.append(top)
+    finally:
+        text = said.end()
+    return {
+        "packages": packages,
+        "modules": len(sys.modules) - before,
+        "seconds": time.perf_counter() - begin,
+        "said": "" if found["quiet"] else text.decode("latin-1"),
+    }
+
+
+def fork_seconds() -> float:
+    """How long it takes from an order to a script: two forks and what they copy."""
+    times = []
+    for _ in range(_PROBES):
+        begin = time.perf_counter()
+        pid = os.fork()
+        if pid == 0:
+            inner = os.fork()
+            if inner:
+                os.waitpid(inner, 0)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        times.append(time.perf_counter() - begin)
+    return sorted(times)[_PROBES // 2]
+
+
+def end_as_an_interpreter(files: tuple[int, ...]) -> None:
+    """Ends this fork in the long way, out of others' way; its processor time is what is wanted."""
+    os.nice(19)
+    for fd in files:
+        os.close(fd)
+    for fd in (1, 2):
+        os.dup2(os.open("/dev/null", os.O_WRONLY), fd)
+    raise SystemExit(0)
+
+
+def _import(name: str, names: list[str], asked_by: str | None) -> None:
+    try:
+        __import__(name, {}, {}, names)
+    except ModuleNotFoundError as error:
+        if asked_by is not None:
+            raise Unfit(f"{asked_by}: {error}") from None
+        if error.name is None or error.name.partition(".")[0] == name.partition(".")[0]:
+            raise Unfit(f"import {name} fails: {error}") from None
+        raise Unfit(f"import {name} fails: it needs {error.name}") from None
+    except BaseException as error:
+        raise Unfit(f"import {name} raises {type(error).__name__}: {error}") from None
+
+
+def _check(top: str) -> None:
+    """Raises Unfit where the last import has left something that forks could not have for themselves."""
+    if _threads() > 1:
+        # Some libraries take their threads down before a fork and start them anew when they need them.
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        if _threads() > 1:
+            raise Unfit(f"import {top} starts a thread")
+    try:
+        os.waitpid(-1, os.WNOHANG)
+        raise Unfit(f"import {top} starts a process")
+    except ChildProcessError:
+        pass
+    opened = sorted(set(_open_files().values()) - set(_HARMLESS_FILES))
+    for path in opened:
+        if path.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
+            raise Unfit(f"import {top} opens the GPU ({path})")
+        raise Unfit(f"import {top} keeps {path} open")
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    if cuda is not None and hasattr(cuda, "is_initialized") and cuda.is_initialized():
+        raise Unfit(f"import {top} initialises CUDA")
+
+
+def opened() -> set[int]:
+    """Descriptors that the imports keep."""
+    return set(_open_files())
+
+
+def _open_files() -> dict[int, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in _own_files:
+            try:
+                found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+            except OSError:  # the listing's own
+                pass
+    return found
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def _read(order: dict[str, Any]) -> dict[str, Any]:
+    from engine.executors import imports
+
+    folder = os.path.dirname(os.path.realpath(order["script"])) if order["script"] else order["folder"]
+    sys.path.insert(0, folder)
+    if order["script"]:
+        found = imports.of_script(os.path.realpath(order["script"]))
+    else:
+        found = imports.of_module(order["module"], folder)
+    return {"steps": found.steps, "quiet": found.quiet}
+
+
+def _in_a_fork(work: Any) -> Any:
+    """What `work` returns; done in a fork, so that this process has not done it."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(read_end)
+            try:
+                text = json.dumps([True, work()])
+            except Exception as error:
+                text = json.dumps([False, f"{type(error).__name__}: {error}"])
+            with open(write_end, "w") as out:
+                out.write(text)
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with open(read_end) as text_in:
+        answer = text_in.read()
+    os.waitpid(pid, 0)
+    good, value = json.loads(answer) if answer else (False, "its reader died")
+    if not good:
+        raise Unfit(f"its imports cannot be read ({value})")
+    return value
+
+
+class _Output:
+    """What is printed from when it is made until `end`."""
+
+    def __init__(self) -> None:
+        self._file = os.memfd_create("output")
+        self._kept = [os.dup(1), os.dup(2)]
+        _own_files.update((self._file, *self._kept))
+        for fd in (1, 2):
+            os.dup2(self._file, fd)
+
+    def end(self) -> bytes:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        text = os.pread(self._file, 1 << 20, 0)
+        for fd, kept in zip((1, 2), self._kept):  # noqa: B905  (Python 3.9)
+            os.dup2(kept, fd)
+            os.close(kept)
+        os.close(self._file)
+        _own_files.difference_update((self._file, *self._kept))
+        return text
