@@ -66,7 +66,8 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
             history = read(paths)
         except (StudyNotFound, JournalError) as error:
             itself = name == spec.name and isinstance(error, StudyNotFound)
-            problems.append(Problem(path, "is this study itself; name an earlier one" if itself else str(error)))
+            hint = "; modules to import ahead of trials stand in trial.warm_start" if name.isidentifier() else ""
+            problems.append(Problem(path, "is this study itself; name an earlier one" if itself else f"{error}{hint}"))
             continue
         done = [t for t in history.trials if t.state is TrialState.COMPLETED]
         told = reduced(history.spec.name, spec.space, done, Reader(history.spec.space).read(history).losses.tolist())

@@ -40,11 +40,7 @@ class Imports:
 
 
 def of_script(path: str) -> Imports:
-    """Of the script at `path`. Its folder must be the first of sys.path, as when it runs.
-
-    Raises:
-        OSError, SyntaxError, ValueError: it cannot be read.
-    """
+    """Of the script at `path`. Its folder must be the first of sys.path, as when it runs."""
     return _Reader(os.path.dirname(os.path.abspath(path))).read(path)
 
 
@@ -77,8 +73,8 @@ class _Reader:
     def read(self, path: str) -> Imports:
         try:
             self._file(path, package="")
-        except _Stop:
-            pass
+        except (_Stop, OSError, SyntaxError, ValueError, RecursionError):
+            pass  # what cannot be read fails when it runs
         return self._found
 
     # -- files -----------------------------------------------------------------------------------------------------
@@ -307,6 +303,8 @@ def _below(folders: Iterable[str], part: str) -> tuple[str | None, list[str]]:
 
 def _installed_folders() -> list[str]:
     """Where the interpreter has its own and its installed packages."""
-    named = [path for key, path in sysconfig.get_paths().items() if key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    named = [
+        path for key, path in sysconfig.get_paths().items() if key in ("stdlib", "platstdlib", "purelib", "platlib")
+    ]
     marked = [p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages", "lib-dynload")]
     return sorted({os.path.abspath(p) for p in [*named, *marked]})

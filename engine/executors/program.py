@@ -7,8 +7,10 @@ tests/executors/likeness, where each of many small scripts is run both ways.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import gc
+import io
 import os
 import signal
 import sys
@@ -41,6 +43,7 @@ class Program:
     def __init__(self, order: dict[str, Any], known: frozenset[str], collecting: bool) -> None:
         self._known, self._status, self._interrupted = known, 0, False
         warm, argv = order["warm"], order["argv"]
+        self._is_file = warm["module"] is None
         os.environ.clear()
         os.environ.update(order["env"])
         _retitle(argv, order["env"].get("HPO_ATTEMPT", ""))
@@ -87,6 +90,8 @@ class Program:
 
     def failed(self, error: BaseException) -> None:
         """What the interpreter does with an exception that nobody caught."""
+        if self._is_file:
+            _flush((sys.stderr, sys.stdout))  # as the interpreter does after a file, and not after a module
         if isinstance(error, SystemExit):
             self._status = _status_of(error.code)
             return
@@ -102,14 +107,18 @@ class Program:
             self._status = _status_of(leaving.code)
             return
         except BaseException as second:
+            trace = second.__traceback__.tb_next if second.__traceback__ else None
+            second.__context__ = None if second.__context__ is error else second.__context__
             print("Error in sys.excepthook:", file=sys.stderr)
-            sys.__excepthook__(type(second), second, second.__traceback__)
+            sys.__excepthook__(type(second), second.with_traceback(trace), trace)
             print("\nOriginal exception was:", file=sys.stderr)
             sys.__excepthook__(type(error), error, traceback)
         self._status, self._interrupted = 1, isinstance(error, KeyboardInterrupt)
 
     def end(self) -> None:
         """As the interpreter ends: threads, exit functions, the script's own objects; not what was imported before."""
+        if self._is_file:
+            _flush((sys.stderr, sys.stdout))  # as the interpreter does after a file, and not after a module
         try:
             threading = sys.modules.get("threading")
             if threading is not None:
@@ -120,21 +129,27 @@ class Program:
             atexit._run_exitfuncs()
         except BaseException:
             pass  # it has told of it
-        fine = _flush()
+        broken = _flush((sys.stdout, sys.stderr))
+        if broken is not None:
+            print(f"Exception ignored in: {sys.stdout!r}\n{type(broken).__name__}: {broken}", file=sys.stderr)
         self.names = {}
         self._drop_modules()
-        fine = _flush() and fine
+        broken = _flush((sys.stdout, sys.stderr)) or broken
         ctypes.CDLL(None).fflush(None)  # what C code has printed
         if self._interrupted:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
-        os._exit(self._status if fine or self._status else _FLUSH_FAILED)
+        os._exit(self._status if broken is None or self._status else _FLUSH_FAILED)
 
     def _drop_modules(self) -> None:
         """Objects of the script go: files are written out, `__del__` is called."""
         for name in ("last_type", "last_value", "last_traceback", "last_exc"):
             if hasattr(sys, name):
                 setattr(sys, name, None)
+        for thing in gc.get_objects():  # those of the script; the collector might close a file under its buffer
+            if isinstance(thing, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
+                with contextlib.suppress(Exception):
+                    thing.flush()
         own = [name for name in sys.modules if name not in self._known or name == "__main__"]
         left = []
         for name in own:
@@ -215,15 +230,16 @@ def _status_of(code: object) -> int:
     return 1
 
 
-def _flush() -> bool:
-    fine = True
-    for stream in (sys.stdout, sys.stderr):
+def _flush(streams: tuple[Any, ...]) -> Exception | None:
+    """Returns the error that kept standard output from being flushed."""
+    broken = None
+    for stream in streams:
         try:
             if stream is not None and not stream.closed:
                 stream.flush()
-        except Exception:
-            fine = fine and stream is not sys.stdout
-    return fine
+        except Exception as error:
+            broken = error if stream is sys.stdout else broken
+    return broken
 
 
 def _clear(names: dict[str, Any]) -> None:

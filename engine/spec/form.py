@@ -209,6 +209,12 @@ class TrialForm(_Form):
     log_limit: Annotated[float, _Is(values.megabytes, _SIZE)] = Field(
         default=16.0, description='Output kept of one run. Default "16MB".', examples=["16MB"]
     )
+    warm_start: Annotated[str | list[str], _Is(values.warm_start, _WORDS_LIST)] = Field(
+        default="auto",
+        description="A Python script's imports are done once, ahead of its trials: auto (those that it names at its "
+        "top), off, or a list of modules. Default auto.",
+        examples=["off", ["torch", "lightning"]],
+    )
 
 
 class EarlyStoppingForm(_Form):
@@ -322,7 +328,8 @@ class StudyForm(_Form):
     )
     warm_start: Annotated[list[str], _Is(values.study_names, _WORDS_LIST)] = Field(
         default_factory=list,
-        description="Earlier studies that inform this one: names under the same root, or paths; spaces may differ.",
+        description="Earlier studies that inform this one: names under the same root, or paths; spaces may differ. "
+        "auto or off alone: as in trial.",
         examples=[["digits"]],
     )
     metrics: dict[str, Annotated[str, _Is(values.shown_as, _SHOWN_AS)]] = Field(

@@ -96,6 +96,8 @@ def _trial(resources: Resources, policy: TrialPolicy) -> dict[str, Any]:
         fields["grace"] = _seconds(policy.grace_s)
     if policy.log_mb != TrialPolicy.log_mb:
         fields["log_limit"] = f"{policy.log_mb!r}MB"
+    if policy.warm_start != TrialPolicy.warm_start:
+        fields["warm_start"] = policy.warm_start if isinstance(policy.warm_start, str) else list(policy.warm_start)
     return _given(fields)
 
 

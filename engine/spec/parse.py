@@ -127,7 +127,9 @@ def parse_document(
         algorithm_options=options,
         budget=Budget(trials, form.time_limit),
         resources=Resources(form.parallel, form.trial.cpus, form.trial.gpus),
-        trial=TrialPolicy(form.trial.time_limit, form.trial.retries, form.trial.grace, form.trial.log_limit),
+        trial=TrialPolicy(
+            form.trial.time_limit, form.trial.retries, form.trial.grace, form.trial.log_limit, _starts(form)
+        ),
         early_stopping=_early_stopping(form),
         env=form.env,
         resource_name=form.resource.name if form.resource else None,
@@ -135,12 +137,28 @@ def parse_document(
         resource_min=form.resource.min if form.resource else 1,
         experiments=experiments,
         points=points,
-        warm_start=tuple(under(base_dir, name) if os.sep in name else name for name in form.warm_start),
+        warm_start=tuple(under(base_dir, name) if os.sep in name else name for name in _earlier(form)),
         extra_metrics=form.metrics,
         labels=form.labels,
         seed=seed,
         **paths,
     )
+
+
+def _starts(form: StudyForm) -> str | tuple[str, ...]:
+    """How trials start. `warm_start: off` beside `trial` can only mean this, not a study."""
+    said = form.trial.warm_start
+    if (
+        len(form.warm_start) == 1
+        and form.warm_start[0] in ("auto", "off")
+        and "warm_start" not in form.trial.model_fields_set
+    ):
+        return form.warm_start[0]
+    return said if isinstance(said, str) else tuple(said)
+
+
+def _earlier(form: StudyForm) -> list[str]:
+    return [] if form.warm_start in (["auto"], ["off"]) else form.warm_start
 
 
 # -- fields ----------------------------------------------------------------------------------------------------------

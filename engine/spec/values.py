@@ -190,8 +190,28 @@ def rules(value: Any) -> Any:
     return value
 
 
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*$")
+
+
+def warm_start(value: Any) -> Any:
+    """auto, off (which YAML 1.1 took for false), or names of modules."""
+    if value is False or value is True:
+        return "auto" if value else "off"
+    if isinstance(value, str) and value in ("auto", "off"):
+        return value
+    names = [text(item) for item in (value if isinstance(value, list) else [value])]
+    for item in names:
+        if not _MODULE.match(item):
+            raise ValueError(
+                f"must be auto, off, or names of modules such as [torch, lightning], not {json_text(item)}"
+            )
+    return names or "off"
+
+
 def study_names(value: Any) -> list[str]:
-    """Names or paths of studies; one may stand alone."""
+    """Names or paths of studies; one may stand alone. Also auto and off, see `parse`."""
+    if value is False:  # off, where YAML 1.1 wrote this
+        return ["off"]
     return [text(item) for item in (value if isinstance(value, list) else [value])]
 
 

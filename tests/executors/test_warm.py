@@ -1,0 +1,336 @@
+"""A script that is forked with its imports done sees what a new interpreter would have shown it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import contract, outputlog
+from engine.executors.local import LocalExecutor
+from engine.executors.warm import Command
+from engine.paths import StudyPaths
+from engine.ports import Ended, Launch
+from engine.space import Float, SearchSpace
+from engine.study import Exit, Objective, Resources, StudySpec
+from tests.executors.likeness import HELPER, OPTIONED, SCRIPTS, source
+from tests.helpers import wait_until
+
+
+class Both:
+    """One study folder for new interpreters and one for forks, with the same files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.said: list[str] = []
+        self.executors: dict[str, LocalExecutor] = {}
+
+    def executor(self, kind: str) -> LocalExecutor:
+        if kind not in self.executors:
+            folder = self.root / kind
+            folder.mkdir(exist_ok=True)
+            self.executors[kind] = LocalExecutor(
+                Resources(parallel=100), os.environ, errors=f"{folder}/errors", say=self.said.append
+            )
+        return self.executors[kind]
+
+    def launch(
+        self, kind: str, files: dict[str, str], argv: tuple[str, ...], trial: int = 0, env: dict[str, str] | None = None,
+        modules: str | tuple[str, ...] = "auto",
+    ) -> Launch:  # fmt: skip
+        study = StudyPaths(str(self.root / kind))
+        paths = study.trial(trial)
+        for folder in (study.model, paths.result_dir):
+            for name, text in files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="latin-1")
+        os.makedirs(paths.attempt(1), exist_ok=True)
+        own = {"PATH": os.environ["PATH"], "HPO_ATTEMPT": f"nonce-{trial}", "RESULT_DIR": paths.result_dir}
+        own |= {"PWD": paths.result_dir, "LANG": "C.UTF-8", **(env or {})}
+        launch = Launch(
+            trial, 1, f"nonce-{trial}", (sys.executable, *argv), own, paths, grace_s=1.0,
+            warm_start=modules if kind == "warm" else "off",
+        )  # fmt: skip
+        executor = self.executor(kind)
+        executor.reserve(trial)
+        executor.launch(launch)
+        return launch
+
+    def end(self, kind: str, count: int = 1) -> list[Ended]:
+        ends: list[Ended] = []
+        deadline = time.monotonic() + 60
+        while len(ends) < count:
+            assert time.monotonic() < deadline, "an Ended is missing"
+            self.executor(kind).wait(0.1)
+            ends += [n for n in self.executor(kind).reap() if isinstance(n, Ended)]
+        return ends
+
+    def seen(self, kind: str, files: dict[str, str], argv: tuple[str, ...], **more: Any) -> tuple[Any, ...]:
+        """How it ended, what it printed, the files it left: with the one thing replaced that must differ, the path."""
+        launch = self.launch(kind, files, argv, **more)
+        (end,) = self.end(kind)
+        log = Path(launch.paths.attempt(1), outputlog.NAME)
+        text = log.read_text(encoding="latin-1") if log.exists() else ""
+        left = {
+            p.name: p.read_text(encoding="latin-1")
+            for p in sorted(Path(launch.paths.result_dir).iterdir())
+            if p.is_file() and p.suffix == ".txt"
+        }
+        text = re.sub(r"0x[0-9a-f]{6,}", "0x", text.replace(f"{self.root}/{kind}", "ROOT"))
+        exit_ = end.exit
+        # Not how many processes it left: helpers of multiprocessing may be on their way out.
+        return (exit_.code, exit_.signal, exit_.asked_for, exit_.error), text, left
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[Both]:
+    made = Both(tmp_path)
+    yield made
+    for executor in made.executors.values():
+        with contextlib.suppress(Exception):
+            executor.close()
+    no_problem = [text for text in made.said if text.startswith("no warm start")]
+    assert not no_problem or "expected" in made.said
+
+
+FILES = {"helper.py": HELPER, "engine/__init__.py": "here = 'own engine'\n", "shim.py": "here = 'own shim'\n"}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_sees_no_difference(name: str, both: Both) -> None:
+    files = {"train.py": source(SCRIPTS[name]), **FILES}
+    argv = ("train.py", "--lr", "0.1", "a b")
+    cold, warm = (both.seen(kind, files, argv) for kind in ("cold", "warm"))
+    assert warm == cold
+    assert cold[1] or cold[0][0] != 0 or name in ("exit-none", "exit-at-once", "objects-at-the-end", "sigpipe")
+
+
+@pytest.mark.parametrize("name", OPTIONED)
+def test_options_of_the_interpreter_hold(name: str, both: Both) -> None:
+    options, text = OPTIONED[name]
+    cold, warm = (both.seen(kind, {"train.py": text}, (*options, "train.py")) for kind in ("cold", "warm"))
+    assert warm == cold
+
+
+def test_module_is_run_as_with_dash_m(both: Both) -> None:
+    text = "import sys\nfrom . import other\nprint(sys.argv, sys.path[0], __name__, __package__, __spec__.name, __file__)\n"
+    files = {"pack/__init__.py": "", "pack/other.py": "", "pack/train.py": text + "1 / 0\n"}
+    cold, warm = (both.seen(kind, files, ("-m", "pack.train", "x")) for kind in ("cold", "warm"))
+    assert warm == cold and cold[0][0] == 1
+
+
+def test_what_is_no_script_is_told_by_the_interpreter(both: Both) -> None:
+    cold, warm = (both.seen(kind, {"a.py": ""}, ("nothing.py",)) for kind in ("cold", "warm"))
+    assert warm == cold and cold[0][0] == 2
+
+
+def test_script_that_is_gone_when_its_turn_comes(both: Both) -> None:
+    seen = []
+    for kind in ("cold", "warm"):
+        both.launch(kind, {"train.py": "print(1)"}, ("train.py",))
+        both.end(kind)
+        result_dir = StudyPaths(str(both.root / kind)).trial(1).result_dir
+        both.launch(kind, {"train.py": "import os, time"}, ("train.py",), trial=1)
+        both.end(kind)
+        os.remove(f"{result_dir}/train.py")
+        executor = both.executor(kind)
+        paths = StudyPaths(str(both.root / kind)).trial(1)
+        os.makedirs(paths.attempt(2), exist_ok=True)
+        again = Launch(
+            1, 2, "nonce-again", (sys.executable, "train.py"), {"PATH": os.environ["PATH"]}, paths,
+            warm_start="auto" if kind == "warm" else "off",
+        )  # fmt: skip
+        executor.reserve(1)
+        executor.launch(again)
+        (end,) = both.end(kind)
+        log = Path(paths.attempt(2), outputlog.NAME).read_text().replace(f"{both.root}/{kind}", "ROOT")
+        seen.append((end.exit.code, log))
+    assert seen[0] == seen[1] and seen[0][0] == 2
+
+
+def test_chance_differs_from_trial_to_trial(both: Both) -> None:
+    text = "import random, uuid, numpy\nprint(random.random(), numpy.random.rand(), uuid.uuid4(), numpy.random.default_rng().random())"
+    seen = []
+    for trial in range(3):
+        launch = both.launch("warm", {"train.py": text}, ("train.py",), trial=trial)
+        both.end("warm")
+        seen.append(Path(launch.paths.attempt(1), outputlog.NAME).read_text().split())
+    for column in zip(*seen, strict=True):
+        assert len(set(column)) == 3
+
+
+def test_variable_set_before_an_import_is_set_before_it(both: Both) -> None:
+    text = """
+        import os
+        os.environ["LIB_MODE"] = "fast"
+        import lib
+        print(lib.mode, os.environ["LIB_MODE"])
+    """
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text("import os\nmode = os.environ.get('LIB_MODE')\nloaded_by = os.getpid()\n")
+    env = {"PYTHONPATH": str(site)}
+    cold, warm = (both.seen(kind, {"train.py": source(text)}, ("train.py",), env=env) for kind in ("cold", "warm"))
+    assert warm == cold and "fast fast" in cold[1]
+
+
+def test_imports_are_done_once_and_what_they_print_is_in_each_log(both: Both) -> None:
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text("import os\nprint('loading lib')\nloaded_by = os.getpid()\n")
+    pids, logs = set(), []
+    for trial in range(3):
+        launch = both.launch(
+            "warm", {"train.py": "import lib\nprint(lib.loaded_by)"}, ("train.py",), trial, {"PYTHONPATH": str(site)}
+        )
+        both.end("warm")
+        first, second = Path(launch.paths.attempt(1), outputlog.NAME).read_text().splitlines()
+        logs.append(first)
+        pids.add(second)
+    assert len(pids) == 1 and logs == ["loading lib"] * 3
+
+
+def test_own_modules_are_imported_by_each_trial(both: Both) -> None:
+    files = {"train.py": "import mine\nprint(mine.pid)", "mine.py": "import os, json\npid = os.getpid()"}
+    pids = set()
+    for trial in range(2):
+        launch = both.launch("warm", files, ("train.py",), trial)
+        both.end("warm")
+        pids.add(Path(launch.paths.attempt(1), outputlog.NAME).read_text())
+    assert len(pids) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()", "a thread"),
+        ("import subprocess\np = subprocess.Popen(['sleep', '60'])", "a process"),
+        ("import socket\ns = socket.socket()", "open"),
+        ("raise RuntimeError('no')", "RuntimeError: no"),
+    ],
+)
+def test_import_that_forks_cannot_share_is_found_out(text: str, why: str, both: Both) -> None:
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text(text)
+    both.said.append("expected")
+    for trial in range(2):
+        both.launch(
+            "warm", {"train.py": "try:\n    import lib\nexcept RuntimeError:\n    pass\nprint('ran')\nimport os; os._exit(0)"},
+            ("train.py",), trial, {"PYTHONPATH": str(site)},
+        )  # fmt: skip
+    assert [end.exit.code for end in both.end("warm", 2)] == [0, 0]
+    told = [text for text in both.said if text.startswith("no warm start")]
+    assert len(told) == 1 and why in told[0] and "lib" in told[0]
+
+
+def test_killed_warm_launcher_is_replaced_and_no_trial_stops(both: Both) -> None:
+    text = "import os, sys, time\nprint(os.getppid(), flush=True)\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+    first = both.launch("warm", {"train.py": text}, ("train.py",), 0)
+    log = Path(first.paths.attempt(1), outputlog.NAME)
+    wait_until(log.exists)
+    wait_until(lambda: log.read_text().strip() != "")
+    shim = int(log.read_text())
+    launcher = int(Path(f"/proc/{shim}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(launcher, signal.SIGKILL)
+    both.executor("warm").wait(1.0)
+    both.executor("warm").reap()
+    second = both.launch("warm", {"train.py": text}, ("train.py",), 1)
+    for launch in (first, second):
+        Path(launch.paths.result_dir, "go").touch()
+    assert {(end.trial_id, end.exit.code) for end in both.end("warm", 2)} == {(0, 0), (1, 0)}
+
+
+def test_stop_does_not_wait_for_imports(both: Both) -> None:
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text("import time\ntime.sleep(50)\n")
+    both.launch("warm", {"train.py": "import lib"}, ("train.py",), 0, {"PYTHONPATH": str(site)})
+    both.executor("warm").wait(0.3)
+    begin = time.monotonic()
+    both.executor("warm").stop(0, "user")
+    (end,) = both.end("warm")
+    assert end.exit == Exit(asked_for="user")
+    assert time.monotonic() - begin < 30
+
+
+def test_time_limit_and_grace_hold_for_forks(both: Both) -> None:
+    text = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)"
+    launch = both.launch("warm", {"train.py": text}, ("train.py",))
+    both.executor("warm").wait(0.5)
+    time.sleep(0.5)
+    both.executor("warm").stop(launch.trial_id, "user")
+    (end,) = both.end("warm")
+    assert end.exit.signal == signal.SIGKILL and end.exit.asked_for == "user"
+
+
+def test_other_visible_devices_have_a_launcher_of_their_own(both: Both) -> None:
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text("import os\nseen = os.environ['CUDA_VISIBLE_DEVICES']\n")
+    for trial, devices in enumerate(("0", "1", "0")):
+        env = {"PYTHONPATH": str(site), "CUDA_VISIBLE_DEVICES": devices}
+        launch = both.launch("warm", {"train.py": "import lib\nprint(lib.seen)"}, ("train.py",), trial, env)
+        both.end("warm")
+        assert Path(launch.paths.attempt(1), outputlog.NAME).read_text() == f"{devices}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (("python", "train.py", "-m", "x"), Command(1, script="train.py")),
+        (("/usr/bin/python3.11", "-u", "-W", "ignore", "train.py"), Command(4, script="train.py")),
+        (("python3", "-Wignore", "-OO", "-m", "pack.train"), Command(4, module="pack.train")),
+        (("python", "-c", "print(1)"), None),
+        (("python", "-"), None),
+        (("python",), None),
+        (("python", "-X", "importtime", "train.py"), None),
+        (("python", "-i", "train.py"), None),
+        (("torchrun", "train.py"), None),
+        (("env", "A=1", "python", "train.py"), None),
+    ],
+)
+def test_commands_that_can_be_forked(argv: tuple[str, ...], command: Command | None) -> None:
+    assert Command.of(argv) == command
+
+
+def test_every_variable_that_differs_between_attempts_is_known(tmp_path: Path) -> None:
+    spec = StudySpec("a", SearchSpace([Float("x", 0, 1)]), Objective("loss"), ("python", "train.py"), str(tmp_path))
+    one, two = (
+        contract.environment(spec, StudyPaths(str(tmp_path)).trial(i), os.environ, f"nonce{i}", ()) for i in (1, 2)
+    )
+    differing = {name for name in one if one[name] != two[name]}
+    result_dirs = {name for name in one if one[name] == one["RESULT_DIR"]}
+    assert differing <= contract.PER_ATTEMPT | result_dirs
+
+
+def test_torch_loader_and_threads(both: Both) -> None:
+    pytest.importorskip("torch")
+    text = """
+        import os
+        import torch
+        from torch.utils.data import DataLoader, TensorDataset
+
+        def main():
+            print(torch.get_num_threads(), torch.get_num_interop_threads())
+            data = TensorDataset(torch.arange(64.0).reshape(32, 2))
+            print(sum(batch[0].sum().item() for batch in DataLoader(data, batch_size=8, num_workers=2)))
+            torch.set_num_threads(2)
+            a = torch.ones(400, 400)
+            print((a @ a).sum().item())
+
+        if __name__ == "__main__":
+            main()
+    """
+    env = {"OMP_NUM_THREADS": "3"}
+    cold, warm = (both.seen(kind, {"train.py": source(text)}, ("train.py",), env=env) for kind in ("cold", "warm"))
+    assert warm == cold and cold[0][0] == 0
