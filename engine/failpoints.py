@@ -38,10 +38,12 @@ NAMES: tuple[str, ...] = (
     "resume.folded",
     "resume.adopted",
     "stop.before-reason",
+    "launcher.warmed",
     "launcher.forked",
     "shim.before-token",
     "shim.token-made",
     "shim.child-started",
+    "shim.child-forked",
     "shim.before-exit-record",
     "shim.exit-recorded",
 )

@@ -247,11 +247,9 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, str, 
     gc.disable()
     os.dup2(warm["errors"], 2)
     report["fork_s"] = warmup.fork_seconds()
+    failpoint("launcher.warmed")
     os.write(orders, b"warm %s\n" % json.dumps(report).encode())
-    probe = os.fork()
-    if probe == 0:
-        warmup.end_as_an_interpreter((orders, notices))
-    return probe, said, collecting
+    return warmup.end_as_an_interpreter((orders, notices)), said, collecting
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FLUSH_FAILED = 120  # CPython's exit status where standard output cannot be flushed
 _MARK = b"HPO_ATTEMPT="
-MARK_ROOM = 64  # bytes that a launcher's environment keeps free for the mark of an attempt
+MARK_ROOM = 256  # bytes that a launcher's environment keeps free for the mark of an attempt
 
 
 class Program:
@@ -159,9 +159,9 @@ class Program:
             del module
         gc.collect()
         for reference in reversed(left):
-            module = reference()
-            if module is not None:
-                _clear(module.__dict__)
+            survivor = reference()
+            if survivor is not None:
+                _clear(survivor.__dict__)
         gc.collect()
 
 
@@ -187,7 +187,7 @@ def _fill(main: ModuleType, path: str | None) -> None:
 
 def _as_if_imported_now() -> None:
     """What modules have taken from the process or from chance when they were imported, they take anew."""
-    loaded = sys.modules
+    loaded: dict[str, Any] = sys.modules
     if "numpy.random" in loaded:
         loaded["numpy.random"].seed()
     if "torch" in loaded:

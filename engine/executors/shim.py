@@ -165,13 +165,12 @@ class _Attempt:
             os.close(write_end)
             text = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
             return output, f"cannot start {order['argv'][0]}: {text}"
-        failpoint("shim.child-started")
         os.close(write_end)
         return output, None
 
     def _spawned(self, write_end: int) -> int:
         order = self.order
-        return os.posix_spawn(
+        pid = os.posix_spawn(
             order["argv"][0],
             order["argv"],
             order["env"],
@@ -184,6 +183,8 @@ class _Attempt:
             setsigmask=(),
             setsigdef=_ALL_SIGNALS,
         )
+        failpoint("shim.child-started")
+        return pid
 
     def _forked(self, write_end: int) -> int:
         pid = os.fork()
@@ -193,6 +194,7 @@ class _Attempt:
             os.dup2(write_end, 1)
             os.dup2(write_end, 2)
             raise Born(self.order)
+        failpoint("shim.child-forked")
         try:
             os.setpgid(pid, pid)  # both do, so that it is done whoever comes first
         except OSError:

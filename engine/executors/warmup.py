@@ -16,7 +16,6 @@ from engine.executors import program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
 OLDEST = (3, 9)  # the oldest Python that can be forked: earlier ones give scripts a relative __file__
@@ -55,7 +54,7 @@ def warm_up(order: dict[str, Any]) -> dict[str, Any]:
         Unfit
     """
     if sys.version_info < OLDEST:
-        raise Unfit("Python %d.%d is too old" % sys.version_info[:2])
+        raise Unfit(f"Python {sys.version_info[0]}.{sys.version_info[1]} is too old")
     if order["modules"] is None:
         found = _in_a_fork(lambda: _read(order))
     else:
@@ -101,8 +100,11 @@ def fork_seconds() -> float:
     return sorted(times)[_PROBES // 2]
 
 
-def end_as_an_interpreter(files: tuple[int, ...]) -> None:
-    """Ends this fork in the long way, out of others' way; its processor time is what is wanted."""
+def end_as_an_interpreter(files: tuple[int, ...]) -> int:
+    """The pid of a fork that ends in the long way, out of others' way; its processor time is what is wanted."""
+    pid = os.fork()
+    if pid:
+        return pid
     os.nice(19)
     for fd in files:
         os.close(fd)

