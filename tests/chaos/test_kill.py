@@ -25,6 +25,7 @@ COMMANDS = ("command.taken", "command.done", "stop.before-reason")
 ELSEWHERE = ("command.posted", "study.removed")  # in the process of another verb
 EARLY = "trial.pruned"  # in studies with a rule
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]
+NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.warmed", "shim.child-forked")}
 POINTS = [name for name in failpoints.NAMES if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, EARLY)]
 ON_RESUME = ("resume.adopted",)
 
@@ -128,11 +129,13 @@ def test_kill_while_a_rule_ends_a_trial(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["counts"] == {"completed": 4, "pruned": 1}
 
 
-@pytest.mark.parametrize("name", HELPERS)
+@pytest.mark.parametrize(
+    ("name", "warm_start"), [(name, way) for name in HELPERS for way in ("auto", "off") if name not in NOT_PASSED[way]]
+)
 def test_kill_of_a_launcher_or_shim_costs_an_attempt_at_most(
-    tmp_path: Path, name: str, expected: dict[int, list[tuple[Any, ...]]]
+    tmp_path: Path, name: str, warm_start: str, expected: dict[int, list[tuple[Any, ...]]]
 ) -> None:
-    scene = Scene(tmp_path)
+    scene = Scene(tmp_path, warm_start=warm_start)
     assert scene.run(f"{name}:1:kill", once=tmp_path / "died") == 0, scene.said()
     assert (tmp_path / "died").exists(), "nobody passed there"
     assert scene.results() == expected[6]
