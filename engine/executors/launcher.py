@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _STARTED_S = 0.1  # so long may the news of a start wait: most engines would be woken by it for nothing
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1)
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _STARTUP_S = 0.0  # processor time of this interpreter's start
 
 
@@ -61,7 +62,7 @@ class Launcher:
         signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
         for number in _SIGNALS:
             signal.signal(number, lambda number, frame: None)  # the pipe tells; shims inherit these
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
 
     def run(self) -> None:
@@ -212,7 +213,7 @@ def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | N
     from engine.executors import program, warmup
 
     probe, said, collecting = _warmed(orders, notices, warm)
-    handlers = [(number, signal.getsignal(number)) for number in range(1, signal.NSIG)]
+    handlers = [(number, signal.getsignal(number)) for number in (*_SIGNALS, *_IGNORED)]
     wakeup = signal.set_wakeup_fd(-1)
     kept, known = warmup.opened(), frozenset(sys.modules)
     try:

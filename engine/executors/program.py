@@ -44,8 +44,7 @@ class Program:
         self._known, self._status, self._interrupted = known, 0, False
         warm, argv = order["warm"], order["argv"]
         self._is_file = warm["module"] is None
-        os.environ.clear()
-        os.environ.update(order["env"])
+        _set_environment(order["env"])
         _retitle(argv, order["env"].get("HPO_ATTEMPT", ""))
         _as_if_imported_now()
         if collecting:
@@ -69,7 +68,7 @@ class Program:
         self._skip = 1
         path = os.path.abspath(sys.argv[0])
         if here:
-            sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
+            sys.path.insert(0, _folder_of(path))
         _fill(main, path)
         self.code = self._compiled(path, argv[0])
 
@@ -173,16 +172,32 @@ def forget(name: str) -> list[tuple[str, ModuleType]]:
 
 def _fill(main: ModuleType, path: str | None) -> None:
     """The names of a `__main__` as the interpreter makes it."""
-    from importlib.machinery import BuiltinImporter, SourceFileLoader
-
     main.__dict__.clear()
-    loader: Any = BuiltinImporter if path is None else SourceFileLoader("__main__", path)
+    # Where importlib.machinery has them from; importing that would take a fork longer than all the rest.
+    frozen: Any = sys.modules["_frozen_importlib" if path is None else "_frozen_importlib_external"]
+    loader = frozen.BuiltinImporter if path is None else frozen.SourceFileLoader("__main__", path)
     main.__dict__.update(__name__="__main__", __doc__=None, __package__=None, __loader__=loader, __spec__=None)
     if sys.version_info < (3, 14):
         main.__dict__["__annotations__"] = {}
     main.__dict__["__builtins__"] = sys.modules["builtins"]
     if path is not None:
         main.__dict__.update(__file__=path, __cached__=None)
+
+
+def _set_environment(env: dict[str, str]) -> None:
+    for name in [name for name in os.environ if name not in env]:
+        del os.environ[name]
+    for name, value in env.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
+def _folder_of(path: str) -> str:
+    """Where the script really is."""
+    here = os.getcwd()  # without links, so that the usual case needs no walk along the path
+    if os.path.dirname(path) == here and not os.path.islink(path):
+        return here
+    return os.path.dirname(os.path.realpath(path))
 
 
 def _as_if_imported_now() -> None:

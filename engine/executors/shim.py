@@ -25,6 +25,7 @@ TAKEN = 75  # exit status: another shim has this attempt
 UNTOLD = 71  # exit status: the exit record is written, but the engine could not be told
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
 _LEFTOVER_S = 2.0
+_MOST_FILES = 1 << 20  # more than any descriptor of a launcher or shim
 _UNKILLABLE_S = 5.0
 _CHUNK = 1 << 16
 _HOUR_MS = 3_600_000.0  # poll takes no more than 25 days; it is looked at again anyway
@@ -63,15 +64,14 @@ class Born(BaseException):  # noqa: N818  (it is no error)
 def restore(handlers: list[tuple[int, Any]], wakeup: int, files: set[int]) -> None:
     """In a program's fork: signals as they were before there was a launcher, and no file of the launcher's or shim's
     (the lock on the token among them) but 0, 1, 2 and `files`."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in files:
-            try:
-                os.close(int(name))
-            except OSError:  # the listing's own
-                pass
+    first = 3
+    for fd in (*sorted(files), _MOST_FILES):
+        if fd >= first:
+            os.closerange(first, fd)
+            first = fd + 1
     signal.set_wakeup_fd(wakeup)
     for number, handler in handlers:
-        if handler is not None and signal.getsignal(number) is not handler:
+        if handler is not None:
             signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
