@@ -94,7 +94,9 @@ def show(title: str, result: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="noop", choices=["noop", "lightning", "long", "watch", "memory", "all"])
+    parser.add_argument(
+        "what", nargs="?", default="noop", choices=["noop", "lightning", "long", "watch", "memory", "all"]
+    )
     parser.add_argument("--trials", type=int, help="of the no-op script in a round (200), or of the long study (10000)")
     parser.add_argument("--parallel", type=int, choices=[1, 2], help="only this many at a time")
     parser.add_argument("--rounds", type=int, help="5 of the no-op script, 3 of Lightning")
@@ -102,7 +104,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--readme", action="store_true", help="write the table of README.md")
     args = parser.parse_args()
-    asked = (lambda what: args.what in (what, "all"))  # noqa: E731
+    asked = lambda what: args.what in (what, "all")  # noqa: E731
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
         bench = Bench(Path(name))

@@ -82,7 +82,7 @@ def memory(folder: Path, script: str, warm_start: str) -> dict[str, float]:
     """Proportional set size (MB) of a running trial, its shim, and the launcher, three trials at a time."""
     text = (SCRIPTS / f"{script}.py").read_text()
     waiting = '\n    open("ready", "w").close()\n    import time\n    time.sleep(300)\n'
-    text = re.sub(r'\nif __name__ == "__main__":\n    main\(\)\n', f'\nif __name__ == "__main__":\n    main(){waiting}', text)
+    text = text.replace("    main()\n", f"    main(){waiting}")
     process = _submit(folder, text, 3, parallel=3, warm_start=warm_start)
     results = folder / "runs" / "study" / "results"
     deadline = time.monotonic() + 180
@@ -106,9 +106,7 @@ def memory(folder: Path, script: str, warm_start: str) -> dict[str, float]:
     return out
 
 
-def _submit(
-    folder: Path, script: str, trials: int, parallel: int, warm_start: str = "auto"
-) -> subprocess.Popen[bytes]:
+def _submit(folder: Path, script: str, trials: int, parallel: int, warm_start: str = "auto") -> subprocess.Popen[bytes]:
     (folder / "train.py").write_text(script)
     (folder / "algo.yaml").write_text(
         STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel, warm_start=warm_start)

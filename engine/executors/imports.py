@@ -149,8 +149,11 @@ class _Reader:
                 for item in node.items:
                     self._statement(ast.Expr(item.context_expr))
                 self._body(node.body, package)
-            elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                self._statement(node)
+            else:
+                for decorator in getattr(node, "decorator_list", ()):
+                    self._statement(ast.Expr(ast.Call(decorator, [], [])))
+                if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    self._statement(node)
 
     def _import_from(self, node: ast.ImportFrom, package: str) -> None:
         name = node.module or ""
@@ -193,6 +196,8 @@ class _Reader:
                 self._call(part)
 
     def _call(self, call: ast.Call) -> None:
+        if isinstance(call.func, ast.Call):
+            return  # what it calls is looked at by itself
         names = _dotted(call.func)
         root = _root(call.func)
         if root in _HARMLESS:

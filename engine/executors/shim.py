@@ -19,6 +19,7 @@ from engine.failpoints import failpoint
 
 TYPE_CHECKING = False  # typing is a third of what this process would hold in memory
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
 TAKEN = 75  # exit status: another shim has this attempt
@@ -61,7 +62,7 @@ class Born(BaseException):  # noqa: N818  (it is no error)
         self.order = order
 
 
-def restore(handlers: list[tuple[int, Any]], wakeup: int, files: set[int]) -> None:
+def restore(handlers: Sequence[tuple[int, Any]], wakeup: int, files: set[int]) -> None:
     """In a program's fork: signals as they were before there was a launcher, and no file of the launcher's or shim's
     (the lock on the token among them) but 0, 1, 2 and `files`."""
     first = 3

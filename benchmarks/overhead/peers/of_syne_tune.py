@@ -1,4 +1,4 @@
-"""Syne Tune's local backend. Its scripts must report through its own Reporter, so a few lines are added to the script."""
+"""Syne Tune's local backend. Scripts must report through its Reporter, so a few lines are put before the script."""
 
 from __future__ import annotations
 

@@ -1,0 +1,73 @@
+"""The table of README.md, between its marks; rows of what was not measured this time stay as they are not: left out."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- overhead -->", "<!-- /overhead -->"
+
+
+def write(path: Path, found: dict[str, Any]) -> None:
+    text = path.read_text()
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    path.write_text(f"{head}{BEGIN}\n{table(found)}{END}{tail}")
+
+
+def table(found: dict[str, Any]) -> str:
+    blocks = []
+    scripts = [title for title in found if title.startswith("no-op") or title == "Lightning"]
+    if scripts:
+        names: list[str] = []
+        for title in scripts:
+            names += [name for name in found[title] if name not in names]
+        head = ["ms a trial (ratio to the bare loop)", *(_TITLES.get(title, title) for title in scripts)]
+        blocks.append(_rows([head, *([name, *(_cell(found[t].get(name)) for t in scripts)] for name in names)]))
+    facts = []
+    if "memory" in found:
+        cold, warm = found["memory"]["off"], found["memory"]["auto"]
+        facts.append([
+            "memory of a Lightning trial (proportional set size), cold and warm",
+            f"{cold['trial_mb']:.0f} and {warm['trial_mb']:.0f} MB; three of them with what starts them "
+            f"{cold['all_mb']:.0f} and {warm['all_mb']:.0f} MB",
+        ])  # fmt: skip
+    if "long" in found:
+        long = found["long"]
+        facts += [
+            [
+                f"trials 1 to 100 and the last 100 of {long['trials']:,}, two at a time",
+                f"{long['first_ms']:.1f} and {long['last_ms']:.1f} ms a trial, ratio {long['ratio']:.2f}",
+            ],
+            [f"memory of the engine after {long['trials']:,} trials", f"{long['engine_mb']:.0f} MB"],
+            [
+                f"`list`, `show`, `best` of {long['trials']:,} trials",
+                ", ".join(f"{long[f'{verb}_s']:.2f} s" for verb in ("list", "show", "best")),
+            ],
+        ]
+    if "watch" in found:
+        watch = found["watch"]
+        facts.append(
+            [f"the engine, while {watch['trials']} trials report each second", f"{watch['percent']:.1f}% of a core"]
+        )
+    if facts:
+        blocks.append(_rows([["", ""], *facts]))
+    return "\n".join([*blocks, f"{os.cpu_count()} cores, Python {platform.python_version()}.\n"])
+
+
+_TITLES = {"Lightning": "Lightning, 3 epochs on digits"}
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    if "problem" in row:
+        return "does not run here"
+    return f"{row['ms']:,.1f} ({row['ratio']:.2f})" if row["ms"] < 1000 else f"{row['ms']:,.0f} ({row['ratio']:.2f})"
+
+
+def _rows(rows: list[list[str]]) -> str:
+    rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
