@@ -128,6 +128,9 @@ class LocalExecutor:
         run = self._runs.get(trial_id)
         if run is None:
             return
+        if self._waits(run):
+            self._end(run, Exit(asked_for=why))
+            return
         if (link := self._links.get(run.link or _COLD)) is not None:
             link.wake()
         if run.kill and kill:  # asked for again: it does not answer
@@ -135,8 +138,6 @@ class LocalExecutor:
         if run.why is not None and run.kill >= kill:
             return
         run.why, run.kill = run.why or why, kill
-        if link is not None and not link.ready:
-            link.give_up()  # nobody waits for imports that are not wanted any more
         run.signalled = records.ask_to_stop(run.folder, run.launch.nonce, run.why, kill=kill)
 
     def wait(self, timeout_s: float) -> None:
@@ -190,7 +191,10 @@ class LocalExecutor:
             order["warm"] = None if start is None else start.program
             line = b"%d %d %s\n" % (launch.trial_id, launch.attempt, json.dumps(order).encode())
             try:
-                self._link(run.link, start).socket.sendall(line)
+                link = self._link(run.link, start)
+                if not link.ready:
+                    return  # it is sent when the imports are done: until then nothing has begun
+                link.socket.sendall(line)
                 break
             except OSError:
                 self._launcher_died(run.link, but=run)
@@ -235,12 +239,10 @@ class LocalExecutor:
             if run.link != key or run.pidfd is not None or run is but:
                 continue
             fate, _ = records.fate(run.folder, run.launch.nonce)
-            if fate is not Fate.NEVER:
-                self._settle(run)
-            elif run.why is not None:
-                self._end(run, Exit(asked_for=run.why))
-            else:
+            if fate is Fate.NEVER:
                 self._send(run)
+            else:
+                self._settle(run)
 
     def _go_cold(self, why: str) -> None:
         if not self._too_cold:
@@ -275,15 +277,15 @@ class LocalExecutor:
         if lines is None:
             self._launcher_died(key)
             return
-        self._deaths.pop(key, None)
         for line in lines:
             what, _, rest = line.partition(b" ")
             if what == b"warm":
-                self._warmed(link, json.loads(rest))
+                self._warmed(key, json.loads(rest))
                 continue
             if what == b"cold":
                 self._tell_warm(link, float(rest))
                 continue
+            self._deaths.pop(key, None)
             trial_id, attempt, number = map(int, rest.split())
             if what == b"started":
                 self._started(trial_id, attempt, number)
@@ -292,11 +294,21 @@ class LocalExecutor:
                     _log.info("trial %d: attempt %d runs already; adopted", trial_id, attempt)
                 self._settle(run)
 
-    def _warmed(self, link: Link, report: dict[str, Any]) -> None:
-        link.ready, link.report = True, report
+    def _warmed(self, key: str, report: dict[str, Any]) -> None:
+        link = self._links[key]
+        waiting = [run for run in self._runs.values() if self._waits(run) and run.link == key]
         if "problem" in report:
-            link.given_up = True  # it leaves by itself, and has begun nothing
+            link.given_up = True  # it leaves by itself
             self._go_cold(report["problem"])
+        else:
+            link.ready, link.report = True, report
+        for run in waiting:
+            self._send(run)
+
+    def _waits(self, run: _Run) -> bool:
+        """Whether its order has not been sent, as the launcher is not ready."""
+        link = self._links.get(run.link or _COLD)
+        return link is not None and not link.ready
 
     def _tell_warm(self, link: Link, seconds: float) -> None:
         """`seconds`: of a new interpreter's start and end, without the imports."""
@@ -350,6 +362,9 @@ class LocalExecutor:
         launch = run.launch
         if self._runs.pop(launch.trial_id, None) is None:
             return
+        link = self._links.get(run.link or _COLD)
+        if link is not None and not link.ready and not any(run.link == r.link for r in self._runs.values()):
+            link.give_up()  # nobody waits for its imports any more
         self._slots.give_back(launch.trial_id)
         self._news.append(Ended(launch.trial_id, launch.attempt, exit_))
 

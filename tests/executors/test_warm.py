@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from engine.ports import Ended, Launch
 from engine.space import Float, SearchSpace
 from engine.study import Exit, Objective, Resources, StudySpec
 from tests.executors.likeness import HELPER, OPTIONED, SCRIPTS, source
-from tests.helpers import wait_until
 
 
 class Both:
@@ -73,6 +72,14 @@ class Both:
             self.executor(kind).wait(0.1)
             ends += [n for n in self.executor(kind).reap() if isinstance(n, Ended)]
         return ends
+
+    def drive_until(self, condition: Callable[[], bool]) -> None:
+        """An executor does its work in `wait` and `reap`."""
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            self.executor("warm").wait(0.02)
+            self.executor("warm").reap()
 
     def seen(self, kind: str, files: dict[str, str], argv: tuple[str, ...], **more: Any) -> tuple[Any, ...]:
         """How it ended, what it printed, the files it left: with the one thing replaced that must differ, the path."""
@@ -237,8 +244,7 @@ def test_killed_warm_launcher_is_replaced_and_no_trial_stops(both: Both) -> None
     text = "import os, sys, time\nprint(os.getppid(), flush=True)\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
     first = both.launch("warm", {"train.py": text}, ("train.py",), 0)
     log = Path(first.paths.attempt(1), outputlog.NAME)
-    wait_until(log.exists)
-    wait_until(lambda: log.read_text().strip() != "")
+    both.drive_until(lambda: log.exists() and log.read_text().strip() != "")
     shim = int(log.read_text())
     launcher = int(Path(f"/proc/{shim}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(launcher, signal.SIGKILL)
@@ -264,10 +270,9 @@ def test_stop_does_not_wait_for_imports(both: Both) -> None:
 
 
 def test_time_limit_and_grace_hold_for_forks(both: Both) -> None:
-    text = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)"
+    text = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nopen('ready', 'w')\ntime.sleep(60)"
     launch = both.launch("warm", {"train.py": text}, ("train.py",))
-    both.executor("warm").wait(0.5)
-    time.sleep(0.5)
+    both.drive_until(Path(launch.paths.result_dir, "ready").exists)
     both.executor("warm").stop(launch.trial_id, "user")
     (end,) = both.end("warm")
     assert end.exit.signal == signal.SIGKILL and end.exit.asked_for == "user"
