@@ -103,10 +103,8 @@ def told(report: Mapping[str, Any], seconds: float) -> str:
     packages = list(report["packages"])
     names = ", ".join(packages[:_NAMED]) + (f" and {len(packages) - _NAMED} more" if len(packages) > _NAMED else "")
     cold = seconds + report["seconds"]
-    return (
-        f"warm start: {names or 'Python'} imported in {_time(report['seconds'])}, "
-        f"then {_time(report['fork_s'])} a trial (cold {_time(cold)})"
-    )
+    imported = f"{names} imported in {_time(report['seconds'])}, then " if names else ""
+    return f"warm start: {imported}{_time(report['fork_s'])} a trial (cold {_time(cold)})"
 
 
 def _time(seconds: float) -> str:
