@@ -76,6 +76,28 @@ def problems(text: str, folder: Path, **options: Any) -> list[str]:
     return lines
 
 
+@pytest.mark.parametrize(
+    ("fields", "starts", "earlier"),
+    [
+        ("", "auto", ()),
+        ("trial: {warm_start: off}", "off", ()),
+        ("trial: {warm_start: false}", "off", ()),
+        ("trial: {warm_start: torch}", ("torch",), ()),
+        ("trial: {warm_start: [torch, sklearn.svm]}", ("torch", "sklearn.svm"), ()),
+        ("warm_start: off", "off", ()),
+        ("warm_start: auto", "auto", ()),
+        ("warm_start: [a]\ntrial: {warm_start: off}", "off", ("a",)),
+        ("warm_start: [auto, off]", "auto", ("auto", "off")),
+    ],
+)
+def test_warm_starts_of_trials_and_of_the_search(
+    fields: str, starts: str | tuple[str, ...], earlier: tuple[str, ...], folder: Path
+) -> None:
+    study = parse(small(fields), folder)
+    assert study.trial.warm_start == starts and study.warm_start == earlier
+    assert parse(dump(spec.to_native(study)), folder).trial == study.trial
+
+
 # -- what a good file comes to ----------------------------------------------------------------------------------------
 
 
@@ -307,6 +329,8 @@ BAD_FIELDS = {
     "trial: {retries: -1}": "trial.retries: must be at least 0, not -1",
     "trial: {log_limit: 16}": 'trial.log_limit: must be a size such as "16MB", "500kB" or "1GB", not 16',
     "trial: {log_limit: 0MB}": "trial.log_limit: must be above 0",
+    "trial: {warm_start: on the fly}": 'trial.warm_start: must be auto, off, or names of modules such as [torch, lightning], not',
+    "trial: {warm_start: [torch, 3]}": "trial.warm_start: must be text, not 3",
     "name: ../x": 'name: "../x" cannot name a study',
     "name: .x": 'name: ".x" cannot name a study',
     "name: CON": 'name: "CON" is a device',
