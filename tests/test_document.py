@@ -22,10 +22,10 @@ def read(text: str, file: str = "algo.yaml") -> Any:
 
 
 def refusal(text: str, file: str = "algo.yaml") -> str:
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(SpecError) as error:
         read_document(text, file)
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
     message = str(error.value)
     assert "\n" not in message
     assert len(message) < 300
@@ -264,11 +264,11 @@ def test_files_that_are_none(tmp_path: Any) -> None:
         "a\0b": "cannot be read",
         "x" * 300: "cannot be read",
     }.items():
-        begin = time.perf_counter()
+        begin = time.process_time()
         with pytest.raises(SpecError) as error:
             read_text(f"{tmp_path}/{name}")
         assert message in str(error.value)
-        assert time.perf_counter() - begin < 1
+        assert time.process_time() - begin < 1
     assert read_text(f"{folder}/algo.yaml") == "a: 1"
 
 

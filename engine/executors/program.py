@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FLUSH_FAILED = 120  # CPython's exit status where standard output cannot be flushed
 _MARK = b"HPO_ATTEMPT="
-MARK_ROOM = 256  # bytes that a launcher's environment keeps free for the mark of an attempt
+MARK_ROOM = 8192  # bytes of HPO_ATTEMPT in a launcher's environment: room for what differs in an attempt's
 
 
 class Program:
@@ -44,8 +44,7 @@ class Program:
         self._known, self._status, self._interrupted = known, 0, False
         warm, argv = order["warm"], order["argv"]
         self._is_file = warm["module"] is None
-        _set_environment(order["env"])
-        _retitle(argv, order["env"].get("HPO_ATTEMPT", ""))
+        _retitle(argv, _set_environment(order["env"]))
         _as_if_imported_now()
         if collecting:
             gc.enable()
@@ -184,12 +183,13 @@ def _fill(main: ModuleType, path: str | None) -> None:
         main.__dict__.update(__file__=path, __cached__=None)
 
 
-def _set_environment(env: dict[str, str]) -> None:
+def _set_environment(env: dict[str, str]) -> dict[str, str]:
+    """Returns what the launcher had otherwise."""
     for name in [name for name in os.environ if name not in env]:
         del os.environ[name]
-    for name, value in env.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
+    new = {name: value for name, value in env.items() if os.environ.get(name) != value}
+    os.environ.update(new)
+    return new
 
 
 def _folder_of(path: str) -> str:
@@ -218,8 +218,11 @@ def _as_if_imported_now() -> None:
         loaded["logging"]._startTime = now
 
 
-def _retitle(argv: list[str], mark: str) -> None:
-    """The process's command line and mark, as others see them in /proc: they stand where the launcher's stood."""
+def _retitle(argv: list[str], new: dict[str, str]) -> None:
+    """The process's command line and environment, as others see them in /proc: they stand where the launcher's stood.
+
+    What the launcher's environment has in common with this one stays in its place, as pointers to it may be held.
+    """
     try:
         with open("/proc/self/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -230,8 +233,11 @@ def _retitle(argv: list[str], mark: str) -> None:
         # A last byte that is not 0 tells the kernel to show no more than up to the first 0 (proc(5)).
         ctypes.memmove(args, title + bytes(args_end - args - 1 - len(title)) + b"x", args_end - args)
         place = ctypes.string_at(env, env_end - env).find(_MARK)
+        mark = os.fsencode(new.pop("HPO_ATTEMPT", ""))
+        shown = b"\0".join([_MARK + mark, *(os.fsencode(f"{name}={value}") for name, value in new.items())])
+        room = len(_MARK) + MARK_ROOM
         if place >= 0 and len(mark) < MARK_ROOM:
-            ctypes.memmove(env + place + len(_MARK), os.fsencode(mark).ljust(MARK_ROOM, b"\0"), MARK_ROOM)
+            ctypes.memmove(env + place, shown[: room - 1].ljust(room, b"\0"), room)
     except (OSError, ValueError, IndexError):
         pass
 

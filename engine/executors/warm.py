@@ -87,7 +87,7 @@ def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
     return Start(
         key=json.dumps([head, order, sorted(env.items())]),
         argv=head,
-        env={**env, "PWD": folder, "HPO_ATTEMPT": "-" * MARK_ROOM},
+        env={**env, "HPO_ATTEMPT": "-" * MARK_ROOM},
         folder=folder,
         order=order,
         program={"words": command.words, "module": command.module},
