@@ -22,8 +22,8 @@ def follow(paths: StudyPaths) -> int:
     history, seen = fold(events), len(events)
     console = ConsoleTracker(sys.stdout, folder=paths.root)
     clock = assembly.Clock()
-    console.open(history, clock())
     try:
+        console.open(history, clock())
         while True:
             led = who_leads(paths.lock) is not None
             for event in journal.read(seen):
