@@ -114,10 +114,11 @@ class Hyperband:
     def about(self) -> str:
         """What a round is."""
         brackets = self.plan.round(self._configurations)
-        runs, name = sum(map(trials_of, brackets)), self._spec.resource_name
+        runs, name, trials = sum(map(trials_of, brackets)), self._spec.resource_name, self._spec.budget.trials
+        part = "" if trials is None or trials >= runs else f"; {trials} trials are less: its brackets are smaller"
         return (
             f"a round is {len(brackets)} brackets, {runs} runs of {self.plan.amounts[0]} to {self.plan.amounts[-1]} "
-            f"{name}, {sum(map(spent_by, brackets))} {name} in all"
+            f"{name}, {sum(map(spent_by, brackets))} {name} in all{part}"
         )
 
 
