@@ -1,0 +1,35 @@
+"""The overhead benchmark: its loops do the work that they time, and its table says what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.overhead import readme
+from benchmarks.overhead.loops import Bench
+
+
+def test_each_loop_runs_the_script_as_often_as_it_says(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for loop in (bench.bare, bench.fork_server):
+        assert loop("noop", 3, 2) > 0
+    bench.engine("noop", 3, 2, warm_start="auto")  # it counts by itself
+    assert [len(list(tmp_path.glob(f"{number}/*/val_dict_list.json"))) for number in (1, 2)] == [3, 3]
+
+
+def test_table_has_a_row_for_each_loop_and_names_what_does_not_run(tmp_path: Path) -> None:
+    found = {
+        "no-op script, 1 at a time": {
+            "bare loop": {"ms": 20.0, "ratio": 1.0},
+            "Ray Tune": {"problem": "No module named 'ray'"},
+        },
+        "Lightning": {"bare loop": {"ms": 9000.0, "ratio": 1.0}},
+        "watch": {"trials": 64, "percent": 2.04},
+    }
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
+    readme.write(path, found)
+    text = path.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert "| bare loop | 20.0 (1.00) | 9,000 (1.00) |" in text
+    assert "| Ray Tune | does not run here |  |" in text
+    assert "2.0% of a core" in text
