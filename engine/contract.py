@@ -100,6 +100,35 @@ def set_aside(paths: TrialPaths, attempt_number: int) -> None:
                 _move(parent, paths.name, into, name)
 
 
+def set_aside_unknown(study: StudyPaths, first: int) -> list[int]:
+    """Moves what trials left that the event log does not know (from id `first` on) to `trials/<id>.unknown`.
+
+    A power cut can take their events. Folders that were only laid out ahead stay: they have no config.json yet.
+    """
+    moved = []
+    for name in sorted(os.listdir(study.results)):
+        paths = study.trial(int(name)) if name.isascii() and name.isdigit() and int(name) >= first else None
+        if paths is None or name != paths.name or not os.path.lexists(paths.config):
+            continue
+        with _folder(paths, study.trials) as trials, _folder(paths, study.results) as results:
+            target = f"{name}.unknown"
+            while _there(trials, target):
+                target += "+"
+            _make(trials, target, study.trials)
+            into = open_folder(study.root, f"{study.trials}/{target}")
+            try:
+                with _folder(paths, study.logs) as logs:
+                    # The one by which it is known comes last.
+                    for parent, kept in ((trials, "own"), (logs, "logs"), (results, "result")):
+                        if _there(parent, name):
+                            os.rename(name, kept, src_dir_fd=parent, dst_dir_fd=into)
+                        failpoint("trial.unknown-aside")
+            finally:
+                os.close(into)
+        moved.append(paths.trial_id)
+    return moved
+
+
 def user_of(base: Mapping[str, str]) -> str:
     """The user's name as trials see it in USER; "user" where there is none that could name a folder."""
     user = base.get("USER", "")

@@ -20,6 +20,7 @@ NAMES: tuple[str, ...] = (
     "trial.proposed",
     "trial.half-aside",
     "trial.aside",
+    "trial.unknown-aside",
     "trial.laid-out",
     "file.before-rename",
     "trial.config-written",

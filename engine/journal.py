@@ -1,7 +1,9 @@
 """The event log of one study: an SQLite file with one row an event. Knows events, not their meaning.
 
 One writer connection (the leading engine's; never carried across a fork), any number of readers that cannot write.
-WAL with synchronous=FULL: `append` returns when the events are on the disk.
+What `append` has taken survives the death of every process. A thread brings it to the disk, within milliseconds of a
+disk that is not busy: the engine starts the next trial meanwhile. A power cut before that takes the last events, and
+with them the processes that they speak of: those trials are run again.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -37,6 +40,7 @@ class Journal:
 
     def __init__(self, path: str, *, write: bool = False) -> None:
         self.path = path
+        self._syncer: _Syncer | None = None
         if not write and not os.path.exists(path):
             raise JournalError(f"{path}: no such event log")
         try:
@@ -50,6 +54,8 @@ class Journal:
     def append(self, events: Iterable[Event]) -> None:
         rows = [(e.at, e.kind, json.dumps(e.body(), allow_nan=False, separators=(",", ":"))) for e in events]
         failpoint("journal.before-commit")
+        if self._syncer is not None and self._syncer.problem is not None:
+            raise self._error(self._syncer.problem)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -62,6 +68,9 @@ class Journal:
         except sqlite3.Error as error:
             raise self._error(error) from error
         failpoint("journal.after-commit")
+        if self._syncer is None:
+            self._syncer = _Syncer(f"{self.path}-wal")
+        self._syncer.due.set()
 
     def read(self, after: int = 0) -> list[Event]:
         from engine.events import from_body
@@ -80,7 +89,11 @@ class Journal:
         return events
 
     def close(self) -> None:
+        """Returns when all is on the disk."""
+        problem = self._syncer.finish() if self._syncer is not None else None
         self._db.close()
+        if problem is not None:
+            raise self._error(problem)
 
     def _check(self, write: bool) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -106,6 +119,40 @@ class Journal:
         return JournalError(f"{self.path}: {error}; free space or access is needed, then resume")
 
 
+class _Syncer:
+    """Brings the file at `path` to the disk, in a thread, each time that `due` is set; `problem`: why it could not."""
+
+    def __init__(self, path: str) -> None:
+        self.due, self._leaving = threading.Event(), False
+        self.problem: OSError | None = None
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)  # the file's name, once
+        finally:
+            os.close(folder)
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> OSError | None:
+        """Returns the problem, if there was one, when nothing is due any more."""
+        self._leaving = True
+        self.due.set()
+        self._thread.join()
+        os.close(self._file)
+        return self.problem
+
+    def _run(self) -> None:
+        while not self._leaving:
+            self.due.wait()
+            self.due.clear()
+            try:
+                os.fdatasync(self._file)
+            except OSError as error:
+                self.problem = error
+                return
+
+
 def is_ours(path: str) -> bool:
     """Whether the database at `path` is an event log of ours, as far as can be read."""
     try:
@@ -123,7 +170,7 @@ def connect(path: str, *, write: bool = False) -> sqlite3.Connection:
     url = f"file:{quote(os.fsencode(path))}?mode={'rwc' if write else 'ro'}"
     db = sqlite3.connect(url, uri=True, isolation_level=None, timeout=_BUSY_S)
     if write:
-        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA synchronous=NORMAL")  # a log that is whole after a power cut; see _Syncer for the rest
         return db
     db.execute("PRAGMA query_only=1")
     try:

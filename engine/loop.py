@@ -113,6 +113,8 @@ class Engine:
     def resume(self, now: float) -> int:
         """Takes the lead: adopts what an earlier engine left running. Returns how many trials run on."""
         failpoint("resume.folded")
+        for trial_id in contract.set_aside_unknown(self.paths, self.history.next_id):
+            _log.warning("trial %d had begun when the power went, and is run again", trial_id)
         self._record(EngineStarted(now, os.getpid(), os.uname().nodename))
         self._commit()
         adopted, fresh = 0, []
@@ -135,7 +137,7 @@ class Engine:
         """One turn: take in what happened, judge, launch. False: the study is closed and nothing runs.
 
         Raises:
-            JournalError: an event could not be made durable; nothing that depends on it was done.
+            JournalError: the event log cannot be written; nothing that depends on the event was done.
             SearcherError: the searcher failed; the study has been closed as failed.
         """
         self._take_requests(now)

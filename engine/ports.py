@@ -143,7 +143,11 @@ class Tracker(Protocol):
 
 
 class Store(Protocol):
-    """The event log of one study: append is durable when it returns; read gives every event in order."""
+    """The event log of one study; read gives every event in order.
+
+    What was appended survives the death of every process from then on, and, within moments, a power cut; all of it
+    does when `close` has returned.
+    """
 
     def append(self, events: Iterable[Event]) -> None:
         """Commits all of them or none. Raises JournalError."""

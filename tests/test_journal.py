@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ import pytest
 from engine.errors import JournalError
 from engine.events import Event, StopAsked, StudyOpened
 from engine.journal import SCHEMA_VERSION, Journal, connect
+from tests.helpers import wait_until
 from tests.laws.store_laws import EVENTS
 
 
@@ -120,15 +122,37 @@ def test_event_with_a_damaged_body_is_refused(tmp_path: Path, body: str) -> None
 # -- one writer, readers that cannot write -----------------------------------------------------------------------------
 
 
-def test_writer_writes_ahead_and_waits_for_the_disk(tmp_path: Path) -> None:
+def test_writer_writes_ahead_and_brings_it_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    sync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), sync(fd)))
     path = tmp_path / "study.db"
     journal = Journal(str(path), write=True)
-    assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
     assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    journal.append(EVENTS[:2])
+    wait_until(lambda: synced == [f"{path}-wal"])
+    journal.append(EVENTS[2:])
     journal.close()
-    again = Journal(str(path), write=True)
-    assert again._db.execute("PRAGMA synchronous").fetchone() == (2,)
-    again.close()
+    assert len(synced) >= 2 and set(synced) == {f"{path}-wal"}
+
+
+def test_disk_that_fails_is_told_at_the_next_event_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    journal = Journal(str(tmp_path / "study.db"), write=True)
+    journal.append(EVENTS[:2])
+    wait_until(lambda: journal._syncer is not None and journal._syncer.problem is not None)
+    with pytest.raises(JournalError, match="Input/output error"):
+        journal.append(EVENTS[2:])
+    with pytest.raises(JournalError, match="Input/output error"):
+        journal.close()
+    reader = Journal(str(tmp_path / "study.db"))
+    assert reader.read() == EVENTS[:2]
+    reader.close()
 
 
 def test_reader_cannot_write_and_the_writer_goes_on_beside_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -23,10 +24,11 @@ from tests.helpers import processes_with, wait_until
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("command.taken", "command.done", "stop.before-reason")
 ELSEWHERE = ("command.posted", "study.removed")  # in the process of another verb
+UNKNOWN = "trial.unknown-aside"  # after a power cut
 EARLY = "trial.pruned"  # in studies with a rule
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]
 NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.warmed", "shim.child-forked")}
-POINTS = [name for name in failpoints.NAMES if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, EARLY)]
+POINTS = [name for name in failpoints.NAMES if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, EARLY, UNKNOWN)]
 ON_RESUME = ("resume.adopted",)
 
 
@@ -145,6 +147,28 @@ def test_kill_of_a_launcher_or_shim_costs_an_attempt_at_most(
     assert set(starts) <= {a.nonce for a in attempts}, "nobody knows of an attempt"
     assert len(attempts) <= 8, "6, the retry of the scene, and one that was lost"
     wait_until(lambda: not processes_with(str(scene.counts)))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_power_cut_takes_the_last_events_and_no_trial(
+    tmp_path: Path, number: int, expected: dict[int, list[tuple[Any, ...]]]
+) -> None:
+    """The log as the disk had it, the folders as they were; `number`: where the engine that goes on is killed, too."""
+    scene = Scene(tmp_path)
+    assert scene.run() == 0, scene.said()
+    db = sqlite3.connect(scene.paths.db)
+    (first,) = db.execute("SELECT min(seq) FROM events WHERE body LIKE '%\"trial\":4%'").fetchone()
+    db.execute("DELETE FROM events WHERE seq >= ?", (first,))
+    db.commit()
+    db.close()
+    before = scene.starts()
+    if number:
+        assert killed(scene.run(f"{UNKNOWN}:{number}:kill")), scene.said()
+    assert scene.run() == 0, scene.said()
+    assert scene.results() == expected[6]
+    assert len(scene.history().trials) == 6 and scene.starts() > before
+    aside = Path(scene.paths.trials).glob("*.unknown*/result/val_dict_list.json")
+    assert {path.parent.parent.name.partition(".")[0] for path in aside} >= {"4"}
 
 
 def test_removal_that_was_killed_is_finished_by_the_next_submit(tmp_path: Path) -> None:
