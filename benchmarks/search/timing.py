@@ -20,7 +20,7 @@ from benchmarks.search.store import KEPT
 
 PATH = KEPT / "times.json"
 PROBLEMS = ("svm-cancer", "rosenbrock-10d")
-LENGTHS = (50, 100, 1000, 10_000)
+LENGTHS = (50, 100, 200, 1000, 10_000)
 _ASKS = 5
 
 
