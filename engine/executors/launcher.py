@@ -11,13 +11,16 @@ ORDERS, NOTICES: descriptors. WARM: a JSON object, see `warmup.warm_up`.
 
 from __future__ import annotations
 
-import gc
-import json
-import os
-import select
-import signal
 import sys
-import time
+
+_BARE = frozenset(sys.modules)  # what each interpreter has loaded before its script
+
+import gc  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import select  # noqa: E402
+import signal  # noqa: E402
+import time  # noqa: E402
 
 if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
     del sys.path[0]  # the script's own folder will stand there
@@ -212,7 +215,7 @@ def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | N
         return None
     from engine.executors import program, warmup
 
-    probe, said, collecting = _warmed(orders, notices, warm)
+    probe, report, collecting = _warmed(orders, notices, warm)
     handlers = [(number, signal.getsignal(number)) for number in (*_SIGNALS, *_IGNORED)]
     wakeup = signal.set_wakeup_fd(-1)
     kept, known = warmup.opened(), frozenset(sys.modules)
@@ -222,14 +225,14 @@ def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | N
     except shim.Born as born:
         order = born.order
     shim.restore(handlers, wakeup, kept)
-    if said:
-        os.write(1, said.encode("latin-1"))
-    return program.Program(order, known, collecting)
+    if report["said"]:
+        os.write(1, report["said"].encode("latin-1"))
+    return program.Program(order, known, report["environment"], collecting)
 
 
-def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, str, bool]:
-    """Does the imports and says so. Returns the pid of a fork that ends as an interpreter does, what was printed, and
-    whether garbage is collected.
+def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[str, Any], bool]:
+    """Does the imports and says so. Returns the pid of a fork that ends as an interpreter does,
+    the report of `warm_up`, and whether garbage is collected.
 
     Says `warm {"problem": WHY}` and leaves where forks would not do; else `packages`, `modules`, `seconds` (of the
     imports) and `fork_s`.
@@ -238,19 +241,21 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, str, 
 
     warmup.begin()
     try:
-        report = warmup.warm_up(warm)
+        with warmup.not_without(orders):
+            report = warmup.warm_up(warm, _BARE)
     except warmup.Unfit as why:
         os.write(orders, b"warm %s\n" % json.dumps({"problem": str(why)}).encode())
         os._exit(0)
-    said, collecting = report.pop("said"), gc.isenabled()
+    collecting = gc.isenabled()
     gc.collect()
     gc.freeze()
     gc.disable()
     os.dup2(warm["errors"], 2)
-    report["fork_s"] = warmup.fork_seconds()
+    told = {name: report[name] for name in ("packages", "modules", "seconds")}
+    told["fork_s"] = warmup.fork_seconds()
     failpoint("launcher.warmed")
-    os.write(orders, b"warm %s\n" % json.dumps(report).encode())
-    return warmup.end_as_an_interpreter((orders, notices)), said, collecting
+    os.write(orders, b"warm %s\n" % json.dumps(told).encode())
+    return warmup.end_as_an_interpreter((orders, notices)), report, collecting
 
 
 if __name__ == "__main__":

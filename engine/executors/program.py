@@ -19,7 +19,7 @@ from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 _FLUSH_FAILED = 120  # CPython's exit status where standard output cannot be flushed
 _MARK = b"HPO_ATTEMPT="
@@ -37,14 +37,18 @@ class Program:
     Args:
         order: argv (of the command), env, warm (see `warm.Start.program`).
         known: names of the modules that the launcher had imported.
+        changes: what the imports did to the environment, None where they removed a variable.
         collecting: whether the garbage collector was on after the imports.
     """
 
-    def __init__(self, order: dict[str, Any], known: frozenset[str], collecting: bool) -> None:
+    def __init__(
+        self, order: dict[str, Any], known: frozenset[str], changes: dict[str, str | None], collecting: bool
+    ) -> None:
         self._known, self._status, self._interrupted = known, 0, False
         warm, argv = order["warm"], order["argv"]
         self._is_file = warm["module"] is None
         _retitle(argv, _set_environment(order["env"]))
+        _change_environment(changes)
         _as_if_imported_now()
         if collecting:
             gc.enable()
@@ -53,7 +57,7 @@ class Program:
         sys.modules["__main__"] = main
         sys.orig_argv = argv
         sys.argv = argv[warm["words"] :]
-        here = not (getattr(sys.flags, "safe_path", False) or sys.flags.isolated)
+        here = has_own_folder()
         if warm["module"] is not None:
             sys.argv = ["-m", *sys.argv[1:]]
             if here:
@@ -75,6 +79,8 @@ class Program:
         try:
             with open(path, "rb") as file:
                 text = file.read()
+            if b"\0" in text:
+                _start_anew()  # an archive, or compiled
         except OSError as error:
             print(f"{python}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}", file=sys.stderr)
             self._status = 2
@@ -82,6 +88,8 @@ class Program:
         try:
             return compile(text, path, "exec", dont_inherit=True)
         except BaseException as error:
+            if isinstance(error, SyntaxError) and not _is_utf8(text):
+                _start_anew()  # it says what is wrong in words of its own
             self._skip = 1_000  # no frame of it is the script's
             self.failed(error)
             self.end()
@@ -163,10 +171,41 @@ class Program:
         gc.collect()
 
 
+def _start_anew() -> NoReturn:
+    """The command in a new interpreter, in place of this one."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and what is executed would inherit that
+        signal.signal(number, signal.SIG_DFL)
+    os.execve(sys.orig_argv[0], sys.orig_argv, os.environ)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def forget(name: str) -> list[tuple[str, ModuleType]]:
     """Takes the package `name` out of sys.modules: the script may have one of that name. Returns what was taken."""
     ours = [n for n in sys.modules if n == name or n.startswith(f"{name}.")]
     return [(n, sys.modules.pop(n)) for n in ours]
+
+
+def pretend(order: dict[str, Any]) -> ModuleType:
+    """Arguments and `__main__` are the script's from now on; returns the `__main__` that was."""
+    ours = sys.modules["__main__"]
+    main = ModuleType("__main__")
+    _fill(main, order["script"])
+    words = order["argv"][order["words"] :]
+    sys.argv = words if order["module"] is None else ["-m", *words[1:]]
+    sys.orig_argv, sys.modules["__main__"] = list(order["argv"]), main
+    return ours
+
+
+def has_own_folder() -> bool:
+    """Whether the script's folder is the first of sys.path."""
+    return not (getattr(sys.flags, "safe_path", False) or sys.flags.isolated)
 
 
 def _fill(main: ModuleType, path: str | None) -> None:
@@ -190,6 +229,14 @@ def _set_environment(env: dict[str, str]) -> dict[str, str]:
     new = {name: value for name, value in env.items() if os.environ.get(name) != value}
     os.environ.update(new)
     return new
+
+
+def _change_environment(changes: dict[str, str | None]) -> None:
+    for name, value in changes.items():
+        if value is not None:
+            os.environ[name] = value
+        else:
+            os.environ.pop(name, None)
 
 
 def _folder_of(path: str) -> str:

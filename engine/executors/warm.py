@@ -89,7 +89,7 @@ def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
         argv=head,
         env={**env, "HPO_ATTEMPT": "-" * MARK_ROOM},
         folder=folder,
-        order=order,
+        order={**order, "argv": [argv0, *launch.argv[1:]], "words": command.words},
         program={"words": command.words, "module": command.module},
     )
 

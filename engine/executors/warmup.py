@@ -6,6 +6,8 @@ that has computed anything with several threads would hang its forks.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -16,6 +18,7 @@ from engine.executors import program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 OLDEST = (3, 9)  # the oldest Python that can be forked: earlier ones give scripts a relative __file__
@@ -44,11 +47,12 @@ def begin() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def warm_up(order: dict[str, Any]) -> dict[str, Any]:
-    """Does the imports. `order`: modules (names, or None: those that the script imports), script, module, folder.
+def warm_up(order: dict[str, Any], bare: frozenset[str]) -> dict[str, Any]:
+    """Does the imports. `order`: modules (names, or None: those that the script imports), script, module, folder, argv
+    (of the command); `bare`: names of the modules that each interpreter loads before its script.
 
-    Returns what there is to tell: packages (top-level names that are not the standard library's), modules (how many),
-    seconds, said (what the imports printed).
+    Returns packages (top-level names that are not the standard library's), modules (how many), seconds, said (what the
+    imports printed), environment (the variables that they set, with None for those that they removed).
 
     Raises:
         Unfit
@@ -63,25 +67,45 @@ def warm_up(order: dict[str, Any]) -> dict[str, Any]:
     begin = time.perf_counter()
     said = _Output()
     packages: list[str] = []
+    environment: dict[str, str | None] = {}
     before = len(sys.modules)
+    ours, here = program.pretend(order), os.getcwd()
     try:
         for kind, name, value in found["steps"]:
             if kind == "set":
                 os.environ[name] = value
                 continue
             top = name.partition(".")[0]
+            kept = dict(os.environ)
             _import(name, value, "warm_start" if order["modules"] is not None else None)
-            _check(top)
+            _check(top, here)
+            environment.update(_changed(kept))
             if top not in packages and top not in getattr(sys, "stdlib_module_names", ()):
                 packages.append(top)
     finally:
         text = said.end()
+        sys.modules["__main__"] = ours
+    _check_hidden(_place(order), bare)
     return {
         "packages": packages,
         "modules": len(sys.modules) - before,
         "seconds": time.perf_counter() - begin,
         "said": "" if found["quiet"] else text.decode("latin-1"),
+        "environment": environment,
     }
+
+
+@contextlib.contextmanager
+def not_without(socket: int) -> Iterator[None]:
+    """Meanwhile the end of the other side of `socket`, which must not send anything, ends this process by SIGIO: an
+    import that takes for ever must not stay when its engine has gone."""
+    flags = fcntl.fcntl(socket, fcntl.F_GETFL)
+    fcntl.fcntl(socket, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(socket, fcntl.F_SETFL, flags | os.O_ASYNC)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(socket, fcntl.F_SETFL, flags)
 
 
 def fork_seconds() -> float:
@@ -126,7 +150,7 @@ def _import(name: str, names: list[str], asked_by: str | None) -> None:
         raise Unfit(f"import {name} raises {type(error).__name__}: {error}") from None
 
 
-def _check(top: str) -> None:
+def _check(top: str, here: str) -> None:
     """Raises Unfit where the last import has left something that forks could not have for themselves."""
     if _threads() > 1:
         # Some libraries take their threads down before a fork and start them anew when they need them.
@@ -141,6 +165,10 @@ def _check(top: str) -> None:
         raise Unfit(f"import {top} starts a process")
     except ChildProcessError:
         pass
+    if os.getcwd() != here:
+        raise Unfit(f"import {top} changes the working directory")
+    if any(signal.getitimer(which)[0] for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)):
+        raise Unfit(f"import {top} sets a timer")
     opened = sorted(set(_open_files().values()) - set(_HARMLESS_FILES))
     for path in opened:
         if path.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
@@ -150,6 +178,28 @@ def _check(top: str) -> None:
     cuda = getattr(torch, "cuda", None)
     if cuda is not None and hasattr(cuda, "is_initialized") and cuda.is_initialized():
         raise Unfit(f"import {top} initialises CUDA")
+
+
+def _check_hidden(folder: str | None, bare: frozenset[str]) -> None:
+    """Raises Unfit where a new interpreter would find one of this process's modules in the script's folder."""
+    if folder is None:
+        return
+    known = {name for name in sys.modules if "." not in name} - bare - set(sys.builtin_module_names)
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        name, _, suffix = entry.name.partition(".")
+        is_module = suffix in ("py", "pyc") or entry.name.endswith(".so") or (not suffix and _is_package(entry.path))
+        if name in known and is_module:
+            raise Unfit(f"{entry.name} in the script's folder hides the module {name} of others")
+
+
+def _is_package(path: str) -> bool:
+    return any(os.path.isfile(f"{path}/__init__.{suffix}") for suffix in ("py", "pyc"))
+
+
+def _changed(before: dict[str, str]) -> dict[str, str | None]:
+    """What is different in the environment now."""
+    names = before.keys() | os.environ.keys()
+    return {name: os.environ.get(name) for name in names if before.get(name) != os.environ.get(name)}
 
 
 def opened() -> set[int]:
@@ -172,10 +222,20 @@ def _threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
+def _folder(order: dict[str, Any]) -> str:
+    """What the script finds its own modules in."""
+    return os.path.dirname(os.path.realpath(order["script"])) if order["script"] else order["folder"]
+
+
+def _place(order: dict[str, Any]) -> str | None:
+    """The first entry of the script's sys.path, where it is one of the user's."""
+    return _folder(order) if program.has_own_folder() else None
+
+
 def _read(order: dict[str, Any]) -> dict[str, Any]:
     from engine.executors import imports
 
-    folder = os.path.dirname(os.path.realpath(order["script"])) if order["script"] else order["folder"]
+    folder = _folder(order)
     sys.path.insert(0, folder)
     if order["script"]:
         found = imports.of_script(os.path.realpath(order["script"]))

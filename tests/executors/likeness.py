@@ -83,6 +83,7 @@ SCRIPTS: dict[str, str] = {
     "error-group": "raise RuntimeError('a\\nb')",
     "syntax": "print('never')\ndef f(:\n    pass\n",
     "bytes": "# -*- coding: latin-1 -*-\nprint('\u00e4', ascii('\u00e4'))",
+    "not-utf8": "print('\u00e4')",
     "interrupt": "raise KeyboardInterrupt",
     "sigint": "import os, signal; os.kill(os.getpid(), signal.SIGINT)\nimport time; time.sleep(5)",
     "sigterm": "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",

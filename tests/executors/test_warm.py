@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import py_compile
 import re
+import select
 import signal
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -223,6 +226,8 @@ def test_own_modules_are_imported_by_each_trial(both: Both) -> None:
         ("import subprocess\np = subprocess.Popen(['sleep', '60'])", "a process"),
         ("import socket\ns = socket.socket()", "open"),
         ("raise RuntimeError('no')", "RuntimeError: no"),
+        ("import os\nos.chdir('/')", "the working directory"),
+        ("import signal\nsignal.setitimer(signal.ITIMER_REAL, 3600)", "a timer"),
     ],
 )
 def test_import_that_forks_cannot_share_is_found_out(text: str, why: str, both: Both) -> None:
@@ -267,6 +272,70 @@ def test_stop_does_not_wait_for_imports(both: Both) -> None:
     (end,) = both.end("warm")
     assert end.exit == Exit(asked_for="user")
     assert time.monotonic() - begin < 30
+
+
+@pytest.mark.parametrize("name", ["json", "select", "signal"])
+def test_own_module_stands_before_one_that_the_launcher_has(name: str, both: Both) -> None:
+    both.said.append("expected")
+    files = {"train.py": f"import {name}\nprint({name}.here)", f"{name}.py": "here = 'mine'\n"}
+    cold, warm = (both.seen(kind, files, ("train.py",)) for kind in ("cold", "warm"))
+    assert warm == cold and cold[1] == "mine\n"
+    assert any(f"{name}.py" in text for text in both.said[1:])
+
+
+def test_import_sees_the_script_s_arguments_and_what_it_sets_stays(both: Both) -> None:
+    text = """
+        import os, sys
+        main = sys.modules["__main__"]
+        seen = sys.argv, sys.orig_argv, main.__name__, os.path.basename(main.__file__), sorted(main.__dict__)
+        os.environ["LIB_HOME"] = "set"
+        os.environ.pop("LIB_OLD", None)
+    """
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text(source(text))
+    script = """
+        import lib, os, subprocess
+        print(lib.seen, os.environ["LIB_HOME"], "LIB_OLD" in os.environ)
+        print(subprocess.run("echo $LIB_HOME $LIB_OLD", shell=True, capture_output=True).stdout)
+    """
+    env = {"PYTHONPATH": str(site), "LIB_OLD": "there"}
+    cold, warm = (
+        both.seen(kind, {"train.py": source(script)}, ("train.py", "--lr", "1"), env=env) for kind in ("cold", "warm")
+    )
+    assert warm == cold and cold[0][0] == 0
+
+
+@pytest.mark.parametrize("name", ["train.pyc", "train.zip"])
+def test_script_that_is_no_text(name: str, both: Both) -> None:
+    text = "import sys\nprint('ran', sys.argv, __file__)\nsys.exit(6)\n"
+    made = both.root / name
+    if name.endswith("pyc"):
+        (both.root / "train.py").write_text(text)
+        py_compile.compile(str(both.root / "train.py"), str(made))
+    else:
+        with zipfile.ZipFile(made, "w") as archive:
+            archive.writestr("__main__.py", text)
+    files = {name: made.read_bytes().decode("latin-1")}
+    cold, warm = (both.seen(kind, files, (name, "a")) for kind in ("cold", "warm"))
+    assert warm == cold and cold[0][0] == 6
+
+
+def test_import_that_takes_for_ever_does_not_outlive_its_engine(both: Both) -> None:
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    pid = both.root / "pid"
+    (site / "lib.py").write_text(
+        f"import os, time\nwith open('{pid}.new', 'w') as f: f.write(str(os.getpid()))\nos.rename('{pid}.new', '{pid}')\n"
+        "while True: time.sleep(60)\n"
+    )
+    both.launch("warm", {"train.py": "import lib"}, ("train.py",), 0, {"PYTHONPATH": str(site)})
+    both.drive_until(pid.exists)
+    launcher = os.pidfd_open(int(pid.read_text()))
+    both.executor("warm").close()
+    ended, _, _ = select.select([launcher], [], [], 30)
+    os.close(launcher)
+    assert ended
 
 
 def test_time_limit_and_grace_hold_for_forks(both: Both) -> None:
