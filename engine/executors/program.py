@@ -139,7 +139,8 @@ class Program:
         if broken is not None:
             print(f"Exception ignored in: {sys.stdout!r}\n{type(broken).__name__}: {broken}", file=sys.stderr)
         self.names = {}
-        self._drop_modules()
+        with contextlib.suppress(BaseException):  # a signal handler's, say: the exit status is settled
+            self._drop_modules()
         broken = _flush((sys.stdout, sys.stderr)) or broken
         ctypes.CDLL(None).fflush(None)  # what C code has printed
         if self._interrupted:
@@ -153,7 +154,8 @@ class Program:
             if hasattr(sys, name):
                 setattr(sys, name, None)
         for thing in gc.get_objects():  # those of the script; the collector might close a file under its buffer
-            if isinstance(thing, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
+            # By type: asking a dead weakref.proxy for its class raises, and asking any other object may run its code.
+            if issubclass(type(thing), (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
                 with contextlib.suppress(Exception):
                     thing.flush()
         own = [name for name in sys.modules if name not in self._known or name == "__main__"]

@@ -123,6 +123,15 @@ SCRIPTS: dict[str, str] = {
         import helper
         helper.kept = Loud("in helper")
     """,
+    "proxies-at-the-end": """
+        import weakref
+        class Net: pass
+        class Odd:
+            @property
+            def __class__(self): raise KeyError("asked")
+        net = Net(); left = weakref.proxy(net), Odd(); del net
+        print("ends well")
+    """,
     "threads-at-the-end": """
         import threading, time
         def late():
