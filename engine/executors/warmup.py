@@ -224,7 +224,8 @@ def _threads() -> int:
 
 def _folder(order: dict[str, Any]) -> str:
     """What the script finds its own modules in."""
-    return os.path.dirname(os.path.realpath(order["script"])) if order["script"] else order["folder"]
+    folder: str = os.path.dirname(os.path.realpath(order["script"])) if order["script"] else order["folder"]
+    return folder
 
 
 def _place(order: dict[str, Any]) -> str | None:
