@@ -29,7 +29,7 @@ class ExecutorLaws:
     def argv(self, *program: str) -> tuple[str, ...]:
         raise NotImplementedError
 
-    def await_trap(self, launch: Launch) -> None:
+    def await_trap(self, executor: Any, launch: Launch) -> None:
         """Returns when a ("stubborn",) program ignores SIGTERM."""
 
     @pytest.fixture(autouse=True)
@@ -159,7 +159,7 @@ class ExecutorLaws:
         executor = self.executor()
         launch = self.order(0, "stubborn", grace_s=0.1)
         self.begin(executor, launch)
-        self.await_trap(launch)
+        self.await_trap(executor, launch)
         executor.stop(0, "because")
         (end,) = self.ended(executor)
         assert (end.exit.signal, end.exit.asked_for) == (9, "because")
@@ -168,7 +168,7 @@ class ExecutorLaws:
         executor = self.executor()
         launch = self.order(0, "stubborn", grace_s=1000.0)
         self.begin(executor, launch)
-        self.await_trap(launch)
+        self.await_trap(executor, launch)
         executor.stop(0, "gently")
         executor.stop(0, "now", kill=True)
         (end,) = self.ended(executor)

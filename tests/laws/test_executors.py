@@ -29,8 +29,8 @@ class TestLocalExecutor(ExecutorLaws):
             return ("missing-program",)
         return ("/bin/sh", "-c", _PROGRAMS[program[0]], "sh", *program[1:])
 
-    def await_trap(self, launch: Launch) -> None:
-        wait_until(lambda: os.path.exists(f"{launch.paths.result_dir}/trapped"))
+    def await_trap(self, executor: Any, launch: Launch) -> None:
+        wait_until(lambda: executor.wait(0.01) or os.path.exists(f"{launch.paths.result_dir}/trapped"))
 
 
 _SCRIPT = """
