@@ -55,11 +55,8 @@ class Program:
         main = ModuleType("__main__")
         self.names = main.__dict__
         sys.modules["__main__"] = main
-        sys.orig_argv = argv
-        sys.argv = argv[warm["words"] :]
         here = has_own_folder()
         if warm["module"] is not None:
-            sys.argv = ["-m", *sys.argv[1:]]
             if here:
                 sys.path.insert(0, os.getcwd())
             self._skip = 2
@@ -69,7 +66,7 @@ class Program:
             self.names = {}
             return
         self._skip = 1
-        path = os.path.abspath(sys.argv[0])
+        path = os.path.abspath(argv[warm["words"]])
         if here:
             sys.path.insert(0, _folder_of(path))
         _fill(main, path)
@@ -195,7 +192,7 @@ def forget(name: str) -> list[tuple[str, ModuleType]]:
 
 
 def pretend(order: dict[str, Any]) -> ModuleType:
-    """Arguments and `__main__` are the script's from now on; returns the `__main__` that was."""
+    """Arguments (to stay) and `__main__` are the script's from now on; returns the `__main__` that was."""
     ours = sys.modules["__main__"]
     main = ModuleType("__main__")
     _fill(main, order["script"])

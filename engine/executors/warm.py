@@ -78,18 +78,27 @@ def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
     folder, result_dir = launch.paths.study.model, launch.paths.result_dir
     if command is None or not _absolute(launch.env.get("PYTHONPATH")) or not os.path.isdir(folder):
         return None
+    if "/" in launch.argv[0] and not os.path.isabs(launch.argv[0]):
+        return None  # an interpreter in the model folder: each trial has its own
     script = None if command.script is None else os.path.join(folder, command.script)
     if script is not None and not os.path.isfile(script):
         return None  # a folder or an archive can be run, too; or it is not there, which the interpreter tells
     env = {k: v for k, v in launch.env.items() if k not in contract.PER_ATTEMPT and v != result_dir}
     head = (argv0, *launch.argv[1 : command.words - (command.module is not None)])
-    order = {"modules": modules, "script": script, "module": command.module, "folder": folder}
+    order = {
+        "modules": modules,
+        "script": script,
+        "module": command.module,
+        "folder": folder,
+        "argv": [argv0, *launch.argv[1:]],
+        "words": command.words,
+    }
     return Start(
         key=json.dumps([head, order, sorted(env.items())]),
         argv=head,
         env={**env, "HPO_ATTEMPT": "-" * MARK_ROOM},
         folder=folder,
-        order={**order, "argv": [argv0, *launch.argv[1:]], "words": command.words},
+        order=order,
         program={"words": command.words, "module": command.module},
     )
 

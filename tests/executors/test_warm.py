@@ -12,12 +12,14 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine import contract, outputlog
+from engine.executors import warm
 from engine.executors.local import LocalExecutor
 from engine.executors.warm import Command
 from engine.paths import StudyPaths
@@ -345,6 +347,24 @@ def test_time_limit_and_grace_hold_for_forks(both: Both) -> None:
     both.executor("warm").stop(launch.trial_id, "user")
     (end,) = both.end("warm")
     assert end.exit.signal == signal.SIGKILL and end.exit.asked_for == "user"
+
+
+@pytest.mark.parametrize("argv", [("train.py", "--lr", "1", "--lib"), ("-m", "train", "--lib")])
+def test_arguments_are_as_an_import_has_left_them(argv: tuple[str, ...], both: Both) -> None:
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text("import sys\nmine = sys.argv\nsys.argv.remove('--lib')\n")
+    files = {"train.py": "import sys, lib\nprint(sys.argv, lib.mine is sys.argv, sys.orig_argv)\n"}
+    cold, warm = (both.seen(kind, files, argv, env={"PYTHONPATH": str(site)}) for kind in ("cold", "warm"))
+    assert warm == cold and cold[0][0] == 0
+
+
+def test_interpreter_in_the_model_folder_needs_no_launcher_per_trial(both: Both) -> None:
+    launch = both.launch("warm", {"train.py": ""}, ("train.py",))
+    both.end("warm")
+    assert warm.start_of(launch, sys.executable, None) is not None
+    own = replace(launch, argv=("venv/bin/python", "train.py"))
+    assert warm.start_of(own, f"{launch.paths.result_dir}/venv/bin/python", None) is None
 
 
 def test_other_visible_devices_have_a_launcher_of_their_own(both: Both) -> None:
