@@ -136,7 +136,8 @@ class Program:
         if broken is not None:
             print(f"Exception ignored in: {sys.stdout!r}\n{type(broken).__name__}: {broken}", file=sys.stderr)
         self.names = {}
-        with contextlib.suppress(BaseException):  # a signal handler's, say: the exit status is settled
+        with contextlib.suppress(BaseException):  # the exit status is settled
+            _end_handlers()
             self._drop_modules()
         broken = _flush((sys.stdout, sys.stderr)) or broken
         ctypes.CDLL(None).fflush(None)  # what C code has printed
@@ -168,6 +169,13 @@ class Program:
             if survivor is not None:
                 _clear(survivor.__dict__)
         gc.collect()
+
+
+def _end_handlers() -> None:
+    """Objects that go at the end are not interrupted by handlers any more."""
+    for number in range(1, signal.NSIG):
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _start_anew() -> NoReturn:
@@ -293,7 +301,10 @@ def _status_of(code: object) -> int:
         return 0
     if isinstance(code, int):
         return code & 0xFF if -(1 << 63) <= code < 1 << 63 else 0xFF
-    print(code, file=sys.stderr)
+    if sys.stderr is not None:
+        print(code, file=sys.stderr)
+    else:
+        os.write(2, f"{code}\n".encode(errors="backslashreplace"))
     return 1
 
 

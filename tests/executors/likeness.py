@@ -62,6 +62,7 @@ SCRIPTS: dict[str, str] = {
     """,
     "exit-number": "import sys; print('a'); sys.exit(7)",
     "exit-text": "import sys; sys.exit('in words')",
+    "exit-text-without-streams": "import sys; sys.stdout = sys.stderr = None; sys.exit('in words')",
     "exit-none": "raise SystemExit",
     "exit-true": "raise SystemExit(True)",
     "exit-large": "raise SystemExit(2**70)",
@@ -122,6 +123,13 @@ SCRIPTS: dict[str, str] = {
         out.write("kept")
         import helper
         helper.kept = Loud("in helper")
+    """,
+    "signal-at-the-end": """
+        import os, signal
+        signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+        class Last:
+            def __del__(self): os.kill(os.getpid(), signal.SIGTERM)
+        last = Last()
     """,
     "proxies-at-the-end": """
         import weakref
