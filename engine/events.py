@@ -23,6 +23,7 @@ from engine.study import (
     StudyState,
     Trial,
     TrialState,
+    changed,
 )
 
 
@@ -224,14 +225,18 @@ def apply(history: History | None, event: Event) -> History:
     if history is None:
         raise JournalError("the first event must open the study")
     after: History = _APPLY[type(event)](history, event)
-    return replace(after, last_at=max(event.at, history.last_at))
+    last_at = max(event.at, history.last_at)
+    if after is history:
+        return changed(history, last_at=last_at)
+    after.__dict__["last_at"] = last_at  # nobody has seen it yet
+    return after
 
 
 def _engine_started(h: History, e: EngineStarted) -> History:
     spent = h.spent_s
     if h.engine_at is not None and h.closed_at is None:  # the engine before this one was killed
         spent += max(0.0, h.last_at - h.engine_at)
-    return replace(
+    return changed(
         h, state=StudyState.RUNNING, reason="", stop_asked=None, engine_at=e.at, spent_s=spent, closed_at=None
     )
 
@@ -248,7 +253,7 @@ def _attempt_intended(h: History, e: AttemptIntended) -> History:
         raise JournalError(f"trial {e.trial}: attempt {e.attempt} after {len(trial.attempts)}")
     attempt = Attempt(e.attempt, e.nonce, tuple(e.gpus))
     return h.with_trial(
-        replace(trial, state=TrialState.RUNNING, rows=(), reason="", attempts=(*trial.attempts, attempt),
+        changed(trial, state=TrialState.RUNNING, rows=(), reason="", attempts=(*trial.attempts, attempt),
                 started_at=trial.started_at or e.at)
     )  # fmt: skip
 
@@ -260,13 +265,13 @@ def _attempt_started(h: History, e: AttemptStarted) -> History:
 
 def _metrics_seen(h: History, e: MetricsSeen) -> History:
     trial = _in_state(h, e.trial, TrialState.RUNNING)
-    return h.with_trial(replace(trial, rows=e.rows if e.replace else trial.rows + e.rows))
+    return h.with_trial(changed(trial, rows=e.rows if e.replace else trial.rows + e.rows))
 
 
 def _attempt_ended(h: History, e: AttemptEnded) -> History:
     trial = _in_state(h, e.trial, TrialState.RUNNING)
     trial = _with_attempt(trial, e.attempt, exit=Exit(**e.exit), ended_at=e.at)
-    return h.with_trial(replace(trial, state=TrialState.PENDING, reason=e.reason))
+    return h.with_trial(changed(trial, state=TrialState.PENDING, reason=e.reason))
 
 
 def _trial_ended(h: History, e: TrialEnded) -> History:
@@ -284,19 +289,19 @@ def _trial_ended(h: History, e: TrialEnded) -> History:
         if len(values) != len(h.spec.aims):
             raise JournalError(f"trial {e.trial}: {len(values)} values for {len(h.spec.aims)} objectives")
         losses = tuple(aim.loss(value) for aim, value in zip(h.spec.aims, values, strict=True))
-    return h.with_trial(replace(trial, state=state, losses=losses, reason=e.reason, ended_at=e.at))
+    return h.with_trial(changed(trial, state=state, losses=losses, reason=e.reason, ended_at=e.at))
 
 
 def _trial_reopened(h: History, e: TrialReopened) -> History:
     trial = _trial(h, e.trial)
     if not trial.state.ended or trial.state is TrialState.COMPLETED:
         raise JournalError(f"trial {e.trial} is {trial.state.value}: it cannot be run again")
-    return h.with_trial(replace(trial, state=TrialState.PENDING, losses=(), reason="retry", rows=(), ended_at=None))
+    return h.with_trial(changed(trial, state=TrialState.PENDING, losses=(), reason="retry", rows=(), ended_at=None))
 
 
 def _stop_asked(h: History, e: StopAsked) -> History:
     if e.trial is None:
-        return replace(h, stop_asked=e.why)
+        return changed(h, stop_asked=e.why)
     _trial(h, e.trial)  # it must exist
     return h
 
@@ -310,11 +315,11 @@ def _spec_changed(h: History, e: SpecChanged) -> History:
     resources = Resources(
         e.changes.get("parallel", h.spec.resources.parallel), h.spec.resources.cpus, h.spec.resources.gpus
     )
-    return replace(h, spec=replace(h.spec, budget=budget, resources=resources))
+    return changed(h, spec=replace(h.spec, budget=budget, resources=resources))
 
 
 def _study_closed(h: History, e: StudyClosed) -> History:
-    return replace(
+    return changed(
         h, state=StudyState(e.state), reason=e.reason, spent_s=h.elapsed_s(e.at), closed_at=e.at, engine_at=None
     )
 
@@ -350,7 +355,7 @@ def _in_state(history: History, trial_id: int, state: TrialState) -> Trial:
 def _with_attempt(trial: Trial, number: int, **changes: Any) -> Trial:
     if number != len(trial.attempts):
         raise JournalError(f"trial {trial.id}: attempt {number} is not the latest ({len(trial.attempts)})")
-    return replace(trial, attempts=(*trial.attempts[:-1], replace(trial.attempts[-1], **changes)))
+    return changed(trial, attempts=(*trial.attempts[:-1], changed(trial.attempts[-1], **changes)))
 
 
 def _pack(value: float) -> float | str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from engine import front
 from engine.objective import Objective as Objective
@@ -166,6 +166,25 @@ def _part_to_json(part: Any) -> dict[str, Any]:
 def _part_from_json(cls: Any, data: Mapping[str, Any]) -> Any:
     known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
     return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+
+
+Value = TypeVar("Value")
+
+
+def changed(value: Value, **changes: Any) -> Value:
+    """`dataclasses.replace` for values that check nothing when they are made, in a tenth of its time: a log of
+    thousands of trials is folded with it. What the value has cached is not carried over."""
+    cls: Any = type(value)
+    new: Value = object.__new__(cls)
+    old = value.__dict__
+    new.__dict__.update({name: old[name] for name in _names(cls)})
+    new.__dict__.update(changes)
+    return new
+
+
+@lru_cache(maxsize=16)
+def _names(cls: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(cls))
 
 
 @dataclass(frozen=True)
@@ -503,7 +522,7 @@ class History:
                 changes["extent"] = tuple(
                     (min(low, loss), max(high, loss)) for (low, high), loss in zip(pairs, counts_now, strict=True)
                 )
-        return replace(self, **changes)
+        return changed(self, **changes)
 
 
 _EXTENT_OF = 10

@@ -110,7 +110,7 @@ def main() -> None:
         bench = Bench(Path(name))
         for parallel in (1, 2) if asked("noop") else ():
             if args.parallel in (None, parallel):
-                trials = {"": args.trials or 200, "peers": 40}
+                trials = {"": args.trials or 200, "peers": 10}
                 key = f"no-op script, {parallel} at a time"
                 found[key] = script(bench, "noop", parallel, trials, args.rounds or 5, args.peers)
                 show(key, found[key])
