@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -132,7 +133,8 @@ def test_own_modules_are_looked_through_and_not_named(read) -> None:  # type: ig
     assert found == ["json", "decimal", "fractions", "numpy", "scipy", "csv"]
 
 
-def test_package_of_ones_own_hides_an_installed_one(read) -> None:  # type: ignore[no-untyped-def]
+def test_package_of_ones_own_hides_an_installed_one(read, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.delitem(sys.modules, "numpy", raising=False)  # a launcher has not imported it
     assert read("import numpy\nimport json", numpy="import csv") == ["csv", "json"]
 
 
