@@ -40,8 +40,8 @@ class Bayesian:
     Our own process is the default because it finds more and is faster: normalised regret of 0.025 against 0.065 with
     `surrogate: skopt` after 50 trials of rastrigin-3d of benchmarks/search (2 seeds), at 0.04 against 0.32 s an ask.
     On 17 problems (28 runs) Optuna's process has a median regret of 0.009 after 100 trials, this one 0.003 (means 0.029
-    and 0.037: one run in a wrong basin), at 0.45 against 0.09 s an ask with 200 trials. BoTorch, as Ax uses it, takes 0.7
-    to 3.8 s an ask, 0.0004 against 0.0010 after 50 trials of rosenbrock-10d (one seed).
+    and 0.037: one run in a wrong basin), at 0.45 against 0.09 s an ask with 200 trials. BoTorch, as Ax uses it, takes
+    0.7 to 3.8 s an ask, 0.0004 against 0.0010 after 50 trials of rosenbrock-10d (one seed).
 
     Source: Jones, Schonlau, Welch, Efficient Global Optimization (1998); pending points as in Ginsbourger,
     Le Riche, Carraro, Kriging is well-suited to parallelize optimization (2010).
