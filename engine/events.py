@@ -15,6 +15,7 @@ from engine.study import (
     Attempt,
     Budget,
     Exit,
+    Growing,
     History,
     Proposal,
     Resources,
@@ -209,11 +210,14 @@ def fold(events: Iterable[Event]) -> History:
     for number, event in enumerate(events, 1):
         try:
             history = apply(history, event)
+            if number == 1:
+                history = Growing.of(history)
         except (JournalError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise JournalError(f"event {number} ({event.kind}) cannot be applied: {error}") from error
     if history is None:
         raise JournalError("the event log is empty: the study was never opened")
-    return history
+    assert isinstance(history, Growing)
+    return history.grown()
 
 
 def apply(history: History | None, event: Event) -> History:
@@ -226,7 +230,7 @@ def apply(history: History | None, event: Event) -> History:
         raise JournalError("the first event must open the study")
     after: History = _APPLY[type(event)](history, event)
     last_at = max(event.at, history.last_at)
-    if after is history:
+    if after is history and not isinstance(history, Growing):
         return changed(history, last_at=last_at)
     after.__dict__["last_at"] = last_at  # nobody has seen it yet
     return after

@@ -77,14 +77,17 @@ class Journal:
 
         events: list[Event] = []
         try:
-            rows = self._db.execute("SELECT seq, at, kind, body FROM events WHERE seq > ? ORDER BY seq", (after,))
-            for seq, at, kind, body in rows:
+            found = self._db.execute("SELECT seq, at, kind, body FROM events WHERE seq > ? ORDER BY seq", (after,))
+            rows = found.fetchall()
+            # All at once: a call for each takes twice the time.
+            bodies = json.loads(f"[{','.join(row[3] for row in rows)}]")
+            for (seq, at, kind, _), body in zip(rows, bodies, strict=True):
                 if seq != after + len(events) + 1:
                     raise JournalError(
                         f"{self.path}: event {after + len(events) + 1} is missing; restore from a backup"
                     )
-                events.append(from_body(kind, at, json.loads(body)))
-        except (sqlite3.Error, ValueError) as error:
+                events.append(from_body(kind, at, body))
+        except (sqlite3.Error, ValueError, TypeError) as error:
             raise self._error(error) from error
         return events
 

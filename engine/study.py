@@ -498,7 +498,12 @@ class History:
     def with_trial(self, trial: Trial) -> History:
         """A history in which `trial` replaces the one of its id; indices kept in step."""
         old = self.trials[trial.id] if trial.id < len(self.trials) else None
-        changes: dict[str, Any] = {"trials": self.trials.put(trial)}
+        trials = self.trials.put(trial)
+        return changed(self, trials=trials, **self._in_step(old, trial, trials))
+
+    def _in_step(self, old: Trial | None, trial: Trial, trials: Sequence[Trial]) -> dict[str, Any]:
+        """The indices that are others where `trial` stands for `old` in `trials`."""
+        changes: dict[str, Any] = {}
         if old is None or old.state is not trial.state:
             counts = dict(self.counts)
             if old is not None:
@@ -514,7 +519,7 @@ class History:
                 changes["open_ids"] = tuple(i for i in self.open_ids if i != trial.id)
         counts_now = trial.losses if trial.state is TrialState.COMPLETED else ()
         if old is not None and old.state is TrialState.COMPLETED and old.losses not in ((), counts_now):
-            changes["members"] = _front_of(changes["trials"])
+            changes["members"] = _front_of(trials)
         elif counts_now:
             changes["members"] = _with_member(self.members, self.trials, trial)
             if changes.get("counts", self.counts).get(TrialState.COMPLETED, 0) <= _EXTENT_OF:
@@ -522,13 +527,40 @@ class History:
                 changes["extent"] = tuple(
                     (min(low, loss), max(high, loss)) for (low, high), loss in zip(pairs, counts_now, strict=True)
                 )
-        return changed(self, **changes)
+        return changes
+
+
+class Growing(History):
+    """A history that changes in place: for the one who folds a long log and shows nobody what is in between."""
+
+    trials: list[Trial]  # type: ignore[assignment]
+
+    @classmethod
+    def of(cls, history: History) -> Growing:
+        new: Growing = object.__new__(cls)
+        new.__dict__.update({name: getattr(history, name) for name in _names(History)})
+        new.__dict__["trials"] = list(history.trials)
+        return new
+
+    def with_trial(self, trial: Trial) -> History:
+        old = self.trials[trial.id] if trial.id < len(self.trials) else None
+        if old is None:
+            self.trials.append(trial)
+        else:
+            self.trials[trial.id] = trial
+        self.__dict__.update(self._in_step(old, trial, self.trials))
+        return self
+
+    def grown(self) -> History:
+        """The history that it has come to."""
+        known = {name: self.__dict__[name] for name in _names(History)}
+        return History(**{**known, "trials": TrialTable(self.trials)})
 
 
 _EXTENT_OF = 10
 
 
-def _front_of(trials: TrialTable) -> tuple[front.Member, ...]:
+def _front_of(trials: Sequence[Trial]) -> tuple[front.Member, ...]:
     members: tuple[front.Member, ...] = ()
     for trial in trials:
         if trial.state is TrialState.COMPLETED and trial.losses:
@@ -536,7 +568,7 @@ def _front_of(trials: TrialTable) -> tuple[front.Member, ...]:
     return members
 
 
-def _with_member(members: tuple[front.Member, ...], trials: TrialTable, trial: Trial) -> tuple[front.Member, ...]:
+def _with_member(members: tuple[front.Member, ...], trials: Sequence[Trial], trial: Trial) -> tuple[front.Member, ...]:
     """The front when this trial has completed; one that got less of the resource than its members does not count."""
     given = trial.proposal.resource or 0
     most = trials[members[0][1]].proposal.resource or 0 if members else given
