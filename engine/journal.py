@@ -146,9 +146,11 @@ class _Syncer:
         return self.problem
 
     def _run(self) -> None:
-        while not self._leaving:
+        leaving = False
+        while not leaving:
             self.due.wait()
             self.due.clear()
+            leaving = self._leaving  # looked at before the file is synced: the last events must not be left out
             try:
                 os.fdatasync(self._file)
             except OSError as error:

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import threading
 from itertools import accumulate
 from pathlib import Path
 
@@ -134,6 +135,28 @@ def test_writer_writes_ahead_and_brings_it_to_the_disk(tmp_path: Path, monkeypat
     journal.append(EVENTS[2:])
     journal.close()
     assert len(synced) >= 2 and set(synced) == {f"{path}-wal"}
+
+
+def test_end_waits_for_what_came_while_the_disk_was_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    free = threading.Event()
+
+    def slow(fd: int) -> None:
+        calls.append(fd)
+        free.wait(10)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    journal = Journal(str(tmp_path / "study.db"), write=True)
+    journal.append(EVENTS[:2])
+    wait_until(lambda: len(calls) == 1)
+    journal.append(EVENTS[2:])
+    syncer = journal._syncer
+    assert syncer is not None
+    releasing = threading.Thread(target=lambda: (wait_until(lambda: syncer._leaving), free.set()))
+    releasing.start()
+    journal.close()
+    releasing.join()
+    assert len(calls) == 2, "the events of the second append were never brought to the disk"
 
 
 def test_disk_that_fails_is_told_at_the_next_event_and_at_the_end(
