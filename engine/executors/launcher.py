@@ -234,8 +234,8 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[
     """Does the imports and says so. Returns the pid of a fork that ends as an interpreter does,
     the report of `warm_up`, and whether garbage is collected.
 
-    Says `warm {"problem": WHY}` and leaves where forks would not do; else `packages`, `modules`, `seconds` (of the
-    imports) and `fork_s`.
+    Says `warm {"problem": WHY}` and leaves where forks would not do; else `packages`, `seconds` (of the imports) and
+    `fork_s`.
     """
     from engine.executors import warmup
 
@@ -251,7 +251,7 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[
     gc.freeze()
     gc.disable()
     os.dup2(warm["errors"], 2)
-    told = {name: report[name] for name in ("packages", "modules", "seconds")}
+    told = {name: report[name] for name in ("packages", "seconds")}
     told["fork_s"] = warmup.fork_seconds()
     failpoint("launcher.warmed")
     os.write(orders, b"warm %s\n" % json.dumps(told).encode())

@@ -28,7 +28,7 @@ class Link:
     """
 
     def __init__(self, interpreter: str, start: Start | None, errors: str, notices: int) -> None:
-        self.start, self.ready = start, start is None
+        self.ready = start is None
         self.began = time.monotonic()
         self.given_up = False  # it was ended on purpose
         self.report: dict[str, Any] | None = None  # what a warm one said of its imports

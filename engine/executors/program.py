@@ -193,10 +193,10 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def forget(name: str) -> list[tuple[str, ModuleType]]:
-    """Takes the package `name` out of sys.modules: the script may have one of that name. Returns what was taken."""
-    ours = [n for n in sys.modules if n == name or n.startswith(f"{name}.")]
-    return [(n, sys.modules.pop(n)) for n in ours]
+def forget(name: str) -> None:
+    """Takes the package `name` out of sys.modules: the script may have one of that name."""
+    for ours in [n for n in sys.modules if n == name or n.startswith(f"{name}.")]:
+        del sys.modules[ours]
 
 
 def pretend(order: dict[str, Any]) -> ModuleType:

@@ -51,8 +51,8 @@ def warm_up(order: dict[str, Any], bare: frozenset[str]) -> dict[str, Any]:
     """Does the imports. `order`: modules (names, or None: those that the script imports), script, module, folder, argv
     (of the command); `bare`: names of the modules that each interpreter loads before its script.
 
-    Returns packages (top-level names that are not the standard library's), modules (how many), seconds, said (what the
-    imports printed), environment (the variables that they set, with None for those that they removed).
+    Returns packages (top-level names that are not the standard library's), seconds, said (what the imports printed),
+    environment (the variables that they set, with None for those that they removed).
 
     Raises:
         Unfit
@@ -68,7 +68,6 @@ def warm_up(order: dict[str, Any], bare: frozenset[str]) -> dict[str, Any]:
     said = _Output()
     packages: list[str] = []
     environment: dict[str, str | None] = {}
-    before = len(sys.modules)
     ours, here = program.pretend(order), os.getcwd()
     try:
         for kind, name, value in found["steps"]:
@@ -88,7 +87,6 @@ def warm_up(order: dict[str, Any], bare: frozenset[str]) -> dict[str, Any]:
     _check_hidden(_place(order), bare)
     return {
         "packages": packages,
-        "modules": len(sys.modules) - before,
         "seconds": time.perf_counter() - begin,
         "said": "" if found["quiet"] else text.decode("latin-1"),
         "environment": environment,

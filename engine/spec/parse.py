@@ -148,16 +148,13 @@ def parse_document(
 def _starts(form: StudyForm) -> str | tuple[str, ...]:
     """How trials start. `warm_start: off` beside `trial` can only mean this, not a study."""
     said = form.trial.warm_start
-    if (
-        len(form.warm_start) == 1
-        and form.warm_start[0] in ("auto", "off")
-        and "warm_start" not in form.trial.model_fields_set
-    ):
+    if not _earlier(form) and form.warm_start and "warm_start" not in form.trial.model_fields_set:
         return form.warm_start[0]
     return said if isinstance(said, str) else tuple(said)
 
 
 def _earlier(form: StudyForm) -> list[str]:
+    """The studies in `warm_start`: auto or off alone is none."""
     return [] if form.warm_start in (["auto"], ["off"]) else form.warm_start
 
 
