@@ -90,12 +90,14 @@ def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool) -> bool:
     if pidfd is None:
         return False
     try:
-        if not os.path.exists(f"{folder}/{STOP}"):
+        word = _read_json(f"{folder}/{STOP}")
+        if word is None or (kill and not word.get("kill")):
             with open(shim.open_new(f"{folder}/{STOP}.new"), "w", encoding="utf-8") as file:
-                file.write(why)
+                json.dump({"why": why if word is None else word.get("why", why), "kill": kill}, file)
             failpoint("stop.before-reason")
             os.rename(f"{folder}/{STOP}.new", f"{folder}/{STOP}")
-        signal.pidfd_send_signal(pidfd, signal.SIGUSR1 if kill else signal.SIGTERM)
+        # The word counts, not the signal: should the shim have another attempt by now, that one has no word.
+        signal.pidfd_send_signal(pidfd, signal.SIGUSR1)
         signal.pidfd_send_signal(pidfd, signal.SIGCONT)  # its own trial may have stopped it
     except ProcessLookupError:
         return False

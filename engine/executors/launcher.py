@@ -1,6 +1,6 @@
-"""A launcher: a process that forks a shim per attempt and tells when one has ended badly.
+"""A launcher: a process that forks shims, gives each attempt to one, and tells when one has ended badly.
 
-Run as a script, standard library only; one shim is always forked ahead. It outlives its engine until its last shim has
+Run as a script, standard library only; one shim is always free. It outlives its engine until its last attempt has
 ended. What a killed shim leaves behind falls to it, and it kills that. There are two kinds:
 
     python -I -S launcher.py ORDERS NOTICES            small, so that a fork is cheap; shims start any program
@@ -43,24 +43,31 @@ _STARTUP_S = 0.0  # processor time of this interpreter's start
 
 
 class Launcher:
-    """Lines `TRIAL ATTEMPT ORDER` come in over a socket (see shim.Shim.run for the order, a JSON object); out go
+    """Lines `TRIAL ATTEMPT ORDER` come in over a socket (see shim.Shim.serve for the order, a JSON object); out go
 
     `started TRIAL ATTEMPT PID`, and `ended TRIAL ATTEMPT STATUS` where the shim could not tell of the end itself (it
     was killed, or found the attempt taken). A warm one begins with `warm JSON` (see `_warmed`), and says `cold SECONDS`
     once it knows what a new interpreter costs.
+
+    Args:
+        warm: shims fork their programs from themselves; probe: pid of a fork whose end tells what the end of an
+        interpreter costs.
     """
 
-    def __init__(self, orders: int, notices: int, probe: int = 0) -> None:
+    def __init__(self, orders: int, notices: int, *, warm: bool = False, probe: int = 0) -> None:
         self._engine, self._notices = orders, notices  # _engine: -1 when it is gone
         for fd in (orders, notices):
             os.set_inheritable(fd, False)  # no attempt may have them
         self._buffer = b""
-        self._shims: dict[int, bytes] = {}  # pid -> b"TRIAL ATTEMPT"
+        self._shims: dict[int, int] = {}  # all that live: pid -> descriptor that its orders go to
+        self._free: list[int] = []  # pids; the last one is the latest, whose memory is at hand
+        self._busy: dict[int, bytes] = {}  # pid -> b"TRIAL ATTEMPT"
         self._untold: dict[int, bytes] = {}  # those whose start the engine has not heard of
         self._tell_at = 0.0
-        self._ahead = (0, -1)  # the shim forked ahead: pid, and where its order goes
-        self._probe = probe  # a fork whose end tells what the end of an interpreter costs
+        self._warm, self._probe = warm, probe
         self._boot = shim.boot_id()
+        self._idle, self._idle_in = os.pipe2(os.O_CLOEXEC)  # shims that are free again write their pids
+        os.set_blocking(self._idle, False)
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
         for number in _SIGNALS:
@@ -71,15 +78,18 @@ class Launcher:
     def run(self) -> None:
         poller = select.poll()
         poller.register(self._signals, select.POLLIN)
+        poller.register(self._idle, select.POLLIN)
         poller.register(self._engine, select.POLLIN)
-        while self._engine >= 0 or self._shims:
-            if self._engine >= 0 and self._ahead[0] == 0:
-                self._fork_ahead()
+        while self._engine >= 0 or self._busy:
+            if self._engine >= 0 and not self._free:
+                self._fork_shim()
             wait_ms = max(0.0, self._tell_at - time.monotonic()) * 1000 + 1 if self._untold else None
             for fd, _ in poller.poll(wait_ms):
                 if fd == self._signals:
                     os.read(self._signals, 512)
                     self._reap()
+                elif fd == self._idle:
+                    self._read_idle()
                 elif not self._read_orders():
                     poller.unregister(fd)
                     self._let_go()
@@ -106,58 +116,58 @@ class Launcher:
         return bool(poller.poll(0))
 
     def _launch(self, key: bytes, order: bytes) -> None:
-        pid = self._give(order)
-        self._shims[pid] = key
+        pid = self._give(order + b"\n")
+        self._busy[pid] = key
         if not self._untold:
             self._tell_at = time.monotonic() + _STARTED_S
         self._untold[pid] = key
 
     def _give(self, order: bytes) -> int:
-        """Hands the order to the shim that waits, or to a new one if that has been killed; its pid."""
+        """Hands the order to a shim that is free, or to a new one; its pid."""
         while True:
-            if self._ahead[0] == 0:
-                self._fork_ahead()
-            (pid, where), self._ahead = self._ahead, (0, -1)
+            if not self._free:
+                self._fork_shim()
+            pid = self._free.pop()
             try:
                 rest = memoryview(order)
                 while rest:
-                    rest = rest[os.write(where, rest) :]
+                    rest = rest[os.write(self._shims[pid], rest) :]
                 return pid
-            except OSError:
+            except OSError:  # it has been killed
                 continue
-            finally:
-                os.close(where)
 
-    def _fork_ahead(self) -> None:
-        order, where = os.pipe2(os.O_CLOEXEC)
-        # Blocked until the attempt has started: a stop that comes before must wait, not vanish.
+    def _fork_shim(self) -> None:
+        orders, where = os.pipe2(os.O_CLOEXEC)
+        # Blocked until the fork has a pipe for signals of its own.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid == 0:
             try:
-                self._become_shim(order, where)
+                for fd in (where, *self._shims.values(), self._signals, self._signals_in, self._idle, self._engine):
+                    os.close(fd)
+                shim.Shim(self._boot, orders, self._notices, self._idle_in, self._warm).serve()
             except shim.Born:
                 raise
             except BaseException:
                 os._exit(70)
         failpoint("launcher.forked")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        os.close(order)
-        self._ahead = (pid, where)
+        os.close(orders)
+        self._shims[pid] = where
+        self._free.append(pid)
 
-    def _become_shim(self, order: int, where: int) -> None:
-        for fd in (where, self._signals, self._signals_in, self._engine):
-            os.close(fd)
-        ready = shim.Shim(self._boot, self._notices)
-        text = b""
-        while data := os.read(order, 1 << 16):
-            text += data
-        os.close(order)
-        if not text:
-            os._exit(0)  # never needed
-        ready.run(json.loads(text))
+    def _read_idle(self) -> None:
+        try:
+            pids = os.read(self._idle, 1 << 16).split()
+        except BlockingIOError:
+            return
+        for pid in map(int, pids):
+            if self._busy.pop(pid, None) is not None:
+                self._untold.pop(pid, None)
+                self._free.append(pid)
 
     def _reap(self) -> None:
+        self._read_idle()  # first: a pid that is reaped may be another's soon
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -167,21 +177,28 @@ class Launcher:
                 return
             if pid == self._probe:
                 self._send(b"cold %f\n" % (_STARTUP_S + usage.ru_utime + usage.ru_stime))
-            if pid == self._ahead[0]:
-                os.close(self._ahead[1])
-                self._ahead = (0, -1)
-            key = self._shims.pop(pid, None)
+            if pid not in self._shims:
+                continue  # an orphan of a killed one
+            self._forget(pid)
+            key = self._busy.pop(pid, None)
             if key is None:
-                continue  # the shim ahead, or an orphan of a killed one
+                continue  # it was free
             self._untold.pop(pid, None)
             if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) not in (0, shim.UNTOLD, shim.TAKEN):
                 self._kill_orphans()  # it could not see to its own
             if status != 0:
                 self._send(b"ended %s %d\n" % (key, status))
 
+    def _forget(self, pid: int) -> None:
+        where = self._shims.pop(pid)
+        if where >= 0:
+            os.close(where)
+        if pid in self._free:
+            self._free.remove(pid)
+
     def _kill_orphans(self) -> None:
         """What a killed shim had below it is below this process now."""
-        own = {*self._shims, self._ahead[0]} - {0}
+        own = set(self._shims)
         deadline = time.monotonic() + 5.0
         while shim.below(os.getpid(), own) and time.monotonic() < deadline:
             shim.kill_all(os.getpid(), spare=own)
@@ -195,13 +212,13 @@ class Launcher:
             pass  # it is gone; its end of the socket will say so
 
     def _let_go(self) -> None:
-        """The engine is gone: stay for the shims, take no more orders."""
+        """The engine is gone: stay for the attempts, take no more orders. Shims leave when they have none."""
         os.close(self._engine)
         self._engine = -1
         self._untold.clear()
-        if self._ahead[0]:
-            os.close(self._ahead[1])
-            self._ahead = (0, -1)
+        for pid, where in self._shims.items():
+            os.close(where)
+            self._shims[pid] = -1
 
 
 def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | None:
@@ -220,11 +237,13 @@ def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | N
     wakeup = signal.set_wakeup_fd(-1)
     kept, known = warmup.opened(), frozenset(sys.modules)
     try:
-        Launcher(orders, notices, probe).run()
+        Launcher(orders, notices, warm=True, probe=probe).run()
         os._exit(0)  # what the imports have registered for the end is the programs' business
     except shim.Born as born:
-        order = born.order
-    shim.restore(handlers, wakeup, kept)
+        awaited = born.orders
+    shim.restore(handlers, wakeup, kept | {awaited})
+    program.take_chances_anew()
+    order = shim.awaited(awaited)
     if report["said"]:
         os.write(1, report["said"].encode("latin-1"))
     return program.Program(order, known, report["environment"], collecting)

@@ -254,17 +254,22 @@ def _folder_of(path: str) -> str:
     return os.path.dirname(os.path.realpath(path))
 
 
-def _as_if_imported_now() -> None:
-    """What modules have taken from the process or from chance when they were imported, they take anew."""
+def take_chances_anew() -> None:
+    """What modules have taken from chance when they were imported, they take anew."""
     loaded: dict[str, Any] = sys.modules
     if "numpy.random" in loaded:
         loaded["numpy.random"].seed()
     if "torch" in loaded:
         loaded["torch"].default_generator.seed()  # the one of the CPU; the others are seeded when they are made
     if "multiprocessing.process" in loaded:
-        process = loaded["multiprocessing.process"]
-        process.ORIGINAL_DIR = os.path.abspath(os.getcwd())
-        process.current_process().authkey = os.urandom(32)
+        loaded["multiprocessing.process"].current_process().authkey = os.urandom(32)
+
+
+def _as_if_imported_now() -> None:
+    """What modules have taken from the process or the clock when they were imported, they take anew."""
+    loaded: dict[str, Any] = sys.modules
+    if "multiprocessing.process" in loaded:
+        loaded["multiprocessing.process"].ORIGINAL_DIR = os.path.abspath(os.getcwd())
     if "logging" in loaded:
         import time
 

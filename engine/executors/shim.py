@@ -1,7 +1,7 @@
-"""The life of one attempt, in a process of its own: token, start, output, limits, the whole tree's end, exit record.
+"""The life of an attempt, in a process above it: token, start, output, limits, the whole tree's end, exit record.
 
-Runs in a fork of the launcher with the standard library only. It goes on when the engine dies: time limit and grace
-are kept here, by the monotonic clock. Knows paths it was given and nothing of studies.
+Runs in a fork of the launcher with the standard library only, one attempt after the other. It goes on when the engine
+dies: time limit and grace are kept here, by the monotonic clock. Knows paths it was given and nothing of studies.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from engine.failpoints import failpoint
 
 TYPE_CHECKING = False  # typing is a third of what this process would hold in memory
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
 TAKEN = 75  # exit status: another shim has this attempt
 UNTOLD = 71  # exit status: the exit record is written, but the engine could not be told
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
+_MOST_ATTEMPTS = 500  # of one shim: whatever a process gathers in a long life, this one has a short one
 _LEFTOVER_S = 2.0
 _MOST_FILES = 1 << 20  # more than any descriptor of a launcher or shim
 _UNKILLABLE_S = 5.0
@@ -55,11 +56,11 @@ def boot_id() -> str:
 
 
 class Born(BaseException):  # noqa: N818  (it is no error)
-    """Raised in the fork that is to be a program, so that it leaves every frame of its launcher. `order`: as Shim.run
-    was given it."""
+    """Raised in the fork that is to be a program, so that it leaves every frame of its launcher. `orders`: descriptor
+    to read its order from (as Shim.serve gets it), which may never come."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
-        self.order = order
+    def __init__(self, orders: int) -> None:
+        self.orders = orders
 
 
 def restore(handlers: Sequence[tuple[int, Any]], wakeup: int, files: set[int]) -> None:
@@ -77,43 +78,104 @@ def restore(handlers: Sequence[tuple[int, Any]], wakeup: int, files: set[int]) -
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def awaited(orders: int) -> dict[str, Any]:
+    """In a program's fork: its order, when it has come; the process is where it is to run then. Ends with the shim."""
+    text = b""
+    while data := os.read(orders, 1 << 16):
+        text += data
+    os.close(orders)
+    if not text:
+        os._exit(0)  # never needed
+    order: dict[str, Any] = json.loads(text)
+    if order["protect"]:
+        _make_read_only(order["protect"])
+    os.chdir(order["cwd"])
+    return order
+
+
 class Shim:
-    """A shim that is ready for its order: all that needs no order is done when it is made, in the fork.
+    """Takes attempts, one at a time; all that needs no order is done before it comes, a warm program's fork included.
 
     Args:
-        boot: the boot id; notices: descriptor of the pipe that tells the engine of an end.
+        boot: the boot id; orders: descriptor that they are read from; notices, idle: pipes that tell the engine of an
+        end, and the launcher that this shim is free.
+        warm: programs are forks of this process, not what the order's argv names.
     """
 
-    def __init__(self, boot: str, notices: int) -> None:
+    def __init__(self, boot: str, orders: int, notices: int, idle: int, warm: bool) -> None:
         os.setsid()
         become_subreaper()
-        self._notices = notices
+        self._orders, self._notices, self._idle, self._warm = orders, notices, idle, warm
+        self._buffer = b""
+        self._ahead: _Ahead | None = None
         self._pid = os.getpid()
         self._identity = {"pid": self._pid, "start": start_time(self._pid), "boot": boot}
         self._signals, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    def run(self, order: dict[str, Any]) -> NoReturn:
-        """Runs the attempt that `order` describes and leaves: status 0, UNTOLD or TAKEN.
+    def serve(self) -> NoReturn:
+        """Runs the attempts that come, each a line with a JSON object: trial, attempt, nonce, argv, env, cwd; started,
+        exit, stop, log, tails (paths); time_limit_s, grace_s (seconds or None), log_bytes, protect (paths); warm (see
+        `program.Program`) or None.
 
-        Args:
-            order: trial, attempt, nonce, argv, env, cwd; started, exit, stop, log, tails (paths); time_limit_s,
-                grace_s (seconds or None), log_bytes, protect (paths); warm: None, or fork instead of argv.
+        Leaves when no more can come, or after one that has made this process unlike a new one: status 0; UNTOLD and
+        TAKEN are said at once.
 
         Raises:
-            Born: in the fork that `warm` asks for.
+            Born: in the fork that is to be a program.
         """
-        if not self._take_token(order):
+        left = _MOST_ATTEMPTS
+        while left:
+            if self._warm and self._ahead is None:
+                self._ahead = _Ahead()
+            line = self._next_order()
+            left = left - 1 if line and self._run(line) else 0
+            if left:
+                os.write(self._idle, b"%d\n" % self._pid)
+        os._exit(0)
+
+    def _run(self, line: bytes) -> bool:
+        """Whether this process is as good as a new one afterwards."""
+        order = json.loads(line)
+        try:
+            os.read(self._signals, _CHUNK)  # they were for an earlier attempt
+        except BlockingIOError:
+            pass
+        token = self._take_token(order)
+        if token is None:
             os._exit(TAKEN)
-        _Attempt(order, self._signals).run()
+        attempt = _Attempt(order, self._signals)
+        attempt.run(lambda: self._spend(line) if self._warm else _spawned(order))
+        os.close(token)
         try:
             os.write(self._notices, b"%d %d %d\n" % (order["trial"], order["attempt"], self._pid))
         except OSError:  # full, or nobody there
             os._exit(UNTOLD)
-        os._exit(0)
+        return attempt.all_gone and (self._warm or not order["protect"])
 
-    def _take_token(self, order: dict[str, Any]) -> bool:
-        """At most once: lock first, link into place second. Who finds the name taken is not the one."""
+    def _next_order(self) -> bytes:
+        """Empty: there will be none."""
+        while b"\n" not in self._buffer:
+            data = os.read(self._orders, 1 << 20)
+            if not data:
+                return b""
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def _spend(self, line: bytes) -> tuple[int, int]:
+        """The program that was forked ahead gets its order; one that was killed meanwhile is replaced."""
+        while True:
+            ahead, self._ahead = self._ahead or _Ahead(), None
+            try:
+                ahead.begin(line)
+                return ahead.pid, ahead.output
+            except BrokenPipeError:
+                os.close(ahead.output)
+
+    def _take_token(self, order: dict[str, Any]) -> int | None:
+        """At most once: lock first, link into place second. Who finds the name taken is not the one (None)."""
         aside = f"{order['started']}.{self._pid}"
         fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         os.write(fd, json.dumps({"nonce": order["nonce"], **self._identity, "at": time.time()}).encode())
@@ -122,16 +184,52 @@ class Shim:
         try:
             os.link(aside, order["started"])
         except FileExistsError:
-            return False
+            return None
         finally:
             os.unlink(aside)
         failpoint("shim.token-made")
-        return True  # fd stays open, and the lock held, until this process ends
+        return fd  # open, and the lock held, until the attempt has ended
+
+
+class _Ahead:
+    """The process of a program whose order has not come. `output`: what it prints can be read here, without waiting."""
+
+    def __init__(self) -> None:
+        orders, self._orders_in = os.pipe()
+        self.output, write_end = _output()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.setpgid(0, 0)
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+            os.dup2(write_end, 1)
+            os.dup2(write_end, 2)
+            raise Born(orders)
+        failpoint("shim.child-forked")
+        try:
+            os.setpgid(self.pid, self.pid)  # both do, so that it is done whoever comes first
+        except OSError:
+            pass
+        os.close(write_end)
+        os.close(orders)
+
+    def begin(self, line: bytes) -> None:
+        """Raises BrokenPipeError where it is gone."""
+        try:
+            _write(self._orders_in, line)
+        finally:
+            os.close(self._orders_in)
 
 
 class _Attempt:
+    """One attempt. `all_gone`: nothing that it started is left.
+
+    Args:
+        signals: where the numbers of this process's signals are read.
+    """
+
     def __init__(self, order: dict[str, Any], signals: int) -> None:
         self.order, self.signals = order, signals
+        self.all_gone = True
         self.child = 0
         self.status: int | None = None
         self.usage: Any = None
@@ -144,63 +242,21 @@ class _Attempt:
         self.killing_since: float | None = None
         self.log = _Log(order["log"], order["tails"], order["log_bytes"])
 
-    def run(self) -> None:
-        output, error = self._start()
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if error is None:
+    def run(self, start: Callable[[], tuple[int, int]]) -> None:
+        """`start`: begins the program; its pid, and where its output is read without waiting."""
+        error = None
+        try:
+            os.chdir(self.order["cwd"])
+            self.child, output = start()
+        except (OSError, ValueError) as problem:
+            text = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
+            error = f"cannot start {self.order['argv'][0]}: {text}"
+        else:
             self._watch(output)
             self._drain(output)
+            os.close(output)
         self.log.finish()
         self._write_exit(error)
-
-    def _start(self) -> tuple[int, str | None]:
-        order = self.order
-        output, write_end = os.pipe()
-        os.set_blocking(output, False)  # our end only: the script's must block
-        try:
-            os.chdir(order["cwd"])
-            if order["protect"]:
-                _make_read_only(order["protect"])
-            self.child = self._forked(write_end) if order["warm"] else self._spawned(write_end)
-        except (OSError, ValueError) as problem:
-            os.close(write_end)
-            text = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
-            return output, f"cannot start {order['argv'][0]}: {text}"
-        os.close(write_end)
-        return output, None
-
-    def _spawned(self, write_end: int) -> int:
-        order = self.order
-        pid = os.posix_spawn(
-            order["argv"][0],
-            order["argv"],
-            order["env"],
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, write_end, 1),
-                (os.POSIX_SPAWN_DUP2, write_end, 2),
-            ],
-            setpgroup=0,
-            setsigmask=(),
-            setsigdef=_ALL_SIGNALS,
-        )
-        failpoint("shim.child-started")
-        return pid
-
-    def _forked(self, write_end: int) -> int:
-        pid = os.fork()
-        if pid == 0:
-            os.setpgid(0, 0)
-            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-            os.dup2(write_end, 1)
-            os.dup2(write_end, 2)
-            raise Born(self.order)
-        failpoint("shim.child-forked")
-        try:
-            os.setpgid(pid, pid)  # both do, so that it is done whoever comes first
-        except OSError:
-            pass
-        return pid
 
     def _watch(self, output: int) -> None:
         """Until the child and all that it started are gone."""
@@ -222,11 +278,13 @@ class _Attempt:
         return min(_HOUR_MS, max(0.0, (min(due) - time.monotonic()) * 1000 + 1)) if due else None
 
     def _on_signals(self, numbers: bytes) -> None:
+        word = _word(self.order["stop"]) if signal.SIGUSR1 in numbers else None  # none: it was for an earlier attempt
+        if word is not None:
+            self._stop(word["why"])
+            if word["kill"]:
+                self.kill_at = time.monotonic()
         if signal.SIGTERM in numbers:
-            self._stop(_reason(self.order["stop"]))
-        if signal.SIGUSR1 in numbers:
-            self._stop(_reason(self.order["stop"]))
-            self.kill_at = time.monotonic()
+            self._stop("outside")
 
     def _on_time(self, now: float) -> None:
         if self.limit_at is not None and now >= self.limit_at and self.asked is None and self.status is None:
@@ -264,7 +322,8 @@ class _Attempt:
             except ChildProcessError:
                 return False
             if pid == 0:
-                return self.killing_since is None or time.monotonic() < self.killing_since + _UNKILLABLE_S
+                self.all_gone = self.killing_since is None or time.monotonic() < self.killing_since + _UNKILLABLE_S
+                return self.all_gone
             if pid == self.child:
                 self.status, self.usage = status, usage
 
@@ -372,6 +431,46 @@ class _Log:
             pass
 
 
+def _spawned(order: dict[str, Any]) -> tuple[int, int]:
+    """The process of any program; its pid, and where its output is read without waiting."""
+    if order["protect"]:
+        _make_read_only(order["protect"])
+    output, write_end = _output()
+    try:
+        pid = os.posix_spawn(
+            order["argv"][0],
+            order["argv"],
+            order["env"],
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, write_end, 1),
+                (os.POSIX_SPAWN_DUP2, write_end, 2),
+            ],
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=_ALL_SIGNALS,
+        )
+    except BaseException:
+        os.close(output)
+        raise
+    finally:
+        os.close(write_end)
+    failpoint("shim.child-started")
+    return pid, output
+
+
+def _output() -> tuple[int, int]:
+    output, write_end = os.pipe()
+    os.set_blocking(output, False)  # our end only: the script's must block
+    return output, write_end
+
+
+def _write(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
 def open_new(path: str) -> int:
     """A descriptor of a new file at `path`, whatever stood there before."""
     try:
@@ -434,13 +533,14 @@ def _signal_all(pids: list[int], number: int) -> None:
             pass
 
 
-def _reason(path: str) -> str:
-    """Why the engine stops this attempt; "outside" where no engine said so."""
+def _word(path: str) -> dict[str, Any] | None:
+    """What the engine left there when it stopped this attempt: why, and whether without grace."""
     try:
         with open(path, encoding="utf-8") as file:
-            return file.read(200) or "outside"
-    except OSError:
-        return "outside"
+            word = json.load(file)
+        return {"why": str(word["why"])[:200], "kill": bool(word["kill"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 _NEW_NAMESPACE, _BIND, _REMOUNT, _READ_ONLY = 0x20000, 0x1000, 0x20, 0x1  # unshare(2), mount(2)
