@@ -235,7 +235,7 @@ def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | N
     probe, report, collecting = _warmed(orders, notices, warm)
     handlers = [(number, signal.getsignal(number)) for number in (*_SIGNALS, *_IGNORED)]
     wakeup = signal.set_wakeup_fd(-1)
-    kept, known = warmup.opened(), frozenset(sys.modules)
+    kept, known, title = warmup.opened(), frozenset(sys.modules), program.Title()
     try:
         Launcher(orders, notices, warm=True, probe=probe).run()
         os._exit(0)  # what the imports have registered for the end is the programs' business
@@ -246,7 +246,7 @@ def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | N
     order = shim.awaited(awaited)
     if report["said"]:
         os.write(1, report["said"].encode("latin-1"))
-    return program.Program(order, known, report["environment"], collecting)
+    return program.Program(order, title, known, report["environment"], collecting)
 
 
 def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[str, Any], bool]:

@@ -25,6 +25,8 @@ _FLUSH_FAILED = 120  # CPython's exit status where standard output cannot be flu
 _MARK = b"HPO_ATTEMPT="
 MARK_ROOM = 8192  # bytes of HPO_ATTEMPT in a launcher's environment: room for what differs in an attempt's
 
+_flush_c = ctypes.CDLL(None).fflush
+
 
 class Program:
     """The script of `order` as `__main__`, in this process. Made at the launcher's outermost level, where then
@@ -36,18 +38,24 @@ class Program:
 
     Args:
         order: argv (of the command), env, warm (see `warm.Start.program`).
+        title: the process's.
         known: names of the modules that the launcher had imported.
         changes: what the imports did to the environment, None where they removed a variable.
         collecting: whether the garbage collector was on after the imports.
     """
 
     def __init__(
-        self, order: dict[str, Any], known: frozenset[str], changes: dict[str, str | None], collecting: bool
+        self,
+        order: dict[str, Any],
+        title: Title,
+        known: frozenset[str],
+        changes: dict[str, str | None],
+        collecting: bool,
     ) -> None:
         self._known, self._status, self._interrupted = known, 0, False
         warm, argv = order["warm"], order["argv"]
         self._is_file = warm["module"] is None
-        _retitle(argv, _set_environment(order["env"]))
+        title.set(argv, _set_environment(order["env"]))
         _change_environment(changes)
         _as_if_imported_now()
         if collecting:
@@ -140,7 +148,7 @@ class Program:
             _end_handlers()
             self._drop_modules()
         broken = _flush((sys.stdout, sys.stderr)) or broken
-        ctypes.CDLL(None).fflush(None)  # what C code has printed
+        _flush_c(None)  # what C code has printed
         if self._interrupted:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
@@ -277,28 +285,42 @@ def _as_if_imported_now() -> None:
         loaded["logging"]._startTime = now
 
 
-def _retitle(argv: list[str], new: dict[str, str]) -> None:
+class Title:
     """The process's command line and environment, as others see them in /proc: they stand where the launcher's stood.
 
-    What the launcher's environment has in common with this one stays in its place, as pointers to it may be held.
+    Made in the launcher. What its environment has in common with an attempt's stays in its place, as pointers to it may
+    be held.
     """
-    try:
-        with open("/proc/self/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-        args, args_end, env, env_end = map(int, fields[45:49])
-        if not (0 < args < args_end <= env < env_end):
-            return
-        title = os.fsencode(" ".join(argv))[: args_end - args - 2]
-        # A last byte that is not 0 tells the kernel to show no more than up to the first 0 (proc(5)).
-        ctypes.memmove(args, title + bytes(args_end - args - 1 - len(title)) + b"x", args_end - args)
-        place = ctypes.string_at(env, env_end - env).find(_MARK)
-        mark = os.fsencode(new.pop("HPO_ATTEMPT", ""))
-        shown = b"\0".join([_MARK + mark, *(os.fsencode(f"{name}={value}") for name, value in new.items())])
-        room = len(_MARK) + MARK_ROOM
-        if place >= 0 and len(mark) < MARK_ROOM:
-            ctypes.memmove(env + place, shown[: room - 1].ljust(room, b"\0"), room)
-    except (OSError, ValueError, IndexError):
-        pass
+
+    def __init__(self) -> None:
+        self._args = self._mark = memoryview(bytearray())
+        try:
+            with open("/proc/self/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            args, args_end, env, env_end = map(int, fields[45:49])
+            if not (0 < args < args_end <= env < env_end):
+                return
+            found = ctypes.string_at(env, env_end - env).find(_MARK)
+            if found >= 0:
+                self._mark = _memory(env + found, len(_MARK) + MARK_ROOM)
+            self._args = _memory(args, args_end - args)
+        except (OSError, ValueError, IndexError):
+            pass
+
+    def set(self, argv: list[str], new: dict[str, str]) -> None:
+        """`new`: the variables that the launcher had otherwise."""
+        room = len(self._args)
+        if room > 1:
+            # A last byte that is not 0 tells the kernel to show no more than up to the first 0 (proc(5)).
+            self._args[:] = os.fsencode(" ".join(argv))[: room - 2].ljust(room - 1, b"\0") + b"x"
+        room = len(self._mark)
+        if len(mark := _MARK + os.fsencode(new.pop("HPO_ATTEMPT", ""))) < room:
+            shown = b"\0".join([mark, *(os.fsencode(f"{name}={value}") for name, value in new.items())])
+            self._mark[:] = shown[: room - 1].ljust(room, b"\0")
+
+
+def _memory(address: int, size: int) -> memoryview:
+    return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
 
 
 def _status_of(code: object) -> int:

@@ -107,15 +107,12 @@ def not_without(socket: int) -> Iterator[None]:
 
 
 def fork_seconds() -> float:
-    """How long it takes from an order to a script: two forks and what they copy."""
+    """How long a fork takes, and what it copies at once."""
     times = []
     for _ in range(_PROBES):
         begin = time.perf_counter()
         pid = os.fork()
         if pid == 0:
-            inner = os.fork()
-            if inner:
-                os.waitpid(inner, 0)
             os._exit(0)
         os.waitpid(pid, 0)
         times.append(time.perf_counter() - begin)
