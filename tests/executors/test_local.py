@@ -22,7 +22,7 @@ from engine.executors import shim
 from engine.executors.local import LocalExecutor
 from engine.paths import StudyPaths
 from engine.ports import Adoption, Ended, Launch
-from engine.study import Resources
+from engine.study import Exit, Resources
 from tests.helpers import processes_with, wait_until
 
 
@@ -166,6 +166,65 @@ def test_time_limit_holds_without_an_engine(bench: Bench) -> None:
     wait_until(lambda: nothing_left(bench))
     wait_until(lambda: records.read_exit(launch.paths.attempt(1), launch.nonce))  # the last thing that a shim does
     assert records.fate(launch.paths.attempt(1), launch.nonce)[1].asked_for == "time_limit"  # type: ignore[union-attr]
+
+
+def test_one_shim_runs_attempt_after_attempt_and_gathers_no_files(bench: Bench) -> None:
+    pids, files = set(), []
+    for trial in range(12):
+        bench.shell(trial, "ls no-such-file; exec sleep 0.01")
+        (end,) = bench.end()
+        assert end.exit.code == 0
+        pids.add(shim := bench.shim_pid(trial))
+        files.append(len(os.listdir(f"/proc/{shim}/fd")))
+    assert len(pids) <= 2  # the second one was there when the first was not free yet
+    assert len(set(files)) <= 2
+
+
+def test_shim_leaves_after_its_last_attempt_and_says_first_when_it_is_free(tmp_path: Path) -> None:
+    (orders, orders_in), (notices, notices_in), (idle, idle_in) = os.pipe(), os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        shim._MOST_ATTEMPTS = 3
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # as launchers do
+        os.close(orders_in)
+        shim.Shim(shim.boot_id(), orders, notices_in, idle_in, warm=False).serve()
+    for fd in (orders, notices_in, idle_in):
+        os.close(fd)
+    for trial in range(4):
+        names = {name: f"{tmp_path}/{trial}.{name}" for name in ("started", "exit", "stop", "log")}
+        order = {
+            "trial": trial, "attempt": 1, "nonce": f"n{trial}", "argv": ["/bin/true"], "env": {}, "cwd": "/", **names,
+            "tails": [], "time_limit_s": None, "grace_s": 1.0, "log_bytes": 4096, "protect": [], "warm": None,
+        }  # fmt: skip
+        os.write(orders_in, json.dumps(order).encode() + b"\n")
+    assert os.waitpid(pid, 0) == (pid, 0)
+    assert os.read(notices, 4096) == b"".join(b"%d 1 %d\n" % (trial, pid) for trial in range(3))
+    assert os.read(idle, 4096) == b"%d\n%d\n" % (pid, pid)
+    for fd in (orders_in, notices, idle):
+        os.close(fd)
+
+
+def test_stop_that_comes_too_late_does_not_reach_the_next_attempt(bench: Bench) -> None:
+    for trial in range(2):
+        bench.shell(trial, "exit 0")
+    bench.end(2)
+    for trial in range(2):
+        os.kill(bench.shim_pid(trial), signal.SIGTERM)  # they are free: nobody is meant
+    bench.shell(2, ": > here; while [ ! -e go ]; do sleep 0.02; done")
+    wait_until(bench.file(2, "here").exists)
+    assert bench.shim_pid(2) in (bench.shim_pid(0), bench.shim_pid(1))
+    os.kill(bench.shim_pid(2), signal.SIGUSR1)  # the engine's signal without its word
+    bench.file(2, "go").touch()
+    (end,) = bench.end()
+    assert end.exit == Exit(code=0, seconds=end.exit.seconds)
+
+
+def test_shim_whose_mounts_were_changed_is_not_used_again(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for trial in range(2):
+        bench.shell(trial, "exit 0", protect=(str(tmp_path / "data"),))
+        bench.end()
+    assert bench.shim_pid(0) != bench.shim_pid(1)
 
 
 def test_launcher_and_shim_leave_when_all_is_over(bench: Bench) -> None:

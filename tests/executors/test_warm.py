@@ -48,7 +48,7 @@ class Both:
 
     def launch(
         self, kind: str, files: dict[str, str], argv: tuple[str, ...], trial: int = 0, env: dict[str, str] | None = None,
-        modules: str | tuple[str, ...] = "auto",
+        modules: str | tuple[str, ...] = "auto", protect: tuple[str, ...] = (),
     ) -> Launch:  # fmt: skip
         study = StudyPaths(str(self.root / kind))
         paths = study.trial(trial)
@@ -63,6 +63,7 @@ class Both:
         launch = Launch(
             trial, 1, f"nonce-{trial}", (sys.executable, *argv), own, paths, grace_s=1.0,
             warm_start=modules if kind == "warm" else "off",
+            protect=tuple(os.path.join(study.model, name) for name in protect),
         )  # fmt: skip
         executor = self.executor(kind)
         executor.reserve(trial)
@@ -261,6 +262,30 @@ def test_killed_warm_launcher_is_replaced_and_no_trial_stops(both: Both) -> None
     for launch in (first, second):
         Path(launch.paths.result_dir, "go").touch()
     assert {(end.trial_id, end.exit.code) for end in both.end("warm", 2)} == {(0, 0), (1, 0)}
+
+
+def test_program_that_is_killed_while_it_waits_is_replaced(both: Both) -> None:
+    files = {"train.py": "import os\nprint(os.getppid())"}
+    first = both.launch("warm", files, ("train.py",), 0)
+    both.end("warm")
+    shim = int(Path(first.paths.attempt(1), outputlog.NAME).read_text())
+    children = Path(f"/proc/{shim}/task/{shim}/children")
+    both.drive_until(lambda: children.read_text().strip() != "")
+    (waiting,) = map(int, children.read_text().split())
+    os.kill(waiting, signal.SIGKILL)
+    for trial in (1, 2):  # one of them at least is that shim's
+        both.launch("warm", files, ("train.py",), trial)
+    assert [end.exit.code for end in both.end("warm", 2)] == [0, 0]
+
+
+def test_warm_shim_is_used_again_whatever_its_attempts_may_not_write_to(both: Both) -> None:
+    files = {"train.py": "import os\nprint(os.getppid())", "data/set": ""}
+    shims = set()
+    for trial in range(3):
+        launch = both.launch("warm", files, ("train.py",), trial, protect=("data",))
+        both.end("warm")
+        shims.add(Path(launch.paths.attempt(1), outputlog.NAME).read_text())
+    assert len(shims) <= 2
 
 
 def test_stop_does_not_wait_for_imports(both: Both) -> None:
