@@ -46,7 +46,7 @@ class Launcher:
     """Lines `TRIAL ATTEMPT ORDER` come in over a socket (see shim.Shim.serve for the order, a JSON object); out go
 
     `started TRIAL ATTEMPT PID`, and `ended TRIAL ATTEMPT STATUS` where the shim could not tell of the end itself (it
-    was killed, or found the attempt taken). A warm one begins with `warm JSON` (see `_warmed`), and says `cold SECONDS`
+    was killed, or found the attempt taken). A warm one begins as `_warmed` has it, and says `cold SECONDS`
     once it knows what a new interpreter costs.
 
     Args:
@@ -253,17 +253,17 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[
     """Does the imports and says so. Returns the pid of a fork that ends as an interpreter does,
     the report of `warm_up`, and whether garbage is collected.
 
-    Says `warm {"problem": WHY}` and leaves where forks would not do; else `packages`, `seconds` (of the imports) and
-    `fork_s`.
+    Says `imports NAME` before each, then `warm {"problem": WHY}` and leaves where forks would not do; else `packages`,
+    `seconds` (of the imports) and `fork_s`.
     """
     from engine.executors import warmup
 
     warmup.begin()
     try:
         with warmup.not_without(orders):
-            report = warmup.warm_up(warm, _BARE)
+            report = warmup.warm_up(warm, _BARE, lambda name: _say(orders, "imports", name))
     except warmup.Unfit as why:
-        os.write(orders, b"warm %s\n" % json.dumps({"problem": str(why)}).encode())
+        _say(orders, "warm", {"problem": str(why)})
         os._exit(0)
     collecting = gc.isenabled()
     gc.collect()
@@ -273,8 +273,12 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[
     told = {name: report[name] for name in ("packages", "seconds")}
     told["fork_s"] = warmup.fork_seconds()
     failpoint("launcher.warmed")
-    os.write(orders, b"warm %s\n" % json.dumps(told).encode())
+    _say(orders, "warm", told)
     return warmup.end_as_an_interpreter((orders, notices)), report, collecting
+
+
+def _say(engine: int, what: str, more: object) -> None:
+    os.write(engine, f"{what} {json.dumps(more)}\n".encode())
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ class Link:
         self.ready = start is None
         self.began = time.monotonic()
         self.given_up = False  # it was ended on purpose
+        self.imports = ""  # what a warm one was importing when it last said something
         self.report: dict[str, Any] | None = None  # what a warm one said of its imports
         self._buffer = b""
         self.socket, theirs = socket.socketpair()

@@ -29,6 +29,7 @@ from engine.study import Exit, Resources
 
 _log = logging.getLogger(__name__)
 _STOP_AGAIN_S = 0.02
+_ADOPTED_S = 1.0
 _DEATHS = 5  # launchers of one kind in a row that die without a word
 _WARM_DEATHS = 2
 _WARM_UP_S = 120.0
@@ -84,6 +85,7 @@ class LocalExecutor:
         self._news: list[Started | Ended] = []
         self._poller = select.poll()
         self._pidfds: dict[int, int] = {}
+        self._look_at_adopted = 0.0
         self._woken, self._waker = os.pipe()
         for end in (self._woken, self._waker):
             os.set_blocking(end, False)
@@ -118,6 +120,7 @@ class LocalExecutor:
     def reap(self) -> list[Started | Ended]:
         self._look(0)
         self._give_up_late_ones()
+        self._settle_adopted()
         for run in list(self._runs.values()):
             if run.why is not None and not run.signalled:
                 run.signalled = records.ask_to_stop(run.folder, run.launch.nonce, run.why, kill=run.kill)
@@ -232,7 +235,8 @@ class LocalExecutor:
         if link is None or link.given_up:
             pass
         elif key != _COLD and self._deaths[key] >= _WARM_DEATHS:
-            self._go_cold("its process dies")
+            where = f" in import {link.imports}" if link.imports and not link.ready else ""
+            self._go_cold(f"its process dies{where}")
         else:
             _log.warning("the launcher died; a new one takes over")
         for run in list(self._runs.values()):
@@ -252,8 +256,19 @@ class LocalExecutor:
     def _give_up_late_ones(self) -> None:
         for link in self._links.values():
             if not link.ready and not link.given_up and time.monotonic() - link.began > _WARM_UP_S:
-                self._go_cold(f"the imports take more than {_WARM_UP_S:g} s")
+                self._go_cold(f"import {link.imports} is not done after {_WARM_UP_S:g} s")
                 link.give_up()
+
+    def _settle_adopted(self) -> None:
+        """Where another engine is there still, its shim does not leave with the attempt's end."""
+        if not self._pidfds or time.monotonic() < self._look_at_adopted:
+            return
+        self._look_at_adopted = time.monotonic() + _ADOPTED_S
+        for run in [self._runs[trial_id] for trial_id in self._pidfds.values() if trial_id in self._runs]:
+            if records.read_exit(run.folder, run.launch.nonce) and run.pidfd is not None:
+                self._forget_pidfd(run.pidfd)
+                run.pidfd = None
+                self._settle(run)
 
     def _look(self, timeout_s: float) -> None:
         for fd, _ in self._poller.poll(timeout_s * 1000):
@@ -281,6 +296,9 @@ class LocalExecutor:
             what, _, rest = line.partition(b" ")
             if what == b"warm":
                 self._warmed(key, json.loads(rest))
+                continue
+            if what == b"imports":
+                link.imports = json.loads(rest)
                 continue
             if what == b"cold":
                 self._tell_warm(link, float(rest))

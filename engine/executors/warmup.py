@@ -18,7 +18,7 @@ from engine.executors import program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 OLDEST = (3, 9)  # the oldest Python that can be forked: earlier ones give scripts a relative __file__
@@ -47,9 +47,10 @@ def begin() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def warm_up(order: dict[str, Any], bare: frozenset[str]) -> dict[str, Any]:
+def warm_up(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], None]) -> dict[str, Any]:
     """Does the imports. `order`: modules (names, or None: those that the script imports), script, module, folder, argv
-    (of the command); `bare`: names of the modules that each interpreter loads before its script.
+    (of the command); `bare`: names of the modules that each interpreter loads before its script; `tell` hears what is
+    imported next.
 
     Returns packages (top-level names that are not the standard library's), seconds, said (what the imports printed),
     environment (the variables that they set, with None for those that they removed).
@@ -76,6 +77,7 @@ def warm_up(order: dict[str, Any], bare: frozenset[str]) -> dict[str, Any]:
                 continue
             top = name.partition(".")[0]
             kept = dict(os.environ)
+            tell(name)
             _import(name, value, "warm_start" if order["modules"] is not None else None)
             _check(top, here)
             environment.update(_changed(kept))
