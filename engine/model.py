@@ -223,12 +223,11 @@ _CODE = (".py", ".sh", ".r", ".jl", ".js", ".lua", ".pl", ".rb", ".json", ".yaml
 
 @dataclass(frozen=True)
 class _Part:
-    """A file that each trial gets a copy of; `data` is None where all of them are too much to keep in memory."""
+    """A file that each trial gets a copy of."""
 
     name: str
     mode: int
-    size: int
-    data: bytes | None
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -251,16 +250,15 @@ class View:
         frozen_dir: str,
         *,
         small_bytes: int = MIB,
-        max_bytes: int = 64 * MIB,
-        max_files: int = 2000,
-        cache_bytes: int = 16 * MIB,
+        max_bytes: int = 16 * MIB,
+        max_files: int = 500,
     ) -> View:
         """Plans the view; takes the write bits off the frozen files that trials get links to.
 
         Args:
             frozen_dir: absolute.
-            small_bytes: larger files are linked; max_bytes, max_files: of the copies of one trial, the rest is linked.
-            cache_bytes: copies that together are no more are held in memory.
+            small_bytes: larger files are linked; max_bytes, max_files: of the copies of one trial, the rest is linked
+            (a link costs half of a copy, and no space). The copies are held in memory.
         """
         found = _survey(frozen_dir, set(), 1 << 40)
         copied: list[_File] = []
@@ -281,7 +279,7 @@ class View:
         return cls(
             frozen_dir,
             tuple(found.folders),
-            tuple(_Part(f.name, f.mode, f.size, _bytes(f) if total <= cache_bytes else None) for f in copied),
+            tuple(_Part(f.name, f.mode, _bytes(f)) for f in copied),
             tuple(file.name for file in links),
             kept,
             _fewest(reached + ([frozen_dir] if links else []), frozen_dir),
@@ -291,7 +289,7 @@ class View:
         """Puts the view into a RESULT_DIR (absolute); one that was half laid before is made whole.
 
         Raises:
-            LaunchError: RESULT_DIR is no folder, a folder stands where a file must be, or the frozen copy is damaged.
+            LaunchError: RESULT_DIR is no folder, or a folder stands where a file must be.
         """
         try:
             top = os.open(result_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -303,10 +301,7 @@ class View:
             for part in self.copies:
                 into = _anew(part.name, top, result_dir)
                 try:
-                    if part.data is None:
-                        self._copy_in(part, into)
-                    else:
-                        _write(into, part.data)
+                    _write(into, part.data)
                     os.fchmod(into, part.mode)  # what the umask took from it
                 finally:
                     os.close(into)
@@ -319,19 +314,6 @@ class View:
                 _lay_link(target, name, top, result_dir)
         finally:
             os.close(top)
-
-    def _copy_in(self, part: _Part, into: int) -> None:
-        path = f"{self.frozen_dir}/{part.name}"
-        try:
-            source = os.open(path, _READ)
-        except OSError as error:
-            raise LaunchError(f"{path} cannot be read ({error.strerror}): the study's copy is damaged") from None
-        try:
-            _pour(source, into, _File(part.name, path, part.mode, part.size, 0))
-        except SpecError as error:  # it is not the user's folder that cannot be read
-            raise LaunchError(f"{path} cannot be read: the study's copy is damaged") from error
-        finally:
-            os.close(source)
 
 
 def _precedence(file: _File) -> tuple[bool, int, int, str]:

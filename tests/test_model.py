@@ -341,7 +341,7 @@ def test_view_is_what_the_script_finds_by_hand(source: Path, study: StudyPaths) 
     assert done.stdout == "1,2,3\n"
 
 
-@pytest.mark.parametrize("limits", [{}, {"cache_bytes": 0}, {"small_bytes": 4}, {"max_files": 2}, {"max_bytes": 60}])
+@pytest.mark.parametrize("limits", [{}, {"small_bytes": 4}, {"max_files": 2}, {"max_bytes": 60}])
 def test_a_trial_that_writes_everywhere_changes_nothing_but_its_own(
     source: Path, study: StudyPaths, limits: dict[str, int]
 ) -> None:
@@ -440,16 +440,9 @@ def test_limits_of_a_view_give_copies_to_what_runs_first(tmp_path: Path) -> None
     assert [part.name for part in view.copies] == ["tool", "pkg/deep/mod.py", "notes", "images/00.png", "images/01.png"]
     assert len(view.links) == 28
     view = View.of(str(tmp_path / "s/model"), max_bytes=50)
-    assert sum(part.size for part in view.copies) <= 50
+    assert sum(len(part.data) for part in view.copies) <= 50
     assert [part.name for part in view.copies][:2] == ["tool", "pkg/deep/mod.py"]
     assert "notes" in view.links
-
-
-def test_view_is_kept_in_memory_only_where_small(source: Path, study: StudyPaths) -> None:
-    freeze(str(source), study.model)
-    total = sum(part.size for part in View.of(study.model).copies)
-    assert all(part.data is not None for part in View.of(study.model, cache_bytes=total).copies)
-    assert all(part.data is None for part in View.of(study.model, cache_bytes=total - 1).copies)
 
 
 @pytest.mark.parametrize("limits", [{}, {"small_bytes": 4}])
@@ -490,13 +483,6 @@ def test_laying_refuses_a_folder_that_is_not_one_or_in_the_way(source: Path, stu
         view.lay(paths.result_dir)
 
 
-def test_laying_from_a_damaged_copy_says_so(source: Path, study: StudyPaths) -> None:
-    view, result_dir = viewed(study, source, cache_bytes=0)
-    os.unlink(f"{study.model}/data/x.csv")
-    with pytest.raises(LaunchError, match="data/x.csv cannot be read .*: the study's copy is damaged"):
-        view.lay(str(result_dir))
-
-
 def test_edits_of_the_source_or_the_copy_during_a_study_change_no_view(source: Path, study: StudyPaths) -> None:
     freeze(str(source), study.model)
     view = View.of(study.model)
@@ -520,7 +506,7 @@ def test_views_of_a_study_that_was_moved_still_read_their_links(
 def test_view_of_odd_names(tmp_path: Path, study: StudyPaths) -> None:
     for name in ODD:
         put(tmp_path / "m" / name / name, name.encode("utf-8", "surrogateescape"))
-    for i, limits in enumerate(({}, {"small_bytes": 0}, {"cache_bytes": 0})):
+    for i, limits in enumerate(({}, {"small_bytes": 0})):
         _, result_dir = viewed(study, tmp_path / "m", i, **limits)
         for name in ODD:
             assert (result_dir / name / name).read_bytes() == name.encode("utf-8", "surrogateescape")
