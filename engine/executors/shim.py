@@ -128,7 +128,10 @@ class Shim:
         left = _MOST_ATTEMPTS
         while left:
             if self._warm and self._ahead is None:
-                self._ahead = _Ahead()
+                try:
+                    self._ahead = _Ahead()
+                except OSError:
+                    pass  # too many processes now; an attempt tries again, and tells
             line = self._next_order()
             left = left - 1 if line and self._run(line) else 0
             if left:
@@ -197,7 +200,12 @@ class _Ahead:
     def __init__(self) -> None:
         orders, self._orders_in = os.pipe()
         self.output, write_end = _output()
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            for fd in (orders, self._orders_in, self.output, write_end):
+                os.close(fd)
+            raise
         if self.pid == 0:
             os.setpgid(0, 0)
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
