@@ -68,7 +68,11 @@ def script(
     }
     if name == "noop":
         loops["bare fork server"] = partial(bench.fork_server, name)
+    bench.between.clear()
     result: dict[str, Any] = rounds(loops, trials, parallel, count)
+    if name != "noop":
+        ms = 1000 * statistics.median(bench.between["auto"])
+        result["hpo-engine, warm, after the import"] = {"ms": ms, "ratio": ms / result[BARE]["ms"]}
     for title, (file, *more) in PEERS.items() if peers else ():
         few = trials.get("peers", trials[""])
         try:
@@ -97,7 +101,11 @@ def main() -> None:
     parser.add_argument(
         "what", nargs="?", default="noop", choices=["noop", "lightning", "long", "watch", "memory", "all"]
     )
-    parser.add_argument("--trials", type=int, help="of the no-op script in a round (200), or of the long study (10000)")
+    parser.add_argument(
+        "--trials",
+        type=int,
+        help="in a round: of the no-op script (200), warm ones of Lightning (60); of the long study (10000)",
+    )
     parser.add_argument("--parallel", type=int, choices=[1, 2], help="only this many at a time")
     parser.add_argument("--rounds", type=int, help="5 of the no-op script, 3 of Lightning")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter that has the other tools; none: without them")
@@ -115,7 +123,7 @@ def main() -> None:
                 found[key] = script(bench, "noop", parallel, trials, args.rounds or 5, args.peers)
                 show(key, found[key])
         if asked("lightning"):
-            trials = {"": 30, BARE: 3, "hpo-engine, cold": 3, "peers": 3}
+            trials = {"": args.trials or 60, BARE: 3, "hpo-engine, cold": 3, "peers": 3}
             found["Lightning"] = script(bench, "lightning_digits", 1, trials, args.rounds or 3, args.peers)
             show("Lightning, 3 epochs on digits, one at a time", found["Lightning"])
         if asked("memory"):

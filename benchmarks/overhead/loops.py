@@ -35,6 +35,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._number = 0
+        self.between: dict[str, list[float]] = {}  # by warm_start: seconds a trial from the first one's end on
 
     def new(self) -> Path:
         self._number += 1
@@ -74,7 +75,7 @@ class Bench:
             STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel, warm_start=warm_start)
         )
         argv = [sys.executable, "-m", "engine.cli", "submit", "algo.yaml", "--name", "study", "--root", "../runs"]
-        argv[-1] = str(folder / "runs")
+        argv[-1] = runs = str(folder / "runs")
         env = {**os.environ, "PYTHONPATH": os.getcwd()}
         begin = time.perf_counter()
         done = subprocess.run(
@@ -85,6 +86,10 @@ class Bench:
         result = json.loads(done.stdout.splitlines()[-1])
         if result["counts"] != {"completed": trials}:
             raise SystemExit(f"the study did not do its work: {result}")
+        argv = [sys.executable, "-m", "engine.cli", "export", "study", "--root", runs, "--format", "json"]
+        table = subprocess.run(argv, env=env, check=True, capture_output=True).stdout
+        ends = sorted(trial["ended_at"] for trial in json.loads(table))
+        self.between.setdefault(warm_start, []).append((ends[-1] - ends[0]) / max(1, trials - 1))
         return seconds if whole else float(result["seconds"])
 
     def peer(self, python: str, file: str, script: str, trials: int, parallel: int, *more: str) -> tuple[str, float]:
