@@ -54,7 +54,9 @@ class Link:
     def read(self) -> list[bytes] | None:
         """The lines that have come; None: it has gone."""
         try:
-            data = self.socket.recv(1 << 16)
+            data = self.socket.recv(1 << 16, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []  # it was said of an earlier socket with the same number
         except ConnectionError:
             data = b""
         if not data:

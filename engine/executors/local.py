@@ -30,7 +30,8 @@ from engine.study import Exit, Resources
 _log = logging.getLogger(__name__)
 _STOP_AGAIN_S = 0.02
 _ADOPTED_S = 1.0
-_DEATHS = 5  # launchers of one kind in a row that die without a word
+_DEATHS = 5  # launchers of one kind in a row that die before they have run anything
+_PAUSE_S = 0.025
 _WARM_DEATHS = 2
 _WARM_UP_S = 120.0
 _MOST_WARM = 16  # launchers with imports done: each holds them in memory
@@ -191,20 +192,19 @@ class LocalExecutor:
         for _ in range(3):
             start = self._warm_start(launch, argv0)
             run.link = _COLD if start is None else start.key
+            if self._deaths.get(run.link, 0) > _DEATHS:
+                break
             order["warm"] = None if start is None else start.program
             line = b"%d %d %s\n" % (launch.trial_id, launch.attempt, json.dumps(order).encode())
             try:
                 link = self._link(run.link, start)
-                if not link.ready:
-                    return  # it is sent when the imports are done: until then nothing has begun
-                link.socket.sendall(line)
-                break
+                if link.ready:  # else it is sent when the imports are done: until then nothing has begun
+                    link.socket.sendall(line)
+                    failpoint("attempt.sent")
+                return
             except OSError:
                 self._launcher_died(run.link, but=run)
-        else:
-            self._end(run, Exit(error="the launcher cannot be started; see hpo-engine doctor"))
-            return
-        failpoint("attempt.sent")
+        self._end(run, Exit(error="the launcher cannot be started; see hpo-engine doctor"))
 
     def _warm_start(self, launch: Launch, argv0: str) -> warm.Start | None:
         if launch.warm_start == "off" or self._too_cold:
@@ -217,8 +217,8 @@ class LocalExecutor:
 
     def _link(self, key: str, start: warm.Start | None) -> Link:
         if key not in self._links:
-            if self._deaths.get(key, 0) > _DEATHS:
-                raise OSError("the launcher dies at once")
+            if deaths := self._deaths.get(key, 0):
+                time.sleep(_PAUSE_S * 2**deaths)  # what kills them may pass
             link = self._links[key] = Link(self._interpreter, start, self._errors, self._notices_in)
             self._links_by_fd[link.socket.fileno()] = key
             self._poller.register(link.socket, select.POLLIN)
@@ -303,11 +303,11 @@ class LocalExecutor:
             if what == b"cold":
                 self._tell_warm(link, float(rest))
                 continue
-            self._deaths.pop(key, None)
             trial_id, attempt, number = map(int, rest.split())
             if what == b"started":
                 self._started(trial_id, attempt, number)
             elif run := self._run_of(trial_id, attempt):
+                self._deaths.pop(key, None)
                 if os.WIFEXITED(number) and os.WEXITSTATUS(number) == shim.TAKEN:
                     _log.info("trial %d: attempt %d runs already; adopted", trial_id, attempt)
                 self._settle(run)
@@ -345,6 +345,7 @@ class LocalExecutor:
 
     def _started(self, trial_id: int, attempt: int, pid: int) -> None:
         if (run := self._run_of(trial_id, attempt)) and not run.told:
+            self._deaths.pop(run.link or _COLD, None)
             run.told = True
             self._news.append(Started(trial_id, attempt, pid))
 

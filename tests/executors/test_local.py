@@ -236,6 +236,14 @@ def test_launcher_and_shim_leave_when_all_is_over(bench: Bench) -> None:
     wait_until(lambda: os.waitpid(launcher, os.WNOHANG)[0] == launcher)
 
 
+def test_launchers_that_die_at_once_end_every_attempt_with_the_reason(bench: Bench) -> None:
+    bench.executor = LocalExecutor(Resources(parallel=9), os.environ, interpreter="/bin/false")
+    bench.executors.append(bench.executor)
+    for trial in range(5):
+        bench.shell(trial, "exit 0")
+    assert {end.exit.error for end in bench.end(5)} == {"the launcher cannot be started; see hpo-engine doctor"}
+
+
 def launchers() -> list[int]:
     """Our own children that are launchers (their shims carry the same command line)."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
