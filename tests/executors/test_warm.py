@@ -232,6 +232,11 @@ def test_own_modules_are_imported_by_each_trial(both: Both) -> None:
         ("import os\nos.chdir('/')", "the working directory"),
         ("import signal\nsignal.setitimer(signal.ITIMER_REAL, 3600)", "a timer"),
         ("import os\nif 'RESULT_DIR' not in os.environ: os.abort()", "its process dies in import lib"),
+        (
+            "import sys, types\nsys.modules['torch'] = types.SimpleNamespace(cuda=types.SimpleNamespace(is_initialized=bool))\n"
+            "sys.modules['torch'].cuda.is_initialized = lambda: True",
+            "initialises CUDA",
+        ),
     ],
 )
 def test_import_that_forks_cannot_share_is_found_out(text: str, why: str, both: Both) -> None:
