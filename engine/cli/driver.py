@@ -74,7 +74,7 @@ class Driver:
                 self._signals.append(signal.SIGPIPE)
 
     def _interrupt(self, led: Led, now: float, taken: int) -> int:
-        engine, again = led.engine, taken > 0
+        engine, again, taken = led.engine, taken > 0, len(self._signals)  # one that comes from here on is another one
         running, grace = len(engine.history.running), engine.history.spec.trial.grace_s
         if again:
             self.note(f"killing {running} trials")
@@ -82,7 +82,7 @@ class Driver:
             self.note(f"stopping; {running} trials get SIGTERM and {grace:g} s; press Ctrl-C again to kill")
         why = _WHY.get(signal.Signals(self._signals[0]), _UNHEARD)
         engine.interrupt(why, now, kill=again)
-        return len(self._signals)
+        return taken
 
     def _say(self, text: str) -> None:
         if not self._quiet:
