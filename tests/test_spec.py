@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import random
@@ -686,11 +687,16 @@ def test_rules_need_a_space_and_points_a_search(folder: Path) -> None:
 # -- JSON Schema ------------------------------------------------------------------------------------------------------
 
 
-def _schema_accepts(text: str) -> bool:
+@functools.cache
+def _schema() -> Any:
     jsonschema = pytest.importorskip("jsonschema")
     schema = spec.json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    return bool(jsonschema.Draft202012Validator(schema).is_valid(read_document(text, "x").data))
+    return jsonschema.Draft202012Validator(schema)
+
+
+def _schema_accepts(text: str) -> bool:
+    return bool(_schema().is_valid(read_document(text, "x").data))
 
 
 @pytest.mark.parametrize(

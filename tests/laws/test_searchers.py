@@ -61,6 +61,7 @@ class TestSobol(SearcherLaws):
 
 
 class TestBayesian(SearcherLaws):
+    every = 3
     trials = 12
     many = 6
 
@@ -77,12 +78,16 @@ class TestCmaEs(SearcherLaws):
 class TestSmallPopulations(SearcherLaws):
     """Generations end often, and restarts come soon."""
 
+    every = 3
+
     def make(self, spec: StudySpec) -> Searcher:
         pytest.importorskip("cmaes")
         return CmaEs(spec, init_points=2, population=4, sigma=0.01)
 
 
 class TestEvolution(SearcherLaws):
+    every = 3
+
     def make(self, spec: StudySpec) -> Searcher:
         return Evolution(spec, init_points=4)
 
@@ -105,6 +110,7 @@ class TestSkopt(SearcherLaws):
 class OptunaLaws(SearcherLaws):
     """A sampler of Optuna."""
 
+    every = 3
     __test__ = False
     name = "tpe"
     options: Mapping[str, Any] = {}
@@ -160,6 +166,7 @@ class TestOptunaQmc(OptunaLaws):
 
 
 class TestAuto(SearcherLaws):
+    every = 3
     trials = 12
     many = 6
 
@@ -171,11 +178,15 @@ class TestAuto(SearcherLaws):
 
 
 class TestTpe(SearcherLaws):
+    every = 3
+
     def make(self, spec: StudySpec) -> Searcher:
         return Tpe(spec)
 
 
 class TestTpeOfWmla(SearcherLaws):
+    every = 3
+
     def make(self, spec: StudySpec) -> Searcher:
         return Tpe(spec, warm_up=3, ei_candidates=24, good_ratio=0.25, good_max=25)
 
@@ -258,6 +269,8 @@ class TestOneRoundOfHyperband(Rationed):
 
 
 class TestBohb(Rationed):
+    every = 3
+
     def make(self, spec: StudySpec) -> Searcher:
         return Bohb(spec)
 
@@ -273,6 +286,13 @@ class TestBohbWithGaussianProcess(Rationed):
 class TestAsha(Rationed):
     def make(self, spec: StudySpec) -> Searcher:
         return Asha(spec, brackets=2)
+
+
+for _laws in [each for each in globals().values() if isinstance(each, type) and issubclass(each, SearcherLaws)]:
+    if _laws.every > 1 and _laws.__name__.startswith("Test"):
+        _whole = type(f"{_laws.__name__}Whole", (_laws,), {"every": 1, "__module__": __name__})
+        globals()[_whole.__name__] = pytest.mark.slow(_whole)
+del _laws, _whole  # pytest would collect them again
 
 
 class Fake:

@@ -314,7 +314,7 @@ def test_asha_shares_configurations_out_to_brackets_as_hyperband_would() -> None
 # -- whatever comes --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize("block", [*range(3), *(pytest.param(k, marks=pytest.mark.slow) for k in range(3, 10))])
 def test_a_thousand_studies(block: int) -> None:
     """No exception, no place twice, resources inside their range (all in `run`), and no study that is stuck."""
     rng = np.random.default_rng(block)
