@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,27 @@ def trial(study: StudyPaths) -> TrialPaths:
     return paths
 
 
-# Everywhere else each run tries new cases; a build must not turn red by the luck of a draw.
-settings.register_profile("CI", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("CI")
+# Each run tries new cases; only a build must not turn red by the luck of a draw. How long a case takes says nothing
+# beside other tests.
+settings.register_profile("here", deadline=None)
+settings.register_profile("CI", deadline=None, derandomize=True)
+settings.load_profile("CI" if os.environ.get("CI") else "here")
+
+# Hundreds of engines are started: each would compile the same files anew where Python is told to keep no bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A suite that was started in the background, or under nohup, ignores signals, and so would every engine that it starts.
 for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """How many processes share the tests: one where only single files or tests are asked for, or where they are watched."""
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    picked = all(os.path.isfile(arg.partition("::")[0]) for arg in config.args)
+    if picked or any(config.getoption(name, None) for name in ("keyword", "lf")) or config.option.capture == "no":
+        return 0
+    return len(os.sched_getaffinity(0)) + 1  # a good part of the time is waiting for other processes

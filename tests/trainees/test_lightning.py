@@ -6,68 +6,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-pytest.importorskip("torch")
-pytest.importorskip("lightning")
-
-import lightning.pytorch as pl
-import torch
-from torch.utils.data import DataLoader, TensorDataset
-
-from trainees.lightning import ReportCallback
-
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-class Line(pl.LightningModule):
-    """y = w x, fitted by plain SGD; logs each example's value so that every average can be computed by hand."""
+@pytest.fixture(scope="module", autouse=True)
+def line() -> ModuleType:
+    pytest.importorskip("torch")
+    pytest.importorskip("lightning")
+    from tests.trainees import line
 
-    def __init__(self, **log: Any) -> None:
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1, bias=False)
-        self.log_options = {"on_step": False, "on_epoch": True, **log}
-        self.train_losses: list[list[float]] = []
-        self.validations = 0
-
-    def on_train_epoch_start(self) -> None:
-        self.train_losses.append([])
-
-    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
-        loss = ((self.layer(batch[0]) - batch[0]) ** 2).mean()
-        self.train_losses[-1] += [float(loss)] * len(batch[0])
-        self.log("train_loss", loss, **self.log_options)
-        self.log("of_one_batch", loss)
-        return loss
-
-    def validation_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
-        self.log("val_mean", batch[0].mean(), batch_size=len(batch[0]))
-        self.log("validations", float(self.validations))
-
-    def on_validation_epoch_end(self) -> None:
-        self.validations += not self.trainer.sanity_checking
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.01)
-
-
-def loader(values: list[float], batch_size: int) -> DataLoader[Any]:
-    return DataLoader(TensorDataset(torch.tensor(values).reshape(-1, 1)), batch_size=batch_size)
-
-
-TRAIN = [0.1 * i for i in range(10)]
-VAL = [1.0, 2.0, 3.0, 4.0, 100.0]  # in batches of 2, 2 and 1: the mean of the batches' means is not the mean
-
-
-def fit(folder: Path, model: pl.LightningModule, val: bool = True, **options: Any) -> list[dict[str, float]]:
-    settings = {"max_epochs": 2, "callbacks": [ReportCallback()], "logger": False, "enable_checkpointing": False}
-    settings |= {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", **options}
-    trainer = pl.Trainer(**settings)
-    trainer.fit(model, loader(TRAIN, 4), loader(VAL, 2) if val else None)
-    file = folder / "val_dict_list.json"
-    return json.loads(file.read_text()) if file.exists() else []
+    return line
 
 
 @pytest.fixture(autouse=True)
@@ -80,87 +33,97 @@ def mean(values: list[float]) -> Any:
     return pytest.approx(sum(values) / len(values), rel=1e-5)
 
 
-def test_a_row_an_epoch_with_true_means_over_uneven_batches(result_dir: Path) -> None:
-    model = Line()
-    first, second = fit(result_dir, model)
+def test_a_row_an_epoch_with_true_means_over_uneven_batches(result_dir: Path, line: ModuleType) -> None:
+    model = line.Line()
+    first, second = line.fit(result_dir, model)
     assert (first["step"], second["step"]) == (1, 2)
-    assert first["val_mean"] == second["val_mean"] == mean(VAL)
+    assert first["val_mean"] == second["val_mean"] == mean(line.VAL)
     # Train and validation loss of the same epoch stand in the same row.
     assert first["train_loss"] == mean(model.train_losses[0])
     assert second["train_loss"] == mean(model.train_losses[1])
     assert first["train_loss"] != second["train_loss"]
 
 
-def test_sanity_check_is_not_reported(result_dir: Path) -> None:
-    rows = fit(result_dir, Line(), num_sanity_val_steps=-1)
+def test_sanity_check_is_not_reported(result_dir: Path, line: ModuleType) -> None:
+    rows = line.fit(result_dir, line.Line(), num_sanity_val_steps=-1)
     assert [row["validations"] for row in rows] == [0, 1]
 
 
-def test_values_of_single_batches_are_left_out(result_dir: Path) -> None:
-    rows = fit(result_dir, Line(on_step=True))
+def test_values_of_single_batches_are_left_out(result_dir: Path, line: ModuleType) -> None:
+    rows = line.fit(result_dir, line.Line(on_step=True))
     assert all("of_one_batch" not in row and "train_loss_step" not in row for row in rows)
     assert all(row["train_loss"] == row["train_loss_epoch"] for row in rows)
 
 
-def test_validation_every_second_epoch_gives_a_row_for_those(result_dir: Path) -> None:
-    model = Line()
-    rows = fit(result_dir, model, max_epochs=5, check_val_every_n_epoch=2)
+def test_validation_every_second_epoch_gives_a_row_for_those(result_dir: Path, line: ModuleType) -> None:
+    model = line.Line()
+    rows = line.fit(result_dir, model, max_epochs=5, check_val_every_n_epoch=2)
     assert [row["step"] for row in rows] == [2, 4]
     assert [row["train_loss"] for row in rows] == [mean(model.train_losses[1]), mean(model.train_losses[3])]
 
 
-def test_validation_within_epochs_counts_steps_and_duplicates_none(result_dir: Path) -> None:
-    model = Line()
-    rows = fit(result_dir, model, val_check_interval=1, max_epochs=2)  # three batches an epoch
+def test_validation_within_epochs_counts_steps_and_duplicates_none(result_dir: Path, line: ModuleType) -> None:
+    model = line.Line()
+    rows = line.fit(result_dir, model, val_check_interval=1, max_epochs=2)  # three batches an epoch
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert [row["validations"] for row in rows] == [0, 1, 2, 3, 4, 5]
     assert ["train_loss" in row for row in rows] == [False, False, True] * 2
     assert rows[5]["train_loss"] == mean(model.train_losses[1])
 
 
-def test_an_end_within_an_epoch_loses_no_validation(result_dir: Path) -> None:
-    rows = fit(result_dir, Line(), val_check_interval=1, max_epochs=-1, max_steps=4)
+def test_an_end_within_an_epoch_loses_no_validation(result_dir: Path, line: ModuleType) -> None:
+    rows = line.fit(result_dir, line.Line(), val_check_interval=1, max_epochs=-1, max_steps=4)
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
 
 
-def test_without_validation_there_is_a_row_an_epoch(result_dir: Path) -> None:
-    model = Line()
-    rows = fit(result_dir, model, val=False)
+def test_without_validation_there_is_a_row_an_epoch(result_dir: Path, line: ModuleType) -> None:
+    model = line.Line()
+    rows = line.fit(result_dir, model, val=False)
     assert [row["step"] for row in rows] == [1, 2]
     assert [row["train_loss"] for row in rows] == [mean(losses) for losses in model.train_losses]
 
 
-def test_what_the_module_logs_at_the_end_of_the_epoch_is_in_its_row(result_dir: Path) -> None:
-    class Late(Line):
+def test_what_the_module_logs_at_the_end_of_the_epoch_is_in_its_row(result_dir: Path, line: ModuleType) -> None:
+    class Late(line.Line):
         def on_train_epoch_end(self) -> None:
             self.log("late", float(self.current_epoch))
             self.log("step", 100.0)  # a common trick to move a logger's x axis
 
-    rows = fit(result_dir, Late())
+    rows = line.fit(result_dir, Late())
     assert [(row["step"], row["late"]) for row in rows] == [(1, 0), (2, 1)]
 
 
-def test_a_value_that_is_no_number_any_more_is_reported(result_dir: Path) -> None:
-    class Lost(Line):
+def test_a_value_that_is_no_number_any_more_is_reported(result_dir: Path, line: ModuleType) -> None:
+    import torch
+
+    class Lost(line.Line):
         def validation_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
             self.log("val_loss", torch.tensor(float("nan")))
 
-    rows = fit(result_dir, Lost())
+    rows = line.fit(result_dir, Lost())
     assert len(rows) == 2 and all(row["val_loss"] != row["val_loss"] for row in rows)
 
 
-def test_only_the_process_of_rank_0_reports(result_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_process_of_rank_0_reports(
+    result_dir: Path, monkeypatch: pytest.MonkeyPatch, line: ModuleType
+) -> None:
+    import lightning.pytorch as pl
+
     monkeypatch.setattr(pl.Trainer, "is_global_zero", False)
-    assert fit(result_dir, Line()) == []
+    assert line.fit(result_dir, line.Line()) == []
 
 
-def test_validation_outside_of_fit_is_not_reported(result_dir: Path) -> None:
+def test_validation_outside_of_fit_is_not_reported(result_dir: Path, line: ModuleType) -> None:
+    import lightning.pytorch as pl
+
+    from trainees.lightning import ReportCallback
+
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
     trainer = pl.Trainer(max_epochs=1, callbacks=[ReportCallback()], enable_model_summary=False, **options)
-    model = Line()
-    trainer.validate(model, loader(VAL, 2), verbose=False)
-    trainer.fit(model, loader(TRAIN, 4), loader(VAL, 2))
-    trainer.validate(model, loader(VAL, 2), verbose=False)
+    model = line.Line()
+    trainer.validate(model, line.loader(line.VAL, 2), verbose=False)
+    trainer.fit(model, line.loader(line.TRAIN, 4), line.loader(line.VAL, 2))
+    trainer.validate(model, line.loader(line.VAL, 2), verbose=False)
     rows = json.loads((result_dir / "val_dict_list.json").read_text())
     assert [(row["step"], row["validations"]) for row in rows] == [(1, 1)]
 
@@ -186,7 +149,10 @@ def test_the_package_that_the_script_uses_is_taken(imported: str, expected: str,
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_digits_are_learnt(result_dir: Path, arch: str, optimizer: str) -> None:
     pytest.importorskip("sklearn")
+    import lightning.pytorch as pl
+
     from trainees.digits import DigitsData, DigitsModule
+    from trainees.lightning import ReportCallback
 
     pl.seed_everything(0, verbose=False)
     rate = {"adam": 3e-3, "sgd": 0.1}[optimizer]
@@ -208,6 +174,9 @@ def test_digits_are_learnt(result_dir: Path, arch: str, optimizer: str) -> None:
 
 def test_digits_split_is_fixed_by_its_seed_and_loses_no_image() -> None:
     pytest.importorskip("sklearn")
+    import torch
+    from torch.utils.data import DataLoader
+
     from trainees.digits import DigitsData
 
     def images(loader: DataLoader[Any]) -> list[bytes]:
