@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
+from engine import rows
 from engine.errors import JournalError
 from engine.study import (
     Attempt,
@@ -99,8 +100,7 @@ class MetricsSeen(Event):
     replace: bool = False
 
     def body(self) -> dict[str, Any]:
-        rows = [[_pack(r.step), {k: _pack(v) for k, v in r.values.items()}] for r in self.rows]
-        return {"trial": self.trial, "rows": rows, "replace": self.replace}
+        return {"trial": self.trial, "rows": rows.to_json(self.rows), "replace": self.replace}
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,7 @@ def from_body(kind: str, at: float, body: Mapping[str, Any]) -> Event:
     try:
         cls = KINDS[kind]
         if cls is MetricsSeen:
-            rows = tuple(Row(_unpack(s), {k: _unpack(v) for k, v in values.items()}) for s, values in body["rows"])
-            return MetricsSeen(at, body["trial"], rows, body["replace"])
+            return MetricsSeen(at, body["trial"], rows.from_json(body["rows"]), body["replace"])
         if cls is AttemptIntended:
             body = {**body, "gpus": tuple(body.get("gpus", ()))}
         if cls is TrialEnded and body.get("values") is not None:
@@ -269,7 +268,7 @@ def _attempt_started(h: History, e: AttemptStarted) -> History:
 
 def _metrics_seen(h: History, e: MetricsSeen) -> History:
     trial = _in_state(h, e.trial, TrialState.RUNNING)
-    return h.with_trial(changed(trial, rows=e.rows if e.replace else trial.rows + e.rows))
+    return h.with_trial(changed(trial, rows=e.rows if e.replace else rows.joined(trial.rows, e.rows)))
 
 
 def _attempt_ended(h: History, e: AttemptEnded) -> History:
@@ -360,11 +359,3 @@ def _with_attempt(trial: Trial, number: int, **changes: Any) -> Trial:
     if number != len(trial.attempts):
         raise JournalError(f"trial {trial.id}: attempt {number} is not the latest ({len(trial.attempts)})")
     return changed(trial, attempts=(*trial.attempts[:-1], changed(trial.attempts[-1], **changes)))
-
-
-def _pack(value: float) -> float | str:
-    return value if value - value == 0 else ("nan" if value != value else "inf" if value > 0 else "-inf")
-
-
-def _unpack(value: float | str) -> float:
-    return float(value) if isinstance(value, str) else value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from operator import le
 
 Vector = tuple[float, ...]
 Member = tuple[Vector, int]
@@ -25,7 +26,7 @@ def joined(front: Sequence[Member], new: Member) -> tuple[Member, ...]:
     if equal:
         return tuple(front) if front[place][1] <= number else (*front[:place], new, *front[place + 1 :])
     for other, _ in reversed(front[:place]):
-        if all(a <= b for a, b in zip(other, vector, strict=True)):
+        if all(map(le, other, vector)):
             return tuple(front)
-    later = [m for m in front[place:] if not all(a <= b for a, b in zip(vector, m[0], strict=True))]
+    later = [m for m in front[place:] if not all(map(le, vector, m[0]))]
     return (*front[:place], new, *later)

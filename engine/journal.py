@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import string
 import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from engine.errors import JournalError
 from engine.failpoints import failpoint
@@ -22,9 +22,12 @@ from engine.failpoints import failpoint
 if TYPE_CHECKING:
     from engine.events import Event
 
+Record = tuple[int, float, str, str]
+"""Number, UTC seconds, kind, JSON text of the body."""
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x48504F45  # "HPOE"
 _BUSY_S = 60.0
+_PLAIN = frozenset(f"/._-{string.ascii_letters}{string.digits}".encode())  # of a path in a URL
 
 
 class Journal:
@@ -72,24 +75,36 @@ class Journal:
             self._syncer = _Syncer(f"{self.path}-wal")
         self._syncer.due.set()
 
+    def records(self, after: int = 0) -> list[Record]:
+        """The events from number `after` + 1 on as they are in the file: number, at, kind, JSON text of the body."""
+        query = "SELECT seq, at, kind, body FROM events WHERE seq > ? ORDER BY seq"
+        try:
+            found: list[Record] = self._db.execute(query, (after,)).fetchall()
+        except (sqlite3.Error, ValueError) as error:
+            raise self._error(error) from error
+        if found and found[-1][0] != after + len(found):
+            missing = next(number for number, record in enumerate(found, after + 1) if record[0] != number)
+            raise JournalError(f"{self.path}: event {missing} is missing; restore from a backup")
+        return found
+
+    def all_json(self, kind: str) -> bool:
+        """Whether the bodies of that kind are JSON: SQLite sees that in a fifth of the time of decoding them."""
+        query = "SELECT count(*) FROM events WHERE kind = ? AND NOT json_valid(body)"
+        try:
+            return not self._db.execute(query, (kind,)).fetchone()[0]
+        except sqlite3.Error:  # a file that cannot be read, or an SQLite that does not know JSON
+            return False
+
     def read(self, after: int = 0) -> list[Event]:
         from engine.events import from_body
 
-        events: list[Event] = []
         try:
-            found = self._db.execute("SELECT seq, at, kind, body FROM events WHERE seq > ? ORDER BY seq", (after,))
-            rows = found.fetchall()
+            records = self.records(after)
             # All at once: a call for each takes twice the time.
-            bodies = json.loads(f"[{','.join(row[3] for row in rows)}]")
-            for (seq, at, kind, _), body in zip(rows, bodies, strict=True):
-                if seq != after + len(events) + 1:
-                    raise JournalError(
-                        f"{self.path}: event {after + len(events) + 1} is missing; restore from a backup"
-                    )
-                events.append(from_body(kind, at, body))
-        except (sqlite3.Error, ValueError, TypeError) as error:
+            bodies = json.loads(f"[{','.join([text for _, _, _, text in records])}]")
+            return [from_body(kind, at, body) for (_, at, kind, _), body in zip(records, bodies, strict=True)]
+        except (ValueError, TypeError) as error:
             raise self._error(error) from error
-        return events
 
     def close(self) -> None:
         """Returns when all is on the disk."""
@@ -172,7 +187,8 @@ def is_ours(path: str) -> bool:
 
 def connect(path: str, *, write: bool = False) -> sqlite3.Connection:
     """A connection to a study's database; without `write` one that cannot change it. Raises sqlite3.Error."""
-    url = f"file:{quote(os.fsencode(path))}?mode={'rwc' if write else 'ro'}"
+    quoted = "".join([chr(c) if c in _PLAIN else f"%{c:02X}" for c in os.fsencode(path)])
+    url = f"file:{quoted}?mode={'rwc' if write else 'ro'}"
     db = sqlite3.connect(url, uri=True, isolation_level=None, timeout=_BUSY_S)
     if write:
         db.execute("PRAGMA synchronous=NORMAL")  # a log that is whole after a power cut; see _Syncer for the rest

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from engine import contract
+from engine import contract, digest
 from engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
-from engine.events import StudyOpened, fold
+from engine.events import StudyOpened
 from engine.failpoints import failpoint
 from engine.journal import Journal, is_ours
 from engine.lead import Lead
@@ -29,12 +29,8 @@ _NAMES = {"algorithm_options": "options", "extra_metrics": "metrics"}  # as stud
 
 
 def read(paths: StudyPaths) -> History:
-    """The study's history as it stands. Raises JournalError."""
-    journal = Journal(paths.db)
-    try:
-        return fold(journal.read())
-    finally:
-        journal.close()
+    """The study's history as it stands; the rows of its trials are read when somebody looks. Raises JournalError."""
+    return digest.read(paths.db)
 
 
 def opened_spec(paths: StudyPaths) -> StudySpec:

@@ -177,7 +177,7 @@ def changed(value: Value, **changes: Any) -> Value:
     cls: Any = type(value)
     new: Value = object.__new__(cls)
     old = value.__dict__
-    new.__dict__.update({name: old[name] for name in _names(cls)})
+    new.__dict__.update({name: old[name] for name in _names(cls) if name in old})
     new.__dict__.update(changes)
     return new
 
@@ -290,7 +290,7 @@ class Trial:
     id: int
     proposal: Proposal
     state: TrialState = TrialState.PENDING
-    rows: tuple[Row, ...] = ()
+    rows: Sequence[Row] = ()
     losses: tuple[float, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     reason: str = ""
@@ -523,10 +523,7 @@ class History:
         elif counts_now:
             changes["members"] = _with_member(self.members, self.trials, trial)
             if changes.get("counts", self.counts).get(TrialState.COMPLETED, 0) <= _EXTENT_OF:
-                pairs = self.extent or [(loss, loss) for loss in counts_now]
-                changes["extent"] = tuple(
-                    (min(low, loss), max(high, loss)) for (low, high), loss in zip(pairs, counts_now, strict=True)
-                )
+                changes["extent"] = _extended(self.extent, counts_now)
         return changes
 
 
@@ -558,6 +555,26 @@ class Growing(History):
 
 
 _EXTENT_OF = 10
+
+
+def indices(trials: Sequence[Trial], done: Sequence[int]) -> dict[str, Any]:
+    """The indices of a history of these trials, of which the `done` ones have COMPLETED, in this order."""
+    counts: dict[TrialState, int] = {}
+    for trial in trials:
+        counts[trial.state] = counts.get(trial.state, 0) + 1
+    members: tuple[front.Member, ...] = ()
+    for number in done:
+        members = _with_member(members, trials, trials[number])
+    extent: tuple[tuple[float, float], ...] = ()
+    for number in done[:_EXTENT_OF]:
+        extent = _extended(extent, trials[number].losses)
+    open_ids = tuple([trial.id for trial in trials if not trial.state.ended])
+    return {"open_ids": open_ids, "counts": counts, "members": members, "extent": extent}
+
+
+def _extended(extent: tuple[tuple[float, float], ...], losses: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    pairs = extent or [(loss, loss) for loss in losses]
+    return tuple((min(low, loss), max(high, loss)) for (low, high), loss in zip(pairs, losses, strict=True))
 
 
 def _front_of(trials: Sequence[Trial]) -> tuple[front.Member, ...]:

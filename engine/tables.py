@@ -37,6 +37,8 @@ def _harmless(char: str) -> str:
 
 def number(value: float) -> str:
     """Six significant digits and no noise: 0.30000000000000004 is 0.3, 1e-05 is 1e-5, 12.0 is 12."""
+    if type(value) is float and not value.is_integer() and "e" not in (text := f"{value:.6g}"):
+        return text  # most of a table is this
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if value != value else "inf" if value > 0 else "-inf"
     if abs(value) < 10**15 and value == int(value):
@@ -69,7 +71,7 @@ def assignments(params: Mapping[str, Any], width: int | None = None) -> str:
         shown = value(thing)
         if isinstance(thing, str) and (not shown or " " in shown or '"' in shown):
             shown = json.dumps(shown, ensure_ascii=False)
-        words.append(f"{safe_text(name)}={shown}")
+        words.append(f"{name if name.isprintable() else safe_text(name)}={shown}")
         room -= len(words[-1])
         if room < 0:
             break
@@ -133,24 +135,33 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, align: str =
     """
     lines = [[safe_text(h) for h in headers]]
     lines += [[_cell(row[i]) if i < len(row) else "" for i in range(len(headers))] for row in rows]
-    widths = [max(columns(line[i]) for line in lines) for i in range(len(headers))]
+    plain = all(map(str.isascii, map("".join, lines)))  # then a character is a column
+    taken = [[len(line[i]) if plain else columns(line[i]) for line in lines] for i in range(len(headers))]
+    widths = list(map(max, taken))
     if width is not None:
-        widths = _narrowed(widths, [columns(h) for h in lines[0]], width - 2 * (len(headers) - 1))
-    out = []
-    for line in lines:
-        cells = [_pad(cut(cell, w), w, align[i : i + 1]) for i, (cell, w) in enumerate(zip(line, widths, strict=True))]
-        text = "  ".join(cells).rstrip()
-        out.append(text if width is None else cut(text, width))
-    return "\n".join(out)
+        widths = _narrowed(widths, [sizes[0] for sizes in taken], width - 2 * (len(headers) - 1))
+    padded = []
+    for i, (w, sizes) in enumerate(zip(widths, taken, strict=True)):
+        cells = [line[i] if size <= w else cut(line[i], w) for line, size in zip(lines, sizes, strict=True)]
+        right = align[i : i + 1] == "r"
+        if not plain:
+            cells = [_pad(cell, w, right) for cell in cells]
+        else:
+            cells = [cell.rjust(w) for cell in cells] if right else [cell.ljust(w) for cell in cells]
+        padded.append(cells)
+    texts = ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
+    return "\n".join(texts if width is None else [cut(text, width) for text in texts])
 
 
 def _cell(thing: Any) -> str:
+    if type(thing) is str and thing.isprintable():
+        return thing
     return "" if thing is None else value(thing)
 
 
-def _pad(text: str, width: int, align: str) -> str:
+def _pad(text: str, width: int, right: bool) -> str:
     gap = " " * (width - columns(text))
-    return gap + text if align == "r" else text + gap
+    return gap + text if right else text + gap
 
 
 def _narrowed(widths: list[int], headers: list[int], room: int) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -103,15 +102,20 @@ def trial_object(history: History, trial: Trial) -> dict[str, Any]:
 
 def dump(value: Any) -> str:
     """Strict JSON: what is not finite becomes null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
-    return text.encode("utf-8", "backslashreplace").decode()  # half surrogates (odd paths) as JSON writes them
+    return _json(value).encode("utf-8", "backslashreplace").decode()  # half surrogates (odd paths) as JSON writes them
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+
+
+def _json(value: Any) -> str:
+    try:
+        return _encode(value)
+    except ValueError:  # something in it is not finite: look closer
+        if isinstance(value, dict):
+            return f"{{{', '.join([f'{_encode(str(k))}: {_json(v)}' for k, v in value.items()])}}}"
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(map(_json, value))}]"
+        if isinstance(value, float):
+            return "null"
+        raise

@@ -70,11 +70,10 @@ def list_(root: str | None, as_json: bool) -> None:
 @json_option
 def show(study: str, trial: int | None, root: str | None, as_json: bool) -> None:
     """STUDY's state and trials, or one TRIAL in full."""
-    from engine import studies
     from engine.lead import who_leads
 
     paths = find(study, root)
-    history = studies.read(paths)
+    history = _read(paths)
     led = who_leads(paths.lock) is not None
     if trial is not None:
         _show_trial(history, _trial(history, trial), paths, as_json)
@@ -97,11 +96,9 @@ def best(study: str, trial: int | None, root: str | None, config: bool, as_json:
     With several objectives there is no best trial but a front: those that no other one beats in
     all of them. TRIAL chooses one of it.
     """
-    from engine import studies
     from engine.cli.common import best_object, front_object, member_object
-    from engine.trackers import lines
 
-    history = studies.read(find(study, root))
+    history = _read(find(study, root))
     several = bool(history.spec.objectives)
     if history.best is None:
         metrics = " and ".join(aim.metric for aim in history.spec.aims)
@@ -115,6 +112,8 @@ def best(study: str, trial: int | None, root: str | None, config: bool, as_json:
     if config:
         click.echo(json.dumps(history.config(found), indent=2, ensure_ascii=False))
     elif several and trial is None:
+        from engine.trackers import lines
+
         click.echo(dump(front_object(history)) if as_json else "\n".join(lines.front(history, _width())))
     elif as_json:
         click.echo(dump(best_object(history) if trial is None else member_object(history, found)))
@@ -130,11 +129,11 @@ def best(study: str, trial: int | None, root: str | None, config: bool, as_json:
 @click.option("--raw", is_flag=True, help="Control characters as they are.")
 def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> None:
     """What a TRIAL of STUDY has printed."""
-    from engine import outputlog, studies
+    from engine import outputlog
     from engine.tables import safe_text
 
     paths = find(study, root)
-    history = studies.read(paths)
+    history = _read(paths)
     attempt = _trial(history, trial).attempt
     if attempt is None:
         raise EngineError(f"trial {trial} has not started yet")
@@ -142,7 +141,7 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
     tail = outputlog.Follower(folder)
     wrote = False
     while True:
-        over = not follow or trial not in studies.read(paths).open_ids
+        over = not follow or trial not in _read(paths).open_ids
         for chunk in tail.fresh():
             if not raw:
                 lines = chunk.decode("utf-8", "replace").split("\n")
@@ -163,9 +162,7 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
 def export(study: str, root: str | None, form: str) -> None:
     """Every trial of STUDY, one row each, on stdout."""
-    from engine import studies
-
-    history = studies.read(find(study, root))
+    history = _read(find(study, root))
     if form == "json":
         click.echo(dump([trial_object(history, t) for t in history.trials]))
         return
@@ -189,6 +186,12 @@ def export(study: str, root: str | None, form: str) -> None:
         out.writerow(
             [*row, *(_plain(config[p]) if p in config else "" for p in params), *(last.get(m, "") for m in metrics)]
         )
+
+
+def _read(paths: StudyPaths) -> History:
+    from engine import digest
+
+    return digest.read(paths.db)
 
 
 VERBS = (list_, show, best, logs, export)

@@ -59,7 +59,7 @@ class TensorBoardTracker:
         self._backlog = iter([t for t in history.trials if t.state.ended and t.attempts])
         for trial in history.running:
             if trial.rows:
-                self._curve(trial.id).arrive(trial.rows, now, replaced=False)
+                self._curve(trial.id).arrive(tuple(trial.rows), now, replaced=False)
                 self._dirty.add(trial.id)
 
     def on(self, event: Event, history: History) -> None:
@@ -136,7 +136,7 @@ class TensorBoardTracker:
         if trial.id in self._gone:
             return
         if trial.id not in self._curves:
-            self._curve(trial.id).arrive(trial.rows, now, replaced=False)
+            self._curve(trial.id).arrive(tuple(trial.rows), now, replaced=False)
         curve = self._curve(trial.id)
         curve.flushed_at = now
         try:
