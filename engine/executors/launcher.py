@@ -129,9 +129,7 @@ class Launcher:
                 self._fork_shim()
             pid = self._free.pop()
             try:
-                rest = memoryview(order)
-                while rest:
-                    rest = rest[os.write(self._shims[pid], rest) :]
+                shim.write_all(self._shims[pid], order)
                 return pid
             except OSError:  # it has been killed
                 continue
@@ -206,8 +204,8 @@ class Launcher:
 
     def _send(self, data: bytes) -> None:
         try:
-            while data and self._engine >= 0:
-                data = data[os.write(self._engine, data) :]
+            if self._engine >= 0:
+                shim.write_all(self._engine, data)
         except OSError:
             pass  # it is gone; its end of the socket will say so
 

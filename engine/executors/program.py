@@ -101,8 +101,7 @@ class Program:
 
     def failed(self, error: BaseException) -> None:
         """What the interpreter does with an exception that nobody caught."""
-        if self._is_file:
-            _flush((sys.stderr, sys.stdout))  # as the interpreter does after a file, and not after a module
+        self._flush_after_file()
         if isinstance(error, SystemExit):
             self._status = _status_of(error.code)
             return
@@ -128,8 +127,7 @@ class Program:
 
     def end(self) -> None:
         """As the interpreter ends: threads, exit functions, the script's own objects; not what was imported before."""
-        if self._is_file:
-            _flush((sys.stderr, sys.stdout))  # as the interpreter does after a file, and not after a module
+        self._flush_after_file()
         try:
             threading = sys.modules.get("threading")
             if threading is not None:
@@ -153,6 +151,10 @@ class Program:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
         os._exit(self._status if broken is None or self._status else _FLUSH_FAILED)
+
+    def _flush_after_file(self) -> None:
+        if self._is_file:  # the interpreter does that after a file, and not after a module
+            _flush((sys.stderr, sys.stdout))
 
     def _drop_modules(self) -> None:
         """Objects of the script go: files are written out, `__del__` is called."""

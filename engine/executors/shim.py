@@ -223,7 +223,7 @@ class _Ahead:
     def begin(self, line: bytes) -> None:
         """Raises BrokenPipeError where it is gone."""
         try:
-            _write(self._orders_in, line)
+            write_all(self._orders_in, line)
         finally:
             os.close(self._orders_in)
 
@@ -473,7 +473,7 @@ def _output() -> tuple[int, int]:
     return output, write_end
 
 
-def _write(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
