@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import string
 import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -27,7 +26,7 @@ Record = tuple[int, float, str, str]
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x48504F45  # "HPOE"
 _BUSY_S = 60.0
-_PLAIN = frozenset(f"/._-{string.ascii_letters}{string.digits}".encode())  # of a path in a URL
+_PLAIN = frozenset(b"/._-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")  # of a path in a URL
 
 
 class Journal:

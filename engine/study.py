@@ -452,7 +452,7 @@ class History:
 
     def values(self, trial: Trial) -> tuple[float, ...]:
         """The trial's values in the user's own signs, one for each objective; none where it has none."""
-        return tuple(aim.value(loss) for aim, loss in zip(self.spec.aims, trial.losses, strict=False))
+        return tuple([aim.value(loss) for aim, loss in zip(self.spec.aims, trial.losses, strict=False)])
 
     @property
     def reference(self) -> tuple[float, ...]:

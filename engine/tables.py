@@ -53,6 +53,9 @@ def number(value: float) -> str:
 
 def value(thing: Any) -> str:
     """A parameter's value: numbers by `number`, strings as they are, else JSON text."""
+    kind = type(thing)
+    if kind is float or kind is int:  # most are
+        return number(thing)
     if isinstance(thing, str):
         return safe_text(thing)
     if isinstance(thing, (int, float)) and not isinstance(thing, bool):

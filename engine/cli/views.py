@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -191,7 +192,9 @@ def export(study: str, root: str | None, form: str) -> None:
 def _read(paths: StudyPaths) -> History:
     from engine import digest
 
-    return digest.read(paths.db)
+    history = digest.read(paths.db)
+    gc.freeze()  # a verb that shows is over before any of it is garbage
+    return history
 
 
 VERBS = (list_, show, best, logs, export)
