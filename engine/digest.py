@@ -171,8 +171,10 @@ def _trial_ended(book: _Book, at: float, body: dict[str, Any]) -> None:
         attempt["exit"], attempt["ended_at"] = _exit(body["exit"]), at
     values = (value,) if values is None else tuple(values)
     if value is not None:
-        told = values if book.several else (value,)
-        trial["losses"] = tuple([aim.loss(v) for aim, v in zip(book.aims, told, strict=True)])
+        if not book.several:
+            trial["losses"] = (book.aims[0].loss(value),)
+        else:
+            trial["losses"] = tuple([aim.loss(v) for aim, v in zip(book.aims, values, strict=True)])
         book.done.append(number)
     trial["state"], trial["reason"], trial["ended_at"] = state, body.get("reason", ""), at
 
@@ -221,5 +223,5 @@ def _exit(told: Any) -> Exit:
     if ("exit", *told) not in _FORMS:
         Exit(**told)  # raises where this version does not know them
         _FORMS.add(("exit", *told))
-    made: Exit = _made(Exit, dict(told))
+    made: Exit = _made(Exit, told)
     return made

@@ -560,15 +560,19 @@ _EXTENT_OF = 10
 def indices(trials: Sequence[Trial], done: Sequence[int]) -> dict[str, Any]:
     """The indices of a history of these trials, of which the `done` ones have COMPLETED, in this order."""
     counts: dict[TrialState, int] = {}
-    for trial in trials:
-        counts[trial.state] = counts.get(trial.state, 0) + 1
+    for state in [trial.state for trial in trials]:
+        counts[state] = counts.get(state, 0) + 1
+    given = [trials[number].proposal.resource or 0 for number in done]
+    most = max(given, default=0)
     members: tuple[front.Member, ...] = ()
-    for number in done:
-        members = _with_member(members, trials, trials[number])
+    for number, resource in zip(done, given, strict=True):
+        losses = trials[number].losses
+        if resource == most and not (len(losses) == 1 and members and members[0][0] < losses):
+            members = front.joined(members, (losses, number))
     extent: tuple[tuple[float, float], ...] = ()
     for number in done[:_EXTENT_OF]:
         extent = _extended(extent, trials[number].losses)
-    open_ids = tuple([trial.id for trial in trials if not trial.state.ended])
+    open_ids = tuple([trial.id for trial in trials if trial.state in (TrialState.PENDING, TrialState.RUNNING)])
     return {"open_ids": open_ids, "counts": counts, "members": members, "extent": extent}
 
 
