@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import py_compile
 import re
@@ -12,6 +14,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 import pytest
 
 from engine import contract, outputlog
-from engine.executors import warm
+from engine.executors import imports, warm
 from engine.executors.local import LocalExecutor
 from engine.executors.warm import Command
 from engine.paths import StudyPaths
@@ -27,6 +30,7 @@ from engine.ports import Ended, Launch
 from engine.space import Float, SearchSpace
 from engine.study import Exit, Objective, Resources, StudySpec
 from tests.executors.likeness import HELPER, OPTIONED, SCRIPTS, source
+from tests.helpers import put
 
 
 class Both:
@@ -87,6 +91,15 @@ class Both:
             self.executor("warm").wait(0.02)
             self.executor("warm").reap()
 
+    def refused(self) -> list[str]:
+        """What was said of scripts that were not forked."""
+        return [text for text in self.said if text.startswith("no warm start")]
+
+    def close(self) -> None:
+        for executor in self.executors.values():
+            with contextlib.suppress(Exception):
+                executor.close()
+
     def seen(self, kind: str, files: dict[str, str], argv: tuple[str, ...], **more: Any) -> tuple[Any, ...]:
         """How it ended, what it printed, the files it left: with the one thing replaced that must differ, the path."""
         launch = self.launch(kind, files, argv, **more)
@@ -106,32 +119,57 @@ class Both:
 
 @pytest.fixture
 def both(tmp_path: Path) -> Iterator[Both]:
-    made = Both(tmp_path)
-    yield made
-    for executor in made.executors.values():
-        with contextlib.suppress(Exception):
-            executor.close()
-    no_problem = [text for text in made.said if text.startswith("no warm start")]
-    assert not no_problem or "expected" in made.said
+    with closing(Both(tmp_path)) as made:
+        yield made
+    assert not made.refused() or "expected" in made.said
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """One for many scripts, which come one after the other."""
+    with closing(Both(tmp_path_factory.mktemp("shared"))) as made:
+        yield made
 
 
 FILES = {"helper.py": HELPER, "engine/__init__.py": "here = 'own engine'\n", "shim.py": "here = 'own shim'\n"}
 
 
+@pytest.fixture
+def name_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """A file name that scripts share which have the same to import: a launcher goes by the script's path.
+
+    Those that are odd to read have a launcher of their own, which has to read them.
+    """
+
+    def name(script: str) -> str:
+        if script in ("syntax", "bytes", "not-utf8"):
+            return f"{script}.py"
+        text = source(SCRIPTS[script])
+        for file, content in {"train.py": text, **FILES}.items():
+            put(f"{tmp_path}/{file}", content.encode("latin-1"))
+        steps = imports.of_script(f"{tmp_path}/train.py").steps
+        return f"train_{hashlib.sha256(json.dumps(steps).encode()).hexdigest()[:8]}.py"
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    return name
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_script_sees_no_difference(name: str, both: Both) -> None:
-    files = {"train.py": source(SCRIPTS[name]), **FILES}
-    argv = ("train.py", "--lr", "0.1", "a b")
-    cold, warm = (both.seen(kind, files, argv) for kind in ("cold", "warm"))
-    assert warm == cold
+def test_script_sees_no_difference(name: str, shared: Both, name_of: Callable[[str], str]) -> None:
+    script, trial = name_of(name), list(SCRIPTS).index(name)
+    files, argv = {script: source(SCRIPTS[name]), **FILES}, (script, "--lr", "0.1", "a b")
+    cold, warm = (shared.seen(kind, files, argv, trial=trial) for kind in ("cold", "warm"))
+    assert warm == cold and not shared.refused()
     assert cold[1] or cold[0][0] != 0 or name in ("exit-none", "exit-at-once", "objects-at-the-end", "sigpipe")
 
 
 @pytest.mark.parametrize("name", OPTIONED)
-def test_options_of_the_interpreter_hold(name: str, both: Both) -> None:
-    options, text = OPTIONED[name]
-    cold, warm = (both.seen(kind, {"train.py": text}, (*options, "train.py")) for kind in ("cold", "warm"))
-    assert warm == cold
+def test_options_of_the_interpreter_hold(name: str, shared: Both) -> None:
+    (options, text), trial = OPTIONED[name], 1000 + list(OPTIONED).index(name)
+    script = f"{name}.py"
+    cold, warm = (shared.seen(kind, {script: text}, (*options, script), trial=trial) for kind in ("cold", "warm"))
+    assert warm == cold and not shared.refused()
 
 
 def test_module_is_run_as_with_dash_m(both: Both) -> None:
@@ -250,7 +288,7 @@ def test_import_that_forks_cannot_share_is_found_out(text: str, why: str, both: 
             ("train.py",), trial, {"PYTHONPATH": str(site)},
         )  # fmt: skip
     assert [end.exit.code for end in both.end("warm", 2)] == [0, 0]
-    told = [text for text in both.said if text.startswith("no warm start")]
+    told = both.refused()
     assert len(told) == 1 and why in told[0] and "lib" in told[0]
 
 
