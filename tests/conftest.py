@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from engine.contract import lay_out, lay_out_study
 from engine.paths import StudyPaths, TrialPaths
@@ -31,8 +31,8 @@ def trial(study: StudyPaths) -> TrialPaths:
 
 # Each run tries new cases; only a build must not turn red by the luck of a draw. How long a case takes says nothing
 # beside other tests.
-settings.register_profile("here", deadline=None)
-settings.register_profile("CI", deadline=None, derandomize=True)
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("CI", settings.get_profile("here"), derandomize=True)
 settings.load_profile("CI" if os.environ.get("CI") else "here")
 
 # Hundreds of engines are started: each would compile the same files anew where Python is told to keep no bytecode.

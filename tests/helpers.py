@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     """Polls until `condition()` is true and returns what it said; fails after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not (said := condition()):

@@ -50,7 +50,7 @@ def hpo_engine(*words: str, cwd: Path | None = None) -> subprocess.CompletedProc
     env = {k: v for k, v in os.environ.items() if not k.startswith("HPO_")}
     env |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
     argv = [sys.executable, "-m", "engine.cli", *words]
-    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=240)
 
 
 def help_text() -> str:

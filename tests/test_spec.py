@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine import spec
@@ -650,9 +650,12 @@ def specs(draw: st.DrawFn) -> StudySpec:
     )  # fmt: skip
 
 
-@given(specs())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-def test_what_is_written_is_parsed_back(study: StudySpec) -> None:
+@pytest.mark.parametrize("examples", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_what_is_written_is_parsed_back(examples: int) -> None:
+    settings(max_examples=examples)(given(specs())(_is_parsed_back))()
+
+
+def _is_parsed_back(study: StudySpec) -> None:
     assume(all(study.space.contains(experiment) for experiment in study.experiments))
     text = dump(spec.to_native(study))
     assert spec.parse(text, file="x.yaml", base_dir="/nowhere") == study

@@ -72,7 +72,7 @@ class Scene:
         with open(self.folder / "said", "ab") as said:
             return subprocess.Popen([*argv, str(self.folder / "runs")], env=env, stdout=said, stderr=said)
 
-    def run(self, failpoint: str = "", timeout_s: float = 60.0, once: Path | None = None) -> int:
+    def run(self, failpoint: str = "", timeout_s: float = 240.0, once: Path | None = None) -> int:
         """An engine from start to end; its exit code, or minus the signal that ended it."""
         return self.engine(failpoint, once).wait(timeout_s)
 

@@ -132,7 +132,7 @@ def test_kill_while_a_rule_ends_a_trial(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "engine.cli", "submit", "algo.yaml", "--name", "s", "--json"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert killed(subprocess.run(argv, cwd=tmp_path, env={**env, "HPO_FAILPOINT": f"{EARLY}:1:kill"}).returncode)
-    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["counts"] == {"completed": 4, "pruned": 1}
 

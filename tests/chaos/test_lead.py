@@ -102,7 +102,7 @@ def test_64_running_trials_are_taken_over_and_none_is_started_again(tmp_path: Pa
         assert set(processes_with(f"COUNTS={counts}")) <= set(before)
     finally:
         second.send_signal(signal.SIGINT)
-        second.communicate(timeout=60)
+        second.communicate(timeout=240)
     assert second.returncode == 130
     wait_until(lambda: not processes_with(f"COUNTS={counts}"))
     assert os.path.getsize(counts) > 0

@@ -262,7 +262,7 @@ def test_interrupt_stops_trials_and_the_study_can_go_on(shell: Shell, number: si
     process = shell.start("submit", "algo.yaml")
     wait_until(lambda: shell.result(0, "began").exists() and shell.result(1, "began").exists())
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number, (out, err)
     assert "stopping; 2 trials get SIGTERM" in out + err
     wait_until(lambda: not shell.left())
@@ -282,7 +282,7 @@ def test_hangup_that_its_starter_ignores_stops_nothing(shell: Shell) -> None:
     wait_until(lambda: shell.result(1, "val_dict_list.json").exists())
     process.send_signal(signal.SIGHUP)
     Path(shell.env["MARK"], "go").touch()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, (out, err)
     assert shell.json("show", "my-study")["counts"] == {"completed": 4}
 
@@ -298,7 +298,7 @@ def test_second_interrupt_kills_at_once(shell: Shell) -> None:
         assert line, "it ended without a word"
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 130
     wait_until(lambda: not shell.left())
 
@@ -309,7 +309,7 @@ def test_daemons_that_ignore_sigterm_are_gone_after_the_grace(shell: Shell) -> N
     process = shell.start("submit", "algo.yaml")
     wait_until(lambda: shell.result(0, "began").exists() and shell.result(1, "began").exists())
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 130
     wait_until(lambda: not shell.left())
 
@@ -426,7 +426,7 @@ def test_detached_study_can_be_watched_and_stopped(shell: Shell) -> None:
     watching = shell.start("watch", "my-study")
     assert watching.stdout is not None and watching.stdout.readline(), "it shows the study at once"
     watching.send_signal(signal.SIGINT)
-    watching.communicate(timeout=30)
+    watching.communicate(timeout=120)
     assert watching.returncode == 0
     assert shell.json("list")[0]["state"] == "running", "watching must not stop it"
     assert "is stopped" in shell.run("stop", "my-study")
@@ -467,7 +467,7 @@ def test_engine_killed_outright_leaves_training_and_resume_takes_it_over(shell: 
     first = again.stdout.readline() + again.stdout.readline()
     assert "2 running" in first, first
     Path(shell.env["MARK"], "go").touch()
-    again.communicate(timeout=60)
+    again.communicate(timeout=240)
     assert again.returncode == 0
     assert [t["attempts"] for t in shell.json("show", "my-study")["trials"]] == [1, 1, 1, 1]
 
@@ -489,7 +489,7 @@ def test_trial_of_a_killed_engine_can_be_stopped_alone(shell: Shell, flags: list
     again = shell.start("resume", "my-study", "--json")
     wait_until(lambda: shell.json("show", "my-study", "0")["state"] == "stopped")
     assert "is stopped" in shell.run("stop", "my-study", "1", "--kill")
-    out, err = again.communicate(timeout=60)
+    out, err = again.communicate(timeout=240)
     assert json.loads(out)["counts"] == {"completed": 2, "stopped": 2}, err
     assert "by the user" in shell.json("show", "my-study", "0")["reason"]
     assert "trial 0 is stopped already" in shell.run("stop", "my-study", "0")
@@ -715,4 +715,4 @@ def test_tensorboard_serves_the_studys_trials(shell: Shell) -> None:
         wait_until(lambda: runs() == ["0", "1", "2", "3"], 60.0)
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=120)

@@ -69,6 +69,7 @@ json.dump([{"loss": (c["x"] - 0.3) ** 2 + c.get("y", 0.5)}], open("val_dict_list
 FIRST = """\
 command: python bowl.py
 objective: minimize loss
+algorithm: random
 options: {seed: 3}
 trials: 12
 parallel: 4
@@ -76,7 +77,7 @@ space:
   x: {float: [0, 1]}
 """
 SECOND = (
-    FIRST.replace("trials: 12", "trials: 4\nwarm_start: [first]").replace("parallel: 4\n", "")
+    FIRST.replace("trials: 12\nparallel: 4\n", "trials: 4\nwarm_start: [first]\n").replace("algorithm: random\n", "")
     + "  y: {float: [0, 1]}\n"
 )
 

@@ -74,7 +74,7 @@ def test_metrics_stops_and_other_slots_go_on(shell: Shell, study: Path) -> None:
     assert "stopped" in shell.run("stop", "my-study", "0")
     assert not began(shell, 2) and engine.poll() is None
     study.touch()
-    out, err = engine.communicate(timeout=60)
+    out, err = engine.communicate(timeout=240)
     assert engine.returncode == 0, out + err
     assert shell.json("show", "my-study")["counts"] == {"completed": 4, "stopped": 1}
     assert shell.left() == []
@@ -88,7 +88,7 @@ def test_study_ends_while_its_searcher_thinks_and_can_go_on(shell: Shell, study:
         shell.run("stop", "my-study")
     else:
         engine.send_signal(signal.SIGTERM if how == "signal" else signal.SIGKILL)
-    out, err = engine.communicate(timeout=60)
+    out, err = engine.communicate(timeout=240)
     assert engine.returncode == {"verb": 0, "signal": 143, "killed": -9}[how], out + err
     study.touch()
     done = shell.json("resume", "my-study")

@@ -71,7 +71,7 @@ def run(spec: StudySpec, paths: TrialPaths, **env: str) -> subprocess.CompletedP
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,  # seconds for imports, a second each for trainings, and others beside them
     )
 
 

@@ -138,7 +138,7 @@ def test_the_package_that_the_script_uses_is_taken(imported: str, expected: str,
     root = Path(__file__).resolve().parents[2]
     code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]; import {imported}\n"
     code += "from trainees.lightning import ReportCallback; print(ReportCallback.__mro__[1].__module__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.split(".")[0].strip() == expected, done.stderr
 
 

@@ -51,7 +51,7 @@ def run(code: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE.parent.parent), **env}
     environment.pop("RESULT_DIR" if "RESULT_DIR" not in env else "", None)
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 # -- config ----------------------------------------------------------------------------------------------------------
@@ -300,5 +300,5 @@ def test_command_does_not_touch_a_file_that_it_cannot_read(trial: Path, capsys: 
 def test_command_of_parallel_jobs_of_a_shell_script_loses_no_row(trial: Path) -> None:
     script = "for i in 1 2 3 4; do $PYTHON $REPORT step=$i loss=0.$i & done; wait"
     environment = {**os.environ, "PYTHON": sys.executable, "REPORT": str(SOURCE)}  # the file alone, not the package
-    subprocess.run(["sh", "-c", script], env=environment, check=True, timeout=30)
+    subprocess.run(["sh", "-c", script], env=environment, check=True, timeout=120)
     assert sorted(row["step"] for row in rows(trial)) == [1, 2, 3, 4]
