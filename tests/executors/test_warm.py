@@ -316,7 +316,10 @@ def test_program_that_is_killed_while_it_waits_is_replaced(both: Both) -> None:
     children = Path(f"/proc/{shim}/task/{shim}/children")
     both.drive_until(lambda: children.read_text().strip() != "")
     (waiting,) = map(int, children.read_text().split())
+    gone = os.pidfd_open(waiting)
     os.kill(waiting, signal.SIGKILL)
+    assert select.select([gone], [], [], 30)[0], "an order may reach it until it is gone"
+    os.close(gone)
     for trial in (1, 2):  # one of them at least is that shim's
         both.launch("warm", files, ("train.py",), trial)
     assert [end.exit.code for end in both.end("warm", 2)] == [0, 0]
