@@ -173,7 +173,8 @@ class SearcherLaws:
 
     `order_free`: trial i's proposal depends on the seed and i alone, not on results (random, grid, sobol).
     `seeded`: another seed gives other proposals. `trials`: length of the histories; `many`: a large count to ask for.
-    `every`: for searchers that take long, 3 tries every third case: each study and each kind of history, not all pairs.
+    `every`: for searchers that take long, 3 or 5 tries every third or fifth case: each study and each
+    kind of history (there are eight: an odd number meets them all), not all pairs.
     """
 
     order_free = False

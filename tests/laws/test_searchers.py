@@ -61,7 +61,7 @@ class TestSobol(SearcherLaws):
 
 
 class TestBayesian(SearcherLaws):
-    every = 3
+    every = 5
     trials = 12
     many = 6
 
