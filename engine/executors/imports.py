@@ -23,6 +23,21 @@ _HARMLESS = {
     "sys": {"exit"},
     "matplotlib": {"use"},
 }
+_LOOKS = {"get", "copy", "keys", "items", "values"}  # methods of os.environ that change nothing
+_TAKES = {
+    "dict",
+    "list",
+    "sorted",
+    "set",
+    "len",
+    "str",
+    "print",
+}  # functions that change nothing of what they are given
+_PLACES = {
+    "os", "path", "dirname", "abspath", "realpath", "join", "getcwd", "pathlib", "Path", "parent", "parents", "resolve",
+    "absolute", "cwd", "str", "__file__",
+}  # fmt: skip
+"""Names in an expression that says where a folder is, if it is the script's or one beside or below that."""
 _NOT_HARMLESS = {"exec", "eval", "compile", "__import__", "setattr", "delattr"}
 _MOST = 2_000  # modules to look at: bounds the time that a strange tree of files can take
 
@@ -31,22 +46,24 @@ class Imports:
     """What the script does, as far as an import could tell.
 
     `steps`: in order, ["import", module, names taken from it] or ["set", variable, value]. `quiet`: it changes what
-    warnings are shown before it imports, so that what imports print is not known.
+    warnings are shown before it imports, so that what imports print is not known. `moved`: it puts a folder of its own
+    before others in sys.path.
     """
 
     def __init__(self) -> None:
         self.steps: list[list[Any]] = []
-        self.quiet = False
+        self.quiet = self.moved = False
 
 
-def of_script(path: str) -> Imports:
-    """Of the script at `path`. Its folder must be the first of sys.path, as when it runs."""
-    return _Reader(os.path.dirname(os.path.abspath(path))).read(path)
+def of_script(path: str, per_trial: Iterable[str] = ()) -> Imports:
+    """Of the script at `path`. Its folder must be the first of sys.path, as when it runs. `per_trial`: variables that
+    are not what they are here when it runs."""
+    return _Reader(os.path.dirname(os.path.abspath(path)), per_trial).read(path)
 
 
-def of_module(name: str, folder: str) -> Imports:
+def of_module(name: str, folder: str, per_trial: Iterable[str] = ()) -> Imports:
     """Of what `python -m name` runs in `folder`, which must be the first of sys.path."""
-    reader = _Reader(folder)
+    reader = _Reader(folder, per_trial)
     for candidate in (name, f"{name}.__main__"):
         path = reader.local(candidate)
         if path and not path.endswith("__init__.py"):
@@ -60,8 +77,8 @@ class _Stop(Exception):
 
 
 class _Reader:
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, per_trial: Iterable[str]) -> None:
+        self._folder, self._per_trial = folder, frozenset(per_trial)
         self._found = Imports()
         self._seen: set[str] = set()
         self._installed = _installed_folders()
@@ -69,6 +86,9 @@ class _Reader:
         self._looked_at = 0
         self._quieted = False
         self._telling = set(_NOT_HARMLESS)  # names whose calls may do anything
+        self._is_main = True  # what is read now runs as __main__
+        self._environs = {"environ"}  # names of os.environ
+        self._places: set[str] = set()  # names of folders beside or below the script
 
     def read(self, path: str) -> Imports:
         try:
@@ -109,7 +129,9 @@ class _Reader:
             path = self.local(".".join(parts[:k]))
             if path and path not in self._seen:
                 inside = parts[:k] if path.endswith("__init__.py") else parts[: k - 1]
+                was, self._is_main = self._is_main, False
                 self._file(path, ".".join(inside))
+                self._is_main = was
 
     def _is_own(self, top: str) -> bool:
         if top not in self._own:
@@ -141,10 +163,11 @@ class _Reader:
             elif isinstance(node, ast.Try):
                 self._body([*node.body, *node.orelse, *node.finalbody], package)
             elif isinstance(node, ast.If):
-                if _is_main(node.test):
-                    self._body(node.body, package)
-                elif not _is_typing(node.test):
+                holds = self._holds(node.test)
+                if holds is None:
                     self._statement(node)
+                else:
+                    self._body(node.body if holds else node.orelse, package)
             elif isinstance(node, ast.With):
                 for item in node.items:
                     self._statement(ast.Expr(item.context_expr))
@@ -164,6 +187,11 @@ class _Reader:
                 return  # an error when it runs
             name = ".".join([*parts, *([name] if name else [])])
         names = [alias.name for alias in node.names]
+        if name == "sys" and {"path", "modules"} & set(names):
+            raise _Stop
+        self._environs |= {
+            alias.asname or alias.name for alias in node.names if (name, alias.name) == ("os", "environ")
+        }
         self._import(name, names, [alias.asname or alias.name for alias in node.names])
 
     def _import(self, name: str, names: list[str], bound: list[str]) -> None:
@@ -182,18 +210,48 @@ class _Reader:
         elif top not in _HARMLESS and (top in _TELLING or not _is_standard(top)):
             self._telling |= set(bound)
 
+    def _holds(self, test: ast.expr) -> bool | None:
+        """Whether a condition is true when the script runs; None: only a run knows."""
+        if _dotted(test)[-1:] == ["TYPE_CHECKING"]:
+            return False
+        if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+            return None
+        left, op, right = test.left, test.ops[0], test.comparators[0]
+        if isinstance(op, (ast.Eq, ast.NotEq)) and "__name__" in (getattr(left, "id", ""), getattr(right, "id", "")):
+            if "__main__" not in (_constant(left), _constant(right)):
+                return None
+            return isinstance(op, ast.Eq) == self._is_main
+        name = _constant(left)
+        if isinstance(op, (ast.In, ast.NotIn)) and isinstance(name, str) and self._is_environ(right):
+            return None if name in self._per_trial else (name in os.environ) == isinstance(op, ast.In)
+        return None
+
     def _statement(self, node: ast.stmt) -> None:
         """Takes note of what a statement does to the environment; raises _Stop where that cannot be told."""
-        if self._sets_variable(node) or _adds_path(node):
+        if self._sets_variable(node) or self._adds_path(node):
             return
-        for target in _targets(node):
-            if isinstance(target, ast.Attribute) or _root(target) in ("sys", "os", "builtins", "environ"):
-                raise _Stop
+        self._note_place(node)
+        harmless: set[int] = set()  # nodes that only look at the environment
         for part in _run_now(node):
             if isinstance(part, (ast.Import, ast.ImportFrom)):
                 raise _Stop  # whether it happens depends on what only a run knows
             if isinstance(part, ast.Call):
                 self._call(part)
+            self._store(part)
+            harmless |= {id(seen) for seen in _looked_at(part)}
+            if id(part) not in harmless and (self._is_environ(part) or _dotted(part) == ["sys", "path"]):
+                raise _Stop  # it may be changed by another name
+
+    def _store(self, part: ast.AST) -> None:
+        if not isinstance(getattr(part, "ctx", None), (ast.Store, ast.Del)):
+            return
+        if isinstance(part, ast.Attribute) or _root(part) in ("sys", "os", "builtins", *self._environs):
+            raise _Stop
+
+    def _is_environ(self, node: ast.AST) -> bool:
+        if isinstance(node, ast.Attribute):
+            return node.attr == "environ"
+        return isinstance(node, ast.Name) and node.id in self._environs
 
     def _call(self, call: ast.Call) -> None:
         if isinstance(call.func, ast.Call):
@@ -201,11 +259,14 @@ class _Reader:
         names = _dotted(call.func)
         root = _root(call.func)
         if root in _HARMLESS:
-            if len(names) < 2 or names[1] not in _HARMLESS[root] or names[-1] in ("update", "setdefault", "pop"):
+            if len(names) < 2 or names[1] not in _HARMLESS[root]:
                 raise _Stop
-        elif root in self._telling or names[:1] == ["environ"] and names[-1] != "get":
+        elif root in self._telling and root not in self._environs:
             raise _Stop
-        self._quieted = self._quieted or root == "warnings"
+        if root == "warnings":
+            if any(_constant(word) == "error" for word in [*call.args, *(k.value for k in call.keywords)]):
+                raise _Stop
+            self._quieted = True
 
     def _sets_variable(self, node: ast.stmt) -> bool:
         """os.environ["X"] = "1" or os.environ.setdefault("X", "1")"""
@@ -216,10 +277,42 @@ class _Reader:
                 return True
         call = node.value if isinstance(node, ast.Expr) else None
         if isinstance(call, ast.Call) and _dotted(call.func)[-2:] == ["environ", "setdefault"] and len(call.args) == 2:
-            if _constant(call.args[0]) not in os.environ:
+            if _constant(call.args[0]) not in {*os.environ, *self._per_trial}:
                 self._variable(*call.args)
             return True
         return False
+
+    def _adds_path(self, node: ast.stmt) -> bool:
+        """sys.path.insert(0, "lib") or sys.path.append(...), with a folder beside or below the script."""
+        call = node.value if isinstance(node, ast.Expr) else None
+        if not isinstance(call, ast.Call) or _dotted(call.func)[:2] != ["sys", "path"]:
+            return False
+        if _dotted(call.func)[2:] not in (["insert"], ["append"]) or not self._is_place(call.args[-1:]):
+            raise _Stop
+        self._found.moved = self._found.moved or _dotted(call.func)[2:] == ["insert"]
+        return True
+
+    def _is_place(self, nodes: Iterable[ast.AST]) -> bool:
+        for node in nodes:
+            if isinstance(node, (ast.Name, ast.Attribute)):
+                name = node.id if isinstance(node, ast.Name) else node.attr
+                if name not in _PLACES and name not in self._places:
+                    return False
+            elif isinstance(node, ast.Constant):
+                if isinstance(node.value, str) and node.value.startswith(("/", "~")):
+                    return False
+            elif not isinstance(node, (ast.Call, ast.Subscript, ast.BinOp, ast.Div, ast.Load)):
+                return False
+            if not self._is_place(ast.iter_child_nodes(node)):
+                return False
+        return True
+
+    def _note_place(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            self._places -= {name}
+            if self._is_place([node.value]):
+                self._places |= {name}
 
     def _variable(self, key: ast.expr, value: ast.expr) -> None:
         name, text = _constant(key), _constant(value)
@@ -232,15 +325,19 @@ class _Reader:
 # -- small readings of the syntax tree ---------------------------------------------------------------------------------
 
 
-def _adds_path(node: ast.stmt) -> bool:
-    """sys.path.insert(0, ...): harmless where it names no place outside the script's folder."""
-    call = node.value if isinstance(node, ast.Expr) else None
-    if not isinstance(call, ast.Call) or _dotted(call.func)[:2] != ["sys", "path"]:
-        return False
-    words = [w.value for w in ast.walk(call) if isinstance(w, ast.Constant) and isinstance(w.value, str)]
-    if any(w.startswith(("/", "~", "..")) for w in words):
-        raise _Stop
-    return True
+def _looked_at(node: ast.AST) -> Iterator[ast.AST]:
+    """What a node, and nothing below it, does no more than look at."""
+    if isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _LOOKS:
+            yield node.func.value
+        if isinstance(node.func, ast.Name) and node.func.id in _TAKES:
+            yield from node.args
+    elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        yield node.value
+    elif isinstance(node, ast.Compare):
+        yield from (node.left, *node.comparators)
+    elif isinstance(node, ast.Dict):
+        yield from (value for key, value in zip(node.keys, node.values) if key is None)  # noqa: B905  (Python 3.9)
 
 
 def _is_standard(top: str) -> bool:
@@ -260,14 +357,6 @@ def _run_now(node: ast.AST) -> Iterator[ast.AST]:
             yield from _run_now(child)
 
 
-def _targets(node: ast.stmt) -> list[ast.expr]:
-    if isinstance(node, ast.Assign):
-        return [t for target in node.targets for t in (getattr(target, "elts", None) or [target])]
-    if isinstance(node, (ast.AugAssign, ast.AnnAssign)):
-        return [node.target]
-    return list(node.targets) if isinstance(node, ast.Delete) else []
-
-
 def _dotted(node: ast.AST) -> list[str]:
     names: list[str] = []
     while isinstance(node, ast.Attribute):
@@ -284,14 +373,6 @@ def _root(node: ast.AST) -> str | None:
 
 def _constant(node: ast.AST) -> object:
     return node.value if isinstance(node, ast.Constant) else None
-
-
-def _is_main(test: ast.expr) -> bool:
-    return isinstance(test, ast.Compare) and any(getattr(n, "id", "") == "__name__" for n in ast.walk(test))
-
-
-def _is_typing(test: ast.expr) -> bool:
-    return _dotted(test)[-1:] == ["TYPE_CHECKING"]
 
 
 def _below(folders: Iterable[str], part: str) -> tuple[str | None, list[str]]:

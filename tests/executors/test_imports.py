@@ -19,7 +19,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-un
             path = tmp_path / f"{name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(dedent(content))
-        return [_short(step) for step in imports.of_script(str(tmp_path / "train.py")).steps]
+        return [_short(step) for step in imports.of_script(str(tmp_path / "train.py"), ["EACH"]).steps]
 
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(os, "environ", os.environ.copy())
@@ -44,6 +44,10 @@ def _short(step: list[object]) -> str:
         ("def f():\n    import numpy\nimport json", ["json"]),
         ("import sys\nif len(sys.argv) > 5:\n    import numpy\nimport json", ["sys"]),
         ("if __name__ == '__main__':\n    import numpy", ["numpy"]),
+        ("if __name__ != '__main__':\n    import scipy\nimport numpy", ["numpy"]),
+        ("import os\nif 'NOT_SET' not in os.environ:\n    import numpy\nelse:\n    import scipy", ["os", "numpy"]),
+        ("import os\nif 'PATH' not in os.environ:\n    import scipy\nimport numpy", ["os", "numpy"]),
+        ("import os\nif 'EACH' not in os.environ:\n    import scipy\nimport numpy", ["os"]),
         ("class A:\n    x = len('a')\nimport numpy", ["numpy"]),
         ("x = 3\nnames = ['a'] * x\nprint(names)\nimport numpy", ["numpy"]),
     ],
@@ -58,6 +62,8 @@ def test_imports_at_the_top(text: str, found: list[str], read) -> None:  # type:
         ("import os\nos.environ['A_B'] = '1'\nimport numpy", ["os", "A_B=1", "numpy"]),
         ("import os\nos.environ.setdefault('A_B', '1')\nimport numpy", ["os", "A_B=1", "numpy"]),
         ("import os\nos.environ.setdefault('PATH', '1')\nimport numpy", ["os", "numpy"]),
+        ("import os\nos.environ.setdefault('EACH', '1')\nimport numpy", ["os", "numpy"]),
+        ("import os\nif 'A_B' not in os.environ:\n    os.environ['A_B'] = '1'\nimport numpy", ["os", "A_B=1", "numpy"]),
         ("from os import environ\nenviron['A_B'] = '1'\nimport numpy", ["os:environ", "A_B=1", "numpy"]),
         ("import numpy, os\nos.environ['A_B'] = '1'\nimport scipy", ["numpy", "os", "A_B=1", "scipy"]),
     ],
@@ -77,6 +83,22 @@ def test_variables_set_to_constants_before_an_import(text: str, found: list[str]
         "os.chdir('/')",
         "sys.path.insert(0, '/elsewhere')",
         "sys.path = []",
+        "sys.path.insert(0, os.environ['LIB'])",
+        "sys.path.insert(0, unknown)",
+        "sys.path.remove('')",
+        "path = sys.path",
+        "from sys import path",
+        "for name in ('A', 'B'):\n    os.environ[name] = '1'",
+        "for os.environ['A'] in ('1', '2'):\n    pass",
+        "if len(sys.argv) > 1:\n    os.environ['A'] = '1'",
+        "while True:\n    os.environ['A'] = '1'",
+        "class C:\n    os.environ['A'] = '1'",
+        "env = os.environ",
+        "from os import environ as E\nE['A'] = '1'",
+        "x = [os.environ]",
+        "os.environ.clear()",
+        "if __name__ == 'other':\n    import scipy",
+        "import warnings\nwarnings.simplefilter('error')",
         "sys.modules['scipy'] = None",
         "json.dumps = None",
         "exec('import x')",
@@ -101,6 +123,7 @@ def test_reading_stops_where_a_statement_could_change_an_import(statement: str, 
     )
     files = {"mine": "def set_up(): pass\ndef set_up_too(): pass\ndef context(): pass\n"}
     found = read(f"{before}{statement}\nimport scipy", **files)
+    found = [step for step in found if step not in ("sys:path", "os:environ", "warnings")]
     assert found == ["importlib", "json", "numpy", "os", "sys", "numpy"]
 
 
@@ -114,6 +137,11 @@ def test_reading_stops_where_a_statement_could_change_an_import(statement: str, 
         "warnings.filterwarnings('ignore')",
         "logging.basicConfig(level=10)",
         "debug = os.environ.get('DEBUG')",
+        "debug = 'DEBUG' in os.environ and os.environ['DEBUG']",
+        "env = dict(os.environ); env['A'] = '1'",
+        "env = {**os.environ, 'A': '1'}",
+        "here = os.path.dirname(os.path.abspath(__file__)); sys.path.insert(0, os.path.join(here, 'lib'))",
+        "from pathlib import Path; sys.path.append(str(Path(__file__).resolve().parents[1] / 'lib'))",
         "set_up = lambda: other()",
     ],
 )
@@ -149,3 +177,8 @@ def test_quiet_where_warnings_are_changed_first(tmp_path: Path, monkeypatch: pyt
     assert imports.of_script(str(path)).quiet
     path.write_text("import numpy\nimport warnings\nwarnings.simplefilter('ignore')")
     assert not imports.of_script(str(path)).quiet
+
+
+def test_what_own_modules_do_as_programs_is_not_read(read) -> None:  # type: ignore[no-untyped-def]
+    files = {"helper": "if __name__ == '__main__':\n    import scipy\nimport decimal"}
+    assert read("import helper\nif __name__ == '__main__':\n    import numpy", **files) == ["decimal", "numpy"]
