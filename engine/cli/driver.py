@@ -77,9 +77,10 @@ class Driver:
         engine, again, taken = led.engine, taken > 0, len(self._signals)  # one that comes from here on is another one
         running, grace = len(engine.history.running), engine.history.spec.trial.grace_s
         if again:
-            self.note(f"killing {running} trials")
+            self.note(f"killing {_trials(running)}")
         elif running:
-            self.note(f"stopping; {running} trials get SIGTERM and {grace:g} s; press Ctrl-C again to kill")
+            get = "gets" if running == 1 else "get"
+            self.note(f"stopping; {_trials(running)} {get} SIGTERM and {grace:g} s; press Ctrl-C again to kill")
         why = _WHY.get(signal.Signals(self._signals[0]), _UNHEARD)
         engine.interrupt(why, now, kill=again)
         return taken
@@ -122,3 +123,7 @@ class _Noted(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._driver.note(f"hpo-engine: {record.getMessage()}")
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial{'' if count == 1 else 's'}"

@@ -168,11 +168,15 @@ class Launcher:
         self._read_idle()  # first: a pid that is reaped may be another's soon
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            if os.WIFSTOPPED(status):
+                if pid in self._shims:
+                    os.kill(pid, signal.SIGCONT)  # its trial has stopped it: limits must hold all the same
+                continue
             if pid == self._probe:
                 self._send(b"cold %f\n" % (_STARTUP_S + usage.ru_utime + usage.ru_stime))
             if pid not in self._shims:
@@ -232,14 +236,14 @@ def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | N
 
     probe, report, collecting = _warmed(orders, notices, warm)
     handlers = [(number, signal.getsignal(number)) for number in (*_SIGNALS, *_IGNORED)]
-    wakeup = signal.set_wakeup_fd(-1)
+    wakeup, mask = signal.set_wakeup_fd(-1), signal.pthread_sigmask(signal.SIG_SETMASK, ())
     kept, known, title = warmup.opened(), frozenset(sys.modules), program.Title()
     try:
         Launcher(orders, notices, warm=True, probe=probe).run()
         os._exit(0)  # what the imports have registered for the end is the programs' business
     except shim.Born as born:
         awaited = born.orders
-    shim.restore(handlers, wakeup, kept | {awaited})
+    shim.restore(handlers, wakeup, mask, kept | {awaited})
     program.take_chances_anew()
     order = shim.awaited(awaited)
     if report["said"]:
@@ -252,7 +256,7 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[
     the report of `warm_up`, and whether garbage is collected.
 
     Says `imports NAME` before each, then `warm {"problem": WHY}` and leaves where forks would not do; else `packages`,
-    `seconds` (of the imports) and `fork_s`.
+    `seconds` (of the imports), `startup_s` (processor time of the interpreter's start) and `fork_s`.
     """
     from engine.executors import warmup
 
@@ -261,6 +265,7 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[
         with warmup.not_without(orders):
             report = warmup.warm_up(warm, _BARE, lambda name: _say(orders, "imports", name))
     except warmup.Unfit as why:
+        shim.kill_all(os.getpid())  # what imports have started; before the engine hears of it and may end
         _say(orders, "warm", {"problem": str(why)})
         os._exit(0)
     collecting = gc.isenabled()
@@ -269,7 +274,7 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[
     gc.disable()
     os.dup2(warm["errors"], 2)
     told = {name: report[name] for name in ("packages", "seconds")}
-    told["fork_s"] = warmup.fork_seconds()
+    told["startup_s"], told["fork_s"] = _STARTUP_S, warmup.fork_seconds()
     failpoint("launcher.warmed")
     _say(orders, "warm", told)
     return warmup.end_as_an_interpreter((orders, notices)), report, collecting

@@ -34,6 +34,8 @@ _DEATHS = 5  # launchers of one kind in a row that die before they have run anyt
 _PAUSE_S = 0.025
 _WARM_DEATHS = 2
 _WARM_UP_S = 120.0
+_LONG_S = 2.0  # of imports that the user hears of
+_TOLD_BY = 3  # attempts that have ended when the user hears what a warm start gains, at the latest
 _MOST_WARM = 16  # launchers with imports done: each holds them in memory
 _COLD = ""  # the key of the launcher that has imported nothing
 
@@ -81,7 +83,8 @@ class LocalExecutor:
         self._links_by_fd: dict[int, str] = {}
         self._deaths: dict[str, int] = {}
         self._too_cold = ""  # why no more attempts are forked from warm launchers
-        self._told_warm = False
+        self._told_importing = self._told_warm = False
+        self._warm_ends = 0
         self._runs: dict[int, _Run] = {}
         self._news: list[Started | Ended] = []
         self._poller = select.poll()
@@ -255,9 +258,15 @@ class LocalExecutor:
 
     def _give_up_late_ones(self) -> None:
         for link in self._links.values():
-            if not link.ready and not link.given_up and time.monotonic() - link.began > _WARM_UP_S:
+            if link.ready or link.given_up:
+                continue
+            took = time.monotonic() - link.began
+            if took > _WARM_UP_S:
                 self._go_cold(f"import {link.imports} is not done after {_WARM_UP_S:g} s")
                 link.give_up()
+            elif took > _LONG_S and link.imports and not self._told_importing:
+                self._told_importing = True
+                self._say(f"warm start: importing {link.imports} ...")
 
     def _settle_adopted(self) -> None:
         """Where another engine is there still, its shim does not leave with the attempt's end."""
@@ -329,7 +338,7 @@ class LocalExecutor:
         return link is not None and not link.ready
 
     def _tell_warm(self, link: Link, seconds: float) -> None:
-        """`seconds`: of a new interpreter's start and end, without the imports."""
+        """`seconds`: of a new interpreter's start and, if that is known, end, without the imports."""
         if link.report is not None and not self._told_warm:
             self._told_warm = True
             self._say(warm.told(link.report, seconds))
@@ -384,6 +393,10 @@ class LocalExecutor:
         link = self._links.get(run.link or _COLD)
         if link is not None and not link.ready and not any(run.link == r.link for r in self._runs.values()):
             link.give_up()  # nobody waits for its imports any more
+        if link is not None and link.report is not None:
+            self._warm_ends += 1
+            if self._warm_ends == _TOLD_BY:
+                self._tell_warm(link, link.report["startup_s"])
         self._slots.give_back(launch.trial_id)
         self._news.append(Ended(launch.trial_id, launch.attempt, exit_))
 

@@ -63,7 +63,7 @@ class Born(BaseException):  # noqa: N818  (it is no error)
         self.orders = orders
 
 
-def restore(handlers: Sequence[tuple[int, Any]], wakeup: int, files: set[int]) -> None:
+def restore(handlers: Sequence[tuple[int, Any]], wakeup: int, mask: set[Any], files: set[int]) -> None:
     """In a program's fork: signals as they were before there was a launcher, and no file of the launcher's or shim's
     (the lock on the token among them) but 0, 1, 2 and `files`."""
     first = 3
@@ -75,7 +75,7 @@ def restore(handlers: Sequence[tuple[int, Any]], wakeup: int, files: set[int]) -
     for number, handler in handlers:
         if handler is not None:
             signal.signal(number, handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def awaited(orders: int) -> dict[str, Any]:

@@ -90,6 +90,7 @@ def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
         "script": script,
         "module": command.module,
         "folder": folder,
+        "per_trial": sorted(contract.PER_ATTEMPT),
         "argv": [argv0, *launch.argv[1:]],
         "words": command.words,
     }

@@ -6,6 +6,7 @@ that has computed anything with several threads would hang its forks.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import json
@@ -49,8 +50,8 @@ def begin() -> None:
 
 def warm_up(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], None]) -> dict[str, Any]:
     """Does the imports. `order`: modules (names, or None: those that the script imports), script, module, folder, argv
-    (of the command); `bare`: names of the modules that each interpreter loads before its script; `tell` hears what is
-    imported next.
+    (of the command), per_trial (variables that each trial has otherwise); `bare`: names of the modules that each
+    interpreter loads before its script; `tell` hears what is imported next.
 
     Returns packages (top-level names that are not the standard library's), seconds, said (what the imports printed),
     environment (the variables that they set, with None for those that they removed).
@@ -63,7 +64,7 @@ def warm_up(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
     if order["modules"] is None:
         found = _in_a_fork(lambda: _read(order))
     else:
-        found = {"steps": [["import", name, []] for name in order["modules"]], "quiet": False}
+        found = {"steps": [["import", name, []] for name in order["modules"]], "quiet": False, "moved": False}
     program.forget("engine")  # a package of that name may be meant
     begin = time.perf_counter()
     said = _Output()
@@ -78,7 +79,8 @@ def warm_up(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
             top = name.partition(".")[0]
             kept = dict(os.environ)
             tell(name)
-            _import(name, value, "warm_start" if order["modules"] is not None else None)
+            with _watched(top, order["per_trial"]):
+                _import(name, value, "warm_start" if order["modules"] is not None else None)
             _check(top, here)
             environment.update(_changed(kept))
             if top not in packages and top not in getattr(sys, "stdlib_module_names", ()):
@@ -86,7 +88,11 @@ def warm_up(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
     finally:
         text = said.end()
         sys.modules["__main__"] = ours
-    _check_hidden(_place(order), bare)
+    if program.has_own_folder():
+        _check_hidden(_folder(order), bare)
+    if found["moved"]:
+        for folder, _, _ in os.walk(order["folder"]):
+            _check_hidden(folder, bare)
     return {
         "packages": packages,
         "seconds": time.perf_counter() - begin,
@@ -122,11 +128,15 @@ def fork_seconds() -> float:
 
 
 def end_as_an_interpreter(files: tuple[int, ...]) -> int:
-    """The pid of a fork that ends in the long way, out of others' way; its processor time is what is wanted."""
+    """The pid of a fork that ends in the long way, out of others' way; its processor time is what is wanted.
+
+    Functions that imports have registered for the end are not called: it is no trial's end.
+    """
     pid = os.fork()
     if pid:
         return pid
     os.nice(19)
+    atexit._clear()
     for fd in files:
         os.close(fd)
     for fd in (1, 2):
@@ -139,7 +149,7 @@ def _import(name: str, names: list[str], asked_by: str | None) -> None:
         __import__(name, {}, {}, names)
     except ModuleNotFoundError as error:
         if asked_by is not None:
-            raise Unfit(f"{asked_by}: {error}") from None
+            raise Unfit(f"{error}, and {asked_by} asks for it") from None
         if error.name is None or error.name.partition(".")[0] == name.partition(".")[0]:
             raise Unfit(f"import {name} fails: {error}") from None
         raise Unfit(f"import {name} fails: it needs {error.name}") from None
@@ -147,8 +157,39 @@ def _import(name: str, names: list[str], asked_by: str | None) -> None:
         raise Unfit(f"import {name} raises {type(error).__name__}: {error}") from None
 
 
+@contextlib.contextmanager
+def _watched(top: str, per_trial: list[str]) -> Iterator[None]:
+    """Raises Unfit where an import takes what each trial has for itself: its variables, a temporary folder."""
+    asked: set[str] = set()
+    made: list[str] = []
+    encode: Any = os.environ.encodekey  # called with each name that is asked for
+    mkdir = os.mkdir
+
+    def encode_and_note(name: str) -> Any:
+        asked.add(name)
+        return encode(name)
+
+    def mkdir_and_note(path: Any, *more: Any, **named: Any) -> None:
+        mkdir(path, *more, **named)
+        made.append(os.path.abspath(os.fsdecode(path)) if not isinstance(path, int) else "")
+
+    os.environ.encodekey, os.mkdir = encode_and_note, mkdir_and_note
+    try:
+        yield
+    finally:
+        os.environ.encodekey, os.mkdir = encode, mkdir
+    for name in sorted(asked & set(per_trial) - set(os.environ)):  # (who looks at all there are means none of them)
+        raise Unfit(f"import {top} looks at {name}")
+    tempfile = sys.modules.get("tempfile")
+    for path in made:
+        if tempfile is not None and os.path.dirname(path) == tempfile.gettempdir() and os.path.isdir(path):
+            raise Unfit(f"import {top} makes a temporary folder ({path})")
+
+
 def _check(top: str, here: str) -> None:
     """Raises Unfit where the last import has left something that forks could not have for themselves."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        raise Unfit(f"import {top} ignores SIGCHLD")
     if _threads() > 1:
         # Some libraries take their threads down before a fork and start them anew when they need them.
         pid = os.fork()
@@ -177,16 +218,14 @@ def _check(top: str, here: str) -> None:
         raise Unfit(f"import {top} initialises CUDA")
 
 
-def _check_hidden(folder: str | None, bare: frozenset[str]) -> None:
-    """Raises Unfit where a new interpreter would find one of this process's modules in the script's folder."""
-    if folder is None:
-        return
+def _check_hidden(folder: str, bare: frozenset[str]) -> None:
+    """Raises Unfit where a new interpreter would find one of this process's modules in that folder of the script's."""
     known = {name for name in sys.modules if "." not in name} - bare - set(sys.builtin_module_names)
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         name, _, suffix = entry.name.partition(".")
         is_module = suffix in ("py", "pyc") or entry.name.endswith(".so") or (not suffix and _is_package(entry.path))
         if name in known and is_module:
-            raise Unfit(f"{entry.name} in the script's folder hides the module {name} of others")
+            raise Unfit(f"{entry.name} in {os.path.basename(folder)}/ hides the module {name} of others")
 
 
 def _is_package(path: str) -> bool:
@@ -225,21 +264,16 @@ def _folder(order: dict[str, Any]) -> str:
     return folder
 
 
-def _place(order: dict[str, Any]) -> str | None:
-    """The first entry of the script's sys.path, where it is one of the user's."""
-    return _folder(order) if program.has_own_folder() else None
-
-
 def _read(order: dict[str, Any]) -> dict[str, Any]:
     from engine.executors import imports
 
     folder = _folder(order)
     sys.path.insert(0, folder)
     if order["script"]:
-        found = imports.of_script(os.path.realpath(order["script"]))
+        found = imports.of_script(os.path.realpath(order["script"]), order["per_trial"])
     else:
-        found = imports.of_module(order["module"], folder)
-    return {"steps": found.steps, "quiet": found.quiet}
+        found = imports.of_module(order["module"], folder, order["per_trial"])
+    return {"steps": found.steps, "quiet": found.quiet, "moved": found.moved}
 
 
 def _in_a_fork(work: Any) -> Any:

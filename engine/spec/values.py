@@ -199,13 +199,11 @@ def warm_start(value: Any) -> Any:
         return "auto" if value else "off"
     if isinstance(value, str) and value in ("auto", "off"):
         return value
-    names = [text(item) for item in (value if isinstance(value, list) else [value])]
-    for item in names:
-        if not _MODULE.match(item):
-            raise ValueError(
-                f"must be auto, off, or names of modules such as [torch, lightning], not {json_text(item)}"
-            )
-    return names or "off"
+    for item in value if isinstance(value, list) else [None]:
+        if not isinstance(item, str) or not _MODULE.match(item):
+            said = json_text(value if item is None else item)
+            raise ValueError(f"must be auto, off, or a list of modules such as [torch, lightning], not {said}")
+    return value or "off"
 
 
 def study_names(value: Any) -> list[str]:

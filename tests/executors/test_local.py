@@ -158,6 +158,12 @@ def test_stopped_process_is_ended(bench: Bench) -> None:
     assert end.exit.asked_for == "user" and nothing_left(bench)
 
 
+def test_time_limit_holds_where_a_trial_stops_its_supervisor(bench: Bench) -> None:
+    bench.shell(0, "kill -STOP $PPID; sleep 60", time_limit_s=0.3)
+    (end,) = bench.end()
+    assert end.exit.asked_for == "time_limit" and nothing_left(bench)
+
+
 def test_time_limit_holds_without_an_engine(bench: Bench) -> None:
     launch = bench.shell(0, "exec sleep 60", time_limit_s=0.3)
     bench.shim_pid(0)

@@ -30,7 +30,7 @@ from engine.ports import Ended, Launch
 from engine.space import Float, SearchSpace
 from engine.study import Exit, Objective, Resources, StudySpec
 from tests.executors.likeness import HELPER, OPTIONED, SCRIPTS, source
-from tests.helpers import put
+from tests.helpers import processes_with, put
 
 
 class Both:
@@ -269,7 +269,10 @@ def test_own_modules_are_imported_by_each_trial(both: Both) -> None:
         ("raise RuntimeError('no')", "RuntimeError: no"),
         ("import os\nos.chdir('/')", "the working directory"),
         ("import signal\nsignal.setitimer(signal.ITIMER_REAL, 3600)", "a timer"),
-        ("import os\nif 'RESULT_DIR' not in os.environ: os.abort()", "its process dies in import lib"),
+        ("import os\nif os.path.basename(os.getcwd()) == 'model': os.abort()", "its process dies in import lib"),
+        ("import os\nwhere = os.environ.get('RESULT_DIR')", "looks at RESULT_DIR"),
+        ("import tempfile\nfolder = tempfile.mkdtemp()", "makes a temporary folder"),
+        ("import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)", "ignores SIGCHLD"),
         (
             "import sys, types\nsys.modules['torch'] = types.SimpleNamespace(cuda=types.SimpleNamespace(is_initialized=bool))\n"
             "sys.modules['torch'].cuda.is_initialized = lambda: True",
@@ -288,8 +291,63 @@ def test_import_that_forks_cannot_share_is_found_out(text: str, why: str, both: 
             ("train.py",), trial, {"PYTHONPATH": str(site)},
         )  # fmt: skip
     assert [end.exit.code for end in both.end("warm", 2)] == [0, 0]
+    both.drive_until(lambda: not processes_with(f"PYTHONPATH={site}"))
     told = both.refused()
     assert len(told) == 1 and why in told[0] and "lib" in told[0]
+
+
+def test_exit_functions_of_imports_run_in_trials_only(both: Both) -> None:
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text(
+        f"import atexit\natexit.register(lambda: print('bye', file=open({str(both.root / 'log')!r}, 'a')))"
+    )
+    for trial in range(3):
+        both.launch("warm", {"train.py": "import lib"}, ("train.py",), trial, {"PYTHONPATH": str(site)})
+    both.end("warm", 3)
+    both.drive_until(lambda: any("a trial (cold" in text for text in both.said))
+    assert (both.root / "log").read_text() == "bye\n" * 3
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "import os, sys\nsys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'vendor'))\n",
+        "import os, sys\nsys.path.insert(0, os.environ['VENDOR'])\n",
+        "import sys\npath = sys.path\npath.insert(0, 'vendor')\n",
+    ],
+)
+def test_module_that_the_script_puts_before_an_installed_one_is_the_one(before: str, both: Both) -> None:
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text("which = 'installed'")
+    both.said.append("expected")
+    files = {"train.py": f"{before}import lib\nprint(lib.which)", "vendor/lib.py": "which = 'own'"}
+    for trial, kind in enumerate(("cold", "warm")):
+        env = {"PYTHONPATH": str(site), "VENDOR": "vendor"}
+        assert "own" in both.seen(kind, files, ("train.py",), trial=trial, env=env)[1]
+
+
+def test_variables_that_depend_on_the_run_are_there_for_imports(both: Both) -> None:
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text("import os\nvalue = os.environ.get('A_B')")
+    text = "import os, sys\nfor name in ('A_B', sys.argv[1]):\n    os.environ[name] = '1'\nimport lib\nprint(lib.value)"
+    for kind in ("cold", "warm"):
+        assert both.seen(kind, {"train.py": text}, ("train.py", "C_D"), env={"PYTHONPATH": str(site)})[1] == "1\n"
+
+
+def test_signals_that_an_import_blocks_stay_blocked(both: Both) -> None:
+    site = both.root / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "lib.py").write_text(
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGCHLD])"
+    )
+    text = "import lib, signal\nprint(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
+    cold, warm = (
+        both.seen(k, {"train.py": text}, ("train.py",), env={"PYTHONPATH": str(site)}) for k in ("cold", "warm")
+    )
+    assert warm == cold and "SIGUSR2" in cold[1]
 
 
 def test_killed_warm_launcher_is_replaced_and_no_trial_stops(both: Both) -> None:
