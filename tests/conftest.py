@@ -46,10 +46,11 @@ for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """How many processes share the tests: one where only single files or tests are asked for, or where they are watched."""
+    """How many processes share the tests: one for a part of them (each process has its imports), or where one watches."""
     if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
         return None
-    picked = all(os.path.isfile(arg.partition("::")[0]) for arg in config.args)
-    if picked or any(config.getoption(name, None) for name in ("keyword", "lf")) or config.option.capture == "no":
+    tests = Path(__file__).parent
+    whole = any(Path(arg).resolve() in (tests, *tests.parents) for arg in config.args)
+    if not whole or any(config.getoption(name, None) for name in ("keyword", "lf")) or config.option.capture == "no":
         return 0
     return len(os.sched_getaffinity(0)) + 1  # a good part of the time is waiting for other processes
