@@ -15,6 +15,7 @@ import sys
 
 _BARE = frozenset(sys.modules)  # what each interpreter has loaded before its script
 
+import _signal  # type: ignore[import-not-found]  # noqa: E402
 import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
@@ -235,7 +236,7 @@ def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | N
     from engine.executors import program, warmup
 
     probe, report, collecting = _warmed(orders, notices, warm)
-    handlers = [(number, signal.getsignal(number)) for number in (*_SIGNALS, *_IGNORED)]
+    handlers = [(int(number), _signal.getsignal(number)) for number in (*_SIGNALS, *_IGNORED)]
     wakeup, mask = signal.set_wakeup_fd(-1), signal.pthread_sigmask(signal.SIG_SETMASK, ())
     kept, known, title = warmup.opened(), frozenset(sys.modules), program.Title()
     try:

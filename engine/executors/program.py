@@ -6,6 +6,7 @@ tests/executors/likeness, where each of many small scripts is run both ways.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import atexit
 import contextlib
 import ctypes
@@ -183,9 +184,9 @@ class Program:
 
 def _end_handlers() -> None:
     """Objects that go at the end are not interrupted by handlers any more."""
-    for number in range(1, signal.NSIG):
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
+    for number in range(1, _signal.NSIG):
+        if callable(_signal.getsignal(number)):
+            _signal.signal(number, _signal.SIG_DFL)
 
 
 def _start_anew() -> NoReturn:

@@ -6,6 +6,7 @@ dies: time limit and grace are kept here, by the monotonic clock. Knows paths it
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # as signal, without enumerations: they cost a fork a tenth of a ms
 import ctypes
 import fcntl
 import json
@@ -71,11 +72,11 @@ def restore(handlers: Sequence[tuple[int, Any]], wakeup: int, mask: set[Any], fi
         if fd >= first:
             os.closerange(first, fd)
             first = fd + 1
-    signal.set_wakeup_fd(wakeup)
+    _signal.set_wakeup_fd(wakeup)
     for number, handler in handlers:
         if handler is not None:
-            signal.signal(number, handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            _signal.signal(number, handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
 
 def awaited(orders: int) -> dict[str, Any]:
