@@ -311,7 +311,7 @@ def lead(
     from engine import model
     from engine.asking import InThread
     from engine.executors.local import LocalExecutor
-    from engine.executors.shim import can_protect
+    from engine.executors.processes import can_protect
     from engine.loop import Engine
     from engine.stoppers import stopper
 

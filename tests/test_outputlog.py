@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.executors import shim
+from engine.executors.capture import Capture
 from engine.outputlog import NAME, TAILS, Follower, last_line, parts, tail
 
 
-def log_of(folder: Path, limit: int = 1 << 20) -> shim._Log:
+def log_of(folder: Path, limit: int = 1 << 20) -> Capture:
     """The log as a supervisor writes it."""
-    return shim._Log(str(folder / NAME), [str(folder / name) for name in TAILS], limit)
+    return Capture(str(folder / NAME), [str(folder / name) for name in TAILS], limit)
 
 
 def aged(path: Path, data: bytes, age_s: float) -> None:

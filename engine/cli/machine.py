@@ -85,7 +85,7 @@ VERBS = (init, schema, doctor, tensorboard)
 def _facts() -> list[tuple[str, Any, str]]:
     import sqlite3
 
-    from engine.executors.shim import can_protect
+    from engine.executors.processes import can_protect
     from engine.executors.slots import count_cores, find_gpus
 
     gpus = find_gpus(os.environ)

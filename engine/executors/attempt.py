@@ -15,7 +15,8 @@ import signal
 import time
 from typing import Any
 
-from engine.executors import shim
+from engine.executors import processes
+from engine.executors.capture import open_new
 from engine.failpoints import failpoint
 from engine.study import Exit
 
@@ -70,13 +71,13 @@ def open_shim(folder: str, nonce: str) -> int | None:
         return None
     try:
         pid, start = int(record["pid"]), int(record["start"])
-        if record["boot"] != shim.boot_id() or pid <= 1:
+        if record["boot"] != processes.boot_id() or pid <= 1:
             return None
         pidfd = os.pidfd_open(pid)
     except (OSError, KeyError, ValueError, TypeError, OverflowError):
         return None
     try:
-        if shim.start_time(pid) == start and _holds(pid, f"{folder}/{STARTED}"):
+        if processes.start_time(pid) == start and _holds(pid, f"{folder}/{STARTED}"):
             return pidfd
     except (OSError, ValueError, IndexError):
         pass
@@ -92,7 +93,7 @@ def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool) -> bool:
     try:
         word = _read_json(f"{folder}/{STOP}")
         if word is None or (kill and not word.get("kill")):
-            with open(shim.open_new(f"{folder}/{STOP}.new"), "w", encoding="utf-8") as file:
+            with open(open_new(f"{folder}/{STOP}.new"), "w", encoding="utf-8") as file:
                 json.dump({"why": why if word is None else word.get("why", why), "kill": kill}, file)
             failpoint("stop.before-reason")
             os.rename(f"{folder}/{STOP}.new", f"{folder}/{STOP}")

@@ -26,7 +26,7 @@ import time  # noqa: E402
 if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
     del sys.path[0]  # the script's own folder will stand there
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-from engine.executors import shim  # noqa: E402
+from engine.executors import processes, shim  # noqa: E402
 from engine.failpoints import failpoint  # noqa: E402
 
 sys.path.pop(0)
@@ -66,7 +66,7 @@ class Launcher:
         self._untold: dict[int, bytes] = {}  # those whose start the engine has not heard of
         self._tell_at = 0.0
         self._warm, self._probe = warm, probe
-        self._boot = shim.boot_id()
+        self._boot = processes.boot_id()
         self._idle, self._idle_in = os.pipe2(os.O_CLOEXEC)  # shims that are free again write their pids
         os.set_blocking(self._idle, False)
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -203,8 +203,8 @@ class Launcher:
         """What a killed shim had below it is below this process now."""
         own = set(self._shims)
         deadline = time.monotonic() + 5.0
-        while shim.below(os.getpid(), own) and time.monotonic() < deadline:
-            shim.kill_all(os.getpid(), spare=own)
+        while processes.below(os.getpid(), own) and time.monotonic() < deadline:
+            processes.kill_all(os.getpid(), spare=own)
             time.sleep(0.005)
 
     def _send(self, data: bytes) -> None:
@@ -226,7 +226,7 @@ class Launcher:
 
 def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | None:
     """Launches until there is nothing left to do. Returns a program in forks that are to run one."""
-    shim.become_subreaper()
+    processes.become_subreaper()
     if warm is None:
         gc.collect()
         gc.freeze()  # a collection in a fork would touch, and so copy, every page
@@ -266,7 +266,7 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[
         with warmup.not_without(orders):
             report = warmup.warm_up(warm, _BARE, lambda name: _say(orders, "imports", name))
     except warmup.Unfit as why:
-        shim.kill_all(os.getpid())  # what imports have started; before the engine hears of it and may end
+        processes.kill_all(os.getpid())  # what imports have started; before the engine hears of it and may end
         _say(orders, "warm", {"problem": str(why)})
         os._exit(0)
     collecting = gc.isenabled()

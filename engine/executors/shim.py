@@ -7,7 +7,6 @@ dies: time limit and grace are kept here, by the monotonic clock. Knows paths it
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # as signal, without enumerations: they cost a fork a tenth of a ms
-import ctypes
 import fcntl
 import json
 import os
@@ -16,6 +15,8 @@ import select
 import signal
 import time
 
+from engine.executors import processes
+from engine.executors.capture import Capture, open_new
 from engine.failpoints import failpoint
 
 TYPE_CHECKING = False  # typing is a third of what this process would hold in memory
@@ -25,35 +26,14 @@ if TYPE_CHECKING:
 
 TAKEN = 75  # exit status: another shim has this attempt
 UNTOLD = 71  # exit status: the exit record is written, but the engine could not be told
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
 _MOST_ATTEMPTS = 500  # of one shim: whatever a process gathers in a long life, this one has a short one
 _LEFTOVER_S = 2.0
 _MOST_FILES = 1 << 20  # more than any descriptor of a launcher or shim
 _UNKILLABLE_S = 5.0
 _CHUNK = 1 << 16
 _HOUR_MS = 3_600_000.0  # poll takes no more than 25 days; it is looked at again anyway
-_LOG_FILE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC  # never through a planted link
 
 _ALL_SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # 32, 33: the C library's own
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def become_subreaper() -> None:
-    """Orphans among the descendants of this process become its children, so that none gets away."""
-    libc.prctl(_SUBREAPER, 1, 0, 0, 0)
-
-
-def start_time(pid: int) -> int:
-    """The start of process `pid` in clock ticks since boot: with boot id and pid, its identity. Raises OSError."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[19])
-
-
-def boot_id() -> str:
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
 
 
 class Born(BaseException):  # noqa: N818  (it is no error)
@@ -89,7 +69,7 @@ def awaited(orders: int) -> dict[str, Any]:
         os._exit(0)  # never needed
     order: dict[str, Any] = json.loads(text)
     if order["protect"]:
-        _make_read_only(order["protect"])
+        processes.make_read_only(order["protect"])
     os.chdir(order["cwd"])
     return order
 
@@ -105,12 +85,12 @@ class Shim:
 
     def __init__(self, boot: str, orders: int, notices: int, idle: int, warm: bool) -> None:
         os.setsid()
-        become_subreaper()
+        processes.become_subreaper()
         self._orders, self._notices, self._idle, self._warm = orders, notices, idle, warm
         self._buffer = b""
         self._ahead: _Ahead | None = None
         self._pid = os.getpid()
-        self._identity = {"pid": self._pid, "start": start_time(self._pid), "boot": boot}
+        self._identity = {"pid": self._pid, "start": processes.start_time(self._pid), "boot": boot}
         self._signals, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -249,7 +229,7 @@ class _Attempt:
         self.limit_at = None if limit is None else self.began + limit
         self.kill_at: float | None = None
         self.killing_since: float | None = None
-        self.log = _Log(order["log"], order["tails"], order["log_bytes"])
+        self.log = Capture(order["log"], order["tails"], order["log_bytes"])
 
     def run(self, start: Callable[[], tuple[int, int]]) -> None:
         """`start`: begins the program; its pid, and where its output is read without waiting."""
@@ -299,12 +279,12 @@ class _Attempt:
         if self.limit_at is not None and now >= self.limit_at and self.asked is None and self.status is None:
             self._stop("time_limit")
         if self.status is not None and self.kill_at is None:  # the child has ended by itself and left processes
-            left = descendants(os.getpid())
+            left = processes.descendants(os.getpid())
             self.leftovers = len(left)
-            _signal_all(left, signal.SIGTERM)
+            processes.signal_all(left, signal.SIGTERM)
             self.kill_at = now + min(_LEFTOVER_S, self.order["grace_s"])
         if self.kill_at is not None and now >= self.kill_at:
-            kill_all(os.getpid())
+            processes.kill_all(os.getpid())
             self.killing_since = self.killing_since or now
             self.kill_at = now + 0.05  # again, in case something was born meanwhile
 
@@ -319,9 +299,9 @@ class _Attempt:
                 os.killpg(self.child, signal.SIGTERM)
             except OSError:
                 pass
-        tree = descendants(os.getpid())
-        _signal_all([p for p in tree if p != self.child], signal.SIGTERM)
-        _signal_all(tree, signal.SIGCONT)
+        tree = processes.descendants(os.getpid())
+        processes.signal_all([p for p in tree if p != self.child], signal.SIGTERM)
+        processes.signal_all(tree, signal.SIGCONT)
 
     def _reap(self) -> bool:
         """Takes in the dead; False when no descendant is left."""
@@ -376,74 +356,10 @@ class _Attempt:
         failpoint("shim.exit-recorded")
 
 
-class _Log:
-    """Keeps the first half of `limit` bytes and the newest quarter to half; made when the first byte comes."""
-
-    def __init__(self, head: str, tails: list[str], limit: int) -> None:
-        self._head, self._tails = head, tails
-        self._head_room = limit // 2
-        self._tail_size = max(1, limit // 4)
-        self._fd = -1
-        self._which = -1  # -1: the head, else the number of tails begun
-        self._room = self._head_room
-        self._dropped = 0
-        self._in_tails = [0, 0]
-
-    def write(self, data: bytes) -> None:
-        """Keeps what fits. A full disk, or a folder that is gone, must not stop the trial: that output is lost."""
-        view = memoryview(data)
-        while view:
-            try:
-                if self._fd < 0:
-                    self._fd = os.open(self._head, _LOG_FILE, 0o644)
-                if self._room <= 0:
-                    self._next_tail()
-            except OSError:
-                return
-            part = view[: self._room]
-            try:
-                os.write(self._fd, part)
-            except OSError:
-                pass
-            self._room -= len(part)
-            if self._which >= 0:
-                self._in_tails[self._which % 2] += len(part)
-            view = view[len(part) :]
-
-    def _next_tail(self) -> None:
-        fd = open_new(self._tails[(self._which + 1) % 2])
-        os.close(self._fd)
-        self._fd = fd
-        self._which += 1
-        self._dropped += self._in_tails[self._which % 2]
-        self._in_tails[self._which % 2] = 0
-        self._room = self._tail_size
-
-    def finish(self) -> None:
-        """One file in the end: head, a line that says what is missing, tail."""
-        if self._fd < 0:
-            return
-        os.close(self._fd)
-        if self._which < 0:
-            return
-        try:
-            with open(self._head, "ab") as out:
-                if self._dropped:
-                    out.write(f"\n[... {self._dropped} bytes dropped ...]\n".encode())
-                for which in ((self._which + 1) % 2, self._which % 2):
-                    if self._in_tails[which]:
-                        with open(self._tails[which], "rb") as part:
-                            out.write(part.read())
-            for path in self._tails[: self._which + 1]:
-                os.unlink(path)
-        except OSError:  # a full disk: the parts stay as they are
-            pass
-
-
 def _spawned(order: dict[str, Any]) -> tuple[int, int]:
     """The process of any program; its pid, and where its output is read without waiting."""
     if order["protect"]:
-        _make_read_only(order["protect"])
+        processes.make_read_only(order["protect"])
     output, write_end = _output()
     try:
         pid = os.posix_spawn(
@@ -480,68 +396,6 @@ def write_all(fd: int, data: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def open_new(path: str) -> int:
-    """A descriptor of a new file at `path`, whatever stood there before."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    return os.open(path, _NEW_FILE, 0o644)
-
-
-def can_protect() -> bool:
-    """Whether attempts can be kept from writing to `protect` paths (see Shim.run); tried in a child."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0 if libc.unshare(_NEW_NAMESPACE) == 0 and _make_private() else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-def descendants(root: int) -> list[int]:
-    """All processes below `root`, parents before children."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-            if fields[0] != b"Z":
-                children.setdefault(int(fields[1]), []).append(int(name))
-        except (OSError, IndexError, ValueError):  # it has gone
-            pass
-    found, queue = [], [root]
-    while queue:
-        below = children.get(queue.pop(), [])
-        found += below
-        queue += below
-    return found
-
-
-def kill_all(root: int, spare: set[int] | None = None) -> None:
-    """SIGKILL to all below `root` but the trees of `spare`; stopped first, so that nothing is born meanwhile."""
-    targets = below(root, spare)
-    _signal_all(targets, signal.SIGSTOP)
-    _signal_all(sorted(set(targets + below(root, spare))), signal.SIGKILL)
-
-
-def below(root: int, spare: set[int] | None = None) -> list[int]:
-    """All processes below `root` except the trees of `spare`."""
-    if not spare:
-        return descendants(root)
-    kept = set(spare).union(*(descendants(pid) for pid in spare))
-    return [pid for pid in descendants(root) if pid not in kept]
-
-
-def _signal_all(pids: list[int], number: int) -> None:
-    # All are below this subreaper and only it reaps them, directly or once orphaned: no pid here is a stranger's.
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except OSError:
-            pass
-
-
 def _word(path: str) -> dict[str, Any] | None:
     """What the engine left there when it stopped this attempt: why, and whether without grace."""
     try:
@@ -550,23 +404,3 @@ def _word(path: str) -> dict[str, Any] | None:
         return {"why": str(word["why"])[:200], "kill": bool(word["kill"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-_NEW_NAMESPACE, _BIND, _REMOUNT, _READ_ONLY = 0x20000, 0x1000, 0x20, 0x1  # unshare(2), mount(2)
-_RECURSIVE, _PRIVATE = 0x4000, 1 << 18
-
-
-def _make_read_only(paths: list[str]) -> None:
-    """In a mount namespace of this attempt's own, read-only binds over `paths`; where not permitted, nothing."""
-    if libc.unshare(_NEW_NAMESPACE) != 0 or not _make_private():
-        return
-    for path in paths:
-        name = os.fsencode(path)
-        if libc.mount(name, name, None, ctypes.c_ulong(_BIND), None) == 0:
-            libc.mount(b"none", name, None, ctypes.c_ulong(_BIND | _REMOUNT | _READ_ONLY), None)
-
-
-def _make_private() -> bool:
-    """What is mounted from now on stays in this namespace."""
-    done: int = libc.mount(b"none", b"/", None, ctypes.c_ulong(_RECURSIVE | _PRIVATE), None)
-    return done == 0

@@ -18,7 +18,7 @@ import pytest
 
 from engine import outputlog
 from engine.executors import attempt as records
-from engine.executors import shim
+from engine.executors import processes, shim
 from engine.executors.local import LocalExecutor
 from engine.paths import StudyPaths
 from engine.ports import Adoption, Ended, Launch
@@ -193,7 +193,7 @@ def test_shim_leaves_after_its_last_attempt_and_says_first_when_it_is_free(tmp_p
         shim._MOST_ATTEMPTS = 3
         signal.signal(signal.SIGCHLD, lambda *_: None)  # as launchers do
         os.close(orders_in)
-        shim.Shim(shim.boot_id(), orders, notices_in, idle_in, warm=False).serve()
+        shim.Shim(processes.boot_id(), orders, notices_in, idle_in, warm=False).serve()
     for fd in (orders, notices_in, idle_in):
         os.close(fd)
     for trial in range(4):
@@ -359,8 +359,8 @@ def test_forged_record_gets_no_signal_to_the_stranger(bench: Bench) -> None:
     try:
         launch = bench.order(0, "true")
         folder = launch.paths.attempt(1)
-        for start in (shim.start_time(victim.pid), 1):
-            forged = {"nonce": launch.nonce, "pid": victim.pid, "start": start, "boot": shim.boot_id(), "at": 0}
+        for start in (processes.start_time(victim.pid), 1):
+            forged = {"nonce": launch.nonce, "pid": victim.pid, "start": start, "boot": processes.boot_id(), "at": 0}
             Path(folder, records.STARTED).write_text(json.dumps(forged))
             assert records.open_shim(folder, launch.nonce) is None
             assert not records.ask_to_stop(folder, launch.nonce, "why", kill=False)
