@@ -130,11 +130,11 @@ def best(study: str, trial: int | None, root: str | None, config: bool, as_json:
 @click.option("--raw", is_flag=True, help="Control characters as they are.")
 def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> None:
     """What a TRIAL of STUDY has printed."""
-    from engine import outputlog
+    from engine import outputlog, studies
     from engine.tables import safe_text
 
     paths = find(study, root)
-    history = _read(paths)
+    history = studies.read(paths)
     attempt = _trial(history, trial).attempt
     if attempt is None:
         raise EngineError(f"trial {trial} has not started yet")
@@ -142,7 +142,7 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
     tail = outputlog.Follower(folder)
     wrote = False
     while True:
-        over = not follow or trial not in _read(paths).open_ids
+        over = not follow or trial not in studies.read(paths).open_ids
         for chunk in tail.fresh():
             if not raw:
                 lines = chunk.decode("utf-8", "replace").split("\n")

@@ -262,7 +262,8 @@ class LocalExecutor:
                 continue
             took = time.monotonic() - link.began
             if took > _WARM_UP_S:
-                self._go_cold(f"import {link.imports} is not done after {_WARM_UP_S:g} s")
+                what = f"import {link.imports}" if link.imports else "its interpreter's start"
+                self._go_cold(f"{what} is not done after {_WARM_UP_S:g} s")
                 link.give_up()
             elif took > _LONG_S and link.imports and not self._told_importing:
                 self._told_importing = True
@@ -273,11 +274,10 @@ class LocalExecutor:
         if not self._pidfds or time.monotonic() < self._look_at_adopted:
             return
         self._look_at_adopted = time.monotonic() + _ADOPTED_S
-        for run in [self._runs[trial_id] for trial_id in self._pidfds.values() if trial_id in self._runs]:
-            if records.read_exit(run.folder, run.launch.nonce) and run.pidfd is not None:
-                self._forget_pidfd(run.pidfd)
-                run.pidfd = None
-                self._settle(run)
+        for pidfd, trial_id in list(self._pidfds.items()):
+            run = self._runs.get(trial_id)
+            if run is None or records.read_exit(run.folder, run.launch.nonce):
+                self._adopted_ended(pidfd)
 
     def _look(self, timeout_s: float) -> None:
         for fd, _ in self._poller.poll(timeout_s * 1000):
@@ -285,11 +285,7 @@ class LocalExecutor:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._woken, 512)
             elif fd in self._pidfds:
-                run = self._runs.get(self._pidfds[fd])
-                self._forget_pidfd(fd)
-                if run is not None:
-                    run.pidfd = None
-                    self._settle(run)
+                self._adopted_ended(fd)
             elif fd == self._notices:
                 self._read_notices()
             elif fd in self._links_by_fd:
@@ -406,6 +402,13 @@ class LocalExecutor:
         run.pidfd = pidfd
         self._pidfds[pidfd] = run.launch.trial_id
         self._poller.register(pidfd, select.POLLIN)
+
+    def _adopted_ended(self, pidfd: int) -> None:
+        run = self._runs.get(self._pidfds[pidfd])
+        self._forget_pidfd(pidfd)
+        if run is not None:
+            run.pidfd = None
+            self._settle(run)
 
     def _forget_pidfd(self, pidfd: int) -> None:
         self._poller.unregister(pidfd)

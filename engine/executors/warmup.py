@@ -171,7 +171,7 @@ def _watched(top: str, per_trial: list[str]) -> Iterator[None]:
 
     def mkdir_and_note(path: Any, *more: Any, **named: Any) -> None:
         mkdir(path, *more, **named)
-        made.append(os.path.abspath(os.fsdecode(path)) if not isinstance(path, int) else "")
+        made.append(os.path.abspath(os.fsdecode(path)))
 
     os.environ.encodekey, os.mkdir = encode_and_note, mkdir_and_note
     try:
