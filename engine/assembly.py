@@ -26,7 +26,7 @@ from engine.lead import Lead
 from engine.paths import StudyPaths
 from engine.searchers.card import Card
 from engine.searchers.guided import Guided, guides
-from engine.study import History, StudySpec, TrialState
+from engine.study import History, StudySpec, TrialState, noted
 
 if TYPE_CHECKING:
     from engine.loop import Engine
@@ -126,8 +126,7 @@ def _on_this_machine(spec: StudySpec, env: Mapping[str, str]) -> StudySpec:
     if not spec.resources.gpus or find_gpus(env):
         return spec
     note = f"the request asks for {spec.resources.gpus:g} GPUs a trial; this machine has none, so trials run without"
-    labels = {**spec.labels, "notes": [*spec.labels.get("notes", ()), note]}
-    return replace(spec, resources=replace(spec.resources, gpus=None), labels=labels)
+    return noted(replace(spec, resources=replace(spec.resources, gpus=None)), note)
 
 
 # -- searchers ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar, overload
 
@@ -154,6 +154,13 @@ class StudySpec:
         for name in ("points", "warm_start", "prior"):
             args[name] = tuple(args.get(name, ()))
         return cls(**args)
+
+
+def noted(spec: StudySpec, *notes: str) -> StudySpec:
+    """The study with more one-line notes for its user, printed with the first lines of `submit`."""
+    if not notes:
+        return spec
+    return replace(spec, labels={**spec.labels, "notes": [*spec.labels.get("notes", ()), *notes]})
 
 
 _PARTS: dict[str, Any] = {"objective": Objective, "budget": Budget, "resources": Resources, "trial": TrialPolicy}
