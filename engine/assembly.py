@@ -23,7 +23,7 @@ from engine.errors import Problem, SpecError, nearest
 from engine.events import SpecChanged, TrialReopened, apply, fold
 from engine.journal import Journal
 from engine.lead import Lead
-from engine.paths import StudyPaths
+from engine.paths import StudyPaths, absolute
 from engine.searchers.card import Card
 from engine.searchers.guided import Guided, guides
 from engine.study import History, StudySpec, TrialState, noted
@@ -68,7 +68,7 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
 
     text = document.read_text(path)
     doc = document.read_document(text, path)
-    base_dir = os.path.dirname(os.path.abspath(path))
+    base_dir = os.path.dirname(absolute(path))
     if is_wmla(doc.data):
         from engine import wmla
 

@@ -11,9 +11,11 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from engine import shellwords
 from engine.document import Document
 from engine.errors import Problem, SpecError, nearest
 from engine.params import Choice, Constant, Param, json_text, key
+from engine.paths import absolute, is_below
 from engine.space import SearchSpace
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -91,7 +93,7 @@ def default_name(file: str, base_dir: str) -> str:
 
 def under(base_dir: str, path: str) -> str:
     """The absolute path; "~" is the user's home."""
-    return os.path.normpath(os.path.join(os.path.abspath(base_dir), os.path.expanduser(path)))
+    return absolute(os.path.expanduser(path), base_dir)
 
 
 def folder_problem(path: str) -> str | None:
@@ -160,11 +162,7 @@ def as_text(value: Any) -> str | None:
 
 def split_command(text: str) -> list[str]:
     """A command line split as a POSIX shell would. Raises ValueError in plain words."""
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        what = "a quote is not closed" if "quotation" in str(error) else "a backslash stands at the end"
-        raise ValueError(f"cannot be split into words: {what}") from None
+    return shellwords.split(text)
 
 
 # -- the script of a command --------------------------------------------------------------------------------------
@@ -186,8 +184,8 @@ def script_problem(command: Sequence[str], model_dir: str) -> str | None:
     script = _script(command)
     if script is None or os.path.isabs(script):
         return None
-    path = os.path.normpath(os.path.join(model_dir, script))
-    if os.path.relpath(path, model_dir).split(os.sep)[0] == os.pardir:
+    path = absolute(script, model_dir)
+    if not is_below(path, model_dir) and _leaves_by_dots(script, model_dir):
         return (
             f"{json_text(script)} is outside model_dir {_printable(model_dir)}; set model_dir to a folder that holds it"
         )
@@ -196,6 +194,17 @@ def script_problem(command: Sequence[str], model_dir: str) -> str | None:
     if script == command[0] and not os.access(path, os.X_OK):
         return f"{json_text(script)} is not executable; run: chmod +x {shlex.quote(_printable(path))}"
     return None
+
+
+def _leaves_by_dots(path: str, folder: str) -> bool:
+    """Whether a relative path climbs above the folder that it begins in: a trial's folder has something else there.
+    (A link out of the folder leads to the same place from a trial's.)"""
+    top = here = os.path.realpath(folder)
+    for part in path.split("/"):
+        if part == ".." and here == top:
+            return True
+        here = os.path.realpath(f"{here}/{part}")
+    return False
 
 
 def _script(command: Sequence[str]) -> str | None:

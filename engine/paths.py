@@ -115,18 +115,42 @@ class TrialPaths(NamedTuple):
         return self.own if number == 1 else f"{self.own}/{number}"
 
 
+def absolute(path: str, base_dir: str = "") -> str:
+    """The absolute path without "." and "..", leading where the kernel would go: behind a link to a folder, ".." is
+    the parent of what the link leads to. Other links stay as they are named (a virtual environment's python is one).
+
+    Args:
+        base_dir: what a relative path is relative to; the current folder where it is "".
+    """
+    whole = os.path.join(os.getcwd(), base_dir, path)
+    done = "/"
+    for part in whole.split("/"):
+        if part == "..":
+            if os.path.islink(done):
+                done = os.path.realpath(done)
+            done = os.path.dirname(done)
+        elif part not in ("", "."):
+            done = f"{done.rstrip('/')}/{part}"
+    return done
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is the folder or in it, by their texts (both absolute, without "..")."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
 def runs_root(root: str | None, env: Mapping[str, str]) -> str:
     """The folder that holds studies: `root`, else $HPO_ENGINE_ROOT, else ./hpo-runs (absolute)."""
-    return os.path.abspath(root or env.get("HPO_ENGINE_ROOT") or "hpo-runs")
+    return absolute(root or env.get("HPO_ENGINE_ROOT") or "hpo-runs")
 
 
 def locate(study: str, root: str) -> StudyPaths:
     """The study of that name under `root`, or at that path. Raises StudyNotFound, with the nearest name."""
-    for folder in (os.path.join(root, study) if os.sep not in study else "", os.path.abspath(study)):
+    for folder in (os.path.join(root, study) if os.sep not in study else "", absolute(study)):
         if folder and os.path.exists(StudyPaths(folder).db):
             return StudyPaths(folder)
     if os.sep in study:
-        raise StudyNotFound(f"no study at {os.path.abspath(study)}")
+        raise StudyNotFound(f"no study at {absolute(study)}")
     names = [os.path.basename(p.root) for p in studies(root)]
     hint = nearest(study, names) if names else "; name its folder, or the root with --root"
     raise StudyNotFound(f"no study {study!r} under {root}{hint}")

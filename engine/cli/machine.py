@@ -29,7 +29,7 @@ def init(script: str, output: str | None, force: bool) -> None:
     path = output or os.path.join(os.path.dirname(script), "algo.yaml")
     home = os.path.dirname(path) if path != "-" else ""
     with open(script, encoding="utf-8", errors="replace") as file:
-        text = starter(os.path.relpath(script, home or "."), file.read())
+        text = starter(_from(home, script), file.read())
     if path == "-":
         click.echo(text, nl=False)
         return
@@ -38,6 +38,16 @@ def init(script: str, output: str | None, force: bool) -> None:
     with open(path, "w", encoding="utf-8") as out:
         out.write(text)
     click.echo(f"wrote {path}: look it over, then: hpo-engine submit {path}")
+
+
+def _from(home: str, script: str) -> str:
+    """The script's path as a study file in the folder `home` has to name it."""
+    from engine.paths import absolute
+
+    path = os.path.relpath(absolute(script), absolute(home))
+    if path.startswith(os.pardir + os.sep):  # behind a link, ".." is the parent of what it leads to
+        path = os.path.relpath(absolute(script), os.path.realpath(home or "."))
+    return path
 
 
 @click.command()

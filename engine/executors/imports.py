@@ -145,8 +145,7 @@ class _Reader:
     def _is_installed(self, spec: Any) -> bool:
         if spec.origin in ("built-in", "frozen") or (spec.origin is None and not spec.submodule_search_locations):
             return True
-        place = spec.origin or next(iter(spec.submodule_search_locations), "")
-        place = os.path.abspath(place)
+        place = os.path.abspath(spec.origin or next(iter(spec.submodule_search_locations), ""))
         if place.startswith(self._folder + os.sep):
             return False
         return any(place.startswith(folder + os.sep) for folder in self._installed)

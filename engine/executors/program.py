@@ -75,7 +75,7 @@ class Program:
             self.names = {}
             return
         self._skip = 1
-        path = os.path.abspath(argv[warm["words"]])
+        path = os.path.join(os.getcwd(), argv[warm["words"]])  # ".." stays: behind a link only the kernel knows it
         if here:
             sys.path.insert(0, _folder_of(path))
         _fill(main, path)

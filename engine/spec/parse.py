@@ -25,6 +25,7 @@ from engine.forms import (
 )
 from engine.params import Constant, Param, json_text, shown
 from engine.partial import point_problems, refuse_empty
+from engine.paths import absolute
 from engine.space import SearchSpace
 from engine.spec import values
 from engine.spec.form import ENTRIES, PARTS, StudyForm, names
@@ -61,7 +62,7 @@ _ELSEWHERE = {
 def load(path: str, *, algorithms: Iterable[str] | None = None) -> tuple[StudySpec, str]:
     """The study that a file describes, and the file's text. Raises SpecError with every problem found."""
     text = read_text(path)
-    return parse(text, file=path, base_dir=os.path.dirname(os.path.abspath(path)), algorithms=algorithms), text
+    return parse(text, file=path, base_dir=os.path.dirname(absolute(path)), algorithms=algorithms), text
 
 
 def parse(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from engine.forms import env_problem, split_command, study_name_problem
 from engine.params import json_text
+from engine.paths import absolute, is_below
 from engine.wmla.fields import as_number
 
 # Options of the launcher; each takes a value, as the next word or after "=".
@@ -85,8 +86,8 @@ def _check(options: Mapping[str, str]) -> None:
 
 def inside(folder: str, path: str) -> str | None:
     """The absolute path of `path` below `folder`; None where it leads out of it."""
-    full = os.path.normpath(os.path.join(folder, path))
-    return full if full == folder or full.startswith(os.path.join(folder, "")) else None
+    full = absolute(path, folder)
+    return full if is_below(full, folder) else None
 
 
 def conda_python(name: str, env: Mapping[str, str]) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 from engine.document import Document
 from engine.forms import Problems, folder_problem, is_wmla, study_name, study_name_problem, under
 from engine.params import json_text
+from engine.paths import absolute
 from engine.space import SearchSpace
 from engine.study import Budget, Objective, Resources, StudySpec
 from engine.wmla.algorithms import is_grid, take_algorithm
@@ -183,7 +184,7 @@ def _places(
 ) -> dict[str, Any]:
     """Command and folders of the study."""
     path = "modelSpec.args"
-    folder = os.path.abspath(model_dir) if model_dir else under(base_dir, arguments.options.get("--model-dir") or ".")
+    folder = absolute(model_dir) if model_dir else under(base_dir, arguments.options.get("--model-dir") or ".")
     if wrong := folder_problem(folder):
         problems.add(path, f"--model-dir: {wrong}")
     main = arguments.options.get("--model-main", "")

@@ -179,6 +179,27 @@ def test_module_is_run_as_with_dash_m(both: Both) -> None:
     assert warm == cold and cold[0][0] == 1
 
 
+@pytest.mark.parametrize(
+    "script", ["lnk/../train.py", "./train.py", ".//train.py", "sub/../train.py", "out/../train.py", "lnk/train.py"]
+)
+def test_the_same_file_runs_whatever_links_and_dots_lead_to_it(both: Both, script: str) -> None:
+    say = "import json\nimport helper\nimport sys\nprint(WHERE, __file__, sys.argv, sys.path[0], helper.here)\n"
+    files = {f"{place}train.py": say.replace("WHERE", repr(place)) for place in ("", "sub/", "sub/deep/")}
+    files |= {f"{place}helper.py": f"here = {place!r}\n" for place in ("", "sub/", "sub/deep/")}
+    put(f"{both.root}/else/train.py", say.replace("WHERE", "'else'"))
+    put(f"{both.root}/else/helper.py", "here = 'else'\n")
+    os.mkdir(f"{both.root}/else/deep")
+    for kind in ("cold", "warm"):
+        study = StudyPaths(str(both.root / kind))
+        for folder in (study.model, study.trial(0).result_dir):
+            os.makedirs(folder)
+            os.symlink("sub/deep", f"{folder}/lnk")
+            os.symlink(f"{both.root}/else/deep", f"{folder}/out")
+    cold, warm = (both.seen(kind, files, (script, "x")) for kind in ("cold", "warm"))
+    assert warm == cold and cold[0][0] == 0, (cold, warm)
+    assert not both.refused()
+
+
 def test_what_is_no_script_is_told_by_the_interpreter(both: Both) -> None:
     cold, warm = (both.seen(kind, {"a.py": ""}, ("nothing.py",)) for kind in ("cold", "warm"))
     assert warm == cold and cold[0][0] == 2
