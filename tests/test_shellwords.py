@@ -50,7 +50,7 @@ def test_words_are_those_of_the_shell(text: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(["a", "b c", "'", '"', "\\", " ", "#", "\\\n", '\\"', "é", "="])).map("".join))
+@given(st.lists(st.sampled_from(["a", "b c", "'", '"', "\\", " ", "#", '\\"', "é", "="])).map("".join))
 def test_words_of_any_text_are_those_of_the_shell(text: str) -> None:
     try:
         words = split(text)
