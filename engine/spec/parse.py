@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from engine import foreign
 from engine.document import Document, read_document, read_text
 from engine.errors import SpecError, nearest
 from engine.forms import (
@@ -29,7 +30,7 @@ from engine.paths import absolute
 from engine.space import SearchSpace
 from engine.spec import values
 from engine.spec.form import ENTRIES, PARTS, StudyForm, names
-from engine.study import Budget, EarlyStopping, Objective, Resources, StudySpec, TrialPolicy
+from engine.study import Budget, EarlyStopping, Objective, Resources, StudySpec, TrialPolicy, noted
 
 DEFAULT_TRIALS = 20
 # What people write who come from elsewhere, and where it goes here.
@@ -115,10 +116,11 @@ def parse_document(
     if not form.name and name and (wrong := study_name_problem(name)):
         problems.add("name", wrong)
     aims = _aims(form, data, problems)
+    notes = _foreign(form, data, failed, paths["model_dir"], problems)
     problems.check()
     assert space is not None  # its absence is a problem
     trials = form.trials if "trials" in form.model_fields_set or algorithm == "grid" else DEFAULT_TRIALS
-    return StudySpec(
+    spec = StudySpec(
         name=form.name or name or default_name(document.file, base_dir),
         space=space,
         objective=aims[0],
@@ -144,6 +146,7 @@ def parse_document(
         seed=seed,
         **paths,
     )
+    return noted(spec, *notes)
 
 
 def _starts(form: StudyForm) -> str | tuple[str, ...]:
@@ -221,6 +224,21 @@ def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems)
         if not os.access(interpreter, os.X_OK) or os.path.isdir(interpreter):
             problems.add("interpreter", f"there is no program {json_text(interpreter)}")
     return {"model_dir": model_dir, "data_dir": data_dir, "data_root": data_root, "interpreter": interpreter}
+
+
+def _foreign(
+    form: StudyForm, data: Mapping[str, Any], failed: set[str], folder: str, problems: Problems
+) -> tuple[str, ...]:
+    """Notes on words that are meant for a shell or for another tool; those that nobody could mean here are problems."""
+    names = {name for params in (form.space or {}, *form.experiments) for name in params}
+    names |= {form.resource.name} if form.resource else set()
+    notes = foreign.in_environment(form.env, names)
+    if failed & {"command", "space", "experiments"}:
+        return notes
+    found = foreign.in_command(data["command"] if isinstance(data["command"], str) else form.command, names, folder)
+    for text in found.problems:
+        problems.add("command", text)
+    return (*found.notes, *notes)
 
 
 def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, problems: Problems) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from engine import foreign
 from engine.document import Document
 from engine.forms import Problems, folder_problem, is_wmla, study_name, study_name_problem, under
 from engine.params import json_text
@@ -96,7 +97,10 @@ def parse_request(
         experiments=experiments,
         extra_metrics=extra_metrics,
         seed=algorithm.seed,
-        labels=_labels(model, algo, arguments, user, env),
+        labels=_with_notes(
+            _labels(model, algo, arguments, user, env),
+            foreign.in_arguments(arguments.script, {p.name for p in space.params}),
+        ),
         **places,
     )
 
@@ -206,6 +210,11 @@ def _places(
         "data_dir": data_dir,
         "interpreter": conda_python(conda, env) if conda else None,
     }
+
+
+def _with_notes(labels: dict[str, Any], notes: Iterable[str]) -> dict[str, Any]:
+    notes = [*labels.get("notes", ()), *(f"modelSpec.args: {note}" for note in notes)]
+    return {**labels, "notes": notes} if notes else labels
 
 
 def _labels(model: Fields, algo: Fields, arguments: Arguments, user: str, env: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,276 @@
+"""Words of a command that are meant for somebody else: a shell that does not run, or a tool that fills in placeholders.
+
+Such words reach the script as they stand, which nobody who wrote them wants. Knows no form of a study file; looks only
+at text, and for patterns such as `*.csv` at the folder in which they would be expanded.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.params import json_text
+
+_HIDDEN = "\0"  # stands for a character that has no special meaning where it is
+_SHELLS = re.compile(r"(ba|da|z|k|a)?sh$")
+_TAKES_CODE = {"node": "-e", "perl": "-e", "ruby": "-e", "julia": "-e", "Rscript": "-e"}
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_OPERATOR = re.compile(r"(\|\||&&|\|&?|&|;;?|[0-9]*(<|>|<<<?|>>|<>|>\|)(&?[0-9-]+)?|&>>?|[0-9]*[<>]&[0-9-]+)$")
+_REDIRECT = re.compile(r"([0-9]*(>>?|>\|)|&>>?|[0-9]+<|<<?)[^<>=]+$")
+_ENDS_COMMAND = re.compile(r"[^-=&;|][^=&;|]*(;|&|&&[^=&]*|\|\|[^=|]*)$")
+_EXPANDED = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*|\{[^{}]*\}|\(|[0-9@*#?!])|`")
+_GLOB = re.compile(r"[*?]|\[[^\]]+\]")
+_ALL_OF_THEM = ("args", "params", "parameters", "hparams", "hyperparameters")  # what tools call all parameters at once
+_DEEP = 3  # folders of a pattern that is tried on the disk
+_STARTS = ("python", "python3", "sh", "bash", "cd", "export", "source", ".", "pip", "conda", "mkdir", "echo", "module")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a command line: its `text`; `bare`: the same with every quoted character hidden; `live`: with those
+    hidden that are in single quotes or behind a backslash, so that no shell would expand them. `first`: it is the first
+    one of a line."""
+
+    text: str
+    bare: str
+    live: str
+    first: bool = False
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong, and what the user should only know."""
+
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def in_command(command: str | Sequence[str], names: Collection[str], folder: str) -> Findings:
+    """What a command holds that nobody will read as it was meant.
+
+    Args:
+        command: a text that is split as a shell would, or words, which no shell would have looked at.
+        names: the study's parameters. folder: where the command runs (patterns of file names).
+    """
+    if not isinstance(command, str):
+        text = " ".join(word.text for word in _looked_at([Word(word, "", "") for word in command]))
+        return Findings(notes=tuple(_placeholder(found) for found in _placeholders(text, names)))
+    words = _looked_at(list(split(command)))
+    if not words:
+        return Findings()
+    problems = [*_beginning(words)]
+    if not problems:
+        problems += [*_operators(words, command), *_lines(words)]
+    filled = list(_placeholders(" ".join(word.bare for word in words), names))
+    problems += [_placeholder(found) for found in filled]
+    problems += _expansions(words, filled)
+    quoted = " ".join(word.text for word in words if word.bare != word.text)
+    notes = [_placeholder(found) for found in _placeholders(quoted, names) if found not in filled]
+    return Findings(tuple(problems), (*notes, *_patterns(words, folder)))
+
+
+def in_arguments(arguments: Sequence[str], names: Collection[str]) -> tuple[str, ...]:
+    """Notes on words that another tool's launcher would have handed to the script."""
+    filled = list(_placeholders(" ".join(arguments), names))
+    words = [Word(text, text, text) for text in arguments if not any(found in text for found in filled)]
+    odd = [word.text for word in words if _is_operator(word) or _EXPANDED.search(word.live)]
+    shown = ", ".join(json_text(word) for word in dict.fromkeys(odd))
+    shell = [f"{shown}: handed over to the script as written; no shell reads it"] if odd else []
+    return (*(_placeholder(found) for found in filled), *shell)
+
+
+def in_environment(env: Mapping[str, str], names: Collection[str]) -> tuple[str, ...]:
+    """Notes on values of variables that hold what a shell or another tool would replace."""
+    notes = []
+    for name, value in env.items():
+        if found := next(_placeholders(value, names), None):
+            notes.append(f"env.{name}: {_placeholder(found)}")
+        elif expanded := _EXPANDED.search(value):
+            notes.append(f"env.{name}: {_shown(expanded)} is not replaced: no shell reads the value")
+    return tuple(notes)
+
+
+def split(text: str) -> Iterator[Word]:
+    """The words of a command line with what quotes hide; nothing from where a quote is not closed."""
+    pieces: list[tuple[str, str, str]] = []
+    at, first, begun = 0, True, False
+    while at < len(text):
+        char, following = text[at], text[at + 1 : at + 2]
+        if char in " \t\n" or (char == "#" and not begun):
+            if begun:
+                yield _joined(pieces, first)
+                pieces, first, begun = [], False, False
+            if char == "#":
+                at = text.find("\n", at) if "\n" in text[at:] else len(text)
+                continue
+            first = first or char == "\n"
+            at += 1
+            continue
+        if char == "\\":
+            if following not in ("\n", ""):
+                pieces.append((following, _HIDDEN, _HIDDEN))
+                begun = True
+            at += 2
+            continue
+        begun = True
+        if char in "'\"":
+            end = _end_of_quote(text, at)
+            if end < 0:
+                return
+            pieces += _quoted(text[at + 1 : end], char)
+            at = end + 1
+        else:
+            pieces.append((char, char, char))
+            at += 1
+    if begun:
+        yield _joined(pieces, first)
+
+
+def _joined(pieces: Sequence[tuple[str, str, str]], first: bool) -> Word:
+    text, bare, live = ("".join(column) for column in zip(*pieces, strict=True)) if pieces else ("", "", "")
+    return Word(text, bare, live, first)
+
+
+def _end_of_quote(text: str, begin: int) -> int:
+    at = begin + 1
+    while at < len(text) and text[at] != text[begin]:
+        at += 2 if text[at] == "\\" and text[begin] == '"' else 1
+    return at if at < len(text) else -1
+
+
+def _quoted(text: str, quote: str) -> Iterator[tuple[str, str, str]]:
+    at = 0
+    while at < len(text):
+        if quote == '"' and text[at] == "\\" and text[at + 1 : at + 2] in ("$", "`", '"', "\\", "\n"):
+            at += 1
+            yield text[at], _HIDDEN, _HIDDEN
+        else:
+            yield text[at], _HIDDEN, text[at] if quote == '"' else _HIDDEN
+        at += 1
+
+
+def _looked_at(words: Sequence[Word]) -> list[Word]:
+    """Without the program text of `sh -c TEXT`, `python -c TEXT` and the like, which reaches its reader."""
+    out, option = [], ""
+    skipping = False
+    for word in words:
+        if skipping:
+            skipping = False
+            continue
+        out.append(word)
+        base = os.path.basename(word.text)
+        if _SHELLS.match(base) or re.match(r"(python|pypy)[0-9.]*$", base):
+            option = "-c"
+        elif base in _TAKES_CODE:
+            option = _TAKES_CODE[base]
+        elif option and re.match(rf"-[a-zA-Z]*{option[1]}$", word.text):
+            skipping, option = True, ""
+    return out
+
+
+# -- what a shell would do ---------------------------------------------------------------------------------------------
+
+
+def _beginning(words: Sequence[Word]) -> Iterator[str]:
+    """A command that begins with what only a shell has."""
+    first = words[0].bare
+    rest = [word.text for word in words[1:]]
+    variables = []
+    for word in words[1:] if first == "export" else words:
+        if not _VARIABLE.match(word.bare):
+            break
+        name, _, value = word.text.partition("=")
+        variables.append(f"{name}: {json_text(value)}")
+    if variables:
+        yield f"{words[0].text} sets a variable in a shell, and no shell runs; write env: {{{', '.join(variables)}}}"
+    elif first == "cd" and rest:
+        yield f"cd changes the folder of a shell, and no shell runs; write model_dir: {rest[0]}"
+    elif first in ("source", ".") and rest:
+        python = f"{os.path.dirname(rest[0]) or '.'}/python"
+        yield f"{first} changes a shell, and no shell runs; to use that environment write interpreter: {python}"
+    elif words[0].text in ("conda", "mamba", "micromamba") and rest[:1] == ["activate"]:
+        yield "conda activate changes a shell, and no shell runs; write interpreter: with the path of its bin/python"
+
+
+def _operators(words: Sequence[Word], text: str) -> Iterator[str]:
+    if found := [word.text for word in words if _is_operator(word)]:
+        shown = ", ".join(json_text(word) for word in dict.fromkeys(found))
+        kept = "; what a trial prints is kept anyway (hpo-engine logs)" if _only_output(found) else ""
+        yield f"{shown}: no shell runs the command{kept}; to have one, write {_by_shell(text)}"
+
+
+def _is_operator(word: Word) -> bool:
+    bare = word.bare
+    ends = _ENDS_COMMAND.match(bare) and "://" not in bare
+    return bool(_OPERATOR.match(bare) or _REDIRECT.match(bare) or ends)
+
+
+def _only_output(found: Sequence[str]) -> bool:
+    return all(re.match(r"([0-9]*>|&>)", word) for word in found)
+
+
+def _by_shell(text: str) -> str:
+    line = " ".join(text.split())
+    return f"command: [sh, -c, {json_text(line if len(line) <= 200 else line[:197] + '...')}]"
+
+
+def _lines(words: Sequence[Word]) -> Iterator[str]:
+    """Several commands on lines of their own."""
+    known = (words[0].bare, *_STARTS)
+    second = next((word.text for word in words[1:] if word.first and word.bare in known), None)
+    if second is not None:
+        yield (
+            f"holds several commands, the second one begins with {json_text(second)}; put them into a script, "
+            "or write command: [sh, -c, ...]"
+        )
+
+
+def _expansions(words: Sequence[Word], filled: Sequence[str]) -> Iterator[str]:
+    for word in words:
+        found = _EXPANDED.search(word.live)
+        if found and not any(placeholder in word.text for placeholder in filled):
+            shown = json_text(word.text)
+            yield (
+                f"{shown} holds {_shown(found)}, and no shell runs that would replace it; write the value, let a shell "
+                f"run (command: [sh, -c, ...]), or use single quotes if the script is to get it as it is"
+            )
+
+
+def _shown(found: re.Match[str]) -> str:
+    return {"$(": "$(...)", "`": "`...`"}.get(found[0], found[0])
+
+
+def _patterns(words: Sequence[Word], folder: str) -> Iterator[str]:
+    """File names that a shell would fill in, where it would find any."""
+    for word in words:
+        if re.match(r"~(/|$)", word.bare):
+            yield f"command: {json_text(word.text)} is handed over with its ~: no shell runs; write the whole path"
+        elif (
+            _GLOB.search(word.bare)
+            and _HIDDEN not in word.bare
+            and word.bare.count("/") <= _DEEP
+            and not os.path.isabs(word.bare)
+            and next(glob.iglob(os.path.join(glob.escape(folder), word.bare)), None)
+        ):
+            yield f"command: {json_text(word.text)} is handed over as it is; no shell runs that would list the files"
+
+
+# -- what other tools would fill in --------------------------------------------------------------------------------
+
+
+def _placeholders(text: str, names: Collection[str]) -> Iterator[str]:
+    """Placeholders in the text that stand for a parameter, or for all of them; each once."""
+    known = [re.escape(name) for name in sorted({*names, *_ALL_OF_THEM}, key=len, reverse=True)]
+    name = rf"(?:[\w.]+\.)?(?:{'|'.join(known)})"
+    pattern = re.compile(
+        rf"\{{\{{\s*{name}\s*\}}\}}|\$\{{{name}\}}|\$\({name}\)|\{{{name}(?:![rsa])?(?::[^{{}}]*[a-zA-Z%])?\}}"
+        rf"|\${name}(?!\w)|%{name}%|%\({name}\)[a-z]|<{name}>|@{name}@"
+    )
+    yield from dict.fromkeys(pattern.findall(text))
+
+
+def _placeholder(found: str) -> str:
+    return f'{found} is not filled in: parameters come in config.json; read it there: json.load(open("config.json"))'
