@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from engine.journal import _NOTHING, _checksum
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
@@ -55,3 +58,13 @@ def emetrics_line(step: object = 1, group: str | None = "test", **values: object
     if group is not None:
         entry["grouplabel"] = group
     return json.dumps(entry) + "\n"
+
+
+def seal(path: str | Path) -> None:
+    """Gives the events of a log that a test has changed the checksums that a writer would have given them."""
+    db, (_, crc) = sqlite3.connect(path), _NOTHING
+    for number, at, kind, body in db.execute("SELECT seq, at, kind, body FROM events ORDER BY seq").fetchall():
+        crc = _checksum(crc, number, at, kind, body)
+        db.execute("UPDATE events SET crc = ? WHERE seq = ?", (crc, number))
+    db.commit()
+    db.close()

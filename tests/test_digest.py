@@ -31,6 +31,7 @@ from engine.ports import Launch
 from engine.rows import Unread
 from engine.study import Exit, History, Objective, Row, TrialPolicy
 from tests import random_logs
+from tests.helpers import seal
 from tests.test_loop import Bench
 
 
@@ -152,6 +153,7 @@ def change(path: str, kind: str, body: str) -> None:
     db.execute("UPDATE events SET body = ? WHERE kind = ?", (body, kind))
     db.commit()
     db.close()
+    seal(path)
 
 
 def test_rows_stay_unread_until_somebody_looks(tmp_path: Path) -> None:

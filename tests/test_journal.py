@@ -15,7 +15,7 @@ import pytest
 from engine.errors import JournalError
 from engine.events import Event, StopAsked, StudyOpened
 from engine.journal import SCHEMA_VERSION, Journal, connect
-from tests.helpers import wait_until
+from tests.helpers import seal, wait_until
 from tests.laws.store_laws import EVENTS
 
 
@@ -111,6 +111,7 @@ def test_event_with_a_damaged_body_is_refused(tmp_path: Path, body: str) -> None
     db.execute("UPDATE events SET body = ?, kind = 'trial_reopened' WHERE seq = 4", (body,))
     db.commit()
     db.close()
+    seal(path)
     journal = Journal(str(path))
     if body == '{"trial": 0}':
         assert len(journal.read()) == 6, "the one that is sound"
