@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _ENV_NAME = re.compile(r"[^=\0\s]+")
 MOST_PROBLEMS = 100  # who has more mends the first ones first
-_USUAL_FILES = ("algo.yaml", "algo.yml", "algo.json")
+_USUAL_FILES = ("algo", "algo.yaml", "algo.yml", "algo.json", "algo.py", "algo.txt")
 
 
 class Problems:

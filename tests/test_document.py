@@ -149,7 +149,7 @@ def test_python_parser_refuses_the_same(monkeypatch: pytest.MonkeyPatch) -> None
 # -- JSON -------------------------------------------------------------------------------------------------------------
 
 REFUSED_JSON = {
-    "trailing comma": ('{"a": 1,}', "not valid JSON"),
+    "two commas": ('{"a": 1,,}', "not valid JSON"),
     "no quotes": ('{"a": b}', "not valid JSON: Expecting value (column 7)"),
     "trailing data": ('{"a": 1}\nx', "algo.json:2: not valid JSON: Extra data"),
     "unclosed": ('{"a": [1', "not valid JSON"),

@@ -536,6 +536,8 @@ def test_parameter_names_that_are_refused(name: str, folder: Path) -> None:
         ("algo.yaml", "folder"),
         ("Algo.YML", "folder"),
         ("/else/where/algo.json", "folder"),
+        ("algo.py", "folder"),
+        ("my-request.py", "my-request"),
         ("-", "study"),
         (".hidden.yaml", "hidden"),
         ("con.yaml", "study-con"),

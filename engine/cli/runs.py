@@ -54,7 +54,7 @@ def submit(
 ) -> int:
     """Run the study in FILE, or go on with it.
 
-    FILE is a study file (YAML or JSON) or a WMLA request. Progress goes to stdout (to stderr
+    FILE is a study file (YAML, JSON, a Python dict) or a WMLA request. Progress goes to stdout (to stderr
     with --json); the last line of --json's stdout is the result.
     """
     from engine import assembly, studies

@@ -1,4 +1,4 @@
-"""Reads a study file, YAML or JSON, into plain data with the line of every field; writes plain data as YAML.
+"""Reads a study file (YAML, JSON or a Python dict) into plain data with the line of every field; writes YAML.
 
 Safe by refusal: no aliases, anchors, tags, duplicate keys, second documents, nothing deep, nothing large. Scalars are
 read as YAML 1.2 reads them: `1e-4` is a number, `no` and `1:30` are text. Never knows what a study is.
@@ -6,6 +6,7 @@ read as YAML 1.2 reads them: `1e-4` is a number, `no` and `1:30` are text. Never
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -14,11 +15,13 @@ from typing import Any
 
 from engine.document.checks import MAX_BYTES, Mark, check_text, line_of, refuse, too_large
 from engine.document.jsontext import read_json
+from engine.document.pythontext import read_python
 from engine.document.yamltext import dump, read_yaml
 from engine.errors import SpecError
 
 __all__ = ["MAX_BYTES", "Document", "decode", "dump", "join", "read_document", "read_text"]
 
+_IN_FOLDERS = ("algo.yaml", "algo.yml", "algo.json", "algo.py")
 _SPECIAL_FILES = ("/dev/", "/proc/")  # /dev/stdin and the pipes of `<(command)`
 
 
@@ -52,17 +55,48 @@ class Document:
 
 
 def read_document(text: str, file: str) -> Document:
-    """The data of a YAML or JSON text.
+    """The data of a text in YAML or JSON, or of a Python dict.
 
     Raises:
-        SpecError: it is not YAML, or holds what is not allowed here; with the line.
+        SpecError: it is none of these, or holds what is not allowed here; with the line.
     """
     check_text(text, file)
-    read = read_yaml
-    if text.lstrip().startswith("{") and (file.lower().endswith(".json") or re.match(r'\s*\{\s*["}]', text)):
-        read = read_json
-    data, mark = read(text, file)
+    data, mark = _read(text, file)
     return Document(data, file, mark)
+
+
+def _read(text: str, file: str) -> tuple[Any, Mark]:
+    """As the first of JSON, Python and YAML that can read it; if none can, the refusal that helps most."""
+    suffix = os.path.splitext(file)[1].lower()
+    body = _COMMENTS.sub("", text, count=1)
+    if not body.startswith("{"):
+        return read_python(text, file) if suffix == ".py" or _ASSIGNED.match(body) else read_yaml(text, file)
+    if suffix in (".json", ".py") or re.match(r'\s*\{\s*["}]', text):
+        try:
+            return read_json(text, file)
+        except SpecError as error:
+            refusal = error
+        try:
+            return read_python(text, file)
+        except SpecError as error:
+            raise error if suffix == ".py" or _pythonic(refusal, text) else refusal from None
+    try:
+        return read_python(text, file)
+    except SpecError:
+        if re.match(r"\{\s*'", body) and suffix not in (".yaml", ".yml"):
+            raise
+    return read_yaml(text, file)
+
+
+_COMMENTS = re.compile(r"(?:\s|#[^\n]*(?:\n|$))*")
+_ASSIGNED = re.compile(r"(?:[A-Za-z_]\w*[ \t]*(?::[ \t]*[\w\[\], .]+)?=\s*)+(?:\\\r?\n\s*)?[({]")
+_PYTHONIC = re.compile(r"""'|\#|\(|(?:True|False|None)\b|[rRuUfFbB]['"]|\\\r?\n""")
+
+
+def _pythonic(refusal: SpecError, text: str) -> bool:
+    """Whether JSON's reader gave up at what only Python has."""
+    error = refusal.__context__
+    return isinstance(error, json.JSONDecodeError) and _PYTHONIC.match(text, error.pos) is not None
 
 
 def read_text(path: str) -> str:
@@ -74,7 +108,7 @@ def read_text(path: str) -> str:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            inside = next((p for p in ("algo.yaml", "algo.yml", "algo.json") if os.path.isfile(f"{path}/{p}")), None)
+            inside = next((p for p in _IN_FOLDERS if os.path.isfile(f"{path}/{p}")), None)
             advice = f": {os.path.join(path, inside)}" if inside else ""
             raise SpecError(f"is a folder; name the study file{advice}", path)
         if not stat.S_ISREG(mode) and not os.path.abspath(path).startswith(_SPECIAL_FILES):
