@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 
-from engine.executors import program
+from engine.executors import belongings, program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OLDEST = (3, 9)  # the oldest Python that can be forked: earlier ones give scripts a relative __file__
 _HARMLESS_FILES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _PROBES = 3
+_ENDING_S = 0.5  # so long a thread may take that is about to end
 
 _own_files: set[int] = set()  # the launcher's descriptors, not an import's
 
@@ -79,9 +80,13 @@ def warm_up(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
             top = name.partition(".")[0]
             kept = dict(os.environ)
             tell(name)
-            with _watched(top, order["per_trial"]):
+            with _watched(top, order["per_trial"]), belongings.Watch() as watch:
                 _import(name, value, "warm_start" if order["modules"] is not None else None)
+            if problem := watch.problem():
+                raise Unfit(f"import {top} {problem}")
             _check(top, here)
+            if watch.doubt() and (problem := watch.verdict(_interpreter(order), sys.argv, name, value)):
+                raise Unfit(f"import {top} {problem}")
             environment.update(_changed(kept))
             if top not in packages and top not in getattr(sys, "stdlib_module_names", ()):
                 packages.append(top)
@@ -159,31 +164,27 @@ def _import(name: str, names: list[str], asked_by: str | None) -> None:
 
 @contextlib.contextmanager
 def _watched(top: str, per_trial: list[str]) -> Iterator[None]:
-    """Raises Unfit where an import takes what each trial has for itself: its variables, a temporary folder."""
+    """Raises Unfit where an import looks at variables that each trial has for itself."""
     asked: set[str] = set()
-    made: list[str] = []
     encode: Any = os.environ.encodekey  # called with each name that is asked for
-    mkdir = os.mkdir
 
     def encode_and_note(name: str) -> Any:
         asked.add(name)
         return encode(name)
 
-    def mkdir_and_note(path: Any, *more: Any, **named: Any) -> None:
-        mkdir(path, *more, **named)
-        made.append(os.path.abspath(os.fsdecode(path)))
-
-    os.environ.encodekey, os.mkdir = encode_and_note, mkdir_and_note
+    os.environ.encodekey = encode_and_note
     try:
         yield
     finally:
-        os.environ.encodekey, os.mkdir = encode, mkdir
+        os.environ.encodekey = encode
     for name in sorted(asked & set(per_trial) - set(os.environ)):  # (who looks at all there are means none of them)
         raise Unfit(f"import {top} looks at {name}")
-    tempfile = sys.modules.get("tempfile")
-    for path in made:
-        if tempfile is not None and os.path.dirname(path) == tempfile.gettempdir() and os.path.isdir(path):
-            raise Unfit(f"import {top} makes a temporary folder ({path})")
+
+
+def _interpreter(order: dict[str, Any]) -> list[str]:
+    """The interpreter of the command and its options."""
+    head: list[str] = order["argv"][: order["words"] - (order["module"] is not None)]
+    return head
 
 
 def _check(top: str, here: str) -> None:
@@ -196,7 +197,7 @@ def _check(top: str, here: str) -> None:
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)
-        if _threads() > 1:
+        if not _alone_soon():
             raise Unfit(f"import {top} starts a thread")
     try:
         os.waitpid(-1, os.WNOHANG)
@@ -252,6 +253,16 @@ def _open_files() -> dict[int, str]:
             except OSError:  # the listing's own
                 pass
     return found
+
+
+def _alone_soon() -> bool:
+    """Whether no other thread is left, or is on its way out (a timer that was cancelled, a download that is done)."""
+    deadline = time.monotonic() + _ENDING_S
+    while _threads() > 1:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def _threads() -> int:

@@ -76,7 +76,7 @@ class Both:
 
     def end(self, kind: str, count: int = 1) -> list[Ended]:
         ends: list[Ended] = []
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while len(ends) < count:
             assert time.monotonic() < deadline, "an Ended is missing"
             self.executor(kind).wait(0.1)
