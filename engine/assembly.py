@@ -309,6 +309,7 @@ def lead(
     """
     from engine import model
     from engine.asking import InThread
+    from engine.executors import origin
     from engine.executors.local import LocalExecutor
     from engine.executors.processes import can_protect
     from engine.loop import Engine
@@ -316,8 +317,11 @@ def lead(
 
     held = Lead(paths.lock, wait_s)
     try:
+        origin.own_files(paths)
         journal = Journal(paths.db, write=True)
         before = history = fold(journal.read())
+        if copied_from := origin.origin(paths, history):
+            _log.warning(origin.described(paths, history, copied_from))
         events: list[Any] = [SpecChanged(clock(), dict(changes))] if changes else []
         if retry:
             again = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
@@ -350,6 +354,7 @@ def lead(
             protect=view.linked,
             base_env=base_env,
             asker=None if getattr(made, "quick", False) else InThread(made.ask, executor.wake),
+            copied_from=copied_from,
         )
         if events:
             journal.append(events)

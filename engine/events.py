@@ -52,11 +52,16 @@ class StudyOpened(Event):
 
 @dataclass(frozen=True)
 class EngineStarted(Event):
-    """An engine took the lead (first start, or resume). A closed or stopping study runs again."""
+    """An engine took the lead (first start, or resume). A closed or stopping study runs again.
+
+    `path`, `folder`: the study's folder, and its device and inode (none: not known).
+    """
 
     kind: ClassVar[str] = "engine_started"
     pid: int
     host: str = ""
+    path: str = ""
+    folder: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,8 @@ def from_body(kind: str, at: float, body: Mapping[str, Any]) -> Event:
             return MetricsSeen(at, body["trial"], rows.from_json(body["rows"]), body["replace"])
         if cls is AttemptIntended:
             body = {**body, "gpus": tuple(body.get("gpus", ()))}
+        if cls is EngineStarted:
+            body = {**body, "folder": tuple(body.get("folder", ()))}
         if cls is TrialEnded and body.get("values") is not None:
             body = {**body, "values": tuple(body["values"])}
         return cls(at, **body)
@@ -240,8 +247,9 @@ def _engine_started(h: History, e: EngineStarted) -> History:
     if h.engine_at is not None and h.closed_at is None:  # the engine before this one was killed
         spent += max(0.0, h.last_at - h.engine_at)
     return changed(
-        h, state=StudyState.RUNNING, reason="", stop_asked=None, engine_at=e.at, spent_s=spent, closed_at=None
-    )
+        h, state=StudyState.RUNNING, reason="", stop_asked=None, engine_at=e.at, spent_s=spent, closed_at=None,
+        path=e.path, folder=e.folder,
+    )  # fmt: skip
 
 
 def _trial_proposed(h: History, e: TrialProposed) -> History:

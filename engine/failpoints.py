@@ -14,6 +14,7 @@ NAMES: tuple[str, ...] = (
     "study.frozen",
     "study.placed",
     "study.removed",
+    "study.unshared",
     "journal.made",
     "journal.before-commit",
     "journal.after-commit",

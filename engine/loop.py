@@ -34,7 +34,7 @@ from engine.events import (
 )
 from engine.failpoints import failpoint
 from engine.judge import judge, why_none
-from engine.paths import StudyPaths
+from engine.paths import StudyPaths, identity
 from engine.ports import (
     Adoption,
     Ended,
@@ -48,6 +48,7 @@ from engine.ports import (
     no_more,
 )
 from engine.study import (
+    COPIED,
     EARLY,
     INTERRUPT,
     STUDY_OVER,
@@ -74,6 +75,7 @@ class Engine:
         base_env: the environment that trials inherit.
         poll_s: how often growing result files are looked at (seconds).
         asker: puts questions to the searcher (None: in line, the loop waits for the answer).
+        copied_from: the folder that the study's is a copy of, if trials were running there ("": it is no copy).
     """
 
     def __init__(
@@ -91,11 +93,13 @@ class Engine:
         base_env: Mapping[str, str],
         poll_s: float = 0.5,
         asker: Asker | None = None,
+        copied_from: str = "",
     ) -> None:
         self.paths, self.history, self.executor = paths, history, executor
         self._store, self._searcher, self._stopper = store, searcher, stopper
         self._trackers = list(trackers)
         self._lay_view, self._protect, self._base_env = lay_view, protect, base_env
+        self._copied_from = copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
         self._asker: Asker = asker or InLine(lambda history, count: searcher.ask(history, count))
         self._nothing_at: History | None = None  # where the searcher had nothing to propose
@@ -115,7 +119,10 @@ class Engine:
         failpoint("resume.folded")
         for trial_id in contract.set_aside_unknown(self.paths, self.history.next_id):
             _log.warning("trial %d had begun when the power went, and is run again", trial_id)
-        self._record(EngineStarted(now, os.getpid(), os.uname().nodename))
+        root = self.paths.root
+        self._record(EngineStarted(now, os.getpid(), os.uname().nodename, root, identity(root)))
+        if self._copied_from:  # in one commit: from now on the log says that this folder is the study's own
+            self._run_again_here(now)
         self._commit()
         adopted, fresh = 0, []
         for trial in self.history.running:
@@ -132,6 +139,14 @@ class Engine:
             self._guarded(tracker, lambda t: t.open(self.history, now))
         self._tell(now)
         return adopted
+
+    def _run_again_here(self, now: float) -> None:
+        """What the log has as running runs in the folder that this one was copied from: it is not ours to take over,
+        and what the copy has of it may be torn."""
+        for trial in self.history.running:
+            assert trial.attempt is not None
+            reason = f"was running in {self._copied_from}, of which this study is a copy"
+            self._record(AttemptEnded(now, trial.id, trial.attempt.number, {"asked_for": COPIED}, reason))
 
     def step(self, now: float) -> bool:
         """One turn: take in what happened, judge, launch. False: the study is closed and nothing runs.

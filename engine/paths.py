@@ -139,6 +139,12 @@ def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
+def identity(folder: str | bytes | os.PathLike[str]) -> tuple[int, int]:
+    """Device and inode of a folder: a move keeps them, and a copy has others. Raises OSError."""
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino
+
+
 def runs_root(root: str | None, env: Mapping[str, str]) -> str:
     """The folder that holds studies: `root`, else $HPO_ENGINE_ROOT, else ./hpo-runs (absolute)."""
     return absolute(root or env.get("HPO_ENGINE_ROOT") or "hpo-runs")

@@ -88,7 +88,10 @@ def _doubts(history: History, spec: StudySpec, done: int, told: Mapping[str, Any
 
 
 def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
-    """Tells a trial that runs without an engine to stop; the next engine records it."""
+    """Tells a trial that runs without an engine to stop; the next engine records it.
+
+    Where the study is a copy, and the trial runs in the folder that it was copied from, nothing is told.
+    """
     from engine.executors import attempt as records
 
     if (attempt := trial.attempt) is not None:

@@ -206,6 +206,8 @@ class Proposal:
 INTERRUPT, USER, STUDY_OVER, EARLY = "interrupt", "user", "study_over", "early"
 """Why an engine ends a run: it stops (the trial runs again), the user wants the trial stopped, the study ends, a rule
 finds the trial not promising."""
+COPIED = "copied"
+"""The run is another folder's, of which the study's is a copy: it is not this study's to end."""
 TIME_LIMIT, OUTSIDE = "time_limit", "outside"
 """Why a shim ends a run without an engine's word: its limit is reached, or a signal that no engine sent."""
 
@@ -398,6 +400,7 @@ class History:
     get more or less of a resource, those count that got the most so far, because losses after one epoch and after fifty
     do not compare. `extent`: the lowest and the highest loss of each objective among the first ten COMPLETED.
     `spent_s`: seconds that earlier engines ran; `engine_at`: when this one began; `last_at`: the latest event.
+    `path`, `folder`: where that engine found the study, and the folder's device and inode (empty: not known).
     """
 
     spec: StudySpec
@@ -414,6 +417,8 @@ class History:
     spent_s: float = 0.0
     last_at: float = 0.0
     closed_at: float | None = None
+    path: str = ""
+    folder: tuple[int, ...] = ()
 
     @property
     def next_id(self) -> int:

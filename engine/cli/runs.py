@@ -175,6 +175,11 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
         paths.inbox, inbox.Request("stop", trial, kill, "stopped by the user" if trial is not None else "stop")
     )
     if who_leads(paths.lock) is None:
+        if original := _copied_from(paths, history):
+            name = history.spec.name
+            click.echo(f"trial {trial} runs in {original}, of which {paths.root} is a copy; nothing there is stopped.")
+            click.echo(f"Here it will not run again: resume {name} to have that recorded")
+            return 0
         studies.stop_unled_trial(paths, history.trials[trial or 0], kill=kill)
         click.echo(
             f"trial {trial} is told to stop; no engine leads {history.spec.name}: resume it to have that recorded"
@@ -329,6 +334,12 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
             return child.returncode
         time.sleep(_POLL_S)
     raise EngineError(f"the engine did not start within {_START_S:g} s; see {paths.engine_log}")
+
+
+def _copied_from(paths: StudyPaths, history: History) -> str:
+    from engine.executors.origin import origin
+
+    return origin(paths, history)
 
 
 def _await_stop(paths: StudyPaths, history: History, trial: int | None, request: str) -> int:

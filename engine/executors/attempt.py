@@ -1,7 +1,8 @@
 """What the files of an attempt say of its process: never started, alive, ended, or lost. And how to signal it.
 
 A process is known by (boot id, pid, start time) and by holding the lock on its own token; signals go through a pidfd
-that was opened before that was checked, so none can reach a stranger.
+that was opened before that was checked, so none can reach a stranger. A token names its folder by device and inode,
+which a copy of the folder does not have: what runs in the original is never signalled on behalf of a copy.
 """
 
 from __future__ import annotations
@@ -18,18 +19,23 @@ from typing import Any
 from engine.executors import processes
 from engine.executors.capture import open_new
 from engine.failpoints import failpoint
+from engine.paths import TrialPaths, identity
 from engine.study import Exit
 
 STARTED, EXIT, STOP = "started", "exit.json", "stop"
 
 
 class Fate(enum.Enum):
-    """never started -> alive -> ended, or lost: started, not alive, and nothing recorded how it ended."""
+    """never started -> alive -> ended, or lost: started, not alive, and nothing recorded how it ended.
+
+    ELSEWHERE: the records were copied from the folder in which it started, and do not say how it ended.
+    """
 
     NEVER = "never"
     ALIVE = "alive"
     ENDED = "ended"
     LOST = "lost"
+    ELSEWHERE = "elsewhere"
 
 
 def fate(folder: str, nonce: str) -> tuple[Fate, Exit | None]:
@@ -41,11 +47,13 @@ def fate(folder: str, nonce: str) -> tuple[Fate, Exit | None]:
     except OSError:
         return Fate.NEVER, None
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return Fate.ALIVE, None
+        locked = _locked(fd)
     finally:
         os.close(fd)
+    if _elsewhere(_started(folder, nonce), folder):
+        return Fate.ELSEWHERE, None
+    if locked:
+        return Fate.ALIVE, None
     # It may have ended between the two looks.
     if ended := read_exit(folder, nonce):
         return Fate.ENDED, ended
@@ -66,22 +74,35 @@ def read_exit(folder: str, nonce: str) -> Exit | None:
 
 def open_shim(folder: str, nonce: str) -> int | None:
     """A pidfd of the shim that runs this attempt; None where it is not alive, or the record is not to be trusted."""
-    record = _read_json(f"{folder}/{STARTED}")
-    if record is None or record.get("nonce") != nonce:
+    record = _started(folder, nonce)
+    if record is None or _elsewhere(record, folder):
         return None
-    try:
-        pid, start = int(record["pid"]), int(record["start"])
-        if record["boot"] != processes.boot_id() or pid <= 1:
-            return None
-        pidfd = os.pidfd_open(pid)
-    except (OSError, KeyError, ValueError, TypeError, OverflowError):
+    pidfd = _open_process(record)
+    if pidfd is None:
         return None
-    try:
-        if processes.start_time(pid) == start and _holds(pid, f"{folder}/{STARTED}"):
+    with contextlib.suppress(OSError):
+        if _holds(int(record["pid"]), f"{folder}/{STARTED}"):
             return pidfd
-    except (OSError, ValueError, IndexError):
-        pass
     os.close(pidfd)
+    return None
+
+
+def original(folder: str, nonce: str) -> str | None:
+    """The folder in which the attempt runs whose records were copied into `folder`; None if it runs nowhere else."""
+    record = _started(folder, nonce)
+    if record is None or not _elsewhere(record, folder):
+        return None
+    pidfd = _open_process(record)
+    if pidfd is None:
+        return None
+    os.close(pidfd)
+    # Its token is open: where that is now, whatever has been moved since.
+    files = f"/proc/{int(record['pid'])}/fd"
+    with contextlib.suppress(OSError):
+        for name in os.listdir(files):
+            there, _, token = os.readlink(f"{files}/{name}").rpartition("/")  # by the name that it was opened with
+            if token.startswith(STARTED) and os.path.isdir(there) and list(identity(there)) == record["folder"]:
+                return there
     return None
 
 
@@ -116,14 +137,20 @@ def kill_shim(folder: str, nonce: str) -> None:
         os.close(pidfd)
 
 
-def sweep(nonce: str) -> int:
-    """SIGKILLs every process that carries the attempt's mark in its environment; returns how many there were.
+def sweep(paths: TrialPaths, number: int, nonce: str) -> int:
+    """SIGKILLs every process of this trial's folder that carries the attempt's mark in its environment; returns how
+    many there were.
 
-    Only for an attempt whose shim is dead: what it ran may have outlived it.
+    Only for an attempt whose shim is dead: what it ran may have outlived it. A copy of the folder has the same marks,
+    so that a mark alone is no proof.
     """
-    mark, killed = f"HPO_ATTEMPT={nonce}".encode(), 0
+    folder = paths.attempt(number)
+    record = _started(folder, nonce)
+    if record is not None and (record.get("boot") != processes.boot_id() or _elsewhere(record, folder)):
+        return 0
+    killed = 0
     deadline = time.monotonic() + 2.0
-    while found := _marked(mark):
+    while found := _marked(nonce, paths, known=record is not None and "folder" in record):
         for pidfd in found:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
@@ -135,9 +162,13 @@ def sweep(nonce: str) -> int:
     return killed
 
 
-def _marked(mark: bytes) -> list[int]:
-    """pidfds of living processes with `mark` in their environment; opened before the look, so that they are they."""
-    found = []
+def _marked(nonce: str, paths: TrialPaths, *, known: bool) -> list[int]:
+    """pidfds of the trial's living processes with the mark `nonce`; opened before the look, so that they are they.
+
+    Args:
+        known: the attempt is known to have started in this folder.
+    """
+    mark, found = f"HPO_ATTEMPT={nonce}".encode(), []
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) == os.getpid():
             continue
@@ -147,24 +178,97 @@ def _marked(mark: bytes) -> list[int]:
             continue
         try:
             with open(f"/proc/{name}/environ", "rb") as file:
-                if mark in file.read().split(b"\0"):
-                    found.append(pidfd)
-                    continue
+                variables = file.read().split(b"\0")
+            if mark in variables and _belongs(f"/proc/{name}", variables, paths, known):
+                found.append(pidfd)
+                continue
         except OSError:
             pass
         os.close(pidfd)
     return found
 
 
+def _belongs(process: str, variables: list[bytes], paths: TrialPaths, known: bool) -> bool:
+    """Whether the process runs in this very study: by its RESULT_DIR, else by the folder that it works in."""
+    named = next((v.partition(b"=")[2] for v in variables if v.startswith(b"RESULT_DIR=/")), b"")
+    study = os.fsencode(f"{process}/root") + os.path.dirname(os.path.dirname(named))  # as it sees it itself
+    if named and os.path.exists(study):
+        if os.path.basename(named) == paths.name.encode() and identity(study) == identity(paths.study.root):
+            return True
+    elif known:
+        return True  # the study was moved since
+    return _below(f"{process}/cwd", paths.result_dir)
+
+
+def _below(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies below it, by device and inode."""
+    try:
+        wanted, here = identity(folder), None
+        while (found := identity(path)) != here:
+            if found == wanted:
+                return True
+            path, here = f"{path}/..", found
+    except OSError:  # one of them is gone
+        pass
+    return False
+
+
 def _holds(pid: int, path: str) -> bool:
     """Whether the kernel says that `pid` holds the flock on `path` (True where the kernel does not tell)."""
-    inode = os.stat(path, follow_symlinks=False).st_ino
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not _locked(fd):
+            return False  # what `pid` holds is another file of the same number
+        inode = os.fstat(fd).st_ino
+    finally:
+        os.close(fd)
     try:
         with open("/proc/locks", encoding="ascii") as file:
             lines = [line.split() for line in file]
     except OSError:
         return True
     return any(f[1] == "FLOCK" and f[4] == str(pid) and f[5].endswith(f":{inode}") for f in lines if len(f) >= 6)
+
+
+def _locked(fd: int) -> bool:
+    """Whether somebody holds the lock on the open file."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _started(folder: str, nonce: str) -> dict[str, Any] | None:
+    """What the attempt's token says of its shim; None if there is none of this nonce."""
+    record = _read_json(f"{folder}/{STARTED}")
+    return record if record is not None and record.get("nonce") == nonce else None
+
+
+def _elsewhere(record: dict[str, Any] | None, folder: str) -> bool:
+    """Whether the token was made in another folder than the one that it is in now."""
+    try:
+        return record is not None and "folder" in record and record["folder"] != list(identity(folder))
+    except OSError:
+        return False
+
+
+def _open_process(record: dict[str, Any]) -> int | None:
+    """A pidfd of the process that a token names, if it is alive."""
+    try:
+        pid, start = int(record["pid"]), int(record["start"])
+        if record["boot"] != processes.boot_id() or pid <= 1:
+            return None
+        pidfd = os.pidfd_open(pid)
+    except (OSError, KeyError, ValueError, TypeError, OverflowError):
+        return None
+    try:
+        if processes.start_time(pid) == start:
+            return pidfd
+    except (OSError, ValueError, IndexError):
+        pass
+    os.close(pidfd)
+    return None
 
 
 def _read_json(path: str) -> dict[str, Any] | None:

@@ -375,7 +375,7 @@ class LocalExecutor:
                     time.sleep(0.001)  # it is on its way out
                     continue
             if exit_ is None:
-                killed = records.sweep(nonce)
+                killed = records.sweep(run.launch.paths, run.launch.attempt, nonce)
                 if killed:
                     _log.warning("trial %d: its supervisor died; %d processes killed", run.launch.trial_id, killed)
                 exit_ = Exit(lost=True)

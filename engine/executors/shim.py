@@ -162,7 +162,9 @@ class Shim:
         """At most once: lock first, link into place second. Who finds the name taken is not the one (None)."""
         aside = f"{order['started']}.{self._pid}"
         fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        os.write(fd, json.dumps({"nonce": order["nonce"], **self._identity, "at": time.time()}).encode())
+        folder = os.stat(os.path.dirname(aside))  # a copy of the folder will have this file, and no process in it
+        token = {"nonce": order["nonce"], **self._identity, "folder": [folder.st_dev, folder.st_ino], "at": time.time()}
+        os.write(fd, json.dumps(token).encode())
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         failpoint("shim.before-token")
         try:

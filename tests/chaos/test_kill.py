@@ -23,7 +23,7 @@ from tests.helpers import processes_with, wait_until
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("command.taken", "command.done", "stop.before-reason")
-ELSEWHERE = ("command.posted", "study.removed")  # in the process of another verb
+ELSEWHERE = ("command.posted", "study.removed", "study.unshared")  # in the process of another verb, or in a copy
 UNKNOWN = "trial.unknown-aside"  # after a power cut
 EARLY = "trial.pruned"  # in studies with a rule
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from engine import outputlog
 from engine.executors import attempt as records
 from engine.executors import processes, shim
 from engine.executors.local import LocalExecutor
-from engine.paths import StudyPaths
+from engine.paths import StudyPaths, identity
 from engine.ports import Adoption, Ended, Launch
 from engine.study import Exit, Resources
 from tests.helpers import processes_with, wait_until
@@ -343,6 +344,56 @@ def test_what_outlived_its_launcher_and_its_shim_is_swept_when_the_next_engine_l
     finally:
         bystander.kill()
         bystander.wait()
+
+
+@pytest.mark.parametrize("record", [None, "old", "copied"])
+def test_mark_alone_ends_no_process_of_another_folder(bench: Bench, tmp_path: Path, record: str | None) -> None:
+    launch = bench.order(0, "true")
+    folder = Path(launch.paths.attempt(1))
+    other = tmp_path / "other" / "results" / "0"
+    other.mkdir(parents=True)
+    if record is not None:
+        token = {"nonce": launch.nonce, "pid": os.getpid(), "start": 1, "boot": processes.boot_id(), "at": 0}
+        more = {} if record == "old" else {"folder": list(identity(tmp_path / "other"))}
+        (folder / records.STARTED).write_text(json.dumps({**token, **more}))
+    strangers = [
+        subprocess.Popen(["/bin/sleep", "60"], cwd=cwd, env={"HPO_ATTEMPT": launch.nonce, **env})
+        for cwd, env in (("/", {}), ("/", {"RESULT_DIR": str(other)}), (other, {"RESULT_DIR": "results/0"}))
+    ]
+    own = [
+        subprocess.Popen(["/bin/sleep", "60"], cwd=cwd, env={"HPO_ATTEMPT": launch.nonce, **env})
+        for cwd, env in (("/", {"RESULT_DIR": launch.paths.result_dir}), (launch.paths.result_dir, {}))
+    ]
+    try:
+        killed = records.sweep(launch.paths, 1, launch.nonce)
+        assert killed == (0 if record == "copied" else 2)
+        assert [p.poll() for p in strangers] == [None] * 3
+        assert [p.wait(10) if record != "copied" else p.poll() for p in own] == [None if record == "copied" else -9] * 2
+    finally:
+        for process in (*strangers, *own):
+            process.kill()
+            process.wait()
+
+
+def test_token_that_was_copied_or_linked_opens_no_shim(bench: Bench) -> None:
+    launch = bench.shell(0, ": > here; while [ ! -e go ]; do sleep 0.02; done")
+    wait_until(bench.file(0, "here").exists)
+    folder = Path(launch.paths.attempt(1))
+    shim = bench.shim_pid(0)
+    for number, make in enumerate((shutil.copy, os.link)):
+        other = folder.parent / f"other{number}"
+        other.mkdir()
+        make(folder / records.STARTED, other / records.STARTED)
+        assert records.fate(str(other), launch.nonce)[0] is records.Fate.ELSEWHERE
+        assert records.open_shim(str(other), launch.nonce) is None
+        assert not records.ask_to_stop(str(other), launch.nonce, "why", kill=True)
+        records.kill_shim(str(other), launch.nonce)
+        assert records.original(str(other), launch.nonce) == str(folder)
+    assert records.fate(str(folder), launch.nonce)[0] is records.Fate.ALIVE
+    assert records.original(str(folder), launch.nonce) is None and os.path.exists(f"/proc/{shim}")
+    bench.file(0, "go").touch()
+    (end,) = bench.end()
+    assert end.exit.code == 0
 
 
 def test_ended_without_record_and_without_life_is_lost(bench: Bench) -> None:
