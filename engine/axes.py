@@ -9,10 +9,17 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.params import Choice, Constant, Int, Param, json_text, key, plain
+from engine.decimals import cleaner, cleaner_of_logs, raised
+from engine.params import Choice, Constant, Int, Param, alike, as_whole, json_text, key, plain
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+_MOST_POWERS = 10_000  # kept by an axis, as they are dear
+_FINE = 1 << 50  # values of an axis; beyond it, floats in [0, 1] do not tell them apart
+_UNIT = 1 << 53  # floats below 1 are whole multiples of its inverse, but for the smallest
+_COARSE, _HALVINGS = 1 << 30, 64
 
 
 class Axis:
@@ -49,12 +56,22 @@ class Axis:
 
 
 class _Line(Axis):
-    """A continuous axis; `to` and `back` lead to the scale on which it is uniform, and from it."""
+    """A continuous axis; `to` and `back` lead to the scale on which it is uniform, and from it.
+
+    Args:
+        clean: takes the dust of `back` off a value.
+    """
 
     size = None
 
-    def __init__(self, ends: tuple[float, float], to: Callable[[float], float], back: Callable[[float], float]) -> None:
-        self._ends, self._to, self._back = ends, to, back
+    def __init__(
+        self,
+        ends: tuple[float, float],
+        to: Callable[[float], float],
+        back: Callable[[float], float],
+        clean: Callable[[float], float],
+    ) -> None:
+        self._ends, self._to, self._back, self._clean = ends, to, back, clean
         self._low, self._high = min(ends), max(ends)
         self._from, self._span = to(ends[0]), to(ends[1]) - to(ends[0])
 
@@ -65,7 +82,7 @@ class _Line(Axis):
             return self._ends[1]
         if u != u:
             raise ValueError("NaN for a parameter that applies")
-        value = self._back(self._from + u * self._span)
+        value = self._clean(self._back(self._from + u * self._span))
         return self._low if value < self._low else self._high if value > self._high else value
 
     def encode(self, value: Any) -> float:
@@ -82,13 +99,21 @@ class _Line(Axis):
         return {k for k in guesses if key(self.at(k, levels)) in accepted}
 
     def tidy(self, value: Any) -> float:
-        return float(min(max(value, self._low), self._high))
+        if not self._low < value < self._high:  # the ends are as they were given
+            return float(min(max(value, self._low), self._high))
+        return min(max(self._clean(float(value)), self._low), self._high)
 
 
 class Cells(Axis):
-    """`size` values in order, each with an equal share of [0, 1]."""
+    """`size` values in order, each with an equal share of [0, 1]. Where they are more than floats tell apart (`fine`),
+    decode finds some of them only, and encode leads back to these exactly."""
 
     size: int
+
+    @property
+    def fine(self) -> bool:
+        """Whether there are too many values for arithmetic with floats."""
+        return self.size > _FINE
 
     def value(self, k: int) -> Any:
         raise NotImplementedError
@@ -100,10 +125,13 @@ class Cells(Axis):
     def decode(self, u: float) -> Any:
         if u <= 0:
             return self.value(0)
-        return self.value(self.size - 1 if u >= 1 else int(u * self.size))
+        if u >= 1:
+            return self.value(self.size - 1)
+        return self.value(int(u * _UNIT) * self.size // _UNIT if self.fine else int(u * self.size))
 
     def encode(self, value: Any) -> float:
-        return (self.place(value) + 0.5) / self.size
+        k = self.place(value)
+        return -(-k * _UNIT // self.size) / _UNIT if self.fine else (k + 0.5) / self.size
 
     def at(self, k: int, levels: int) -> Any:
         return self.value(k)
@@ -112,19 +140,20 @@ class Cells(Axis):
         return {self.place(value) for value, _ in accepted}
 
     def cell(self, u: np.ndarray) -> np.ndarray:  # (n,) -> (n,), whole numbers
-        """The places of the values at u."""
+        """The places of the values at u; not for `fine` ones."""
         import numpy as np
 
         return np.minimum((u * self.size).astype(np.int64), self.size - 1)
 
     def snap(self, u: np.ndarray) -> np.ndarray:
-        return (self.cell(u) + 0.5) / self.size
+        return u if self.fine else (self.cell(u) + 0.5) / self.size
 
 
 class _Choices(Cells):
     def __init__(self, choices: Sequence[Any]) -> None:
         self._choices = choices
         self._places = {key(v): k for k, v in enumerate(choices)}
+        self._alike: dict[Any, int] | None = None
         self._nested = any(isinstance(v, (list, dict)) for v in choices)
         self.size = len(choices)
 
@@ -132,19 +161,32 @@ class _Choices(Cells):
         return plain(self._choices[k]) if self._nested else self._choices[k]
 
     def place(self, value: Any) -> int:
+        found = self._place(value)
+        if found is None:
+            raise ValueError(self.problem(value))
+        return found
+
+    def _place(self, value: Any) -> int | None:
+        """The place of the choice that is the value, or else equal to it as a number: 1.0 is 1, true is not."""
         try:
-            return self._places[key(value)]
-        except (KeyError, TypeError, ValueError):
-            raise ValueError(self.problem(value)) from None
+            found = self._places.get(key(value))
+            if found is None and isinstance(value, (int, float, list, dict)) and not isinstance(value, bool):
+                if self._alike is None:
+                    self._alike = {alike(v): k for k, v in reversed(list(enumerate(self._choices)))}
+                found = self._alike.get(alike(value))
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return found
 
     def problem(self, value: Any) -> str | None:
-        try:
-            if key(value) in self._places:
-                return None
-        except (TypeError, ValueError):
-            pass
+        if self._place(value) is not None:
+            return None
         some = ", ".join(json_text(v) for v in self._choices[:5]) + (", ..." if len(self._choices) > 5 else "")
         return f"{json_text(value)} is no choice; choices: {some}"
+
+    def tidy(self, value: Any) -> Any:
+        found = self._place(value)
+        return value if found is None else self.value(found)
 
     def grid_places(self, accepted: frozenset[Any], levels: int) -> set[int]:
         return {self._places[key] for key in accepted}
@@ -163,6 +205,7 @@ class Steps(Cells):
     def __init__(self, low: float, high: float, step: float, power: float | None, whole: bool) -> None:
         self._a, self._s, top, self._scale = _exact(low, high, step, whole)
         self._start, self._step, self._power = low, step, power
+        self._powers: dict[int, float] = {}
         self.size = max((top - self._a) // self._s, 0) + 1
         self._low, self._high = sorted((self.value(0), self.value(self.size - 1)))
 
@@ -177,10 +220,19 @@ class Steps(Cells):
         return at if self._scale is None else at / self._scale
 
     def value(self, k: int) -> Any:
-        return self._grid(k) if self._power is None else self._power ** self._grid(k)
+        if self._power is None:
+            return self._grid(k)
+        found = self._powers.get(k)
+        if found is None:
+            if len(self._powers) >= _MOST_POWERS:
+                self._powers.clear()
+            found = self._powers[k] = raised(self._power, self._grid(k))
+        return found
 
     def place(self, value: Any) -> int:
         value = min(max(value, self._low), self._high)
+        if self._scale is None and (whole := as_whole(value)) is not None:
+            value = whole  # 5.0 is 5
         u = value if self._power is None else math.log(value) / math.log(self._power)
         if self._scale is None:
             offset = u - self._a
@@ -192,7 +244,7 @@ class Steps(Cells):
         return min(near, key=lambda k: abs(self.value(k) - value))
 
     def problem(self, value: Any) -> str | None:
-        if self._scale is None and (not isinstance(value, int) or isinstance(value, bool)):
+        if self._scale is None and as_whole(value) is None:
             return f"{json_text(value)} is not a whole number"
         wrong = _number_problem(value, self._low, self._high)
         if wrong:
@@ -225,19 +277,37 @@ class _LogSteps(Steps):
     def encode(self, value: Any) -> float:
         middle = self.value(self.place(value))
         below = self._from if middle == self._low else math.log(middle - self._step / 2)
-        return min(max(((below + math.log(middle + self._step / 2)) / 2 - self._from) / self._span, 0.0), 1.0)
+        u = min(max(((below + math.log(middle + self._step / 2)) / 2 - self._from) / self._span, 0.0), 1.0)
+        return u if self.size <= _COARSE or self.decode(u) == middle else self._found(middle, u)
+
+    def _found(self, value: Any, near: float) -> float:
+        """The place that decodes to a value whose cell is too narrow to be computed; `near` where there is none."""
+        low, high = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            there = self.decode(middle)
+            if there == value:
+                return middle
+            low, high = (middle, high) if there < value else (low, middle)
+        return near
 
     def cell(self, u: np.ndarray) -> np.ndarray:
         import numpy as np
 
+        return self._cells(u).astype(np.int64)
+
+    def _cells(self, u: np.ndarray) -> np.ndarray:
+        """As `cell`, but floats, which hold places of any size."""
+        import numpy as np
+
         places = np.rint((np.exp(self._from + u * self._span) - self._start) / self._step)
-        inside = np.where(u <= 0, 0, np.where(u >= 1, self.size - 1, places))
-        return np.clip(inside, 0, self.size - 1).astype(np.int64)
+        inside = np.where(u <= 0, 0.0, np.where(u >= 1, float(self.size - 1), places))
+        return np.clip(inside, 0.0, float(self.size - 1))
 
     def snap(self, u: np.ndarray) -> np.ndarray:
         import numpy as np
 
-        places = self.cell(u)
+        places = self._cells(u)
         middle = self._start + places * self._step
         below = np.where(places == 0, self._from, np.log(np.maximum(middle - self._step / 2, self._low / 2)))
         return np.clip(((below + np.log(middle + self._step / 2)) / 2 - self._from) / self._span, 0.0, 1.0)
@@ -259,12 +329,14 @@ def axis_of(param: Param) -> Axis:
     if power is not None:
         base = float(power)
         log_base = math.log(base)
-        return _Line((base**low, base**high), lambda v: math.log(v) / log_base, lambda u: base**u)
+        ends = raised(base, low), raised(base, high)
+        return _Line(ends, lambda v: math.log(v) / log_base, lambda u: base**u, cleaner_of_logs(*ends))
     if param.log:
-        return _Line((low, high), math.log, math.exp)
+        return _Line((low, high), math.log, math.exp, cleaner_of_logs(low, high))
+    clean = cleaner(low, high)
     if math.isinf(high - low):
-        return _Line((low, high), lambda v: v / 2, lambda u: u * 2)
-    return _Line((low, high), float, float)
+        return _Line((low, high), lambda v: v / 2, lambda u: u * 2, clean)
+    return _Line((low, high), float, float, clean)
 
 
 def _exact(low: float, high: float, step: float, whole: bool) -> tuple[int, int, int, int | None]:

@@ -292,7 +292,7 @@ class Engine:
             if problem := space.problem_with(proposal.params):
                 raise SearcherError(f"{self._title} proposed what the space does not hold: {problem}")
             resource = self.history.spec.resource_max if proposal.resource is None else proposal.resource
-            self._record(TrialProposed(now, trial_id, dict(proposal.params), resource, proposal.slot))
+            self._record(TrialProposed(now, trial_id, space.tidied(proposal.params), resource, proposal.slot))
             failpoint("trial.proposed")
             ids.append(self._intend(trial_id, now))
         return ids

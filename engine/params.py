@@ -311,6 +311,29 @@ def json_text(value: Any) -> str:
     return shown(text)
 
 
+def as_whole(value: Any) -> int | None:
+    """The whole number that a number is: 5.0 is 5; None for all others (true is not a number)."""
+    if type(value) is int:
+        return value
+    return int(value) if isinstance(value, float) and value.is_integer() else None
+
+
+def alike(value: Any) -> Any:
+    """Equal for values that a person would call the same: as `key`, but 1 and 1.0 are, and 0.1 + 0.2 and 0.3."""
+    return key(_rounded(value))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_rounded(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    short = value if value.is_integer() else float(f"{value:.12g}")
+    return int(short) if short.is_integer() else short
+
+
 def key(value: Any) -> Any:
     """Equal for values that are the same JSON value: 1, 1.0 and true differ, lists and objects compare by content."""
     if isinstance(value, (list, tuple, dict)):

@@ -105,7 +105,7 @@ def point_problems(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> l
         found += [Problem(f"{path}.{name}" if name else path, text) for name, text in wrong]
         if wrong:
             continue
-        twin = seen.setdefault(key(dict(point)), i)
+        twin = seen.setdefault(key(space.tidied(point)), i)
         if twin != i and is_whole(space, point):
             found.append(Problem(path, f"is the same as points[{twin}]"))
         elif allowed_completion(space, point, {}, random.Random(i).random) is None:

@@ -10,6 +10,9 @@
     factor  := "-" factor | atom ("**" factor)?
     atom    := value | name | function "(" or ("," or)* ")" | "(" or ")" | "[" (or ("," or)*)? "]"
 
+Decimals are exact (0.1 + 0.2 == 0.3, and 0.3 % 0.1 == 0); where a value drawn from a continuous range, a logarithm or a
+root takes part, every comparison has a tolerance of 1e-9: see `engine.arithmetic`.
+
 Texts come from strangers: nothing is handed to Python's own parser, and length, depth and sizes of numbers are bounded.
 Knows parameters by their kinds only.
 """
@@ -22,14 +25,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine import arithmetic
+from engine.arithmetic import exact
 from engine.errors import Problem, SpecError, nearest
-from engine.params import Choice, Constant, Param, shown
+from engine.params import Choice, Constant, Float, Int, Param, shown
 
 MAX_TEXT = 1000
 _MAX_DEPTH = 40
-_MAX_BITS = 1024  # of a whole number that a power makes
 
 NUMBER, TEXT, TRUTH, NULL, LIST = "a number", "text", "true or false", "null", "a list"
+_DRAWN, _WHOLE, _LISTED = "drawn", "whole", "listed"
 _Types = frozenset[str]
 _Run = Callable[[Mapping[str, Any]], Any]
 
@@ -60,7 +65,14 @@ def read_rule(text: str, params: Sequence[Param]) -> Rule:
     Raises:
         SpecError: "column N: ..." with what stands there and what is expected.
     """
-    return _Reader(text, {p.name: _types_of(p) for p in params}).rule()
+    return _Reader(text, {p.name: _types_of(p) for p in params}, {p.name: _origin(p) for p in params}).rule()
+
+
+def _origin(param: Param) -> str:
+    """Where a parameter's numbers come from: drawn from a range (floats as they are), whole, or listed (decimals)."""
+    if isinstance(param, Float):
+        return _DRAWN if param.step is None and param.low != param.high else _LISTED
+    return _WHOLE if isinstance(param, Int) else _LISTED
 
 
 def _types_of(param: Param) -> _Types:
@@ -72,7 +84,7 @@ def _types_of(param: Param) -> _Types:
 def _type_of(value: Any) -> str:
     if isinstance(value, bool):
         return TRUTH
-    if isinstance(value, (int, float)):
+    if type(value) in arithmetic.NUMBERS or isinstance(value, (int, float)):
         return NUMBER
     return NULL if value is None else TEXT if isinstance(value, str) else LIST
 
@@ -146,10 +158,13 @@ def _either(types: _Types) -> str:
 
 
 class _Reader:
-    def __init__(self, text: str, known: Mapping[str, _Types]) -> None:
-        self._text, self._known = text, known
+    def __init__(self, text: str, known: Mapping[str, _Types], origins: Mapping[str, str]) -> None:
+        self._text, self._known, self._origins = text, known, origins
         self._words, self._at, self._depth = _words(text), 0, 0
         self._names: set[str] = set()
+        # Where all is drawn from ranges nothing is exact, and floats are quicker.
+        named = {origins.get(word.text.strip("`")) for word in self._words if word.kind in ("word", "name")}
+        self._number = float if _DRAWN in named and not named & {_WHOLE, _LISTED} else exact
 
     def rule(self) -> Rule:
         node = self._or()
@@ -277,7 +292,7 @@ class _Reader:
             inner = self._deeper(self._factor).needs(NUMBER, sign.text).run
             negative = sign.text == "-"
             return _Node(
-                lambda params: -_number(inner(params)) if negative else _number(inner(params)),
+                lambda params: arithmetic.negative(_number(inner(params))) if negative else _number(inner(params)),
                 frozenset([NUMBER]), sign.column,
             )  # fmt: skip
         base = self._atom()
@@ -285,14 +300,17 @@ class _Reader:
             return base
         low, high = base.needs(NUMBER, "**").run, self._deeper(self._factor).needs(NUMBER, "**").run
         return _Node(
-            lambda params: _power(_number(low(params)), _number(high(params))), frozenset([NUMBER]), base.column
-        )
+            lambda params: arithmetic.power(_number(low(params)), _number(high(params))),
+            frozenset([NUMBER]), base.column,
+        )  # fmt: skip
 
     def _atom(self) -> _Node:
         word = self._now
         if word.kind in ("number", "text"):
             self._at += 1
             value = _literal(word)
+            if word.kind == "number":
+                value = self._number(value)
             return _Node(lambda params: value, frozenset([_type_of(value)]), word.column)
         if word.kind == "name":
             return self._name(word, word.text[1:-1])
@@ -325,6 +343,8 @@ class _Reader:
             raise _wrong(word.column, f"there is no parameter {shown(name)}{nearest(name, known)}")
         self._at += 1
         self._names.add(name)
+        if self._origins[name] == _LISTED and NUMBER in self._known[name]:
+            return _Node(lambda params: exact(params[name]), self._known[name], word.column)
         return _Node(lambda params: params[name], self._known[name], word.column)
 
     def _call(self, word: _Word) -> _Node:
@@ -361,9 +381,11 @@ def _literal(word: _Word) -> Any:
 
 
 def _number(value: Any) -> Any:
+    if type(value) in arithmetic.NUMBERS:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError
-    return value
+    return float(value) if isinstance(value, float) else int(value)  # numpy's, say
 
 
 def _truth(value: Any) -> bool:
@@ -372,22 +394,12 @@ def _truth(value: Any) -> bool:
     return value
 
 
-def _power(base: Any, exponent: Any) -> Any:
-    if isinstance(base, int) and isinstance(exponent, int):
-        if exponent > 0 and base.bit_length() * exponent > _MAX_BITS:
-            raise OverflowError
-        if exponent < 0:
-            base = float(base)
-    value = base**exponent
-    if isinstance(value, complex):
-        raise ValueError
-    return value
-
-
 def _same(a: Any, b: Any) -> bool:
     """1 and 1.0 are the same here, true and 1 are not."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(_same, a, b))
+    if type(a) in arithmetic.NUMBERS and type(b) in arithmetic.NUMBERS:
+        return arithmetic.same(a, b)
     return _type_of(a) == _type_of(b) and bool(a == b)
 
 
@@ -397,36 +409,38 @@ def _among(a: Any, values: Any) -> bool:
     return any(_same(a, value) for value in values)
 
 
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def run(a: Any, b: Any) -> bool:
-        if not (isinstance(a, str) and isinstance(b, str)):
-            _number(a)
-            _number(b)
-        return compare(a, b)
+def _less(a: Any, b: Any) -> bool:
+    if isinstance(a, str) and isinstance(b, str):
+        return a < b
+    return arithmetic.less(_number(a), _number(b))
 
-    return run
+
+def _at_most(a: Any, b: Any) -> bool:
+    if isinstance(a, str) and isinstance(b, str):
+        return a <= b
+    return arithmetic.at_most(_number(a), _number(b))
 
 
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
-    "<": _ordered(lambda a, b: a < b),
-    "<=": _ordered(lambda a, b: a <= b),
-    ">": _ordered(lambda a, b: a > b),
-    ">=": _ordered(lambda a, b: a >= b),
+    "<": _less,
+    "<=": _at_most,
+    ">": lambda a, b: _less(b, a),
+    ">=": lambda a, b: _at_most(b, a),
 }
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {**_ORDER, "==": _same, "!=": lambda a, b: not _same(a, b)}
 _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "//": lambda a, b: a // b,
-    "%": lambda a, b: a % b,
+    "+": arithmetic.plus,
+    "-": arithmetic.minus,
+    "*": arithmetic.times,
+    "/": arithmetic.divided,
+    "//": arithmetic.floor_divided,
+    "%": arithmetic.modulo,
 }
 _MANY = 1000
 _FUNCTIONS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
     "min": (2, _MANY, min),
     "max": (2, _MANY, max),
-    "abs": (1, 1, abs),
+    "abs": (1, 1, arithmetic.absolute),
     "log": (1, 1, math.log),
     "log2": (1, 1, math.log2),
     "sqrt": (1, 1, math.sqrt),

@@ -174,6 +174,10 @@ class SearchSpace:
                 out[name] = axis.decode(point[where] if where >= 0 else 0.0)
         return out if self._in_order else {name: out[name] for name in self.names if name in out}
 
+    def tidied(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Values without `problem`, as the parameters have them: 5.0 is 5 for a whole number, 0.1 + 0.2 is 0.3."""
+        return {name: self._axes[name].tidy(value) for name, value in params.items()}
+
     def walk(self, pick: Callable[[Float | Int | Choice], Any]) -> dict[str, Any]:
         """The parameters with the values that `pick` gives, parents first; it is asked for those that apply, only.
 
@@ -231,7 +235,7 @@ class SearchSpace:
         if where < 0:
             return np.full(int(live.sum()), key(axis.decode(0.0)) in accepted)
         column = points[live, where]
-        if isinstance(axis, Cells):
+        if isinstance(axis, Cells) and not axis.fine:
             return np.isin(axis.cell(column), sorted(axis.grid_places(accepted, 1)))
         return np.array([key(axis.decode(u)) in accepted for u in column.tolist()], dtype=bool)
 
@@ -241,8 +245,8 @@ class SearchSpace:
     def problem_with(self, params: Mapping[str, Any]) -> str | None:
         """Why `params` is no member of this space, in one line; None where it is one.
 
-        A member has all the parameters that apply and no others, and fulfils the rules; rounding dust on a step grid is
-        forgiven.
+        A member has all the parameters that apply and no others, and fulfils the rules; rounding dust is forgiven, and
+        5.0 is a whole number: see `tidied`.
         """
         wrong = self.misfit(params)
         broken = None if wrong else next((rule for rule in self.rules if not rule.holds(params)), None)

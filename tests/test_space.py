@@ -265,8 +265,8 @@ NESTED = SearchSpace(
             "delay: true is not a whole number",
         ),
         (
-            {"opt": "sgd", "momentum": 0.6, "nesterov": True, "delay": 2.0, "epochs": 5},
-            "delay: 2.0 is not a whole number",
+            {"opt": "sgd", "momentum": 0.6, "nesterov": True, "delay": 2.5, "epochs": 5},
+            "delay: 2.5 is not a whole number",
         ),
         ({"opt": {1, 2}, "epochs": 5}, "opt: {1, 2} is no choice"),
         (None, "parameters must map names to values, not null"),
@@ -450,7 +450,8 @@ def test_json_of_another_kind_is_refused(entry: dict[str, Any], text: str) -> No
         ([Int("x", 0, 1, when={"y": 1})], "space.x.when.y", "no such parameter"),
         ([Int("x", 0, 1, when={"x": 1})], "space.x.when.x", "its own condition"),
         ([Int("x", 0, 1, when=["y"])], "space.x.when", "must map"),  # type: ignore[arg-type]
-        ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": 1.0})], "space.x.when.y", "1.0 is no choice"),
+        ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": 1.5})], "space.x.when.y", "1.5 is no choice"),
+        ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": True})], "space.x.when.y", "true is no choice"),
         ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": [1, 3]})], "space.x.when.y", "3 is no choice"),
         ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": []})], "space.x.when.y", "no values"),
         ([Int("y", 0, 9, step=2), Int("x", 0, 1, when={"y": 3})], "space.x.when.y", "not on the grid"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.axes import Cells
 from engine.maths import pareto
 from engine.searchers.prior import arrays
 from engine.space import Choice, SearchSpace
@@ -36,14 +37,16 @@ _KINDS: Mapping[TrialState, int] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """The dimensions as numbers. `cells`: how many values, 0 where continuous. `categorical`: values without order."""
+    """The dimensions as numbers. `cells`: how many values, 0 where continuous or too many for floats to tell apart.
+    `categorical`: values without order."""
 
     cells: np.ndarray  # (d,) whole numbers
     categorical: np.ndarray  # (d,) bool
 
     @classmethod
     def of(cls, space: SearchSpace) -> Layout:
-        cells = np.array([c or 0 for c in space.cells], dtype=np.int64)
+        axes = [space.axis(p.name) for p in space.dimensions]
+        cells = np.array([a.size if isinstance(a, Cells) and not a.fine else 0 for a in axes], dtype=np.int64)
         unordered = [isinstance(p, Choice) and not p.ordered and len(p.choices) > 2 for p in space.dimensions]
         return cls(cells, np.array(unordered, dtype=bool))
 

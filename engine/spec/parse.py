@@ -291,10 +291,12 @@ def _seed(value: Any, problems: Problems) -> int | None:
 
 def _experiments(form: StudyForm, space: SearchSpace | None, problems: Problems) -> tuple[dict[str, Any], ...]:
     experiments = tuple(form.experiments)
-    for i, params in enumerate(experiments if space else ()):
-        if space and (wrong := space.problem_with(params)):
+    if space is None:
+        return experiments
+    for i, params in enumerate(experiments):
+        if wrong := space.problem_with(params):
             problems.add(f"experiments[{i}]", wrong)
-    return experiments
+    return experiments if problems else tuple(space.tidied(params) for params in experiments)
 
 
 def _points(form: StudyForm, space: SearchSpace | None, problems: Problems) -> tuple[dict[str, Any], ...]:
@@ -308,7 +310,7 @@ def _points(form: StudyForm, space: SearchSpace | None, problems: Problems) -> t
     if space is not None and not problems:
         for problem in point_problems(space, form.points):
             problems.add(problem.path, problem.text)
-    return tuple(form.points)
+    return tuple(form.points) if space is None or problems else tuple(space.tidied(point) for point in form.points)
 
 
 # -- the space -------------------------------------------------------------------------------------------------------
