@@ -14,7 +14,7 @@ def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str, why
     """The trial's next state and why; COMPLETED means that its files decide.
 
     Args:
-        trial: with the attempt that ended as its latest. said: the last line of that attempt's output.
+        trial: with the attempt that ended as its latest. said: why it failed, as far as its output tells.
         over: why the study ends ("": it does not). why: why a rule ended the trial ("": none, or no longer known).
     """
     spec, number = history.spec, trial.id
@@ -36,7 +36,7 @@ def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str, why
     if exit_.clean:
         return TrialState.COMPLETED, ""
     how = "its supervisor was told to stop from outside" if exit_.asked_for else str(exit_)
-    reason = f"trial {number}: {how}" + (f"; its output ends: {said[:300]}" if said else "")
+    reason = f"trial {number}: {how}" + (f"; {said[:300]}" if said else "")
     failures = 1 + sum(a.exit is not None and not a.exit.lost and not a.exit.asked_for for a in trial.attempts)
     if failures <= spec.trial.retries:
         return TrialState.PENDING, f"{reason} (retry {failures} of {spec.trial.retries})"

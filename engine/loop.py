@@ -413,13 +413,14 @@ class Engine:
         if rows and not _same_rows(rows, trial.rows):
             self._record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")
-        said = "" if news.exit.clean else outputlog.last_line(self.paths.trial(trial.id).attempt(news.attempt))
+        said = self._said(news)
         state, reason = judge(self.history, trial, news.exit, said, self._over, why)
         values = None
         if state is TrialState.COMPLETED:
             values, problem = metrics.verdict(reading, self.history.spec.aims, trial.id)
             if values is None:
-                state, reason = TrialState.FAILED, problem
+                error = "" if reading.rows else outputlog.error(self.paths.trial(trial.id).attempt(news.attempt))
+                state, reason = TrialState.FAILED, problem + (f"; its output has: {error[:300]}" if error else "")
         value = values[0] if values else None
         values = values if self.history.spec.objectives else None
         exit_ = {k: v for k, v in asdict(news.exit).items() if v not in (None, False, 0) or k == "code"}
@@ -430,6 +431,13 @@ class Engine:
         failpoint("trial.ended")
         if _log.isEnabledFor(logging.INFO):
             _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, state.value, reason)
+
+    def _said(self, news: Ended) -> str:
+        """Why the attempt failed, as far as its output tells."""
+        if news.exit.clean or news.exit.lost:
+            return ""
+        folder = self.paths.trial(news.trial_id).attempt(news.attempt)
+        return outputlog.why(folder, killed=news.exit.signal is not None)
 
     # -- ends ------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,6 +35,21 @@ def find(study: str, root: str | None) -> StudyPaths:
     from engine.paths import locate, runs_root
 
     return locate(study, runs_root(root, os.environ))
+
+
+def trial_of(history: History, number: int) -> Trial:
+    """The trial that the user named."""
+    from engine.errors import SpecError
+
+    if number not in range(history.next_id):
+        raise SpecError(f"{history.spec.name} has no trial {number}; it has {history.next_id} (from 0)")
+    return history.trials[number]
+
+
+def terminal_size() -> tuple[int, int]:
+    """Columns and lines of the terminal on stdout; 80 and 24 where it does not say."""
+    columns, lines = os.get_terminal_size(sys.stdout.fileno())
+    return columns or 80, lines or 24
 
 
 def state_word(state: str, led: bool) -> str:

@@ -1,4 +1,4 @@
-"""Verbs that show: list, show, best, logs, export."""
+"""Verbs that show what the event log knows: list, show, best, export."""
 
 from __future__ import annotations
 
@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.cli.common import dump, find, json_option, root_option, state_word, study_argument, summary, trial_object
+from engine.cli.common import (
+    dump,
+    find,
+    json_option,
+    root_option,
+    state_word,
+    study_argument,
+    summary,
+    terminal_size,
+    trial_object,
+    trial_of,
+)
 from engine.errors import EngineError, JournalError, SpecError
 
 if TYPE_CHECKING:
     from engine.glance import Glance
     from engine.paths import StudyPaths
     from engine.study import History, Trial
-
-_FOLLOW_S = 0.1
 
 
 @click.command("list")
@@ -77,7 +86,7 @@ def show(study: str, trial: int | None, root: str | None, as_json: bool) -> None
     history = _read(paths)
     led = who_leads(paths.lock) is not None
     if trial is not None:
-        _show_trial(history, _trial(history, trial), paths, as_json)
+        _show_trial(history, trial_of(history, trial), paths, as_json)
     elif as_json:
         trials = [trial_object(history, t) for t in history.trials]
         click.echo(dump({**summary(history, led, time.time()), "folder": paths.root, "trials": trials}))
@@ -124,41 +133,6 @@ def best(study: str, trial: int | None, root: str | None, config: bool, as_json:
 
 @click.command()
 @study_argument
-@click.argument("trial", type=int)
-@root_option
-@click.option("--follow", "-f", is_flag=True, help="Go on until the trial ends.")
-@click.option("--raw", is_flag=True, help="Control characters as they are.")
-def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> None:
-    """What a TRIAL of STUDY has printed."""
-    from engine import outputlog, studies
-    from engine.tables import safe_text
-
-    paths = find(study, root)
-    history = studies.read(paths)
-    attempt = _trial(history, trial).attempt
-    if attempt is None:
-        raise EngineError(f"trial {trial} has not started yet")
-    folder = paths.trial(trial).attempt(attempt.number)
-    tail = outputlog.Follower(folder)
-    wrote = False
-    while True:
-        over = not follow or trial not in studies.read(paths).open_ids
-        for chunk in tail.fresh():
-            if not raw:
-                lines = chunk.decode("utf-8", "replace").split("\n")
-                chunk = "\n".join(map(safe_text, lines)).encode("utf-8", "replace")
-            sys.stdout.buffer.write(chunk)
-            wrote = True
-        sys.stdout.buffer.flush()
-        if over:
-            break
-        time.sleep(_FOLLOW_S)
-    if not wrote and not follow:
-        click.echo(f"(trial {trial} has printed nothing)", err=True)
-
-
-@click.command()
-@study_argument
 @root_option
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
 def export(study: str, root: str | None, form: str) -> None:
@@ -197,7 +171,7 @@ def _read(paths: StudyPaths) -> History:
     return history
 
 
-VERBS = (list_, show, best, logs, export)
+VERBS = (list_, show, best, export)
 
 
 def _best_word(seen: Glance) -> str:
@@ -277,9 +251,11 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
         shown = trial.rows[-20:]
         rows = [[number(r.step), *(number(r.values[n]) if n in r.values else "" for n in names)] for r in shown]
         click.echo("\n" + table(["STEP", *(safe_text(n) for n in names)], rows, width=_width()))
-    if trial.attempt is not None and (said := outputlog.tail(folders.attempt(trial.attempt.number))):
-        lines = said.rstrip().splitlines()[-20:]
-        click.echo("\nlast output:\n" + "\n".join("  " + safe_text(line) for line in lines))
+    lines = outputlog.lines(folders.attempt(trial.attempt.number)) if trial.attempt is not None else []
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if lines:
+        click.echo("\nlast output:\n" + "\n".join("  " + safe_text(line) for line in lines[-20:]))
 
 
 def _show_best(history: History, trial: Trial) -> None:
@@ -294,7 +270,7 @@ def _show_best(history: History, trial: Trial) -> None:
 
 def _of_front(history: History, number: int) -> Trial:
     """The trial, which must be among the best."""
-    trial = _trial(history, number)
+    trial = trial_of(history, number)
     if number not in history.front:
         name, front = history.spec.name, history.front
         best = f"in the front ({', '.join(map(str, front[:20]))}{' ...' if len(front) > 20 else ''})"
@@ -303,16 +279,10 @@ def _of_front(history: History, number: int) -> Trial:
     return trial
 
 
-def _trial(history: History, number: int) -> Trial:
-    if number not in range(history.next_id):
-        raise SpecError(f"{history.spec.name} has no trial {number}; it has {history.next_id} (from 0)")
-    return history.trials[number]
-
-
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _width() -> int | None:
     """The terminal's width; None (no limit) where the output is no terminal."""
-    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+    return terminal_size()[0] if sys.stdout.isatty() else None

@@ -133,8 +133,11 @@ class Program:
             threading = sys.modules.get("threading")
             if threading is not None:
                 threading._shutdown()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:
+            if sys.version_info < (3, 13):
+                print(f"Exception ignored in: {threading!r}", file=sys.stderr)
+            traceback = error.__traceback__ and error.__traceback__.tb_next  # the first frame is this one
+            sys.excepthook(type(error), error.with_traceback(traceback), traceback)
         try:
             atexit._run_exitfuncs()
         except BaseException:

@@ -90,6 +90,11 @@ class Shell:
         self.err = err
         return out
 
+    def raw(self, *args: str) -> str:
+        """What it prints, with carriage returns as they are."""
+        argv = [sys.executable, "-m", "engine.cli", *args]
+        return subprocess.run(argv, cwd=self.folder, env=self.env, stdout=subprocess.PIPE, check=True).stdout.decode()
+
     def json(self, *args: str, code: int = 0) -> Any:
         return json.loads(self.run(*args, "--json", code=code).splitlines()[-1])
 

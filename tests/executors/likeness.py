@@ -60,6 +60,16 @@ SCRIPTS: dict[str, str] = {
         os.kill(os.getpid(), signal.SIGTERM)
         print("goes on")
     """,
+    "interrupted-while-threads-end": """
+        import signal, threading, time
+
+        def handler(*_):
+            raise RuntimeError("enough")
+
+        threading.Thread(target=time.sleep, args=(1.5,)).start()
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+    """,
     "exit-number": "import sys; print('a'); sys.exit(7)",
     "exit-text": "import sys; sys.exit('in words')",
     "exit-text-without-streams": "import sys; sys.stdout = sys.stderr = None; sys.exit('in words')",

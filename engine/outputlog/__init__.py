@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 NAME = "output.log"
 TAILS = ("output.tail.0", "output.tail.1")
+_END = 1 << 16  # bytes in which a run tells why it failed
 
 
 def parts(folder: str) -> list[str]:
@@ -23,8 +24,8 @@ def parts(folder: str) -> list[str]:
     return ([head] if os.path.exists(head) else []) + [path for _, path in sorted(tails)]
 
 
-def tail(folder: str, size: int = 4096) -> str:
-    """The last `size` bytes of the output as text ("" where there is none)."""
+def tail(folder: str, size: int = _END) -> bytes:
+    """The last `size` bytes of the output (none where there is none)."""
     data = b""
     for path in reversed(parts(folder)):
         try:
@@ -36,13 +37,38 @@ def tail(folder: str, size: int = 4096) -> str:
             continue
         if len(data) >= size:
             break
-    return data.decode("utf-8", "replace")
+    return data
 
 
-def last_line(folder: str) -> str:
-    """The last line of the output that is not blank: of a Python traceback, the error itself."""
-    lines = [line.strip() for line in tail(folder).replace("\r", "\n").split("\n")]
-    return next((line for line in reversed(lines) if line), "")
+def lines(folder: str, size: int = _END) -> list[str]:
+    """The last lines of the output, as a terminal would show them."""
+    from engine.outputlog.screen import rendered
+
+    data = tail(folder, size)
+    shown = rendered(data)
+    return shown[1:] if len(data) == size and len(shown) > 1 else shown  # the first one is likely a part of a line
+
+
+def why(folder: str, *, killed: bool = False) -> str:
+    """Why the run failed, as far as its output says: the error, or `its output ends: ...`, or nothing.
+
+    Args:
+        killed: the run was ended by a signal, which strikes wherever it is.
+    """
+    text, is_error = _cause(folder, killed)
+    return text if is_error or not text else f"its output ends: {text}"
+
+
+def error(folder: str) -> str:
+    """The error that the output ends with ("": none)."""
+    text, is_error = _cause(folder, False)
+    return text if is_error else ""
+
+
+def _cause(folder: str, killed: bool) -> tuple[str, bool]:
+    from engine.outputlog.cause import cause
+
+    return cause(lines(folder), killed=killed)
 
 
 class Follower:
