@@ -333,7 +333,7 @@ def lead(
         for path, request in inbox.pending(paths.inbox):
             if request is None or request.trial is None:
                 inbox.done(path)  # it was meant for an engine that is no more
-        view = model.View.of(paths.model)
+        view = model.View.of(paths.model, source_dir=spec.model_dir)
         if view.linked and not can_protect():
             _log.warning(
                 "big files are linked, not copied, and here only their modes keep trials from changing them: %s",

@@ -108,6 +108,13 @@ def folder_problem(path: str) -> str | None:
         return f"{_printable(path)} is no path"
 
 
+def base_config_problem(path: str, model_dir: str) -> str | None:
+    """Why an absolute path is no JSON file of the folder; what is in it is looked at when the study is made."""
+    if not is_below(path, model_dir):
+        return f"{_printable(path)} is not in model_dir {_printable(model_dir)}"
+    return None if os.path.isfile(path) else f"there is no file {_printable(path)}"
+
+
 def algorithm_problem(name: str, known: Iterable[str] | None) -> str | None:
     """Why `name` is no algorithm; `known` None: whichever names there are."""
     if known is not None and name in known:

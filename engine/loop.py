@@ -333,7 +333,7 @@ class Engine:
                     os.makedirs(paths.attempt(attempt.number), exist_ok=True)
                 self._lay_view(paths.result_dir)
             failpoint("trial.laid-out")
-            contract.write_config(paths, self.history.config(trial))
+            contract.write_config(paths, self.history.whole_config(trial))
             failpoint("trial.config-written")
         except (ContractError, LaunchError) as error:
             # Its folder cannot be made as it must be (a link in its place, say): the trial fails, the study goes on.

@@ -11,18 +11,19 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from engine import contract, digest
+from engine import contract, digest, document
 from engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
 from engine.events import StudyOpened
 from engine.failpoints import failpoint
 from engine.journal import Journal, is_ours
 from engine.lead import Lead
-from engine.paths import StudyPaths, locate
-from engine.study import USER, History, StudySpec, Trial, TrialState
+from engine.params import json_problem
+from engine.paths import CONFIG, StudyPaths, locate
+from engine.study import USER, History, StudySpec, Trial, TrialState, noted
 
 _NEW = ".new-"
 _NAMES = {"algorithm_options": "options", "extra_metrics": "metrics"}  # as study files have them
@@ -98,16 +99,23 @@ def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
         records.ask_to_stop(paths.trial(trial.id).attempt(attempt.number), attempt.nonce, USER, kill=kill)
 
 
-def create(spec: StudySpec, source: str, root: str, now: float) -> StudyPaths:
+def create(
+    spec: StudySpec, source: str, root: str, now: float, say: Callable[[str], None] = lambda note: None
+) -> StudyPaths:
     """Makes the folder of a new study: laid out aside, then renamed into place, so that it is there whole or not.
 
+    Args:
+        say: takes each note on the copy of the model folder; they are kept with the study, too.
+
     Raises:
-        StudyExists: the name is taken. SpecError: the model folder cannot be frozen.
+        StudyExists: the name is taken. SpecError: the model folder cannot be frozen, or base_config not be read.
     """
     from engine import model
 
     if spec.seed is None:
         spec = replace(spec, seed=secrets.randbelow(2**31))
+    if spec.base_config is not None:
+        spec = replace(spec, base=_base(spec))
     try:
         os.makedirs(root, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -119,7 +127,9 @@ def create(spec: StudySpec, source: str, root: str, now: float) -> StudyPaths:
     try:
         os.mkdir(aside)
         failpoint("study.folder-made")
-        model.freeze(spec.model_dir, paths.model, exclude_paths=[root])
+        found = model.freeze(spec.model_dir, paths.model, exclude_paths=[root], patterns=spec.exclude)
+        notes = [*model.notes(found), *_note_on_config(spec)]
+        spec = noted(spec, *notes)
         failpoint("study.frozen")
         contract.lay_out_study(paths, contract.user_of(os.environ))
         with open(paths.source, "w", encoding="utf-8") as file:
@@ -134,10 +144,42 @@ def create(spec: StudySpec, source: str, root: str, now: float) -> StudyPaths:
                 raise StudyExists(f"{final} exists; choose another --name, or remove it") from error
             raise
         failpoint("study.placed")
+        for note in notes:
+            say(note)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     return StudyPaths(final)
+
+
+def _base(spec: StudySpec) -> dict[str, Any]:
+    """What is in the file that `base_config` names."""
+    path = os.path.join(spec.model_dir, spec.base_config or "")
+    try:
+        base: dict[str, Any] = json.loads(document.read_text(path).removeprefix("\ufeff"))
+        wrong = json_problem(base) if isinstance(base, dict) else "is no JSON object"
+    except json.JSONDecodeError as error:
+        wrong = f"is no JSON (line {error.lineno}: {error.msg})"
+    except RecursionError:
+        wrong = "is nested too deep"
+    except SpecError as error:
+        wrong = error.problems[0].text
+    if wrong:
+        raise SpecError([Problem("base_config", f"{path} {wrong}")])
+    return base
+
+
+def _note_on_config(spec: StudySpec) -> list[str]:
+    """On the config.json that lies in the model folder: each trial has another in its place."""
+    from engine import model
+
+    try:
+        with open(os.path.join(spec.model_dir, CONFIG), encoding="utf-8-sig") as file:
+            config = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return []
+    note = model.dropped_config(config, [*spec.base, *(p.name for p in spec.space.params), spec.resource_name or ""])
+    return [note] if note else []
 
 
 def remove(paths: StudyPaths) -> None:
@@ -174,8 +216,9 @@ def _sweep_new(root: str) -> None:
             shutil.rmtree(os.path.join(root, name), ignore_errors=True)
 
 
-def edited(model_dir: str, frozen: str) -> list[str]:
-    """Files of the model folder that are no longer what the frozen copy holds (of those that were copied)."""
+def edited(model_dir: str, frozen: str, spec: StudySpec | None = None) -> list[str]:
+    """Files of the model folder that are no longer what the frozen copy holds (of those that were copied), or what
+    `spec` has of its base_config."""
     changed = []
     for folder, _, names in os.walk(frozen):
         for name in names:
@@ -186,12 +229,18 @@ def edited(model_dir: str, frozen: str) -> list[str]:
                     changed.append(relative)
             except OSError:  # it is gone
                 changed.append(relative)
+    if spec is not None and spec.base_config is not None and spec.base_config not in changed:
+        try:
+            same = _base(spec) == spec.base
+        except SpecError:
+            same = False
+        changed += [] if same else [spec.base_config]
     return sorted(changed)
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
     """What a study file says otherwise than the study that has its name; limits do not count (they may change)."""
-    free = {"budget", "seed", "labels", "prior"}
+    free = {"budget", "seed", "labels", "prior", "base"}
     left, right = old.to_json(), new.to_json()
     out = []
     for key in left:

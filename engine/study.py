@@ -79,6 +79,8 @@ class StudySpec:
     what they had to say when the study was made, as `searchers.prior.reduced` puts it.
     `resource_name`: what trials get more or less of, as whole numbers from `resource_min` to `resource_max`.
     `extra_metrics`: metric -> minimize | maximize | latest, shown beside the objective.
+    `exclude`: patterns, as in a .gitignore, of what in `model_dir` is not copied. `base_config`: a JSON file there that
+    each trial's config.json begins with; `base`: what was in it when the study was made.
     `labels`: what the dialect wants back unchanged (WMLA's sigName, args ...); no meaning here.
     """
 
@@ -87,6 +89,9 @@ class StudySpec:
     objective: Objective
     command: tuple[str, ...]
     model_dir: str
+    exclude: tuple[str, ...] = ()
+    base_config: str | None = None
+    base: Mapping[str, Any] = field(default_factory=dict)
     objectives: tuple[Objective, ...] = ()
     algorithm: str = "random"
     algorithm_options: Mapping[str, Any] = field(default_factory=dict)
@@ -151,7 +156,7 @@ class StudySpec:
             args["early_stopping"] = _part_from_json(EarlyStopping, args["early_stopping"])
         args["command"] = tuple(args["command"])
         args["experiments"] = tuple(args.get("experiments", ()))
-        for name in ("points", "warm_start", "prior"):
+        for name in ("points", "warm_start", "prior", "exclude"):
             args[name] = tuple(args.get(name, ()))
         return cls(**args)
 
@@ -500,8 +505,12 @@ class History:
             return self.spent_s
         return self.spent_s + max(0.0, now - self.engine_at)
 
+    def whole_config(self, trial: Trial) -> dict[str, Any]:
+        """The content of the trial's config.json: what `base_config` had, with the trial's own over it."""
+        return {**self.spec.base, **self.config(trial)}
+
     def config(self, trial: Trial) -> dict[str, Any]:
-        """The content of the trial's config.json: its parameters, and the resource under its name."""
+        """What the study decides of the trial's config.json: its parameters, and the resource under its name."""
         out = dict(trial.params)
         if trial.proposal.resource is not None and self.spec.resource_name:
             out[self.spec.resource_name] = trial.proposal.resource

@@ -77,7 +77,13 @@ def submit(
             for note in notes:
                 click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
         if made:
-            studies.create(spec, source, folder, time.time())
+            studies.create(
+                spec,
+                source,
+                folder,
+                time.time(),
+                lambda note: click.echo(f"hpo-engine: note: {safe_text(note)}", err=True),
+            )
     except StudyExists:  # another submit was quicker
         made = False
     if made and not quiet and (about := assembly.about(spec)):
@@ -87,7 +93,7 @@ def submit(
             raise StudyExists(f"{paths.root} exists and is no study; choose another --name")
         history = studies.read(paths)
         changes = _changes(history, spec, given, paths)
-        if edited := studies.edited(spec.model_dir, paths.model):
+        if edited := studies.edited(spec.model_dir, paths.model, history.spec):
             click.echo(f"hpo-engine: note: {safe_text(_edited(edited, paths))}", err=True)
         if who_leads(paths.lock) is None and _complete(history, changes):
             return _show_result(history, paths, as_json)

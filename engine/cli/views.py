@@ -120,7 +120,7 @@ def best(study: str, trial: int | None, root: str | None, config: bool, as_json:
             f"hpo-engine best {history.spec.name} {found.id} --config"
         )
     if config:
-        click.echo(json.dumps(history.config(found), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(history.whole_config(found), indent=2, ensure_ascii=False))
     elif several and trial is None:
         from engine.trackers import lines
 

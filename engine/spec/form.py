@@ -267,6 +267,16 @@ class StudyForm(_Form):
     model_dir: _Text = Field(
         default=".", description="The script's folder, relative to this file. Default: the folder of this file."
     )
+    exclude: Annotated[list[str], _Is(values.patterns, _WORDS_LIST)] = Field(
+        default_factory=list,
+        description="What of model_dir trials do not get: patterns as in a .gitignore; a .hpoignore does the same.",
+        examples=[["checkpoints/", "*.ckpt"]],
+    )
+    base_config: _OptionalText = Field(
+        default=None,
+        description="A JSON file of model_dir that each config.json begins with; parameters override its keys.",
+        examples=["config.json"],
+    )
     objective: _Objective | None = Field(
         default=None,
         description='The metric to optimise: {metric: loss, goal: minimize}, or short "minimize loss".',

@@ -33,6 +33,8 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "name": spec.name,
         "command": shlex.join(spec.command),
         "model_dir": spec.model_dir,
+        "exclude": list(spec.exclude),
+        "base_config": spec.base_config,
         "objective": None if spec.objectives else _objective(spec.objective, "best"),
         "objectives": [_objective(o, "last") for o in spec.objectives],
         "algorithm": spec.algorithm,

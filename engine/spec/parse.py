@@ -15,6 +15,7 @@ from engine.forms import (
     MOST_PROBLEMS,
     Problems,
     algorithm_problem,
+    base_config_problem,
     default_name,
     env_problem,
     experiments_problem,
@@ -126,6 +127,7 @@ def parse_document(
         objective=aims[0],
         objectives=aims if len(aims) > 1 else (),
         command=tuple(form.command),
+        exclude=tuple(form.exclude),
         algorithm=algorithm,
         algorithm_options=options,
         budget=Budget(trials, form.time_limit),
@@ -223,7 +225,16 @@ def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems)
         interpreter = under(base_dir, interpreter)
         if not os.access(interpreter, os.X_OK) or os.path.isdir(interpreter):
             problems.add("interpreter", f"there is no program {json_text(interpreter)}")
-    return {"model_dir": model_dir, "data_dir": data_dir, "data_root": data_root, "interpreter": interpreter}
+    base_config = None if form.base_config is None else under(model_dir, form.base_config)
+    if base_config and (wrong := base_config_problem(base_config, model_dir)):
+        problems.add("base_config", wrong)
+    return {
+        "model_dir": model_dir,
+        "base_config": base_config and os.path.relpath(base_config, model_dir),
+        "data_dir": data_dir,
+        "data_root": data_root,
+        "interpreter": interpreter,
+    }
 
 
 def _foreign(

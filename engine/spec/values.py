@@ -206,6 +206,11 @@ def warm_start(value: Any) -> Any:
     return value or "off"
 
 
+def patterns(value: Any) -> list[str]:
+    """Patterns as lines of a .gitignore; one may stand alone."""
+    return [text(item) for item in (value if isinstance(value, list) else [value])]
+
+
 def study_names(value: Any) -> list[str]:
     """Names or paths of studies; one may stand alone. Also auto and off, see `parse`."""
     if value is False:  # off, where YAML 1.1 wrote this

@@ -1,0 +1,194 @@
+"""Each trial's view of the frozen folder, laid into its RESULT_DIR: real folders and copies of small files, links to
+big ones. Whatever a trial writes into its own folder stays there.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from engine.errors import LaunchError
+from engine.model.copying import MIB, READ, WRITE, write
+from engine.model.survey import File, survey
+from engine.paths import is_below
+
+# Copied first where not everything can be: what a script runs and reads first, and what it is likely to edit in place.
+_CODE = (".py", ".sh", ".r", ".jl", ".js", ".lua", ".pl", ".rb", ".json", ".yaml", ".yml", ".toml", ".cfg", ".ini")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A file that each trial gets a copy of."""
+
+    name: str
+    mode: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class View:
+    """What each trial sees of the frozen folder; planned once, laid into one RESULT_DIR after the other.
+
+    `linked`: real paths that trials reach through links of ours, so that the executor can make them read-only. What a
+    link of the user's own leads to outside is as writable as it is by hand.
+    """
+
+    frozen_dir: str
+    folders: tuple[tuple[str, int], ...]
+    copies: tuple[_Part, ...]
+    links: tuple[str, ...]  # names of frozen files that are linked
+    kept_links: tuple[tuple[str, str], ...]  # (name, target) of the links in the frozen folder
+    linked: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        frozen_dir: str,
+        *,
+        source_dir: str | None = None,
+        small_bytes: int = MIB,
+        max_bytes: int = 16 * MIB,
+        max_files: int = 500,
+    ) -> View:
+        """Plans the view; takes the write bits off the frozen files that trials get links to.
+
+        Args:
+            frozen_dir: absolute; source_dir: what it is a copy of: big files in that are linked, not copied.
+            small_bytes: larger files are linked; max_bytes, max_files: of the copies of one trial, the rest is linked
+            (a link costs half of a copy, and no space). The copies are held in memory.
+        """
+        found = survey(frozen_dir)
+        copied: list[File] = []
+        links: list[File] = []
+        total = 0
+        for file in sorted(found.files, key=_precedence):
+            if file.size <= small_bytes and total + file.size <= max_bytes and len(copied) < max_files:
+                copied.append(file)
+                total += file.size
+            else:
+                links.append(file)
+        for file in links:
+            if file.mode & 0o222:
+                with suppress(OSError):  # a copy that somebody made read-only as a whole
+                    os.chmod(file.path, file.mode & ~0o222)
+        kept = tuple((name, _target(frozen_dir, name)) for name in found.links)
+        source = None if source_dir is None else os.path.realpath(source_dir)
+        reached = [target for _, target in kept if source is not None and _is_our_link(target, source)]
+        return cls(
+            frozen_dir,
+            tuple(found.folders),
+            tuple(_Part(f.name, f.mode, _bytes(f)) for f in copied),
+            tuple(file.name for file in links),
+            kept,
+            _fewest(reached + ([frozen_dir] if links else []), frozen_dir),
+        )
+
+    def lay(self, result_dir: str) -> None:
+        """Puts the view into a RESULT_DIR (absolute); one that was half laid before is made whole.
+
+        Raises:
+            LaunchError: RESULT_DIR is no folder, or a folder stands where a file must be.
+        """
+        try:
+            top = os.open(result_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            raise LaunchError(f"{result_dir} is no folder (it was removed, or something else put there)") from None
+        try:
+            for name, mode in self.folders:
+                _lay_folder(top, name, mode)
+            for part in self.copies:
+                into = _anew(part.name, top, result_dir)
+                try:
+                    write(into, part.data)
+                    os.fchmod(into, part.mode)  # what the umask took from it
+                finally:
+                    os.close(into)
+            if self.links:
+                frozen = _way(result_dir, self.frozen_dir)
+                for name in self.links:
+                    up = "" if os.path.isabs(frozen) else "../" * name.count("/")
+                    _lay_link(f"{up}{frozen}/{name}", name, top, result_dir)
+            for name, target in self.kept_links:
+                _lay_link(target, name, top, result_dir)
+        finally:
+            os.close(top)
+
+
+def _precedence(file: File) -> tuple[bool, int, int, str]:
+    code = file.name.lower().endswith(_CODE) or file.mode & 0o111 != 0
+    return not code, file.name.count("/"), file.size, file.name
+
+
+def _bytes(file: File) -> bytes:
+    with open(os.open(file.path, READ), "rb") as source:
+        return source.read(file.size)
+
+
+def _target(frozen_dir: str, name: str) -> str:
+    """Where a link of the frozen folder leads from within a view: the same, but never out of the view by `..`."""
+    target = os.readlink(f"{frozen_dir}/{name}")
+    if not os.path.isabs(target):
+        inner = os.path.normpath(os.path.join(os.path.dirname(name), target))
+        if inner == ".." or inner.startswith("../"):
+            return os.path.realpath(f"{frozen_dir}/{name}")
+    return target
+
+
+def _is_our_link(target: str, source: str) -> bool:
+    """Whether freezing made it in place of a copy: such links lead to files in the script's folder."""
+    return is_below(target, source) and os.path.isfile(target)
+
+
+def _fewest(paths: Iterable[str], frozen_dir: str) -> tuple[str, ...]:
+    """Real paths without those that lie in another; one that holds the study itself is left out, since a trial that
+    could write nothing there could not run."""
+    frozen, out = os.path.realpath(frozen_dir), list[str]()
+    for path in sorted({os.path.realpath(p) for p in paths}):
+        holds_study = path != frozen and is_below(frozen, path)
+        if not holds_study and not any(is_below(path, other) for other in out):
+            out.append(path)
+    return tuple(out)
+
+
+def _lay_folder(top: int, name: str, mode: int) -> None:
+    try:
+        os.mkdir(name, mode, dir_fd=top)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=top)
+            os.mkdir(name, mode, dir_fd=top)
+
+
+def _anew(name: str, top: int, shown: str) -> int:
+    """A new file, open for writing; what stands there goes (a link itself, never what it leads to)."""
+    try:
+        return os.open(name, WRITE, 0o700, dir_fd=top)
+    except FileExistsError:
+        _away(name, top, shown)
+        return os.open(name, WRITE, 0o700, dir_fd=top)
+
+
+def _lay_link(target: str, name: str, top: int, shown: str) -> None:
+    try:
+        os.symlink(target, name, dir_fd=top)
+    except FileExistsError:
+        _away(name, top, shown)
+        os.symlink(target, name, dir_fd=top)
+
+
+def _away(name: str, top: int, shown: str) -> None:
+    try:
+        os.unlink(name, dir_fd=top)
+    except IsADirectoryError:
+        raise LaunchError(f"{shown}/{name} is a folder where the model folder has a file: remove it") from None
+
+
+def _way(result_dir: str, frozen_dir: str) -> str:
+    """The frozen folder as a link in RESULT_DIR names it: relative within a study, so that the study can be moved."""
+    study, name = os.path.split(frozen_dir)
+    if not result_dir.startswith(f"{study}/"):
+        return frozen_dir
+    return "../" * (result_dir[len(study) + 1 :].rstrip("/").count("/") + 1) + name

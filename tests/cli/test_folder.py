@@ -1,0 +1,189 @@
+"""Studies on folders as people have them: outputs of earlier runs, a config.json, links that lead out."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import Shell
+from tests.cli.test_cli import shell as shell
+
+SCRIPT = """\
+import json, os
+config = json.load(open("config.json"))
+seen = sorted(os.path.join(f, n)[2:] for f, _, names in os.walk(".") for n in names)
+json.dump({"config": config, "seen": seen}, open("seen.json", "w"))
+json.dump([{"loss": config["x"]}], open("val_dict_list.json", "w"))
+"""
+ALGO = """\
+command: python train.py
+objective: minimize loss
+algorithm: random
+options: {seed: 1}
+trials: 2
+space: {x: {float: [0, 2]}}
+"""
+
+
+@pytest.fixture
+def folder(shell: Shell) -> Shell:
+    shell.write("train.py", SCRIPT)
+    shell.write("algo.yaml", ALGO)
+    return shell
+
+
+def seen(shell: Shell, trial: int = 0) -> dict[str, object]:
+    found: dict[str, object] = json.loads(shell.result(trial, "seen.json").read_text())
+    return found
+
+
+def put(path: Path, text: str = "x") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def notes(shell: Shell) -> list[str]:
+    return [line.removeprefix("hpo-engine: note: ") for line in shell.err.splitlines() if "note: " in line]
+
+
+def test_outputs_of_earlier_runs_are_told_and_left_out_or_not(folder: Shell) -> None:
+    for name in ("lightning_logs/version_0/hparams.yaml", "wandb/run-1-a/x.wandb", "checkpoints/last.ckpt", "old.pt"):
+        put(folder.folder / name)
+    folder.run("submit", "algo.yaml")
+    assert seen(folder)["seen"] == ["algo.yaml", "checkpoints/last.ckpt", "config.json", "old.pt", "train.py"]
+    left, maybe = notes(folder)
+    assert left.startswith(
+        "not copied (earlier runs wrote it): lightning_logs/ (1 file, 1 byte), wandb/ (1 file, 1 byte)"
+    )
+    assert maybe.endswith('to leave it out: exclude: [checkpoints/, "*.pt"]')
+    folder.run("submit", "algo.yaml")
+    assert notes(folder) == []  # once
+    line = maybe.partition("to leave it out: ")[2]
+    folder.write("algo.yaml", f"{ALGO}{line}\n")
+    folder.run("submit", "algo.yaml", "--name", "my-study", code=2)
+    assert 'exclude: [] -> ["checkpoints/", "*.pt"]' in folder.err
+    folder.run("remove", "my-study", "--yes")
+    folder.write(".hpoignore", "!lightning_logs/\nalgo.*\n")
+    folder.run("submit", "algo.yaml")
+    assert seen(folder)["seen"] == [".hpoignore", "config.json", "lightning_logs/version_0/hparams.yaml", "train.py"]
+
+
+def test_too_much_is_refused_with_the_largest_folders(folder: Shell) -> None:
+    os.mkdir(folder.folder / "images")
+    for k in range(50_001):
+        os.close(os.open(folder.folder / f"images/{k}", os.O_CREAT))
+    told = folder.refuses("submit", "algo.yaml", words=r"more than 50,000 files; the largest folders: images/ \(50,0")
+    assert "exclude: [/images/]" in told
+    assert not (folder.folder / "hpo-runs/my-study").exists()
+    folder.write("algo.yaml", f"{ALGO}exclude: /images/\n")
+    folder.run("submit", "algo.yaml", "--trials", "1")
+
+
+def test_a_config_of_the_project_is_missed_in_words_or_the_base(folder: Shell) -> None:
+    folder.write("config.json", '{"depth": 3, "x": 99, "net": {"width": 4}, "seed": null}')
+    folder.run("submit", "algo.yaml")
+    assert set(seen(folder)["config"]) == {"x"}  # type: ignore[call-overload]
+    assert notes(folder) == [
+        "config.json of model_dir is replaced by each trial's own, in which depth, net, seed are missing; to have it under "
+        "the parameters: base_config: config.json"
+    ]
+    folder.write("algo.yaml", f"{ALGO}base_config: config.json\n")
+    folder.run("submit", "algo.yaml", "--name", "based")
+    assert notes(folder) == []
+    folder.run("best", "based", "--config")
+    whole = json.loads(folder.run("best", "based", "--config"))
+    trial = folder.json("best", "based")["trial"]
+    own = json.loads((folder.folder / f"hpo-runs/based/results/{trial}/config.json").read_text())
+    assert whole == own == {"depth": 3, "x": own["x"], "net": {"width": 4}, "seed": None}
+    assert list(own) == ["depth", "x", "net", "seed"] and own["x"] < 2
+    assert set(folder.json("best", "based")["params"]) == {"x"}
+    folder.write("config.json", '{"depth": 4}')  # edits change nothing, and are told
+    folder.run("submit", "algo.yaml", "--name", "based", "--trials", "3")
+    assert "config.json changed since the study began" in folder.err
+    assert json.loads((folder.folder / "hpo-runs/based/results/2/config.json").read_text())["depth"] == 3
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "not json", '{"x": 5}', "{}"])
+def test_a_config_that_trials_miss_nothing_of_is_not_mentioned(folder: Shell, text: str) -> None:
+    folder.write("config.json", text)
+    folder.run("submit", "algo.yaml", "--trials", "1")
+    assert notes(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("none.json", "", r"algo.yaml:7: base_config: there is no file .*/none.json"),
+        ("../far.json", "{}", r"algo.yaml:7: base_config: .*/far.json is not in model_dir"),
+        ("conf/base.json", "[1]", r"base_config: .*/conf/base.json is no JSON object"),
+        ("conf/base.json", '{"a": 1,\n b: 2}', r"base_config: .*/conf/base.json is no JSON \(line 2: "),
+        ("conf/base.json", '{"a": NaN}', r"base_config: .*/conf/base.json nan is not a finite number"),
+        ("conf/base.json", "[" * 100_000, r"base_config: .*/conf/base.json is nested too deep"),
+    ],
+)
+def test_a_base_that_cannot_be_one_is_refused(folder: Shell, name: str, text: str, words: str) -> None:
+    if text:
+        put(folder.folder / name, text)
+    folder.write("algo.yaml", f"{ALGO}base_config: {name}\n")
+    folder.refuses("submit", "algo.yaml", words=words)
+    assert not (folder.folder / "hpo-runs/my-study").exists()
+
+
+def test_a_base_may_be_any_json_file_of_the_folder(folder: Shell) -> None:
+    put(folder.folder / "conf/base.json", '\ufeff{"größe": 1, "x": 7}')
+    folder.write("algo.yaml", f"{ALGO}base_config: conf/base.json\n")
+    folder.run("submit", "algo.yaml", "--trials", "1")
+    found = seen(folder)
+    assert found["config"] == {"größe": 1, "x": found["config"]["x"]}  # type: ignore[index]
+    assert "conf/base.json" in found["seen"]  # type: ignore[operator]
+
+
+OUT = """\
+import json, os
+x = json.load(open("config.json"))["x"]
+me = os.environ["SUBID"]
+for place in ("outputs", "deep/results", os.environ["SCRATCH"], os.environ["DATA_DIR"] + "/sub"):
+    os.makedirs(place, exist_ok=True)
+    with open(f"{place}/{me}.txt", "a") as out:
+        out.write("written\\n")
+with open("shared.log", "r+b") as big:
+    big.write(b"changed")
+json.dump([{"loss": x}], open("val_dict_list.json", "w"))
+"""
+
+
+def test_a_trial_may_do_outside_its_folder_what_the_user_can(folder: Shell, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    for name in ("out/sub", "more", "data/sub"):
+        (scratch / name).mkdir(parents=True)
+    with open(scratch / "big.log", "wb") as file:
+        file.truncate(70 << 20)  # too big to be copied
+    os.symlink(scratch / "out", folder.folder / "outputs")
+    os.mkdir(folder.folder / "deep")
+    os.symlink("../../scratch/more", folder.folder / "deep/results")
+    os.symlink(scratch / "data", folder.folder / "data")
+    os.symlink(scratch / "big.log", folder.folder / "shared.log")
+    with open(folder.folder / "own.bin", "wb") as file:
+        file.truncate(70 << 20)  # linked by freezing: protected, and with it nothing else
+    folder.write("train.py", OUT)
+    folder.write("algo.yaml", f"{ALGO}data_dir: data\nenv: {{SCRATCH: {scratch}/out/sub}}\n")
+    assert folder.json("submit", "algo.yaml")["counts"] == {"completed": 2}
+    for name in ("out/0.txt", "more/1.txt", "out/sub/0.txt", "data/sub/1.txt"):
+        assert (scratch / name).read_text() == "written\n"
+    with open(scratch / "big.log", "rb") as file:
+        assert file.read(7) == b"changed"
+
+
+@pytest.mark.parametrize("warm", ["auto", "off"])
+def test_what_freezing_linked_cannot_be_changed_by_a_trial(folder: Shell, warm: str) -> None:
+    with open(folder.folder / "own.bin", "wb") as file:
+        file.truncate(70 << 20)
+    os.chmod(folder.folder / "own.bin", 0o444 if os.geteuid() else 0o644)
+    folder.write("train.py", 'open("own.bin", "r+b").write(b"changed")\n')
+    folder.write("algo.yaml", f"{ALGO}trial: {{warm_start: {warm}}}\n")
+    folder.run("submit", "algo.yaml", "--trials", "1", code=3)
+    with open(folder.folder / "own.bin", "rb") as file:
+        assert file.read(7) == bytes(7)
