@@ -114,7 +114,6 @@ def _tail() -> Iterator[str]:
     yield _line("# metrics: {accuracy: maximize}", "shown beside the objective")
     yield _line('# env: {OMP_NUM_THREADS: "1"}', "environment of the trials")
     yield _line('# exclude: [checkpoints/, "*.ckpt"]', "what of the script's folder trials do not get")
-    yield _line("# base_config: config.json", "a JSON file that each trial's config.json begins with")
     yield _line("# data_dir: .", "the trials' DATA_DIR, relative to this file")
 
 
