@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
@@ -403,7 +404,7 @@ class History:
     `open_ids`: trials that have not ended, in order. `counts`: trials by state. `members`: the COMPLETED trials that
     no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. Where trials
     get more or less of a resource, those count that got the most so far, because losses after one epoch and after fifty
-    do not compare. `extent`: the lowest and the highest loss of each objective among the first ten COMPLETED.
+    do not compare. `early`: the losses of the first ten COMPLETED.
     `spent_s`: seconds that earlier engines ran; `engine_at`: when this one began; `last_at`: the latest event.
     `path`, `folder`: where that engine found the study, and the folder's device and inode (empty: not known).
     """
@@ -416,7 +417,7 @@ class History:
     open_ids: tuple[int, ...] = ()
     counts: Mapping[TrialState, int] = field(default_factory=dict)
     members: tuple[front.Member, ...] = ()
-    extent: tuple[tuple[float, float], ...] = ()
+    early: tuple[tuple[float, ...], ...] = ()
     opened_at: float = 0.0
     engine_at: float | None = None
     spent_s: float = 0.0
@@ -474,18 +475,20 @@ class History:
     @property
     def reference(self) -> tuple[float, ...]:
         """The losses that `hypervolume` is measured from: the worst of the first ten COMPLETED trials for each
-        objective, and a tenth of their range more. It stays once they are there."""
-        return tuple(high + 0.1 * (high - low) for low, high in self.extent)
+        objective, and a tenth of their range more. It stays once they are there. Enormous losses do not count: next
+        to them everything else would be the same."""
+        return _reference(self.early)
 
     @property
     def hypervolume(self) -> float | None:
         """With several objectives, the volume that the front dominates below `reference`: it never shrinks (but where
-        a trial is the first to get more of a resource, and the front begins anew).
+        a trial is the first to get more of a resource, and the front begins anew, or where one of the first ten shows
+        that a loss before it was enormous).
 
         None: one objective, no COMPLETED trial, beyond what numbers hold, or a front too large to be worth the time
         (4 objectives: over 150 trials, 5: 60, more: 30).
         """
-        most = {2: 10_000, 3: 2_000, 4: 150, 5: 60}.get(len(self.extent), 30)
+        most = {2: 10_000, 3: 2_000, 4: 150, 5: 60}.get(len(self.spec.aims), 30)
         if not self.spec.objectives or not self.members or len(self.members) > most:
             return None
         return _hypervolume(tuple(vector for vector, _ in self.members), self.reference)
@@ -543,8 +546,8 @@ class History:
             changes["members"] = _front_of(trials)
         elif counts_now:
             changes["members"] = _with_member(self.members, self.trials, trial)
-            if changes.get("counts", self.counts).get(TrialState.COMPLETED, 0) <= _EXTENT_OF:
-                changes["extent"] = _extended(self.extent, counts_now)
+            if changes.get("counts", self.counts).get(TrialState.COMPLETED, 0) <= _EARLY:
+                changes["early"] = (*self.early, counts_now)
         return changes
 
 
@@ -575,7 +578,7 @@ class Growing(History):
         return History(**{**known, "trials": TrialTable(self.trials)})
 
 
-_EXTENT_OF = 10
+_EARLY = 10
 
 
 def indices(trials: Sequence[Trial], done: Sequence[int]) -> dict[str, Any]:
@@ -590,16 +593,9 @@ def indices(trials: Sequence[Trial], done: Sequence[int]) -> dict[str, Any]:
         losses = trials[number].losses
         if resource == most and not (len(losses) == 1 and members and members[0][0] < losses):
             members = front.joined(members, (losses, number))
-    extent: tuple[tuple[float, float], ...] = ()
-    for number in done[:_EXTENT_OF]:
-        extent = _extended(extent, trials[number].losses)
+    early = tuple(trials[number].losses for number in done[:_EARLY])
     open_ids = tuple([trial.id for trial in trials if trial.state in (TrialState.PENDING, TrialState.RUNNING)])
-    return {"open_ids": open_ids, "counts": counts, "members": members, "extent": extent}
-
-
-def _extended(extent: tuple[tuple[float, float], ...], losses: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
-    pairs = extent or [(loss, loss) for loss in losses]
-    return tuple((min(low, loss), max(high, loss)) for (low, high), loss in zip(pairs, losses, strict=True))
+    return {"open_ids": open_ids, "counts": counts, "members": members, "early": early}
 
 
 def _front_of(trials: Sequence[Trial]) -> tuple[front.Member, ...]:
@@ -617,6 +613,20 @@ def _with_member(members: tuple[front.Member, ...], trials: Sequence[Trial], tri
     if given < most:
         return members
     return front.joined(members if given == most else (), (trial.losses, trial.id))
+
+
+@lru_cache(maxsize=8)
+def _reference(early: tuple[tuple[float, ...], ...]) -> tuple[float, ...]:
+    if not early:
+        return ()
+    import numpy as np
+
+    from engine.maths.outputs import reined
+
+    losses = np.array(early, dtype=float)
+    losses[np.abs(losses) < 1e-100] = 0.0  # next to these, anything would be enormous
+    ends = [(float(column.min()), float(column.max())) for column in map(reined, losses.T)]
+    return tuple(min(high + 0.1 * (high - low), sys.float_info.max) for low, high in ends)
 
 
 @lru_cache(maxsize=8)

@@ -48,7 +48,7 @@ def folded(found: list[Record]) -> History:
 def same(one: History | None, other: History) -> bool:
     """Also in what looks alike (1 and 1.0), and where NaN is not itself."""
     assert one is not None
-    assert (one.counts, one.members, one.extent) == (other.counts, other.members, other.extent)
+    assert (one.counts, one.members, one.early) == (other.counts, other.members, other.early)
     return repr(one.trials[:]) == repr(other.trials[:]) and repr(told(one)) == repr(told(other))
 
 

@@ -219,6 +219,16 @@ def test_hypervolume_never_shrinks_and_is_that_of_all_trials(losses: list[tuple[
         before = volume
 
 
+def test_reference_is_not_that_of_an_enormous_loss() -> None:
+    losses = [(float(i), 9.0 - i) for i in range(8)]
+    for one in ((1e200, -0.5), (-0.5, 1e308), (1.7e308, 1.7e308), (-1e300, 0.5)):
+        for place in (0, 4, 8):
+            *_, history = completed(*losses[:place], one, *losses[place:])
+            assert max(history.reference) < 30
+            assert history.hypervolume is not None and history.hypervolume > 10
+    assert list(completed((1.7e308, -1.7e308), (-1.7e308, 1.7e308)))[-1].hypervolume is None
+
+
 def test_reference_is_beyond_the_first_ten_and_stays() -> None:
     losses = [(float(i), 10.0 - i) for i in range(11)]
     histories = list(completed((0.0, 0.0), *losses, (-99.0, 99.0)))

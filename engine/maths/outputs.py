@@ -8,6 +8,13 @@ import math
 
 import numpy as np
 
+_JUMP = 1e9  # a loss is enormous if it is so many times as far away as the ones before it are from each other
+_ABOVE, _TINY = 1e6, 1e-100  # and is above this size, or the others are within this: else they may differ by dust only
+_FLOOR = 1e-3  # of their size; losses closer to each other than that are that far apart for this purpose
+_FEW = 10  # one in so many losses may be enormously low; and so many must be left that are not enormously high
+_MOST = 1e30  # deviations; losses that are further away, though no jump is between, come to within 1 of it
+_LARGE = 1e300
+
 
 def standardized(losses: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
     """Losses moved and scaled to median 0 and the typical deviation 1, safely for values up to the largest floats.
@@ -17,19 +24,105 @@ def standardized(losses: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
     top = np.abs(losses).max(initial=0.0)
     if top == 0.0:
         return np.zeros(len(losses))
-    exponent = int(np.frexp(top)[1])
-    scaled = np.ldexp(losses, -exponent - 1)  # exact: a power of 2
+    scaled = np.ldexp(losses, -_exponent(top) - 1)  # exact: a power of 2
     scaled = scaled - np.median(scaled)
     good = -scaled[scaled < 0]
-    deviation = math.sqrt(np.mean(good * good)) if len(good) else scaled.std()
-    out: np.ndarray = scaled / deviation if deviation > 0.0 else np.zeros(len(losses))
+    deviation = _root_mean_square(good) if len(good) else scaled.std()
+    if not deviation > 0.0:
+        return np.zeros(len(losses))
+    with np.errstate(over="ignore"):
+        out: np.ndarray = np.clip(scaled / deviation, -_LARGE, _LARGE)
     return out
 
 
 def tamed(losses: np.ndarray, knee: float = 1.0) -> np.ndarray:  # (n,) -> (n,)
-    """Standardized losses, those above the median compressed as by a logarithm, mean 0 and variance 1 again."""
-    z = standardized(losses)
+    """Standardized losses, those above the median compressed as by a logarithm, mean 0 and variance 1 again.
+
+    Enormous ones, beyond a jump of nine orders of magnitude, have no say in this: they come 1 to 2 after the worst of
+    the others, or before the best, in their order.
+    """
+    if not len(losses):
+        return np.zeros(0)
+    low, high = _enormous(losses)
+    ordinary = ~(low | high)
+    z = standardized(losses[ordinary])
     bad = z > 0
-    z = np.where(bad, knee * np.log1p(np.where(bad, z, 0.0) / knee), z)
+    z = np.where(bad, knee * _compressed(np.where(bad, z, 0.0) / knee), z)
     deviation = z.std()
-    return np.zeros(len(z)) if deviation == 0.0 else (z - z.mean()) / deviation
+    z = np.zeros(len(z)) if deviation == 0.0 else (z - z.mean()) / deviation
+    if len(z) == len(losses):
+        return z
+    out = np.empty(len(losses))
+    out[ordinary] = z
+    out[high] = z.max() + _beyond(losses[high], losses[ordinary])
+    out[low] = z.min() - _beyond(-losses[low], -losses[ordinary])
+    return out
+
+
+def reined(losses: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
+    """The losses themselves, enormous ones brought near: one span of the others (their size, if they are all the same)
+    beyond the last of these."""
+    low, high = _enormous(losses)
+    if not (low.any() or high.any()):
+        return losses
+    others = losses[~(low | high)]
+    with np.errstate(over="ignore"):
+        span = others.max() - others.min() or max(abs(float(others[0])), 1.0)
+        out = np.where(low, others.min() - span, np.where(high, others.max() + span, losses))
+    limited: np.ndarray = np.clip(out, -np.finfo(float).max, np.finfo(float).max)
+    return limited
+
+
+def _compressed(z: np.ndarray) -> np.ndarray:
+    """log(1 + z), and from `_MOST` on bounded."""
+    out = np.log1p(z)
+    end = math.log1p(_MOST)
+    far = np.maximum(out - end, 0.0)
+    return np.where(far > 0, end + far / (1.0 + far), out)
+
+
+def _beyond(losses: np.ndarray, ordinary: np.ndarray) -> np.ndarray:
+    """How far behind the last of the ordinary ones they come: from 1 to 2, rising."""
+    last, span = ordinary.max(), ordinary.max() / 2 - ordinary.min() / 2
+    far = np.log(losses / 2 - last / 2) - math.log(span or abs(last) or 1.0)
+    out: np.ndarray = 1.0 + np.maximum(far, 0.0) / (np.maximum(far, 0.0) + 100.0)
+    return out
+
+
+def _enormous(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (n,) -> (n,), (n,)
+    """Which losses are enormously low, and which enormously high: beyond a jump in their sorted order that dwarfs the
+    distances between the ordinary ones. Where losses grow by and by none are."""
+    none = np.zeros(len(losses), dtype=bool)
+    if len(losses) < 3:
+        return none, none
+    ranked = np.sort(losses) / 4  # no difference overflows
+    most = max(2, len(ranked) // _FEW)
+    begin = next((k for k in range(min(most, len(ranked) - 2), 0, -1) if _dwarfed(ranked, k)), 0)
+    rest = ranked[begin:]
+    apart = np.maximum(rest - rest[0], _FLOOR * np.maximum(np.abs(rest), abs(rest[0])))
+    jumps = (rest[1:] - rest[0]) / _JUMP > apart[:-1]
+    jumps &= (np.abs(rest[1:]) > _ABOVE / 4) | (apart[:-1] < _TINY)
+    different = np.concatenate([[1], 1 + np.cumsum(np.diff(rest) > 0)])
+    enough = (np.arange(len(rest)) + 1 >= max(3, math.ceil(len(rest) / _FEW))) & (different >= 3)
+    found = np.flatnonzero(jumps & enough[:-1])
+    low = losses / 4 < rest[0]
+    return low, losses / 4 > rest[found[0]] if len(found) else none
+
+
+def _dwarfed(ranked: np.ndarray, k: int) -> bool:
+    """Whether the jump to place k dwarfs the distances in the better half of what comes after it."""
+    first, middle = float(ranked[k]), float(np.median(ranked[k:]))
+    apart = max(middle - first, _FLOOR * max(abs(first), abs(middle)))
+    far = abs(float(ranked[k - 1])) > _ABOVE / 4 or apart < _TINY
+    return bool(far and apart > 0 and (first - ranked[k - 1]) / _JUMP > apart)
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    """Of positive numbers; their squares do not vanish."""
+    exponent = _exponent(values.max())
+    scaled = np.ldexp(values, -exponent)
+    return math.ldexp(math.sqrt(np.mean(scaled * scaled)), exponent)
+
+
+def _exponent(value: float) -> int:
+    return int(np.frexp(value)[1])

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.maths.outputs import reined
+
 Vector = tuple[float, ...]
 
 _SAMPLES = 512
@@ -141,8 +143,8 @@ def _greedy_by_share(losses: np.ndarray, reference: Vector) -> list[int]:
 def scores(losses: np.ndarray, exact: int = 256) -> np.ndarray:  # (n, k) -> (n,)
     """One number a row, the lower the better: its rank, plus a fraction below 1 for its place inside that rank.
 
-    Places are those of `greedy`, with a reference point a tenth of the rank's own extent beyond its worst values; so a
-    change of units changes nothing. Where `exact` better rows are ahead of a whole rank, its rows stay equal.
+    Places are those of `greedy`, with a reference point a tenth of the rank's own extent beyond its worst values, of
+    which enormous ones count as `reined`; so a change of units changes nothing. Where `exact` better rows are ahead of a whole rank, its rows stay equal.
 
     Source: Ozaki et al., Multiobjective tree-structured Parzen estimator, JAIR 73 (2022), section 4.2.
     """
@@ -154,7 +156,7 @@ def scores(losses: np.ndarray, exact: int = 256) -> np.ndarray:  # (n, k) -> (n,
         if ahead >= exact:
             break
         if len(members) > 1:
-            unit = _unit(losses[members])
+            unit = _unit(np.column_stack([reined(column) for column in losses[members].T]))
             out[members[greedy(unit, [1.1] * unit.shape[1])]] += np.arange(len(members)) / len(members)
         ahead += len(members)
     return out

@@ -52,5 +52,5 @@ def _agreement(told: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
     i, j = i[different], j[different]
     if not len(i):
         return 0.5, 0.0
-    right = np.sign(told[i] - told[j]) * np.sign(losses[i] - losses[j])
+    right = np.sign(told[i] - told[j]) * np.sign(losses[i] / 2 - losses[j] / 2)
     return float((right + 1).mean() / 2), math.sqrt(2.0 * len(i))

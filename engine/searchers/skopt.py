@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.axes import Cells, axis_of
 from engine.errors import Problem, SpecError
+from engine.maths.outputs import reined
 from engine.params import Choice
 from engine.searchers import trial_rng
 from engine.searchers.evidence import Evidence
@@ -71,7 +72,7 @@ class Skopt:
 
     def _told(self, evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
         """Points (n, d) and losses (n,): the results, the failures, what is pending."""
-        losses = np.clip(evidence.losses, -_MOST_LOSS, _MOST_LOSS)
+        losses = np.clip(reined(evidence.losses), -_MOST_LOSS, _MOST_LOSS)
         kept = np.arange(len(losses))
         if len(kept) > _MOST:
             best = np.argsort(losses, kind="stable")[: _MOST // 2]

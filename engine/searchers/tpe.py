@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.maths.outputs import reined
 from engine.maths.taken import untaken
 from engine.searchers import trial_rng
 from engine.searchers.card import Card, Option
@@ -197,9 +198,11 @@ def split(losses: np.ndarray, ratio: float, most: int) -> tuple[np.ndarray, np.n
     share[inside] = 1.0
     share[tied] = (count - inside.sum()) / tied.sum()
     # Improvement over the best trial that is not good, as a part of the best one's; halves keep 1e308 - -1e308 finite.
-    beyond = ranked[min(count, n - 1)] / 2
-    reach = beyond - ranked[0] / 2
-    gain = np.clip(beyond - losses / 2, 0.0, reach) / reach if reach > 0 else np.ones(n)
+    near = reined(losses) / 2
+    ranked = np.sort(near)
+    beyond = ranked[min(count, n - 1)]
+    reach = beyond - ranked[0]
+    gain = np.clip(beyond - near, 0.0, reach) / reach if reach > 0 else np.ones(n)
     weight = share * np.clip(gain, 0.05, 1.0)
     return share, weight * (share > 0).sum() / weight.sum()
 

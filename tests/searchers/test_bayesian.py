@@ -73,6 +73,27 @@ def test_a_smooth_bowl_is_found_to_four_digits_in_thirty_trials() -> None:
     assert min(losses) < 1e-6
 
 
+@pytest.mark.parametrize("enormous", [1e30, 1e100, 1e200, 1.7976931348623157e308])
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_enormous_losses_blind_nobody(enormous: float, share: float) -> None:
+    def loss(p: Mapping[str, Any]) -> float:
+        return enormous * (0.5 + p["y"] / 2) if p["x"] > 1 - share else (p["x"] - 0.3) ** 2 + 2 * (p["y"] - 0.8) ** 2
+
+    assert min(searched(PLANE, loss, 30)) < 1e-5
+
+
+@pytest.mark.parametrize("enormous", [1e100, 1e200, 1.7976931348623157e308])
+def test_an_enormous_loss_is_a_bad_one_and_no_more(enormous: float) -> None:
+    seen = evidence(PLANE, np.zeros(14))
+    losses = ((seen.points - [0.3, 0.8]) ** 2).sum(axis=1)
+    asked = []
+    for worst in (losses.max() + 0.5, enormous):
+        changed = np.where(losses == losses.max(), worst, losses)
+        answer = Bayesian(spec_of(PLANE)).suggest(Evidence(seen.points, changed, seen.failed, seen.pending), 14, 1)
+        asked.append([answer[0]["x"], answer[0]["y"]])
+    assert np.abs(np.array(asked) - [0.3, 0.8]).max() < 0.05
+
+
 def test_the_right_branch_and_choice_are_found() -> None:
     def loss(p: Mapping[str, Any]) -> float:
         best = abs(p["momentum"] - 0.9) if p["opt"] == "sgd" else 0.4
