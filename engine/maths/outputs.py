@@ -78,7 +78,7 @@ def _compressed(z: np.ndarray) -> np.ndarray:
     out = np.log1p(z)
     end = math.log1p(_MOST)
     far = np.maximum(out - end, 0.0)
-    return np.where(far > 0, end + far / (1.0 + far), out)
+    return np.asarray(np.where(far > 0, end + far / (1.0 + far), out))
 
 
 def _beyond(losses: np.ndarray, ordinary: np.ndarray) -> np.ndarray:

@@ -144,7 +144,8 @@ def scores(losses: np.ndarray, exact: int = 256) -> np.ndarray:  # (n, k) -> (n,
     """One number a row, the lower the better: its rank, plus a fraction below 1 for its place inside that rank.
 
     Places are those of `greedy`, with a reference point a tenth of the rank's own extent beyond its worst values, of
-    which enormous ones count as `reined`; so a change of units changes nothing. Where `exact` better rows are ahead of a whole rank, its rows stay equal.
+    which enormous ones count as `reined`; so a change of units changes nothing. Where `exact` better rows are ahead of
+    a whole rank, its rows stay equal.
 
     Source: Ozaki et al., Multiobjective tree-structured Parzen estimator, JAIR 73 (2022), section 4.2.
     """
