@@ -24,6 +24,7 @@ from engine.events import SpecChanged, TrialReopened, apply, fold
 from engine.journal import Journal
 from engine.lead import Lead
 from engine.paths import StudyPaths, absolute
+from engine.redirect import redirect
 from engine.searchers.card import Card
 from engine.searchers.guided import Guided, guides
 from engine.study import History, StudySpec, TrialState, noted
@@ -353,6 +354,7 @@ def lead(
             lay_view=view.lay,
             protect=view.linked,
             base_env=base_env,
+            redirect=redirect(contract.command(spec, sys.executable), base_env, spec.env, spec.model_dir, paths.model),
             asker=None if getattr(made, "quick", False) else InThread(made.ask, executor.wake),
             copied_from=copied_from,
         )

@@ -188,11 +188,11 @@ _WITH_VALUE = ("-W", "-X")  # options of python whose value is the next word
 
 def script_problem(command: Sequence[str], model_dir: str) -> str | None:
     """Why the script that a command names cannot be found in the model folder; None where it can, or none is named."""
-    script = _script(command)
+    script = script_of(command)
     if script is None or os.path.isabs(script):
         return None
     path = absolute(script, model_dir)
-    if not is_below(path, model_dir) and _leaves_by_dots(script, model_dir):
+    if not is_below(path, model_dir) and leaves_by_dots(script, model_dir):
         return (
             f"{json_text(script)} is outside model_dir {_printable(model_dir)}; set model_dir to a folder that holds it"
         )
@@ -203,7 +203,7 @@ def script_problem(command: Sequence[str], model_dir: str) -> str | None:
     return None
 
 
-def _leaves_by_dots(path: str, folder: str) -> bool:
+def leaves_by_dots(path: str, folder: str) -> bool:
     """Whether a relative path climbs above the folder that it begins in: a trial's folder has something else there.
     (A link out of the folder leads to the same place from a trial's.)"""
     top = here = os.path.realpath(folder)
@@ -214,7 +214,8 @@ def _leaves_by_dots(path: str, folder: str) -> bool:
     return False
 
 
-def _script(command: Sequence[str]) -> str | None:
+def script_of(command: Sequence[str]) -> str | None:
+    """The file that the command runs, as it names it; None where it names none."""
     program, *words = command
     if os.sep in program and not re.match(r"python|pypy", os.path.basename(program)):
         return program

@@ -47,6 +47,7 @@ from engine.ports import (
     Tracker,
     no_more,
 )
+from engine.redirect import NOWHERE, Redirect
 from engine.study import (
     COPIED,
     EARLY,
@@ -72,7 +73,7 @@ class Engine:
     Args:
         paths: the study's folder; store: its log; history: the fold of that log.
         lay_view: puts the model folder's view into a fresh RESULT_DIR; protect: paths that this view links to.
-        base_env: the environment that trials inherit.
+        base_env: the environment that trials inherit; redirect: paths into the model folder, to the view of it.
         poll_s: how often growing result files are looked at (seconds).
         asker: puts questions to the searcher (None: in line, the loop waits for the answer).
         copied_from: the folder that the study's is a copy of, if trials were running there ("": it is no copy).
@@ -91,6 +92,7 @@ class Engine:
         lay_view: Callable[[str], None],
         protect: tuple[str, ...] = (),
         base_env: Mapping[str, str],
+        redirect: Redirect = NOWHERE,
         poll_s: float = 0.5,
         asker: Asker | None = None,
         copied_from: str = "",
@@ -101,6 +103,7 @@ class Engine:
         self._lay_view, self._protect, self._base_env = lay_view, protect, base_env
         self._copied_from = copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
+        self._redirect = redirect
         self._asker: Asker = asker or InLine(lambda history, count: searcher.ask(history, count))
         self._nothing_at: History | None = None  # where the searcher had nothing to propose
         self._batch: list[tuple[Event, History]] = []  # each with the history that has it
@@ -372,8 +375,10 @@ class Engine:
             trial.id,
             attempt.number,
             attempt.nonce,
-            contract.command(spec, sys.executable),
-            contract.environment(spec, paths, self._base_env, attempt.nonce, attempt.gpus),
+            self._redirect.command(contract.command(spec, sys.executable), paths.result_dir),
+            self._redirect.environment(
+                contract.environment(spec, paths, self._base_env, attempt.nonce, attempt.gpus), paths.result_dir
+            ),
             paths,
             attempt.gpus,
             spec.trial.time_limit_s,

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from engine.journal import Journal, is_ours
 from engine.lead import Lead
 from engine.params import json_problem
 from engine.paths import CONFIG, StudyPaths, locate
+from engine.redirect import redirect
 from engine.study import USER, History, StudySpec, Trial, TrialState, noted
 
 _NEW = ".new-"
@@ -128,7 +130,8 @@ def create(
         os.mkdir(aside)
         failpoint("study.folder-made")
         found = model.freeze(spec.model_dir, paths.model, exclude_paths=[root], patterns=spec.exclude)
-        notes = [*model.notes(found), *_note_on_config(spec)]
+        led = redirect(contract.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
+        notes = [*model.notes(found), *_note_on_config(spec), *led.notes]
         spec = noted(spec, *notes)
         failpoint("study.frozen")
         contract.lay_out_study(paths, contract.user_of(os.environ))

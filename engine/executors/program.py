@@ -64,6 +64,7 @@ class Program:
         main = ModuleType("__main__")
         self.names = main.__dict__
         sys.modules["__main__"] = main
+        _lead(warm["folder"], argv)
         here = has_own_folder()
         if warm["module"] is not None:
             if here:
@@ -227,6 +228,18 @@ def pretend(order: dict[str, Any]) -> ModuleType:
 def has_own_folder() -> bool:
     """Whether the script's folder is the first of sys.path."""
     return not (getattr(sys.flags, "safe_path", False) or sys.flags.isolated)
+
+
+def _lead(folder: str, argv: list[str]) -> None:
+    """What led the launcher into `folder` leads this process into its own, which is a view of that."""
+    here = os.getcwd()
+    for k, path in enumerate(sys.path):
+        if path == folder or path.startswith(f"{folder}/"):
+            sys.path[k] = here + path[len(folder) :]
+    own = {shared: word for shared, word in zip(sys.orig_argv, argv) if shared != word}  # noqa: B905  (Python 3.9)
+    if own:
+        sys.argv[:] = [own.get(word, word) for word in sys.argv]
+        sys.orig_argv = list(argv)
 
 
 def _fill(main: ModuleType, path: str | None) -> None:

@@ -20,6 +20,7 @@ _PYTHON = re.compile(r"python(\d(\.\d+)?)?t?$")
 _ALONE = set("bBdEIOPqsSuv")  # options of the interpreter without a value ...
 _VALUED = set("WX")  # ... and with one
 _NAMED = 4  # packages that the user is told of by name
+_SEARCHED = ("PYTHONPATH", "PATH", "LD_LIBRARY_PATH")  # variables that a launcher has, too
 _NOT_SHARED = ("importtime", "frozen_modules", "showrefcount", "perf", "presite")  # of -X: about the start itself
 
 
@@ -74,8 +75,9 @@ def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
     Args:
         argv0: the command's program as a path.
     """
-    command = Command.of(launch.argv)
     folder, result_dir = launch.paths.study.model, launch.paths.result_dir
+    argv = tuple([_shared(word, result_dir, folder) for word in launch.argv])
+    command = Command.of(argv)
     if command is None or not _absolute(launch.env.get("PYTHONPATH")) or not os.path.isdir(folder):
         return None
     if "/" in launch.argv[0] and not os.path.isabs(launch.argv[0]):
@@ -83,15 +85,18 @@ def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
     script = None if command.script is None else os.path.join(folder, command.script)
     if script is not None and not os.path.isfile(script):
         return None  # a folder or an archive can be run, too; or it is not there, which the interpreter tells
-    env = {k: v for k, v in launch.env.items() if k not in contract.PER_ATTEMPT and v != result_dir}
-    head = (argv0, *launch.argv[1 : command.words - (command.module is not None)])
+    own = {k for k, v in launch.env.items() if result_dir in v and v != result_dir and k not in _SEARCHED}
+    own |= contract.PER_ATTEMPT
+    env = {k: v for k, v in launch.env.items() if k not in own and (v != result_dir or k in _SEARCHED)}
+    env |= {k: _shared(env[k], result_dir, folder) for k in _SEARCHED if k in env}
+    head = (argv0, *argv[1 : command.words - (command.module is not None)])
     order = {
         "modules": modules,
         "script": script,
         "module": command.module,
         "folder": folder,
-        "per_trial": sorted(contract.PER_ATTEMPT),
-        "argv": [argv0, *launch.argv[1:]],
+        "per_trial": sorted(own),
+        "argv": [argv0, *argv[1:]],
         "words": command.words,
     }
     return Start(
@@ -100,8 +105,15 @@ def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
         env={**env, "HPO_ATTEMPT": "-" * MARK_ROOM},
         folder=folder,
         order=order,
-        program={"words": command.words, "module": command.module},
+        program={"words": command.words, "module": command.module, "folder": folder},
     )
+
+
+def _shared(text: str, result_dir: str, folder: str) -> str:
+    """What leads into the trial's folder leads a launcher, which has none, to what that is a view of."""
+    if result_dir not in text:
+        return text
+    return re.sub(re.escape(result_dir) + r"(?![\w.-])", lambda _: folder, text)
 
 
 def told(report: Mapping[str, Any], seconds: float) -> str:

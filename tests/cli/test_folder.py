@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import venv
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,67 @@ def test_what_freezing_linked_cannot_be_changed_by_a_trial(folder: Shell, warm: 
     folder.run("submit", "algo.yaml", "--trials", "1", code=3)
     with open(folder.folder / "own.bin", "rb") as file:
         assert file.read(7) == bytes(7)
+
+
+EDITOR = """\
+import json, os, sys
+import part, pack
+conf = json.load(open(sys.argv[1]))["c"]
+x = json.load(open("config.json"))["x"]
+json.dump([{"loss": x, "part": part.v, "pack": pack.v, "conf": conf, "env": json.load(open(os.environ["CONF"]))["c"]}],
+          open("val_dict_list.json", "w"))
+top = os.environ["TOP"]  # the user edits meanwhile
+for name in ("lib/part.py", "src/pack/__init__.py"):
+    open(f"{top}/{name}", "w").write("v = 2")
+open(f"{top}/conf/c.json", "w").write('{"c": 2}')
+open(f"{top}/train.py", "w").write("raise SystemExit('edited')")
+"""
+
+
+@pytest.mark.parametrize("warm", ["auto", "off"])
+def test_edits_change_nothing_whatever_leads_back_to_the_original(folder: Shell, tmp_path: Path, warm: str) -> None:
+    venv.create(tmp_path / "env", with_pip=False)
+    (site,) = (tmp_path / "env").glob("lib/python3*/site-packages")
+    top = folder.folder
+    (site / "__editable__.pack-1.0.pth").write_text(f"{top}/src\n")
+    for name in ("lib/part.py", "src/pack/__init__.py"):
+        put(top / name, "v = 1")
+    put(top / "conf/c.json", '{"c": 1}')
+    folder.write("train.py", EDITOR)
+    folder.write(
+        "algo.yaml",
+        f"""\
+command: [python, {top}/train.py, {top}/conf/c.json]
+interpreter: ../env/bin/python
+objective: minimize loss
+algorithm: random
+trials: 3
+space: {{x: {{float: [0, 1]}}}}
+trial: {{warm_start: {warm}}}
+env: {{CONF: {top}/conf/c.json}}
+""",
+    )
+    folder.env |= {"TOP": str(top), "PYTHONPATH": f"{top}/lib:{folder.env['PYTHONPATH']}"}
+    assert folder.json("submit", "algo.yaml")["counts"] == {"completed": 3}
+    for trial in range(3):
+        (row,) = json.loads(folder.result(trial, "val_dict_list.json").read_text())
+        assert {k: v for k, v in row.items() if k != "loss"} == {"part": 1, "pack": 1, "conf": 1, "env": 1}
+    assert ("warm start" in folder.err) == (warm == "auto")
+
+
+def test_what_still_leads_to_the_original_is_said_once(folder: Shell, tmp_path: Path) -> None:
+    put(tmp_path / "far/train.py", SCRIPT)
+    folder.write("algo.yaml", ALGO.replace("train.py", f"{tmp_path}/far/train.py"))
+    folder.run("submit", "algo.yaml", "--trials", "1")
+    assert notes(folder) == [
+        f"{tmp_path}/far/train.py is outside model_dir and not copied: what is edited there changes trials that begin later"
+    ]
+    folder.run("submit", "algo.yaml")
+    assert notes(folder) == []
+
+
+def test_an_interpreter_in_the_folder_is_used_where_it_is(folder: Shell) -> None:
+    venv.create(folder.folder / ".venv", with_pip=False)
+    for name, python in (("relative", ".venv/bin/python"), ("absolute", f"{folder.folder}/.venv/bin/python")):
+        folder.write("algo.yaml", ALGO.replace("python train.py", f"[{python}, train.py]"))
+        assert folder.json("submit", "algo.yaml", "--name", name)["counts"] == {"completed": 2}

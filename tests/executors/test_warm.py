@@ -200,6 +200,47 @@ def test_the_same_file_runs_whatever_links_and_dots_lead_to_it(both: Both, scrip
     assert not both.refused()
 
 
+def test_paths_into_the_trials_folder_are_its_own_in_every_fork(both: Both) -> None:
+    text = """
+import json
+import os, sys
+import part, other
+from pack import deep
+names = ("PYTHONPATH", "CONF", "PATH")
+print(sys.argv, sys.orig_argv, [p for p in sys.path if "results" in p or "model" in p], __file__)
+print(part.__file__, other.__file__, deep.__file__, {n: os.environ[n] for n in names}, open(sys.argv[2]).read())
+print(os.popen("echo $PYTHONPATH $CONF").read())
+"""
+    files = {"sub/train.py": text, "lib/part.py": "", "other.py": "", "src/pack/__init__.py": "", "src/pack/deep.py": "",
+             "conf/c.txt": "conf", "bin/x": ""}  # fmt: skip
+    for trial in (1, 10):  # one's path is the beginning of the other's
+        seen = []
+        for kind in ("cold", "warm"):
+            here = StudyPaths(str(both.root / kind)).trial(trial).result_dir
+            env = {
+                "PYTHONPATH": f"{here}/lib:{here}:/else:{here}/src",
+                "CONF": f"{here}/conf",
+                "PATH": f"{here}/bin:/usr/bin:/bin",
+            }
+            argv = (f"{here}/sub/train.py", "--x", f"{here}/conf/c.txt")
+            seen.append(both.seen(kind, files, argv, trial=trial, env=env))
+        assert seen[0] == seen[1] and seen[0][0][0] == 0, seen
+        assert seen[0][1].count(f"ROOT/results/{trial}/") > 10 and "ROOT/model" not in seen[0][1]
+    assert len(both.executor("warm")._links) == 1  # one launcher has served both
+    assert not both.refused()
+
+
+def test_an_import_that_looks_at_a_path_into_the_trials_folder_is_not_done_ahead(both: Both) -> None:
+    both.said.append("expected")
+    site = both.root / "lib/site-packages"
+    put(f"{site}/lib.py", "import os\nplace = os.environ.get('CONF')\n")
+    here = StudyPaths(str(both.root / "warm")).trial(0).result_dir
+    env = {"PYTHONPATH": str(site), "CONF": f"{here}/conf"}
+    seen = both.seen("warm", {"train.py": "import lib\nprint(lib.place)"}, ("train.py",), env=env)
+    assert seen[1] == "ROOT/results/0/conf\n"
+    assert "looks at CONF" in both.refused()[0]
+
+
 def test_what_is_no_script_is_told_by_the_interpreter(both: Both) -> None:
     cold, warm = (both.seen(kind, {"a.py": ""}, ("nothing.py",)) for kind in ("cold", "warm"))
     assert warm == cold and cold[0][0] == 2
