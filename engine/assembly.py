@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
-from engine import contract, inbox
+from engine import contract, inbox, threads
 from engine.errors import Problem, SpecError, nearest
 from engine.events import SpecChanged, TrialReopened, apply, fold
 from engine.journal import Journal
@@ -340,9 +340,9 @@ def lead(
                 "big files are linked, not copied, and here only their modes keep trials from changing them: %s",
                 ", ".join(view.linked),
             )
-        base_env = {**os.environ, "USER": contract.user_of(os.environ)}
         made = searcher(replace(spec, model_dir=paths.model))
         executor = LocalExecutor(spec.resources, os.environ, errors=paths.engine_log, say=say)
+        base_env, shared = _base_env(spec, executor.free())
         engine = Engine(
             paths,
             journal,
@@ -363,7 +363,24 @@ def lead(
         adopted = engine.resume(clock())
         if stop is not None:
             engine.interrupt(stop, clock(), kill=kill)
+        elif shared:
+            say(shared)
         return Led(engine, held, adopted, before)
     except BaseException:
         held.close()
         raise
+
+
+def _base_env(spec: StudySpec, slots: int) -> tuple[dict[str, str], str]:
+    """The environment that trials inherit, and a line for the user where it bounds their threads ("": it does not).
+
+    Args:
+        slots: how many trials the machine can run at a time.
+    """
+    from engine.executors.slots import count_cores
+
+    at_once = min(n for n in (slots, spec.budget.trials) if n is not None)
+    cores, given = count_cores(), {**os.environ, **spec.env}
+    each = None if spec.resources.cpus is not None else threads.share(cores, len(os.sched_getaffinity(0)), at_once)
+    env = {**os.environ, "USER": contract.user_of(os.environ), **threads.variables(given, each)}
+    return env, threads.told(each, cores, at_once) if each is not None and threads.OMP not in given else ""

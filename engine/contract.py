@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from engine import threads
 from engine.errors import LaunchError
 from engine.failpoints import failpoint
 from engine.files import FOLDER, open_folder
@@ -196,9 +197,7 @@ def environment(
     if resources.gpus is not None:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus) if resources.gpus else ""
         env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    if resources.cpus is not None:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            env.setdefault(name, str(resources.cpus))
+    env |= threads.variables({**env, **spec.env}, resources.cpus)
     return {**env, **spec.env, "HPO_ATTEMPT": nonce}
 
 

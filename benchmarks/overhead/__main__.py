@@ -2,14 +2,16 @@
 
     python -m benchmarks.overhead noop [--trials 200] [--rounds 5] [--peers PYTHON]
     python -m benchmarks.overhead lightning [--rounds 3] [--peers PYTHON]
+    python -m benchmarks.overhead ordinary [--trials 12] [--rounds 3] [--peers PYTHON]
     python -m benchmarks.overhead long [--trials 10000]
     python -m benchmarks.overhead watch
     python -m benchmarks.overhead memory
-    python -m benchmarks.overhead all --readme      (everything, and the table of README.md)
+    python -m benchmarks.overhead all --readme      (everything, and the tables of README.md)
 
 All run the same script the same number of times, the same number at a time, by turns, on the same disk. The bare loop
 lays no folder out, keeps no log and can resume nothing: it is the floor. Medians over rounds, and of each round's ratio
-to the bare loop. PYTHON: an interpreter that has Optuna, Ray Tune and Syne Tune; default: this one.
+to the bare loop. `ordinary` is a script that leaves the threads of its libraries as they are, one and two at a time,
+with every tool's defaults. PYTHON: an interpreter that has Optuna, Ray Tune and Syne Tune; default: this one.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -27,10 +30,12 @@ from typing import Any
 
 from benchmarks.overhead import long
 from benchmarks.overhead.loops import Bench
+from engine import threads
 
 ROOT = Path(__file__).parents[2]
+OPTUNA = "Optuna, a process a trial"
 PEERS = {
-    "Optuna, a process a trial": ("of_optuna.py",),
+    OPTUNA: ("of_optuna.py",),
     "Ray Tune, actors reused": ("of_ray.py", "reuse"),
     "Ray Tune": ("of_ray.py",),
     "Syne Tune, local backend": ("of_syne_tune.py",),
@@ -86,6 +91,52 @@ def script(
     return result
 
 
+def ordinary(bench: Bench, trials: int, count: int, peers: str | None) -> dict[str, Any]:
+    """By name: seconds of so many trials, one and two at a time, whole processes and imports included; medians."""
+    loops: dict[str, Callable[[int, int], float]] = {
+        BARE: partial(bench.bare, "ordinary"),
+        "hpo-engine, cold": partial(bench.engine, "ordinary", warm_start="off", whole=True),
+        "hpo-engine, warm": partial(bench.engine, "ordinary", warm_start="auto", whole=True),
+    }
+    if peers:
+        file, *more = PEERS[OPTUNA]
+        loops[OPTUNA] = lambda n, parallel: bench.peer(peers, file, "ordinary", n, parallel, *more)[1]
+    took: dict[str, dict[int, list[float]]] = {name: {1: [], 2: []} for name in loops}
+    problems: dict[str, str] = {}
+    with bench.without(threads.NAMES):
+        for _ in range(count):
+            for parallel in (1, 2):
+                for name, loop in loops.items():
+                    try:
+                        took[name][parallel].append(loop(trials, parallel))
+                    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                        problems[name] = str(error)
+    result: dict[str, Any] = {"trials": trials}
+    for name, seconds in took.items():
+        if name in problems:
+            result[name] = {"problem": problems[name]}
+        else:
+            one, two = (statistics.median(seconds[parallel]) for parallel in (1, 2))
+            ratio = statistics.median(b / a for a, b in zip(seconds[1], seconds[2], strict=True))
+            result[name] = {"one_s": one, "two_s": two, "ratio": ratio}
+    return result
+
+
+def show_ordinary(result: dict[str, Any]) -> None:
+    print(f"\nan ordinary Lightning script, {result['trials']} trials")
+    for name, row in result.items():
+        if name == "trials":
+            continue
+        if "problem" in row:
+            print(f"  {name:36} does not run here: {row['problem']}")
+        else:
+            print(
+                f"  {name:36} {row['one_s']:7.1f} s one at a time, {row['two_s']:7.1f} s two at a time, "
+                f"ratio {row['ratio']:.2f}"
+            )
+    sys.stdout.flush()
+
+
 def show(title: str, result: dict[str, Any]) -> None:
     print(f"\n{title}")
     for name, row in result.items():
@@ -99,18 +150,19 @@ def show(title: str, result: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "what", nargs="?", default="noop", choices=["noop", "lightning", "long", "watch", "memory", "all"]
+        "what", nargs="?", default="noop", choices=["noop", "lightning", "ordinary", "long", "watch", "memory", "all"]
     )
     parser.add_argument(
         "--trials",
         type=int,
-        help="in a round: of the no-op script (200), warm ones of Lightning (60); of the long study (10000)",
+        help="in a round: of the no-op script (200), warm ones of Lightning (60), of the ordinary script (12); of the "
+        "long study (10000)",
     )
     parser.add_argument("--parallel", type=int, choices=[1, 2], help="only this many at a time")
-    parser.add_argument("--rounds", type=int, help="5 of the no-op script, 3 of Lightning")
+    parser.add_argument("--rounds", type=int, help="5 of the no-op script, 3 of the others")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter that has the other tools; none: without them")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--readme", action="store_true", help="write the table of README.md")
+    parser.add_argument("--readme", action="store_true", help="write the tables of README.md")
     args = parser.parse_args()
     asked = lambda what: args.what in (what, "all")  # noqa: E731
     found: dict[str, Any] = {}
@@ -126,6 +178,10 @@ def main() -> None:
             trials = {"": args.trials or 60, BARE: 3, "hpo-engine, cold": 3, "peers": 3}
             found["Lightning"] = script(bench, "lightning_digits", 1, trials, args.rounds or 3, args.peers)
             show("Lightning, 3 epochs on digits, one at a time", found["Lightning"])
+        if asked("ordinary"):
+            count = args.trials if args.what == "ordinary" and args.trials else 12
+            found["ordinary"] = ordinary(bench, count, args.rounds or 3, args.peers)
+            show_ordinary(found["ordinary"])
         if asked("memory"):
             found["memory"] = {w: long.memory(bench.new(), "lightning_digits", w) for w in ("off", "auto")}
             print("\nmemory of Lightning trials, three at a time (PSS, MB):", json.dumps(found["memory"]))

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -42,6 +43,17 @@ class Bench:
         made = self._folder / str(self._number)
         made.mkdir()
         return made
+
+    @contextmanager
+    def without(self, names: Iterable[str]) -> Iterator[None]:
+        """Meanwhile no loop finds these variables in its environment."""
+        kept = dict(os.environ)
+        for name in names:
+            os.environ.pop(name, None)
+        try:
+            yield
+        finally:
+            os.environ.update(kept)
 
     def bare(self, script: str, trials: int, parallel: int) -> float:
         """The loop that anybody would write: a thread a slot, a process a trial, a folder a trial."""

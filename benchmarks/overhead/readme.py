@@ -1,4 +1,5 @@
-"""The table of README.md, between its marks; rows of what was not measured this time stay as they are not: left out."""
+"""The tables of README.md, between their marks. Rows of what was not measured this time are left out; a table of which
+nothing was measured stays as it is."""
 
 from __future__ import annotations
 
@@ -8,13 +9,36 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- overhead -->", "<!-- /overhead -->"
+ORDINARY, ORDINARY_END = "<!-- ordinary -->", "<!-- /ordinary -->"
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
     text = path.read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    path.write_text(f"{head}{BEGIN}\n{table(found)}{END}{tail}")
+    if found.keys() - {"ordinary"}:
+        text = _between(text, BEGIN, END, table(found))
+    if "ordinary" in found:
+        text = _between(text, ORDINARY, ORDINARY_END, ordinary(found["ordinary"]))
+    path.write_text(text)
+
+
+def _between(text: str, begin: str, end: str, new: str) -> str:
+    head, _, rest = text.partition(begin)
+    _, _, tail = rest.partition(end)
+    return f"{head}{begin}\n{new}{end}{tail}"
+
+
+def ordinary(found: dict[str, Any]) -> str:
+    rows = [[f"seconds of {found['trials']} trials", "1 at a time", "2 at a time", "ratio"]]
+    for name, row in found.items():
+        if name != "trials" and "problem" in row:
+            rows.append([name, "does not run here", "", ""])
+        elif name != "trials":
+            rows.append([name, f"{row['one_s']:.1f}", f"{row['two_s']:.1f}", f"{row['ratio']:.2f}"])
+    return f"{_rows(rows)}\n{_machine()}"
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}.\n"
 
 
 def table(found: dict[str, Any]) -> str:
@@ -54,7 +78,7 @@ def table(found: dict[str, Any]) -> str:
         )
     if facts:
         blocks.append(_rows([["", ""], *facts]))
-    return "\n".join([*blocks, f"{os.cpu_count()} cores, Python {platform.python_version()}.\n"])
+    return "\n".join([*blocks, _machine()])
 
 
 _TITLES = {"Lightning": "Lightning, 3 epochs on digits"}

@@ -21,6 +21,7 @@ from engine import outputlog
 from engine.executors import attempt as records
 from engine.executors import shim, warm
 from engine.executors.attempt import Fate
+from engine.executors.crowd import Crowd
 from engine.executors.link import Link
 from engine.executors.slots import Slots, count_cores, find_gpus
 from engine.failpoints import failpoint
@@ -76,7 +77,9 @@ class LocalExecutor:
         say: Callable[[str], None] = _log.info,
     ) -> None:
         gpus = find_gpus(env) if resources.gpus else ()
-        self._slots = Slots(resources, gpus, count_cores())
+        cores = count_cores()
+        self._slots = Slots(resources, gpus, cores)
+        self._crowd = Crowd(cores, say)
         self._interpreter, self._errors = interpreter, errors
         self._say = say
         self._links: dict[str, Link] = {}
@@ -125,6 +128,7 @@ class LocalExecutor:
         self._look(0)
         self._give_up_late_ones()
         self._settle_adopted()
+        self._crowd.look()
         for run in list(self._runs.values()):
             if run.why is not None and not run.signalled:
                 run.signalled = records.ask_to_stop(run.folder, run.launch.nonce, run.why, kill=run.kill)
@@ -352,6 +356,7 @@ class LocalExecutor:
         if (run := self._run_of(trial_id, attempt)) and not run.told:
             self._deaths.pop(run.link or _COLD, None)
             run.told = True
+            self._crowd.started(trial_id, pid)
             self._news.append(Started(trial_id, attempt, pid))
 
     def _run_of(self, trial_id: int, attempt: int) -> _Run | None:
@@ -394,6 +399,7 @@ class LocalExecutor:
             if self._warm_ends == _TOLD_BY:
                 self._tell_warm(link, link.report["startup_s"])
         self._slots.give_back(launch.trial_id)
+        self._crowd.ended(launch.trial_id)
         self._news.append(Ended(launch.trial_id, launch.attempt, exit_))
 
     def _watch_pidfd(self, run: _Run, pidfd: int) -> None:

@@ -5,6 +5,7 @@ GPUs come from the caller's CUDA_VISIBLE_DEVICES or from `nvidia-smi`; HPO_ENGIN
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 from collections.abc import Mapping
@@ -87,5 +88,44 @@ def find_gpus(env: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def count_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Cores that this process may use: those that it sees, less where a quota (of a container, say) gives fewer."""
+    quota = cpu_quota()
+    usable = len(os.sched_getaffinity(0))
+    return usable if quota is None else max(1, min(usable, math.ceil(quota - _ROUNDING)))
+
+
+def cpu_quota(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> float | None:
+    """Processor time a second that the control groups of this process give it, the tightest of them; None: no limit."""
+    found = []
+    try:
+        with open(proc, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mounts = (root,) if not controllers else (f"{root}/{controllers}", f"{root}/cpu")
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for folder in mounts:
+            found += [_quota_in("/".join((folder, *parts[:k]))) for k in range(len(parts) + 1)]
+    limits = [quota for quota in found if quota is not None]
+    return min(limits) if limits else None
+
+
+def _quota_in(folder: str) -> float | None:
+    """That of one control group, in the form of version 2 or of version 1."""
+    try:
+        try:
+            with open(f"{folder}/cpu.max", encoding="ascii") as file:
+                quota, period = file.read().split()
+        except FileNotFoundError:
+            with open(f"{folder}/cpu.cfs_quota_us", encoding="ascii") as file:
+                quota = file.read().strip()
+            with open(f"{folder}/cpu.cfs_period_us", encoding="ascii") as file:
+                period = file.read().strip()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):  # none, or "max"
+        return None

@@ -194,7 +194,9 @@ class TrialForm(_Form):
     """What one trial gets, and its limits."""
 
     cpus: _OptionalCount = Field(
-        default=None, description="CPU cores a trial; also sets the thread count. Default: not managed.", examples=[2]
+        default=None,
+        description="CPU cores of a trial, and its threads. Default: not managed, an equal share of threads.",
+        examples=[2],
     )
     gpus: Annotated[float | None, _Is(values.gpus, _GPUS)] = Field(
         default=None,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import warnings
 
 import lightning.pytorch as pl
-import torch
 
 from trainees.digits import DigitsData, DigitsModule
 from trainees.lightning import ReportCallback
@@ -24,8 +22,6 @@ def main() -> None:
     settings = config(DEFAULTS)  # inside a trial: the values that the search chose
     print("settings:", settings)
 
-    # Several trials share the machine: one thread each is faster than all of them fighting for the cores.
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")  # "use more workers", "GPU available but not used" ...
     pl.seed_everything(seed, verbose=False)

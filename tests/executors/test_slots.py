@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import SpecError
-from engine.executors.slots import Slots, count_cores, find_gpus
+from engine.executors import slots
+from engine.executors.slots import Slots, count_cores, cpu_quota, find_gpus
 from engine.study import Resources
 
 # -- finding devices ---------------------------------------------------------------------------------------------------
@@ -119,6 +120,39 @@ def test_cores_are_those_that_this_process_may_use() -> None:
     finally:
         os.sched_setaffinity(0, allowed)
     assert count_cores() == len(allowed)
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "quota"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        ("0::/a/b\n", {"a/cpu.max": "50000 100000\n", "a/b/cpu.max": "max 100000\n"}, 0.5),
+        ("0::/a/b\n", {"a/cpu.max": "400000 100000\n", "a/b/cpu.max": "200000 100000\n"}, 2.0),
+        ("0::/../..\n", {"cpu.max": "300000 100000\n"}, 3.0),
+        ("4:cpu,cpuacct:/x\n0::/\n", {"cpu,cpuacct/x/cpu.cfs_quota_us": "200000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"}, 2.0),
+        ("4:cpu,cpuacct:/x\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ("3:memory:/x\n", {"memory/x/cpu.max": "1 100000\n"}, None),
+        ("", {}, None),
+        ("nonsense", {"cpu.max": "nonsense"}, None),
+    ],
+)  # fmt: skip
+def test_quota_of_control_groups(tmp_path: Path, groups: str, files: dict[str, str], quota: float | None) -> None:
+    (tmp_path / "cgroup").write_text(groups)
+    for name, text in files.items():
+        path = tmp_path / "sys" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert cpu_quota(str(tmp_path / "cgroup"), str(tmp_path / "sys")) == quota
+
+
+@pytest.mark.parametrize(("quota", "cores"), [(0.2, 1), (1.0, 1), (1.5, 2), (1000.0, None), (None, None)])
+def test_quota_leaves_fewer_cores_than_are_seen(
+    monkeypatch: pytest.MonkeyPatch, quota: float | None, cores: int | None
+) -> None:
+    monkeypatch.setattr(slots, "cpu_quota", lambda: quota)
+    seen = len(os.sched_getaffinity(0))
+    assert count_cores() == min(seen, cores or seen)
 
 
 # -- giving them out ---------------------------------------------------------------------------------------------------

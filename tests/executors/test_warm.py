@@ -83,13 +83,13 @@ class Both:
             ends += [n for n in self.executor(kind).reap() if isinstance(n, Ended)]
         return ends
 
-    def drive_until(self, condition: Callable[[], bool]) -> None:
+    def drive_until(self, condition: Callable[[], bool], kind: str = "warm") -> None:
         """An executor does its work in `wait` and `reap`."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not condition():
             assert time.monotonic() < deadline, "it did not happen in time"
-            self.executor("warm").wait(0.02)
-            self.executor("warm").reap()
+            self.executor(kind).wait(0.02)
+            self.executor(kind).reap()
 
     def refused(self) -> list[str]:
         """What was said of scripts that were not forked."""

@@ -1,0 +1,56 @@
+"""How many threads the libraries of a trial may have: variables of its environment that say it.
+
+Without them each library takes all cores for each trial, and threads that wait for each other make trials that run at
+the same time many times slower. Knows names and numbers, nothing of trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+OMP = "OMP_NUM_THREADS"
+BY_OMP = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Their libraries go by OMP_NUM_THREADS where these are not set; those below do not."""
+OWN = (
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+CORES = ("LOKY_MAX_CPU_COUNT",)
+"""What joblib, and so scikit-learn, takes for the number of cores: `n_jobs=-1` starts so many processes."""
+NAMES = (OMP, *BY_OMP, *OWN, *CORES)
+
+
+def share(cores: int, usable: int, at_once: int) -> int | None:
+    """Threads for each of `at_once` trials; None where libraries that take what they see do no harm.
+
+    Args:
+        cores: how many this machine offers, with a quota counted in; usable: how many a library sees.
+    """
+    threads = max(1, cores // max(1, at_once))
+    return threads if threads < usable else None
+
+
+def variables(given: Mapping[str, str], threads: int | None) -> dict[str, str]:
+    """What to set in an environment that has `given`. Nothing that is given changes; where OMP_NUM_THREADS is, others
+    follow it, by themselves or by its (first) number; one that is no number is left to whoever set it."""
+    if threads is None:
+        return {}
+    if OMP not in given:
+        return {name: str(threads) for name in NAMES if name not in given}
+    first = given[OMP].partition(",")[0].strip()
+    if not (first.isascii() and first.isdigit() and int(first)):
+        return {}
+    wanted = {**dict.fromkeys(OWN, first), **dict.fromkeys(CORES, str(threads))}
+    return {name: value for name, value in wanted.items() if name not in given}
+
+
+def told(threads: int, cores: int, at_once: int) -> str:
+    """`2 trials at a time share 2 cores: 1 thread each (OMP_NUM_THREADS and its like)`."""
+    of = f"{cores} core{'' if cores == 1 else 's'}"
+    each = f"{threads} thread{'' if threads == 1 else 's'}"
+    if at_once == 1:
+        return f"a quota gives trials {of}: {each} ({OMP} and its like)"
+    return f"{at_once} trials at a time share {of}: {each} each ({OMP} and its like)"
