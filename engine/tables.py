@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 ELLIPSIS = "…"
+SHORT_NAME = 16  # columns of a name with dots or slashes where room is short
 
 
 def safe_text(text: str) -> str:
@@ -67,19 +69,28 @@ def value(thing: Any) -> str:
 
 
 def assignments(params: Mapping[str, Any], width: int | None = None) -> str:
-    """`lr=0.01 hidden=64 note="two words"`, cut to `width` columns."""
+    """`lr=0.01 hidden=64 note="two words"`, cut to `width` columns: long names with dots first, then the end."""
+    text = _assignments(params, width, None)
+    if width is None or columns(text) <= width:
+        return text
+    return cut(_assignments(params, width, SHORT_NAME), width)
+
+
+def _assignments(params: Mapping[str, Any], width: int | None, longest_name: int | None) -> str:
     words = []
     room = width if width is not None else math.inf
     for name, thing in params.items():
         shown = value(thing)
         if isinstance(thing, str) and (not shown or " " in shown or '"' in shown):
             shown = json.dumps(shown, ensure_ascii=False)
-        words.append(f"{name if name.isprintable() else safe_text(name)}={shown}")
+        name = name if name.isprintable() else safe_text(name)
+        if longest_name is not None and ("." in name or "/" in name):
+            name = cut_name(name, longest_name)
+        words.append(f"{name}={shown}")
         room -= len(words[-1])
         if room < 0:
             break
-    text = " ".join(words)
-    return text if width is None else cut(text, width)
+    return " ".join(words)
 
 
 def duration(seconds: float | None, *, tenths: bool = True) -> str:
@@ -129,6 +140,22 @@ def cut(text: str, width: int) -> str:
     return text
 
 
+def cut_name(name: str, width: int) -> str:
+    """`name` in at most `width` columns; one with dots or slashes loses its beginning: `optimizer.init_args.lr` is
+    `…init_args.lr`."""
+    if columns(name) <= width or not ("." in name or "/" in name):
+        return cut(name, width)
+    parts = re.split(r"(?<=[./])", name)
+    for i in range(1, len(parts)):
+        rest = "".join(parts[i:])
+        if rest and columns(rest) < width:
+            return ELLIPSIS + rest
+    rest = parts[-1] or name
+    while rest and columns(rest) >= width:
+        rest = rest[1:]
+    return ELLIPSIS + rest if width > 0 else ""
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, align: str = "", width: int | None = None) -> str:
     """Aligned columns two spaces apart, no line longer than `width` (None: as long as it takes).
 
@@ -146,6 +173,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, align: str =
     padded = []
     for i, (w, sizes) in enumerate(zip(widths, taken, strict=True)):
         cells = [line[i] if size <= w else cut(line[i], w) for line, size in zip(lines, sizes, strict=True)]
+        cells[0] = lines[0][i] if sizes[0] <= w else cut_name(lines[0][i], w)
         right = align[i : i + 1] == "r"
         if not plain:
             cells = [_pad(cell, w, right) for cell in cells]

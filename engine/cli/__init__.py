@@ -19,7 +19,7 @@ from engine.errors import EngineError
 _STORAGE, _INTERNAL = 5, 70
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _VERBS = {
-    "submit": "runs", "list": "views", "show": "views", "best": "views", "logs": "output", "watch": "runs",
+    "submit": "runs", "list": "views", "show": "show", "best": "views", "logs": "output", "watch": "runs",
     "stop": "runs", "resume": "runs", "retry": "runs", "remove": "runs", "export": "views",
     "tensorboard": "machine", "init": "machine", "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
 }  # fmt: skip

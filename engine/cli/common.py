@@ -27,6 +27,26 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def judging_options(function: Function) -> Function:
+    """--metric, --goal, --over: see `judged`."""
+    for option in (
+        click.option("--over", type=click.Choice(["best", "last"]), help="A trial counts by its best or its last row."),
+        click.option("--goal", type=click.Choice(["minimize", "maximize"]), help="What is better [as the study says]."),
+        click.option("--metric", metavar="NAME", help="Judge the trials by this metric of their rows; trains nothing."),
+    ):
+        function = option(function)
+    return function
+
+
+def judged(history: History, metric: str | None, goal: str | None, over: str | None) -> History:
+    """The history, judged again where the options ask for that."""
+    if metric is None and goal is None and over is None:
+        return history
+    from engine.ranking import judged_again, objective_for
+
+    return judged_again(history, objective_for(history, metric, goal, over))
+
+
 study_argument = click.argument("study", metavar="STUDY")
 
 
@@ -52,6 +72,22 @@ def terminal_size() -> tuple[int, int]:
     return columns or 80, lines or 24
 
 
+def output_width() -> int | None:
+    """The terminal's width; None (no limit) where the output is not a terminal."""
+    return terminal_size()[0] if sys.stdout.isatty() else None
+
+
+def read_history(paths: StudyPaths) -> History:
+    """For a verb that shows something and is over before any of the history is garbage."""
+    import gc
+
+    from engine import digest
+
+    history = digest.read(paths.db)
+    gc.freeze()
+    return history
+
+
 def state_word(state: str, led: bool) -> str:
     """The study's state as its log has it; "interrupted" where it should run and no engine leads it."""
     return "interrupted" if state == "running" and not led else state
@@ -75,8 +111,17 @@ def front_object(history: History) -> dict[str, Any]:
 
 def member_object(history: History, trial: Trial) -> dict[str, Any]:
     values = history.values(trial)
-    several = {"values": values_object(history, trial)} if history.spec.objectives else {}
+    several: dict[str, Any] = {"values": values_object(history, trial)} if history.spec.objectives else {}
+    several |= metrics_object(history, trial)
     return {"trial": trial.id, "value": values[0], **several, "params": history.config(trial)}
+
+
+def metrics_object(history: History, trial: Trial) -> dict[str, Any]:
+    """The values of the metrics of interest, where the study names some."""
+    from engine.ranking import beside, beside_names
+
+    names = beside_names(history.spec)
+    return {"metrics": {**dict.fromkeys(names), **beside(history, trial)}} if names else {}
 
 
 def values_object(history: History, trial: Trial) -> dict[str, float] | None:
@@ -107,6 +152,7 @@ def trial_object(history: History, trial: Trial) -> dict[str, Any]:
         "state": trial.state.value,
         "value": None if values is None else values[history.spec.objective.metric],
         **several,
+        **metrics_object(history, trial),
         "params": history.config(trial),
         "attempts": len(trial.attempts),
         "started_at": trial.started_at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -246,8 +247,9 @@ def _changes(history: History, spec: StudySpec, given: dict[str, int | None], pa
     opened = studies.opened_spec(paths)
     if different := studies.differences(opened, spec):
         lines = "\n".join(f"  {line}" for line in different)
+        again = _judge_again(history, opened, spec, paths)
         raise StudyExists(
-            f"study {spec.name} exists and differs from this file:\n{lines}\n"
+            f"study {spec.name} exists and differs from this file:\n{lines}\n{again}"
             f"to start anew: hpo-engine remove {spec.name}, or another --name; to go on with the old one: "
             f"hpo-engine resume {spec.name}"
         )
@@ -256,6 +258,26 @@ def _changes(history: History, spec: StudySpec, given: dict[str, int | None], pa
     if (trials := changes.get("trials")) is not None and trials < history.next_id:
         raise SpecError(f"trials: {trials}, but {spec.name} has {history.next_id} trials already")
     return changes
+
+
+def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyPaths) -> str:
+    """Where the files differ in what is judged only: how to judge the trials that are there by it."""
+    from engine import studies
+    from engine.trackers.lines import called
+
+    alike = replace(old, objective=new.objective, objectives=new.objectives, extra_metrics=new.extra_metrics)
+    if new.objectives or studies.differences(alike, new):
+        return ""
+    metric, goal, over = new.objective.metric, new.objective.goal, new.objective.over
+    if new.objective == old.objective and not old.objectives:  # then it is the metrics beside it that changed
+        added = next((name for name in new.extra_metrics if name not in old.extra_metrics), None)
+        if added is None:
+            return ""
+        metric, goal = added, new.extra_metrics[added]
+        goal, over = (goal, "best") if goal in ("minimize", "maximize") else ("minimize", "last")
+    last = " --over last" if over == "last" else ""
+    words = f"{shlex.quote(called(history, paths.root))} --metric {shlex.quote(metric)} --goal {goal}{last}"
+    return f"to judge the trials that are there by it, without training: hpo-engine best {words} (also show, export)\n"
 
 
 def _limits(spec: StudySpec) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from engine.ranking import beside, beside_names, newest
 from engine.study import History, StudyState, Trial, TrialState
-from engine.tables import ELLIPSIS, assignments, columns, cut, duration, number, safe_text, value
+from engine.tables import ELLIPSIS, assignments, columns, cut, cut_name, duration, number, safe_text, value
 from engine.trackers.lines import BAD, aim, counts, front_line, searched
 
 Piece = tuple[str, str]  # text, style
@@ -117,6 +118,8 @@ def _best(history: History, width: int) -> list[Line]:
     if history.spec.objectives:
         return _front(history, width)
     head = [("best ", "dim"), (number(best_value), "bold green"), (f"  trial {best.id}  ", "dim")]
+    if extra := assignments(beside(history, best)):
+        head += [(extra, ""), ("  ", "")]
     return [_with_params(head, history, best, width)]
 
 
@@ -127,8 +130,8 @@ def _front(history: History, width: int) -> list[Line]:
         _, number_ = min(history.members, key=lambda member: (member[0][i], member))
         trial = history.trials[number_]
         values = history.values(trial)
-        others = [o for o in zip(history.spec.aims, values, strict=True) if o[0] is not objective]
-        shown = " ".join(f"{safe_text(o.metric)}={number(v)}" for o, v in others)
+        others = {o.metric: v for o, v in zip(history.spec.aims, values, strict=True) if o is not objective}
+        shown = assignments({**others, **beside(history, trial)})
         head = [("best ", "dim"), (f"{safe_text(objective.metric)} ", ""), (number(values[i]), "bold green")]
         head += [(f"  trial {trial.id}  ", "dim"), (shown, ""), ("  ", "")]
         lines.append(_with_params(head, history, trial, width))
@@ -136,7 +139,7 @@ def _front(history: History, width: int) -> list[Line]:
 
 
 def _with_params(head: Line, history: History, trial: Trial, width: int) -> Line:
-    params = assignments(searched(history.spec, trial.params), max(0, width - _length(head)))
+    params = assignments(searched(history.spec, history.config(trial)), max(0, width - _length(head)))
     return [*head, (params, "dim" if history.spec.objectives else "")]
 
 
@@ -149,15 +152,16 @@ def _running(history: History, now: float, width: int, room: int) -> list[Line]:
     names = _varied(history)
     metrics = [safe_text(o.metric) for o in history.spec.aims]
     fixed = 4 + len(metrics)
-    headers = ["trial", "run", "time", "step", *metrics, *map(safe_text, names)]
-    rows = [_cells(trial, history, now, names) for trial in shown]
+    extra = beside_names(history.spec)
+    headers = ["trial", "run", "time", "step", *metrics, *map(safe_text, [*extra, *names])]
+    rows = [_cells(trial, history, now, extra, names) for trial in shown]
     if not any(row[1] for row in rows):
         for row in [headers, *rows]:
             row[1] = ""
     widths, cut_off = _widths(headers, rows, width, MAX_COLUMN, fixed)
     if cut_off:
         widths, cut_off = _widths(headers, rows, width, SHORT_NAME, fixed)
-    lines = [_row(headers, widths, ["dim"] * fixed, "dim")]
+    lines = [_row(headers, widths, ["dim"] * fixed, "dim", header=True)]
     if cut_off:
         lines[0].append((ELLIPSIS, "dim"))
     lines += [_row(row, widths, ["bold", "yellow", "", "", *["cyan"] * len(metrics)], "") for row in rows]
@@ -172,8 +176,8 @@ def _varied(history: History) -> list[str]:
     return [*resource, *searched(history.spec, dict.fromkeys(history.spec.space.names))]
 
 
-def _cells(trial: Trial, history: History, now: float, names: Sequence[str]) -> list[str]:
-    """trial, run (from the second on), time, step, newest value of each objective, parameters."""
+def _cells(trial: Trial, history: History, now: float, extra: Sequence[str], names: Sequence[str]) -> list[str]:
+    """trial, run (from the second on), time, step, newest value of each metric, parameters."""
     attempt = trial.attempt
     since = attempt.started_at if attempt is not None else None
     config = history.config(trial)
@@ -182,15 +186,14 @@ def _cells(trial: Trial, history: History, now: float, names: Sequence[str]) -> 
         str(len(trial.attempts)) if len(trial.attempts) > 1 else "",
         "starting" if since is None else duration(now - since),
         number(trial.rows[-1].step) if trial.rows else "",
-        *(_newest(trial, o.metric) for o in history.spec.aims),
+        *(_newest(trial, name) for name in [*(o.metric for o in history.spec.aims), *extra]),
         *(value(config[name]) if name in config else "" for name in names),
     ]
 
 
 def _newest(trial: Trial, metric: str) -> str:
-    values = (row.values.get(metric) for row in reversed(trial.rows))
-    newest = next((v for v in values if v is not None), None)
-    return "" if newest is None else number(newest)
+    value_ = newest(trial, metric)
+    return "" if value_ is None else number(value_)
 
 
 def _widths(
@@ -210,11 +213,13 @@ def _widths(
     return out, False
 
 
-def _row(cells: Sequence[str], widths: Sequence[int], styles: Sequence[str], rest: str) -> Line:
+def _row(
+    cells: Sequence[str], widths: Sequence[int], styles: Sequence[str], rest: str, *, header: bool = False
+) -> Line:
     line: Line = []
     for i, width in enumerate(widths):
         if width:
-            text = cut(cells[i], width)
+            text = cut_name(cells[i], width) if header else cut(cells[i], width)
             line.append((" " * (width - columns(text)) + text + "  ", styles[i] if i < len(styles) else rest))
     return line
 

@@ -12,12 +12,13 @@ from importlib.util import find_spec
 from typing import Any
 
 from engine.paths import runs_root
+from engine.ranking import beside, beside_names, best_first, row_metrics, whole
 from engine.space import Constant
 from engine.study import History, StudySpec, StudyState, Trial, TrialState
-from engine.tables import assignments, columns, cut, duration, number, safe_text, table, value
+from engine.tables import ELLIPSIS, assignments, columns, cut, cut_name, duration, number, safe_text, table, value
 
-PARAMS_WIDTH, REASON_WIDTH, VALUE_WIDTH = 100, 500, 200
-MAX_PARAMS, MAX_FRONT = 50, 20
+PARAMS_WIDTH, REASON_WIDTH, VALUE_WIDTH, TABLE_WIDTH = 100, 500, 200, 120
+MAX_PARAMS, MAX_FRONT, MAX_BEST, MAX_COLUMN = 50, 20, 5, 16
 
 STATE_WORDS = {
     TrialState.RUNNING: "running",
@@ -42,13 +43,18 @@ def begin(history: History) -> str:
     name = safe_text(spec.name)
     if history.trials:
         return f"{name}: goes on after {progress(history)} trials{_best_so_far(history)}"
-    limits = [f"{spec.budget.trials} trials"] if spec.budget.trials is not None else []
+    limits = [plural(spec.budget.trials, "trial")] if spec.budget.trials is not None else []
     limits += [duration(spec.budget.time_s)] if spec.budget.time_s is not None else []
     seed = f", seed {spec.seed}" if spec.seed is not None else ""
     return (
         f"{name}: {aim(spec)}; {' or '.join(limits) or 'no limit'}, "
         f"{spec.resources.parallel} at a time, {safe_text(spec.algorithm)} search{seed}"
     )
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 trial`, `2 trials`"""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def aim(spec: StudySpec) -> str:
@@ -65,6 +71,7 @@ def progress(history: History) -> str:
 def ended(trial: Trial, history: History, count: int) -> str:
     """`[ 3/30] trial 2 completed  loss=0.12 (best 0.12, trial 2)  1.2 s  lr=0.01 ...`; `count` trials have ended.
 
+    With metrics of interest and a resource: `loss=0.12 acc=0.9 (best 0.12 with epochs 9, trial 2)  epochs 9`.
     With several objectives: `loss=0.12 size=3 (front of 2, hypervolume 0.4)`, or `(in the front of 2, ...)`.
     """
     total = history.spec.budget.trials
@@ -73,13 +80,34 @@ def ended(trial: Trial, history: History, count: int) -> str:
     parts = [f"[{of}] trial {trial.id} {STATE_WORDS[trial.state]}"]
     if trial.losses:
         inside = "in the " if history.spec.objectives and trial.id in history.front else ""
-        parts.append(f"{_values(history, trial)}{_best_so_far(history, inside)}")
+        more = _why_worse(history, trial)
+        parts.append(f"{_values(history, trial)}{_best_so_far(history, inside, more)}")
     elif trial.reason:
         parts.append(reason(trial))
+    parts.append(given(history, trial))
     if trial.ran_s is not None:
         parts.append(duration(trial.ran_s))
     parts.append(assignments(searched(history.spec, trial.params), PARAMS_WIDTH))
     return "  ".join(filter(None, parts))
+
+
+def given(history: History, trial: Trial) -> str:
+    """How much of the resource the trial gets: `epochs 9`; "" where nothing is rationed."""
+    resource, name = trial.proposal.resource, history.spec.resource_name
+    return f"{safe_text(name)} {resource}" if name and resource is not None else ""
+
+
+def _why_worse(history: History, trial: Trial) -> str:
+    """Why the best value may have got worse: this trial is the first with so much of the resource."""
+    amount = trial.proposal.resource
+    if not history.spec.resource_name or amount is None or trial.id != history.best_id or history.spec.objectives:
+        return ""
+    others = [t for t in best_first(history) if t.id != trial.id]
+    if not others or (others[0].proposal.resource or 0) >= amount:
+        return ""
+    before = number(history.values(others[0])[0])
+    name = safe_text(history.spec.resource_name)
+    return f"; before: {before} with {given(history, others[0])}, but results with the most {name} count"
 
 
 def failure(trial: Trial) -> str:
@@ -163,6 +191,9 @@ def next_steps(history: History, folder: str) -> Steps:
         steps.append((f"hpo-engine best {name} {history.best_id} --config", "one trial's parameters as JSON"))
     elif history.best_id is not None:
         steps.append((f"hpo-engine best {name} --config", "the best parameters as JSON"))
+    elif other := _other_metric(history):
+        steps.append((f"hpo-engine best {name} --metric {shlex.quote(other)} --goal {history.spec.objective.goal}",
+                      "judge the trials by another metric"))  # fmt: skip
     bad = [t.id for t in history.trials if t.state in BAD]
     if bad:
         steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
@@ -170,6 +201,17 @@ def next_steps(history: History, folder: str) -> Steps:
     if find_spec("tensorboard") and (history.best_id is not None or any(t.rows for t in history.trials)):
         steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps
+
+
+def _other_metric(history: History) -> str:
+    """What trials that ended well have in place of the objective, which was misspelt perhaps."""
+    if not any(whole(t) for t in history.trials):
+        return ""
+    import difflib  # only on the way to an error
+
+    others = [name for name in row_metrics(history) if name.isprintable()]
+    close = difflib.get_close_matches(history.spec.objective.metric, others, n=1, cutoff=0.4)
+    return close[0] if close else ""
 
 
 def called(history: History, folder: str) -> str:
@@ -188,11 +230,15 @@ def front_line(history: History) -> str:
 def front(history: History, width: int | None = None, most: int | None = None) -> list[str]:
     """The trials that no other one dominates, the best by the first objective first; at most so many of them."""
     members = [history.trials[number] for _, number in history.members]
+    extra = beside_names(history.spec)
     rows = [
-        [t.id, *(number(v) for v in history.values(t)), assignments(searched(history.spec, history.config(t)))]
+        [
+            t.id, *(number(v) for v in history.values(t)), *(_shown(beside(history, t), extra)),
+            assignments(searched(history.spec, history.config(t))),
+        ]
         for t in members[:most]
-    ]
-    headers = ["TRIAL", *(o.metric.upper() for o in history.spec.aims), "PARAMETERS"]
+    ]  # fmt: skip
+    headers = ["TRIAL", *(o.metric.upper() for o in history.spec.aims), *(n.upper() for n in extra), "PARAMETERS"]
     more = [f"... and {len(members) - len(rows)} more"] if len(members) > len(rows) else []
     return [f"{front_line(history)}; {aim(history.spec)}", *table(headers, rows, width=width).split("\n"), *more]
 
@@ -200,15 +246,17 @@ def front(history: History, width: int | None = None, most: int | None = None) -
 def _values(history: History, trial: Trial) -> str:
     """`loss=0.12`, or `loss=0.12 size=3`."""
     pairs = zip(history.spec.aims, history.values(trial), strict=True)
-    return " ".join(f"{safe_text(o.metric)}={number(v)}" for o, v in pairs)
+    shown = {**{o.metric: v for o, v in pairs}, **beside(history, trial)}
+    return " ".join(f"{safe_text(name)}={number(v)}" for name, v in shown.items())
 
 
-def _best_so_far(history: History, inside: str = "") -> str:
+def _best_so_far(history: History, inside: str = "", more: str = "") -> str:
     if history.best_id is None or history.best_value is None:
         return ""
     if history.spec.objectives:
         return f" ({inside}{front_line(history)})"
-    return f" (best {number(history.best_value)}, trial {history.best_id})"
+    amount = given(history, history.trials[history.best_id])
+    return f" (best {number(history.best_value)}{' with ' if amount else ''}{amount}, trial {history.best_id}{more})"
 
 
 def _best_block(history: History, width: int) -> list[str]:
@@ -222,8 +270,41 @@ def _best_block(history: History, width: int) -> list[str]:
     params = [(safe_text(name), cut(value(v), VALUE_WIDTH)) for name, v in list(config.items())[:MAX_PARAMS]]
     widest = min(max((columns(name) for name, _ in params), default=0), 40)
     head = f"best {safe_text(history.spec.objective.metric)} {number(best_value)}, trial {best.id}"
+    head += "".join(f", {safe_text(name)} {number(v)}" for name, v in beside(history, best).items())
     shown = [f"  {name}{' ' * max(0, widest - columns(name))}  {text}" for name, text in params]
-    return ["", head, *shown, *([f"  ... and {len(config) - MAX_PARAMS} more"] if len(config) > MAX_PARAMS else [])]
+    more = [f"  ... and {len(config) - MAX_PARAMS} more"] if len(config) > MAX_PARAMS else []
+    return ["", head, *shown, *more, *_best_table(history, min(width, TABLE_WIDTH) - 2)]
+
+
+def _best_table(history: History, width: int) -> list[str]:
+    """The best few trials, with what tells them apart as far as there is room."""
+    best, spec = best_first(history)[:MAX_BEST], history.spec
+    if len(best) < 2:
+        return []
+    extra = beside_names(spec)
+    configs = [history.config(t) for t in best]
+    names = [*([spec.resource_name] if spec.resource_name else []), *searched(spec, dict.fromkeys(spec.space.names))]
+    rows = [[str(t.id), *map(number, history.values(t)), *_shown(beside(history, t), extra)] for t in best]
+    columns_ = [["trial", *(safe_text(o.metric) for o in spec.aims), *map(safe_text, extra)], *rows]
+    room = width - sum(max(map(columns, cells)) + 2 for cells in zip(*columns_, strict=True))
+    for i, name in enumerate(names):
+        values = [cut(value(config[name]), MAX_COLUMN) if name in config else "" for config in configs]
+        if not any(values):
+            continue
+        cells = [cut_name(safe_text(name), MAX_COLUMN), *values]
+        wanted = max(map(columns, cells)) + 2
+        if wanted + 3 * (i < len(names) - 1) > room + 2:
+            columns_[0].append(ELLIPSIS)
+            break
+        room -= wanted
+        for line, cell in zip(columns_, cells, strict=True):
+            line.append(cell)
+    shown = table(columns_[0], columns_[1:], align="r" * len(columns_[0]), width=width)
+    return ["", *(f"  {line}" for line in shown.split("\n"))]
+
+
+def _shown(values: Mapping[str, float], names: Sequence[str]) -> list[str]:
+    return [number(values[name]) if name in values else "" for name in names]
 
 
 def _steps(steps: Steps, width: int) -> list[str]:

@@ -1,0 +1,182 @@
+"""`show`: a study with its trials in any order, or one trial in full."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.cli.common import (
+    dump,
+    find,
+    json_option,
+    judged,
+    judging_options,
+    output_width,
+    read_history,
+    root_option,
+    state_word,
+    study_argument,
+    summary,
+    trial_object,
+    trial_of,
+)
+
+if TYPE_CHECKING:
+    from engine.paths import StudyPaths
+    from engine.study import History, Trial
+
+
+@click.command()
+@study_argument
+@click.argument("trial", type=int, required=False)
+@root_option
+@click.option("--sort", metavar="NAME", help="Order: a metric, a parameter, trial, state, duration; -NAME: reversed.")
+@click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option("--top", type=click.IntRange(1), metavar="N", help="The first N only; without --sort, the best.")
+@judging_options
+@json_option
+def show(
+    study: str,
+    trial: int | None,
+    root: str | None,
+    sort: str | None,
+    reverse: bool,
+    top: int | None,
+    metric: str | None,
+    goal: str | None,
+    over: str | None,
+    as_json: bool,
+) -> None:
+    """STUDY's state and trials, or one TRIAL in full."""
+    from engine.lead import who_leads
+    from engine.ranking import ordered
+    from engine.trackers.lines import aim
+
+    paths = find(study, root)
+    read = read_history(paths)
+    history = judged(read, metric, goal, over)
+    led = who_leads(paths.lock) is not None
+    if trial is not None:
+        _show_trial(history, trial_of(history, trial), paths, as_json)
+        return
+    sort = sort or (f"metrics.{history.spec.objective.metric}" if top is not None else None)
+    trials = list(history.trials) if sort is None else ordered(history, sort, reverse=reverse)
+    if sort is None and reverse:
+        trials.reverse()
+    trials = trials[:top]
+    if as_json:
+        objects = [trial_object(history, t) for t in trials]
+        click.echo(dump({**summary(history, led, time.time()), "folder": paths.root, "trials": objects}))
+    else:
+        _show_study(history, trials, sort, paths, led, "" if history is read else aim(read.spec))
+
+
+VERBS = (show,)
+
+
+def _show_study(
+    history: History, trials: Sequence[Trial], sort: str | None, paths: StudyPaths, led: bool, once: str
+) -> None:
+    """`once`: what the study was to find, where its trials are judged by something else now."""
+    from engine.lead import who_leads
+    from engine.tables import duration, safe_text, table
+    from engine.trackers.lines import aim, front_line
+
+    spec = history.spec
+    total = spec.budget.trials
+    lines = [
+        f"{spec.name}: {state_word(history.state.value, led)}" + (f" ({history.reason})" if history.reason else ""),
+        f"  {once or aim(spec)} with {spec.algorithm} (seed {spec.seed})",
+        *([f"  judged again: {aim(spec)}, by the {spec.objective.over} row of each trial"] if once else []),
+        f"  trials {history.ended_count}/{total or '?'}: "
+        + ", ".join(f"{count} {state.value}" for state, count in sorted(history.counts.items())),
+        f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
+    ]
+    if spec.objectives and history.members:
+        lines.append(f"  {front_line(history)}")
+    if led:
+        lines.append(f"  led by {who_leads(paths.lock)}")
+    click.echo("\n".join(safe_text(line) for line in lines) + "\n")
+    if trials:
+        extra = _columns(history, sort)
+        rows = [_row(history, t, extra) for t in trials]
+        metrics = [name.upper() for name in (*(aim.metric for aim in spec.aims), *extra)]
+        click.echo(table(["TRIAL", "STATE", *metrics, "TOOK", "PARAMETERS"], rows, width=output_width()))
+        if len(trials) < len(history.trials):
+            click.echo(f"... and {len(history.trials) - len(trials)} more")
+
+
+def _columns(history: History, sort: str | None) -> list[str]:
+    """The metrics beside the objectives: those of `metrics:`, and one that the trials are sorted by."""
+    from engine.ranking import beside_names, is_metric
+
+    names, sort = beside_names(history.spec), (sort or "").removeprefix("-").removeprefix("metrics.")
+    known = {*names, *(aim.metric for aim in history.spec.aims)}
+    return [*names, sort] if sort not in known and is_metric(history, sort) else names
+
+
+def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
+    """The cells of a trial; values that are no result are in brackets: what a pruned trial had, where one stands."""
+    from engine.ranking import newest, wanted
+    from engine.study import TrialState, pick_values
+    from engine.tables import assignments, duration, number, safe_text
+
+    aims, running = history.spec.aims, trial.state is TrialState.RUNNING
+    values = [number(v) for v in history.values(trial)] or [""] * len(aims)
+    beside = [wanted(history.spec, name).pick(trial.rows) for name in extra]
+    state, took = trial.state.value, trial.ran_s
+    if trial.state is TrialState.PRUNED:
+        values = [f"({number(v)})" for v in pick_values(trial.rows, aims) or ()] or values
+    if running:
+        values = ["" if v is None else f"({number(v)})" for v in (newest(trial, aim.metric) for aim in aims)]
+        beside = [newest(trial, name) for name in extra]
+        state += f" (step {number(trial.rows[-1].step)})" if trial.rows else ""
+        since = trial.attempt.started_at if trial.attempt else None
+        took = None if since is None else time.time() - since
+    shown = ["" if v is None else f"({number(v)})" if running else number(v) for v in beside]
+    mark = "*" if trial.id in history.front else ""
+    params = assignments(history.config(trial))
+    said = f"{safe_text(trial.reason)}  [{params}]" if trial.reason else params
+    return [f"{trial.id}{mark}", state, *values, *shown, duration(took), said]
+
+
+def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool) -> None:
+    from engine import outputlog
+    from engine.tables import number, safe_text, table
+    from engine.tables import value as text_of
+
+    one = trial_object(history, trial)
+    folders = paths.trial(trial.id)
+    if as_json:
+        one["rows"] = [{"step": r.step, **r.values} for r in trial.rows]
+        one["result_dir"], one["log_dir"] = folders.result_dir, folders.log_dir
+        click.echo(dump(one))
+        return
+    click.echo(
+        f"trial {trial.id} of {history.spec.name}: {trial.state.value}"
+        + (f" ({safe_text(trial.reason)})" if trial.reason else "")
+    )
+    for name, value in one["params"].items():
+        click.echo(f"  {safe_text(name)} = {text_of(value)}")
+    for attempt in trial.attempts:
+        left = (
+            f", {attempt.exit.leftovers} processes left and killed" if attempt.exit and attempt.exit.leftovers else ""
+        )
+        click.echo(
+            f"  attempt {attempt.number}: {attempt.exit or 'runs'}{left}"
+            + (f" on GPU {','.join(attempt.gpus)}" if attempt.gpus else "")
+        )
+    click.echo(f"  results: {folders.result_dir}\n  logs: {folders.log_dir}")
+    if trial.rows:
+        names = list(dict.fromkeys(name for row in trial.rows for name in row.values))
+        shown = trial.rows[-20:]
+        rows = [[number(r.step), *(number(r.values[n]) if n in r.values else "" for n in names)] for r in shown]
+        click.echo("\n" + table(["STEP", *(safe_text(n) for n in names)], rows, width=output_width()))
+    lines = outputlog.lines(folders.attempt(trial.attempt.number)) if trial.attempt is not None else []
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if lines:
+        click.echo("\nlast output:\n" + "\n".join("  " + safe_text(line) for line in lines[-20:]))
