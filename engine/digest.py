@@ -185,6 +185,7 @@ def _trial_reopened(book: _Book, at: float, body: dict[str, Any]) -> None:
     if number < 0 or trial["state"] in _OPEN or trial["state"] is _COMPLETED:
         raise _Unusual
     trial["state"], trial["reason"], trial["rows"], trial["ended_at"] = _PENDING, "retry", (), None
+    book.study = changed(book.study, counted_from=at)
 
 
 def _stop_asked(book: _Book, at: float, body: dict[str, Any]) -> None:

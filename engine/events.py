@@ -146,11 +146,12 @@ class TrialReopened(Event):
 
 @dataclass(frozen=True)
 class StopAsked(Event):
-    """Somebody wants an end: of one trial, or (None) of the study."""
+    """Somebody, or a rule, wants an end: of one trial, or (None) of the study. `rule`: the one that halts the study."""
 
     kind: ClassVar[str] = "stop_asked"
     trial: int | None = None
     why: str = "stop"
+    rule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -246,9 +247,12 @@ def _engine_started(h: History, e: EngineStarted) -> History:
     spent = h.spent_s
     if h.engine_at is not None and h.closed_at is None:  # the engine before this one was killed
         spent += max(0.0, h.last_at - h.engine_at)
+    # An engine that goes on after one that was killed counts on; one that was told to go on after a stop counts anew.
+    counted_from = e.at if h.closed_at is not None or h.stop_asked is not None else h.counted_from
     return changed(
         h, state=StudyState.RUNNING, reason="", stop_asked=None, engine_at=e.at, spent_s=spent, closed_at=None,
         path=e.path, folder=e.folder,
+        halted="", overruled=h.halted or h.overruled, counted_from=counted_from,
     )  # fmt: skip
 
 
@@ -307,12 +311,13 @@ def _trial_reopened(h: History, e: TrialReopened) -> History:
     trial = _trial(h, e.trial)
     if not trial.state.ended or trial.state is TrialState.COMPLETED:
         raise JournalError(f"trial {e.trial} is {trial.state.value}: it cannot be run again")
-    return h.with_trial(changed(trial, state=TrialState.PENDING, losses=(), reason="retry", rows=(), ended_at=None))
+    trial = changed(trial, state=TrialState.PENDING, losses=(), reason="retry", rows=(), ended_at=None)
+    return changed(h, counted_from=e.at).with_trial(trial)
 
 
 def _stop_asked(h: History, e: StopAsked) -> History:
     if e.trial is None:
-        return changed(h, stop_asked=e.why)
+        return changed(h, stop_asked=e.why, halted=e.rule or "")
     _trial(h, e.trial)  # it must exist
     return h
 

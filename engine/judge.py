@@ -5,13 +5,13 @@ What its files say comes after this (see metrics.verdict); nothing here reads on
 
 from __future__ import annotations
 
-from engine.study import EARLY, INTERRUPT, STUDY_OVER, TIME_LIMIT, USER, Exit, History, Trial, TrialState
+from engine.study import DIVERGED, EARLY, INTERRUPT, STUDY_OVER, TIME_LIMIT, USER, Exit, History, Trial, TrialState
 
 _LOSSES = 3  # an attempt that nobody saw end is run again this often, without using up a retry
 
 
 def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str, why: str = "") -> tuple[TrialState, str]:
-    """The trial's next state and why; COMPLETED means that its files decide.
+    """The trial's next state and why; COMPLETED means that its files decide, see `without_value`.
 
     Args:
         trial: with the attempt that ended as its latest. said: why it failed, as far as its output tells.
@@ -19,15 +19,21 @@ def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str, why
     """
     spec, number = history.spec, trial.id
     if exit_.asked_for == INTERRUPT:
-        return TrialState.PENDING, f"interrupted ({history.stop_asked or 'by an earlier engine'})"
+        by = "the study was stopped" if history.halted else history.stop_asked or "by an earlier engine"
+        return TrialState.PENDING, f"interrupted ({by})"
     if exit_.asked_for == USER:
         return TrialState.STOPPED, "stopped by the user"
     if exit_.asked_for == EARLY:
         return TrialState.PRUNED, why or "not promising"
     if exit_.asked_for == STUDY_OVER:
         return TrialState.STOPPED, over or "the study ended"
+    if exit_.asked_for == DIVERGED:  # as if it had gone on to its end, which could have told nothing else
+        return TrialState.COMPLETED, why or "diverged"
     if exit_.asked_for == TIME_LIMIT:
-        return TrialState.TIMED_OUT, f"trial {number}: over its time limit of {spec.trial.time_limit_s:g} s"
+        limit = f"{spec.trial.time_limit_s:g} s" if spec.trial.time_limit_s is not None else "its limit"
+        if spec.trial.on_time_limit == "keep":
+            return TrialState.COMPLETED, f"ended by its time limit of {limit}; what it had reported counts"
+        return TrialState.TIMED_OUT, f"trial {number}: over its time limit of {limit}"
     if exit_.lost:
         losses = 1 + sum(a.exit is not None and a.exit.lost for a in trial.attempts)
         if losses <= _LOSSES:
@@ -41,6 +47,16 @@ def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str, why
     if failures <= spec.trial.retries:
         return TrialState.PENDING, f"{reason} (retry {failures} of {spec.trial.retries})"
     return TrialState.FAILED, reason
+
+
+def without_value(trial: Trial, exit_: Exit, reason: str, problem: str) -> tuple[TrialState, str]:
+    """As `judge`, if the files give no value. `reason`: what `judge` has said; `problem`: what is wrong with them."""
+    if exit_.asked_for == DIVERGED:
+        return TrialState.PRUNED, reason
+    if exit_.asked_for == TIME_LIMIT:
+        limit, lacking = reason.partition(";")[0], problem.removeprefix(f"trial {trial.id}: ")
+        return TrialState.TIMED_OUT, f"trial {trial.id}: {limit}, before it had reported a value: {lacking}"
+    return TrialState.FAILED, problem
 
 
 def why_none(history: History) -> str:

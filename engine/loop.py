@@ -33,7 +33,7 @@ from engine.events import (
     apply,
 )
 from engine.failpoints import failpoint
-from engine.judge import judge, why_none
+from engine.judge import judge, why_none, without_value
 from engine.paths import StudyPaths, identity
 from engine.ports import (
     Adoption,
@@ -50,6 +50,7 @@ from engine.ports import (
 from engine.redirect import NOWHERE, Redirect
 from engine.study import (
     COPIED,
+    DIVERGED,
     EARLY,
     INTERRUPT,
     STUDY_OVER,
@@ -183,10 +184,10 @@ class Engine:
             raise self._broken
         return False
 
-    def interrupt(self, why: str, now: float, *, kill: bool = False) -> None:
-        """Stops what runs (to be run again on resume) and then the study. `kill`: without grace."""
+    def interrupt(self, why: str, now: float, *, kill: bool = False, rule: str | None = None) -> None:
+        """Stops what runs (to be run again on resume) and then the study. `kill`: without grace. `rule`: whose."""
         if self.history.stop_asked is None:
-            self._record(StopAsked(now, None, why))
+            self._record(StopAsked(now, None, why, rule))
             self._commit()
         for trial in self.history.running:
             self.executor.stop(trial.id, INTERRUPT, kill=kill)
@@ -413,6 +414,11 @@ class Engine:
             _log.warning("trial %d left %d processes behind; they were killed", trial.id, news.exit.leftovers)
         self._readers.pop(trial.id, None)
         why = self._stopping.pop(trial.id, "")
+        if not why and news.exit.asked_for in (
+            DIVERGED,
+            EARLY,
+        ):  # an earlier engine asked: the rule says the same again
+            why = (self._ended_by_rule(trial, now) or ("", ""))[1]
         reading = metrics.final_rows(self.paths.trial(trial.id))
         rows = metrics.thin(reading.rows)
         if rows and not _same_rows(rows, trial.rows):
@@ -425,7 +431,8 @@ class Engine:
             values, problem = metrics.verdict(reading, self.history.spec.aims, trial.id)
             if values is None:
                 error = "" if reading.rows else outputlog.error(self.paths.trial(trial.id).attempt(news.attempt))
-                state, reason = TrialState.FAILED, problem + (f"; its output has: {error[:300]}" if error else "")
+                problem += f"; its output has: {error[:300]}" if error else ""
+                state, reason = without_value(trial, news.exit, reason, problem)
         value = values[0] if values else None
         values = values if self.history.spec.objectives else None
         exit_ = {k: v for k, v in asdict(news.exit).items() if v not in (None, False, 0) or k == "code"}
@@ -461,17 +468,28 @@ class Engine:
 
     def _end_early(self, now: float) -> None:
         for trial in self.history.running:
-            if trial.id not in self._stopping and (why := self._stopper.end_trial(trial, self.history, now)):
+            if trial.id not in self._stopping and (found := self._ended_by_rule(trial, now)):
+                cause, why = found
                 self._stopping[trial.id] = why
                 self._record(StopAsked(now, trial.id, why))
                 self._commit()
                 failpoint("trial.pruned")
-                self.executor.stop(trial.id, EARLY)
+                self.executor.stop(trial.id, cause)
         if not self._closing:
             self._over = self._stopper.end_study(self.history, now) or ""
+        if not self._closing and (halt := self._stopper.halt(self.history, now)):
+            self.interrupt(halt.reason, now, rule=halt.rule)
         if self._over:
             for trial in self.history.running:
                 self.executor.stop(trial.id, STUDY_OVER)
+
+    def _ended_by_rule(self, trial: Trial, now: float) -> tuple[str, str] | None:
+        """(what to tell the executor, why) if a rule ends the trial."""
+        if why := self._stopper.diverged(trial, self.history, now):
+            return DIVERGED, why
+        if why := self._stopper.end_trial(trial, self.history, now):
+            return EARLY, why
+        return None
 
     def _close(self, now: float) -> None:
         history = self.history

@@ -5,11 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from engine.events import Event
 from engine.paths import TrialPaths
 from engine.study import Exit, History, Proposal, StudySpec, Trial
+
+if TYPE_CHECKING:
+    from engine.stoppers import Halt
 
 
 class Searcher(Protocol):
@@ -38,11 +41,15 @@ class Searcher(Protocol):
 
 
 class Stopper(Protocol):
-    """Ends things early. Both answers are a reason in words, or None to go on."""
+    """Ends things early. Answers are a reason in words, or None to go on; see `stoppers.Rule`."""
+
+    def diverged(self, trial: Trial, history: History, now: float) -> str | None: ...
 
     def end_trial(self, trial: Trial, history: History, now: float) -> str | None: ...
 
     def end_study(self, history: History, now: float) -> str | None: ...
+
+    def halt(self, history: History, now: float) -> Halt | None: ...
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ class Resources:
 @dataclass(frozen=True)
 class TrialPolicy:
     """How one trial runs: `time_limit_s` a run, `retries` after a failed run, `grace_s` between SIGTERM and SIGKILL,
-    `log_mb` of output kept. `warm_start`: whether a Python script begins in a fork of a process that has its imports
+    `log_mb` of output kept. `on_time_limit`: fail, or keep: what a run has reported until its time limit counts.
+    `warm_start`: whether a Python script begins in a fork of a process that has its imports
     done: auto (those that its text names), off, or the modules to import."""
 
     time_limit_s: float | None = None
@@ -54,6 +55,16 @@ class TrialPolicy:
     grace_s: float = 10.0
     log_mb: float = 16.0
     warm_start: str | tuple[str, ...] = "auto"
+    on_time_limit: str = "fail"
+
+
+@dataclass(frozen=True)
+class Failures:
+    """When a study stops because its trials fail alike: the `first` to end, or later so many `in_a_row` (None: never).
+    See `stoppers.AlikeStopper`."""
+
+    first: int | None = 3
+    in_a_row: int | None = 10
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,8 @@ class StudySpec:
     `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch). `points`: parameter
     sets to try first, partial ones filled in. `warm_start`: earlier studies, names or absolute paths; `prior`:
     what they had to say when the study was made, as `searchers.prior.reduced` puts it.
+    `failures`: when failing trials stop the study (None: never). `diverged`: whether a trial ends whose objective stays
+    nan or infinite.
     `resource_name`: what trials get more or less of, as whole numbers from `resource_min` to `resource_max`.
     `extra_metrics`: metric -> minimize | maximize | latest, shown beside the objective.
     `exclude`: patterns, as in a .gitignore, of what in `model_dir` is not copied. `base_config`: a JSON file there that
@@ -100,6 +113,8 @@ class StudySpec:
     resources: Resources = Resources()
     trial: TrialPolicy = TrialPolicy()
     early_stopping: EarlyStopping | None = None
+    diverged: bool = True
+    failures: Failures | None = Failures()
     env: Mapping[str, str] = field(default_factory=dict)
     data_dir: str | None = None
     data_root: str | None = None
@@ -135,7 +150,7 @@ class StudySpec:
                 out[f.name] = _part_to_json(value)
             elif f.name == "objectives":
                 out[f.name] = [_part_to_json(v) for v in value]
-            elif f.name == "early_stopping":
+            elif f.name in ("early_stopping", "failures"):
                 out[f.name] = None if value is None else _part_to_json(value)
             elif isinstance(value, tuple):
                 out[f.name] = [dict(v) if isinstance(v, Mapping) else v for v in value]
@@ -155,6 +170,8 @@ class StudySpec:
         args["objectives"] = tuple(_part_from_json(Objective, o) for o in args.get("objectives", ()))
         if args.get("early_stopping") is not None:
             args["early_stopping"] = _part_from_json(EarlyStopping, args["early_stopping"])
+        if args.get("failures") is not None:
+            args["failures"] = _part_from_json(Failures, args["failures"])
         args["command"] = tuple(args["command"])
         args["experiments"] = tuple(args.get("experiments", ()))
         for name in ("points", "warm_start", "prior", "exclude"):
@@ -209,9 +226,9 @@ class Proposal:
     slot: Mapping[str, Any] | None = None
 
 
-INTERRUPT, USER, STUDY_OVER, EARLY = "interrupt", "user", "study_over", "early"
+INTERRUPT, USER, STUDY_OVER, EARLY, DIVERGED = "interrupt", "user", "study_over", "early", "diverged"
 """Why an engine ends a run: it stops (the trial runs again), the user wants the trial stopped, the study ends, a rule
-finds the trial not promising."""
+finds the trial not promising, its objective has become nan or infinite."""
 COPIED = "copied"
 """The run is another folder's, of which the study's is a copy: it is not this study's to end."""
 TIME_LIMIT, OUTSIDE = "time_limit", "outside"
@@ -250,11 +267,11 @@ class Exit:
 class TrialState(str, enum.Enum):
     """A trial's life. Only COMPLETED trials have a loss that counts.
 
-    PENDING --> RUNNING --> COMPLETED   ended with exit code 0 and a valid value
+    PENDING --> RUNNING --> COMPLETED   ended with exit code 0 and a valid value (or was ended, and the value counts)
        ^           |------> FAILED      exit code, signal, or no valid value
-       |           |------> TIMED_OUT   over the trial's time limit
+       |           |------> TIMED_OUT   over the trial's time limit (and what it had reported does not count)
        |           |------> STOPPED     ended by the user or by the study's end
-       |           |------> PRUNED      ended early by a rule: not promising
+       |           |------> PRUNED      ended early by a rule: not promising, or diverged with nothing that counts
        |           |------> LOST        nobody saw it end (reboot, killed supervisor), too often
        +-----------+   a retry, or the study was interrupted: it runs again
     """
@@ -407,6 +424,8 @@ class History:
     do not compare. `early`: the losses of the first ten COMPLETED.
     `spent_s`: seconds that earlier engines ran; `engine_at`: when this one began; `last_at`: the latest event.
     `path`, `folder`: where that engine found the study, and the folder's device and inode (empty: not known).
+    `halted`: the rule that stopped the study, see `stoppers.Halt` (""; none did); `overruled`: the latest one after
+    which the user let it go on. `counted_from`: failures before that do not count any more.
     """
 
     spec: StudySpec
@@ -425,6 +444,9 @@ class History:
     closed_at: float | None = None
     path: str = ""
     folder: tuple[int, ...] = ()
+    halted: str = ""
+    overruled: str = ""
+    counted_from: float = 0.0
 
     @property
     def next_id(self) -> int:

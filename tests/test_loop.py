@@ -166,7 +166,8 @@ def test_objectives_that_are_never_finite_together_fail_the_trial(bench: Bench) 
 
 def test_rule_ends_a_trial_that_is_not_promising(bench: Bench) -> None:
     def behave(launch: Launch) -> Exit | None:
-        bench.write(launch, [{"step": 1, "loss": launch.trial_id}])
+        steps = [1] if launch.trial_id == 3 else [1, 2]
+        bench.write(launch, [{"step": step, "loss": launch.trial_id} for step in steps])
         return None if launch.trial_id == 3 else Exit(code=0)
 
     rule = EarlyStopping(warm_up=3)

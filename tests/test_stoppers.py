@@ -128,7 +128,7 @@ def test_trials_with_another_share_of_the_resource_are_not_held_against_each_oth
 
 
 def test_ended_trials_count_as_rivals_and_are_not_ended_again() -> None:
-    history = curves(study(), *[[float(i)] for i in range(5)])
+    history = curves(study(), *[[float(i)] * 3 for i in range(5)])
     for trial in range(5):
         history = apply(history, TrialEnded(0.0, trial, "completed", float(trial), exit={"code": 0}))
     assert ended(report(history, 5, [9.0])) == {5} and ended(report(history, 5, [1.0])) == set()

@@ -57,7 +57,7 @@ class Driver:
             print(dump(summary(history, False, clock())), flush=True)
         if self._signals:
             return 128 + self._signals[0]
-        return 3 if history.state is StudyState.FAILED else 0
+        return 3 if history.state is StudyState.FAILED or history.halted else 0
 
     def _loop(self, led: Led, clock: Clock) -> None:
         engine, taken = led.engine, 0

@@ -42,6 +42,16 @@ class _OrText:
         return {"anyOf": [{"type": "string", "pattern": self._pattern}, handler(schema)]}
 
 
+class _Or:
+    """Beside a model's own JSON Schema: short forms."""
+
+    def __init__(self, *schemas: _Json) -> None:
+        self._schemas = schemas
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> _Json:
+        return {"anyOf": [*self._schemas, handler(schema)]}
+
+
 def _or_null(schema: _Json) -> _Json:
     return {"anyOf": [schema, {"type": "null"}]}
 
@@ -49,6 +59,8 @@ def _or_null(schema: _Json) -> _Json:
 _TEXT: _Json = {"type": "string", "minLength": 1}
 _NAME: _Json = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"}
 _COUNT: _Json = {"type": "integer", "minimum": 1}
+_SWITCH: _Json = {"enum": ["on", "off", True, False]}
+_COUNT_OR_OFF: _Json = {"anyOf": [_COUNT, {"enum": ["off", False, None]}]}
 _GOAL: _Json = {"enum": ["minimize", "maximize", "min", "max", "minimise", "maximise"]}
 _SHOWN_AS: _Json = {"enum": [*_GOAL["enum"], "latest", "last"]}
 _SCALAR: _Json = {"type": ["string", "number", "boolean"]}
@@ -206,6 +218,11 @@ class TrialForm(_Form):
     time_limit: _Limit = Field(
         default=None, description='Limit of one run: seconds or text such as "2m". Default: none.', examples=["2m"]
     )
+    on_time_limit: Annotated[str, _Is(values.on_time_limit, {"enum": ["fail", "keep"]})] = Field(
+        default="fail",
+        description="A run that its time limit ends: fail (default), or keep: what it has reported counts.",
+        examples=["keep"],
+    )
     retries: _Natural = Field(default=0, description="How often a failed run is repeated. Default 0.", examples=[1])
     grace: _Time = Field(default=10.0, description='Time between SIGTERM and SIGKILL. Default "10s".', examples=["30s"])
     log_limit: Annotated[float, _Is(values.megabytes, _SIZE)] = Field(
@@ -222,7 +239,7 @@ class TrialForm(_Form):
 class EarlyStoppingForm(_Form):
     """Ends running trials that are not promising, by what they report while they run."""
 
-    rule: Annotated[str, _Is(values.rule, {"enum": ["rank"]})] = Field(
+    rule: Annotated[str | None, _Is(values.rule, _or_null({"enum": ["rank"]}))] = Field(
         default="rank", description="rank: held against the other trials at the same step."
     )
     keep: Annotated[float, _Is(values.share, {"type": "number", "exclusiveMinimum": 0, "maximum": 0.9})] = Field(
@@ -236,6 +253,22 @@ class EarlyStoppingForm(_Form):
     )
     from_step: Annotated[float, _Is(values.step, {"type": "number", "exclusiveMinimum": 0})] = Field(
         default=1, description="The first step that is looked at. Default 1.", examples=[3]
+    )
+    diverged: Annotated[bool, _Is(values.on_or_off, _SWITCH)] = Field(
+        default=True,
+        description="End trials whose objective has become nan or infinite and stays so. Default on, in every study.",
+        examples=["off"],
+    )
+
+
+class FailuresForm(_Form):
+    """Stops the study, to be resumed, when its trials fail for the same cause."""
+
+    first: Annotated[int | None, _Is(values.count_or_off, _COUNT_OR_OFF)] = Field(
+        default=3, description="So many trials, the first to end, before anything succeeded. Default 3.", examples=[5]
+    )
+    in_a_row: Annotated[int | None, _Is(values.count_or_off, _COUNT_OR_OFF)] = Field(
+        default=10, description="So many trials in a row at any time. Default 10.", examples=[20]
     )
 
 
@@ -310,11 +343,21 @@ class StudyForm(_Form):
     )
     trial: TrialForm = Field(default_factory=TrialForm, description="Resources and limits of one trial.")
     early_stopping: (
-        Annotated[EarlyStoppingForm, BeforeValidator(values.early_stopping), _OrText("^[Rr][Aa][Nn][Kk]$")] | None
+        Annotated[EarlyStoppingForm, BeforeValidator(values.early_stopping), _Or({"enum": ["rank", "off", False]})]
+        | None
     ) = Field(
         default=None,
-        description="End running trials that are not promising: rank, or {rule: rank, keep: 0.5}. Default: never.",
+        description="End running trials that are not promising: rank, or {rule: rank, keep: 0.5}. Default: only those "
+        "that have diverged; off: not even those.",
         examples=["rank"],
+    )
+    failures: Annotated[FailuresForm, BeforeValidator(values.failures), _Or({**_COUNT}, {"enum": ["off", False]})] = (
+        Field(
+            default_factory=FailuresForm,
+            description="Stop the study when its trials fail for the same cause: {first: 3, in_a_row: 10} (default), a "
+            "number (first), or off.",
+            examples=["off", {"first": 5}],
+        )
     )
     resource: ResourceForm | None = Field(
         default=None,
@@ -371,6 +414,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "objectives": ObjectiveForm,
     "trial": TrialForm,
     "early_stopping": EarlyStoppingForm,
+    "failures": FailuresForm,
     "resource": ResourceForm,
 }
 

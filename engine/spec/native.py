@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.params import Choice, Constant, Param
 from engine.spec.form import StudyForm
-from engine.study import EarlyStopping, Objective, Resources, StudySpec, TrialPolicy
+from engine.study import EarlyStopping, Failures, Objective, Resources, StudySpec, TrialPolicy
 
 
 def json_schema() -> dict[str, Any]:
@@ -42,7 +42,8 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "trials": "unlimited" if trials is None else trials,
         "parallel": spec.resources.parallel,
         "time_limit": _seconds(spec.budget.time_s),
-        "early_stopping": _early_stopping(spec.early_stopping),
+        "early_stopping": _early_stopping(spec),
+        "failures": _failures(spec.failures),
         "trial": _trial(spec.resources, spec.trial),
         "resource": _resource(spec),
         "space": {p.name: entry(p) for p in spec.space.params},
@@ -70,11 +71,19 @@ def _objective(objective: Objective, default_over: str) -> dict[str, Any]:
     return out if objective.over == default_over else {**out, "over": objective.over}
 
 
-def _early_stopping(rule: EarlyStopping | None) -> dict[str, Any] | None:
+def _early_stopping(spec: StudySpec) -> Any:
+    rule, diverged = spec.early_stopping, {} if spec.diverged else {"diverged": "off"}
     if rule is None:
-        return None
+        return diverged and "off"
     fields = {"keep": rule.keep, "warm_up": rule.warm_up, "from_step": _seconds(rule.from_step)}
-    return {"rule": rule.rule, **{k: v for k, v in fields.items() if v != getattr(EarlyStopping, k)}}
+    return {"rule": rule.rule, **{k: v for k, v in fields.items() if v != getattr(EarlyStopping, k)}, **diverged}
+
+
+def _failures(failures: Failures | None) -> Any:
+    if failures is None:
+        return "off"
+    fields = {"first": failures.first, "in_a_row": failures.in_a_row}
+    return {k: "off" if v is None else v for k, v in fields.items() if v != getattr(Failures, k)}
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,6 +101,8 @@ def _trial(resources: Resources, policy: TrialPolicy) -> dict[str, Any]:
         "gpus": resources.gpus,
         "time_limit": _seconds(policy.time_limit_s),
     }
+    if policy.on_time_limit != TrialPolicy.on_time_limit:
+        fields["on_time_limit"] = policy.on_time_limit
     if policy.retries:
         fields["retries"] = policy.retries
     if policy.grace_s != TrialPolicy.grace_s:

@@ -31,7 +31,7 @@ from engine.paths import absolute
 from engine.space import SearchSpace
 from engine.spec import values
 from engine.spec.form import ENTRIES, PARTS, StudyForm, names
-from engine.study import Budget, EarlyStopping, Objective, Resources, StudySpec, TrialPolicy, noted
+from engine.study import Budget, EarlyStopping, Failures, Objective, Resources, StudySpec, TrialPolicy, noted
 
 DEFAULT_TRIALS = 20
 # What people write who come from elsewhere, and where it goes here.
@@ -57,6 +57,8 @@ _ELSEWHERE = {
     "prior": "write warm_start: [names of earlier studies]",
     "transfer": "write warm_start: [names of earlier studies]",
     "enqueue": "write points: [{...}, ...]",
+    "max_failures": "write failures: {in_a_row: ...}",
+    "max_failed_trials": "write failures: {in_a_row: ...}",
     "script": 'write command: "python train.py"',
 }
 
@@ -133,9 +135,16 @@ def parse_document(
         budget=Budget(trials, form.time_limit),
         resources=Resources(form.parallel, form.trial.cpus, form.trial.gpus),
         trial=TrialPolicy(
-            form.trial.time_limit, form.trial.retries, form.trial.grace, form.trial.log_limit, _starts(form)
+            form.trial.time_limit,
+            form.trial.retries,
+            form.trial.grace,
+            form.trial.log_limit,
+            _starts(form),
+            form.trial.on_time_limit,
         ),
         early_stopping=_early_stopping(form),
+        diverged=form.early_stopping is None or form.early_stopping.diverged,
+        failures=_failures(form),
         env=form.env,
         resource_name=form.resource.name if form.resource else None,
         resource_max=form.resource.max if form.resource else None,
@@ -270,7 +279,14 @@ def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, prob
 
 def _early_stopping(form: StudyForm) -> EarlyStopping | None:
     rule = form.early_stopping
-    return None if rule is None else EarlyStopping(rule.rule, rule.keep, rule.warm_up, rule.from_step)
+    if rule is None or rule.rule is None or rule.model_fields_set == {"diverged"}:
+        return None
+    return EarlyStopping(rule.rule, rule.keep, rule.warm_up, rule.from_step)
+
+
+def _failures(form: StudyForm) -> Failures | None:
+    first, in_a_row = form.failures.first, form.failures.in_a_row
+    return None if first is None and in_a_row is None else Failures(first, in_a_row)
 
 
 def _aims(form: StudyForm, data: Mapping[str, Any], problems: Problems) -> tuple[Objective, ...]:

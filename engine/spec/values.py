@@ -165,6 +165,7 @@ _GOALS = {"min": "minimize", "max": "maximize", "minimise": "minimize", "maximis
 goal = word("minimize", "maximize", **_GOALS)
 shown_as = word("minimize", "maximize", "latest", last="latest", **_GOALS)
 over = word("best", "last")
+on_time_limit = word("fail", "keep")
 
 
 def objective(value: Any) -> Any:
@@ -232,14 +233,42 @@ def objectives(value: Any) -> Any:
 
 
 def early_stopping(value: Any) -> Any:
-    """The long form of a rule's name."""
+    """The long form: of a rule's name; of off (which YAML 1.1 took for false), which is none of the rules."""
+    if value is False or (isinstance(value, str) and value.lower() == "off"):
+        return {"rule": None, "diverged": False}
     return {"rule": value} if isinstance(value, str) else value
 
 
-def rule(value: Any) -> str:
+def rule(value: Any) -> str | None:
+    if value is None:
+        return None
     if not isinstance(value, str) or value.lower() != "rank":
-        raise ValueError(f"must be rank, not {json_text(value)}")
+        raise ValueError(f"must be rank or off, not {json_text(value)}")
     return "rank"
+
+
+def on_or_off(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.lower() not in ("on", "off"):
+        raise ValueError(f"must be on or off, not {json_text(value)}")
+    return value.lower() == "on"
+
+
+def failures(value: Any) -> Any:
+    """The long form: of off, and of a number alone."""
+    if value is False or (isinstance(value, str) and value.lower() == "off"):
+        return {"first": None, "in_a_row": None}
+    return value if isinstance(value, dict) else {"first": value}
+
+
+def count_or_off(value: Any) -> int | None:
+    if value is None or value is False or (isinstance(value, str) and value.lower() == "off"):
+        return None
+    try:
+        return whole(1)(value)
+    except ValueError as error:
+        raise ValueError(f"{error} (or off)") from None
 
 
 def share(value: Any) -> float:

@@ -1,66 +1,35 @@
-"""Rules that end a study or a trial early, as functions of (history, now). No clock, no process, no file."""
+"""Ending trials by their rank among the others at the same step."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.objective import Objective, Row, pick_values
-from engine.study import History, StudySpec, Trial
+from engine.stoppers.ends import Ends
+from engine.stoppers.rule import Rule
+from engine.study import EarlyStopping, History, StudySpec, Trial, TrialTable
 
 _MOST_RUNGS = 200
+_LAST_RUNG = 2.0**63  # no step is beyond it
 _MOST_RIVALS = 1_000  # of several objectives: the latest ones, for fronts of more take too long
 
 
-def stopper(spec: StudySpec) -> FirstOf:
-    """All rules of the study together."""
-    rules: list[BudgetStopper | RankStopper] = [BudgetStopper()]
-    if spec.early_stopping is not None:
-        rules.append(RankStopper(spec))
-    return FirstOf(rules)
-
-
-class FirstOf:
-    """Several rules; the first that has a reason tells it."""
-
-    def __init__(self, rules: Sequence[BudgetStopper | RankStopper]) -> None:
-        self._rules = tuple(rules)
-
-    def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
-        return next((why for rule in self._rules if (why := rule.end_trial(trial, history, now))), None)
-
-    def end_study(self, history: History, now: float) -> str | None:
-        return next((why for rule in self._rules if (why := rule.end_study(history, now))), None)
-
-
-class BudgetStopper:
-    """The study's time limit. (A trial's own is kept by whoever runs it, so that it holds without an engine; the
-    number of trials is kept by the loop, which proposes no more.)"""
-
-    def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
-        return None
-
-    def end_study(self, history: History, now: float) -> str | None:
-        limit = history.spec.budget.time_s
-        if limit is not None and history.elapsed_s(now) >= limit:
-            return f"time limit of {limit:g} s reached"
-        return None
-
-
-class RankStopper:
+class RankStopper(Rule):
     """Ends a running trial whose reported values are among the worst of all trials at the same step.
 
-    Looked at are rungs: the steps `from_step`, and then each 1/`keep` times the one before. On the highest rung that it
-    has reached, a trial is held against all trials that have reached it (with as much of the resource, where there is
-    one). It ends if at least a share `keep` of them is better, but not while fewer than `warm_up` others are there. So
-    it may go on and be ended later, when better ones have come as far. With one objective better means a lower loss,
-    with several a front ahead: a trial that none of the others dominates is never ended, since what it would add to the
-    front is not known from here. Equal values are not better, so equal curves all go on. Values that are not finite are
-    worse than all others. Where a trial has not reported the objectives, nothing happens.
+    Looked at are rungs: the steps `from_step`, and then each 1/`keep` times the one before, in whole steps. A rung is
+    reached by the first row at or beyond it by which every objective has been reported, and holds what the trial had by
+    then. On the highest rung that it has reached, a trial is held against all trials that have reached it (with as much
+    of the resource, where there is one). It ends if at least a share `keep` of them is better, but not while fewer than
+    `warm_up` others are there. So it may go on and be ended later, when better ones have come as far.
 
-    Keeps what trials had on each rung between calls, by the identity of trials; dropping that changes no answer.
+    With one objective better means a lower loss, with several a front ahead: a trial that none of the others dominates
+    is never ended, since what it would add to the front is not known from here. Equal values are not better, so equal
+    curves all go on. Values that are not finite are worse than all others. A trial at a step where completed trials
+    end, or beyond, is left alone: its training is done.
 
     Source: Li et al., A System for Massively Parallel Hyperparameter Tuning (ASHA), MLSys 2020, in the variant that
     stops instead of pausing (eta = 1 / keep); for several objectives Schmucker et al., Multi-objective asynchronous
@@ -70,12 +39,11 @@ class RankStopper:
     def __init__(self, spec: StudySpec) -> None:
         assert spec.early_stopping is not None
         self._rule = spec.early_stopping
-        self._seen: list[Trial] = []
+        self._steps = rungs(spec.early_stopping)
+        self._ends = Ends()
+        self._table = TrialTable()
         self._rungs: dict[tuple[int, int], _Rung] = {}  # by number and resource
         self._highest: dict[int, tuple[int, int]] = {}  # of each trial that has one
-
-    def end_study(self, history: History, now: float) -> str | None:
-        return None
 
     def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
         self._look(history)
@@ -85,27 +53,26 @@ class RankStopper:
         better, rivals = self._rungs[place].better_than(trial.id)
         if rivals < self._rule.warm_up or better < math.ceil(self._rule.keep * (rivals + 1)):
             return None
-        return f"not promising: {better} of {rivals} other trials were better at step {self._step(place[0]):g}"
+        if self._ends.reached(trial, history):
+            return None
+        return f"not promising: {better} of {rivals} other trials were better at step {self._steps[place[0]]:g}"
 
     def _look(self, history: History) -> None:
-        trials = history.trials
-        if len(trials) < len(self._seen):
-            self._seen, self._rungs, self._highest = [], {}, {}
-        for i, trial in enumerate(trials):
-            if i >= len(self._seen):
-                self._seen.append(trial)
-            elif self._seen[i] is trial:
-                continue
-            elif self._seen[i].rows is trial.rows:  # what else changes does not matter here
-                self._seen[i] = trial
-                continue
-            self._seen[i] = trial
-            self._take(trial, history.spec.aims)
+        if history.trials is self._table:
+            return
+        if len(history.trials) < len(self._table):
+            self._table, self._rungs, self._highest = TrialTable(), {}, {}
+        known = len(self._table)
+        for trial in history.trials.changed(self._table):
+            # What else changes does not matter here.
+            if trial.id >= known or self._table[trial.id].rows is not trial.rows:
+                self._take(trial, history.spec.aims)
+        self._table = history.trials
 
     def _take(self, trial: Trial, aims: Sequence[Objective]) -> None:
         resource = trial.proposal.resource or 0
         self._highest.pop(trial.id, None)
-        found = _at_rungs(trial.rows, aims, self._step)
+        found = _at_rungs(trial.rows, aims, self._steps)
         for number, losses in enumerate(found):
             self._rungs.setdefault((number, resource), _Rung()).put(trial.id, losses)
             self._highest[trial.id] = number, resource
@@ -114,8 +81,18 @@ class RankStopper:
             rung.drop(trial.id)
             number += 1
 
-    def _step(self, rung: int) -> float:
-        return self._rule.from_step * self._rule.keep**-rung
+
+def rungs(rule: EarlyStopping) -> tuple[float, ...]:
+    """The steps that are looked at: `from_step` and then each 1/`keep` times the one before, as whole steps (but below
+    1, for scripts that count in fractions of an epoch), each once."""
+    out: list[float] = []
+    step = float(rule.from_step)
+    while len(out) < _MOST_RUNGS and step < _LAST_RUNG:
+        whole = float(round(step)) if step >= 1 else step
+        if not out or whole > out[-1]:
+            out.append(whole)
+        step /= rule.keep
+    return tuple(out)
 
 
 @dataclass
@@ -160,20 +137,15 @@ def _fronts(losses: Mapping[int, tuple[float, ...]]) -> dict[int, int]:
     return out
 
 
-def _at_rungs(
-    rows: Sequence[Row], aims: Sequence[Objective], step_of: Callable[[int], float]
-) -> list[tuple[float, ...]]:
-    """The losses on each rung that the rows reach: of the rows up to the first one at that step or beyond it.
-
-    Ends where an objective has not been reported yet; infinite where one is not finite.
-    """
+def _at_rungs(rows: Sequence[Row], aims: Sequence[Objective], steps: Sequence[float]) -> list[tuple[float, ...]]:
+    """The losses on each rung that the rows reach: of the rows up to the first one at that step or beyond it by which
+    every objective has been reported. Infinite where one is not finite."""
     out: list[tuple[float, ...]] = []
+    missing = {aim.metric for aim in aims}
     for i, row in enumerate(rows):
-        while len(out) < _MOST_RUNGS and row.step >= step_of(len(out)):
-            before = rows[: i + 1]
-            if not all(any(aim.metric in r.values for r in before) for aim in aims):
-                return out
-            values = pick_values(before, aims)
+        missing -= row.values.keys()
+        while not missing and len(out) < len(steps) and row.step >= steps[len(out)]:
+            values = pick_values(rows[: i + 1], aims)
             out.append(
                 (math.inf,) * len(aims)
                 if values is None
