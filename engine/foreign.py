@@ -66,10 +66,9 @@ def in_command(command: str | Sequence[str], names: Collection[str], folder: str
         problems += [*_operators(words, command), *_lines(words)]
     filled = list(_placeholders(" ".join(word.bare for word in words), names))
     problems += [_placeholder(found) for found in filled]
-    problems += _expansions(words, filled)
     quoted = " ".join(word.text for word in words if word.bare != word.text)
     notes = [_placeholder(found) for found in _placeholders(quoted, names) if found not in filled]
-    return Findings(tuple(problems), (*notes, *_patterns(words, folder)))
+    return Findings(tuple(problems), (*notes, *_expansions(words, filled), *_patterns(words, folder)))
 
 
 def in_arguments(arguments: Sequence[str], names: Collection[str]) -> tuple[str, ...]:
@@ -196,7 +195,8 @@ def _beginning(words: Sequence[Word]) -> Iterator[str]:
 
 
 def _operators(words: Sequence[Word], text: str) -> Iterator[str]:
-    if found := [word.text for word in words if _is_operator(word)]:
+    # A semicolon at the very end separates nothing.
+    if found := [w.text for i, w in enumerate(words, 1) if _is_operator(w) and (i < len(words) or w.bare[-1] != ";")]:
         shown = ", ".join(json_text(word) for word in dict.fromkeys(found))
         kept = "; what a trial prints is kept anyway (hpo-engine logs)" if _only_output(found) else ""
         yield f"{shown}: no shell runs the command{kept}; to have one, write {_by_shell(text)}"
@@ -232,10 +232,9 @@ def _expansions(words: Sequence[Word], filled: Sequence[str]) -> Iterator[str]:
     for word in words:
         found = _EXPANDED.search(word.live)
         if found and not any(placeholder in word.text for placeholder in filled):
-            shown = json_text(word.text)
             yield (
-                f"{shown} holds {_shown(found)}, and no shell runs that would replace it; write the value, let a shell "
-                f"run (command: [sh, -c, ...]), or use single quotes if the script is to get it as it is"
+                f"command: {json_text(word.text)} is handed over with its {_shown(found)}: no shell runs; write the "
+                "value, or command: [sh, -c, ...]; in single quotes it is meant as it stands"
             )
 
 

@@ -686,3 +686,54 @@ def test_no_folder_is_laid_beyond_the_budget(bench: Bench) -> None:
     for _ in range(5):
         engine.step(bench.now)
     assert sorted(os.listdir(bench.paths.results)) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("over", "rows", "state", "value"),
+    [
+        ("best", [1.0, 0.1, "nan", "nan"], "completed", 0.1),
+        ("best", ["nan"] * 10, "pruned", None),
+    ],
+)
+def test_diverged_trial_counts_by_what_it_had(bench: Bench, over: str, rows: Any, state: str, value: Any) -> None:
+    values = [{"loss": float(v)} for v in rows]
+    bench.behave = lambda launch: bench.write(launch, values)  # type: ignore[func-returns-value]
+    engine = bench.open(budget=Budget(1), objective=Objective("loss", over=over), trial=TrialPolicy(retries=2))
+    bench.stopper = stopper(engine.history.spec)
+    (trial,) = bench.run(bench.lead()).trials
+    assert (trial.state.value, trial.attempts[0].exit.asked_for, len(trial.attempts)) == (state, "diverged", 1)  # type: ignore[union-attr]
+    assert (trial.losses or (None,))[0] == value and trial.reason.startswith("diverged: loss is nan since step ")
+
+
+def test_a_rule_that_ended_a_trial_says_why_to_the_next_engine_as_well(bench: Bench) -> None:
+    bench.behave = lambda launch: bench.write(launch, [{"loss": 1}, *[{"loss": float("nan")}] * 2])  # type: ignore[func-returns-value]
+    engine = bench.open(budget=Budget(1), resources=Resources(1))
+    bench.stopper = stopper(engine.history.spec)
+    engine = bench.lead()
+    while not bench.executor.stops:
+        bench.now += 1
+        engine.step(bench.now)
+    again = bench.engine()  # the same processes, another engine
+    assert bench.run(again).trials[0].reason == "diverged: loss is nan since step 2"
+
+
+@pytest.mark.parametrize(
+    ("policy", "rows", "state", "words"),
+    [
+        ("keep", [{"loss": 2}, {"loss": 1}], "completed", "ended by its time limit of 5 s"),
+        ("keep", [{"acc": 2}], "timed_out", 'before it had reported a value: no metric "loss"'),
+        ("keep", None, "timed_out", "before it had reported a value: wrote no val_dict_list.json"),
+        ("fail", [{"loss": 2}], "timed_out", "over its time limit of 5 s"),
+    ],
+)
+def test_rows_of_a_trial_that_ran_into_its_time_limit_count_if_they_may(
+    bench: Bench, policy: str, rows: Any, state: str, words: str
+) -> None:
+    bench.behave = lambda launch: (
+        rows and bench.write(launch, rows),
+        Exit(signal=15, asked_for="time_limit"),
+    )[1]  # fmt: skip
+    trial_policy = TrialPolicy(time_limit_s=5, on_time_limit=policy, retries=1)
+    (trial,) = bench.run(bench.open(budget=Budget(1), trial=trial_policy)).trials
+    assert trial.state.value == state and words in trial.reason and len(trial.attempts) == 1
+    assert trial.losses == ((1.0,) if state == "completed" else ())

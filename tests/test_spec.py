@@ -267,7 +267,7 @@ def test_wrong_objectives_are_told(field: str, told: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("python -u train.py 'a b' --x=\"1 2\" '$HOME;'", ("python", "-u", "train.py", "a b", "--x=1 2", "$HOME;")),
+        ("python -u train.py 'a b' --x=\"1 2\" $HOME;", ("python", "-u", "train.py", "a b", "--x=1 2", "$HOME;")),
         ("[python, train.py, --n, 5, 1.5, true, a b]", ("python", "train.py", "--n", "5", "1.5", "true", "a b")),
         ("[python, -m, some.module]", ("python", "-m", "some.module")),
         ("{[cat, '']}".strip("{}"), ("cat", "")),

@@ -137,6 +137,7 @@ def summary(history: History, led: bool, now: float) -> dict[str, Any]:
         "state": state_word(history.state.value, led),
         "best": best_object(history),
         **(front_object(history) if history.spec.objectives else {}),
+        **({"reason": history.reason} if history.halted else {}),
         "counts": {state.value: count for state, count in sorted(history.counts.items())},
         "seconds": round(history.elapsed_s(now), 3),
     }

@@ -21,7 +21,7 @@ class AlikeStopper(Rule):
     Alike means for the same cause, but for what differs from trial to trial: numbers, paths, the values of parameters.
     A trial that was completed or pruned ends a row. Trials that were stopped or lost are passed over. Values that are
     not finite come from the configuration more often than from a mistake: they count for `in_a_row` only. Counted is
-    what has ended since the user last let the study go on after a stop.
+    what has ended since the user last let the study go on after a stop. Nothing stops once all trials have begun.
     """
 
     def __init__(self, spec: StudySpec) -> None:
@@ -38,7 +38,7 @@ class AlikeStopper(Rule):
 
     def halt(self, history: History, now: float) -> Halt | None:
         self._look(history)
-        if not self._row or (_spent(history) and not history.open_ids):
+        if not self._row or (_spent(history) and not history.pending):
             return None
         none = not self._good and TrialState.COMPLETED not in history.counts
         first = self._first if none and self._row[0][0] != _NOT_FINITE else None
@@ -65,7 +65,7 @@ class AlikeStopper(Rule):
         self._table = history.trials
 
     def _ended(self, trials: Iterable[Trial]) -> list[Trial]:
-        found = [t for t in trials if t.state.ended and t.ended_at is not None and t.ended_at >= self._since]
+        found = [t for t in trials if t.state.ended and t.ended_at is not None and t.ended_at > self._since]
         return sorted(found, key=lambda t: (t.ended_at, t.id))
 
     def _take(self, trial: Trial) -> None:

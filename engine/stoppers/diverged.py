@@ -30,7 +30,7 @@ class DivergedStopper(Rule):
         self._ends = Ends()
         self._seen: dict[int, tuple[Sequence[Row], str | None]] = {}  # of running trials: what was found in these rows
         self._table = TrialTable()
-        self._recovered = dict.fromkeys(self._metrics, -1)  # rows; -1: never seen finite
+        self._recovered: dict[str, dict[int, int]] = {m: {} for m in self._metrics}  # rows, by trial
 
     def diverged(self, trial: Trial, history: History, now: float) -> str | None:
         rows, suspect = self._seen.get(trial.id, ((), None))
@@ -47,7 +47,7 @@ class DivergedStopper(Rule):
         return None
 
     def _needed(self, series: _Series, metric: str) -> int:
-        recovered = self._recovered[metric]
+        recovered = max(self._recovered[metric].values(), default=-1)
         return max(_ROWS_IN_DOUBT if recovered < 0 or series.other_loss else _ROWS, recovered + 1)
 
     def _look(self, history: History) -> None:
@@ -55,10 +55,10 @@ class DivergedStopper(Rule):
         if history.trials is self._table:
             return
         if len(history.trials) < len(self._table):
-            self._table, self._recovered = TrialTable(), dict.fromkeys(self._metrics, -1)
+            self._table, self._recovered = TrialTable(), {m: {} for m in self._metrics}
         for trial in history.trials.changed(self._table):
-            for metric in self._metrics if trial.rows else ():
-                self._recovered[metric] = max(self._recovered[metric], _Series(trial.rows, metric).recovered)
+            for metric in self._metrics:
+                self._recovered[metric][trial.id] = _Series(trial.rows, metric).recovered
         self._table = history.trials
 
 

@@ -158,11 +158,11 @@ def summary(history: History, now: float, folder: str = "", steps: Steps = (), w
     tally = ", ".join(text for _, text in counts(history))
     first = f"{safe_text(history.spec.name)} {verdict(history)} after {duration(history.elapsed_s(now))}"
     out = [f"{first}: {tally or 'no trials'}"]
-    if history.reason and history.state is not StudyState.STOPPED:
+    if history.reason and (history.state is not StudyState.STOPPED or history.halted):
         out.append(safe_text(history.reason))
     out += _best_block(history, width)
     failures = [t for t in history.trials if t.state in BAD and t.reason]
-    if failures and failures[-1].reason not in history.reason:
+    if failures and _brief(failures[-1].id, failures[-1].reason) not in safe_text(history.reason):
         last = failures[-1]
         out += ["", f"last failure, trial {last.id}: {reason(last)}"]
     ends = [("folder", safe_text(folder))] if folder else []
@@ -173,14 +173,16 @@ def summary(history: History, now: float, folder: str = "", steps: Steps = (), w
 def verdict(history: History) -> str:
     if history.state is StudyState.RUNNING:
         return "is left running"
-    why = f" ({safe_text(history.reason)})" if history.state is StudyState.STOPPED and history.reason else ""
-    return f"{history.state.value}{why}"
+    told = history.state is StudyState.STOPPED and history.reason and not history.halted  # else on a line of its own
+    return f"{history.state.value}{f' ({safe_text(history.reason)})' if told else ''}"
 
 
 def next_steps(history: History, folder: str) -> Steps:
     """Commands worth typing now, each with what it does."""
     name = shlex.quote(safe_text(called(history, folder)))
     steps = []
+    if history.state is StudyState.STOPPED and history.halted:
+        return _mending(history, name)
     if history.state is StudyState.RUNNING:
         steps.append((f"hpo-engine watch {name}", "look on"))
         steps.append((f"hpo-engine resume {name}", "go on, once no engine leads it"))
@@ -212,6 +214,20 @@ def _other_metric(history: History) -> str:
     others = [name for name in row_metrics(history) if name.isprintable()]
     close = difflib.get_close_matches(history.spec.objective.metric, others, n=1, cutoff=0.4)
     return close[0] if close else ""
+
+
+def _mending(history: History, name: str) -> Steps:
+    """What to do after a rule has stopped the study: the script's copy in it stays as it is."""
+    anew = (f"hpo-engine remove {name}", "then submit again, with a mended script or study file")
+    if history.halted == "objective":
+        return [anew, (f"hpo-engine resume {name}", "go on all the same, if the script reports it later")]
+    bad = [t.id for t in history.trials if t.state in BAD]
+    return [
+        *((f"hpo-engine logs {name} {number}", "all that it printed") for number in bad[-1:]),
+        anew,
+        (f"hpo-engine retry {name} --failed", "if what was wrong lies elsewhere and is mended: run them again, go on"),
+        (f"hpo-engine resume {name}", "go on without them (failures: off in the study file never stops)"),
+    ]
 
 
 def called(history: History, folder: str) -> str:
