@@ -53,10 +53,8 @@ def test_first_trials_that_fail_alike_stop_the_study_and_it_can_go_on(bench: Ben
     history = bench.run(led(bench, resources=Resources(1)))
     assert states(history) == ["failed"] * 3
     assert (history.state, history.halted) == (StudyState.STOPPED, "failures")
-    assert history.reason == (
-        "trials 0, 1 and 2 failed alike, and none has succeeded: "
-        "exit code 1; its output ends: ModuleNotFoundError: No module named 'nosuchmodule'"
-    )
+    assert history.reason.startswith("trials 0, 1 and 2 failed alike, and none has succeeded: exit code 1; ")
+    assert history.reason.endswith("ModuleNotFoundError: No module named 'nosuchmodule'")
     again = bench.run(bench.lead())
     assert again.halted == "failures" and again.next_id == 6, "counted anew"
     bench.behave = bench.good

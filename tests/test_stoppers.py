@@ -217,7 +217,7 @@ def test_no_trial_is_stopped_at_its_last_step() -> None:
         history = done(history, trial)
     assert ended(report(history, 5, [9.0] * 3)) == {5}, "at step 3 there is something to save"
     assert ended(report(history, 5, [9.0] * 4)) == set(), "its training is done"
-    assert ended(report(history, 5, [9.0] * 5)) == set()
+    assert ended(report(history, 5, [9.0] * 5)) == {5}, "it goes on where others ended"
 
 
 def test_trials_that_a_time_limit_cut_off_do_not_say_where_trainings_end() -> None:
@@ -256,9 +256,9 @@ def by_the_letter(history: History, rule: EarlyStopping) -> set[int]:
     steps, out = [s for s in rungs(rule) if s < 100], set()
     ends = {max(r.step for r in t.rows) for t in history.trials if t.state.value == "completed"}
     for trial in history.running:
-        reached = [s for s in steps if at(trial, s) is not None]
+        reached = [s for s in steps if at(trial, s) is not None and s < max(ends, default=math.inf)]
         here = max(row.step for row in trial.rows)
-        if not reached or here in ends or any(here >= max(ends) for _ in ends):
+        if not reached or here in ends:
             continue
         own, others = at(trial, reached[-1]), [at(t, reached[-1]) for t in history.trials if t.id != trial.id]
         rivals = [v for v in others if v is not None]

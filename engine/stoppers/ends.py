@@ -1,4 +1,4 @@
-"""The steps at which completed trials end: a trial that has come as far has nothing left to save."""
+"""The steps at which completed trials end: a trial that has come just as far has nothing left to save."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ class Ends:
     def __init__(self) -> None:
         self._table = TrialTable()
         self._ends: dict[int, set[float]] = {}
-        self._last: dict[int, float] = {}
 
     def reached(self, trial: Trial, history: History) -> bool:
-        """Whether the trial is at a step where completed trials end, or beyond all of them."""
+        """Whether the trial is at a step where completed trials end. (One that goes on beyond it is not at its end.)"""
+        ends = self._of(trial, history)
+        return bool(ends and trial.rows) and last_step(trial) in ends
+
+    def last(self, trial: Trial, history: History) -> float:
+        """The last step at which any of them ended; infinite where none has."""
+        return max(self._of(trial, history), default=math.inf)
+
+    def _of(self, trial: Trial, history: History) -> set[float]:
+        """The steps of the trials with as much of the resource."""
         self._look(history)
-        resource = trial.proposal.resource or 0
-        if resource not in self._last or not trial.rows:
-            return False
-        at = last_step(trial)
-        return at in self._ends[resource] or at >= self._last[resource]
+        return self._ends.get(trial.proposal.resource or 0, set())
 
     def _look(self, history: History) -> None:
         if history.trials is self._table:
             return
         if len(history.trials) < len(self._table):
-            self._table, self._ends, self._last = TrialTable(), {}, {}
+            self._table, self._ends = TrialTable(), {}
         for trial in history.trials.changed(self._table):
             if trial.state is TrialState.COMPLETED and _by_itself(trial) and trial.rows:
-                resource, at = trial.proposal.resource or 0, last_step(trial)
-                self._ends.setdefault(resource, set()).add(at)
-                self._last[resource] = max(at, self._last.get(resource, -math.inf))
+                self._ends.setdefault(trial.proposal.resource or 0, set()).add(last_step(trial))
         self._table = history.trials
 
 

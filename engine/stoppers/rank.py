@@ -29,7 +29,7 @@ class RankStopper(Rule):
     With one objective better means a lower loss, with several a front ahead: a trial that none of the others dominates
     is never ended, since what it would add to the front is not known from here. Equal values are not better, so equal
     curves all go on. Values that are not finite are worse than all others. A trial at a step where completed trials
-    end, or beyond, is left alone: its training is done.
+    end is left alone: its training is done. For the same reason there is no rung where the longest of them ended.
 
     Source: Li et al., A System for Massively Parallel Hyperparameter Tuning (ASHA), MLSys 2020, in the variant that
     stops instead of pausing (eta = 1 / keep); for several objectives Schmucker et al., Multi-objective asynchronous
@@ -47,15 +47,18 @@ class RankStopper(Rule):
 
     def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
         self._look(history)
-        place = self._highest.get(trial.id)
-        if place is None:
+        if trial.id not in self._highest:
             return None
-        better, rivals = self._rungs[place].better_than(trial.id)
+        highest, resource = self._highest[trial.id]
+        number = min(highest, bisect_left(self._steps, self._ends.last(trial, history)) - 1)
+        if number < 0:
+            return None
+        better, rivals = self._rungs[number, resource].better_than(trial.id)
         if rivals < self._rule.warm_up or better < math.ceil(self._rule.keep * (rivals + 1)):
             return None
         if self._ends.reached(trial, history):
             return None
-        return f"not promising: {better} of {rivals} other trials were better at step {self._steps[place[0]]:g}"
+        return f"not promising: {better} of {rivals} other trials were better at step {self._steps[number]:g}"
 
     def _look(self, history: History) -> None:
         if history.trials is self._table:
