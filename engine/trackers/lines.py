@@ -193,9 +193,8 @@ def next_steps(history: History, folder: str) -> Steps:
         steps.append((f"hpo-engine best {name} {history.best_id} --config", "one trial's parameters as JSON"))
     elif history.best_id is not None:
         steps.append((f"hpo-engine best {name} --config", "the best parameters as JSON"))
-    elif other := _other_metric(history):
-        steps.append((f"hpo-engine best {name} --metric {shlex.quote(other)} --goal {history.spec.objective.goal}",
-                      "judge the trials by another metric"))  # fmt: skip
+    else:
+        steps += _by_other_metric(history, name)
     bad = [t.id for t in history.trials if t.state in BAD]
     if bad:
         steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
@@ -203,6 +202,15 @@ def next_steps(history: History, folder: str) -> Steps:
     if find_spec("tensorboard") and (history.best_id is not None or any(t.rows for t in history.trials)):
         steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps
+
+
+def _by_other_metric(history: History, name: str) -> Steps:
+    if history.best_id is not None or not (other := _other_metric(history)):
+        return []
+    goal = history.spec.objective.goal
+    return [
+        (f"hpo-engine best {name} --metric {shlex.quote(other)} --goal {goal}", "judge the trials by another metric")
+    ]
 
 
 def _other_metric(history: History) -> str:
@@ -220,11 +228,13 @@ def _mending(history: History, name: str) -> Steps:
     """What to do after a rule has stopped the study: the script's copy in it stays as it is."""
     anew = (f"hpo-engine remove {name}", "then submit again, with a mended script or study file")
     if history.halted == "objective":
-        return [anew, (f"hpo-engine resume {name}", "go on all the same, if the script reports it later")]
+        insist = (f"hpo-engine resume {name}", "go on all the same, if the script reports it later")
+        return [anew, *_by_other_metric(history, name), insist]
     bad = [t.id for t in history.trials if t.state in BAD]
     return [
         *((f"hpo-engine logs {name} {number}", "all that it printed") for number in bad[-1:]),
         anew,
+        *_by_other_metric(history, name),
         (f"hpo-engine retry {name} --failed", "if what was wrong lies elsewhere and is mended: run them again, go on"),
         (f"hpo-engine resume {name}", "go on without them (failures: off in the study file never stops)"),
     ]
