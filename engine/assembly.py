@@ -27,7 +27,7 @@ from engine.paths import StudyPaths, absolute
 from engine.redirect import redirect
 from engine.searchers.card import Card
 from engine.searchers.guided import Guided, guides
-from engine.study import History, StudySpec, TrialState, noted
+from engine.study import History, StudySpec, TrialState
 
 if TYPE_CHECKING:
     from engine.loop import Engine
@@ -73,7 +73,13 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     if is_wmla(doc.data):
         from engine import wmla
 
-        spec = _on_this_machine(wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=algorithms()), env)
+        spec = wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=algorithms())
+        if spec.resources.gpus:
+            from engine.executors.slots import find_gpus
+
+            spec = wmla.fitted(spec, len(find_gpus(env)))
+        hidden = wmla.without_secrets(doc)
+        text = text if hidden is None else document.dump(hidden)
         if not doc.data.get("hpoName"):  # the same file must find its study again, so no generated name here
             spec = replace(spec, name=default_name(path, base_dir))
     else:
@@ -120,16 +126,6 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
     return replace(spec, budget=replace(spec.budget, trials=size))
 
 
-def _on_this_machine(spec: StudySpec, env: Mapping[str, str]) -> StudySpec:
-    """A WMLA request's GPUs are what its old cluster had: where this machine has none at all, it runs without."""
-    from engine.executors.slots import find_gpus
-
-    if not spec.resources.gpus or find_gpus(env):
-        return spec
-    note = f"the request asks for {spec.resources.gpus:g} GPUs a trial; this machine has none, so trials run without"
-    return noted(replace(spec, resources=replace(spec.resources, gpus=None)), note)
-
-
 # -- searchers ---------------------------------------------------------------------------------------------------------
 
 
@@ -164,7 +160,17 @@ def searcher(spec: StudySpec) -> Searcher:
 
 def about(spec: StudySpec) -> str:
     """What the searcher is going to do with the study, in a line; "" where there is nothing to say."""
-    return str(getattr(searcher(spec), "about", ""))
+    from engine import forecast
+
+    return forecast.about(spec, searcher(spec), known=spec.algorithm.partition(":")[0] in SEARCHERS)
+
+
+def warnings(spec: StudySpec) -> list[str]:
+    """What the user should know before a new study starts, limits given on the command line included."""
+    from engine import forecast
+    from engine.executors.slots import count_cores
+
+    return list(forecast.warnings(spec, count_cores()))
 
 
 def card(algorithm: str, folder: str = ".") -> Card | None:
@@ -351,7 +357,7 @@ def lead(
             stopper(spec),
             executor,
             listeners,
-            lay_view=view.lay,
+            lay_view=contract.view_of(spec, view.lay),
             protect=view.linked,
             base_env=base_env,
             redirect=redirect(contract.command(spec, sys.executable), base_env, spec.env, spec.model_dir, paths.model),

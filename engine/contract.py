@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from engine import threads
 from engine.errors import LaunchError
 from engine.failpoints import failpoint
 from engine.files import FOLDER, open_folder
-from engine.paths import CONFIG, StudyPaths, TrialPaths
+from engine.paths import CONFIG, SUBMITTED, StudyPaths, TrialPaths
 from engine.study import StudySpec
 
 
@@ -69,7 +69,8 @@ def lay_out_study(paths: StudyPaths, user: str) -> None:
 
 
 def lay_out(paths: TrialPaths) -> None:
-    """Makes the trial's folders: RESULT_DIR, LOG_DIR, the engine's own, JOB_STATE_DIR. Again is harmless.
+    """Makes the trial's folders: RESULT_DIR, LOG_DIR, LOG_DIR/SUBID (which some scripts cannot make), the engine's own,
+    JOB_STATE_DIR. Again is harmless.
 
     Raises:
         LaunchError: a link or a file stands where a folder must be.
@@ -78,11 +79,34 @@ def lay_out(paths: TrialPaths) -> None:
     for parent in (study.results, study.logs):
         with _folder(paths, parent) as fd:
             _make(fd, name, parent)
+            if parent == study.logs:
+                _make(fd, f"{name}/{name}", parent)
     with _folder(paths, study.trials) as fd:
         _make(fd, name, study.trials)
         inner = paths.state_dir[len(study.trials) + 1 :]
         _make(fd, inner, study.trials)
         _link("../../../" + paths.log_dir[len(study.root) + 1 :], inner + "/logs", fd)
+
+
+def view_of(spec: StudySpec, lay: Callable[[str], None]) -> Callable[[str], None]:
+    """`lay`, which puts the model's view into a RESULT_DIR, and for requests of WMLA the place where its older versions
+    had the working directory: _submitted_code/<name of the model folder>, a link to it."""
+    name = spec.labels.get(SUBMITTED)
+    if not isinstance(name, str) or "/" in name or "\0" in name or name in ("", ".", ".."):
+        return lay
+
+    def lay_both(result_dir: str) -> None:
+        lay(result_dir)
+        with suppress(FileExistsError):
+            os.mkdir(f"{result_dir}/{SUBMITTED}")
+        with suppress(NotADirectoryError):  # a file or a link of the model's, which stays
+            folder = os.open(f"{result_dir}/{SUBMITTED}", FOLDER | os.O_NOFOLLOW)
+            try:
+                _link("..", name, folder)
+            finally:
+                os.close(folder)
+
+    return lay_both
 
 
 def set_aside(paths: TrialPaths, attempt_number: int) -> None:
@@ -164,6 +188,7 @@ def environment(
 ) -> dict[str, str]:
     """The environment of one attempt: `base`, less what is the engine's own; the contract's variables; `spec.env`.
 
+    DLI_WORK_DIR and MODEL_PATH: RESULT_DIR, where the code is; but for requests of WMLA, what `base` says comes first.
     DATA_DIR and DLI_DATA_FS: what the spec says, else what `base` says; one of them unknown follows the other. Where
     nothing is known both are RESULT_DIR: reads below it find what the model folder has, as they would by hand, and
     downloads stay with the trial (the frozen model folder, the other candidate, must not be written to).
@@ -193,6 +218,9 @@ def environment(
         "JOB_STATE_DIR": paths.state_dir,
         "PWD": paths.result_dir,
     }
+    for name in ("DLI_WORK_DIR", "MODEL_PATH"):  # who never had WMLA may mean something else by these names
+        if SUBMITTED in spec.labels or base.get(name) in (None, base.get("RESULT_DIR")):
+            env[name] = paths.result_dir
     env.setdefault("PYTHONUNBUFFERED", "1")
     if resources.gpus is not None:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus) if resources.gpus else ""
@@ -242,7 +270,9 @@ def _move(parent: int, source: str, into: int, name: str) -> None:
         earlier += 1
         target = f"{name}.{earlier}"
     if earlier:
-        with suppress(OSError):  # removed if it is an empty folder; anything else is kept
+        with suppress(OSError):  # removed if it is as it was laid out; anything else is kept
+            if name == "logs":
+                os.rmdir(f"{source}/{source}", dir_fd=parent)
             os.rmdir(source, dir_fd=parent)
     with suppress(FileNotFoundError):  # moved already
         os.rename(source, target, src_dir_fd=parent, dst_dir_fd=into)

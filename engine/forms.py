@@ -22,19 +22,31 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _ENV_NAME = re.compile(r"[^=\0\s]+")
 MOST_PROBLEMS = 100  # who has more mends the first ones first
+_MOST_NOTES = 20
 _USUAL_FILES = ("algo", "algo.yaml", "algo.yml", "algo.json", "algo.py", "algo.txt")
 
 
 class Problems:
-    """The problems of one document, in the order found; each gets the line of its field."""
+    """The problems of one document, in the order found; each gets the line of its field. `notes`: what the user should
+    only know, one line each."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
         self._found: dict[Problem, None] = {}
+        self._notes: dict[str, None] = {}
         self._compared = 0
 
     def add(self, path: str, text: str) -> None:
         self._found[Problem(_printable(path), text, self._document.line(path))] = None
+
+    def note(self, path: str, text: str) -> None:
+        self._notes[f"{_printable(path)}: {text}" if path else text] = None
+
+    @property
+    def notes(self) -> list[str]:
+        notes = list(self._notes)
+        more = len(notes) - _MOST_NOTES
+        return notes if more <= 0 else [*notes[:_MOST_NOTES], f"{more} more of the kind"]
 
     def nearest(self, word: str, known: Iterable[str]) -> str:
         """As `errors.nearest`; nothing after the first words, so that a hostile file costs no more than another."""
@@ -236,20 +248,28 @@ def script_of(command: Sequence[str]) -> str | None:
 
 
 def space_of(experiments: Sequence[Mapping[str, Any]]) -> SearchSpace:
-    """The smallest space that holds all of these parameter sets, which have the same names."""
-    return SearchSpace(tuple(_param_of(name, [e[name] for e in experiments]) for name in experiments[0]))
+    """The smallest space with all the values of these parameter sets, which need not have the same names."""
+    values: dict[str, list[Any]] = {}
+    for experiment in experiments:
+        for name, value in experiment.items():
+            values.setdefault(name, []).append(value)
+    return SearchSpace(tuple(_param_of(name, given, len(given) == len(experiments)) for name, given in values.items()))
 
 
-def _param_of(name: str, values: Sequence[Any]) -> Param:
+def _param_of(name: str, values: Sequence[Any], in_all: bool) -> Param:
     different = {key(v): v for v in values}
-    return Constant(name, values[0]) if len(different) == 1 else Choice(name, tuple(different.values()))
+    constant = in_all and len(different) == 1
+    return Constant(name, values[0]) if constant else Choice(name, tuple(different.values()))
 
 
-def experiments_problem(experiments: Sequence[Mapping[str, Any]], number: int) -> str | None:
-    """Why experiment `number` does not go with the first one; None where it does."""
-    first, this = set(experiments[0]), set(experiments[number])
-    if first == this:
+def ragged(experiments: Sequence[Mapping[str, Any]]) -> str | None:
+    """A note on experiments that do not all set the same parameters; None if they do."""
+    counts: dict[str, int] = {}
+    for experiment in experiments:
+        for name in experiment:
+            counts[name] = counts.get(name, 0) + 1
+    some = [f"{json_text(name)} in {n} of {len(experiments)}" for name, n in counts.items() if n < len(experiments)]
+    if not some:
         return None
-    missing, surplus = sorted(first - this), sorted(this - first)
-    what = f"lacks {json_text(missing[0])}, which" if missing else f"has {json_text(surplus[0])}, which"
-    return f"{what} the first one {'has' if missing else 'has not'}; all experiments set the same parameters"
+    more = f" and {len(some) - 3} more" if len(some) > 3 else ""
+    return f"not all set the same parameters ({', '.join(some[:3])}{more}); each runs as it is"

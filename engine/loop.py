@@ -293,7 +293,8 @@ class Engine:
             self._nothing_at, self._searched = answer.history, not answer.history.open_ids
         for proposal in answer.proposals[: max(0, self._wanted)]:
             trial_id = self.history.next_id
-            if problem := space.problem_with(proposal.params):
+            problem = space.problem_with(proposal.params)
+            if problem and proposal.params not in self.history.spec.experiments:  # these are what they are
                 raise SearcherError(f"{self._title} proposed what the space does not hold: {problem}")
             resource = self.history.spec.resource_max if proposal.resource is None else proposal.resource
             self._record(TrialProposed(now, trial_id, space.tidied(proposal.params), resource, proposal.slot))

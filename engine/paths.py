@@ -14,6 +14,7 @@ from engine.errors import StudyNotFound, nearest
 CONFIG = "config.json"
 RESULT = "val_dict_list.json"
 EMETRICS = "evaluation-metrics.txt"
+SUBMITTED = "_submitted_code"  # in RESULT_DIR, for scripts of WMLA; also the label that names the folder in it
 
 
 class StudyPaths(NamedTuple):

@@ -181,9 +181,9 @@ class StudySpec:
 
 def noted(spec: StudySpec, *notes: str) -> StudySpec:
     """The study with more one-line notes for its user, printed with the first lines of `submit`."""
-    if not notes:
-        return spec
-    return replace(spec, labels={**spec.labels, "notes": [*spec.labels.get("notes", ()), *notes]})
+    before = spec.labels.get("notes", ())
+    new = [note for note in dict.fromkeys(notes) if note not in before]
+    return replace(spec, labels={**spec.labels, "notes": [*before, *new]}) if new else spec
 
 
 _PARTS: dict[str, Any] = {"objective": Objective, "budget": Budget, "resources": Resources, "trial": TrialPolicy}

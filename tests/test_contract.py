@@ -18,6 +18,7 @@ from engine.contract import (
     lay_out_study,
     set_aside,
     user_of,
+    view_of,
     write_atomic,
     write_config,
 )
@@ -28,6 +29,16 @@ from engine.study import Objective, Resources, StudySpec
 from tests.helpers import put
 
 LOSS = Objective("loss")
+
+
+def spec_of(**changes: Any) -> StudySpec:
+    args: dict[str, Any] = {"name": "digits", "space": SearchSpace((Float("lr", 0.0, 1.0),)), "objective": LOSS}
+    return StudySpec(**{**args, "command": ("python", "train.py"), "model_dir": "/m", **changes})
+
+
+def asked(model: str, **changes: Any) -> StudySpec:
+    """The study of a WMLA request."""
+    return spec_of(labels={"_submitted_code": model}, **changes)
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -190,6 +201,74 @@ def test_set_aside_after_a_crash_between_its_moves_or_after_the_next_layout(tria
     assert os.listdir(trial.result_dir) == []
 
 
+def test_log_folder_has_the_one_of_the_subid_from_the_start(trial: TrialPaths) -> None:
+    assert os.listdir(trial.log_dir) == [trial.name]
+    put(f"{trial.log_dir}/{trial.name}/evaluation-metrics.txt", "first")
+    lay_out(trial)  # again is harmless
+    set_aside(trial, 2)
+    lay_out(trial)
+    set_aside(trial, 2)  # what was only laid out goes, also when it is two folders
+    aside = trial.attempt(2)
+    assert Path(f"{aside}/logs/{trial.name}/evaluation-metrics.txt").read_text() == "first"
+    assert "logs.1" not in os.listdir(aside)
+    lay_out(trial)
+    put(f"{trial.log_dir}/{trial.name}/more", "second")
+    set_aside(trial, 2)
+    assert Path(f"{aside}/logs.1/{trial.name}/more").read_text() == "second"
+
+
+def test_submitted_code_of_a_request_leads_to_the_working_directory(trial: TrialPaths) -> None:
+    laid: list[str] = []
+    view_of(asked("mnist"), laid.append)(trial.result_dir)
+    write_config(trial, {"lr": 1})
+    view_of(asked("mnist"), laid.append)(trial.result_dir)  # again is harmless
+    assert laid == [trial.result_dir] * 2
+    submitted = f"{trial.result_dir}/_submitted_code/mnist"
+    assert os.path.samefile(submitted, trial.result_dir)
+    assert json.loads(Path(f"{submitted}/config.json").read_text()) == {"lr": 1}
+    assert os.readlink(submitted) == "..", "the study may be moved"
+    assert [os.path.basename(folder) for folder, _, _ in os.walk(trial.result_dir)] == [trial.name, "_submitted_code"]
+
+
+@pytest.mark.parametrize("name", [None, "", ".", "..", "a/b", "/tmp/x", 3, "a\0b"])
+def test_nothing_is_submitted_where_no_request_was(trial: TrialPaths, name: Any) -> None:
+    labels = {} if name is None else {"_submitted_code": name}
+    view_of(spec_of(labels=labels), lambda _: None)(trial.result_dir)
+    assert os.listdir(trial.result_dir) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_submitted_code_of_the_model_itself_stays(trial: TrialPaths, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "canary").mkdir()
+
+    def lay(result_dir: str) -> None:
+        path = f"{result_dir}/_submitted_code"
+        if kind == "link":
+            os.symlink(tmp_path / "canary", path)
+        else:
+            put(path if kind == "file" else f"{path}/mine", "x")
+
+    view_of(asked("mnist"), lay)(trial.result_dir)
+    assert os.listdir(tmp_path / "canary") == []
+    found = sorted(os.listdir(f"{trial.result_dir}/_submitted_code")) if kind == "folder" else []
+    assert found == (["mine", "mnist"] if kind == "folder" else [])
+
+
+def test_folder_of_the_code_is_the_trials_unless_the_user_means_something_else(trial: TrialPaths) -> None:
+    own = {"DLI_WORK_DIR": trial.result_dir, "MODEL_PATH": trial.result_dir}
+    base = {"MODEL_PATH": "/models/mine"}
+
+    def seen(spec: StudySpec, base: dict[str, str]) -> dict[str, str]:
+        env = environment(spec, trial, base, "n", ())
+        return {name: env[name] for name in own}
+
+    assert seen(spec_of(), {}) == own
+    assert seen(spec_of(), base) == {**own, **base}
+    assert seen(asked("mnist"), base) == own, "what WMLA set"
+    assert seen(spec_of(), {"RESULT_DIR": "/outer", "MODEL_PATH": "/outer"}) == own, "those of a trial around it"
+    assert seen(asked("mnist", env={"MODEL_PATH": "/x"}), base) == {**own, "MODEL_PATH": "/x"}
+
+
 def test_set_aside_moves_a_planted_link_itself(trial: TrialPaths, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     canary.mkdir()
@@ -210,11 +289,6 @@ def test_set_aside_moves_a_planted_link_itself(trial: TrialPaths, tmp_path: Path
 
 
 # -- the environment ---------------------------------------------------------------------------------------------------
-
-
-def spec_of(**changes: Any) -> StudySpec:
-    args: dict[str, Any] = {"name": "digits", "space": SearchSpace((Float("lr", 0.0, 1.0),)), "objective": LOSS}
-    return StudySpec(**{**args, "command": ("python", "train.py"), "model_dir": "/m", **changes})
 
 
 def env_of(

@@ -87,6 +87,8 @@ def submit(
             )
     except StudyExists:  # another submit was quicker
         made = False
+    for warning in assembly.warnings(spec) if made else ():
+        click.echo(f"hpo-engine: note: {safe_text(warning)}", err=True)
     if made and not quiet and (about := assembly.about(spec)):
         click.echo(f"{safe_text(spec.algorithm)}: {safe_text(about)}", err=as_json)
     if not made:

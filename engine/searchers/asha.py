@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
-from engine.searchers.brackets import Plan, trials_of
+from engine.searchers.brackets import Plan, in_words, trials_of
 from engine.searchers.card import Card, Option
 from engine.searchers.draws import Draws, Source
 from engine.searchers.halving import Fold, Ladder, Slot, plan_of, proposals
@@ -70,8 +71,29 @@ class Asha:
 
     @property
     def about(self) -> str:
-        amounts = self.plan.amounts
-        return f"runs of {', '.join(map(str, amounts))} {self._spec.resource_name}"
+        """What is likely: who goes on is known only when results are."""
+        trials, name, points = self._spec.budget.trials, self._spec.resource_name or "", len(self._spec.points)
+        if trials is None:
+            amounts = ", ".join(map(str, self.plan.amounts))
+            return f"runs of {amounts} {name} until it is stopped ({in_words(self.likely(100), name, 'about ')})"
+        counts = self.likely(max(0, trials - points)) + Counter({self.plan.amounts[-1]: points})
+        return in_words(counts, name, "about ")
+
+    def likely(self, trials: int) -> Counter[int]:
+        """The runs that `trials` come to, by amount, if at every rung one in `keep` goes on."""
+        top, amounts = self.plan.deepest, self.plan.amounts
+        base = _base(self.plan, self._spec.budget.trials)
+        brackets = range(min(self._brackets, top - base + 1))
+        sizes = [self.plan.size(top - base - b) for b in brackets]
+        shares = [0.0] * (top + 1)  # runs at each rung for each new configuration
+        for b in brackets:
+            for k in range(base + b, top + 1):
+                shares[k] += sizes[b] / sum(sizes) / self._keep ** (k - base - b)
+        counts = Counter({amounts[k]: round(trials * shares[k] / sum(shares)) for k in range(base + 1, top + 1)})
+        if trials and not counts[amounts[top]]:  # the end of the budget sees to one
+            counts[amounts[top]] = 1
+        counts[amounts[base]] += trials - counts.total()
+        return +counts
 
 
 class _Climb:
@@ -80,8 +102,7 @@ class _Climb:
     def __init__(self, plan: Plan, brackets: int, keep: float, history: History, begun: Mapping[int, Ladder]) -> None:
         self._plan, self._keep, self._top, self._trials = plan, keep, plan.deepest, history.trials
         trials = history.spec.budget.trials
-        fitting = (s for s in range(self._top, 0, -1) if plan.within(s, trials))
-        self._base = self._top - next(fitting, 0)
+        self._base = _base(plan, trials)
         self._brackets = range(min(brackets, self._top - self._base + 1))
         self._rest = None if trials is None else trials - history.next_id
         self._ladders = [begun.get(b) or Ladder(b, depth=self._top + 1) for b in self._brackets]
@@ -164,3 +185,8 @@ class _Climb:
         self._given[b][rung] += 1
         parent = None if entry is None else self._trials[entry[1]]
         return Slot(b, rung, place, self._plan.amounts[rung], parent)
+
+
+def _base(plan: Plan, trials: int | None) -> int:
+    """The lowest rung: that of the longest bracket for which the trials are enough."""
+    return plan.deepest - next((s for s in range(plan.deepest, 0, -1) if plan.within(s, trials)), 0)

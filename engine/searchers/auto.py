@@ -59,6 +59,11 @@ class Auto:
                 evidence = replace(evidence, pending=np.vstack([evidence.pending, self._spec.space.encode(params)]))
         return out
 
+    @property
+    def about(self) -> str:
+        """With a resource, what bohb is going to do."""
+        return f"bohb, {self._searcher('bohb').about}" if self._spec.resource_name else ""
+
     def choice(self, evidence: Evidence, trial_id: int) -> str:
         """The searcher for a trial, given what is known. (A study with a resource is bohb's throughout.)"""
         easy = self._plain and len(evidence.losses) < _LONG and len(self._spec.space.dimensions) < _WIDE

@@ -11,6 +11,8 @@ Optimization, JMLR 2018, Algorithm 1.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _DUST = 1e-12  # relative: powers of a float are not exact, and 243 is 3^5
@@ -108,6 +110,47 @@ class Plan:
         """One full set of brackets, from the longest to the one without promotions."""
         fitting = (self.within(s, None, configurations) for s in range(self.deepest, -1, -1))
         return tuple(bracket for bracket in fitting if bracket)
+
+    def planned(self, trials: int, configurations: int | None = None) -> Counter[int]:
+        """The runs that `trials` come to, by amount, unless some fail."""
+        whole = runs_of(self.round(configurations))
+        # Whole rounds are all alike; only the last trials need smaller brackets.
+        times = max(0, trials // max(1, whole.total()) - 1)
+        counts = Counter({amount: runs * times for amount, runs in whole.items()})
+        rest, last = trials - counts.total(), None
+        while bracket := self.next(last, rest, configurations):
+            counts += runs_of([bracket])
+            rest, last = rest - trials_of(bracket), len(bracket) - 1
+        return +counts
+
+
+def runs_of(brackets: Iterable[Bracket]) -> Counter[int]:
+    """Amount of the resource -> how many runs get it."""
+    counts: Counter[int] = Counter()
+    for bracket in brackets:
+        counts.update({rung.resource: rung.size for rung in bracket})
+    return counts
+
+
+def cut_off(plan: Plan, trials: int) -> Counter[int]:
+    """The runs of the plan's own brackets, one after the other, the last one cut off when `trials` are used up."""
+    whole = runs_of(plan.round())
+    times, rest = divmod(trials, whole.total())
+    counts = Counter({amount: runs * times for amount, runs in whole.items()})
+    for bracket in plan.round():
+        for rung in bracket:
+            taken = min(rest, rung.size)
+            counts.update({rung.resource: taken})
+            rest -= taken
+    return +counts
+
+
+def in_words(counts: Mapping[int, int], name: str, about: str = "") -> str:
+    """`22 runs: 12 of 1, 7 of 3, 3 of 9 epochs; 60 epochs in all`; `about` stands before what may come otherwise."""
+    runs, spent = sum(counts.values()), sum(amount * number for amount, number in counts.items())
+    parts = [f"{number:,} of {amount:,}" for amount, number in sorted(counts.items()) if number > 0]
+    split = f": {about}{', '.join(parts)}" if len(parts) > 1 else f" of {next(iter(+Counter(counts)), 0):,}"
+    return f"{runs:,} run{'' if runs == 1 else 's'}{split} {name}; {about}{spent:,} {name} in all"
 
 
 def trials_of(bracket: Bracket) -> int:

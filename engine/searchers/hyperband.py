@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from engine.searchers.brackets import Bracket, spent_by, trials_of
+from engine.searchers.brackets import Bracket, in_words, spent_by, trials_of
 from engine.searchers.card import Card, Option
 from engine.searchers.draws import Draws, Source
 from engine.searchers.halving import Fold, Ladder, Slot, plan_of, proposals
@@ -112,13 +113,17 @@ class Hyperband:
 
     @property
     def about(self) -> str:
-        """What a round is."""
+        """What is planned, and what a round is."""
         brackets = self.plan.round(self._configurations)
-        runs, name, trials = sum(map(trials_of, brackets)), self._spec.resource_name, self._spec.budget.trials
-        part = "" if trials is None or trials >= runs else f"; {trials} trials are less: its brackets are smaller"
+        name, runs, spent = self._spec.resource_name, sum(map(trials_of, brackets)), sum(map(spent_by, brackets))
+        limits = [limit for limit in (self._spec.budget.trials, self.size) if limit is not None]
+        trials = max(0, min(limits, default=runs) - len(self._spec.points))
+        counts = self.plan.planned(trials, self._configurations) + Counter(
+            {self.plan.amounts[-1]: len(self._spec.points)}
+        )
+        smaller = "; with fewer, brackets are made smaller" if trials < runs else ""
         return (
-            f"a round is {len(brackets)} brackets, {runs} runs of {self.plan.amounts[0]} to {self.plan.amounts[-1]} "
-            f"{name}, {sum(map(spent_by, brackets))} {name} in all{part}"
+            f"{in_words(counts, name or '')} (a round is {len(brackets)} brackets, {runs:,} runs, {spent:,}{smaller})"
         )
 
 

@@ -369,7 +369,9 @@ class StudyForm(_Form):
         examples=[{"lr": {"float": [1e-4, 0.1], "log": True}}],
     )
     experiments: list[_Mapping] = Field(
-        default_factory=list, description="Parameter sets to run instead of a search.", examples=[[{"lr": 0.1}]]
+        default_factory=list,
+        description="Parameter sets to run instead of a search, each as it is.",
+        examples=[[{"lr": 0.1}]],
     )
     require: Annotated[list[str] | str, _Is(values.rules, _WORDS_LIST)] = Field(
         default_factory=list,

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from engine.forms import ragged
 from engine.params import Choice, Constant, Param
 from engine.spec.form import StudyForm
 from engine.study import EarlyStopping, Failures, Objective, Resources, StudySpec, TrialPolicy
@@ -46,7 +47,8 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "failures": _failures(spec.failures),
         "trial": _trial(spec.resources, spec.trial),
         "resource": _resource(spec),
-        "space": {p.name: entry(p) for p in spec.space.params},
+        # That of ragged experiments is no rule for them: it follows from them.
+        "space": None if ragged(spec.experiments) else {p.name: entry(p) for p in spec.space.params},
         "require": list(spec.space.require) if len(spec.space.require) != 1 else spec.space.require[0],
         "points": [dict(point) for point in spec.points],
         "warm_start": list(spec.warm_start),

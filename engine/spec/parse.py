@@ -18,8 +18,8 @@ from engine.forms import (
     base_config_problem,
     default_name,
     env_problem,
-    experiments_problem,
     folder_problem,
+    ragged,
     script_problem,
     space_of,
     study_name_problem,
@@ -157,7 +157,7 @@ def parse_document(
         seed=seed,
         **paths,
     )
-    return noted(spec, *notes)
+    return noted(spec, *problems.notes, *notes)
 
 
 def _starts(form: StudyForm) -> str | tuple[str, ...]:
@@ -348,11 +348,10 @@ def _space_of(experiments: tuple[dict[str, Any], ...], problems: Problems) -> Se
     if not experiments:
         problems.add("space", "is missing: the parameters, as in {lr: {float: [1e-4, 0.1], log: true}}")
         return None
-    wrong = {i: text for i in range(len(experiments)) if (text := experiments_problem(experiments, i))}
-    for i, text in wrong.items():
-        problems.add(f"experiments[{i}]", text)
+    if note := ragged(experiments):
+        problems.note("experiments", note)
     try:
-        return None if wrong else space_of(experiments)
+        return space_of(experiments)
     except SpecError as error:
         for problem in error.problems:
             problems.add("experiments", problem.text)

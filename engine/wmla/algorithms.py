@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +31,7 @@ class _Param:
     ours: str
     take: Callable[[Any], Any]
     default: Any = None  # a value, or a function of the number of trials (None: unlimited)
+    within: Callable[[int | None], tuple[float, float]] | None = None  # of the number of trials: what it can count as
 
 
 def _whole_above(least: int) -> Callable[[Any], int]:
@@ -37,15 +40,18 @@ def _whole_above(least: int) -> Callable[[Any], int]:
         if number is None or number != int(number):
             raise ValueError("must be a whole number")
         if number <= least:
-            raise ValueError(f"must be above {least}" if least >= 0 else "must be at least 0")
+            raise ValueError(f"must be above {least}")
         return int(number)
 
     return take
 
 
-def _up_to(most: int, take: Callable[[Any], int]) -> Callable[[Any], int]:
-    """Larger ones count as the largest that ours takes: what ran elsewhere runs here."""
-    return lambda value: min(most, take(value))
+def _seed(value: Any) -> int | None:
+    """Negative ones are written where no seed is meant."""
+    number = as_number(value)
+    if number is None or number != int(number):
+        raise ValueError("must be a whole number")
+    return int(number) if number >= 0 else None
 
 
 def _above(least: float) -> Callable[[Any], float]:
@@ -73,14 +79,20 @@ def _text(value: Any) -> str:
     return value.strip()
 
 
-_MOST_POINTS = 100_000  # that a proposal is chosen from
-_SEED = {"RandomSeed": _Param("seed", _whole_above(-1))}
+_MOST_POINTS = 100_000  # that a proposal is chosen from: more cost time, and find nothing better
+_LEAST_UNLIMITED = 10_000  # CubeSize of a search without maxJobNum
+_SEED = {"RandomSeed": _Param("seed", _seed)}
 _RANDOM: dict[str, _Param] = {**_SEED}
 _TPE: dict[str, _Param] = {
     **_SEED,
     # The default holds where the search is long enough for it.
-    "WarmUp": _Param("warm_up", _whole_above(2), lambda trials: max(3, min(20, trials or 20))),
-    "EICandidate": _Param("ei_candidates", _up_to(_MOST_POINTS, _whole_above(1)), 24),
+    "WarmUp": _Param(
+        "warm_up",
+        _whole_above(2),
+        lambda trials: max(3, min(20, trials or 20)),
+        lambda trials: (1, trials or math.inf),
+    ),
+    "EICandidate": _Param("ei_candidates", _whole_above(1), 24, lambda trials: (2, _MOST_POINTS)),
     "GoodRatio": _Param("good_ratio", _above(0), 0.25),
     "GoodMax": _Param("good_max", _whole_above(1), 25),
 }
@@ -89,8 +101,9 @@ _BAYESIAN: dict[str, _Param] = {
     "InitPoints": _Param("init_points", _whole_above(0), 10),
     "CubeSize": _Param(
         "cube_size",
-        _up_to(_MOST_POINTS, _whole_above(0)),
-        lambda trials: min(trials * 100, _MOST_POINTS) if trials else 10_000,
+        _whole_above(0),
+        lambda trials: min(trials * 100, _MOST_POINTS) if trials else _LEAST_UNLIMITED,
+        lambda trials: (1 if trials else _LEAST_UNLIMITED, _MOST_POINTS),
     ),
     "Noiseless": _Param("noiseless", _truth, True),
 }
@@ -109,6 +122,11 @@ _BUILT_IN: dict[str, tuple[str, dict[str, _Param]]] = {
     "ExperimentGridSearch": ("grid", {}),
 }
 BUILT_IN = tuple(_BUILT_IN)
+# Each parameter of any of them, in lower case -> the algorithms that have it.
+_OWNERS: dict[str, list[str]] = {}
+for _name, (_, _params) in _BUILT_IN.items():
+    for _param in _params:
+        _OWNERS.setdefault(_param.lower(), []).append(_name)
 
 
 _Given = Mapping[str, tuple[str, Any]]  # path of the entry -> (name, value)
@@ -132,7 +150,7 @@ def take_algorithm(
     ours, params = _BUILT_IN[built_in]
     values = _values(built_in, params, given, trials, problems)
     if built_in == "Hyperband":
-        names = {text.lower() for text, _ in given.values()}
+        names = {text.lower() for text, value in given.values() if value is not None}
         _take_eta(algo, values, "eta" in names)
         for needed in ("ResourceName", "ResourceValue"):
             if needed.lower() not in names:
@@ -142,18 +160,19 @@ def take_algorithm(
 
 
 def _algo_params(algo: Fields, problems: Problems) -> _Given:
-    out = {}
-    seen = set()
+    out: dict[str, tuple[str, Any]] = {}
+    seen: dict[str, Any] = {}
     for i, entry in enumerate(algo.list("algoParams")):
         path = f"{algo.path('algoParams')}[{i}]"
         fields = Fields(entry, path, problems, ("name", "value"))
-        name = fields.text("name", "the parameter's name")
+        name, value = fields.text("name", "the parameter's name"), fields.raw("value")
         if name is None:
             continue
-        if name.lower() in seen:
+        if name.lower() in seen and seen[name.lower()] != value:
             fields.wrong("name", f"{json_text(name)} is given twice")
-        seen.add(name.lower())
-        out[path] = name, fields.raw("value")
+        elif name.lower() not in seen:
+            out[path] = name, value
+        seen[name.lower()] = value
     return out
 
 
@@ -170,28 +189,53 @@ def _values(
     for path, (text, value) in given.items():
         known = spellings.get(text.lower())
         if known is None:
-            names = f"known: {', '.join(params)}" if params else "it takes none"
-            problems.add(f"{path}.name", f"{json_text(text)} is no parameter of {algorithm}; {names}")
-            continue
-        try:
-            param = params[known]
-            values[param.ours] = param.take(value)
-            if known == "WarmUp" and trials is not None and values[param.ours] > trials:
-                raise ValueError(f"must be at most maxJobNum, which is {trials}")
-        except ValueError as error:
-            problems.add(f"{path}.value", f"{known} {error}, not {json_text(value)}")
-    return values
+            _foreign(algorithm, params, path, text, problems)
+        elif value is not None:  # a blank one is as good as none
+            try:
+                values[params[known].ours] = _taken(known, params[known], value, trials, path, problems)
+            except ValueError as error:
+                problems.add(f"{path}.value", f"{known} {error}, not {json_text(value)}")
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _foreign(algorithm: str, params: Mapping[str, _Param], path: str, text: str, problems: Problems) -> None:
+    """A parameter that the algorithm does not have: clients send those of others along."""
+    if owners := _OWNERS.get(text.lower()):
+        problems.note(path, f"{text} is a parameter of {' and '.join(owners)}; {algorithm} ignores it")
+        return
+    names = f"known: {', '.join(params)}" if params else "it takes none"
+    problems.add(f"{path}.name", f"{json_text(text)} is no parameter of {algorithm}; {names}")
+
+
+def _taken(name: str, param: _Param, value: Any, trials: int | None, path: str, problems: Problems) -> Any:
+    """The value, brought into what it can count as. Raises ValueError as `param.take`."""
+    taken = param.take(value)
+    if taken is None:
+        problems.note(path, f"{name} {json_text(value)} counts as none: a seed is drawn")
+        return None
+    if param.within is None:
+        return taken
+    least, most = param.within(trials)
+    counts = min(max(taken, least), most)
+    if counts != taken:
+        why = f", with maxJobNum {trials}" if trials is not None and counts == trials else ""
+        why = ", as maxJobNum is unlimited" if trials is None and counts == _LEAST_UNLIMITED else why
+        problems.note(path, f"{name} {json_text(value)} counts as {int(counts)}{why}")
+        return int(counts)
+    return taken
 
 
 def _take_eta(algo: Fields, values: dict[str, Any], given: bool) -> None:
-    """hyperbandEta is another place for eta; 0 means that it is not used."""
+    """hyperbandEta is another place for eta; 0 means that it is not used, and what algoParams says comes first."""
     eta = algo.number("hyperbandEta")
-    if not eta:
+    if not eta or (given and values.get("eta") == eta):
         return
-    if eta <= 1:
+    if given:
+        algo.note(
+            "hyperbandEta", f"{json_text(eta)} is ignored, since algoParams has eta {json_text(values.get('eta'))}"
+        )
+    elif eta <= 1:
         algo.wrong("hyperbandEta", f"must be above 1, not {json_text(eta)}")
-    elif given and values.get("eta") != eta:
-        algo.wrong("hyperbandEta", f"is {json_text(eta)}, but algoParams has eta {json_text(values.get('eta'))}")
     else:
         values["eta"] = eta
 
@@ -202,9 +246,23 @@ def _plugin(algo: Fields, name: str, given: _Given, plugins: Iterable[str] | Non
     found = next((p for p in known or () if p.lower() == name.lower()), name)
     wrong = algorithm_problem(found, None)
     if wrong is None and known is not None and found not in known:
-        wrong = f"unknown algorithm {json_text(name)}; known: {', '.join([*BUILT_IN, *sorted(known)])}"
+        wrong = _unknown(name, known)
     if wrong:
         algo.wrong("algorithm", wrong)
         return None
     texts = {text: value if isinstance(value, str) else json_text(value) for text, value in given.values()}
     return Algorithm(found, texts)
+
+
+def _unknown(name: str, plugins: list[str]) -> str:
+    """What to say of a name that is none of the dialect's; each known one once, whatever its case."""
+    ours = {known.lower() for known in BUILT_IN} | {"grid"}
+    names = [*BUILT_IN, *sorted(plugin for plugin in plugins if plugin.lower() not in ours)]
+    close = difflib.get_close_matches(name.lower(), [known.lower() for known in names], n=1, cutoff=0.6)
+    if close:
+        meant = next(known for known in names if known.lower() == close[0])
+        return f'unknown algorithm {json_text(name)}; did you mean "{meant}"? (search plugins are not supported yet)'
+    return (
+        f"unknown algorithm {json_text(name)}: it can only be a search plugin, and plugins are not supported yet; "
+        f"known: {', '.join(names)}"
+    )

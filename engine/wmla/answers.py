@@ -29,12 +29,15 @@ _TRIAL_STATES = {
 }
 
 
-def task_object(history: History, *, now: float, state: str | None = None) -> dict[str, Any]:
+def task_object(
+    history: History, *, now: float, state: str | None = None, with_request: bool = False
+) -> dict[str, Any]:
     """The task as GET /hypersearch/{hpoName} answers it.
 
     Args:
         now: UTC seconds, for the durations of what still runs.
         state: in place of the history's, where the service knows more (RECOVERPEND, RECOVERFAILED).
+        with_request: also algoDef and hyperParams, as clients of the second generation (CPD) get them.
     """
     counts = history.counts
     failed = sum(counts.get(s, 0) for s in (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST))
@@ -43,7 +46,7 @@ def task_object(history: History, *, now: float, state: str | None = None) -> di
         "state": state or task_state(history),
         "progress": progress(history),
         "running": counts.get(TrialState.RUNNING, 0),
-        "complete": counts.get(TrialState.COMPLETED, 0),
+        "complete": history.ended_count,
         "failed": failed,
         "duration": duration(history.elapsed_s(now)),
         "creator": creator(history),
@@ -52,7 +55,22 @@ def task_object(history: History, *, now: float, state: str | None = None) -> di
     }
     if history.best is not None:
         out["best"] = trial_object(history, history.best, now=now)
+    return {**out, **_asked(history)} if with_request else out
+
+
+def _asked(history: History) -> dict[str, Any]:
+    """What the request said, as the second generation of clients gets it: types in lower case."""
+    labels = history.spec.labels
+    out: dict[str, Any] = {"algoDef": labels["algoDef"]} if "algoDef" in labels else {}
+    if isinstance(params := labels.get("hyperParams"), list):
+        out["hyperParams"] = [_in_lower_case(param) for param in params]
     return out
+
+
+def _in_lower_case(param: Any) -> Any:
+    if not isinstance(param, dict):
+        return param
+    return {k: v.lower() if k in ("type", "dataType") and isinstance(v, str) else v for k, v in param.items()}
 
 
 def task_state(history: History) -> str:
@@ -62,11 +80,12 @@ def task_state(history: History) -> str:
 
 
 def progress(history: History) -> str:
+    """`done/total`, failed trials included; `8/-` when unlimited."""
     spec = history.spec
     total = len(spec.experiments) if spec.experiments else None
     if spec.budget.trials is not None:
         total = min(total or spec.budget.trials, spec.budget.trials)
-    return f"{history.ended_count}/{'?' if total is None else total}"
+    return f"{history.ended_count}/{'-' if total is None else total}"
 
 
 def trial_object(history: History, trial: Trial, *, now: float) -> dict[str, Any]:
@@ -76,7 +95,7 @@ def trial_object(history: History, trial: Trial, *, now: float) -> dict[str, Any
         "id": trial.id,
         "appId": app_id(history, trial.id),
         "state": trial_state(trial),
-        "hyperParams": [hyper_param(name, value) for name, value in trial.params.items()],
+        "hyperParams": _hyper_params(history, trial),
         "metricVal": metric_value(history, trial),
         "metrics": metrics(history, trial),
         "maxiteration": trial.proposal.resource or 0,
@@ -84,6 +103,14 @@ def trial_object(history: History, trial: Trial, *, now: float) -> dict[str, Any
         "endTime": None if trial.ended_at is None else timestamp(trial.ended_at),
         "duration": duration(0.0 if trial.started_at is None else end - trial.started_at),
     }
+
+
+def _hyper_params(history: History, trial: Trial) -> list[dict[str, Any]]:
+    """The parameters as config.json has them; Hyperband's resource, if it is rationed, as text."""
+    out = [hyper_param(name, value) for name, value in trial.params.items()]
+    if trial.proposal.resource is not None and history.spec.resource_name:
+        out.append({**hyper_param(history.spec.resource_name, trial.proposal.resource), "dataType": "str"})
+    return out
 
 
 def plugin_result(history: History, trial: Trial) -> dict[str, Any]:

@@ -18,10 +18,10 @@ class Fields:
 
     def __init__(self, data: Any, path: str, problems: Problems, known: Collection[str]) -> None:
         self._path, self._problems = path, problems
-        self._data: dict[str, Any] = data if isinstance(data, dict) else {}
+        self.data: dict[str, Any] = data if isinstance(data, dict) else {}
         if not isinstance(data, dict):
             problems.add(path, f"must be an object, not {json_text(data)}")
-        for name in self._data:
+        for name in self.data:
             advice = "" if name in known else problems.nearest(name, known)
             if advice.startswith("; did you mean"):
                 self.wrong(name, f'unknown key "{shown(name)}"{advice}')
@@ -32,14 +32,17 @@ class Fields:
     def wrong(self, name: str, text: str) -> None:
         self._problems.add(self.path(name), text)
 
+    def note(self, name: str, text: str) -> None:
+        self._problems.note(self.path(name), text)
+
     def raw(self, name: str) -> Any:
         """The value; None where it is absent or blank."""
-        value = self._data.get(name)
+        value = self.data.get(name)
         return None if isinstance(value, str) and not value.strip() else value
 
     def value(self, name: str) -> Any:
         """The value, blank or not."""
-        return self._data.get(name)
+        return self.data.get(name)
 
     def text(self, name: str, about: str = "") -> str | None:
         """A text; `about` says what it is for, where it must be there."""

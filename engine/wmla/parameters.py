@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from engine.errors import SpecError
-from engine.forms import Problems, as_text, experiments_problem, space_of
+from engine.forms import Problems, as_text, ragged, space_of
 from engine.params import Choice, Constant, Float, Int, Param, json_text, key, shown
 from engine.space import SearchSpace
 from engine.wmla.fields import Fields, as_number
@@ -24,30 +25,47 @@ _ENDS = {"double": ("minDbVal", "maxDbVal"), "int": ("minIntVal", "maxIntVal")}
 # -- request -> space ----------------------------------------------------------------------------------------------
 
 
-def take_space(entries: Sequence[Any], problems: Problems) -> SearchSpace | None:
-    """The space of a list of hyperParams; None where something is wrong with it."""
-    params: list[Param] = []
+def take_space(
+    entries: Sequence[Any], fixed: Sequence[Any], resource_name: str | None, problems: Problems
+) -> SearchSpace | None:
+    """The space of a list of hyperParams; None where something is wrong with it.
+
+    Args:
+        fixed: fixedHyperParams, an older spelling of entries of type Fix.
+        resource_name: what Hyperband rations; a trial's config.json can hold only one of that name.
+    """
+    params: dict[str, Param] = {}
     spellings: dict[str, Mapping[str, str]] = {}
     seen: dict[str, str] = {}
-    for i, entry in enumerate(entries):
-        path = f"hyperParams[{i}]"
+    count = len(problems)
+    for path, entry, is_fixed in _entries(entries, fixed):
         fields = Fields(entry, path, problems, _FIELDS)
-        param = _param(fields) if isinstance(entry, dict) else None
-        if param is not None and param.name in seen:
+        param = _param(fields, is_fixed) if isinstance(entry, dict) else None
+        if param is not None and param.name == resource_name:
+            fields.note(
+                "name", f"{json_text(param.name)} is Hyperband's resource: each trial gets the resource's value"
+            )
+        elif param is not None and param.name in seen:
             fields.wrong("name", f"duplicate name {json_text(param.name)}; {seen[param.name]} has it too")
         elif param is not None:
             seen[param.name] = path
-            params.append(param)
+            params[param.name] = param
             spellings[f"space.{shown(param.name)}"] = _spellings(fields, param)
     try:
-        space = SearchSpace(tuple(params))
+        space = SearchSpace(tuple(params.values()))
     except SpecError as error:
         for problem in error.problems:
             prefix = next((p for p in _prefixes(problem.path) if p in spellings), "")
             spelling = spellings.get(prefix, {})
             problems.add(spelling.get(problem.path[len(prefix) :], spelling.get("", "hyperParams")), problem.text)
         return None
-    return space if len(params) == len(entries) else None
+    return space if len(problems) == count else None
+
+
+def _entries(entries: Sequence[Any], fixed: Sequence[Any]) -> Iterator[tuple[str, Any, bool]]:
+    """(path, entry, whether it is one of fixedHyperParams)."""
+    yield from ((f"hyperParams[{i}]", entry, False) for i, entry in enumerate(entries))
+    yield from ((f"fixedHyperParams[{i}]", entry, True) for i, entry in enumerate(fixed))
 
 
 def _prefixes(path: str) -> list[str]:
@@ -62,10 +80,13 @@ def _spellings(fields: Fields, param: Param) -> Mapping[str, str]:
     return {name: fields.path(spelled) for name, spelled in ours.items()}
 
 
-def _param(fields: Fields) -> Param | None:
+def _param(fields: Fields, is_fixed: bool = False) -> Param | None:
     name = fields.text("name", "the parameter's name")
-    kind = fields.word("type", "Range", "Discrete", "Fix")
-    data_type = _data_type(fields)
+    kind = "Fix" if is_fixed else fields.word("type", "Range", "Discrete", "Fix")
+    if is_fixed and fields.raw("dataType") is None:
+        data_type: str | None = _type_of([fields.value("fixedVal")])
+    else:
+        data_type = _data_type(fields)
     if name is None or kind is None or data_type is None:
         return None
     if kind == "Fix":
@@ -90,6 +111,8 @@ def _typed(value: Any, data_type: str) -> int | float | str | None:
         return float(number)
     return int(number) if number == int(number) else None
 
+
+_MOST_STEPS = 10**15  # of which a decimal still counts each one
 
 _WHAT = {"int": "a whole number", "double": "a number", "str": "text"}
 
@@ -119,10 +142,26 @@ def _range(fields: Fields, name: str, data_type: str) -> Param | None:
     step, power = fields.number("step") or None, fields.number("power") or None  # 0: not used
     if low is None or high is None:
         return None
+    if power == 1 and low <= high:
+        fields.note("power", "1 to any power is 1")
+        return Constant(name, 1 if data_type == "int" else 1.0)
+    if step is not None and 0 < step <= high - low and (last := _last(low, high, step)) < high:
+        fields.note(
+            "step", f"{json_text(step)} from {json_text(low)} on ends at {json_text(last)}, below {json_text(high)}"
+        )
+    elif step is not None and step > high - low >= 0 and low != high:
+        fields.note("step", f"{json_text(step)} is more than the range: the value is always the lowest")
     if data_type == "double":
         return Float(name, low, high, step=step, power=power)
     # Whatever is no whole number is for the space to refuse.
     return Int(name, int(low), int(high), step=step, power=power)  # type: ignore[arg-type]
+
+
+def _last(low: float, high: float, step: float) -> int | float:
+    """The last value of a grid, which decimals give exactly."""
+    first, last, by = (Decimal(repr(number)) for number in (low, high, step))
+    end = first + (last - first) // by * by if (last - first) / by < _MOST_STEPS else last
+    return int(end) if end == end.to_integral_value() else float(end)
 
 
 def _discrete(fields: Fields, name: str, data_type: str) -> Param | None:
@@ -145,20 +184,21 @@ def _discrete(fields: Fields, name: str, data_type: str) -> Param | None:
 
 
 def take_experiments(
-    entries: Sequence[Any], problems: Problems
+    entries: Sequence[Any], fixed: Sequence[Any], problems: Problems
 ) -> tuple[tuple[Mapping[str, Any], ...], SearchSpace | None]:
-    """The parameter sets of a grid search, and the smallest space that holds them (None: something is wrong)."""
-    experiments, sound = [], True
+    """The parameter sets of a grid search, each as it is, and the smallest space with all their values (None:
+    something is wrong). `fixed`: fixedHyperParams, for all of them."""
+    constants, sound = take_space((), fixed, None, problems), True
+    same = {p.name: p.value for p in constants.params if isinstance(p, Constant)} if constants else {}
+    experiments = []
     for i, entry in enumerate(entries):
         params = _experiment(Fields(entry, f"experiments[{i}]", problems, _EXPERIMENT_FIELDS), problems)
         sound = sound and params is not None
-        experiments.append(params or {})
-    for i in range(len(experiments) if sound else 0):
-        if wrong := experiments_problem(experiments, i):
-            problems.add(f"experiments[{i}].hyperParams", wrong)
-            sound = False
-    if not sound or not experiments:
+        experiments.append({**same, **(params or {})})
+    if not sound or constants is None or not experiments:
         return (), None
+    if note := ragged(experiments):
+        problems.note("experiments", note)
     try:
         return tuple(experiments), space_of(experiments)
     except SpecError as error:

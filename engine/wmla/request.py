@@ -12,16 +12,16 @@ from typing import Any
 from engine import foreign
 from engine.document import Document
 from engine.forms import Problems, folder_problem, is_wmla, study_name, study_name_problem, under
-from engine.params import json_text
-from engine.paths import absolute
+from engine.params import json_problem, json_text
+from engine.paths import SUBMITTED, absolute
 from engine.space import SearchSpace
-from engine.study import Budget, Objective, Resources, StudySpec
+from engine.study import Budget, Objective, Resources, StudySpec, noted
 from engine.wmla.algorithms import is_grid, take_algorithm
 from engine.wmla.arguments import Arguments, conda_python, inside, read_arguments
 from engine.wmla.fields import Fields
 from engine.wmla.parameters import take_experiments, take_space
 
-_TOP = ("hpoName", "modelSpec", "algoDef", "hyperParams", "experiments")
+_TOP = ("hpoName", "modelSpec", "algoDef", "hyperParams", "fixedHyperParams", "experiments")
 _MODEL = ("sigName", "args")
 _PARALLEL = ("maxParalleJobNum", "maxParalleJob", "maxParallelJobNum")
 _ALGO = (
@@ -66,9 +66,7 @@ def parse_request(
     env = os.environ if env is None else env
     user = user or _user()
     top = Fields(document.data, "", problems, _TOP)
-    name = top.text("hpoName") or new_name(user, time.time() if now is None else now, rng or random.Random())
-    if wrong := study_name_problem(name):
-        top.wrong("hpoName", wrong)
+    name = _name(top) or new_name(user, time.time() if now is None else now, rng or random.Random())
     algo = _part(top, "algoDef", "the algorithm, the objective and the limits", _ALGO, problems)
     model = _part(top, "modelSpec", "what to run", _MODEL, problems)
     max_jobs = algo.limit("maxJobNum", whole=True) if algo else None
@@ -78,12 +76,15 @@ def parse_request(
     objective = _objective(algo) if algo else None
     parallel = _parallel(algo) if algo else 1
     extra_metrics = _extra_metrics(algo) if algo else {}
-    experiments, space = _space(top, str(algo.raw("algorithm") or "") if algo else "", problems)
-    arguments = _arguments(model) if model else None
+    resource_name = algorithm.resource_name if algorithm else None
+    experiments, space = _space(top, str(algo.raw("algorithm") or "") if algo else "", resource_name, problems)
+    arguments = _arguments(model, problems) if model else None
     places = _places(arguments, base_dir, model_dir, env, problems) if arguments else {}
     problems.check()
     assert algo and model and algorithm and objective and space and arguments  # the absence of each is a problem
-    return StudySpec(
+    for note in foreign.in_arguments(arguments.script, {p.name for p in space.params}):
+        problems.note("modelSpec.args", note)
+    spec = StudySpec(
         name=name,
         space=space,
         objective=objective,
@@ -97,17 +98,36 @@ def parse_request(
         experiments=experiments,
         extra_metrics=extra_metrics,
         seed=algorithm.seed,
-        labels=_with_notes(
-            _labels(model, algo, arguments, user, env),
-            foreign.in_arguments(arguments.script, {p.name for p in space.params}),
-        ),
+        labels=_labels(top, model, algo, arguments, user, places["model_dir"]),
         **places,
     )
+    return noted(spec, *problems.notes)
 
 
 def new_name(user: str, now: float, rng: random.Random) -> str:
     """`<user>-hpo-<digits>`; `now`: UTC seconds."""
     return f"{study_name(user, 'user')[:60]}-hpo-{int(now * 1000)}{rng.randrange(1000):03d}"
+
+
+def without_secrets(document: Document) -> Any:
+    """The data of a request with the passwords of its args hidden; None where there are none."""
+    model = document.data.get("modelSpec") if isinstance(document.data, dict) else None
+    line = model.get("args") if isinstance(model, dict) else None
+    try:
+        hidden = read_arguments(line).line if isinstance(line, str) else line
+    except ValueError:  # it is no study then, and nothing is kept
+        return None
+    return None if hidden == line else {**document.data, "modelSpec": {**(model or {}), "args": hidden}}
+
+
+def _name(top: Fields) -> str | None:
+    """The study's name, which becomes a folder: an hpoName that could not be one is brought into its alphabet."""
+    given = top.text("hpoName")
+    if not given or study_name_problem(given) is None:
+        return given
+    name = study_name(given)
+    top.note("hpoName", f"{json_text(given)} cannot name a folder; the study is called {name}")
+    return name
 
 
 def _part(top: Fields, name: str, about: str, known: Collection[str], problems: Problems) -> Fields | None:
@@ -135,12 +155,13 @@ def _objective(algo: Fields) -> Objective | None:
 def _parallel(algo: Fields) -> int:
     """Trials at a time: the dialect's own misspelling, or one of two others."""
     given = {name: value for name in _PARALLEL if (value := algo.whole(name)) is not None}
+    parallel = next(iter(given.values()), 1)
     for name, value in given.items():
-        if value < 1:
-            algo.wrong(name, f"must be at least 1, not {value}")
-    if len(set(given.values())) > 1:
-        algo.wrong(list(given)[-1], f"contradicts {list(given)[0]}")
-    return next(iter(given.values()), 1)
+        if value != parallel:
+            algo.note(name, f"{value} is ignored, since {next(iter(given))} is {parallel}")
+    if parallel < 1:
+        algo.note(next(iter(given)), f"{parallel} counts as 1")
+    return max(1, parallel)
 
 
 def _extra_metrics(algo: Fields) -> dict[str, str]:
@@ -152,9 +173,11 @@ def _extra_metrics(algo: Fields) -> dict[str, str]:
     return {name: word if word in ("minimize", "maximize") else "latest" for name, word in words.items()}
 
 
-def _space(top: Fields, algorithm: str, problems: Problems) -> tuple[tuple[Mapping[str, Any], ...], SearchSpace | None]:
+def _space(
+    top: Fields, algorithm: str, resource_name: str | None, problems: Problems
+) -> tuple[tuple[Mapping[str, Any], ...], SearchSpace | None]:
     """(fixed experiments, space): of hyperParams or of experiments, whichever the algorithm needs."""
-    hyper_params, experiments = top.list("hyperParams"), top.list("experiments")
+    hyper_params, experiments, fixed = top.list("hyperParams"), top.list("experiments"), _fixed(top)
     grid = is_grid(algorithm)
     if hyper_params and experiments:
         unused = "hyperParams" if grid else "experiments"
@@ -163,24 +186,35 @@ def _space(top: Fields, algorithm: str, problems: Problems) -> tuple[tuple[Mappi
     if grid:
         if not experiments and top.raw("experiments") in (None, []):
             top.wrong("experiments", "is missing: ExperimentGridSearch runs the experiments listed there")
-        return take_experiments(experiments, problems)
+        return take_experiments(experiments, fixed, problems)
     if experiments:
         top.wrong("experiments", "only ExperimentGridSearch takes experiments; give hyperParams")
-    elif top.raw("hyperParams") in (None, []):
+    elif top.raw("hyperParams") in (None, []) and not fixed:
         top.wrong("hyperParams", "is missing: the parameters to search")
-    return (), take_space(hyper_params, problems)
+    return (), take_space(hyper_params, fixed, resource_name, problems)
+
+
+def _fixed(top: Fields) -> list[Any]:
+    """fixedHyperParams: a list of objects, or an object of names and values."""
+    given = top.raw("fixedHyperParams")
+    if isinstance(given, dict):
+        return [{"name": name, "fixedVal": value} for name, value in given.items()]
+    return top.list("fixedHyperParams")
 
 
 # -- the model -----------------------------------------------------------------------------------------------------
 
 
-def _arguments(model: Fields) -> Arguments | None:
+def _arguments(model: Fields, problems: Problems) -> Arguments | None:
     line = model.text("args", 'what to run, as in "--exec-start PyTorch --model-main train.py"')
     try:
-        return None if line is None else read_arguments(line)
+        arguments = None if line is None else read_arguments(line)
     except ValueError as error:
         model.wrong("args", str(error))
         return None
+    for note in arguments.notes if arguments else ():
+        model.note("args", note)
+    return arguments
 
 
 def _places(
@@ -188,10 +222,15 @@ def _places(
 ) -> dict[str, Any]:
     """Command and folders of the study."""
     path = "modelSpec.args"
-    folder = absolute(model_dir) if model_dir else under(base_dir, arguments.options.get("--model-dir") or ".")
-    if wrong := folder_problem(folder):
-        problems.add(path, f"--model-dir: {wrong}")
     main = arguments.options.get("--model-main", "")
+    named = arguments.options.get("--model-dir") or "."
+    folder = absolute(model_dir) if model_dir else under(base_dir, named)
+    wrong = folder_problem(folder)
+    if wrong and main and os.path.isfile(absolute(main, base_dir)):  # as it was called where the client ran
+        folder, wrong = absolute(base_dir), None
+        problems.note(path, f"--model-dir {json_text(named)} is not there; {json_text(main)} is beside the request")
+    if wrong:
+        problems.add(path, f"--model-dir: {wrong}")
     if not main:
         problems.add(path, "--model-main is missing: the script, relative to --model-dir")
     elif not (script := inside(folder, main)):
@@ -203,29 +242,31 @@ def _places(
     if data_dir is None:
         problems.add(path, f"data_path {json_text(arguments.data_path)} is outside the data root {data_root}")
     conda = arguments.options.get("--conda-env-name")
+    python = conda_python(conda, env) if conda else None
+    if conda and python is None:
+        problems.note("", f"conda environment {json_text(conda)} was not found; the usual Python runs the script")
     return {
         "command": ("python", main, *arguments.script),
         "model_dir": folder,
         "data_root": data_root,
         "data_dir": data_dir,
-        "interpreter": conda_python(conda, env) if conda else None,
+        "interpreter": python,
     }
 
 
-def _with_notes(labels: dict[str, Any], notes: Iterable[str]) -> dict[str, Any]:
-    notes = [*labels.get("notes", ()), *(f"modelSpec.args: {note}" for note in notes)]
-    return {**labels, "notes": notes} if notes else labels
-
-
-def _labels(model: Fields, algo: Fields, arguments: Arguments, user: str, env: Mapping[str, str]) -> dict[str, Any]:
-    """What answers give back as it came, and notes on what was not followed."""
-    labels: dict[str, Any] = {"creator": user, "args": model.text("args"), "algorithm": algo.text("algorithm")}
-    if sig_name := model.text("sigName"):
-        labels["sigName"] = sig_name
-    kept = {name: value for name, value in arguments.options.items() if name not in ("--model-main", "--model-dir")}
-    if kept:
-        labels["options"] = kept
-    conda = arguments.options.get("--conda-env-name")
-    if conda and conda_python(conda, env) is None:
-        labels["notes"] = [f"conda environment {json_text(conda)} was not found; the usual Python runs the script"]
-    return labels
+def _labels(top: Fields, model: Fields, algo: Fields, arguments: Arguments, user: str, folder: str) -> dict[str, Any]:
+    """What answers give back as it came, and what only a request's trials have."""
+    options = {k: v for k, v in arguments.options.items() if k not in ("--model-main", "--model-dir")}
+    given = os.path.basename(os.path.normpath(arguments.options.get("--model-dir") or "."))
+    labels = {
+        "creator": user,
+        "args": arguments.line,
+        "algorithm": algo.text("algorithm"),
+        "sigName": model.text("sigName"),
+        "options": options,
+        "hpoName": top.text("hpoName"),
+        "algoDef": algo.data,
+        "hyperParams": [*top.list("hyperParams"), *_fixed(top)],
+        SUBMITTED: given if given not in (".", "..", "/") else os.path.basename(folder) or "model",
+    }
+    return {name: value for name, value in labels.items() if value and json_problem(value) is None}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.searchers.brackets import Bracket, Plan, deepest, spent_by, trials_of
+from engine.searchers.brackets import Bracket, Plan, cut_off, deepest, in_words, spent_by, trials_of
 
 PLANS = st.builds(
     lambda most, least, eta: Plan(most, min(most, least), eta),
@@ -127,3 +127,38 @@ def test_brackets_cost_about_the_same() -> None:
 def test_what_makes_no_plan(most: int, least: int, eta: float) -> None:
     with pytest.raises(ValueError, match="no plan"):
         Plan(most, least, eta)
+
+
+def test_what_a_budget_comes_to() -> None:
+    plan = Plan(81, eta=3)
+    assert plan.planned(8) == {27: 6, 81: 2}
+    whole = sum(map(trials_of, plan.round()))
+    assert plan.planned(whole) == {1: 81, 3: 61, 9: 35, 27: 19, 81: 10}
+    assert plan.planned(3 * whole).total() == 3 * whole
+    assert plan.planned(0) == {}
+
+
+@given(PLANS, st.integers(0, 400), st.none() | st.integers(1, 50))
+@settings(max_examples=100)
+def test_a_budget_is_planned_as_brackets_come_one_by_one(plan: Plan, trials: int, configurations: int | None) -> None:
+    counts: dict[int, int] = {}
+    rest, last = trials, None
+    while bracket := plan.next(last, rest, configurations):
+        rest, last = rest - trials_of(bracket), len(bracket) - 1
+        for rung in bracket:
+            counts[rung.resource] = counts.get(rung.resource, 0) + rung.size
+    assert dict(plan.planned(trials, configurations)) == counts
+
+
+def test_brackets_that_are_cut_off_cost_less() -> None:
+    plan = Plan(81, eta=3)
+    assert cut_off(plan, 8) == {1: 8}
+    assert cut_off(plan, 85) == {1: 81, 3: 4}
+    whole = plan.planned(206)
+    assert cut_off(plan, 206) == whole and cut_off(plan, 206 + 81) == {**whole, 1: 162}
+
+
+def test_a_plan_in_words() -> None:
+    assert in_words({27: 6, 81: 2}, "epochs") == "8 runs: 6 of 27, 2 of 81 epochs; 324 epochs in all"
+    assert in_words({81: 1, 3: 0}, "steps") == "1 run of 81 steps; 81 steps in all"
+    assert in_words({1: 2000, 3: 9}, "e", "about ") == "2,009 runs: about 2,000 of 1, 9 of 3 e; about 2,027 e in all"
