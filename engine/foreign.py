@@ -12,9 +12,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine import shellwords
 from engine.params import json_text
+from engine.shellwords import HIDDEN, Word
 
-_HIDDEN = "\0"  # stands for a character that has no special meaning where it is
 _SHELLS = re.compile(r"(ba|da|z|k|a)?sh$")
 _TAKES_CODE = {"node": "-e", "perl": "-e", "ruby": "-e", "julia": "-e", "Rscript": "-e"}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
@@ -26,18 +27,6 @@ _GLOB = re.compile(r"[*?]|\[[^\]]+\]")
 _ALL_OF_THEM = ("args", "params", "parameters", "hparams", "hyperparameters")  # what tools call all parameters at once
 _DEEP = 3  # folders of a pattern that is tried on the disk
 _STARTS = ("python", "python3", "sh", "bash", "cd", "export", "source", ".", "pip", "conda", "mkdir", "echo", "module")
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word of a command line: its `text`; `bare`: the same with every quoted character hidden; `live`: with those
-    hidden that are in single quotes or behind a backslash, so that no shell would expand them. `first`: it is the first
-    one of a line."""
-
-    text: str
-    bare: str
-    live: str
-    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +47,10 @@ def in_command(command: str | Sequence[str], names: Collection[str], folder: str
     if not isinstance(command, str):
         text = " ".join(word.text for word in _looked_at([Word(word, "", "") for word in command]))
         return Findings(notes=tuple(_placeholder(found) for found in _placeholders(text, names)))
-    words = _looked_at(list(split(command)))
+    try:
+        words = _looked_at(shellwords.words(command))
+    except ValueError:  # told where it is split
+        return Findings()
     if not words:
         return Findings()
     problems = [*_beginning(words)]
@@ -90,65 +82,6 @@ def in_environment(env: Mapping[str, str], names: Collection[str]) -> tuple[str,
         elif expanded := _EXPANDED.search(value):
             notes.append(f"env.{name}: {_shown(expanded)} is not replaced: no shell reads the value")
     return tuple(notes)
-
-
-def split(text: str) -> Iterator[Word]:
-    """The words of a command line with what quotes hide; nothing from where a quote is not closed."""
-    pieces: list[tuple[str, str, str]] = []
-    at, first, begun = 0, True, False
-    while at < len(text):
-        char, following = text[at], text[at + 1 : at + 2]
-        if char in " \t\n" or (char == "#" and not begun):
-            if begun:
-                yield _joined(pieces, first)
-                pieces, first, begun = [], False, False
-            if char == "#":
-                at = text.find("\n", at) if "\n" in text[at:] else len(text)
-                continue
-            first = first or char == "\n"
-            at += 1
-            continue
-        if char == "\\":
-            if following not in ("\n", ""):
-                pieces.append((following, _HIDDEN, _HIDDEN))
-                begun = True
-            at += 2
-            continue
-        begun = True
-        if char in "'\"":
-            end = _end_of_quote(text, at)
-            if end < 0:
-                return
-            pieces += _quoted(text[at + 1 : end], char)
-            at = end + 1
-        else:
-            pieces.append((char, char, char))
-            at += 1
-    if begun:
-        yield _joined(pieces, first)
-
-
-def _joined(pieces: Sequence[tuple[str, str, str]], first: bool) -> Word:
-    text, bare, live = ("".join(column) for column in zip(*pieces, strict=True)) if pieces else ("", "", "")
-    return Word(text, bare, live, first)
-
-
-def _end_of_quote(text: str, begin: int) -> int:
-    at = begin + 1
-    while at < len(text) and text[at] != text[begin]:
-        at += 2 if text[at] == "\\" and text[begin] == '"' else 1
-    return at if at < len(text) else -1
-
-
-def _quoted(text: str, quote: str) -> Iterator[tuple[str, str, str]]:
-    at = 0
-    while at < len(text):
-        if quote == '"' and text[at] == "\\" and text[at + 1 : at + 2] in ("$", "`", '"', "\\", "\n"):
-            at += 1
-            yield text[at], _HIDDEN, _HIDDEN
-        else:
-            yield text[at], _HIDDEN, text[at] if quote == '"' else _HIDDEN
-        at += 1
 
 
 def _looked_at(words: Sequence[Word]) -> list[Word]:
@@ -249,7 +182,7 @@ def _patterns(words: Sequence[Word], folder: str) -> Iterator[str]:
             yield f"command: {json_text(word.text)} is handed over with its ~: no shell runs; write the whole path"
         elif (
             _GLOB.search(word.bare)
-            and _HIDDEN not in word.bare
+            and HIDDEN not in word.bare
             and word.bare.count("/") <= _DEEP
             and not os.path.isabs(word.bare)
             and next(glob.iglob(os.path.join(glob.escape(folder), word.bare)), None)
