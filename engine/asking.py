@@ -90,8 +90,13 @@ class InThread:
     def ask(self, history: History, count: int) -> None:
         assert not self._busy
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no room for a thread at present: answer in line
+                self._answer, self._busy = _answered(self._ask, history, count), True
+                return
+            self._thread = thread
         self._answered.clear()
         self._busy = True
         self._questions.put((history, count))

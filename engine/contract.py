@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from engine import threads
 from engine.errors import LaunchError
 from engine.failpoints import failpoint
 from engine.files import FOLDER, open_folder
+from engine.machine import faultpoint
 from engine.paths import CONFIG, SUBMITTED, StudyPaths, TrialPaths
 from engine.study import StudySpec
 
@@ -75,6 +77,7 @@ def lay_out(paths: TrialPaths) -> None:
     Raises:
         LaunchError: a link or a file stands where a folder must be.
     """
+    faultpoint("engine.lay-out")
     study, name = paths.study, paths.name
     for parent in (study.results, study.logs):
         with _folder(paths, parent) as fd:
@@ -123,6 +126,24 @@ def set_aside(paths: TrialPaths, attempt_number: int) -> None:
         for source, name in ((paths.result_dir, "result"), (paths.log_dir, "logs")):
             with _folder(paths, os.path.dirname(source)) as parent:
                 _move(parent, paths.name, into, name)
+
+
+def make_way(paths: TrialPaths, last_run: int) -> None:
+    """For another attempt after one that never began: nothing of that one is kept.
+
+    Args:
+        last_run: the last attempt that has run, 0 if none has. What it left is set aside, if that was not done yet.
+    """
+    if last_run and not os.path.lexists(f"{paths.attempt(last_run)}/result"):
+        set_aside(paths, last_run)
+    else:
+        shutil.rmtree(paths.result_dir, ignore_errors=True)
+
+
+def standing(paths: StudyPaths) -> bool:
+    """Whether the study's own folders are there, and folders."""
+    folders = (paths.results, paths.logs, paths.trials)
+    return all(os.path.isdir(path) and not os.path.islink(path) for path in folders)
 
 
 def set_aside_unknown(study: StudyPaths, first: int) -> list[int]:

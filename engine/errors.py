@@ -9,6 +9,7 @@ EngineError                 the CLI prints the line and leaves with `exit_code`
 +-- SearcherError                3   the study cannot go on: close it as failed
 +-- StudyLocked                  4   another engine leads this study: wait or leave
 +-- JournalError                 5   the event log cannot be read or written: stop, lose nothing
++-- MachineError                 5   no room for processes or files, or the study's folder is gone: stop, resume later
 """
 
 from __future__ import annotations
@@ -89,6 +90,13 @@ class SearcherError(EngineError):
 
 class JournalError(EngineError):
     """The event log cannot be read, written or applied. Exit 5; nothing is deleted, nothing is acknowledged."""
+
+    exit_code = 5
+
+
+class MachineError(EngineError):
+    """The machine has no room for trials (processes, files, disk), or the study's folder is gone. Exit 5; no trial
+    failed, and the study can be resumed."""
 
     exit_code = 5
 

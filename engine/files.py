@@ -11,6 +11,7 @@ import os
 import stat
 
 from engine.errors import ContractError
+from engine.machine import at_fault
 
 MAX_BYTES = 16 << 20  # of a file that a script wrote and we read
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -52,6 +53,7 @@ def safe_read(folder: str | int, name: str, limit: int = MAX_BYTES, *, called: s
 
     Raises:
         ContractError: says why in words.
+        OSError: the machine cannot read at present, see `machine.at_fault`.
     """
     if isinstance(folder, str):
         try:
@@ -79,6 +81,9 @@ def safe_read(folder: str | int, name: str, limit: int = MAX_BYTES, *, called: s
 
 
 def gone(called: str, error: OSError) -> ContractError:
+    """What is wrong with a folder. Raises the error itself where another moment may be better (machine.at_fault)."""
+    if at_fault(error):
+        raise error
     if error.errno == errno.ENOENT:
         return Gone(f"{called} is gone")
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
@@ -87,6 +92,8 @@ def gone(called: str, error: OSError) -> ContractError:
 
 
 def _unreadable(name: str, error: OSError) -> ContractError:
+    if at_fault(error):
+        raise error
     return ContractError(f"{name} cannot be read ({error.strerror})")
 
 

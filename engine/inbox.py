@@ -44,7 +44,13 @@ def pending(inbox: str) -> list[tuple[str, Request | None]]:
         names = sorted(n for n in os.listdir(inbox) if n.endswith(".json") and not n.startswith("."))
     except OSError:
         return []
-    return [(f"{inbox}/{name}", _read(f"{inbox}/{name}")) for name in names]
+    found = []
+    for name in names:
+        try:
+            found.append((f"{inbox}/{name}", _read(f"{inbox}/{name}")))
+        except OSError:  # not now: it stays
+            break
+    return found
 
 
 def done(path: str) -> None:

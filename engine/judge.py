@@ -34,16 +34,18 @@ def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str, why
         if spec.trial.on_time_limit == "keep":
             return TrialState.COMPLETED, f"ended by its time limit of {limit}; what it had reported counts"
         return TrialState.TIMED_OUT, f"trial {number}: over its time limit of {limit}"
+    if exit_.machine:
+        return TrialState.PENDING, f"not started: {exit_.error}"
     if exit_.lost:
         losses = 1 + sum(a.exit is not None and a.exit.lost for a in trial.attempts)
         if losses <= _LOSSES:
-            return TrialState.PENDING, "lost: nothing recorded how it ended"
+            return TrialState.PENDING, str(exit_)
         return TrialState.LOST, f"trial {number}: lost {losses} times: something kills its supervisor"
     if exit_.clean:
         return TrialState.COMPLETED, ""
     how = "its supervisor was told to stop from outside" if exit_.asked_for else str(exit_)
     reason = f"trial {number}: {how}" + (f"; {said[:300]}" if said else "")
-    failures = 1 + sum(a.exit is not None and not a.exit.lost and not a.exit.asked_for for a in trial.attempts)
+    failures = 1 + sum(_failed(a.exit) for a in trial.attempts)
     if failures <= spec.trial.retries:
         return TrialState.PENDING, f"{reason} (retry {failures} of {spec.trial.retries})"
     return TrialState.FAILED, reason
@@ -57,6 +59,11 @@ def without_value(trial: Trial, exit_: Exit, reason: str, problem: str) -> tuple
         limit, lacking = reason.partition(";")[0], problem.removeprefix(f"trial {trial.id}: ")
         return TrialState.TIMED_OUT, f"trial {trial.id}: {limit}, before it had reported a value: {lacking}"
     return TrialState.FAILED, problem
+
+
+def _failed(exit_: Exit | None) -> bool:
+    """Whether the end of an earlier attempt uses up a retry."""
+    return exit_ is not None and not (exit_.lost or exit_.asked_for or exit_.machine)
 
 
 def why_none(history: History) -> str:

@@ -14,7 +14,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from engine import contract, inbox, metrics, outputlog
 from engine.asking import Answer, Asker, InLine
@@ -34,6 +34,8 @@ from engine.events import (
 )
 from engine.failpoints import failpoint
 from engine.judge import judge, why_none, without_value
+from engine.layout import Layout
+from engine.machine import at_fault
 from engine.paths import StudyPaths, identity
 from engine.ports import (
     Adoption,
@@ -61,6 +63,7 @@ from engine.study import (
     Trial,
     TrialState,
 )
+from engine.trouble import Trouble
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +104,8 @@ class Engine:
         self.paths, self.history, self.executor = paths, history, executor
         self._store, self._searcher, self._stopper = store, searcher, stopper
         self._trackers = list(trackers)
-        self._lay_view, self._protect, self._base_env = lay_view, protect, base_env
+        self._layout = Layout(paths, lay_view, contract.user_of(base_env))
+        self._protect, self._base_env = protect, base_env
         self._copied_from = copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
         self._redirect = redirect
@@ -111,7 +115,9 @@ class Engine:
         self._untold: list[tuple[Event, History]] = []
         self._readers: dict[int, metrics.MetricsReader] = {}
         self._stopping: dict[int, str] = {}  # trials that a rule ends, and why
-        self._ahead: set[int] = set()  # trials to come whose folders are laid out already
+        self._trouble = Trouble()
+        self._room = sys.maxsize  # attempts that may begin in this turn
+        self._unread: dict[int, Ended] = {}  # trials whose results could not be read, for want of descriptors say
         self._over = ""
         self._searched = False
         self._broken: SearcherError | None = None
@@ -158,11 +164,13 @@ class Engine:
         Raises:
             JournalError: the event log cannot be written; nothing that depends on the event was done.
             SearcherError: the searcher failed; the study has been closed as failed.
+            MachineError: no trial could be started for a minute, or the study's folder is gone.
         """
         self._take_requests(now)
-        for news in self.executor.reap():
+        for news in (*self._unread.values(), *self.executor.reap()):
             if isinstance(news, Started):
                 self._record(AttemptStarted(now, news.trial_id, news.attempt, news.pid))
+                self._trouble.eased(news.trial_id, now)
                 failpoint("attempt.started")
             else:
                 self._attempt_ended(news, now)
@@ -170,11 +178,13 @@ class Engine:
             self._next_poll = now + self._poll_s
             self._poll(now)
         self._end_early(now)
-        if not self._closing:
-            self._launch_wanted(now)
+        self._commit()
+        if not self._closing and (room := self._trouble.room(now)):
+            self._launch_wanted(now, room)
         self._commit()
         self._tell(now)
-        self._lay_ahead()
+        if not (self._closing or self._searched):
+            self._layout.lay_ahead(self.history)
         history = self.history
         spent = self._searched or no_more(history.spec, history)
         if history.running or not (self._closing or (spent and not history.open_ids)):
@@ -246,10 +256,10 @@ class Engine:
     def _closing(self) -> bool:
         return bool(self.history.stop_asked or self._over)
 
-    def _launch_wanted(self, now: float) -> None:
-        """Fills the free slots: first with trials that wait to run again, then with new ones."""
-        started = []
-        for trial in self.history.pending[: self.executor.free()]:
+    def _launch_wanted(self, now: float, room: int) -> None:
+        """Fills the free slots, with at most `room`: first with trials that wait to run again, then with new ones."""
+        started, self._room = [], room
+        for trial in self.history.pending[: min(room, self.executor.free())]:
             started.append(self._intend(trial.id, now))
         if not self._searched:
             try:
@@ -265,7 +275,7 @@ class Engine:
     @property
     def _wanted(self) -> int:
         """How many new trials can start now."""
-        free, limit = self.executor.free(), self.history.spec.budget.trials
+        free, limit = min(self._room, self.executor.free()), self.history.spec.budget.trials
         return free if limit is None else min(free, limit - self.history.next_id)
 
     def _propose(self, now: float) -> list[int]:
@@ -319,56 +329,28 @@ class Engine:
     def _intend(self, trial_id: int, now: float) -> int:
         number = len(self.history.trials[trial_id].attempts) + 1
         gpus = self.executor.reserve(trial_id)
+        self._room -= 1
         self._record(AttemptIntended(now, trial_id, number, secrets.token_hex(8), gpus))
         return trial_id
 
     def _start(self, trial: Trial, now: float) -> None:
         """Lays the trial's folder out and launches the attempt that the log promises."""
-        paths, attempt = self.paths.trial(trial.id), trial.attempt
-        assert attempt is not None
+        assert trial.attempt is not None
+        self._trouble.tries(trial.id)
         try:
-            if attempt.number > 1:
-                contract.set_aside(paths, attempt.number - 1)
-                failpoint("trial.aside")
-            if trial.id in self._ahead:
-                self._ahead.remove(trial.id)
-            else:
-                contract.lay_out(paths)
-                if attempt.number > 1:
-                    os.makedirs(paths.attempt(attempt.number), exist_ok=True)
-                self._lay_view(paths.result_dir)
-            failpoint("trial.laid-out")
-            contract.write_config(paths, self.history.whole_config(trial))
-            failpoint("trial.config-written")
-        except (ContractError, LaunchError) as error:
+            self._layout.prepare(trial, self.history.whole_config(trial), self.history)
+        except (ContractError, LaunchError, OSError) as error:
             # Its folder cannot be made as it must be (a link in its place, say): the trial fails, the study goes on.
+            # Where the disk is full, or the study's own folders are not what they were, no trial can help that.
+            machine = at_fault(error) or not contract.standing(self.paths)
+            if isinstance(error, OSError):
+                if not machine:
+                    raise
+                error = LaunchError(f"{error.filename or 'the folder of a trial'}: {error.strerror}")
             self.executor.release(trial.id)
-            self._attempt_ended(Ended(trial.id, attempt.number, Exit(error=str(error))), now)
+            self._attempt_ended(Ended(trial.id, trial.attempt.number, Exit(error=str(error), machine=machine)), now)
             return
         self.executor.launch(self._launch_of(trial))
-
-    def _lay_ahead(self) -> None:
-        """While trials run: the folder of one that is to come, so that a slot that gets free waits for less."""
-        history = self.history
-        first, limit = history.next_id, history.spec.budget.trials
-        last = first + len(history.open_ids) if limit is None else min(limit, first + len(history.open_ids))
-        trial_id = next((i for i in range(first, last) if i not in self._ahead), None)
-        if trial_id is None or self._closing or self._searched:
-            return
-        paths = self.paths.trial(trial_id)
-        try:
-            contract.lay_out(paths)
-            self._lay_view(paths.result_dir)
-        except (LaunchError, OSError):
-            return  # it will be tried again, and told, when the trial is due
-        self._ahead.add(trial_id)
-
-    def _clear_ahead(self) -> None:
-        for trial_id in self._ahead:
-            paths = self.paths.trial(trial_id)
-            for folder in (paths.result_dir, paths.log_dir, paths.own):
-                shutil.rmtree(folder, ignore_errors=True)
-        self._ahead.clear()
 
     def _launch_of(self, trial: Trial) -> Launch:
         spec, paths, attempt = self.history.spec, self.paths.trial(trial.id), trial.attempt
@@ -388,6 +370,7 @@ class Engine:
             max(_LOG_MIN, int(spec.trial.log_mb * (1 << 20))),
             spec.trial.warm_start,
             self._protect,
+            begun=attempt.started_at is not None,
         )
 
     # -- results ---------------------------------------------------------------------------------------------------
@@ -411,6 +394,14 @@ class Engine:
         if trial.state is not TrialState.RUNNING or attempt is None or attempt.number != news.attempt:
             return
         failpoint("attempt.reaped")
+        try:
+            reading = metrics.Reading() if news.exit.machine else metrics.final_rows(self.paths.trial(trial.id))
+        except OSError as problem:
+            self._unread[trial.id] = news
+            text = f"the results of trial {trial.id} cannot be read: {problem.strerror}"
+            self._met(trial.id, text, "they will be read again", now)
+            return
+        self._unread.pop(trial.id, None)
         if news.exit.leftovers:
             _log.warning("trial %d left %d processes behind; they were killed", trial.id, news.exit.leftovers)
         self._readers.pop(trial.id, None)
@@ -420,7 +411,6 @@ class Engine:
             EARLY,
         ):  # an earlier engine asked: the rule says the same again
             why = (self._ended_by_rule(trial, now) or ("", ""))[1]
-        reading = metrics.final_rows(self.paths.trial(trial.id))
         rows = metrics.thin(reading.rows)
         if rows and not _same_rows(rows, trial.rows):
             self._record(MetricsSeen(now, trial.id, rows, True))
@@ -429,28 +419,41 @@ class Engine:
         state, reason = judge(self.history, trial, news.exit, said, self._over, why)
         values = None
         if state is TrialState.COMPLETED:
-            values, problem = metrics.verdict(reading, self.history.spec.aims, trial.id)
+            values, lacking = metrics.verdict(reading, self.history.spec.aims, trial.id)
             if values is None:
                 error = "" if reading.rows else outputlog.error(self.paths.trial(trial.id).attempt(news.attempt))
-                problem += f"; its output has: {error[:300]}" if error else ""
-                state, reason = without_value(trial, news.exit, reason, problem)
+                lacking += f"; its output has: {error[:300]}" if error else ""
+                state, reason = without_value(trial, news.exit, reason, lacking)
+        exit_ = news.exit
+        if state is TrialState.FAILED and self._layout.was_uprooted(trial.id, self.history):
+            exit_ = replace(exit_, lost=True, error="the study's folders were removed while it ran")
+            state, reason = judge(self.history, trial, exit_, said, self._over, why)
+        self._layout.uprooted.discard(trial.id)
         value = values[0] if values else None
         values = values if self.history.spec.objectives else None
-        exit_ = {k: v for k, v in asdict(news.exit).items() if v not in (None, False, 0) or k == "code"}
+        told = {k: v for k, v in asdict(exit_).items() if v not in (None, False, 0) or k == "code"}
         if state is TrialState.PENDING:
-            self._record(AttemptEnded(now, trial.id, news.attempt, exit_, reason))
+            self._record(AttemptEnded(now, trial.id, news.attempt, told, reason))
         else:
-            self._record(TrialEnded(now, trial.id, state.value, value, reason, exit_, reading.digest, values))
+            self._record(TrialEnded(now, trial.id, state.value, value, reason, told, reading.digest, values))
         failpoint("trial.ended")
+        if exit_.machine:
+            self._met(trial.id, str(exit_), f"trial {trial.id} will be started again", now)
+        else:
+            self._trouble.over(trial.id, now)
         if _log.isEnabledFor(logging.INFO):
             _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, state.value, reason)
 
     def _said(self, news: Ended) -> str:
         """Why the attempt failed, as far as its output tells."""
-        if news.exit.clean or news.exit.lost:
+        if news.exit.clean or news.exit.lost or news.exit.machine:
             return ""
         folder = self.paths.trial(news.trial_id).attempt(news.attempt)
         return outputlog.why(folder, killed=news.exit.signal is not None)
+
+    def _met(self, trial_id: int, why: str, then: str, now: float) -> None:
+        """The machine's fault, and no trial's."""
+        self._trouble.met(trial_id, why, then, now, alone=len(self.history.running) == len(self._unread))
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
@@ -502,7 +505,7 @@ class Engine:
             good = history.best_id is not None and self._broken is None
             state = StudyState.FINISHED if good else StudyState.FAILED
             reason = self._over or (self._why_over() if good else why_none(history))
-        self._clear_ahead()
+        self._layout.clear_ahead()
         self._record(StudyClosed(now, state.value, reason))
         self._commit()
         failpoint("study.closed")

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from engine.errors import ContractError
 from engine.files import MAX_BYTES, Gone, Missing, gone, open_file, open_folder, safe_read
+from engine.machine import faultpoint
 from engine.paths import EMETRICS, RESULT, TrialPaths
 from engine.results import (
     MAX_LINE,
@@ -174,7 +175,11 @@ def final_rows(paths: TrialPaths) -> Reading:
     `val_dict_list.json` counts wherever it has a row. Where it is missing, empty of rows or broken,
     `evaluation-metrics.txt` counts: its lines are each whole, however the script ended (what was broken stays as the
     note). Where RESULT_DIR itself is gone nothing counts: the trial's folder is not what was laid out.
+
+    Raises:
+        OSError: the machine cannot read at present, see `machine.at_fault`.
     """
+    faultpoint("engine.read-results")
     root, problem = paths.study.root, ""
     try:
         data = _read_below(root, paths.result_dir, RESULT, "RESULT_DIR")

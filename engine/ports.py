@@ -71,6 +71,7 @@ class Launch:
     log_bytes: int = 16 << 20
     warm_start: str | tuple[str, ...] = "off"
     protect: tuple[str, ...] = ()  # paths that must stay as they are, where the operating system can see to it
+    begun: bool = False  # it is known to have begun, whatever its records say
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ class Executor(Protocol):
         """Gives a reserved slot back without a launch."""
 
     def launch(self, launch: Launch) -> None:
-        """Starts the attempt soon. Whatever happens, an Ended for it comes out of `reap` in the end."""
+        """Starts the attempt soon. Whatever happens, an Ended for it comes out of `reap` in the end; where the
+        machine could not start it, with `exit.machine`."""
 
     def adopt(self, launch: Launch) -> Adoption:
         """After a restart: takes over an attempt that an earlier engine intended, whatever became of it."""

@@ -18,6 +18,7 @@ from engine.errors import EngineError
 
 _STORAGE, _INTERNAL = 5, 70
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_TOO_MANY = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _VERBS = {
     "submit": "runs", "list": "views", "show": "show", "best": "views", "logs": "output", "watch": "runs",
     "stop": "runs", "resume": "runs", "retry": "runs", "remove": "runs", "export": "views",
@@ -88,7 +89,14 @@ def main() -> None:
             raise
         where = f"{error.filename}: " if error.filename else ""
         advice = "; free space or access is needed, then resume" if error.errno in _NO_ROOM else ""
+        if error.errno in _TOO_MANY:
+            advice = "; the machine has no room for more processes or files (see ulimit -a), make some, then resume"
         _complain(f"{where}{error.strerror or error}{advice}")
+        code = _STORAGE
+    except (MemoryError, RuntimeError) as error:
+        if debug or (isinstance(error, RuntimeError) and "start new thread" not in str(error)):
+            raise
+        _complain(f"{error or 'no memory'}; make room on the machine, then resume")
         code = _STORAGE
     except Exception as error:
         if debug:

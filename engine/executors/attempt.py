@@ -19,6 +19,7 @@ from typing import Any
 from engine.executors import processes
 from engine.executors.capture import open_new
 from engine.failpoints import failpoint
+from engine.machine import NO_ROOM, at_fault, faultpoint
 from engine.paths import TrialPaths, identity
 from engine.study import Exit
 
@@ -39,12 +40,18 @@ class Fate(enum.Enum):
 
 
 def fate(folder: str, nonce: str) -> tuple[Fate, Exit | None]:
-    """What became of the attempt whose records are in `folder`; with the Exit where it ENDED."""
+    """What became of the attempt whose records are in `folder`; with the Exit where it ENDED.
+
+    Raises:
+        OSError: the machine cannot tell at present, see `machine.at_fault`; so do all that look at records.
+    """
     if ended := read_exit(folder, nonce):
         return Fate.ENDED, ended
     try:
         fd = os.open(f"{folder}/{STARTED}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    except OSError as error:
+        if at_fault(error):
+            raise
         return Fate.NEVER, None
     try:
         locked = _locked(fd)
@@ -65,7 +72,7 @@ def read_exit(folder: str, nonce: str) -> Exit | None:
     record = _read_json(f"{folder}/{EXIT}")
     if record is None or record.get("nonce") != nonce:
         return None
-    known = ("code", "signal", "asked_for", "error", "leftovers", "seconds")
+    known = ("code", "signal", "asked_for", "error", "leftovers", "seconds", "machine")
     try:
         return Exit(**{k: record[k] for k in known if record.get(k) is not None})
     except TypeError:
@@ -80,9 +87,13 @@ def open_shim(folder: str, nonce: str) -> int | None:
     pidfd = _open_process(record)
     if pidfd is None:
         return None
-    with contextlib.suppress(OSError):
+    try:
         if _holds(int(record["pid"]), f"{folder}/{STARTED}"):
             return pidfd
+    except OSError as error:
+        if at_fault(error):
+            os.close(pidfd)
+            raise
     os.close(pidfd)
     return None
 
@@ -112,19 +123,31 @@ def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool) -> bool:
     if pidfd is None:
         return False
     try:
-        word = _read_json(f"{folder}/{STOP}")
-        if word is None or (kill and not word.get("kill")):
-            with open(open_new(f"{folder}/{STOP}.new"), "w", encoding="utf-8") as file:
-                json.dump({"why": why if word is None else word.get("why", why), "kill": kill}, file)
-            failpoint("stop.before-reason")
-            os.rename(f"{folder}/{STOP}.new", f"{folder}/{STOP}")
         # The word counts, not the signal: should the shim have another attempt by now, that one has no word.
-        signal.pidfd_send_signal(pidfd, signal.SIGUSR1)
+        number = signal.SIGUSR1 if _leave_word(folder, why, kill=kill) else signal.SIGTERM
+        signal.pidfd_send_signal(pidfd, number)
         signal.pidfd_send_signal(pidfd, signal.SIGCONT)  # its own trial may have stopped it
     except ProcessLookupError:
         return False
     finally:
         os.close(pidfd)
+    return True
+
+
+def _leave_word(folder: str, why: str, *, kill: bool) -> bool:
+    """False where the disk does not take it."""
+    word = _read_json(f"{folder}/{STOP}")
+    if word is not None and (word.get("kill") or not kill):
+        return True
+    try:
+        with open(open_new(f"{folder}/{STOP}.new"), "w", encoding="utf-8") as file:
+            json.dump({"why": why if word is None else word.get("why", why), "kill": kill}, file)
+        failpoint("stop.before-reason")
+        os.rename(f"{folder}/{STOP}.new", f"{folder}/{STOP}")
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        return False
     return True
 
 
@@ -168,24 +191,36 @@ def _marked(nonce: str, paths: TrialPaths, *, known: bool) -> list[int]:
     Args:
         known: the attempt is known to have started in this folder.
     """
-    mark, found = f"HPO_ATTEMPT={nonce}".encode(), []
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
-        try:
-            pidfd = os.pidfd_open(int(name))
-        except OSError:
-            continue
-        try:
-            with open(f"/proc/{name}/environ", "rb") as file:
-                variables = file.read().split(b"\0")
-            if mark in variables and _belongs(f"/proc/{name}", variables, paths, known):
-                found.append(pidfd)
-                continue
-        except OSError:
-            pass
-        os.close(pidfd)
+    mark, found = f"HPO_ATTEMPT={nonce}".encode(), list[int]()
+    try:
+        for name in os.listdir("/proc"):
+            if name.isdigit() and int(name) != os.getpid():
+                _look_at(name, mark, paths, known, found)
+    except OSError:
+        for pidfd in found:
+            os.close(pidfd)
+        raise
     return found
+
+
+def _look_at(name: str, mark: bytes, paths: TrialPaths, known: bool, found: list[int]) -> None:
+    try:
+        pidfd = os.pidfd_open(int(name))
+    except OSError as error:
+        if at_fault(error):
+            raise
+        return
+    try:
+        with open(f"/proc/{name}/environ", "rb") as file:
+            variables = file.read().split(b"\0")
+        if mark in variables and _belongs(f"/proc/{name}", variables, paths, known):
+            found.append(pidfd)
+            return
+    except OSError as error:
+        if at_fault(error):
+            os.close(pidfd)
+            raise
+    os.close(pidfd)
 
 
 def _belongs(process: str, variables: list[bytes], paths: TrialPaths, known: bool) -> bool:
@@ -225,7 +260,9 @@ def _holds(pid: int, path: str) -> bool:
     try:
         with open("/proc/locks", encoding="ascii") as file:
             lines = [line.split() for line in file]
-    except OSError:
+    except OSError as error:
+        if at_fault(error):
+            raise
         return True
     return any(f[1] == "FLOCK" and f[4] == str(pid) and f[5].endswith(f":{inode}") for f in lines if len(f) >= 6)
 
@@ -260,25 +297,34 @@ def _open_process(record: dict[str, Any]) -> int | None:
         if record["boot"] != processes.boot_id() or pid <= 1:
             return None
         pidfd = os.pidfd_open(pid)
-    except (OSError, KeyError, ValueError, TypeError, OverflowError):
+    except (OSError, KeyError, ValueError, TypeError, OverflowError) as error:
+        if at_fault(error):
+            raise
         return None
     try:
         if processes.start_time(pid) == start:
             return pidfd
-    except (OSError, ValueError, IndexError):
-        pass
+    except (OSError, ValueError, IndexError) as error:
+        if at_fault(error):
+            os.close(pidfd)
+            raise
     os.close(pidfd)
     return None
 
 
 def _read_json(path: str) -> dict[str, Any] | None:
+    faultpoint("engine.read-records")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    except OSError as error:
+        if at_fault(error):
+            raise
         return None
     try:
         data = json.loads(os.read(fd, 65536))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError) as error:
+        if at_fault(error):
+            raise
         return None
     finally:
         os.close(fd)

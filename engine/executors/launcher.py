@@ -28,6 +28,7 @@ if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from engine.executors import processes, shim  # noqa: E402
 from engine.failpoints import failpoint  # noqa: E402
+from engine.machine import at_fault, faultpoint  # noqa: E402
 
 sys.path.pop(0)
 
@@ -46,9 +47,9 @@ _STARTUP_S = 0.0  # processor time of this interpreter's start
 class Launcher:
     """Lines `TRIAL ATTEMPT ORDER` come in over a socket (see shim.Shim.serve for the order, a JSON object); out go
 
-    `started TRIAL ATTEMPT PID`, and `ended TRIAL ATTEMPT STATUS` where the shim could not tell of the end itself (it
-    was killed, or found the attempt taken). A warm one begins as `_warmed` has it, and says `cold SECONDS`
-    once it knows what a new interpreter costs.
+    `started TRIAL ATTEMPT PID`; `starved TRIAL ATTEMPT ERRNO` if no shim can be forked; and `ended TRIAL ATTEMPT
+    STATUS` if the shim could not tell of the end itself (it was killed, or found the attempt taken). A warm one begins
+    as `_warmed` has it, and says `cold SECONDS` once it knows what a new interpreter costs.
 
     Args:
         warm: shims fork their programs from themselves; probe: pid of a fork whose end tells what the end of an
@@ -83,7 +84,10 @@ class Launcher:
         poller.register(self._engine, select.POLLIN)
         while self._engine >= 0 or self._busy:
             if self._engine >= 0 and not self._free:
-                self._fork_shim()
+                try:
+                    self._fork_shim()
+                except OSError:
+                    pass  # too many processes now; an attempt tries again, and tells
             wait_ms = max(0.0, self._tell_at - time.monotonic()) * 1000 + 1 if self._untold else None
             for fd, _ in poller.poll(wait_ms):
                 if fd == self._signals:
@@ -117,14 +121,18 @@ class Launcher:
         return bool(poller.poll(0))
 
     def _launch(self, key: bytes, order: bytes) -> None:
-        pid = self._give(order + b"\n")
+        try:
+            pid = self._give(order + b"\n")
+        except OSError as error:
+            self._send(b"starved %s %d\n" % (key, error.errno or 0))
+            return
         self._busy[pid] = key
         if not self._untold:
             self._tell_at = time.monotonic() + _STARTED_S
         self._untold[pid] = key
 
     def _give(self, order: bytes) -> int:
-        """Hands the order to a shim that is free, or to a new one; its pid."""
+        """Hands the order to a shim that is free, or to a new one; its pid. Raises OSError where there can be none."""
         while True:
             if not self._free:
                 self._fork_shim()
@@ -132,14 +140,21 @@ class Launcher:
             try:
                 shim.write_all(self._shims[pid], order)
                 return pid
-            except OSError:  # it has been killed
+            except BrokenPipeError:  # it has been killed
                 continue
 
     def _fork_shim(self) -> None:
+        faultpoint("launcher.fork")
         orders, where = os.pipe2(os.O_CLOEXEC)
         # Blocked until the fork has a pipe for signals of its own.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            os.close(orders)
+            os.close(where)
+            raise
         if pid == 0:
             try:
                 for fd in (where, *self._shims.values(), self._signals, self._signals_in, self._idle, self._engine):
@@ -203,8 +218,13 @@ class Launcher:
         """What a killed shim had below it is below this process now."""
         own = set(self._shims)
         deadline = time.monotonic() + 5.0
-        while processes.below(os.getpid(), own) and time.monotonic() < deadline:
-            processes.kill_all(os.getpid(), spare=own)
+        while time.monotonic() < deadline:
+            try:
+                if not processes.below(os.getpid(), own):
+                    return
+                processes.kill_all(os.getpid(), spare=own)
+            except OSError:
+                pass  # /proc cannot be listed: too many files are open just now
             time.sleep(0.005)
 
     def _send(self, data: bytes) -> None:
@@ -256,26 +276,34 @@ def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[
     """Does the imports and says so. Returns the pid of a fork that ends as an interpreter does,
     the report of `warm_up`, and whether garbage is collected.
 
-    Says `imports NAME` before each, then `warm {"problem": WHY}` and leaves where forks would not do; else `packages`,
-    `seconds` (of the imports), `startup_s` (processor time of the interpreter's start) and `fork_s`.
+    Says `imports NAME` before each, then `warm {"problem": WHY}` and leaves where forks would not do (`"starved": WHY`
+    where none can be made at present); else `packages`, `seconds` (of the imports), `startup_s` (processor time of the
+    interpreter's start) and `fork_s`.
     """
     from engine.executors import warmup
 
     warmup.begin()
     try:
         with warmup.not_without(orders):
+            faultpoint("launcher.import")
             report = warmup.warm_up(warm, _BARE, lambda name: _say(orders, "imports", name))
+        collecting = gc.isenabled()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        fork_s = warmup.fork_seconds()
     except warmup.Unfit as why:
         processes.kill_all(os.getpid())  # what imports have started; before the engine hears of it and may end
         _say(orders, "warm", {"problem": str(why)})
         os._exit(0)
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    except OSError as error:
+        if not at_fault(error):
+            raise
+        _say(orders, "warm", {"starved": os.strerror(error.errno or 0)})
+        os._exit(0)
     os.dup2(warm["errors"], 2)
     told = {name: report[name] for name in ("packages", "seconds")}
-    told["startup_s"], told["fork_s"] = _STARTUP_S, warmup.fork_seconds()
+    told["startup_s"], told["fork_s"] = _STARTUP_S, fork_s
     failpoint("launcher.warmed")
     _say(orders, "warm", told)
     return warmup.end_as_an_interpreter((orders, notices)), report, collecting

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.executors.warm import Start
+from engine.machine import faultpoint
 
 _LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
 
@@ -33,8 +34,10 @@ class Link:
         self.given_up = False  # it was ended on purpose
         self.imports = ""  # what a warm one was importing when it last said something
         self.report: dict[str, Any] | None = None  # what a warm one said of its imports
-        self._buffer = b""
+        self._buffer = self._unsent = b""
+        faultpoint("engine.launcher-start")
         self.socket, theirs = socket.socketpair()
+        self.socket.setblocking(False)  # our end: it may stand still, and the engine must not
         fds = [theirs.fileno(), notices]
         try:
             with open(errors, "ab") as said:
@@ -54,7 +57,7 @@ class Link:
     def read(self) -> list[bytes] | None:
         """The lines that have come; None: it has gone."""
         try:
-            data = self.socket.recv(1 << 16, socket.MSG_DONTWAIT)
+            data = self.socket.recv(1 << 16)
         except BlockingIOError:
             return []  # it was said of an earlier socket with the same number
         except ConnectionError:
@@ -63,6 +66,24 @@ class Link:
             return None
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         return lines
+
+    def send(self, data: bytes) -> None:
+        """Sends it, or keeps it for `flush`. Raises OSError: the launcher is gone."""
+        self._unsent += data
+        self.flush()
+
+    def flush(self) -> None:
+        while self._unsent:
+            try:
+                self._unsent = self._unsent[self.socket.send(self._unsent) :]
+            except BlockingIOError:
+                return
+
+    @property
+    def pid(self) -> int:
+        """Of the launcher, which is this process's child: nobody else can have it until it has been waited for."""
+        pid: int = self._process.pid
+        return pid
 
     def wake(self) -> None:
         """A trial may have stopped it."""
@@ -74,6 +95,7 @@ class Link:
         self._process.kill()
 
     def close(self) -> None:
+        self.wake()  # it leaves with its last attempt, which one that is stopped would not
         self.socket.close()
 
 

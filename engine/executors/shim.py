@@ -18,6 +18,7 @@ import time
 from engine.executors import processes
 from engine.executors.capture import Capture, open_new
 from engine.failpoints import failpoint
+from engine.machine import at_fault, faultpoint
 
 TYPE_CHECKING = False  # typing is a third of what this process would hold in memory
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 TAKEN = 75  # exit status: another shim has this attempt
 UNTOLD = 71  # exit status: the exit record is written, but the engine could not be told
+UNABLE = 80  # exit status, with an errno on top: the attempt could not begin, and may begin elsewhere
+_RECORD_S = 60.0  # so long a disk may be full before the exit record is given up, and with it the attempt
 _MOST_ATTEMPTS = 500  # of one shim: whatever a process gathers in a long life, this one has a short one
 _LEFTOVER_S = 2.0
 _MOST_FILES = 1 << 20  # more than any descriptor of a launcher or shim
@@ -126,7 +129,10 @@ class Shim:
             os.read(self._signals, _CHUNK)  # they were for an earlier attempt
         except BlockingIOError:
             pass
-        token = self._take_token(order)
+        try:
+            token = self._take_token(order)
+        except OSError as error:
+            os._exit(UNABLE + min(error.errno or 0, 255 - UNABLE))
         if token is None:
             os._exit(TAKEN)
         attempt = _Attempt(order, self._signals)
@@ -160,6 +166,7 @@ class Shim:
 
     def _take_token(self, order: dict[str, Any]) -> int | None:
         """At most once: lock first, link into place second. Who finds the name taken is not the one (None)."""
+        faultpoint("shim.token")
         aside = f"{order['started']}.{self._pid}"
         fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         folder = os.stat(os.path.dirname(aside))  # a copy of the folder will have this file, and no process in it
@@ -181,14 +188,17 @@ class _Ahead:
     """The process of a program whose order has not come. `output`: what it prints can be read here, without waiting."""
 
     def __init__(self) -> None:
-        orders, self._orders_in = os.pipe()
-        self.output, write_end = _output()
+        fds: list[int] = []
         try:
+            fds += os.pipe()
+            fds += _output()
+            faultpoint("shim.fork")
             self.pid = os.fork()
         except OSError:
-            for fd in (orders, self._orders_in, self.output, write_end):
+            for fd in fds:
                 os.close(fd)
             raise
+        orders, self._orders_in, self.output, write_end = fds
         if self.pid == 0:
             os.setpgid(0, 0)
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
@@ -226,7 +236,8 @@ class _Attempt:
         self.usage: Any = None
         self.asked: str | None = None
         self.leftovers = 0
-        self.began = time.monotonic()
+        self.machine = False
+        self.began = self.ended = time.monotonic()
         limit = order["time_limit_s"]
         self.limit_at = None if limit is None else self.began + limit
         self.kill_at: float | None = None
@@ -235,19 +246,23 @@ class _Attempt:
 
     def run(self, start: Callable[[], tuple[int, int]]) -> None:
         """`start`: begins the program; its pid, and where its output is read without waiting."""
-        error = None
+        error, here = None, False
         try:
             os.chdir(self.order["cwd"])
+            here = True
             self.child, output = start()
         except (OSError, ValueError) as problem:
             text = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
             error = f"cannot start {self.order['argv'][0]}: {text}"
+            # The engine has made the folder a moment ago: no program can help that it is gone.
+            self.machine = at_fault(problem) or not here
         else:
             self._watch(output)
             self._drain(output)
             os.close(output)
+        self.ended = time.monotonic()
         self.log.finish()
-        self._write_exit(error)
+        self._keep_record(error)
 
     def _watch(self, output: int) -> None:
         """Until the child and all that it started are gone."""
@@ -333,6 +348,18 @@ class _Attempt:
         except OSError:
             pass
 
+    def _keep_record(self, error: str | None) -> None:
+        """A disk that is full for a while must not cost what has run."""
+        pause = 0.1
+        while True:
+            try:
+                return self._write_exit(error)
+            except OSError as problem:
+                if not at_fault(problem) or time.monotonic() > self.ended + _RECORD_S:
+                    raise
+            time.sleep(pause)
+            pause = min(2.0, 2 * pause)
+
     def _write_exit(self, error: str | None) -> None:
         code = None if self.status is None else os.waitstatus_to_exitcode(self.status)
         record = {
@@ -342,13 +369,16 @@ class _Attempt:
             "asked_for": self.asked,
             "error": error if error or code is not None else "its process cannot be killed",
             "leftovers": self.leftovers,
-            "seconds": round(time.monotonic() - self.began, 6),
+            "seconds": round(self.ended - self.began, 6),
             "ended_at": time.time(),
         }
+        if self.machine:
+            record["machine"] = True
         if self.usage is not None:
             record["cpu_s"] = round(self.usage.ru_utime + self.usage.ru_stime, 6)
             record["max_rss_kb"] = self.usage.ru_maxrss
         path = self.order["exit"]
+        faultpoint("shim.exit-record")
         # No fsync: a record that a power cut takes away makes the attempt LOST, and it is run again.
         fd = open_new(f"{path}.new")
         os.write(fd, json.dumps(record).encode())
@@ -362,6 +392,7 @@ def _spawned(order: dict[str, Any]) -> tuple[int, int]:
     """The process of any program; its pid, and where its output is read without waiting."""
     if order["protect"]:
         processes.make_read_only(order["protect"])
+    faultpoint("shim.spawn")
     output, write_end = _output()
     try:
         pid = os.posix_spawn(

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping
 
 from engine.errors import Problem, SpecError
+from engine.machine import at_fault
 from engine.study import Resources
 
 _ROUNDING = 1e-9
@@ -82,7 +83,9 @@ def find_gpus(env: Mapping[str, str]) -> tuple[str, ...]:
             ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
             capture_output=True, text=True, timeout=10, check=True, stdin=subprocess.DEVNULL,
         ).stdout  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        if at_fault(error):
+            raise  # nobody knows whether there are any
         return ()
     return tuple(line.strip() for line in listing.splitlines() if line.strip().isdigit())
 

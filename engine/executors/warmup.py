@@ -133,11 +133,15 @@ def fork_seconds() -> float:
 
 
 def end_as_an_interpreter(files: tuple[int, ...]) -> int:
-    """The pid of a fork that ends in the long way, out of others' way; its processor time is what is wanted.
+    """The pid of a fork that ends in the long way, out of others' way; its processor time is what is wanted. 0: there
+    can be none at present.
 
     Functions that imports have registered for the end are not called: it is no trial's end.
     """
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        return 0
     if pid:
         return pid
     os.nice(19)

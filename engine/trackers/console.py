@@ -104,7 +104,8 @@ class ConsoleTracker:
         if isinstance(event, TrialReopened):
             self._ended -= 1
         if isinstance(event, AttemptEnded):
-            return "" if self._screen.live else lines.again(event.trial, event.attempt, event.reason)
+            silent = self._screen.live or event.exit.get("machine")  # of the latter the engine tells, once
+            return "" if silent else lines.again(event.trial, event.attempt, event.reason)
         if isinstance(event, SpecChanged):
             return lines.changed(event.changes)
         if isinstance(event, StopAsked) and event.trial is None:

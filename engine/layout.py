@@ -1,0 +1,117 @@
+"""The folders of trials as the loop needs them: made when a trial is due or before, and again when they vanish.
+
+Writes files and decides nothing about trials.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine import contract
+from engine.errors import LaunchError, MachineError
+from engine.failpoints import failpoint
+from engine.paths import StudyPaths
+from engine.study import History, Trial
+
+
+class Layout:
+    """`uprooted`: trials that were running when somebody removed results/, logs/ or trials/.
+
+    Args:
+        lay_view: puts the model folder's view into a fresh RESULT_DIR.
+        user: what `contract.user_of` says.
+    """
+
+    def __init__(self, paths: StudyPaths, lay_view: Callable[[str], None], user: str) -> None:
+        self.paths, self._lay_view, self._user = paths, lay_view, user
+        self._has_log = os.path.exists(paths.db)
+        self._ahead: set[int] = set()  # trials to come whose folders are laid out already
+        self.uprooted: set[int] = set()
+
+    def prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
+        """Lays out the trial's folder for its latest attempt; what an earlier one left is set aside.
+
+        Raises:
+            LaunchError: a link or a file stands where a folder must be. MachineError: the study's folder is gone.
+            OSError: see `machine.at_fault`.
+        """
+        try:
+            self._lay_out(trial, config)
+        except (FileNotFoundError, LaunchError) as error:
+            # Somebody may have removed results/, or all of it, a moment ago or while the study ran.
+            there = contract.standing(self.paths) and os.path.lexists(self.paths.trial(trial.id).result_dir)
+            if there and isinstance(error, LaunchError):
+                raise
+            self.make_again(history, but=trial.id)
+            contract.lay_out(self.paths.trial(trial.id))  # there is to be a place where earlier attempts are set aside
+            self._lay_out(trial, config)
+
+    def _lay_out(self, trial: Trial, config: Mapping[str, Any]) -> None:
+        paths, number = self.paths.trial(trial.id), len(trial.attempts)
+        if number > 1:
+            _make_way(self.paths, trial)
+            failpoint("trial.aside")
+        if trial.id in self._ahead:
+            self._ahead.remove(trial.id)
+        else:
+            contract.lay_out(paths)
+            if number > 1:
+                os.makedirs(paths.attempt(number), exist_ok=True)
+            self._lay_view(paths.result_dir)
+        failpoint("trial.laid-out")
+        contract.write_config(paths, config)
+        failpoint("trial.config-written")
+
+    def lay_ahead(self, history: History) -> None:
+        """While trials run: the folder of one that is to come, so that a slot that gets free waits for less."""
+        first, limit = history.next_id, history.spec.budget.trials
+        last = first + len(history.open_ids) if limit is None else min(limit, first + len(history.open_ids))
+        trial_id = next((i for i in range(first, last) if i not in self._ahead), None)
+        if trial_id is None:
+            return
+        paths = self.paths.trial(trial_id)
+        try:
+            contract.lay_out(paths)
+            self._lay_view(paths.result_dir)
+        except (LaunchError, OSError):
+            return  # it will be tried again, and told, when the trial is due
+        self._ahead.add(trial_id)
+
+    def clear_ahead(self) -> None:
+        for trial_id in self._ahead:
+            paths = self.paths.trial(trial_id)
+            for folder in (paths.result_dir, paths.log_dir, paths.own):
+                shutil.rmtree(folder, ignore_errors=True)
+        self._ahead.clear()
+
+    def was_uprooted(self, trial_id: int, history: History) -> bool:
+        """Whether somebody removed the folders above the trial's own while it ran. Raises MachineError as `prepare`."""
+        if not contract.standing(self.paths):
+            self.make_again(history)
+        return trial_id in self.uprooted
+
+    def make_again(self, history: History, but: int | None = None) -> None:
+        """Makes the study's own folders where they are missing; with them went what running trials had there.
+
+        Raises:
+            MachineError: the study's folder itself is gone.
+        """
+        if not os.path.isdir(self.paths.root) or (self._has_log and not os.path.exists(self.paths.db)):
+            raise MachineError(f"{self.paths.root} is gone: something removed the study while it ran")
+        self._ahead.clear()
+        if not contract.standing(self.paths):
+            self.uprooted |= {trial.id for trial in history.running if trial.id != but}
+        contract.lay_out_study(self.paths, self._user)
+
+
+def _make_way(study: StudyPaths, trial: Trial) -> None:
+    """Sets aside what the last attempt that ran has left."""
+    earlier = trial.attempts[:-1]
+    ran = [a.number for a in earlier if a.exit is None or not a.exit.machine]
+    if ran and ran[-1] == earlier[-1].number:
+        contract.set_aside(study.trial(trial.id), ran[-1])
+    else:  # the one before never began: what it has laid out is nothing to keep
+        contract.make_way(study.trial(trial.id), ran[-1] if ran else 0)
