@@ -23,7 +23,7 @@ from engine.errors import Problem, SpecError, nearest
 from engine.events import SpecChanged, TrialReopened, apply, fold
 from engine.journal import Journal
 from engine.lead import Lead
-from engine.paths import StudyPaths, absolute
+from engine.paths import SUBMITTED, StudyPaths, absolute
 from engine.redirect import redirect
 from engine.searchers.card import Card
 from engine.searchers.guided import Guided, guides
@@ -160,13 +160,22 @@ def searcher(spec: StudySpec) -> Searcher:
 
 def about(spec: StudySpec) -> str:
     """What the searcher is going to do with the study, in a line; "" where there is nothing to say."""
+    return str(getattr(searcher(spec), "about", ""))
+
+
+def plan(spec: StudySpec) -> str:
+    """What a study with a resource is going to take of it, in a line; "" if there is none."""
+    if not spec.resource_name:
+        return ""
     from engine import forecast
 
-    return forecast.about(spec, searcher(spec), known=spec.algorithm.partition(":")[0] in SEARCHERS)
+    return forecast.plan(spec, searcher(spec), known=spec.algorithm.partition(":")[0] in SEARCHERS)
 
 
 def warnings(spec: StudySpec) -> list[str]:
     """What the user should know before a new study starts, limits given on the command line included."""
+    if SUBMITTED not in spec.labels:  # only a request was meant for another machine
+        return []
     from engine import forecast
     from engine.executors.slots import count_cores
 

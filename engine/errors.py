@@ -105,7 +105,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Text that names the closest known word, else all of them: '; did you mean "metric"?' (for error messages)."""
     import difflib  # only on the way to an error
 
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f'; did you mean "{close[0]}"?'

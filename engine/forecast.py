@@ -8,30 +8,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from engine import wmla
 from engine.searchers.brackets import Plan, cut_off, in_words
 from engine.study import StudySpec
 
 
-def about(spec: StudySpec, searcher: Any, *, known: bool) -> str:
-    """What the searcher is going to do, in a line; "" where there is nothing to say.
+def plan(spec: StudySpec, searcher: Any, *, known: bool) -> str:
+    """The runs of a study with a resource and how much of it they take, in a line; "" if there is nothing to ration.
 
     Args:
-        known: whether the searcher is one of ours, which gives every run the most of a resource if it says nothing.
+        known: whether the searcher is one of ours, which gives every run the most if it has no plan of its own.
     """
-    told = str(getattr(searcher, "about", ""))
-    if told or not spec.resource_name or not spec.resource_max:
-        return told
+    if not spec.resource_name or not spec.resource_max:
+        return ""
+    if own := str(getattr(searcher, "planned", "")):
+        return own if spec.early_stopping is None else f"at most {own}"
     if spec.budget.trials is None:
-        return f"every run gets {spec.resource_max:,} {spec.resource_name}"
-    least = known and spec.early_stopping is None
-    return in_words({spec.resource_max: spec.budget.trials}, spec.resource_name, "" if least else "at most ")
+        return f"{'' if known else 'at most '}{spec.resource_max:,} {spec.resource_name} for every run"
+    exact = known and spec.early_stopping is None
+    return in_words({spec.resource_max: spec.budget.trials}, spec.resource_name, "" if exact else "at most ")
 
 
 def warnings(spec: StudySpec, cores: int) -> Iterator[str]:
-    """What a request of WMLA costs here that it did not cost there."""
-    if not wmla.is_from_request(spec):
-        return
+    """What a study of a WMLA request costs here that it did not cost there."""
+    from engine import wmla  # few studies are of its requests
+
     if crowded := wmla.crowded(spec, cores):
         yield crowded
     if spec.algorithm == "hyperband" and spec.resource_max and spec.budget.trials:

@@ -192,6 +192,13 @@ def test_unknown_option_names_the_nearest_and_its_field() -> None:
     assert refused("bayesian", cube_size=10**9).startswith("options.cube_size: must be a whole number from 1 to 100000")
 
 
+def test_no_name_stands_twice_among_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "class Mine:\n    def __init__(self, spec, *, seed=0, depth=1): ...\n    def ask(self): ...\n"
+    )
+    assert refused("mine.py:Mine", tmp_path, zzz=1).endswith("; known: depth, seed")
+
+
 def test_wrong_value_of_an_option_names_it() -> None:
     assert refused("grid", levels=0) == "options.levels: must be a whole number from 1 on, not 0"
     assert refused("grid", levels="many") == 'options.levels: must be a whole number from 1 on, not "many"'

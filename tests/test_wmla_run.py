@@ -266,11 +266,12 @@ def test_hyperband_says_what_it_costs_before_it_starts(tmp_path: Path) -> None:
     (tmp_path / "request.json").write_text(json.dumps(what))
     done = hpo_engine(tmp_path, "submit", "request.json")
     assert done.returncode == 0, done.stderr
-    first = done.stdout.splitlines()[0]
-    assert first.startswith("hyperband: 4 runs: 3 of 3, 1 of 9 epochs; 18 epochs in all (a round is 3 brackets")
+    first = done.stdout.splitlines()[:2]
+    assert first[0].startswith("hyperband: a round is 3 brackets") and first[0].endswith("its brackets are smaller")
+    assert first[1] == "plan: 4 runs: 3 of 3, 1 of 9 epochs; 18 epochs in all"
     assert "cut Hyperband's brackets off at maxJobNum (4 runs of 1 epochs; 4 epochs in all)" in done.stderr
     assert "every bracket ends with a run of 9, which makes it 18 epochs" in done.stderr
     trials = json.loads(hpo_engine(tmp_path, "show", "moved", "--json").stdout)["trials"]
     assert sum(t["params"]["epochs"] for t in trials) == 18, "and it kept its word"
     enough = hpo_engine(tmp_path, "submit", "request.json", "--name", "whole", "--trials", "22")
-    assert "cut Hyperband" not in enough.stderr and "hyperband: 22 runs: 9 of 1, 8 of 3, 5 of 9" in enough.stdout
+    assert "cut Hyperband" not in enough.stderr and "plan: 22 runs: 9 of 1, 8 of 3, 5 of 9" in enough.stdout

@@ -91,6 +91,8 @@ def submit(
         click.echo(f"hpo-engine: note: {safe_text(warning)}", err=True)
     if made and not quiet and (about := assembly.about(spec)):
         click.echo(f"{safe_text(spec.algorithm)}: {safe_text(about)}", err=as_json)
+    if made and not quiet and (plan := assembly.plan(spec)):
+        click.echo(f"plan: {safe_text(plan)}", err=as_json)
     if not made:
         if not os.path.exists(paths.db):
             raise StudyExists(f"{paths.root} exists and is no study; choose another --name")

@@ -71,11 +71,15 @@ class Asha:
 
     @property
     def about(self) -> str:
-        """What is likely: who goes on is known only when results are."""
+        amounts = self.plan.amounts
+        return f"runs of {', '.join(map(str, amounts))} {self._spec.resource_name}"
+
+    @property
+    def planned(self) -> str:
+        """The runs that are likely, and what they take: who goes on is known only when results are."""
         trials, name, points = self._spec.budget.trials, self._spec.resource_name or "", len(self._spec.points)
         if trials is None:
-            amounts = ", ".join(map(str, self.plan.amounts))
-            return f"runs of {amounts} {name} until it is stopped ({in_words(self.likely(100), name, 'about ')})"
+            return f"no end is set; for each {in_words(self.likely(100), name, 'about ')}"
         counts = self.likely(max(0, trials - points)) + Counter({self.plan.amounts[-1]: points})
         return in_words(counts, name, "about ")
 

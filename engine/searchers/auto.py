@@ -60,9 +60,9 @@ class Auto:
         return out
 
     @property
-    def about(self) -> str:
+    def planned(self) -> str:
         """With a resource, what bohb is going to do."""
-        return f"bohb, {self._searcher('bohb').about}" if self._spec.resource_name else ""
+        return str(self._searcher("bohb").planned) if self._spec.resource_name else ""
 
     def choice(self, evidence: Evidence, trial_id: int) -> str:
         """The searcher for a trial, given what is known. (A study with a resource is bohb's throughout.)"""

@@ -75,6 +75,10 @@ class Bohb:
     def about(self) -> str:
         return self._scheduler.about
 
+    @property
+    def planned(self) -> str:
+        return self._scheduler.planned
+
 
 def _widest(spec: StudySpec) -> float:
     """9, or less where that would leave one amount only."""

@@ -113,18 +113,22 @@ class Hyperband:
 
     @property
     def about(self) -> str:
-        """What is planned, and what a round is."""
+        """What a round is."""
         brackets = self.plan.round(self._configurations)
-        name, runs, spent = self._spec.resource_name, sum(map(trials_of, brackets)), sum(map(spent_by, brackets))
-        limits = [limit for limit in (self._spec.budget.trials, self.size) if limit is not None]
-        trials = max(0, min(limits, default=runs) - len(self._spec.points))
-        counts = self.plan.planned(trials, self._configurations) + Counter(
-            {self.plan.amounts[-1]: len(self._spec.points)}
-        )
-        smaller = "; with fewer, brackets are made smaller" if trials < runs else ""
+        runs, name, trials = sum(map(trials_of, brackets)), self._spec.resource_name, self._spec.budget.trials
+        part = "" if trials is None or trials >= runs else f"; {trials} trials are less: its brackets are smaller"
         return (
-            f"{in_words(counts, name or '')} (a round is {len(brackets)} brackets, {runs:,} runs, {spent:,}{smaller})"
+            f"a round is {len(brackets)} brackets, {runs} runs of {self.plan.amounts[0]} to {self.plan.amounts[-1]} "
+            f"{name}, {sum(map(spent_by, brackets))} {name} in all{part}"
         )
+
+    @property
+    def planned(self) -> str:
+        """The runs, and what they take, unless some fail."""
+        limits = [limit for limit in (self._spec.budget.trials, self.size) if limit is not None]
+        points = len(self._spec.points)
+        counts = self.plan.planned(max(0, min(limits) - points), self._configurations)
+        return in_words(counts + Counter({self.plan.amounts[-1]: points}), self._spec.resource_name or "")
 
 
 def _rounds(layouts: list[Bracket]) -> int:

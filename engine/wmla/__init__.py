@@ -5,7 +5,7 @@ The only room that knows its spellings. Accepts what real clients send, quirks i
 
 from engine.wmla.algorithms import BUILT_IN
 from engine.wmla.answers import app_id, plugin_result, task_object, task_state, trial_object, trial_state
-from engine.wmla.machine import crowded, fitted, is_from_request
+from engine.wmla.machine import crowded, fitted
 from engine.wmla.parameters import search_params
 from engine.wmla.request import is_request, parse_request, without_secrets
 
@@ -14,7 +14,6 @@ __all__ = [
     "app_id",
     "crowded",
     "fitted",
-    "is_from_request",
     "is_request",
     "parse_request",
     "plugin_result",

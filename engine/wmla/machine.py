@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.paths import SUBMITTED
 from engine.study import StudySpec, noted
 from engine.wmla.arguments import read_arguments
-
-
-def is_from_request(spec: StudySpec) -> bool:
-    return SUBMITTED in spec.labels
 
 
 def fitted(spec: StudySpec, gpus: int) -> StudySpec:
