@@ -63,11 +63,13 @@ from engine.study import (
     Trial,
     TrialState,
 )
+from engine.tables import counted
 from engine.trouble import Trouble
 
 _log = logging.getLogger(__name__)
 
 _LOG_MIN = 1 << 12
+_LEFT_TOLD = 3
 _PATIENCE_S = 0.005  # an answer that comes this soon saves a turn
 
 
@@ -121,6 +123,7 @@ class Engine:
         self._over = ""
         self._searched = False
         self._broken: SearcherError | None = None
+        self._times_left = 0  # trials that have left processes behind
 
     # -- what a driver calls ---------------------------------------------------------------------------------------
 
@@ -403,7 +406,7 @@ class Engine:
             return
         self._unread.pop(trial.id, None)
         if news.exit.leftovers:
-            _log.warning("trial %d left %d processes behind; they were killed", trial.id, news.exit.leftovers)
+            self._left_behind(trial.id, news.exit.leftovers)
         self._readers.pop(trial.id, None)
         why = self._stopping.pop(trial.id, "")
         if not why and news.exit.asked_for in (
@@ -443,6 +446,16 @@ class Engine:
             self._trouble.over(trial.id, now)
         if _log.isEnabledFor(logging.INFO):
             _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, state.value, reason)
+
+    def _left_behind(self, trial_id: int, count: int) -> None:
+        """The first few times: what a script does, it does in each trial."""
+        self._times_left += 1
+        if self._times_left > _LEFT_TOLD:
+            return
+        left = counted(count, "process", "processes")
+        more = "; of later trials, only `hpo-engine show` tells" if self._times_left == _LEFT_TOLD else ""
+        were = "it was" if count == 1 else "they were"
+        _log.warning("trial %d left %s behind; %s killed%s", trial_id, left, were, more)
 
     def _said(self, news: Ended) -> str:
         """Why the attempt failed, as far as its output tells."""

@@ -93,6 +93,11 @@ def _assignments(params: Mapping[str, Any], width: int | None, longest_name: int
     return " ".join(words)
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 trial`, `2 trials`; `many`: where it is not `one` with an s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def duration(seconds: float | None, *, tenths: bool = True) -> str:
     """`3.2 s` (without `tenths`: `3 s`), `1m 04s`, `2h 10m`, `3d 04h`; empty for None."""
     if seconds is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from engine.cli.common import dump, summary
 from engine.study import StudyState
+from engine.tables import counted
 
 if TYPE_CHECKING:
     from engine.assembly import Clock, Led
@@ -63,7 +64,7 @@ class Driver:
         engine, taken = led.engine, 0
         if led.adopted:
             first = led.before.next_id
-            self.note(f"took over {led.adopted} running trials; the next new one is trial {first}")
+            self.note(f"took over {counted(led.adopted, 'running trial')}; the next new one is trial {first}")
         while True:
             if len(self._signals) > taken:
                 taken = self._interrupt(led, clock(), taken)
@@ -77,10 +78,12 @@ class Driver:
         engine, again, taken = led.engine, taken > 0, len(self._signals)  # one that comes from here on is another one
         running, grace = len(engine.history.running), engine.history.spec.trial.grace_s
         if again:
-            self.note(f"killing {_trials(running)}")
+            self.note(f"killing {counted(running, 'trial')}")
         elif running:
             get = "gets" if running == 1 else "get"
-            self.note(f"stopping; {_trials(running)} {get} SIGTERM and {grace:g} s; press Ctrl-C again to kill")
+            self.note(
+                f"stopping; {counted(running, 'trial')} {get} SIGTERM and {grace:g} s; press Ctrl-C again to kill"
+            )
         why = _WHY.get(signal.Signals(self._signals[0]), _UNHEARD)
         engine.interrupt(why, now, kill=again)
         return taken
@@ -123,7 +126,3 @@ class _Noted(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._driver.note(f"hpo-engine: {record.getMessage()}")
-
-
-def _trials(count: int) -> str:
-    return f"{count} trial{'' if count == 1 else 's'}"

@@ -140,7 +140,9 @@ def resume(
             raise SpecError(f"--time-limit: {error}") from None
     history = studies.read(paths)
     if trials is not None and trials < history.next_id:
-        raise SpecError(f"--trials {trials}: {history.spec.name} has {history.next_id} trials already")
+        from engine.tables import counted
+
+        raise SpecError(f"--trials {trials}: {history.spec.name} has {counted(history.next_id, 'trial')} already")
     if who_leads(paths.lock) is None and _complete(history, changes):
         return _show_result(history, paths, as_json)
     return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, changes=changes)
@@ -260,7 +262,9 @@ def _changes(history: History, spec: StudySpec, given: dict[str, int | None], pa
     wanted, before, current = _limits(spec), _limits(opened), _limits(history.spec)
     changes = {k: v for k, v in wanted.items() if v != current[k] and (v != before[k] or given.get(k) is not None)}
     if (trials := changes.get("trials")) is not None and trials < history.next_id:
-        raise SpecError(f"trials: {trials}, but {spec.name} has {history.next_id} trials already")
+        from engine.tables import counted
+
+        raise SpecError(f"trials: {trials}, but {spec.name} has {counted(history.next_id, 'trial')} already")
     return changes
 
 

@@ -145,7 +145,7 @@ def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
 
 def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool) -> None:
     from engine import outputlog
-    from engine.tables import number, safe_text, table
+    from engine.tables import counted, number, safe_text, table
     from engine.tables import value as text_of
 
     one = trial_object(history, trial)
@@ -162,9 +162,8 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
     for name, value in one["params"].items():
         click.echo(f"  {safe_text(name)} = {text_of(value)}")
     for attempt in trial.attempts:
-        left = (
-            f", {attempt.exit.leftovers} processes left and killed" if attempt.exit and attempt.exit.leftovers else ""
-        )
+        count = attempt.exit.leftovers if attempt.exit else 0
+        left = f", {counted(count, 'process', 'processes')} left behind and killed" if count else ""
         click.echo(
             f"  attempt {attempt.number}: {attempt.exit or 'runs'}{left}"
             + (f" on GPU {','.join(attempt.gpus)}" if attempt.gpus else "")

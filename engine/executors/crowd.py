@@ -9,6 +9,8 @@ import os
 import time
 from collections.abc import Callable
 
+from engine.tables import counted
+
 _LOOKS_S = (3.0, 10.0, 30.0, 120.0)  # from one look to the next, while trials run; the last is the last
 _BETWEEN_S = 1.0  # the two halves of a look
 _BUSY = 0.5  # of that time a process has run, or waited for a core
@@ -54,10 +56,10 @@ class Crowd:
         self._before = None
         if len(busy) > self._cores and len(busy) > len(self._shims):
             self._due, self._looks = self._never, iter(())
+            cores = counted(self._cores, "core")
             self._say(
-                f"{len(busy)} busy processes of {len(self._shims)} trials share {self._cores} "
-                f"core{'' if self._cores == 1 else 's'}: fewer worker processes in each (num_workers, n_jobs), or "
-                "fewer trials at a time (--parallel), may end sooner"
+                f"{len(busy)} busy processes of {len(self._shims)} trials share {cores}: fewer worker processes in "
+                "each (num_workers, n_jobs), or fewer trials at a time (--parallel), may end sooner"
             )
             return
         self._due = now + next(self._looks, self._never)

@@ -27,6 +27,7 @@ from engine.failpoints import failpoint
 from engine.machine import at_fault
 from engine.ports import Adoption, Ended, Launch, Started
 from engine.study import OUTSIDE, Exit, Resources
+from engine.tables import counted
 
 _log = logging.getLogger(__name__)
 _STOP_AGAIN_S = 0.02
@@ -333,7 +334,8 @@ class LocalExecutor:
             if exit_ is None:
                 killed = records.sweep(run.launch.paths, run.launch.attempt, nonce)
                 if killed:
-                    _log.warning("trial %d: its supervisor died; %d processes killed", run.launch.trial_id, killed)
+                    left = counted(killed, "process", "processes")
+                    _log.warning("trial %d: its supervisor died; %s killed", run.launch.trial_id, left)
                 exit_ = Exit(lost=True)
             self._end(run, exit_)
             return Adoption.ENDED

@@ -13,6 +13,8 @@ _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
 _NEW_NAMESPACE, _BIND, _REMOUNT, _READ_ONLY = 0x20000, 0x1000, 0x20, 0x1  # unshare(2), mount(2)
 _RECURSIVE, _PRIVATE = 0x4000, 1 << 18
 
+_HELPERS = (b"resource_tracker", b"semaphore_tracker", b"multiprocessing.forkserver", b"torch_shm_manager")
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -51,6 +53,16 @@ def descendants(root: int) -> list[int]:
         found += below
         queue += below
     return found
+
+
+def is_helper(pid: int) -> bool:
+    """Whether it is a process that a library keeps beside a program, and that ends by itself after it."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            line = file.read(1 << 12)
+    except OSError:
+        return True  # it has gone
+    return any(name in line for name in _HELPERS)
 
 
 def kill_all(root: int, spare: set[int] | None = None) -> None:

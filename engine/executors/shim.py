@@ -30,7 +30,8 @@ UNTOLD = 71  # exit status: the exit record is written, but the engine could not
 UNABLE = 80  # exit status, with an errno on top: the attempt could not begin, and may begin elsewhere
 _RECORD_S = 60.0  # so long a disk may be full before the exit record is given up, and with it the attempt
 _MOST_ATTEMPTS = 500  # of one shim: whatever a process gathers in a long life, this one has a short one
-_LEFTOVER_S = 2.0
+_MOMENT_S = 0.3  # so long what a program has left may take to end by itself
+_LEFTOVER_S = 2.0  # between its SIGTERM and its SIGKILL
 _MOST_FILES = 1 << 20  # more than any descriptor of a launcher or shim
 _UNKILLABLE_S = 5.0
 _CHUNK = 1 << 16
@@ -240,6 +241,7 @@ class _Attempt:
         self.began = self.ended = time.monotonic()
         limit = order["time_limit_s"]
         self.limit_at = None if limit is None else self.began + limit
+        self.leave_by: float | None = None  # what the child has left
         self.kill_at: float | None = None
         self.killing_since: float | None = None
         self.log = Capture(order["log"], order["tails"], order["log_bytes"])
@@ -280,7 +282,11 @@ class _Attempt:
             self._on_time(time.monotonic())
 
     def _timeout_ms(self) -> float | None:
-        due = [t for t in (self.limit_at if self.asked is None else None, self.kill_at) if t is not None]
+        limit, leave = (
+            (self.limit_at if self.asked is None else None),
+            (self.leave_by if self.kill_at is None else None),
+        )
+        due = [t for t in (limit, leave, self.kill_at) if t is not None]
         return min(_HOUR_MS, max(0.0, (min(due) - time.monotonic()) * 1000 + 1)) if due else None
 
     def _on_signals(self, numbers: bytes) -> None:
@@ -296,14 +302,23 @@ class _Attempt:
         if self.limit_at is not None and now >= self.limit_at and self.asked is None and self.status is None:
             self._stop("time_limit")
         if self.status is not None and self.kill_at is None:  # the child has ended by itself and left processes
-            left = processes.descendants(os.getpid())
-            self.leftovers = len(left)
-            processes.signal_all(left, signal.SIGTERM)
-            self.kill_at = now + min(_LEFTOVER_S, self.order["grace_s"])
+            self._see_off(now)
         if self.kill_at is not None and now >= self.kill_at:
             processes.kill_all(os.getpid())
             self.killing_since = self.killing_since or now
             self.kill_at = now + 0.05  # again, in case something was born meanwhile
+
+    def _see_off(self, now: float) -> None:
+        """left -> gone, as each that ends wakes this process; or -> SIGTERM, after a moment, to those that stay.
+
+        Helpers of multiprocessing end when their pipe closes; one that is late, or that another keeps, is not counted.
+        """
+        self.leave_by = self.leave_by or now + min(_MOMENT_S, self.order["grace_s"])
+        if now >= self.leave_by:
+            left = processes.descendants(os.getpid())
+            self.leftovers = sum(not processes.is_helper(pid) for pid in left)
+            processes.signal_all(left, signal.SIGTERM)
+            self.kill_at = now + min(_LEFTOVER_S, self.order["grace_s"])
 
     def _stop(self, why: str) -> None:
         """running -> stopping: SIGTERM to the whole tree, SIGKILL after the grace."""

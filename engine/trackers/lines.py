@@ -15,7 +15,19 @@ from engine.paths import runs_root
 from engine.ranking import beside, beside_names, best_first, row_metrics, whole
 from engine.space import Constant
 from engine.study import History, StudySpec, StudyState, Trial, TrialState
-from engine.tables import ELLIPSIS, assignments, columns, cut, cut_name, duration, number, safe_text, table, value
+from engine.tables import (
+    ELLIPSIS,
+    assignments,
+    columns,
+    counted,
+    cut,
+    cut_name,
+    duration,
+    number,
+    safe_text,
+    table,
+    value,
+)
 
 PARAMS_WIDTH, REASON_WIDTH, VALUE_WIDTH, TABLE_WIDTH = 100, 500, 200, 120
 MAX_PARAMS, MAX_FRONT, MAX_BEST, MAX_COLUMN = 50, 20, 5, 16
@@ -43,18 +55,13 @@ def begin(history: History) -> str:
     name = safe_text(spec.name)
     if history.trials:
         return f"{name}: goes on after {progress(history)} trials{_best_so_far(history)}"
-    limits = [plural(spec.budget.trials, "trial")] if spec.budget.trials is not None else []
+    limits = [counted(spec.budget.trials, "trial")] if spec.budget.trials is not None else []
     limits += [duration(spec.budget.time_s)] if spec.budget.time_s is not None else []
     seed = f", seed {spec.seed}" if spec.seed is not None else ""
     return (
         f"{name}: {aim(spec)}; {' or '.join(limits) or 'no limit'}, "
         f"{spec.resources.parallel} at a time, {safe_text(spec.algorithm)} search{seed}"
     )
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 trial`, `2 trials`"""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def aim(spec: StudySpec) -> str:
