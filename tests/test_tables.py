@@ -103,6 +103,34 @@ def test_cut_fits_and_keeps_what_fits(text: str, width: int) -> None:
         assert text.startswith(shown[:-1])
 
 
+@pytest.mark.parametrize(
+    ("name", "width", "shown"),
+    [
+        ("optimizer.init_args.lr", 22, "optimizer.init_args.lr"), ("optimizer.init_args.lr", 21, "…init_args.lr"),
+        ("optimizer.init_args.lr", 13, "…init_args.lr"), ("optimizer.init_args.lr", 12, "…lr"),
+        ("optimizer.init_args.lr", 2, "…r"), ("optimizer.init_args.lr", 1, "…"), ("optimizer.init_args.lr", 0, ""),
+        ("a/b.c/learning_rate", 14, "…learning_rate"), ("a/b.c/learning_rate", 8, "…ng_rate"), ("learning_rate", 8, "learnin…"),
+        ("model.漢字.lr", 9, "…漢字.lr"), ("trailing.dots...", 6, "….."),
+    ],
+)  # fmt: skip
+def test_long_names_lose_their_beginning_at_a_dot_or_slash(name: str, width: int, shown: str) -> None:
+    assert tables.cut_name(name, width) == shown
+
+
+@settings(max_examples=200)
+@given(st.text("ab./漢_", max_size=20), st.integers(0, 20))
+def test_cut_name_fits(name: str, width: int) -> None:
+    assert tables.columns(tables.cut_name(name, width)) <= width
+
+
+def test_names_in_narrow_tables_and_assignments_keep_their_ends() -> None:
+    rows = [[1, "x" * 40]]
+    assert tables.table(["id", "trainer.optimizer.lr"], rows, width=20).split("\n")[0] == "id  …optimizer.lr"
+    params = {"trainer.optimizer.lr": 0.1, "momentum": 0.9}
+    assert tables.assignments(params, 40) == "trainer.optimizer.lr=0.1 momentum=0.9"
+    assert tables.assignments(params, 32) == "…optimizer.lr=0.1 momentum=0.9"
+
+
 def test_table_aligns_wide_characters_too() -> None:
     text = tables.table(["name", "loss"], [["漢字", 0.5], ["abc", 10], [None, math.nan]], align="lr")
     assert text.splitlines() == ["name  loss", "漢字   0.5", "abc     10", "       nan"]

@@ -19,6 +19,8 @@ from engine.trackers import lines
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from engine.trackers.keys import Keys
+
 CHANGED_S, CLOCK_S = 0.25, 1.0
 MAX_FAILURES = 10
 """Failures told above the live picture; further ones are only counted in it."""
@@ -167,6 +169,15 @@ class _Plain:
         return 1000
 
 
+def _keys(stream: TextIO) -> Keys | None:
+    from engine.trackers.keys import Keys
+
+    try:
+        return Keys(stream.fileno())
+    except (OSError, ValueError):  # not a real file
+        return None
+
+
 class _Live:
     """A picture at the bottom of a terminal, redrawn in place; lines go above it."""
 
@@ -176,6 +187,7 @@ class _Live:
         from rich.console import Console
 
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=False)
+        self._keys = _keys(stream)
         self._picture: Live | None = None
         self._drawn_at = float("-inf")
         self.dead = self._over = False
@@ -183,8 +195,14 @@ class _Live:
 
     def tick(self, history: History, now: float) -> None:
         wait_s = CHANGED_S if self.changed else CLOCK_S
+        if self._keys is not None and self._keys.asked:  # Ctrl-Z, say
+            self._take_away()
+            self._keys.leave()
+            self._drawn_at = float("-inf")
         if self.dead or self._over or 0 <= now - self._drawn_at < wait_s:
             return
+        if self._keys is not None and not self._keys.in_front:
+            return  # a shell has the terminal
         self._drawn_at, self.changed = now, False
         self._guarded(lambda: self._draw(history, now))
 
@@ -203,10 +221,17 @@ class _Live:
 
     def restore(self) -> None:
         self._over = True
+        self._take_away()
+        atexit.unregister(self.restore)
+        if self._keys is not None:
+            self._keys.leave()
+
+    def _take_away(self) -> None:
         if self._picture is not None:
             picture, self._picture = self._picture, None
             self._guarded(picture.stop)
-            atexit.unregister(self.restore)
+        if self._keys is not None:
+            self._keys.free()
 
     def width(self) -> int:
         return self._console.width
@@ -216,6 +241,8 @@ class _Live:
 
         width, height = self._console.size
         picture = display(history, now, width, height)
+        if self._keys is not None:
+            self._keys.hush()
         if self._picture is None:
             from rich.live import Live
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from engine.ranking import beside, beside_names, newest
 from engine.study import History, StudyState, Trial, TrialState
 from engine.tables import ELLIPSIS, assignments, columns, cut, cut_name, duration, number, safe_text, value
+from engine.trackers.eta import seconds_left
 from engine.trackers.lines import BAD, aim, counts, front_line, searched
 
 Piece = tuple[str, str]  # text, style
@@ -63,14 +64,15 @@ def _progress(history: History, now: float, width: int) -> list[Line]:
     total, limit_s = history.spec.budget.trials, history.spec.budget.time_s
     done, elapsed = history.ended_count, history.elapsed_s(now)
     label = f"{done}/{total}" if total is not None else f"{done} done"
-    shares = [done / total] if total else []
-    shares += [min(1.0, elapsed / limit_s)] if limit_s else []
-    lines = [[*_bar(max(shares), min(MAX_BAR, width - len(label) - 2)), (f"  {label}", "bold")]] if shares else []
+    share = done / total if total else min(1.0, elapsed / limit_s) if limit_s else None
+    lines: list[Line] = []
+    if share is not None:
+        lines = [[*_bar(share, min(MAX_BAR, width - len(label) - 2)), (f"  {label}", "bold")]]
 
     tally = _joined([(text, _count_style(state)) for state, text in counts(history)])
-    if not shares:
+    if share is None:
         tally = [(label, "bold"), *([("   ", ""), *tally] if tally else [])]
-    clock = f"{duration(elapsed, tenths=False)}{_left(history, elapsed)}"
+    clock = f"{duration(elapsed, tenths=False)}{_left(history, now)}"
     if not tally:
         return [*lines, [(clock, "dim")]]
     if _length(tally) + 3 + len(clock) <= width:
@@ -87,17 +89,12 @@ def _bar(share: float, width: int) -> Line:
     return [("━" * full + "╸" * half, "green" if share >= 1 else "cyan"), ("─" * (width - full - half), "dim")]
 
 
-def _left(history: History, elapsed: float) -> str:
-    """An estimate, once there is something to judge by: trials to come take what trials took."""
-    total, limit_s = history.spec.budget.trials, history.spec.budget.time_s
+def _left(history: History, now: float) -> str:
+    """An estimate, once there is something to judge by."""
     if history.state is not StudyState.RUNNING or history.stop_asked is not None:
         return ""
-    if total is not None and not history.ended_count:
-        return ""  # the time limit alone would frighten: most studies end long before
-    guesses = [max(0.0, limit_s - elapsed)] if limit_s is not None else []
-    if total is not None:
-        guesses.append(elapsed / history.ended_count * max(0, total - history.ended_count))
-    return f", about {duration(min(guesses), tenths=False)} left" if guesses else ""
+    left = seconds_left(history, now)
+    return "" if left is None else f", about {duration(left, tenths=False)} left"
 
 
 def _count_style(state: TrialState) -> str:

@@ -265,7 +265,7 @@ def test_picture_of_a_running_study(make_study: Callable[..., Study]) -> None:
     assert picture(study) == [
         "digits  random, minimize loss",
         "━━━━━━━━━━━━━━━─────────────────────────────────────────────  1/4",
-        "2 running · 1 completed   10 s, about 30 s left",
+        "2 running · 1 completed   10 s, about 20 s left",
         "best 0.5  trial 0  lr=0.01 hidden=64 optimizer=adam",
         "",
         "trial  run      time  step       loss    lr  hidden  optimizer  momentum  ",
@@ -345,6 +345,79 @@ def test_picture_shows_the_resource_and_no_constants(make_study: Callable[..., S
     header, row = picture(study)[-2:]
     assert header.split()[4:] == ["budget", "lr", "layers"]
     assert row.split()[2:] == ["3", "0.5", "[2,", "3]"]
+
+
+def rationed(make_study: Callable[..., Study], **changes: Any) -> Study:
+    return make_study(resource_name="epochs", resource_max=9, budget=Budget(trials=4), **changes)
+
+
+def with_epochs(study: Study, epochs: int, value: float | None) -> None:
+    trial = study.history.next_id
+    study.feed(TrialProposed(study.now, trial, dict(PARAMS), epochs))
+    study.attempt(trial)
+    study.end(trial, value)
+
+
+def test_plain_lines_say_the_resource_and_why_the_best_got_worse(make_study: Callable[..., Study]) -> None:
+    study = rationed(make_study)
+    stream = plain(study)
+    for epochs, value in ((3, 0.3), (9, 0.4), (3, 0.2), (9, None)):
+        with_epochs(study, epochs, value)
+    params = "0.0 s  lr=0.01 hidden=64 optimizer=adam"
+    assert stream.getvalue().splitlines()[1:] == [
+        f"[1/4] trial 0 completed  loss=0.3 (best 0.3 with epochs 3, trial 0)  epochs 3  {params}",
+        "[2/4] trial 1 completed  loss=0.4 (best 0.4 with epochs 9, trial 1; before: 0.3 with epochs 3, but results with "
+        f"the most epochs count)  epochs 9  {params}",
+        f"[3/4] trial 2 completed  loss=0.2 (best 0.4 with epochs 9, trial 1)  epochs 3  {params}",
+        f"[4/4] trial 3 failed  epochs 9  {params}",
+    ]
+    study.close()
+    text = stream.getvalue()
+    table = text[text.index("  trial") :].split("\n\n")[0].splitlines()
+    assert [line.split()[:3] for line in table] == [
+        ["trial", "loss", "epochs"],
+        ["1", "0.4", "9"],
+        ["2", "0.2", "3"],
+        ["0", "0.3", "3"],
+    ]
+
+
+def test_metrics_of_interest_stand_beside_the_objective(make_study: Callable[..., Study]) -> None:
+    study = make_study(extra_metrics={"acc": "maximize", "size": "latest"}, budget=Budget(trials=3))
+    stream = plain(study)
+    trial = study.start()
+    study.report(trial, (1, {"loss": 0.5, "acc": 0.8, "size": 9}), (2, {"loss": 0.6, "acc": 0.7, "size": 7}))
+    study.end(trial, 0.5)
+    assert "loss=0.5 acc=0.8 size=7 (best 0.5, trial 0)" in stream.getvalue()
+    study.report(study.start(), (1, {"loss": 0.9, "acc": 0.1}))
+    lines = picture(study)
+    assert lines[3].startswith("best 0.5  trial 0  acc=0.8 size=7  lr=0.01")
+    assert lines[5].split() == ["trial", "time", "step", "loss", "acc", "size", "lr", "hidden", "optimizer", "momentum"]
+    assert lines[6].split() == ["1", "starting", "1", "0.9", "0.1", "0.01", "64", "adam"]
+    study.end(1, 0.9)
+    study.close()
+    assert "\nbest loss 0.5, trial 0, acc 0.8, size 7\n" in stream.getvalue()
+    assert re.search(r"trial +loss +acc +size +lr", stream.getvalue())
+
+
+def test_end_of_a_study_has_the_best_few_as_far_as_there_is_room(make_study: Callable[..., Study]) -> None:
+    names = [f"part{i}.layer.width" for i in range(12)]
+    study = make_study(space=SearchSpace(tuple(Float(name, 0, 1) for name in names)), budget=Budget(trials=9))
+    stream = plain(study)
+    for i in range(8):
+        study.end(study.start(dict.fromkeys(names, i / 8)), float((i + 5) % 8))
+    study.close()
+    text = stream.getvalue()
+    lines = text[text.index("  trial  loss") :].split("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["3", "4", "5", "6", "7"]
+    assert "…layer.width" in lines[0] and lines[0].endswith("…") and all(columns(line) <= 120 for line in lines)
+
+
+def test_bar_counts_trials_where_they_are_counted(make_study: Callable[..., Study]) -> None:
+    study = make_study(budget=Budget(trials=10, time_s=100))
+    study.listen(ConsoleTracker(io.StringIO()))
+    study.end(study.start(), 1.0)
+    assert picture(study, later=50)[1].count("━") == 6, "one of ten"
 
 
 names = st.text(st.characters(exclude_categories=()), min_size=1, max_size=30).filter(str.strip)
