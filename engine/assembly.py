@@ -263,11 +263,12 @@ def _on_path(folder: str) -> Any:
 
 def trackers(paths: StudyPaths, stream: TextIO, *, quiet: bool) -> tuple[ConsoleTracker, list[Tracker]]:
     """The one that shows the study on `stream`, and all of them."""
+    from engine.trackers.advice import Advice
     from engine.trackers.console import ConsoleTracker
     from engine.trackers.tensorboard import TensorBoardTracker
 
     console = ConsoleTracker(stream, quiet=quiet, folder=paths.root)
-    return console, [console, TensorBoardTracker(paths)]
+    return console, [console, TensorBoardTracker(paths), Advice(paths, lambda text: console.note(f"note: {text}"))]
 
 
 # -- engines -----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from engine.machine import faultpoint
 from engine.paths import CONFIG, SUBMITTED, StudyPaths, TrialPaths
 from engine.study import StudySpec
 
+_UNREAD_NS = 10**9  # by which the access time of a config.json that nobody has read is earlier than its change
+
 
 def write_atomic(path: str, data: bytes, *, durable: bool = False) -> None:
     """Writes a whole file so that a reader sees the old one or the new one.
@@ -54,9 +56,32 @@ def write_config(paths: TrialPaths, config: Mapping[str, Any]) -> None:
     # Not fsynced: the event log holds the parameters durably, and every launch writes this file anew.
     with _folder(paths, paths.result_dir) as fd:
         try:
-            _put(fd, CONFIG, data + b"\n", durable=False)
+            _put(fd, CONFIG, data + b"\n", durable=False, unread=True)
         except IsADirectoryError:
             raise LaunchError(f"{paths.config} is a folder: remove it") from None
+
+
+def config_was_read(paths: TrialPaths) -> bool | None:
+    """Whether anybody has read the trial's config.json since it was written; None if the file system does not say.
+
+    The kernel keeps the time of the last access unless it is told not to (noatime), which one look of our own shows.
+    """
+    try:
+        if not _unread(paths.config):
+            return True
+        fd = os.open(paths.config, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.read(fd, 1)
+        finally:
+            os.close(fd)
+        return None if _unread(paths.config) else False
+    except OSError:
+        return None
+
+
+def _unread(path: str) -> bool:
+    found = os.stat(path, follow_symlinks=False)
+    return found.st_mtime_ns - found.st_atime_ns == _UNREAD_NS
 
 
 def lay_out_study(paths: StudyPaths, user: str) -> None:
@@ -308,7 +333,7 @@ def _there(parent: int, name: str) -> bool:
     return True
 
 
-def _put(folder: int, name: str, data: bytes, durable: bool) -> None:
+def _put(folder: int, name: str, data: bytes, durable: bool, unread: bool = False) -> None:
     # The name cannot be foreseen (nobody can plant it), and two writers never share one.
     aside = f".{os.urandom(8).hex()}.tmp"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
@@ -319,6 +344,9 @@ def _put(folder: int, name: str, data: bytes, durable: bool) -> None:
                 left = left[os.write(fd, left) :]
             if durable:
                 os.fsync(fd)
+            if unread:  # an access time before the last change: the first read is sure to move it
+                changed = os.fstat(fd).st_mtime_ns
+                os.utime(fd, ns=(changed - _UNREAD_NS, changed))
         finally:
             os.close(fd)
         failpoint("file.before-rename")

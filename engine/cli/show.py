@@ -82,6 +82,7 @@ def _show_study(
 ) -> None:
     """`once`: what the study was to find, where its trials are judged by something else now."""
     from engine.lead import who_leads
+    from engine.remarks import identical
     from engine.tables import duration, safe_text, table
     from engine.trackers.lines import aim, front_line
 
@@ -97,6 +98,8 @@ def _show_study(
     ]
     if spec.objectives and history.members:
         lines.append(f"  {front_line(history)}")
+    if remark := identical(history):
+        lines.append(f"  {remark}")
     if led:
         lines.append(f"  led by {who_leads(paths.lock)}")
     click.echo("\n".join(safe_text(line) for line in lines) + "\n")

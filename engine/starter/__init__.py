@@ -65,9 +65,12 @@ def _head(script_path: str, found: Guesses, text: str) -> Iterator[str]:
     yield _line("trials: 20", "in all; or unlimited, with a time_limit")
     yield _line("parallel: 1", "trials at a time")
     yield _line("# time_limit: 1h", "of the whole study: 90s, 10m, 1h30m, 2d")
+    yield _line("# failures: {first: 3, in_a_row: 10}", "stops when so many trials fail alike; off: never")
+    yield _line("# early_stopping: rank", "ends trials that are not promising while they run")
     yield ""
     yield _line("# trial:", "what one trial gets")
     yield _line("#   time_limit: 10m", "a run that takes longer is ended")
+    yield _line("#   on_time_limit: keep", "what it has reported counts; default: it fails")
     yield _line("#   retries: 1", "a run that failed is repeated once")
     yield _line("#   cpus: 2", "cores; default: not managed")
     yield _line("#   gpus: 1", "0.5: two trials share one, 0: none; default: not managed")

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from engine import remarks
 from engine.paths import runs_root
 from engine.ranking import beside, beside_names, best_first, row_metrics, whole
-from engine.space import Constant
 from engine.study import History, StudySpec, StudyState, Trial, TrialState
 from engine.tables import (
     ELLIPSIS,
@@ -149,7 +149,7 @@ def changed(changes: Mapping[str, Any]) -> str:
 
 def searched(spec: StudySpec, params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that tell one trial from another."""
-    return {n: v for n, v in params.items() if n not in spec.space or not isinstance(spec.space[n], Constant)}
+    return remarks.searched(spec, params)
 
 
 def counts(history: History) -> list[tuple[TrialState, str]]:
@@ -172,6 +172,8 @@ def summary(history: History, now: float, folder: str = "", steps: Steps = (), w
     if failures and _brief(failures[-1].id, failures[-1].reason) not in safe_text(history.reason):
         last = failures[-1]
         out += ["", f"last failure, trial {last.id}: {reason(last)}"]
+    if remark := remarks.identical(history):
+        out += ["", remark]
     ends = [("folder", safe_text(folder))] if folder else []
     ends += [("next" if i == 0 else "", text) for i, text in enumerate(_steps(steps, width - 8))]
     return out + ([""] if ends else []) + [f"{label:8}{text}" for label, text in ends]
