@@ -56,6 +56,7 @@ from engine.study import (
     EARLY,
     INTERRUPT,
     STUDY_OVER,
+    TIME_LIMIT,
     USER,
     Exit,
     History,
@@ -409,11 +410,10 @@ class Engine:
             self._left_behind(trial.id, news.exit.leftovers)
         self._readers.pop(trial.id, None)
         why = self._stopping.pop(trial.id, "")
-        if not why and news.exit.asked_for in (
-            DIVERGED,
-            EARLY,
-        ):  # an earlier engine asked: the rule says the same again
+        if not why and news.exit.asked_for in (DIVERGED, EARLY):  # an earlier engine asked: the rule says so again
             why = (self._ended_by_rule(trial, now) or ("", ""))[1]
+        if news.exit.asked_for in (DIVERGED, TIME_LIMIT):  # what it had reported may count
+            reading = metrics.or_seen(reading, trial.rows)
         rows = metrics.thin(reading.rows)
         if rows and not _same_rows(rows, trial.rows):
             self._record(MetricsSeen(now, trial.id, rows, True))

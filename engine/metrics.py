@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from engine.errors import ContractError
@@ -208,6 +208,12 @@ def final_rows(paths: TrialPaths) -> Reading:
     if problem:
         return Reading(problem=problem)
     return Reading(problem=f"wrote no {RESULT} in RESULT_DIR ({also or f'and no {EMETRICS} in LOG_DIR'})")
+
+
+def or_seen(reading: Reading, seen: Sequence[Row]) -> Reading:
+    """The reading; where it has no rows those that were seen while the run went on. A run that was ended may have been
+    in the middle of writing its file anew."""
+    return reading if reading.rows or not seen else replace(reading, rows=tuple(seen), source=RESULT)
 
 
 def verdict(reading: Reading, objectives: Sequence[Objective], trial_id: int) -> tuple[tuple[float, ...] | None, str]:

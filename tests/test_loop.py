@@ -737,3 +737,17 @@ def test_rows_of_a_trial_that_ran_into_its_time_limit_count_if_they_may(
     (trial,) = bench.run(bench.open(budget=Budget(1), trial=trial_policy)).trials
     assert trial.state.value == state and words in trial.reason and len(trial.attempts) == 1
     assert trial.losses == ((1.0,) if state == "completed" else ())
+
+
+@pytest.mark.parametrize("why", ["time_limit", "diverged"])
+def test_rows_that_were_seen_count_where_the_end_came_while_the_file_was_written(bench: Bench, why: str) -> None:
+    bench.behave = lambda launch: bench.write(launch, [{"loss": 3}, {"loss": 2}])  # type: ignore[func-returns-value]
+    policy = TrialPolicy(time_limit_s=5, on_time_limit="keep")
+    engine = bench.open(budget=Budget(1), resources=Resources(1), trial=policy)
+    for _ in range(3):
+        bench.now += 1
+        engine.step(bench.now)
+    Path(bench.executor.running[0].paths.result_file).write_text('[{"los')
+    bench.executor.finish(0, Exit(signal=15, asked_for=why))
+    (trial,) = bench.run(engine).trials
+    assert trial.state is TrialState.COMPLETED and trial.losses == (2.0,) and len(trial.rows) == 2

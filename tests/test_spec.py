@@ -19,7 +19,7 @@ from engine.document import dump, read_document
 from engine.errors import SpecError
 from engine.forms import default_name, study_name, study_name_problem
 from engine.space import Choice, Constant, Float, Int, SearchSpace
-from engine.study import Budget, EarlyStopping, Objective, Resources, StudySpec, TrialPolicy
+from engine.study import Budget, EarlyStopping, Failures, Objective, Resources, StudySpec, TrialPolicy
 
 GOOD = """\
 name: digits                      # optional
@@ -860,3 +860,66 @@ def _study_or_refusal(text: str) -> None:
         assert error.problems
         assert all("\n" not in str(p) for p in error.problems)
     assert time.process_time() - begin < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "failures"),
+    [
+        ("", Failures()),
+        ("failures: off", None),
+        ("failures: false", None),
+        ("failures: 5", Failures(5)),
+        ("failures: {first: 1}", Failures(1)),
+        ("failures: {in_a_row: 20}", Failures(3, 20)),
+        ("failures: {first: off, in_a_row: 4}", Failures(None, 4)),
+        ("failures: {first: null, in_a_row: off}", None),
+    ],
+)
+def test_failures(text: str, failures: Failures | None, folder: Path) -> None:
+    study = parse(small(text), folder)
+    assert study.failures == failures
+    assert parse(dump(spec.to_native(study)), folder).failures == failures
+    assert StudySpec.from_json(study.to_json()).failures == failures
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "diverged"),
+    [
+        ("", None, True),
+        ("early_stopping: rank", EarlyStopping(), True),
+        ("early_stopping: off", None, False),
+        ("early_stopping: false", None, False),
+        ("early_stopping: {diverged: off}", None, False),
+        ("early_stopping: {diverged: on}", None, True),
+        ("early_stopping: {keep: 0.3, diverged: false}", EarlyStopping(keep=0.3), False),
+        ("early_stopping: {rule: rank, diverged: off}", EarlyStopping(), False),
+    ],
+)
+def test_diverged_trials(text: str, rule: EarlyStopping | None, diverged: bool, folder: Path) -> None:
+    study = parse(small(text), folder)
+    assert (study.early_stopping, study.diverged) == (rule, diverged)
+    again = parse(dump(spec.to_native(study)), folder)
+    assert (again.early_stopping, again.diverged) == (rule, diverged)
+    assert StudySpec.from_json(study.to_json()).diverged is diverged
+
+
+def test_on_time_limit(folder: Path) -> None:
+    study = parse(small("trial: {time_limit: 5m, on_time_limit: keep}"), folder)
+    assert study.trial.on_time_limit == "keep" and parse(small(), folder).trial.on_time_limit == "fail"
+    assert parse(dump(spec.to_native(study)), folder).trial == study.trial
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("failures: 0", "failures.first: must be at least 1, not 0 (or off)"),
+        ("failures: never", 'failures.first: must be a whole number, not "never" (or off)'),
+        ("failures: {frist: 1}", 'failures.frist: unknown key "frist"; did you mean "first"?'),
+        ("max_failures: 3", 'max_failures: unknown key "max_failures"; write failures: {in_a_row: ...}'),
+        ("early_stopping: none", 'early_stopping.rule: must be rank, not "none" (or off)'),
+        ("early_stopping: {diverged: 3}", "early_stopping.diverged: must be on or off, not 3"),
+        ("trial: {on_time_limit: stop}", "trial.on_time_limit: must be fail or keep"),
+    ],
+)
+def test_wrong_failures_and_limits_are_told(text: str, told: str, folder: Path) -> None:
+    assert [line for line in problems(small(text), folder) if line.startswith(f"algo.yaml:4: {told}")]

@@ -243,7 +243,7 @@ def rule(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or value.lower() != "rank":
-        raise ValueError(f"must be rank or off, not {json_text(value)}")
+        raise ValueError(f"must be rank, not {json_text(value)} (or off)")
     return "rank"
 
 

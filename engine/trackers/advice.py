@@ -72,6 +72,8 @@ class Advice:
                 )
 
     def _completed(self, trial: Trial, history: History, *, live: bool) -> None:
+        if history.counts[TrialState.COMPLETED] == 1:
+            self._misspelt(trial, history)
         if self._to_look_at:
             self._look_at(trial, history)
         if self._unseen:
@@ -88,6 +90,14 @@ class Advice:
                 self._say(said)
             if said or self._same.broken:
                 self._same = None
+
+    def _misspelt(self, trial: Trial, history: History) -> None:
+        """Other metrics that the rows have under another name (a misspelt objective stops the study)."""
+        names, known = metrics_of(trial.rows), {*history.spec.extra_metrics, *(aim.metric for aim in history.spec.aims)}
+        for metric in history.spec.extra_metrics:
+            twin = other_spelling(metric, [name for name in names if name not in known])
+            if metric not in names and twin is not None:
+                self._say(f"metrics: trial {trial.id} has {lacks(metric, names, twin)}")
 
     def _look_at(self, trial: Trial, history: History) -> None:
         """A script that has not read its config.json has not seen its parameters."""

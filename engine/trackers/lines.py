@@ -89,6 +89,7 @@ def ended(trial: Trial, history: History, count: int) -> str:
         inside = "in the " if history.spec.objectives and trial.id in history.front else ""
         more = _why_worse(history, trial)
         parts.append(f"{_values(history, trial)}{_best_so_far(history, inside, more)}")
+        parts.append(reason(trial))  # of one that was ended and counts all the same
     elif trial.reason:
         parts.append(reason(trial))
     parts.append(given(history, trial))

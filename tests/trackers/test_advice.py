@@ -181,6 +181,14 @@ def test_rows_without_the_objective_are_noted_once(make_study: Make, metric: str
         assert said[0].startswith(f'trial 0: no "{metric}" in its rows; it has "{names[0]}"')
 
 
+def test_other_metrics_under_another_name_are_noted(make_study: Make) -> None:
+    study = make_study(extra_metrics={"acuracy": "maximize", "f1": "maximize", "acc2": "latest"})
+    said = heard(study)
+    for i in range(2):
+        run(study, [(1, {"loss": float(i), "accuracy": 0.5})], hidden=20 + i)
+    assert said == ['metrics: trial 0 has no "acuracy" in its rows; it has "accuracy", "loss"']
+
+
 # -- early stopping that sees nothing ------------------------------------------------------------------------------------
 
 
