@@ -239,8 +239,8 @@ TIME_LIMIT, OUTSIDE = "time_limit", "outside"
 class Exit:
     """How a run ended: `code` or `signal` (None: neither is known), `asked_for` why it was ended (None: by itself).
 
-    `lost`: nobody saw it end. `error`: it never started; `machine`: and that was the machine's fault, no trial's.
-    `leftovers`: processes that it left and we killed.
+    `lost`: nobody saw it end. `error`: it never started, or why it was ended; `machine`: it never started, and that was
+    the machine's fault, no trial's. `leftovers`: processes that it left and we killed.
     """
 
     code: int | None = None

@@ -14,7 +14,7 @@ import json
 import os
 import signal
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.executors import processes
 from engine.executors.capture import open_new
@@ -24,6 +24,14 @@ from engine.paths import TrialPaths, identity
 from engine.study import Exit
 
 STARTED, EXIT, STOP = "started", "exit.json", "stop"
+
+
+class Token(NamedTuple):
+    """What an attempt's token says of its shim: pid, start time, and monotonic seconds when the attempt began."""
+
+    pid: int
+    start: int
+    clock: float
 
 
 class Fate(enum.Enum):
@@ -76,6 +84,17 @@ def read_exit(folder: str, nonce: str) -> Exit | None:
     try:
         return Exit(**{k: record[k] for k in known if record.get(k) is not None})
     except TypeError:
+        return None
+
+
+def token(folder: str, nonce: str) -> Token | None:
+    """Of an attempt that began in this folder since the machine was started; its process may be dead."""
+    record = _started(folder, nonce)
+    if record is None or record.get("boot") != processes.boot_id() or _elsewhere(record, folder):
+        return None
+    try:
+        return Token(int(record["pid"]), int(record["start"]), float(record["clock"]))
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
 
 

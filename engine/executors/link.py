@@ -32,6 +32,7 @@ class Link:
         self.ready = start is None
         self.began = time.monotonic()
         self.given_up = False  # it was ended on purpose
+        self.still_since: float | None = None  # it is stopped or traced (monotonic seconds)
         self.imports = ""  # what a warm one was importing when it last said something
         self.report: dict[str, Any] | None = None  # what a warm one said of its imports
         self._buffer = self._unsent = b""
@@ -90,7 +91,7 @@ class Link:
         self._process.send_signal(signal.SIGCONT)
 
     def give_up(self) -> None:
-        """Ends it before it has begun with any attempt."""
+        """Ends it; its shims, if it has any, go on."""
         self.given_up = True
         self._process.kill()
 

@@ -10,16 +10,18 @@ import json
 import logging
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from engine.executors import attempt as records
 from engine.executors import shim
 from engine.executors.attempt import Fate
 from engine.executors.crowd import Crowd
+from engine.executors.guard import Guard, Run
 from engine.executors.launchers import COLD, Launchers
 from engine.executors.orders import order_of, program_of
 from engine.executors.slots import Slots, count_cores, find_gpus
@@ -32,22 +34,8 @@ from engine.tables import counted
 _log = logging.getLogger(__name__)
 _STOP_AGAIN_S = 0.02
 _ADOPTED_S = 1.0
+_NO_TOKEN_S = 2.0  # after which one that runs and cannot be told to stop is signalled
 _AGAIN_S = 0.1  # until records that could not be read are looked at again
-
-
-@dataclass
-class _Run:
-    """An attempt under way. `link`: the key of the launcher that has its order. `pidfd`: it was adopted (no launcher of
-    ours knows it). `told`: Started was said. `why`: it was asked to stop."""
-
-    launch: Launch
-    folder: str
-    link: str | None = None
-    pidfd: int | None = None
-    told: bool = False
-    why: str | None = None
-    kill: bool = False
-    signalled: bool = False
 
 
 class LocalExecutor:
@@ -74,12 +62,12 @@ class LocalExecutor:
         cores = count_cores()
         self._slots = Slots(resources, gpus, cores)
         self._crowd = Crowd(cores, say)
-        self._runs: dict[int, _Run] = {}
+        self._runs: dict[int, Run] = {}
         self._news: list[Started | Ended] = []
         self._poller = select.poll()
         self._pidfds: dict[int, int] = {}
         self._look_at_adopted = 0.0
-        self._unread: dict[int, _Run] = {}  # whose records could not be read, for want of descriptors say
+        self._unread: dict[int, Run] = {}  # whose records could not be read, for want of descriptors say
         self._read_again = 0.0
         self._woken, self._waker = os.pipe()
         for end in (self._woken, self._waker):
@@ -89,6 +77,9 @@ class LocalExecutor:
         for fd in (self._woken, self._notices):
             self._poller.register(fd, select.POLLIN)
         self._launchers = Launchers(interpreter, errors, self._notices_in, self._poller, say)
+        self._guard = Guard(
+            self._launchers, lambda run, why: self.stop(run.launch.trial_id, why, kill=True), self._give_up
+        )
 
     def free(self) -> int:
         return self._slots.free()
@@ -100,12 +91,12 @@ class LocalExecutor:
         self._slots.give_back(trial_id)
 
     def launch(self, launch: Launch) -> None:
-        run = _Run(launch, launch.paths.attempt(launch.attempt))
+        run = Run(launch, launch.paths.attempt(launch.attempt))
         self._runs[launch.trial_id] = run
         self._send(run)
 
     def adopt(self, launch: Launch) -> Adoption:
-        run = _Run(launch, launch.paths.attempt(launch.attempt), told=True)
+        run = Run(launch, launch.paths.attempt(launch.attempt), told=True)
         self._slots.hold(launch.trial_id, launch.gpus)
         fate, _ = records.fate(run.folder, launch.nonce)
         if fate is Fate.NEVER and not launch.begun:
@@ -118,7 +109,8 @@ class LocalExecutor:
         self._launchers.give_up_late_ones()
         self._settle_adopted()
         self._settle_unread()
-        with contextlib.suppress(OSError):  # /proc cannot be listed when too many files are open
+        with contextlib.suppress(OSError):  # not now: too many files are open, say
+            self._guard.look(self._runs.values())
             self._crowd.look()
         for run in list(self._runs.values()):
             if run.why is not None and not run.signalled:
@@ -140,6 +132,7 @@ class LocalExecutor:
         if run.why is not None and run.kill >= kill:
             return
         run.why, run.kill = run.why or why, kill
+        run.stop_at = time.monotonic()
         self._ask_to_stop(run)
 
     def wait(self, timeout_s: float) -> None:
@@ -162,7 +155,7 @@ class LocalExecutor:
 
     # -- launchers -------------------------------------------------------------------------------------------------
 
-    def _send(self, run: _Run) -> None:
+    def _send(self, run: Run) -> None:
         launch = run.launch
         try:
             argv0 = program_of(launch)
@@ -181,6 +174,7 @@ class LocalExecutor:
                 link = self._launchers.link(run.link, start)
                 if link.ready:  # else it is sent when the imports are done: until then nothing has begun
                     link.send(line)
+                    run.sent_at, run.pid = time.monotonic(), 0
                     failpoint("attempt.sent")
                 return
             except OSError as error:
@@ -190,7 +184,7 @@ class LocalExecutor:
                 self._launcher_died(run.link, but=run)
         self._end(run, Exit(error=f"the launcher cannot be started; {why}", machine=True))
 
-    def _launcher_died(self, key: str, but: _Run | None = None) -> None:
+    def _launcher_died(self, key: str, but: Run | None = None) -> None:
         """Its shims go on: from now on their files and pidfds tell. What it had not begun, a new one begins."""
         self._launchers.lost(key)
         for run in list(self._runs.values()):
@@ -272,7 +266,7 @@ class LocalExecutor:
             else:
                 self._send(run)
 
-    def _waits(self, run: _Run) -> bool:
+    def _waits(self, run: Run) -> bool:
         return self._launchers.waits(run.link)
 
     def _read_notices(self) -> None:
@@ -285,28 +279,41 @@ class LocalExecutor:
                 self._settle(run)
 
     def _started(self, trial_id: int, attempt: int, pid: int) -> None:
-        if (run := self._run_of(trial_id, attempt)) and not run.told:
+        run = self._run_of(trial_id, attempt)
+        if run is not None:
+            run.pid = pid
+        if run is not None and not run.told:
             self._launchers.worked(run.link)
             run.told = True
             self._crowd.started(trial_id, pid)
             self._news.append(Started(trial_id, attempt, pid))
 
-    def _run_of(self, trial_id: int, attempt: int) -> _Run | None:
+    def _run_of(self, trial_id: int, attempt: int) -> Run | None:
         run = self._runs.get(trial_id)
         return run if run is not None and run.launch.attempt == attempt else None
 
-    def _ask_to_stop(self, run: _Run) -> None:
+    def _ask_to_stop(self, run: Run) -> None:
         assert run.why is not None
         try:
             run.signalled = records.ask_to_stop(run.folder, run.launch.nonce, run.why, kill=run.kill)
+            if not run.signalled and run.stop_at is not None and time.monotonic() > run.stop_at + _NO_TOKEN_S:
+                self._terminate(run)
         except OSError as error:
             if not at_fault(error):
                 raise
             run.signalled = False  # it is tried again
 
+    def _terminate(self, run: Run) -> None:
+        """Stops a run whose folder somebody has removed, so that no word can be left for its shim."""
+        pidfd = self._guard.open_shim(run)
+        if pidfd is not None:
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            os.close(pidfd)
+            run.signalled = True
+
     # -- the fate of a run -----------------------------------------------------------------------------------------
 
-    def _settle(self, run: _Run) -> Adoption:
+    def _settle(self, run: Run) -> Adoption:
         """Says what the files say: adopts what lives, ends what has ended."""
         try:
             return self._settled(run)
@@ -318,7 +325,7 @@ class LocalExecutor:
             self._read_again = time.monotonic() + _AGAIN_S
             return Adoption.RUNNING
 
-    def _settled(self, run: _Run) -> Adoption:
+    def _settled(self, run: Run) -> Adoption:
         nonce = run.launch.nonce
         deadline = time.monotonic() + 1.0
         while True:
@@ -327,18 +334,33 @@ class LocalExecutor:
                 pidfd = records.open_shim(run.folder, nonce)
                 if pidfd is not None:
                     self._watch_pidfd(run, pidfd)
+                    if not run.told and (
+                        token := records.token(run.folder, nonce)
+                    ):  # its launcher died before it said so
+                        self._started(run.launch.trial_id, run.launch.attempt, token.pid)
                     return Adoption.RUNNING
                 if time.monotonic() < deadline:
                     time.sleep(0.001)  # it is on its way out
                     continue
             if exit_ is None:
                 killed = records.sweep(run.launch.paths, run.launch.attempt, nonce)
-                if killed:
+                if killed and run.why is None and not run.blame:
                     left = counted(killed, "process", "processes")
                     _log.warning("trial %d: its supervisor died; %s killed", run.launch.trial_id, left)
-                exit_ = Exit(lost=True)
+                exit_ = _unrecorded(run)
             self._end(run, exit_)
             return Adoption.ENDED
+
+    def _give_up(self, run: Run) -> None:
+        """Ends the run's shim, which does not see to its end. Whoever hears of that first sees to what it leaves."""
+        pidfd = self._guard.open_shim(run)
+        if pidfd is None:
+            return
+        if records.token(run.folder, run.launch.nonce) is not None:
+            self._settle(run)  # from now on we hear of its end even if the launcher stands still
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
 
     def _settle_unread(self) -> None:
         if self._unread and time.monotonic() >= self._read_again:
@@ -347,7 +369,7 @@ class LocalExecutor:
                 if self._runs.get(run.launch.trial_id) is run:
                     self._settle(run)
 
-    def _end(self, run: _Run, exit_: Exit) -> None:
+    def _end(self, run: Run, exit_: Exit) -> None:
         launch = run.launch
         if self._runs.pop(launch.trial_id, None) is None:
             return
@@ -358,7 +380,7 @@ class LocalExecutor:
         self._crowd.ended(launch.trial_id)
         self._news.append(Ended(launch.trial_id, launch.attempt, exit_))
 
-    def _watch_pidfd(self, run: _Run, pidfd: int) -> None:
+    def _watch_pidfd(self, run: Run, pidfd: int) -> None:
         if run.pidfd is not None:
             self._forget_pidfd(run.pidfd)
         run.pidfd = pidfd
@@ -376,3 +398,10 @@ class LocalExecutor:
         self._poller.unregister(pidfd)
         del self._pidfds[pidfd]
         os.close(pidfd)
+
+
+def _unrecorded(run: Run) -> Exit:
+    """The end of a run whose shim has left no record of it."""
+    if run.why is not None:
+        return Exit(signal=signal.SIGKILL, asked_for=run.why)
+    return Exit(signal=signal.SIGKILL, error=run.blame) if run.blame else Exit(lost=True)

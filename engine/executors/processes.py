@@ -29,6 +29,35 @@ def start_time(pid: int) -> int:
         return int(file.read().rpartition(b")")[2].split()[19])
 
 
+def parent(pid: int) -> int | None:
+    """The pid of its parent; None: there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def stands_still(pid: int, start: int | None = None) -> bool:
+    """Whether the process has been stopped, by a signal or by who traces it. `start`: its start time, if known."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return fields[0] in (b"T", b"t") and start in (None, int(fields[19]))
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def traced_from_below(pid: int) -> bool:
+    """Whether a process that is below `pid` traces it."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            tracer = next(int(line.split()[1]) for line in file if line.startswith(b"TracerPid:"))
+        return tracer != 0 and tracer in descendants(pid)
+    except (OSError, ValueError, StopIteration):
+        return False
+
+
 def boot_id() -> str:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()

@@ -171,7 +171,13 @@ class Shim:
         aside = f"{order['started']}.{self._pid}"
         fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         folder = os.stat(os.path.dirname(aside))  # a copy of the folder will have this file, and no process in it
-        token = {"nonce": order["nonce"], **self._identity, "folder": [folder.st_dev, folder.st_ino], "at": time.time()}
+        token = {
+            "nonce": order["nonce"],
+            **self._identity,
+            "folder": [folder.st_dev, folder.st_ino],
+            "at": time.time(),
+            "clock": time.monotonic(),  # the same for all processes, until the next boot
+        }
         os.write(fd, json.dumps(token).encode())
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         failpoint("shim.before-token")
