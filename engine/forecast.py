@@ -45,6 +45,6 @@ def _dearer(spec: StudySpec, name: str, most: int, trials: int) -> Iterator[str]
     spent = [sum(amount * runs for amount, runs in counts.items()) for counts in (theirs, ours)]
     if spent[1] > spent[0]:
         yield (
-            f"WMLA would have cut Hyperband's brackets off at maxJobNum ({in_words(theirs, name)}); here every bracket "
-            f"ends with a run of {most:,}, which makes it {spent[1]:,} {name}"
+            f"WMLA would have cut Hyperband off at maxJobNum ({in_words(theirs, name)}); here every "
+            f"bracket ends with a run of {most:,}, so this study takes {spent[1]:,} {name}"
         )

@@ -272,4 +272,4 @@ def ragged(experiments: Sequence[Mapping[str, Any]]) -> str | None:
     if not some:
         return None
     more = f" and {len(some) - 3} more" if len(some) > 3 else ""
-    return f"not all set the same parameters ({', '.join(some[:3])}{more}); each runs as it is"
+    return f"not all set the same parameters ({', '.join(some[:3])}{more}); each runs as given"

@@ -91,7 +91,7 @@ def test_a_native_study_is_what_its_author_wants() -> None:
 def test_a_request_is_told_what_costs_more_than_on_its_cluster() -> None:
     hyperband = asked(algorithm="hyperband", algorithm_options={"eta": 3}, resource_max=81)
     few = assembly.warnings(replace(hyperband, budget=Budget(8)))
-    assert len(few) == 1 and "8 runs of 1 epochs; 8 epochs in all" in few[0] and few[0].endswith("makes it 324 epochs")
+    assert len(few) == 1 and "8 runs of 1 epochs; 8 epochs in all" in few[0] and few[0].endswith("takes 324 epochs")
     assert assembly.warnings(replace(hyperband, budget=Budget(206))) == [], "a round is a round"
     assert assembly.warnings(replace(hyperband, budget=Budget())) == []
     finite = replace(hyperband, space=SearchSpace((Choice("a", (1, 2)),)), budget=Budget(30))

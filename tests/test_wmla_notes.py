@@ -26,7 +26,7 @@ def test_model_dir_of_another_machine_is_the_requests_own_folder(folder: Path) -
         assert found.model_dir == str(folder)
         assert found.labels["_submitted_code"] == "mnist"
         assert found.labels["notes"] == [
-            f'modelSpec.args: --model-dir "{named}" is not there; "main.py" is beside the request'
+            f'modelSpec.args: --model-dir "{named}" does not exist here; the folder of the request is used'
         ]
 
 
@@ -96,12 +96,12 @@ NOTED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a small cube without a limit": (
         request(algo={"algorithm": "bayesian", **_params(CubeSize="500")}),
         {"algorithm_options": BAYES},
-        'algoDef.algoParams[0]: CubeSize "500" counts as 10000, as maxJobNum is unlimited',
+        'algoDef.algoParams[0]: CubeSize "500" counts as 10,000, as maxJobNum is unlimited',
     ),
     "a seed below 0": (
         request(algo=_params(RandomSeed="-1")),
         {"seed": None},
-        'algoDef.algoParams[0]: RandomSeed "-1" counts as none: a seed is drawn',
+        'algoDef.algoParams[0]: RandomSeed "-1" is taken as no seed; one is drawn',
     ),
     "two etas": (
         request(algo={**HYPERBAND, "hyperbandEta": 3, **_params(eta="4", ResourceName="n", ResourceValue="9")}),
@@ -116,17 +116,17 @@ NOTED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a step that does not divide": (
         request(params=[{**LR, "step": "0.3"}]),
         {"space": SearchSpace((Float("lr", 0, 1, step=0.3),))},
-        "hyperParams[0].step: 0.3 from 0 on ends at 0.9, below 1",
+        "hyperParams[0].step: in steps of 0.3 from 0 it ends at 0.9, below 1",
     ),
     "a step beyond the range": (
         request(params=[{**LR, "step": 5}]),
         {"space": SearchSpace((Float("lr", 0, 1, step=5),))},
-        "hyperParams[0].step: 5 is more than the range: the value is always the lowest",
+        "hyperParams[0].step: 5 is larger than the range, so the value is always the lowest",
     ),
     "a power of 1": (
         request(params=[{**LR, "power": "1"}]),
         {"space": SearchSpace((Constant("lr", 1.0),))},
-        "hyperParams[0].power: 1 to any power is 1",
+        "hyperParams[0].power: with power 1 the value is always 1",
     ),
     "no worker": (request(args=f"{ARGS} --numWorker 0"), {"resources": Resources(1)}, "modelSpec.args: --numWorker 0 counts as 1"),
     "a device of another kind": (
@@ -137,7 +137,7 @@ NOTED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "an option that may be the launcher's": (
         request(args=f"{ARGS} --workerThing 3"),
         {"command": ("python", "train.py", "--workerThing", "3")},
-        "modelSpec.args: --workerThing looks like an option of WMLA's launcher, but is not known; it goes to the script",
+        "modelSpec.args: --workerThing looks like an option of WMLA's launcher but is not a known one; it is passed to the script",
     ),
     "experiments that set different parameters": (
         request(algo=GRID, params=[], experiments=[experiment(0, a=1), experiment(1, a=1, b="x"), experiment(2, c=0.5)]),
@@ -145,7 +145,7 @@ NOTED: dict[str, tuple[Any, dict[str, Any], str]] = {
             "experiments": ({"a": 1}, {"a": 1, "b": "x"}, {"c": 0.5}),
             "space": SearchSpace((Choice("a", (1,)), Choice("b", ("x",)), Choice("c", (0.5,)))),
         },
-        'experiments: not all set the same parameters ("a" in 2 of 3, "b" in 1 of 3, "c" in 1 of 3); each runs as it is',
+        'experiments: not all set the same parameters ("a" in 2 of 3, "b" in 1 of 3, "c" in 1 of 3); each runs as given',
     ),
 }  # fmt: skip
 

@@ -26,7 +26,10 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "pytorch_random.py": (
         "pytorch_mnist/pytorch_mnist_HPO.py",
         {"algorithm": "random", "budget": Budget(4, 3600.0), "resources": Resources(2), "name": "pytorch_random"},
-        ["0.002 from 0.001 on ends at 0.099, below 0.1", "asks for 1 GPU for each trial; this machine has none"],
+        [
+            "in steps of 0.002 from 0.001 it ends at 0.099, below 0.1",
+            "asks for 1 GPU for each trial; this machine has none",
+        ],
     ),
     "pytorch_tpe_all_fields.json": (
         "model/train.py",
@@ -41,7 +44,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
             "command": ("python", "cnn.py", "--epochs", "3"),
             "resources": Resources(1, gpus=0),
         },
-        ['CubeSize "1000" counts as 10000, as maxJobNum is unlimited', 'conda environment "dlipy3" was not found'],
+        ['CubeSize "1000" counts as 10,000, as maxJobNum is unlimited', 'conda environment "dlipy3" was not found'],
     ),
     "hyperband_81.json": (
         "hb/main.py",
@@ -64,7 +67,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "xgboost.txt": (
         "xgb/train-xgb-HPO.py",
         {"resources": Resources(30, gpus=0), "command": ("python", "train-xgb-HPO.py"), "name": "xgboost"},
-        ["0.02 from 0.001 on ends at 0.281, below 0.3", "50 from 10 on ends at 460, below 500"],
+        ["in steps of 0.02 from 0.001 it ends at 0.281, below 0.3", "in steps of 50 from 10 it ends at 460, below 500"],
     ),
     "cpd_devices.py": (
         "cpd/train.py",
@@ -98,23 +101,31 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "hyperband_eta.json": (
         "h/h.py",
         {"algorithm_options": {"eta": 2}, "resource_name": "iters", "resource_max": 8, "seed": None},
-        ['RandomSeed "-1" counts as none', "1 to any power is 1", "3 is ignored, since algoParams has eta 2"],
+        [
+            'RandomSeed "-1" is taken as no seed',
+            "with power 1 the value is always 1",
+            "3 is ignored, since algoParams has eta 2",
+        ],
     ),
     "names.json": (
         "n.py",
         {"name": "my-first-search-2", "resources": Resources(1)},
-        ["cannot name a folder; the study is called my-first-search-2", "0 counts as 1", "is beside the request"],
+        [
+            "cannot name a folder; the study is called my-first-search-2",
+            "0 counts as 1",
+            "does not exist here; the folder of the request is used",
+        ],
     ),
     "tpe_limits.json": (
         "l/l.py",
         {"algorithm_options": {"warm_up": 2, "ei_candidates": 100_000, "good_ratio": 3, "good_max": 1000}},
         [
             'WarmUp "20" counts as 2, with maxJobNum 2',
-            'EICandidate "1000000" counts as 100000',
+            'EICandidate "1000000" counts as 100,000',
             "InitPoints is a parameter of Bayesian; TPE ignores it",
             "eta is a parameter of Hyperband",
-            "4 from 0 on ends at 8, below 10",
-            "7 is more than the range",
+            "in steps of 4 from 0 it ends at 8, below 10",
+            "7 is larger than the range",
         ],
     ),
     "grid_fixed.py": (
@@ -139,7 +150,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "steps.json": (
         "s/s.py",
         {"budget": Budget(20)},
-        ["0.02 from 0.001 on ends at 0.081, below 0.1"],
+        ["in steps of 0.02 from 0.001 it ends at 0.081, below 0.1"],
     ),
     "elog.py": (
         "elog model/e.py",

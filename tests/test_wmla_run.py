@@ -248,7 +248,7 @@ def test_ragged_experiments_run_each_as_it_is(tmp_path: Path) -> None:
     )
     (tmp_path / "request.json").write_text(json.dumps(what))
     done = hpo_engine(tmp_path, "submit", "request.json")
-    assert done.returncode == 0 and "each runs as it is" in done.stderr
+    assert done.returncode == 0 and "each runs as given" in done.stderr
     shown = hpo_engine(tmp_path, "show", "moved").stdout
     assert "a=a b=b" in shown
     rows = list(csv.DictReader(io.StringIO(hpo_engine(tmp_path, "export", "moved").stdout)))
@@ -269,8 +269,8 @@ def test_hyperband_says_what_it_costs_before_it_starts(tmp_path: Path) -> None:
     first = done.stdout.splitlines()[:2]
     assert first[0].startswith("hyperband: a round is 3 brackets") and first[0].endswith("its brackets are smaller")
     assert first[1] == "plan: 4 runs: 3 of 3, 1 of 9 epochs; 18 epochs in all"
-    assert "cut Hyperband's brackets off at maxJobNum (4 runs of 1 epochs; 4 epochs in all)" in done.stderr
-    assert "every bracket ends with a run of 9, which makes it 18 epochs" in done.stderr
+    assert "cut Hyperband off at maxJobNum (4 runs of 1 epochs; 4 epochs in all)" in done.stderr
+    assert "every bracket ends with a run of 9, so this study takes 18 epochs" in done.stderr
     trials = json.loads(hpo_engine(tmp_path, "show", "moved", "--json").stdout)["trials"]
     assert sum(t["params"]["epochs"] for t in trials) == 18, "and it kept its word"
     enough = hpo_engine(tmp_path, "submit", "request.json", "--name", "whole", "--trials", "22")

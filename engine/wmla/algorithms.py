@@ -211,7 +211,7 @@ def _taken(name: str, param: _Param, value: Any, trials: int | None, path: str, 
     """The value, brought into what it can count as. Raises ValueError as `param.take`."""
     taken = param.take(value)
     if taken is None:
-        problems.note(path, f"{name} {json_text(value)} counts as none: a seed is drawn")
+        problems.note(path, f"{name} {json_text(value)} is taken as no seed; one is drawn")
         return None
     if param.within is None:
         return taken
@@ -220,7 +220,7 @@ def _taken(name: str, param: _Param, value: Any, trials: int | None, path: str, 
     if counts != taken:
         why = f", with maxJobNum {trials}" if trials is not None and counts == trials else ""
         why = ", as maxJobNum is unlimited" if trials is None and counts == _LEAST_UNLIMITED else why
-        problems.note(path, f"{name} {json_text(value)} counts as {int(counts)}{why}")
+        problems.note(path, f"{name} {json_text(value)} counts as {int(counts):,}{why}")
         return int(counts)
     return taken
 

@@ -138,7 +138,7 @@ def _looks_known(word: str) -> bool:
 
 def _strange(word: str) -> str:
     name = word.partition("=")[0]
-    return f"{name} looks like an option of WMLA's launcher, but is not known; it goes to the script"
+    return f"{name} looks like an option of WMLA's launcher but is not a known one; it is passed to the script"
 
 
 def _check(options: dict[str, str]) -> Iterator[str]:
@@ -155,8 +155,8 @@ def _check(options: dict[str, str]) -> Iterator[str]:
         yield f"--workerDeviceType {json_text(device)} is neither cpu nor gpu and is ignored"
     if "--edt-options" in options:
         yield (
-            "--edt-options: IBM's library for elastic distributed training (fabric_model) is not there yet; a script "
-            "that imports it fails"
+            "--edt-options: IBM's library for elastic distributed training (fabric_model) is not available yet; a "
+            "script that imports it will fail"
         )
 
 

@@ -143,14 +143,15 @@ def _range(fields: Fields, name: str, data_type: str) -> Param | None:
     if low is None or high is None:
         return None
     if power == 1 and low <= high:
-        fields.note("power", "1 to any power is 1")
+        fields.note("power", "with power 1 the value is always 1")
         return Constant(name, 1 if data_type == "int" else 1.0)
     if step is not None and 0 < step <= high - low and (last := _last(low, high, step)) < high:
         fields.note(
-            "step", f"{json_text(step)} from {json_text(low)} on ends at {json_text(last)}, below {json_text(high)}"
+            "step",
+            f"in steps of {json_text(step)} from {json_text(low)} it ends at {json_text(last)}, below {high:g}",
         )
     elif step is not None and step > high - low >= 0 and low != high:
-        fields.note("step", f"{json_text(step)} is more than the range: the value is always the lowest")
+        fields.note("step", f"{json_text(step)} is larger than the range, so the value is always the lowest")
     if data_type == "double":
         return Float(name, low, high, step=step, power=power)
     # Whatever is no whole number is for the space to refuse.

@@ -228,7 +228,7 @@ def _places(
     wrong = folder_problem(folder)
     if wrong and main and os.path.isfile(absolute(main, base_dir)):  # as it was called where the client ran
         folder, wrong = absolute(base_dir), None
-        problems.note(path, f"--model-dir {json_text(named)} is not there; {json_text(main)} is beside the request")
+        problems.note(path, f"--model-dir {json_text(named)} does not exist here; the folder of the request is used")
     if wrong:
         problems.add(path, f"--model-dir: {wrong}")
     if not main:
