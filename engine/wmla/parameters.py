@@ -145,17 +145,21 @@ def _range(fields: Fields, name: str, data_type: str) -> Param | None:
     if power == 1 and low <= high:
         fields.note("power", "with power 1 the value is always 1")
         return Constant(name, 1 if data_type == "int" else 1.0)
-    if step is not None and 0 < step <= high - low and (last := _last(low, high, step)) < high:
-        fields.note(
-            "step",
-            f"in steps of {json_text(step)} from {json_text(low)} it ends at {json_text(last)}, below {high:g}",
-        )
-    elif step is not None and step > high - low >= 0 and low != high:
-        fields.note("step", f"{json_text(step)} is larger than the range, so the value is always the lowest")
+    _note_step(fields, low, high, step)
     if data_type == "double":
         return Float(name, low, high, step=step, power=power)
     # Whatever is no whole number is for the space to refuse.
     return Int(name, int(low), int(high), step=step, power=power)  # type: ignore[arg-type]
+
+
+def _note_step(fields: Fields, low: float, high: float, step: float | None) -> None:
+    if step is None or step <= 0 or low >= high:
+        return
+    if step > high - low:
+        fields.note("step", f"{json_text(step)} is larger than the range, so the value is always the lowest")
+    elif (last := _last(low, high, step)) < high:
+        first, end, top, by = map(json_text, (low, last, high, step))
+        fields.note("step", f"in steps of {by} from {first} it ends at {end}, below {top}")
 
 
 def _last(low: float, high: float, step: float) -> int | float:
