@@ -12,6 +12,7 @@ from typing import Any
 from engine.errors import EngineError, SpecError, nearest
 from engine.objective import Objective
 from engine.study import History, StudySpec, Trial, TrialState, TrialTable, changed, indices
+from engine.tables import counted
 
 WORDS: Mapping[str, Callable[[Trial], Any]] = {
     "trial": lambda t: t.id,
@@ -213,11 +214,11 @@ def _none(history: History, metric: str) -> str:
     name = history.spec.name
     there = row_metrics(history)
     if metric in there:
-        have = f"{there[metric]} trial{'s have' if there[metric] != 1 else ' has'}"
+        have = counted(there[metric], "trial has", "trials have")
         return f'{name}: {have} "{metric}", but none ended by itself, with exit code 0 and a finite value of it'
     if not there:
         return f'{name}: no trial has a metric "{metric}", nor any other'
-    names = ", ".join(f'"{n}" ({count} trial{"s" if count != 1 else ""})' for n, count in list(there.items())[:12])
+    names = ", ".join(f'"{n}" ({counted(count, "trial")})' for n, count in list(there.items())[:12])
     more = f" and {len(there) - 12} more" if len(there) > 12 else ""
     hint = nearest(metric, there).removeprefix("; ")
     hint = f" ({hint})" if hint.startswith("did you mean") else ""

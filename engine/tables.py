@@ -189,6 +189,16 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, align: str =
     return "\n".join(texts if width is None else [cut(text, width) for text in texts])
 
 
+def room_beside(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, least: int = 20
+) -> int | None:
+    """Columns left beside such a table for one more column; at least `least`, None if there is no limit."""
+    if width is None:
+        return None
+    used = sum(max(map(columns, cells)) + 2 for cells in zip(headers, *rows, strict=True))
+    return max(least, width - used)
+
+
 def _cell(thing: Any) -> str:
     if type(thing) is str and thing.isprintable():
         return thing

@@ -83,7 +83,7 @@ def _show_study(
     """`once`: what the study was to find, where its trials are judged by something else now."""
     from engine.lead import who_leads
     from engine.remarks import identical
-    from engine.tables import duration, safe_text, table
+    from engine.tables import assignments, duration, room_beside, safe_text, table
     from engine.trackers.lines import aim, front_line
 
     spec = history.spec
@@ -106,8 +106,13 @@ def _show_study(
     if trials:
         extra = _columns(history, sort)
         rows = [_row(history, t, extra) for t in trials]
-        metrics = [name.upper() for name in (*(aim.metric for aim in spec.aims), *extra)]
-        click.echo(table(["TRIAL", "STATE", *metrics, "TOOK", "PARAMETERS"], rows, width=output_width()))
+        metrics = [safe_text(name.upper()) for name in (*(aim.metric for aim in spec.aims), *extra)]
+        headers = ["TRIAL", "STATE", *metrics, "TOOK"]
+        room = room_beside(headers, rows, output_width())
+        for row, trial in zip(rows, trials, strict=True):
+            params = assignments(history.config(trial), None if trial.reason else room)
+            row.append(f"{safe_text(trial.reason)}  [{params}]" if trial.reason else params)
+        click.echo(table([*headers, "PARAMETERS"], rows, width=output_width()))
         if len(trials) < len(history.trials):
             click.echo(f"... and {len(history.trials) - len(trials)} more")
 
@@ -125,7 +130,7 @@ def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
     """The cells of a trial; values that are no result are in brackets: what a pruned trial had, where one stands."""
     from engine.ranking import newest, wanted
     from engine.study import TrialState, pick_values
-    from engine.tables import assignments, duration, number, safe_text
+    from engine.tables import duration, number
 
     aims, running = history.spec.aims, trial.state is TrialState.RUNNING
     values = [number(v) for v in history.values(trial)] or [""] * len(aims)
@@ -141,9 +146,7 @@ def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
         took = None if since is None else time.time() - since
     shown = ["" if v is None else f"({number(v)})" if running else number(v) for v in beside]
     mark = "*" if trial.id in history.front else ""
-    params = assignments(history.config(trial))
-    said = f"{safe_text(trial.reason)}  [{params}]" if trial.reason else params
-    return [f"{trial.id}{mark}", state, *values, *shown, duration(took), said]
+    return [f"{trial.id}{mark}", state, *values, *shown, duration(took)]
 
 
 def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool) -> None:

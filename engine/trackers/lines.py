@@ -24,6 +24,7 @@ from engine.tables import (
     cut_name,
     duration,
     number,
+    room_beside,
     safe_text,
     table,
     value,
@@ -267,14 +268,17 @@ def front(history: History, width: int | None = None, most: int | None = None) -
     """The trials that no other one dominates, the best by the first objective first; at most so many of them."""
     members = [history.trials[number] for _, number in history.members]
     extra = beside_names(history.spec)
-    rows = [
-        [
-            t.id, *(number(v) for v in history.values(t)), *(_shown(beside(history, t), extra)),
-            assignments(searched(history.spec, history.config(t))),
-        ]
-        for t in members[:most]
-    ]  # fmt: skip
-    headers = ["TRIAL", *(o.metric.upper() for o in history.spec.aims), *(n.upper() for n in extra), "PARAMETERS"]
+    shown = members[:most]
+    rows = [[str(t.id), *map(number, history.values(t)), *_shown(beside(history, t), extra)] for t in shown]
+    headers = [
+        "TRIAL",
+        *(safe_text(o.metric.upper()) for o in history.spec.aims),
+        *(safe_text(n.upper()) for n in extra),
+    ]
+    room = room_beside(headers, rows, width)
+    for row, trial in zip(rows, shown, strict=True):
+        row.append(assignments(searched(history.spec, history.config(trial)), room))
+    headers.append("PARAMETERS")
     more = [f"... and {len(members) - len(rows)} more"] if len(members) > len(rows) else []
     return [f"{front_line(history)}; {aim(history.spec)}", *table(headers, rows, width=width).split("\n"), *more]
 
