@@ -49,6 +49,15 @@ def test_a_notebooks_dict_is_read_whatever_the_file_is_called(file: str, head: s
     assert (found.line("hyperParams"), found.line("hyperParams[1].userDefined")) == (line, line + 3)
 
 
+def test_imports_before_the_dict_are_passed_over() -> None:
+    text = "# a cell\nimport json, os.path\nfrom a.b import c as d\n\ndata = {\n 'a': 1}\n"
+    for file in FILES:
+        found = read_document(text, file)
+        assert (found.data, found.line("a")) == ({"a": 1}, 6)
+    assert read("from x: 1", "algo.yaml") == {"from x": 1}
+    assert read("import x: 1\nb: 2", "algo.yaml") == {"import x": 1, "b": 2}
+
+
 LIKE_PYTHON = [
     "{'a': ''}", "{'a': ''''''}", "{'a': '''x'''}", '{"a": "" \'b\'}', "{'a': r'\\''}", "{'a': R'''\n'''}",
     "{'a': 'it\\'s'}", "{'a': u'x'}", '{\'a\': """a"b""" "c"}', "{'a': '\\x41\\\nb'}", "{'a': '\\d'}",
@@ -84,7 +93,7 @@ def test_what_repr_writes_is_read_back(data: dict[str, Any]) -> None:
 REFUSED = {
     "a variable": ("{'a': 1,\n 'b': args}", 'x:2: not a Python dict: "args" is a variable; write its value out'),
     "a call": ("{'a': dict(b=1)}", '"dict" is a call; write its value out'),
-    "an import first": ("import json\ndata = {'a': 1}", "x"),
+    "an import after it": ("data = {'a': 1}\nimport json", "x:2: not a Python dict: more follows"),
     "more after it": ("data = {'a': 1}\nprint(data)", "x:2: not a Python dict: more follows after the first value"),
     "a change after it": ("data = {'a': 1}\ndata['a'] = 2", "x:2: not a Python dict: more follows"),
     "two dicts": ("{'a': 1}\n{'b': 2}", "x:2: not a Python dict: more follows"),
@@ -129,7 +138,13 @@ def test_refusal(what: str) -> None:
 
 
 def test_nothing_is_run() -> None:
-    for text in ("{'a': __import__('os').abort()}", "data = {'a': [].append(1)}", "{**x}", "{'a': lambda: 1}"):
+    for text in (
+        "import json; json.x()\ndata = {'a': 1}",
+        "{'a': __import__('os').abort()}",
+        "data = {'a': [].append(1)}",
+        "{**x}",
+        "{'a': lambda: 1}",
+    ):
         with pytest.raises(SpecError):
             read(text, "a.py")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.document.checks import MAX_BYTES, Mark, check_text, line_of, refuse, too_large
 from engine.document.jsontext import read_json
-from engine.document.pythontext import read_python
+from engine.document.pythontext import HEAD, read_python
 from engine.document.yamltext import dump, read_yaml
 from engine.errors import SpecError
 
@@ -68,7 +68,7 @@ def read_document(text: str, file: str) -> Document:
 def _read(text: str, file: str) -> tuple[Any, Mark]:
     """As the first of JSON, Python and YAML that can read it; if none can, the refusal that helps most."""
     suffix = os.path.splitext(file)[1].lower()
-    body = _COMMENTS.sub("", text, count=1)
+    body = HEAD.sub("", text, count=1)
     if not body.startswith("{"):
         return read_python(text, file) if suffix == ".py" or _ASSIGNED.match(body) else read_yaml(text, file)
     if suffix in (".json", ".py") or re.match(r'\s*\{\s*["}]', text):
@@ -88,7 +88,6 @@ def _read(text: str, file: str) -> tuple[Any, Mark]:
     return read_yaml(text, file)
 
 
-_COMMENTS = re.compile(r"(?:\s|#[^\n]*(?:\n|$))*")
 _ASSIGNED = re.compile(r"(?:[A-Za-z_]\w*[ \t]*(?::[ \t]*[\w\[\], .]+)?=\s*)+(?:\\\r?\n\s*)?[({]")
 _PYTHONIC = re.compile(r"""'|\#|\(|(?:True|False|None)\b|[rRuUfFbB]['"]|\\\r?\n""")
 

@@ -1,7 +1,8 @@
 """A Python dict as text to data and marks, as notebooks hold requests: one literal, perhaps with `name =` before it.
 
 Reads values only: text (adjacent pieces and `+` join), numbers, True, False, None, dicts, lists, tuples. Names, calls
-and f-strings are refused: no code is run, and nothing is handed to Python but single texts and numbers.
+and f-strings are refused: no code is run, and nothing is handed to Python but single texts and numbers. Imports before
+it are passed over.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+HEAD = re.compile(r"(?:\s|\#[^\n]*|(?:import|from)[ \t][^\n(;{=]*(?:\n|$))*")  # what a notebook's cell may begin with
 _WORDS = {"True": True, "False": False, "None": None}
 _OF_JSON = {"true": "True", "false": "False", "null": "None"}
 _NO_CODE = "only values can be read here, no code is run"
@@ -57,7 +59,9 @@ def read_python(text: str, file: str) -> tuple[Any, Mark]:
 
 
 def _tokens(text: str, file: str) -> Iterator[_Token]:
-    line, at, count, depth = 1, 0, 0, 0
+    head = HEAD.match(text)
+    at, count, depth = head.end() if head else 0, 0, 0
+    line = text.count("\n", 0, at) + 1
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
