@@ -63,6 +63,11 @@ def in_command(command: str | Sequence[str], names: Collection[str], folder: str
     return Findings(tuple(problems), (*notes, *_expansions(words, filled), *_patterns(words, folder)))
 
 
+def sets_variable(word: str) -> bool:
+    """Whether a command begins with an assignment: its first word is no program."""
+    return bool(_VARIABLE.match(word))
+
+
 def in_arguments(arguments: Sequence[str], names: Collection[str]) -> tuple[str, ...]:
     """Notes on words that another tool's launcher would have handed to the script."""
     filled = list(_placeholders(" ".join(arguments), names))

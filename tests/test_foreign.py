@@ -121,6 +121,7 @@ def test_arguments_and_variables_are_only_noted() -> None:
 def test_the_study_file_tells_them_with_their_line(folder: Path) -> None:
     found = problems(small(command="python train.py --lr {lr} > log"), folder)
     assert [line.split(": ", 2)[:2] for line in found] == [["algo.yaml:1", "command"]] * 2
+    assert len(problems(small(command="A=./x/y python train.py"), folder)) == 1
     epochs = small("resource: {name: epochs, max: 3}", command="python train.py $epochs")
     assert problems(epochs, folder)[0].startswith("algo.yaml:1: command: $epochs is not filled in")
     listed = parse(small('env: {A: "$B"}', command='[python, train.py, "{lr}", ">"]'), folder)

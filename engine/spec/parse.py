@@ -223,7 +223,11 @@ def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems)
     model_dir = under(base_dir, form.model_dir)
     if wrong := folder_problem(model_dir):
         problems.add("model_dir", wrong)
-    elif "command" not in failed and (wrong := script_problem(form.command, model_dir)):
+    elif (
+        "command" not in failed
+        and not foreign.sets_variable(form.command[0])
+        and (wrong := script_problem(form.command, model_dir))
+    ):
         problems.add("command", wrong)
     data_dir = None if form.data_dir is None else under(base_dir, form.data_dir)
     if data_dir and (wrong := folder_problem(data_dir)):

@@ -191,21 +191,15 @@ def verdict(history: History) -> str:
 def next_steps(history: History, folder: str) -> Steps:
     """Commands worth typing now, each with what it does."""
     name = shlex.quote(safe_text(called(history, folder)))
-    steps = []
     if history.state is StudyState.STOPPED and history.halted:
-        return _mending(history, name)
+        return [*_mending(history, name), *_results(history, name)]
+    steps = []
     if history.state is StudyState.RUNNING:
         steps.append((f"hpo-engine watch {name}", "look on"))
         steps.append((f"hpo-engine resume {name}", "go on, once no engine leads it"))
     elif history.state is StudyState.STOPPED:
         steps.append((f"hpo-engine resume {name}", "go on where it stopped"))
-    if history.best_id is not None and history.spec.objectives:
-        steps.append((f"hpo-engine best {name}", "the whole front"))
-        steps.append((f"hpo-engine best {name} {history.best_id} --config", "one trial's parameters as JSON"))
-    elif history.best_id is not None:
-        steps.append((f"hpo-engine best {name} --config", "the best parameters as JSON"))
-    else:
-        steps += _by_other_metric(history, name)
+    steps += _results(history, name)
     bad = [t.id for t in history.trials if t.state in BAD]
     if bad:
         steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
@@ -215,8 +209,16 @@ def next_steps(history: History, folder: str) -> Steps:
     return steps
 
 
-def _by_other_metric(history: History, name: str) -> Steps:
-    if history.best_id is not None or not (other := _other_metric(history)):
+def _results(history: History, name: str) -> Steps:
+    """Commands that show what was found."""
+    if history.best_id is not None and history.spec.objectives:
+        return [
+            (f"hpo-engine best {name}", "the whole front"),
+            (f"hpo-engine best {name} {history.best_id} --config", "one trial's parameters as JSON"),
+        ]
+    if history.best_id is not None:
+        return [(f"hpo-engine best {name} --config", "the best parameters as JSON")]
+    if not (other := _other_metric(history)):
         return []
     goal = history.spec.objective.goal
     return [
@@ -237,15 +239,14 @@ def _other_metric(history: History) -> str:
 
 def _mending(history: History, name: str) -> Steps:
     """What to do after a rule has stopped the study: the script's copy in it stays as it is."""
-    anew = (f"hpo-engine remove {name}", "then submit again, with a mended script or study file")
+    anew = (f"hpo-engine remove {name}", "then submit again, with a mended script or study file (or: another --name)")
     if history.halted == "objective":
         insist = (f"hpo-engine resume {name}", "go on all the same, if the script reports it later")
-        return [anew, *_by_other_metric(history, name), insist]
+        return [anew, insist]
     bad = [t.id for t in history.trials if t.state in BAD]
     return [
         *((f"hpo-engine logs {name} {number}", "all that it printed") for number in bad[-1:]),
         anew,
-        *_by_other_metric(history, name),
         (f"hpo-engine retry {name} --failed", "if what was wrong lies elsewhere and is mended: run them again, go on"),
         (f"hpo-engine resume {name}", "go on without them (failures: off in the study file never stops)"),
     ]

@@ -21,10 +21,19 @@ from hypothesis import strategies as st
 from rich.console import Console
 from study_by_hand import PARAMS, Study
 
-from engine.events import AttemptEnded, AttemptIntended, SpecChanged, StopAsked, TrialEnded, TrialProposed
+from engine.events import (
+    AttemptEnded,
+    AttemptIntended,
+    SpecChanged,
+    StopAsked,
+    StudyClosed,
+    TrialEnded,
+    TrialProposed,
+)
 from engine.space import Choice, Constant, Float, SearchSpace
 from engine.study import Budget, Objective, Resources, TrialState
 from engine.tables import columns
+from engine.trackers import lines
 from engine.trackers.console import ConsoleTracker
 from engine.trackers.display import display
 
@@ -555,3 +564,36 @@ def test_cursor_is_back_whichever_way_the_process_ends(tmp_path: Path, ending: s
     os.close(ours)
     assert b"\x1b[?25l" in out
     assert out.rfind(b"\x1b[?25h") > out.rfind(b"\x1b[?25l")
+
+
+# --- a study that a rule has stopped ----------------------------------------------------------------------------------
+
+
+def halted(study: Study, rule: str, why: str) -> str:
+    study.feed(StopAsked(study.now, None, why, rule))
+    study.feed(StudyClosed(study.now, "stopped", why))
+    return "\n".join(lines.summary(study.history, study.now, "x/digits", lines.next_steps(study.history, "x/digits")))
+
+
+def test_what_to_do_after_a_rule_has_stopped_a_study(make_study: Callable[..., Study]) -> None:
+    study = make_study()
+    for _ in range(3):
+        study.end(study.start(), reason="exit code 1; KeyError: 'x'")
+    text = halted(
+        study, "failures", "trials 0, 1 and 2 failed alike, and none has succeeded: exit code 1; KeyError: 'x'"
+    )
+    first, why, *rest = text.split("\n")
+    assert first.startswith("digits stopped after") and why.startswith("trials 0, 1 and 2 failed alike")
+    assert "last failure" not in text, "it is told already"
+    steps = [line.split("  #")[0].strip() for line in rest if "hpo-engine" in line]
+    assert [step.split("hpo-engine ")[1].split()[0] for step in steps] == ["logs", "remove", "retry", "resume"]
+
+
+def test_results_that_were_found_before_a_rule_stopped_the_study_are_offered(make_study: Callable[..., Study]) -> None:
+    study = make_study()
+    study.end(study.start(), 0.5)
+    study.end(study.start(), reason="exit code 1")
+    text = halted(study, "failures", "trials 1 failed")
+    assert "hpo-engine best x/digits --config" in text
+    bare_ = halted(make_study(), "objective", 'trial 0: no "valid_loss" in its rows; it has "val_loss"')
+    assert "hpo-engine retry" not in bare_ and "hpo-engine remove" in bare_ and 'it has "val_loss"' in bare_
