@@ -14,6 +14,7 @@ from engine.loop import Engine
 from engine.ports import Launch
 from engine.space import Choice, SearchSpace
 from engine.stoppers import AlikeStopper, MisnamedStopper, stopper
+from engine.stoppers.alike import _listed
 from engine.stoppers.misnamed import other_spelling
 from engine.study import Budget, EarlyStopping, Exit, Failures, Objective, Resources, StudyState, TrialPolicy
 from tests.fakes import MemoryStore
@@ -53,7 +54,7 @@ def test_first_trials_that_fail_alike_stop_the_study_and_it_can_go_on(bench: Ben
     history = bench.run(led(bench, resources=Resources(1)))
     assert states(history) == ["failed"] * 3
     assert (history.state, history.halted) == (StudyState.STOPPED, "failures")
-    assert history.reason.startswith("trials 0, 1 and 2 failed alike, and none has succeeded: exit code 1; ")
+    assert history.reason.startswith("trials 0 to 2 failed alike, and none has succeeded: exit code 1; ")
     assert history.reason.endswith("ModuleNotFoundError: No module named 'nosuchmodule'")
     again = bench.run(bench.lead())
     assert again.halted == "failures" and again.next_id == 6, "counted anew"
@@ -103,6 +104,14 @@ def test_alike_is_the_same_cause_whatever_the_numbers(bench: Bench, lines: Seque
         assert history.next_id == 11 and ", 10 in a row: exit code 1" in history.reason
     elif halts:
         assert history.next_id == 3
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [([4], "4"), ([0, 1], "0 and 1"), ([0, 1, 2], "0 to 2"), ([0, 1, 3, 4, 5, 9], "0 and 1, 3 to 5 and 9")],
+)
+def test_trials_are_listed_in_words(numbers: list[int], text: str) -> None:
+    assert _listed(numbers) == text
 
 
 def test_values_of_parameters_are_no_cause_of_their_own(bench: Bench) -> None:

@@ -239,16 +239,16 @@ def _other_metric(history: History) -> str:
 
 def _mending(history: History, name: str) -> Steps:
     """What to do after a rule has stopped the study: the script's copy in it stays as it is."""
-    anew = (f"hpo-engine remove {name}", "then submit again, with a mended script or study file (or: another --name)")
+    anew = (f"hpo-engine remove {name}", "to mend script or file: submit anew")
     if history.halted == "objective":
-        insist = (f"hpo-engine resume {name}", "go on all the same, if the script reports it later")
+        insist = (f"hpo-engine resume {name}", "go on, if the script reports it later")
         return [anew, insist]
     bad = [t.id for t in history.trials if t.state in BAD]
     return [
         *((f"hpo-engine logs {name} {number}", "all that it printed") for number in bad[-1:]),
         anew,
-        (f"hpo-engine retry {name} --failed", "if what was wrong lies elsewhere and is mended: run them again, go on"),
-        (f"hpo-engine resume {name}", "go on without them (failures: off in the study file never stops)"),
+        (f"hpo-engine retry {name} --failed", "if it was mended elsewhere"),
+        (f"hpo-engine resume {name}", "go on without them"),
     ]
 
 
