@@ -367,7 +367,7 @@ def lead(
             stopper(spec),
             executor,
             listeners,
-            lay_view=contract.view_of(spec, view.lay),
+            views=model.Views(view, lambda lay: contract.view_of(spec, lay)),
             protect=view.linked,
             base_env=base_env,
             redirect=redirect(contract.command(spec, sys.executable), base_env, spec.env, spec.model_dir, paths.model),

@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from engine import contract
 from engine.errors import LaunchError, MachineError
 from engine.failpoints import failpoint
+from engine.model import Views
 from engine.paths import StudyPaths
-from engine.study import History, Trial
+from engine.study import History, Trial, TrialState
+
+_LAST = 4
+_DONE = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.STOPPED, TrialState.TIMED_OUT)  # and no lost process
 
 
 class Layout:
     """`uprooted`: trials that were running when somebody removed results/, logs/ or trials/.
 
     Args:
-        lay_view: puts the model folder's view into a fresh RESULT_DIR.
+        views: put the model folder's view into a fresh RESULT_DIR.
         user: what `contract.user_of` says.
     """
 
-    def __init__(self, paths: StudyPaths, lay_view: Callable[[str], None], user: str) -> None:
-        self.paths, self._lay_view, self._user = paths, lay_view, user
+    def __init__(self, paths: StudyPaths, views: Views, user: str) -> None:
+        self.paths, self._views, self._user = paths, views, user
         self._has_log = os.path.exists(paths.db)
         self._ahead: set[int] = set()  # trials to come whose folders are laid out already
         self.uprooted: set[int] = set()
@@ -56,11 +60,12 @@ class Layout:
             failpoint("trial.aside")
         if trial.id in self._ahead:
             self._ahead.remove(trial.id)
+            self._views.finish(paths.result_dir)
         else:
             contract.lay_out(paths)
             if number > 1:
                 os.makedirs(paths.attempt(number), exist_ok=True)
-            self._lay_view(paths.result_dir)
+            self._views.lay(paths.result_dir)
         failpoint("trial.laid-out")
         contract.write_config(paths, config)
         failpoint("trial.config-written")
@@ -75,10 +80,20 @@ class Layout:
         paths = self.paths.trial(trial_id)
         try:
             contract.lay_out(paths)
-            self._lay_view(paths.result_dir)
+            self._views.begin(paths.result_dir)
         except (LaunchError, OSError):
             return  # it will be tried again, and told, when the trial is due
         self._ahead.add(trial_id)
+
+    def take_up(self, history: History) -> None:
+        """After a restart: what the last trials of an earlier engine left untouched is handed on, too."""
+        for trial_id in range(max(0, history.next_id - _LAST), history.next_id):
+            if history.trials[trial_id].state in _DONE:
+                self.over(trial_id)
+
+    def over(self, trial_id: int) -> None:
+        """The trial has ended for good, with all its processes: a later one may have what it did not touch."""
+        self._views.ended(self.paths.trial(trial_id).result_dir)
 
     def clear_ahead(self) -> None:
         for trial_id in self._ahead:

