@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from engine import contract, inbox, threads
-from engine.errors import Problem, SpecError, nearest
+from engine.errors import Problem, SpecError, StudyGone, StudyLocked, nearest
 from engine.events import SpecChanged, TrialReopened, apply, fold
 from engine.journal import Journal
 from engine.lead import Lead
@@ -300,6 +300,11 @@ class Led:
         self.engine.close()
         self.lead.close()
 
+    def leave(self) -> None:
+        """`close`, where the study is another one's by now: nothing more is written to it."""
+        self.engine.leave()
+        self.lead.close()
+
 
 def lead(
     paths: StudyPaths,
@@ -307,6 +312,7 @@ def lead(
     listeners: Sequence[Tracker] = (),
     *,
     wait_s: float = 0.0,
+    opened_at: float | None = None,
     changes: Mapping[str, Any] | None = None,
     retry: bool = False,
     stop: str | None = None,
@@ -317,12 +323,13 @@ def lead(
 
     Args:
         listeners: the trackers. wait_s: how long to wait for another engine to leave.
+        opened_at: of the study that is meant; one of the same name that was opened at another time is left alone.
         changes: new limits (SpecChanged). retry: run trials that failed, timed out or were lost again.
         stop: stop at once, with this reason, instead of going on. kill: without grace.
         say: takes what there is to tell besides, in a line (how trials start).
 
     Raises:
-        StudyLocked, JournalError, SpecError (the searcher or the machine cannot serve it).
+        StudyLocked, StudyGone, JournalError, SpecError (the searcher or the machine cannot serve it).
     """
     from engine import model
     from engine.asking import InThread
@@ -334,9 +341,18 @@ def lead(
 
     held = Lead(paths.lock, wait_s)
     try:
+        if not os.path.exists(paths.db):  # else a new one would be made
+            raise StudyGone(f"{paths.db}: the event log was removed")
         origin.own_files(paths)
         journal = Journal(paths.db, write=True)
+
+        def check() -> None:
+            held.check()
+            journal.check()
+
         before = history = fold(journal.read())
+        if opened_at not in (None, before.opened_at):
+            raise StudyLocked(f"{paths.root}: the study was removed, and another one has its name; it is left alone")
         if copied_from := origin.origin(paths, history):
             _log.warning(origin.described(paths, history, copied_from))
         events: list[Any] = [SpecChanged(clock(), dict(changes))] if changes else []
@@ -373,6 +389,7 @@ def lead(
             redirect=redirect(contract.command(spec, sys.executable), base_env, spec.env, spec.model_dir, paths.model),
             asker=None if getattr(made, "quick", False) else InThread(made.ask, executor.wake),
             copied_from=copied_from,
+            check=check,
         )
         if events:
             journal.append(events)

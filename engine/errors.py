@@ -8,6 +8,7 @@ EngineError                 the CLI prints the line and leaves with `exit_code`
 +-- LaunchError                  -   this attempt fails; the study goes on
 +-- SearcherError                3   the study cannot go on: close it as failed
 +-- StudyLocked                  4   another engine leads this study: wait or leave
++-- StudyGone                    5   its folder was moved or removed under the engine: leave, write nothing more
 +-- JournalError                 5   the event log cannot be read or written: stop, lose nothing
 +-- MachineError                 5   no room for processes or files, or the study's folder is gone: stop, resume later
 """
@@ -67,13 +68,19 @@ class StudyExists(EngineError):
 
 
 class StudyLocked(EngineError):
-    """Another engine leads the study; `holder` says which. Exit 4."""
+    """Another engine leads the study (`holder` says which), or has its place or its log by now. Exit 4."""
 
     exit_code = 4
 
     def __init__(self, text: str, holder: str = "") -> None:
         self.holder = holder
         super().__init__(text)
+
+
+class StudyGone(EngineError):
+    """The study's folder was moved or removed while a process led it, or waited for that. Exit 5."""
+
+    exit_code = 5
 
 
 class ContractError(EngineError):

@@ -11,7 +11,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 
-from engine.errors import ContractError
+from engine.errors import ContractError, StudyGone
 from engine.failpoints import failpoint
 from engine.files import safe_read
 
@@ -27,13 +27,29 @@ class Request:
 
 
 def post(inbox: str, request: Request) -> str:
-    """Leaves a request; returns its file, which is gone once it has been carried out."""
-    os.makedirs(inbox, exist_ok=True)
+    """Leaves a request; returns its file, which is gone once it has been carried out.
+
+    Raises:
+        StudyGone: the folder in which the inbox should be is not there (it is not made again).
+        OSError: names the file.
+    """
+    try:
+        os.mkdir(inbox)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        raise StudyGone(f"{os.path.dirname(inbox)}: the study was moved or removed") from None
     name = f"{time.time_ns():020d}-{os.getpid()}.json"
     aside = f"{inbox}/.{name}"
-    with open(aside, "x", encoding="utf-8") as file:
-        json.dump(asdict(request), file)
-    os.rename(aside, f"{inbox}/{name}")
+    try:
+        with open(aside, "x", encoding="utf-8") as file:
+            json.dump(asdict(request), file)
+        os.rename(aside, f"{inbox}/{name}")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        error.filename = f"{inbox}/{name}"
+        raise
     failpoint("command.posted")
     return f"{inbox}/{name}"
 

@@ -62,6 +62,7 @@ class Journal:
             if write:  # not before it is known to be ours: this changes the file
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._end = self._last()
+            self._inode = _inode(path)
         except (sqlite3.Error, ValueError) as error:
             raise self._error(error) from error
 
@@ -155,6 +156,15 @@ class Journal:
         except (ValueError, TypeError) as error:
             raise self._error(error) from error
 
+    def check(self) -> None:
+        """Raises JournalError if the file is no longer at its path: what is written now would be lost with it."""
+        try:
+            same = _inode(self.path) == self._inode
+        except OSError:
+            same = False
+        if not same:
+            raise JournalError(f"{self.path}: the event log was moved, removed or replaced while the engine ran")
+
     def close(self) -> None:
         """Returns when all is on the disk."""
         problem = self._syncer.finish() if self._syncer is not None else None
@@ -231,6 +241,11 @@ def _first_bad(rows: Sequence[Any], after: int, before: int | None) -> int | Non
         if before != crc or there != number:
             return number
     return None
+
+
+def _inode(path: str) -> tuple[int, int]:
+    seen = os.stat(path)
+    return seen.st_dev, seen.st_ino
 
 
 def _any_text(data: bytes) -> str:

@@ -85,6 +85,7 @@ class Engine:
         poll_s: how often growing result files are looked at (seconds).
         asker: puts questions to the searcher (None: in line, the loop waits for the answer).
         copied_from: the folder that the study's is a copy of, if trials were running there ("": it is no copy).
+        check: raises if the study is no longer this engine's; called before each launch and each look at files.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Engine:
         poll_s: float = 0.5,
         asker: Asker | None = None,
         copied_from: str = "",
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.paths, self.history, self.executor = paths, history, executor
         self._store, self._searcher, self._stopper = store, searcher, stopper
@@ -114,6 +116,7 @@ class Engine:
         self._poll_s, self._next_poll = poll_s, 0.0
         self._redirect = redirect
         self._asker: Asker = asker or InLine(lambda history, count: searcher.ask(history, count))
+        self._check = check
         self._nothing_at: History | None = None  # where the searcher had nothing to propose
         self._batch: list[tuple[Event, History]] = []  # each with the history that has it
         self._untold: list[tuple[Event, History]] = []
@@ -171,6 +174,7 @@ class Engine:
             JournalError: the event log cannot be written; nothing that depends on the event was done.
             SearcherError: the searcher failed; the study has been closed as failed.
             MachineError: no trial could be started for a minute, or the study's folder is gone.
+            StudyLocked, StudyGone: the study is not this engine's any more: `leave` it.
         """
         self._take_requests(now)
         for news in (*self._unread.values(), *self.executor.reap()):
@@ -182,6 +186,7 @@ class Engine:
                 self._attempt_ended(news, now)
         if now >= self._next_poll or now < self._next_poll - 2 * self._poll_s:
             self._next_poll = now + self._poll_s
+            self._check()
             self._poll(now)
         self._end_early(now)
         self._commit()
@@ -226,6 +231,11 @@ class Engine:
             self._guarded(tracker, lambda t: t.close(self.history))
         self.executor.close()
         self._store.close()
+
+    def leave(self) -> None:
+        """`close` of an engine whose study is another one's by now: its trackers get no chance to write there."""
+        self._trackers.clear()
+        self.close()
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -342,6 +352,7 @@ class Engine:
     def _start(self, trial: Trial, now: float) -> None:
         """Lays the trial's folder out and launches the attempt that the log promises."""
         assert trial.attempt is not None
+        self._check()
         self._trouble.tries(trial.id)
         try:
             self._layout.prepare(trial, self.history.whole_config(trial), self.history)

@@ -33,7 +33,7 @@ class StudyPaths(NamedTuple):
 
     @property
     def lock(self) -> str:
-        """Held (flock) by the engine that leads the study; says which one it is."""
+        """Says which engine leads the study, which holds it (flock), and the folder itself."""
         return f"{self.root}/engine.lock"
 
     @property

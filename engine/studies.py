@@ -21,7 +21,7 @@ from engine.errors import EngineError, JournalError, Problem, SpecError, StudyEx
 from engine.events import StudyOpened
 from engine.failpoints import failpoint
 from engine.journal import Journal, is_ours
-from engine.lead import Lead
+from engine.lead import Lead, hold_folder
 from engine.params import json_problem
 from engine.paths import CONFIG, StudyPaths, locate
 from engine.redirect import redirect
@@ -124,10 +124,9 @@ def create(
         raise SpecError(f"--root {root}: not a folder") from None
     _sweep_new(root)
     final = os.path.join(root, spec.name)
-    aside = os.path.join(root, f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}")
+    aside, held = _made_aside(root)
     paths = StudyPaths(aside)
     try:
-        os.mkdir(aside)
         failpoint("study.folder-made")
         found = model.freeze(spec.model_dir, paths.model, exclude_paths=[root], patterns=spec.exclude)
         led = redirect(contract.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
@@ -152,7 +151,19 @@ def create(
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+    finally:
+        os.close(held)
     return StudyPaths(final)
+
+
+def _made_aside(root: str) -> tuple[str, int]:
+    """A new folder under a hidden name, and a descriptor that holds it against `_sweep_new`."""
+    while True:
+        aside = os.path.join(root, f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}")
+        os.mkdir(aside)
+        with contextlib.suppress(FileNotFoundError):  # swept before it was held
+            if (held := hold_folder(aside)) is not None:
+                return aside, held
 
 
 def _base(spec: StudySpec) -> dict[str, Any]:
@@ -212,11 +223,18 @@ def remove(paths: StudyPaths) -> None:
 
 
 def _sweep_new(root: str) -> None:
-    """Removes what submits that were killed have left half made."""
+    """Removes what submits and removals that were killed have left half done.
+
+    Who is at work on such a folder holds it: its process may be in a container, where /proc here does not show it.
+    """
     for name in os.listdir(root):
         pid = name[len(_NEW) :].split("-")[0] if name.startswith(_NEW) else ""
         if pid == "removed" or (pid.isdigit() and not os.path.exists(f"/proc/{pid}")):
-            shutil.rmtree(os.path.join(root, name), ignore_errors=True)
+            path = os.path.join(root, name)
+            with contextlib.suppress(OSError):
+                if (held := hold_folder(path)) is not None:
+                    shutil.rmtree(path, ignore_errors=True)
+                    os.close(held)
 
 
 def edited(model_dir: str, frozen: str, spec: StudySpec | None = None) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from engine.cli.common import dump, summary
+from engine.errors import StudyGone, StudyLocked
 from engine.study import StudyState
 from engine.tables import counted
 
@@ -49,11 +50,16 @@ class Driver:
         self._console, listeners = assembly.trackers(self._paths, self._stream, quiet=self._quiet)
         self._led = led = assembly.lead(self._paths, clock, listeners, say=self._say, **self._options)
         gc.freeze()  # what is loaded by now stays: not to be looked through again and again
+        close = led.close
         try:
             self._loop(led, clock)
             history = led.engine.history
+        except (StudyLocked, StudyGone):
+            close = led.leave
+            self._console.restore()
+            raise
         finally:
-            led.close()
+            close()
         if self._as_json:
             print(dump(summary(history, False, clock())), flush=True)
         if self._signals:

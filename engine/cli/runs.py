@@ -70,6 +70,7 @@ def submit(
         click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
     folder = runs_root(root, os.environ)
     changes: dict[str, Any] = {}
+    opened_at = None
     paths = StudyPaths(os.path.join(folder, spec.name))
     try:
         made = not os.path.lexists(paths.root)
@@ -97,12 +98,14 @@ def submit(
         if not os.path.exists(paths.db):
             raise StudyExists(f"{paths.root} exists and is no study; choose another --name")
         history = studies.read(paths)
+        opened_at = history.opened_at
         changes = _changes(history, spec, given, paths)
         if edited := studies.edited(spec.model_dir, paths.model, history.spec):
             click.echo(f"hpo-engine: note: {safe_text(_edited(edited, paths))}", err=True)
         if who_leads(paths.lock) is None and _complete(history, changes):
             return _show_result(history, paths, as_json)
-    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, changes=changes)
+    meant = {"opened_at": opened_at, "changes": changes}
+    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, **meant)
 
 
 @click.command()
@@ -145,7 +148,8 @@ def resume(
         raise SpecError(f"--trials {trials}: {history.spec.name} has {counted(history.next_id, 'trial')} already")
     if who_leads(paths.lock) is None and _complete(history, changes):
         return _show_result(history, paths, as_json)
-    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, changes=changes)
+    meant = {"opened_at": history.opened_at, "changes": changes}
+    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, **meant)
 
 
 @click.command()
@@ -182,7 +186,16 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
         if not history.running:
             click.echo(f"{history.spec.name} does not run")
             return 0
-        _go(paths, detach=False, as_json=False, quiet=True, wait_s=1.0, stop="stop", kill=kill)
+        _go(
+            paths,
+            detach=False,
+            as_json=False,
+            quiet=True,
+            wait_s=1.0,
+            opened_at=history.opened_at,
+            stop="stop",
+            kill=kill,
+        )
         return 0
     request = inbox.post(
         paths.inbox, inbox.Request("stop", trial, kill, "stopped by the user" if trial is not None else "stop")
