@@ -194,6 +194,8 @@ def _holder(folder: int, name: str, *, locked: bool = False) -> Holder | None:
         if locked and _try_lock(fd, shared=True):
             return None
         record = json.loads(os.pread(fd, 4096, 0))
+        if locked and _of_another_folder(folder, name):
+            return None
         return Holder(int(record["pid"]), str(record["host"]), float(record["since"]))
     except (ValueError, KeyError, TypeError):
         return Holder(0, "?", 0.0)  # it has the lock and is about to write its name
