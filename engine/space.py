@@ -42,6 +42,7 @@ MAX_GRID_STATES = 200_000
 MAX_RULES = 100
 MAX_RULE_WORDS = 2000  # of all rules together
 MAX_DRAWS = 100_000
+MAX_WALK = 50_000  # configurations: a larger space is not walked through
 _SOME = 3  # rules that a message repeats
 _SHORT = 200  # words and signs: rules that long may be held against as many configurations as shorter ones
 
@@ -107,6 +108,27 @@ class SearchSpace:
             return None if None in self.cells else self.grid(1).size
         except SpecError:
             return None
+
+    @cached_property
+    def allowed_size(self) -> int | None:
+        """How many configurations the rules allow; None where there is no end of them, or too many to hold against the
+        rules one by one."""
+        n = self.size
+        if n is None or not self.rules:
+            return n
+        return sum(map(self.allows, self.grid(1))) if n <= self.tries(MAX_WALK) else None
+
+    def unlike(
+        self, known: Callable[[dict[str, Any]], bool], start: float, most: int = MAX_WALK
+    ) -> dict[str, Any] | None:
+        """The first configuration that the rules allow and that is not known, from a place in [0, 1) on; None if there
+        is none, or if there are more than `most` to walk through."""
+        n = self.size
+        if n is None or n > self.tries(most):
+            return None
+        grid, first = self.grid(1), int(start * n)
+        walked = (grid[(first + i) % n] for i in range(n))
+        return next((params for params in walked if self.allows(params) and not known(params)), None)
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """Independent and uniform in the unit cube, among what the rules allow: takes len(dimensions) numbers from

@@ -9,6 +9,7 @@ from engine.searchers.brackets import Plan, in_words, trials_of
 from engine.searchers.card import Card, Option
 from engine.searchers.draws import Draws, Source
 from engine.searchers.halving import Fold, Ladder, Slot, plan_of, proposals
+from engine.space import MAX_WALK
 from engine.study import History, Proposal, StudySpec
 
 OPTIONS = {
@@ -25,7 +26,8 @@ class Asha:
     Rungs are the plan's amounts of the resource, numbered from the least. Bracket b begins at rung b; configurations
     are shared out to brackets as Hyperband's plan would. Where the trials of the study are too few for the longest
     bracket, the lowest rungs are left out; the last few trials are kept for taking the best up to the most, and wait
-    for results where they must. So a search that ends has a trial with the most, unless trials fail.
+    for results where they must. So a search that ends has a trial with the most, unless trials fail. When there are no
+    new configurations any more, the best of the highest rung goes on that can, whoever it is (`promote_waiting`).
 
     Args:
         eta: from 1.01 on. brackets: at most the plan's. keep: as in the paper eta, if None.
@@ -51,13 +53,19 @@ class Asha:
         self._fold = Fold(spec.space, self.plan.deepest + 1)
 
     def ask(self, history: History, count: int) -> list[Proposal]:
+        return self._proposals(history, count)
+
+    def promote_waiting(self, history: History, count: int) -> list[Proposal]:
+        """As `ask`, when no new configuration is left."""
+        return self._proposals(history, count, fresh=False)
+
+    def _proposals(self, history: History, count: int, fresh: bool = True) -> list[Proposal]:
         climb = _Climb(self.plan, self._brackets, self._keep, history, self._fold.read(history.trials))
         slots: list[Slot] = []
-        while len(slots) < count and (slot := climb.next()):
+        while len(slots) < count and (slot := climb.next(fresh)):
             slots.append(slot)
         new = sum(slot.parent is None for slot in slots)
-        fresh = self.source.suggest(history, self._fold.begun, new, self._fold.keys) if new else []
-        return proposals(slots, fresh)
+        return proposals(slots, self.source.suggest(history, self._fold.begun, new, self._fold.keys) if new else [])
 
     @property
     def size(self) -> int | None:
@@ -77,22 +85,44 @@ class Asha:
     @property
     def planned(self) -> str:
         """The runs that are likely, and what they take: who goes on is known only when results are."""
-        trials, name, points = self._spec.budget.trials, self._spec.resource_name or "", len(self._spec.points)
-        if trials is None:
+        trials, name, whole = self._spec.budget.trials, self._spec.resource_name or "", self._whole()
+        if trials is None and whole is None:
             return f"no end is set; for each {in_words(self.likely(100), name, 'about ')}"
-        counts = self.likely(max(0, trials - points)) + Counter({self.plan.amounts[-1]: points})
-        return in_words(counts, name, "about ")
+        if whole is not None and (trials is None or trials >= whole.total()):
+            return in_words(whole, name, "about ")
+        return in_words(self.likely(trials or 0), name, "about ")
+
+    def _whole(self) -> Counter[int] | None:
+        """The runs until all configurations of a small space have had the most; None where there is no end of them."""
+        number = self._spec.space.allowed_size
+        if number is None or number > MAX_WALK:
+            return None
+        base, shares = self._begin()
+        begin = [round(number * share) for share in shares]
+        begin[0] += number - sum(begin)
+        amounts = self.plan.amounts[base:]
+        return +Counter({amount: sum(begin[: k + 1]) for k, amount in enumerate(amounts)})
+
+    def _begin(self) -> tuple[int, list[float]]:
+        """The least rung that configurations begin at, and the share of them that begins there, one higher, ..."""
+        base = _base(self.plan, self._spec.budget.trials)
+        brackets = range(min(self._brackets, self.plan.deepest - base + 1))
+        sizes = [self.plan.size(self.plan.deepest - base - b) for b in brackets]
+        return base, [size / sum(sizes) for size in sizes]
 
     def likely(self, trials: int) -> Counter[int]:
-        """The runs that `trials` come to, by amount, if at every rung one in `keep` goes on."""
+        """The runs that `trials` come to, by amount, if at every rung one in `keep` goes on; in a small space more of
+        them, as there is nobody else."""
         top, amounts = self.plan.deepest, self.plan.amounts
-        base = _base(self.plan, self._spec.budget.trials)
-        brackets = range(min(self._brackets, top - base + 1))
-        sizes = [self.plan.size(top - base - b) for b in brackets]
+        base, begin = self._begin()
         shares = [0.0] * (top + 1)  # runs at each rung for each new configuration
-        for b in brackets:
+        for b, share in enumerate(begin):
             for k in range(base + b, top + 1):
-                shares[k] += sizes[b] / sum(sizes) / self._keep ** (k - base - b)
+                shares[k] += share / self._keep ** (k - base - b)
+        number = self._spec.space.allowed_size
+        if number is not None and number < trials / sum(shares):
+            more = (trials / number - sum(shares)) / (top - base)
+            shares = [share + more * (base < k) for k, share in enumerate(shares)]
         counts = Counter({amounts[k]: round(trials * shares[k] / sum(shares)) for k in range(base + 1, top + 1)})
         if trials and not counts[amounts[top]]:  # the end of the budget sees to one
             counts[amounts[top]] = 1
@@ -115,13 +145,18 @@ class _Climb:
         self._given = [[0] * (self._top + 1) for _ in self._brackets]
         self._fresh = [0 for _ in self._brackets]
 
-    def next(self) -> Slot | None:
+    def next(self, fresh: bool = True) -> Slot | None:
+        """None: there is nothing to do, or a result is waited for.
+
+        Args:
+            fresh: whether there are new configurations.
+        """
         if self._rest is not None:
             if self._rest <= 0:
                 return None
             if self._last_chance():
-                return self._take_up()
-        return self._promotion() or self._new()
+                return self._take_up(fresh)
+        return self._promotion() or (self._new() if fresh else self._best_left())
 
     def _promotion(self) -> Slot | None:
         for k in range(self._top - 1, -1, -1):
@@ -131,6 +166,15 @@ class _Climb:
                 first = self._going(ladder, k) if most else None
                 if first is not None and first <= done[most - 1]:
                     return self._slot(ladder, k + 1, first)
+        return None
+
+    def _best_left(self) -> Slot | None:
+        """The best of the highest rung that has not gone on."""
+        for k in range(self._top - 1, -1, -1):
+            going = [(first, ladder) for ladder in self._ladders if (first := self._going(ladder, k))]
+            if going:
+                first, ladder = min(going, key=lambda item: item[0])
+                return self._slot(ladder, k + 1, first)
         return None
 
     def _new(self) -> Slot:
@@ -159,11 +203,11 @@ class _Climb:
                 return k
         return self._base - 1
 
-    def _take_up(self) -> Slot | None:
+    def _take_up(self, fresh: bool) -> Slot | None:
         """The best of the highest rung goes up, over rungs for which there is nothing left; None: wait for a result."""
         height, target = self._height, self._top + 1 - (self._rest or 0)
         if height < self._base:
-            return self._slot(self._ladders[0], max(target, self._base), None)
+            return None if not fresh else self._slot(self._ladders[0], max(target, self._base), None)
         if any(self._running(ladder, height) for ladder in self._ladders):
             return None
         going = [(first, ladder) for ladder in self._ladders if (first := self._going(ladder, height))]

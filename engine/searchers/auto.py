@@ -18,7 +18,7 @@ from engine.space import Float, Int
 from engine.study import History, Proposal, StudySpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _SELDOM = 4  # one proposal in so many is TPE's where all parameters are plain numbers; elsewhere every other one
 _LONG = 300  # results from which on the process models a part of them only
@@ -63,6 +63,14 @@ class Auto:
     def planned(self) -> str:
         """With a resource, what bohb is going to do."""
         return str(self._searcher("bohb").planned) if self._spec.resource_name else ""
+
+    @property
+    def promote_waiting(self) -> Callable[[History, int], Sequence[Proposal]] | None:
+        """For a study with a resource: what comes when no new configuration is left."""
+        found: Callable[[History, int], Sequence[Proposal]] | None = None
+        if self._spec.resource_name:
+            found = self._searcher("bohb").promote_waiting
+        return found
 
     def choice(self, evidence: Evidence, trial_id: int) -> str:
         """The searcher for a trial, given what is known. (A study with a resource is bohb's throughout.)"""

@@ -63,6 +63,9 @@ class Bohb:
     def ask(self, history: History, count: int) -> list[Proposal]:
         return self._scheduler.ask(history, count)
 
+    def promote_waiting(self, history: History, count: int) -> list[Proposal]:
+        return self._scheduler.promote_waiting(history, count)
+
     @property
     def size(self) -> int | None:
         return self._scheduler.size

@@ -107,21 +107,49 @@ class Plan:
         return next((bracket for bracket in fitting if bracket), None)
 
     def round(self, configurations: int | None = None) -> tuple[Bracket, ...]:
-        """One full set of brackets, from the longest to the one without promotions."""
-        fitting = (self.within(s, None, configurations) for s in range(self.deepest, -1, -1))
-        return tuple(bracket for bracket in fitting if bracket)
+        """One full set of brackets, from the longest to the one without promotions; no configuration is in two."""
+        out: list[Bracket] = []
+        for s in range(self.deepest, -1, -1):
+            bracket = self.within(s, None, configurations)
+            if bracket:
+                out.append(bracket)
+                configurations = None if configurations is None else configurations - bracket[0].size
+        return tuple(out)
 
-    def planned(self, trials: int, configurations: int | None = None) -> Counter[int]:
-        """The runs that `trials` come to, by amount, unless some fail."""
-        whole = runs_of(self.round(configurations))
+    def planned(self, trials: int | None, configurations: int | None = None) -> Counter[int]:
+        """The runs that `trials` come to, by amount, unless some fail; None: those until all configurations, of which
+        there is a number then, have had the most."""
+        rest, left, last = trials, configurations, None
+        if rest is None or (left is not None and left < rest):
+            begun: list[Bracket] = []
+            while bracket := self.next(last, rest, left):
+                begun.append(bracket)
+                rest = None if rest is None else rest - trials_of(bracket)
+                left, last = (left or 0) - bracket[0].size, len(bracket) - 1
+            return +(runs_of(begun) + _left_over(begun, rest))
+        whole = runs_of(self.round())
         # Whole rounds are all alike; only the last trials need smaller brackets.
-        times = max(0, trials // max(1, whole.total()) - 1)
+        times = max(0, rest // max(1, whole.total()) - 1)
         counts = Counter({amount: runs * times for amount, runs in whole.items()})
-        rest, last = trials - counts.total(), None
-        while bracket := self.next(last, rest, configurations):
+        rest -= counts.total()
+        while bracket := self.next(last, rest):
             counts += runs_of([bracket])
             rest, last = rest - trials_of(bracket), len(bracket) - 1
         return +counts
+
+
+def _left_over(brackets: Iterable[Bracket], trials: int | None) -> Counter[int]:
+    """The runs of those whom the brackets leave behind, and who go on to the most, from the highest rung first."""
+    counts: Counter[int] = Counter()
+    behind = [
+        (rung.resource, rung.size - above.size, [upper.resource for upper in bracket[k + 1 :]])
+        for bracket in brackets
+        for k, (rung, above) in enumerate(zip(bracket, bracket[1:], strict=False))
+    ]
+    for _, number, ahead in sorted(behind, reverse=True):
+        rest = number * len(ahead) if trials is None else min(trials - counts.total(), number * len(ahead))
+        counts.update({amount: (rest + len(ahead) - 1 - i) // len(ahead) for i, amount in enumerate(ahead)})
+    return counts
 
 
 def runs_of(brackets: Iterable[Bracket]) -> Counter[int]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from engine.params import key
 from engine.study import History, StudySpec
 
-_TRIES = 20
+_TRIES, _FEW_TRIES = 20, 2
 
 
 class Source(Protocol):
@@ -20,7 +20,7 @@ class Source(Protocol):
 
 class Draws:
     """Independent draws, among what the study's rules allow. In a finite space those that are known are drawn again, up
-    to 20 times."""
+    to 20 times; then the next one on a walk through a small space is taken."""
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec, self._finite = spec, spec.space.size is not None
@@ -39,8 +39,9 @@ class Draws:
         # The standard library's generator: making one of numpy's costs forty times a draw.
         rng = random.Random(f"{self._spec.seed or 0}/{number}")
         space = self._spec.space
-        for _ in range(_TRIES):
+        # Where rules leave next to nothing of a large space, a draw takes long; who asks may look further.
+        for _ in range(_TRIES if space.allowed_size is not None or not self._finite else _FEW_TRIES):
             params = space.draw(lambda: [rng.random() for _ in space.dimensions])
             if not self._finite or ((name := key(params)) not in known and name not in new):
-                break
-        return params
+                return params
+        return space.unlike(lambda p: (name := key(p)) in known or name in new, rng.random()) or params

@@ -7,21 +7,21 @@ before or that a rule forbids. Knows no searcher by name, and nothing of results
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.params import key
 from engine.partial import allowed_completion, is_whole
-from engine.study import History, Params, Proposal, StudySpec, Trial
+from engine.study import History, Params, Proposal, StudySpec, Trial, TrialState
 
 if TYPE_CHECKING:
     from engine.searchers.evidence import Reader
 
-_NEAR, _FAR = 48, 200  # tries, before a small space is walked through
+_NEAR, _FAR = 48, 200  # tries, before a finite space is walked through
 _STRICT = 20_000  # tries where rules forbid most
-_WALK = 50_000  # configurations: a larger space is not walked through
+_WALK = 200_000  # configurations that are looked at one by one, when draws find nothing new
 
 _CONTRADICTED = 0.25  # an earlier study's relevance
 
@@ -38,7 +38,8 @@ class Guided:
     """A searcher around another.
 
     A proposal whose slot has "from" carries an earlier configuration on with more of the resource, and stays as it is;
-    so does all of a searcher that goes through a list of its own (`listed`).
+    so does all of a searcher that goes through a list of its own (`listed`). A searcher that rations a resource has
+    `promote_waiting`, which is asked when no new configuration is left; with it a configuration begins only once.
     """
 
     def __init__(self, spec: StudySpec, inner: _Inner) -> None:
@@ -46,7 +47,8 @@ class Guided:
         self._listed = bool(getattr(inner, "listed", False))
         self.quick = bool(getattr(inner, "quick", False))
         self.title = str(getattr(inner, "title", type(inner).__name__))
-        self._past = _Past()
+        self._promote: Callable[[History, int], Sequence[Proposal]] | None = getattr(inner, "promote_waiting", None)
+        self._past = _Past(once=self._promote is not None)
         self._reader: Reader | None = None
 
     @property
@@ -129,9 +131,9 @@ class Guided:
         own = getattr(self.inner, "over", None)
         if own is not None:
             return str(own(history))
-        most = self._spec.resource_max
-        tried = sum(resource == most for _, resource in self._past.of(history).taken)
-        done = self._total is not None and tried >= self._total
+        taken, most = self._past.of(history).taken, self._spec.resource_max
+        tried = len(taken) if self._promote else sum(resource == most for _, resource in taken)
+        done = self._total is not None and tried >= self._total and not (self._promote and _some_wait(history))
         return f"searched it all: all {tried} configurations were tried" if done else ""
 
     # -- proposals -----------------------------------------------------------------------------------------------------
@@ -139,13 +141,30 @@ class Guided:
     def _asked(self, history: History, count: int, taken: _Taken) -> list[Proposal]:
         """The searcher's proposals, each new and allowed. Fewer than asked for: there are no more now."""
         out: list[Proposal] = []
-        for proposal in list(self.inner.ask(history, count))[:count]:
+        none_new = self._promote is not None and self._exhausted(taken)
+        for proposal in [] if none_new else list(self.inner.ask(history, count))[:count]:
+            begins = FROM not in (proposal.slot or {})
+            if none_new and begins:
+                continue
             fitting = self._fitting(proposal, history.next_id + len(out), taken)
             if fitting is None:
-                break
-            taken.add(self._key(fitting))
+                none_new = True
+                continue
+            if begins:
+                taken.add(self._key(fitting))
             out.append(fitting)
-        return out
+        return self._promoted(history, count, out) if none_new else out
+
+    def _promoted(self, history: History, count: int, out: list[Proposal]) -> list[Proposal]:
+        """The proposals, and those that the searcher has when no new configuration is left."""
+        if self._promote is None or len(out) >= count:
+            return out
+        for proposal in out:
+            history = history.with_trial(Trial(history.next_id, proposal))
+        return [*out, *self._promote(history, count - len(out))][:count]
+
+    def _exhausted(self, taken: _Taken) -> bool:
+        return self._total is not None and len(taken) >= self._total
 
     def _placed(self, given: Params, note: dict[str, int], history: History, taken: _Taken) -> list[Proposal]:
         """What is given, filled in; or what has to go before it."""
@@ -157,17 +176,30 @@ class Guided:
                 return asked
             proposal = asked[0]
         rng, resource = self._rng(history.next_id), self._resource(proposal)
-        params = allowed_completion(
-            self._space, given, proposal.params, rng.random, lambda p: (key(p), resource) not in taken
-        )
-        if params is None and (params := allowed_completion(self._space, given, proposal.params, rng.random)):
-            # It was tried: that is the user's will of a point; of an earlier study's, its neighbour is worth as much.
-            params = params if POINT in note else self._nearby(params, resource, taken, rng) or params
-        if params is None:  # the rules leave next to nothing of it: another one goes in its place
-            params = self._space.draw(self._points(rng))
+        later = set() if note.get(POINT) in self._whole_points else set(self._whole_points.values())
+
+        def new(params: Params) -> bool:
+            return (key(params), resource) not in taken
+
+        def fill(good: Callable[[Params], bool]) -> dict[str, Any] | None:
+            return allowed_completion(self._space, given, proposal.params, rng.random, good)
+
+        params = fill(lambda p: new(p) and key(p) not in later) or (fill(new) if later else None)
+        if params is None:  # all that it may be was tried: its neighbour is worth as much
+            tried = fill(lambda p: True)
+            params = self._nearby(tried, resource, taken, rng) if tried else None
+            params = params or self._anywhere(resource, taken, rng)
+        if params is None:
+            return self._promoted(history, 1, [])
         found = replace(proposal, params=params, slot={**(proposal.slot or {}), **note})
         taken.add(self._key(found))
         return [found]
+
+    @cached_property
+    def _whole_points(self) -> dict[int, Any]:
+        """The study's points that leave nothing open: number -> key of the configuration."""
+        whole = {i: point for i, point in enumerate(self._spec.points) if is_whole(self._space, point)}
+        return {i: key(allowed_completion(self._space, p, {}, self._rng(0).random) or p) for i, p in whole.items()}
 
     def _fitting(self, proposal: Proposal, trial_id: int, taken: _Taken) -> Proposal | None:
         """The proposal, or one like it that is new and that the rules allow; None: there is none."""
@@ -177,13 +209,14 @@ class Guided:
         allowed = self._space.allows(proposal.params)
         if allowed and (key(proposal.params), resource) not in taken:
             return proposal
-        if proposal.resource is None and self._total is not None and len(taken) >= self._total:
+        if (proposal.resource is None or self._promote) and self._exhausted(taken):
             return None
         params = None if allowed and self.quick else self._nearby(proposal.params, resource, taken, rng)
         params = params or self._anywhere(resource, taken, rng)
-        if params is None and allowed:
-            return proposal  # (a small space is gone through again, for a resource's rungs are to be filled)
-        return replace(proposal, params=params or self._space.draw(self._points(rng)))
+        if params is None and not allowed:  # among strict rules, a longer look
+            params = self._space.draw(self._points(rng))
+            params = None if (key(params), resource) in taken else params
+        return None if params is None else replace(proposal, params=params)
 
     def _nearby(self, params: Params, resource: int | None, taken: _Taken, rng: random.Random) -> dict[str, Any] | None:
         """The nearest of some around `params` that is new and allowed."""
@@ -197,31 +230,26 @@ class Guided:
     def _anywhere(self, resource: int | None, taken: _Taken, rng: random.Random) -> dict[str, Any] | None:
         """The first of some draws, then of all there are in a small space, that is new and allowed."""
         space, draw = self._space, self._points(rng)
+
+        def known(params: Params) -> bool:
+            return (key(params), resource) in taken
+
         drawn = (space.decode(draw()) for _ in range(space.tries(_STRICT) if space.rules else _FAR))
-        walked = self._walk(rng)
-        return next(
-            (p for ps in (drawn, walked) for p in ps if space.allows(p) and (key(p), resource) not in taken), None
-        )
+        found = next((p for p in drawn if space.allows(p) and not known(p)), None)
+        return space.unlike(known, rng.random(), _WALK) if found is None else found
 
-    def _walk(self, rng: random.Random) -> Iterator[dict[str, Any]]:
-        """All configurations of a small space, from a place on."""
-        n = self._space.size
-        if n is not None and n <= self._space.tries(_WALK):
-            grid, start = self._space.grid(1), rng.randrange(n)
-            yield from (grid[(start + i) % n] for i in range(n))
-
-    @cached_property
+    @property
     def _total(self) -> int | None:
         """How many configurations there are that the rules allow; None where nobody counts them."""
-        n = self._space.size
-        if n is None or not self._space.rules:
-            return n
-        return sum(map(self._space.allows, self._space.grid(1))) if n <= self._space.tries(_WALK) else None
+        return self._space.allowed_size
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
     def _resource(self, proposal: Proposal) -> int | None:
-        """What the trial will get: as the loop gives it, all there is where the searcher says nothing."""
+        """What the trial will get: as the loop gives it, all there is where the searcher says nothing. None where
+        another amount makes no other configuration."""
+        if self._promote is not None:
+            return None
         return self._spec.resource_max if proposal.resource is None else proposal.resource
 
     def _key(self, proposal: Proposal) -> Any:
@@ -239,7 +267,8 @@ def guides(spec: StudySpec, inner: _Inner) -> bool:
     """Whether there is anything to guide: not where chance alone keeps trials apart and nothing else is asked for."""
     if spec.experiments:
         return False
-    apart = getattr(inner, "listed", False) or (getattr(inner, "quick", False) and None in spec.space.cells)
+    always = any(n is None and not p.when for n, p in zip(spec.space.cells, spec.space.dimensions, strict=True))
+    apart = getattr(inner, "listed", False) or (getattr(inner, "quick", False) and always)
     return bool(spec.points or spec.prior or (spec.space.rules and not getattr(inner, "listed", False)) or not apart)
 
 
@@ -263,11 +292,12 @@ class _Taken:
 class _Past:
     """What a history has tried; read anew only as far as it is new, which changes no answer.
 
-    `taken`: keys of configurations with their resource. `points`: how many of the study's points were proposed.
-    `starts`: which of the earlier studies' best. `others`: how many new configurations of the searcher's own.
+    `taken`: keys of configurations with their resource (`once`: without). `points`: how many of the study's points were
+    proposed. `starts`: which of the earlier studies' best. `others`: how many new configurations of the searcher's own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, once: bool) -> None:
+        self._once = once
         self.taken: set[Any] = set()
         self.points = self.others = 0
         self.starts: set[int] = set()
@@ -277,10 +307,10 @@ class _Past:
     def of(self, history: History) -> _Past:
         trials = history.trials
         if self._read > len(trials) or (self._read and trials[self._read - 1].proposal is not self._last):
-            self.__init__()  # type: ignore[misc]
+            self.__init__(self._once)  # type: ignore[misc]
         for i in range(self._read, len(trials)):
             self._last = trials[i].proposal
-            self.taken.add(_key(self._last.params, self._last.resource))
+            self.taken.add(_key(self._last.params, None if self._once else self._last.resource))
             slot = self._last.slot or {}
             self.points += POINT in slot
             self.starts |= {slot[START]} if START in slot else set()
@@ -294,6 +324,16 @@ def _key(params: Params, resource: int | None) -> tuple[Any, int | None]:
         return key(dict(params)), resource
     except (TypeError, ValueError):  # no JSON: the loop will say so
         return None, resource
+
+
+def _some_wait(history: History) -> bool:
+    """Whether a configuration could go on to more of the resource."""
+    gone = {(trial.proposal.slot or {}).get(FROM) for trial in history.trials}
+    most = history.spec.resource_max or 0
+    return any(
+        trial.state is TrialState.COMPLETED and (trial.proposal.resource or most) < most and trial.id not in gone
+        for trial in history.trials
+    )
 
 
 def _moved(

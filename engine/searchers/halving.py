@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import Problem, SpecError
@@ -56,14 +57,13 @@ class Level:
 
 class Ladder:
     """One bracket as far as it has come. `promoted`: ids of the trials that have gone on. `begun`: how many
-    configurations began in it; `keys`: of these, where the space is finite."""
+    configurations began in it."""
 
     def __init__(self, number: int, layout: Bracket = (), depth: int = 0) -> None:
         self.number, self.layout = number, layout
         self.levels = [Level() for _ in range(max(depth, len(layout)))]
         self.promoted: set[int] = set()
         self.begun = 0
-        self.keys: set[Any] = set()
         self.through = False  # known to be; nothing has changed since
 
     def put(self, trial: Trial, old: Trial | None = None) -> None:
@@ -104,12 +104,16 @@ class Ladder:
         del waiting[:gone]
         return (entry for entry in waiting if entry[1] not in self.promoted)
 
-    def free(self, trials: Sequence[Trial]) -> tuple[list[Slot], bool]:
+    def free(self, trials: Sequence[Trial], fresh: bool = True) -> tuple[list[Slot], bool]:
         """The places that can be filled now, lowest rung first; and whether the bracket is through: nothing more will
-        come of it. A rung's best go on when all of it has ended; where too few have a loss, fewer do."""
+        come of it. A rung's best go on when all of it has ended; where too few have a loss, fewer do.
+
+        Args:
+            fresh: whether there are new configurations; if not, the lowest rung stays as it is.
+        """
         if self.through or not self.layout:
             return [], True
-        first = self._missing(0, self.layout[0].size)
+        first = self._missing(0, self.layout[0].size) if fresh else []
         if first:
             return [self._slot(0, place) for place in first], False
         for k, level in enumerate(self.levels[: len(self.layout)]):
@@ -121,8 +125,31 @@ class Ladder:
             if missing:
                 going = zip(missing, self.going(k), strict=False)
                 return [self._slot(k + 1, place, trials[parent]) for place, (_, parent) in going], False
-        self.through = True
+        self.through = fresh
         return [], True
+
+    @property
+    def empty(self) -> int:
+        """How many places of the lowest rung are left for new configurations."""
+        return len(self._missing(0, self.layout[0].size)) if self.layout else 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether trials run whose losses decide who goes on as planned."""
+        pairs = zip(self.levels, self.levels[1:], self.layout[1:], strict=False)
+        return any(level.open and len(above.places) < rung.size for level, above, rung in pairs)
+
+    def left_over(self, count: int) -> Iterator[tuple[int, float, int, int]]:
+        """(resource, loss, trial id, rung) of trials that have not gone on, at most `count` of each rung."""
+        for k, rung in enumerate(self.layout[:-1]):
+            for loss, number in islice(self.going(k), count):
+                yield rung.resource, loss, number, k
+
+    def beyond(self, rung: int, parent: Trial, given: int) -> Slot:
+        """A place on the next rung, whatever the plan says; `given`: how many such were given there just now."""
+        taken = self.levels[rung + 1].places
+        free = (place for place in range(len(taken) + given + 1) if place not in taken)
+        return self._slot(rung + 1, next(islice(free, given, None)), parent)
 
     def _missing(self, rung: int, size: int) -> list[int]:
         taken = self.levels[rung].places
@@ -141,8 +168,8 @@ class Fold:
     """Histories of a study -> the brackets that have begun, by number; each with at least `depth` rungs.
 
     Keeps them between calls and reads only the trials that have changed; dropping that changes no answer. `placed`: how
-    many trials have a place; `begun`: how many of them were new configurations; `keys`: of these, where the space is
-    finite. What is given out stays as it is until the next call; callers leave it so.
+    many trials have a place; `begun`: how many of them were new configurations; `keys`: of all that was tried, whoever
+    proposed it, where the space is finite. What is given out stays as it is until the next call; callers leave it so.
     """
 
     def __init__(self, space: SearchSpace, depth: int = 0) -> None:
@@ -169,6 +196,8 @@ class Fold:
 
     def _put(self, trial: Trial, old: Trial | None) -> None:
         note = trial.proposal.slot
+        if old is None and self._keyed:
+            self.keys.add(key(trial.params))
         if note is None or "rung" not in note:
             return
         ladder = self.ladders.get(note["bracket"])
@@ -177,12 +206,7 @@ class Fold:
         ladder.put(trial, old)
         if old is None:
             self.placed += 1
-            if "from" not in note:
-                self.begun += 1
-                if self._keyed:
-                    name = key(trial.params)
-                    ladder.keys.add(name)
-                    self.keys.add(name)
+            self.begun += "from" not in note
 
 
 def plan_of(spec: StudySpec, eta: float) -> Plan:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
 from engine.searchers.brackets import Bracket, in_words, spent_by, trials_of
 from engine.searchers.card import Card, Option
 from engine.searchers.draws import Draws, Source
 from engine.searchers.halving import Fold, Ladder, Slot, plan_of, proposals
-from engine.study import History, Proposal, StudySpec
+from engine.space import MAX_WALK
+from engine.study import History, Proposal, StudySpec, Trial
 
 OPTIONS = {
     "eta": Option("one in eta configurations goes on, to eta times as much of the resource", float, 3.0, least=1.01),
     "rounds": Option(
-        "full sets of brackets (default: until the trials are used up; one if they are unlimited)", int, None, least=1
+        "full sets of brackets (default: until the trials are used up; if unlimited: one, a small space whole)",
+        int,
+        None,
+        least=1,
     ),
 }
 
@@ -27,11 +30,14 @@ class Hyperband:
     A trial that goes on is run again from the beginning with more of the resource. `trials` of the study counts runs.
     Where the rest of them is too few for a bracket, it becomes smaller, or a shorter one takes its place
     (`Plan.next`), so that every bracket ends with a trial that gets the most. A rung's failures make the next rung
-    smaller where too few are left; what that saves is used for more brackets at the end. In a finite space a bracket
-    begins with no more configurations than there are.
+    smaller where too few are left; what that saves is used for more brackets at the end.
+
+    In a finite space each configuration begins once. When all have begun and the brackets have ended, those that were
+    left behind go on, too, from the highest rung and the best of it first, until all have had the most.
 
     Args:
-        eta: from 1.01 on. rounds: None until the trials are used up; if these are unlimited, 1.
+        eta: from 1.01 on. rounds: None until the trials are used up; if these are unlimited, 1, or in a finite space
+            until all configurations have had the most.
 
     Source: Li et al., JMLR 2018.
     """
@@ -50,35 +56,43 @@ class Hyperband:
         self.plan = plan_of(spec, eta)
         self._spec, self._rounds = spec, rounds
         self.source: Source = Draws(spec)
-        self._configurations = spec.space.size
         self._fold = Fold(spec.space)
 
     def ask(self, history: History, count: int) -> list[Proposal]:
+        return self._proposals(history, count)
+
+    def promote_waiting(self, history: History, count: int) -> list[Proposal]:
+        """As `ask`, when no new configuration is left."""
+        return self._proposals(history, count, fresh=False)
+
+    def _proposals(self, history: History, count: int, fresh: bool = True) -> list[Proposal]:
         begun = dict(self._fold.read(history.trials))
         slots: list[Slot] = []
         through = True
         for ladder in begun.values():
-            free, over = ladder.free(history.trials)
+            free, over = ladder.free(history.trials, fresh)
             slots += free[: count - len(slots)]
             through = through and over
-        while len(slots) < count and (layout := self._next_layout(history, begun, through)):
+        while fresh and len(slots) < count and (layout := self._next_layout(history, begun, through)):
             ladder = Ladder(len(begun), layout)
             begun[ladder.number] = ladder
             slots += ladder.free(history.trials)[0][: count - len(slots)]
             through = False
-        return proposals(slots, self._fresh(history, slots, begun))
+        if not slots and self._rounds is None and (not fresh or self._unbegun(begun) == 0):
+            slots = _left_over(begun, history.trials, count)
+        # Numbered by their order among themselves, which is the same for any number of workers.
+        new = sum(slot.parent is None for slot in slots)
+        return proposals(slots, self.source.suggest(history, self._fold.begun, new, self._fold.keys) if new else [])
 
-    def _fresh(self, history: History, slots: list[Slot], begun: dict[int, Ladder]) -> list[dict[str, Any]]:
-        """New configurations for the slots that need one, in order: none twice in a bracket, as far as that can be.
+    def _unbegun(self, begun: dict[int, Ladder]) -> int | None:
+        """How many configurations have no place yet; None where there is no end of them."""
+        if self._configurations is None:
+            return None
+        return max(0, self._configurations - len(self._fold.keys) - sum(ladder.empty for ladder in begun.values()))
 
-        They are numbered from 0 by their order among themselves, which is the same for any number of workers.
-        """
-        numbers = [slot.bracket for slot in slots if slot.parent is None]
-        first = self._fold.begun
-        out: list[dict[str, Any]] = []
-        for number in dict.fromkeys(numbers):
-            out += self.source.suggest(history, first + len(out), numbers.count(number), begun[number].keys)
-        return out
+    @property
+    def _configurations(self) -> int | None:
+        return self._spec.space.allowed_size
 
     def _next_layout(self, history: History, begun: dict[int, Ladder], through: bool) -> Bracket | None:
         """The layout of the bracket after those that have begun; None where none may begin now, or at all."""
@@ -91,18 +105,23 @@ class Hyperband:
             rest = trials - (history.next_id - self._fold.placed) - sum(map(trials_of, layouts))
             if rest <= 0 and through:
                 rest = trials - history.next_id  # saved where trials failed
-        layout = self.plan.next(last, rest, self._configurations)
-        rounds = self._rounds if self._rounds is not None else 1 if trials is None else None
+        layout = self.plan.next(last, rest, self._unbegun(begun))
+        rounds = self._rounds if self._rounds is not None else 1 if trials is None and self._endless else None
         if layout is not None and rounds is not None and _rounds([*layouts, layout]) > rounds:
             return None
         return layout
+
+    @property
+    def _endless(self) -> bool:
+        """Whether there are more configurations than anybody would try out."""
+        return self._configurations is None or self._configurations > MAX_WALK
 
     # -- what a study file that gives no number of trials gets ---------------------------------------------------------
 
     @property
     def size(self) -> int | None:
         """Runs in all, where the search ends by itself."""
-        if self._rounds is None and self._spec.budget.trials is not None:
+        if self._rounds is None and (self._spec.budget.trials is not None or not self._endless):
             return None
         return (self._rounds or 1) * self.usual_trials
 
@@ -126,9 +145,20 @@ class Hyperband:
     def planned(self) -> str:
         """The runs, and what they take, unless some fail."""
         limits = [limit for limit in (self._spec.budget.trials, self.size) if limit is not None]
-        points = len(self._spec.points)
-        counts = self.plan.planned(max(0, min(limits) - points), self._configurations)
-        return in_words(counts + Counter({self.plan.amounts[-1]: points}), self._spec.resource_name or "")
+        counts = self.plan.planned(min(limits, default=None), self._configurations)
+        return in_words(counts, self._spec.resource_name or "")
+
+
+def _left_over(begun: dict[int, Ladder], trials: Sequence[Trial], count: int) -> list[Slot]:
+    """Places for those whom the plan left behind, of the highest rung first; none while a plan waits for results."""
+    if any(ladder.waits for ladder in begun.values()):
+        return []
+    waiting = [(-entry[0], *entry[1:], number) for number, b in begun.items() for entry in b.left_over(count)]
+    slots: list[Slot] = []
+    for _, _, trial_id, rung, number in sorted(waiting)[:count]:
+        given = sum((slot.bracket, slot.rung) == (number, rung + 1) for slot in slots)
+        slots.append(begun[number].beyond(rung, trials[trial_id], given))
+    return slots
 
 
 def _rounds(layouts: list[Bracket]) -> int:

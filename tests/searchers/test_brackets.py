@@ -143,11 +143,19 @@ def test_what_a_budget_comes_to() -> None:
 def test_a_budget_is_planned_as_brackets_come_one_by_one(plan: Plan, trials: int, configurations: int | None) -> None:
     counts: dict[int, int] = {}
     rest, last = trials, None
-    while bracket := plan.next(last, rest, configurations):
+    left = configurations
+    while bracket := plan.next(last, rest, left):
         rest, last = rest - trials_of(bracket), len(bracket) - 1
+        left = None if left is None else left - bracket[0].size
         for rung in bracket:
             counts[rung.resource] = counts.get(rung.resource, 0) + rung.size
-    assert dict(plan.planned(trials, configurations)) == counts
+    planned = plan.planned(trials, configurations)
+    if left != 0:
+        assert dict(planned) == counts
+    else:  # then those who were left behind go on
+        assert planned.total() <= trials and planned[plan.amounts[-1]] <= (configurations or 0)
+        assert all(planned[amount] >= runs for amount, runs in counts.items())
+        assert planned.total() == trials or planned[plan.amounts[-1]] == configurations
 
 
 def test_brackets_that_are_cut_off_cost_less() -> None:

@@ -220,14 +220,21 @@ def test_a_study_that_was_killed_goes_on_with_the_same_plan() -> None:
     assert {(place_of(t), t.loss) for t in again.trials} == {(place_of(t), t.loss) for t in whole.trials}
 
 
-def test_a_small_space_is_not_searched_twice_within_a_bracket() -> None:
+@pytest.mark.parametrize("workers", [1, 3, 20])
+def test_configurations_of_a_small_space_begin_once_and_all_get_the_most(workers: int) -> None:
     space = SearchSpace((Int("x", 1, 3), Choice("kind", ("a", "b"))))
     spec = study(27, space=space)
-    history = run(Hyperband(spec), opened(spec))
-    for levels in rungs(history).values():
-        seen = Counter(told([Proposal(t.params)]) for t in levels[0])
-        assert max(seen.values()) == 1
-    assert sizes(history) == [[6, 2], [4]]
+    history = run(Hyperband(spec), opened(spec), workers=workers)
+    assert sizes(history) == [[6, 6]]
+    for level in rungs(history)[0]:
+        assert len({told([Proposal(t.params)]) for t in level}) == 6
+    planned = [t.id for t in rungs(history)[0][1]][:2]
+    assert all(t.id >= max(planned) for t in rungs(history)[0][1][2:]), "who was left behind comes after the plan"
+
+
+def test_rounds_that_are_asked_for_end_a_small_space_too() -> None:
+    spec = study(27, space=SearchSpace((Int("x", 1, 3), Choice("kind", ("a", "b")))))
+    assert sizes(run(Hyperband(spec, rounds=1), opened(spec))) == [[6, 2]]
 
 
 def test_trials_of_others_do_no_harm() -> None:
@@ -336,7 +343,8 @@ def test_a_thousand_studies(block: int) -> None:
         history = run(
             searcher, opened(spec), workers=workers, seed=case, fail=lambda _, d=dice, r=rate: d.random() < r, most=end
         )
-        if not (isinstance(searcher, Hyperband) and (trials is None or searcher.size is not None)):
+        small = isinstance(searcher, Hyperband) and space is not SPACE  # it ends when all have had the most
+        if not small and not (isinstance(searcher, Hyperband) and (trials is None or searcher.size is not None)):
             assert history.next_id >= end
         if rate == 0 and history.next_id >= 3 and (trials is not None or isinstance(searcher, Hyperband)):
             reached = max(t.proposal.resource or 0 for t in history.trials)
