@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 NEAR, NEAR_KILLED = 60, 5
 """So many ordinary lines may follow an error that ended the run; fewer where a signal did, as it strikes anywhere."""
+_SAID_BEFORE = 2  # so many ordinary lines may stand between what a program says and what its shell does
 _JOINED = 300  # characters up to which a line that ends with a colon gets the next one
 
 _HEADER = re.compile(r"Traceback \(most recent call last\)")
@@ -42,14 +43,17 @@ _ERRORS = re.compile(
         r"(?: \[\w+\]|\([^)]*\))?:\s",
         r"\((?:\w+::)*\w*Error\)$",
         r"\bAssertion\b.*\bfailed\b|: assertion failed",
-        r": (?:command )?not found$|: No such file or directory|: Permission denied|: cannot execute\b",
+        r": (?:command )?not found$|[:\]] No such file or directory|[:\]] Permission denied|: cannot execute\b",
         r"error while loading shared libraries|: Exec format error|cannot allocate memory|Cannot allocate memory",
         r"\b(?:Segmentation fault|Bus error|Floating point exception|Illegal instruction|stack smashing|core dumped)\b",
-        r"^(?:Killed|Aborted|Out of memory)\b|\boom-kill|\bout of memory\b|double free|invalid pointer|invalid size",
+        r"^(?:Killed|Aborted|Out of memory)\b|\bKilled\s{2,}|\boom-kill|\bout of memory\b",
+        r"double free|invalid pointer|invalid size",
         r"\bdied at .* line \d+|^\w+: .*:\d+: (?:attempt to|bad argument)|Can't locate \S+ in @INC",
     ))
 )  # fmt: skip
-_ERROR_TITLE = re.compile(r"^[Ee]rror$")
+_ERROR_TITLE = re.compile(r"^(?:[\w ]{1,20} )?[Ee]rrors?$|^Error (?:using|in) .*\(line \d+\)$")
+_SHELL = re.compile(r"\b(?:Aborted|Killed|Segmentation fault|core dumped)\b")
+"""What a shell says of a program that a signal ended; the program has often said more just before."""
 
 _PROGRESS = re.compile(
     r"\d%\s*\||\|\s*\d+/(?:\d+|\?)\s*\[|\[\d+:\d\d(?::\d\d)?<|\d ?(?:it|batch|step|sample|example|B|s)/(?:s|it)\b"
@@ -65,11 +69,13 @@ _FAREWELL = re.compile(
     r"|stopping)\b[\w\s]{0,40}[.! ]*$)"
     r"|^exit status \d+$|^Execution halted|^Calls: |^Node\.js v|RUST_BACKTRACE|JAX_TRACEBACK_FILTERING|TORCH_SHOW_CPP"
     r"|^make(?:\[\d+\])?: |^(?:Stacktrace|stack traceback|Backtrace|Call stack):|^\s+(?:at |@ |\[C\]|\[\d+\] )"
-    r"|^in expression starting at|^goroutine |^\[\.\.\. \d+ bytes dropped|^(?:usage|Usage): |--help\b|^Try '"
+    r"|^in expression starting at|^goroutine |^\[\.\.\. \d+ bytes dropped|^(?:usage|Usage): |--help|^Try '"
     r"|^(?:The above exception was|During handling of the above)|^Detected KeyboardInterrupt|Trainer\.fit` stopped"
     r"|^(?:Extension modules|Current thread|Thread 0x|Python runtime state)"
     r"|^\(?(?:for|For|See|see) more (?:information|details)"
     r"|^(?:See|Please see|see) https?://\S+$|^(?:View|Synced|Find logs|💡)|^Hint: |^note: |^Original exception was"
+    r"|^\W*View (?:run|experiment|project)\b|^NoneType: None$|^error: called from|^CallStack|^\s+\w+, called at "
+    r"|^Error termination\. Backtrace|^#\d+ "
 )
 _BOX = "│┃╭╮╰╯─━┌┐└┘═║╔╗╚╝"
 
@@ -232,22 +238,26 @@ def _tree(line: str) -> bool:
 
 def _of_error_line(lines: Sequence[str], near: int) -> str:
     """The last line that says of itself that it is an error."""
-    passed = 0
+    passed, shell = 0, ""
     for i in reversed(range(len(lines))):
         line = lines[i]
         if not line.strip() or _FAREWELL.search(line):
             continue
         if _ERROR_TITLE.match(line.strip()):
-            return _joined(f"{line.strip()}:", lines[i + 1 : i + 4])
+            return shell or _joined(f"{line.strip()}:", lines[i + 1 : i + 4])
         if not _progress(line) and not _WARNING.search(line) and (found := _ERRORS.search(line)):
             if line.lstrip().startswith("what():") and i and lines[i - 1].startswith("terminate called"):
                 return f"{lines[i - 1].strip()}: {line.strip()}"
             begin = found.start() if _progress(line[: found.start()]) else 0
-            return _joined(line[begin:].strip(), lines[i + 1 : i + 4])
+            text = _joined(line[begin:].strip(), lines[i + 1 : i + 4])
+            if shell or not _SHELL.search(text):
+                return text
+            shell, near = text, passed + _SAID_BEFORE
+            continue
         passed += bool(_ordinary([line]))
         if passed > near:
             break
-    return ""
+    return shell
 
 
 def _ordinary(lines: Sequence[str], most: int | None = None) -> list[str]:

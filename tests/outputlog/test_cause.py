@@ -201,6 +201,50 @@ ERRORS: dict[str, tuple[str, str]] = {
         "thread 'main' panicked at src/main.rs:4:5: no rate",
     ),
     "Ruby": ("train.rb:3:in 'fit': undefined local variable or method 'y' (NameError)\n", "train.rb:3:in 'fit': undefined local variable or method 'y' (NameError)"),
+    "C++ under a shell": (
+        "terminate called after throwing an instance of 'std::runtime_error'\n  what():  no file\n"
+        "train.sh: line 2:   123 Aborted                 (core dumped) ./a.out\n",
+        "terminate called after throwing an instance of 'std::runtime_error': what():  no file",
+    ),
+    "killed under a shell": (
+        "ERROR: optional cache is not there\nepoch 1\nepoch 2\nepoch 3\nbash: line 1:  1234 Killed                  ./train\n",
+        "bash: line 1:  1234 Killed                  ./train",
+    ),
+    "Fortran": (
+        "At line 12 of file x.f90\nFortran runtime error: Index '11' above bound\n\nError termination. Backtrace:\n"
+        "#0  0x7f in ???\n#1  0x7f in main\n",
+        "Fortran runtime error: Index '11' above bound",
+    ),
+    "Octave": ("error: 'y' undefined\nerror: called from\n    train at line 3 column 1\n", "error: 'y' undefined"),
+    "MATLAB": ("Error using train (line 3)\nThe rate is too high.\n", "Error using train (line 3): The rate is too high."),
+    "PHP": (
+        "PHP Fatal error:  Uncaught Exception: no rate in /w/t.php:3\nStack trace:\n#0 {main}\n  thrown in /w/t.php on line 3\n",
+        "PHP Fatal error:  Uncaught Exception: no rate in /w/t.php:3",
+    ),
+    "absl": (
+        "FATAL Flags parsing error: flag --lr=high: could not convert\nPass --helpshort or --helpfull to see help on flags.\n",
+        "FATAL Flags parsing error: flag --lr=high: could not convert",
+    ),
+    "parsing in a box": (
+        "╭─ Parsing error ────────────╮\n│ Unrecognized options: --x  │\n╰────────────────────────────╯\n",
+        "Parsing error: Unrecognized options: --x",
+    ),
+    "accelerate": (
+        TRACEBACK + "Traceback (most recent call last):\n  File \"/usr/bin/accelerate\", line 8, in <module>\n    sys.exit(main())\n"
+        "subprocess.CalledProcessError: Command '['python', 'train.py']' returned non-zero exit status 1.\n",
+        "ValueError: bad lr",
+    ),
+    "conda": (
+        TRACEBACK + "\nERROR conda.cli.main_run:execute(49): `conda run python train.py` failed. (See above for error)\n",
+        "ValueError: bad lr",
+    ),
+    "empty first line": (TRACEBACK.replace("Error: bad lr", "Error: \nthe rate is too high"), "ValueError: the rate is too high"),
+    "nothing logged": ("ERROR:root:the loss is not finite\nNoneType: None\n", "ERROR:root:the loss is not finite"),
+    "no script": (
+        "python: can't open file '/w/train.py': [Errno 2] No such file or directory\n",
+        "python: can't open file '/w/train.py': [Errno 2] No such file or directory",
+    ),
+    "carriage returns": (TRACEBACK.replace("\n", "\r\n"), "ValueError: bad lr"),
     "git": ("fatal: not a git repository\n", "fatal: not a git repository"),
 }  # fmt: skip
 
