@@ -373,6 +373,7 @@ def lead(
                 ", ".join(view.linked),
             )
         made = searcher(replace(spec, model_dir=paths.model))
+        threads.keep_to_one(os.environ)
         executor = LocalExecutor(spec.resources, os.environ, errors=paths.engine_log, say=say)
         base_env, shared = _base_env(spec, executor.free())
         engine = Engine(

@@ -6,6 +6,7 @@ the same time many times slower. Knows names and numbers, nothing of trials.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 OMP = "OMP_NUM_THREADS"
@@ -21,6 +22,14 @@ OWN = (
 CORES = ("LOKY_MAX_CPU_COUNT",)
 """What joblib, and so scikit-learn, takes for the number of cores: `n_jobs=-1` starts so many processes."""
 NAMES = (OMP, *BY_OMP, *OWN, *CORES)
+_SETTERS = (
+    "openblas_set_num_threads",
+    "openblas_set_num_threads64_",
+    "scipy_openblas_set_num_threads",
+    "scipy_openblas_set_num_threads64_",
+    "MKL_Set_Num_Threads",
+    "bli_thread_set_num_threads",
+)
 
 
 def share(cores: int, usable: int, at_once: int) -> int | None:
@@ -54,3 +63,26 @@ def told(threads: int, cores: int, at_once: int) -> str:
     if at_once == 1:
         return f"a quota gives trials {of}: {each} ({OMP} and its like)"
     return f"{at_once} trials at a time share {of}: {each} each ({OMP} and its like)"
+
+
+def keep_to_one(given: Mapping[str, str]) -> None:
+    """Linear algebra of this process, the engine's, runs in one thread from now on: trials run beside it, and its own
+    matrices are small. Nothing is done where `given`, its environment, says how many."""
+    if any(name in given for name in (OMP, *BY_OMP)):
+        return
+    import ctypes
+
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+            paths = {line.split(maxsplit=5)[5].rstrip("\n") for line in file if ".so" in line}
+    except (OSError, IndexError):
+        return
+    for path in paths:
+        if any(word in os.path.basename(path) for word in ("openblas", "mkl_rt", "libblis")):
+            try:
+                library = ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+            except OSError:
+                continue
+            for name in _SETTERS:
+                if setter := getattr(library, name, None):
+                    setter(1)

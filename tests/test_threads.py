@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from engine import threads
@@ -53,3 +57,43 @@ def test_words() -> None:
     assert threads.told(1, 2, 2) == "2 trials at a time share 2 cores: 1 thread each (OMP_NUM_THREADS and its like)"
     assert "3 trials at a time share 64 cores: 21 threads each" in threads.told(21, 64, 3)
     assert threads.told(2, 2, 1).startswith("a quota gives trials 2 cores: 2 threads (")
+
+
+OWN_THREADS = """
+import os, sys
+import numpy
+from engine import threads
+import ctypes
+def counts():
+    found = []
+    for line in open("/proc/self/maps"):
+        path = line.split(maxsplit=5)[-1].strip()
+        if "openblas" in os.path.basename(path):
+            library = ctypes.CDLL(path)
+            for name in threads._SETTERS:
+                getter = getattr(library, name.replace("_set_", "_get_"), None)
+                if getter:
+                    found.append(getter())
+    return set(found)
+before = counts()
+threads.keep_to_one(os.environ)
+import engine.maths.gp
+print(before, counts())
+"""
+
+
+def _own_threads(**more: str) -> str:
+    env = {name: value for name, value in os.environ.items() if name not in threads.NAMES}
+    return subprocess.run(
+        [sys.executable, "-c", OWN_THREADS], env={**env, **more}, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_engine_itself_computes_in_one_thread_unless_its_environment_says_how_many() -> None:
+    """Its search thinks while trials run: threads of its own that wait for each other cost it more than they gain."""
+    told = _own_threads()
+    if told == "set() set()":
+        pytest.skip("numpy has another library than OpenBLAS")
+    assert told.endswith(" {1}")
+    if len(os.sched_getaffinity(0)) > 1:
+        assert not told.startswith("{1} ") and _own_threads(OPENBLAS_NUM_THREADS="2") == "{2} {2}"

@@ -8,12 +8,16 @@ only where a model is wanted.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize
 from scipy.linalg import lapack
 
+from engine import threads
+
+threads.keep_to_one(os.environ)  # scipy has brought a library of its own
 _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2)  # added to the diagonal, relative to the outputscale, until it factors
 
 
