@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from engine.events import AttemptEnded, Event, SpecChanged, StopAsked, TrialEnded, TrialReopened
 from engine.study import History, StudyState
-from engine.tables import safe_text
+from engine.tables import columns, safe_text
 from engine.trackers import lines
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ class _Live:
         self._keys = _keys(stream)
         self._picture: Live | None = None
         self._drawn_at = float("-inf")
+        self._drawn: list[int] = []  # columns of the lines that stand there
         self.dead = self._over = False
         self.changed = True
 
@@ -243,6 +244,9 @@ class _Live:
         picture = display(history, now, width, height)
         if self._keys is not None:
             self._keys.hush()
+        if self._picture is not None:
+            self._unwrap(width)
+        self._drawn = [columns(line) for line in picture.plain.split("\n")]
         if self._picture is None:
             from rich.live import Live
 
@@ -254,6 +258,12 @@ class _Live:
             self._picture.start(refresh=True)
         else:
             self._picture.update(picture, refresh=True)
+
+    def _unwrap(self, width: int) -> None:
+        """Erases what the lines have grown by, where the terminal has become narrower and has wrapped them."""
+        more = sum(-(-length // max(1, width)) - 1 for length in self._drawn if length > width)
+        if more:
+            self._console.file.write("\r" + "\x1b[2K\x1b[1A" * more)
 
     def _guarded(self, action: Callable[[], object]) -> None:
         if self.dead:

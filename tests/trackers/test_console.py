@@ -488,6 +488,19 @@ def test_live_picture_is_drawn_once_a_second_where_only_the_clock_moves(study: S
     assert 4 <= sum(drawn) <= 5
 
 
+def test_lines_that_a_narrower_terminal_has_wrapped_are_taken_away_whole(study: Study, terminal: Terminal) -> None:
+    study.listen(tracker := ConsoleTracker(terminal))
+    study.start()
+    study.tick(1)
+    lines = [len(line) for line in bare(terminal.getvalue()).split("\n")[-6:]]
+    assert max(lines) > 40
+    tracker._screen._console.width = 40  # type: ignore[attr-defined]
+    before = len(terminal.getvalue())
+    study.tick(1)
+    new = terminal.getvalue()[before:]
+    assert new.startswith("\r" + "\x1b[2K\x1b[1A" * sum(-(-n // 40) - 1 for n in lines if n) + "\r\x1b[2K\x1b[1A")
+
+
 def test_live_picture_goes_away_and_the_summary_stays(study: Study, terminal: Terminal) -> None:
     study.listen(ConsoleTracker(terminal, folder="/runs/digits"))
     assert isinstance(study.tracker, ConsoleTracker)
