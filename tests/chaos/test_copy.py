@@ -180,6 +180,7 @@ def test_stop_of_a_trial_says_where_it_runs_and_is_recorded_in_the_copy(folder: 
     original.finish()
 
 
+@pytest.mark.slow
 def test_retry_in_a_copy_leaves_the_original_alone(folder: Path) -> None:
     original = Original(folder)
     copy = copied(original)
@@ -221,6 +222,7 @@ def test_copy_that_stands_where_the_original_was_does_not_take_its_trials(folder
     original.finish(led=False)
 
 
+@pytest.mark.slow
 def test_copy_of_a_copy_is_run_again_too(folder: Path) -> None:
     original = Original(folder)
     copied(original)
@@ -300,6 +302,7 @@ def test_copy_of_an_idle_study_is_shown_and_extended_without_a_word(folder: Path
     assert "is a copy" not in said and original.history(copy).counts != original.history().counts
 
 
+@pytest.mark.slow
 def test_copy_that_is_killed_when_its_log_is_its_own_goes_on(folder: Path) -> None:
     original = Original(folder)
     original.kill_engine()
