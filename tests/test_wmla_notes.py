@@ -159,6 +159,11 @@ def test_what_ran_on_wmla_runs_with_a_note(what: str, folder: Path) -> None:
     assert spec.parse(dump(spec.to_native(found)), file="x", base_dir="/") == found
 
 
+def test_resource_may_be_all_there_is(folder: Path) -> None:
+    found = parse(request(algo=HYPERBAND, params=[{**LR, "name": "n"}]), folder)
+    assert (found.space, found.resource_name, len(found.labels["notes"])) == (SearchSpace(()), "n", 1)
+
+
 def test_notes_of_a_hostile_request_are_few(folder: Path) -> None:
     params = [{"name": f"{'eta' if i % 2 else 'ETA'}", "value": 1} for i in range(2)]
     params += [{**LR, "name": f"p{i}", "step": 0.3} for i in range(5000)]

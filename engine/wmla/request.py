@@ -81,7 +81,8 @@ def parse_request(
     arguments = _arguments(model, problems) if model else None
     places = _places(arguments, base_dir, model_dir, env, problems) if arguments else {}
     problems.check()
-    assert algo and model and algorithm and objective and space and arguments  # the absence of each is a problem
+    assert algo and model and algorithm and objective and arguments  # the absence of each is a problem
+    assert space is not None  # it may have no parameters: all of them may be the resource
     for note in foreign.in_arguments(arguments.script, {p.name for p in space.params}):
         problems.note("modelSpec.args", note)
     spec = StudySpec(
