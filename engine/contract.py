@@ -47,10 +47,8 @@ def write_config(paths: TrialPaths, config: Mapping[str, Any]) -> None:
         LaunchError: RESULT_DIR is not a real folder any more, or a value has no JSON form.
     """
     try:
-        try:
-            data = json.dumps(config, allow_nan=False, ensure_ascii=False, indent=2).encode()
-        except UnicodeEncodeError:  # half a surrogate pair: only an escape can carry it
-            data = json.dumps(config, allow_nan=False, indent=2).encode()
+        # ASCII: a script that opens it in the encoding of its locale, whatever that is, reads the same values.
+        data = json.dumps(config, allow_nan=False, indent=2).encode()
     except ValueError as error:
         raise LaunchError(f"trial {paths.trial_id}: {CONFIG} cannot hold these parameters: {error}") from None
     # Not fsynced: the event log holds the parameters durably, and every launch writes this file anew.

@@ -119,7 +119,7 @@ def _encoded(step: Any, metrics: Mapping[str, Any]) -> str:
         row[name] = _step(value) if name in STEP_KEYS else _number(name, value)
     if all(name in STEP_KEYS for name in row):
         raise ValueError("a row needs at least one metric, such as loss=0.31")
-    return json.dumps(row, ensure_ascii=False)
+    return json.dumps(row)  # ASCII: the same in every locale
 
 
 def _step(value: Any) -> float:
@@ -161,7 +161,7 @@ def _rows_in(folder: str) -> list[str]:
         return []
     except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error}); remove it, or begin anew with --fresh") from None
-    return [json.dumps(row, ensure_ascii=False) for row in (found if isinstance(found, list) else [found])]
+    return [json.dumps(row) for row in (found if isinstance(found, list) else [found])]
 
 
 @contextlib.contextmanager

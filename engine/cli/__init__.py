@@ -13,7 +13,7 @@ from importlib import import_module
 
 import click
 
-from engine import __version__
+from engine import __version__, streams
 from engine.errors import EngineError
 
 _STORAGE, _INTERNAL = 5, 70
@@ -57,15 +57,14 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """The console script."""
     debug = "--debug" in sys.argv
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller (`>&-`)
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    streams.install()
     try:
-        code = cli.main(standalone_mode=False, prog_name="hpo-engine")
+        try:
+            code = cli.main(standalone_mode=False, prog_name="hpo-engine")
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            code = 0
         sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        code = 0
     except click.Abort:
         code = 130
     except click.ClickException as error:
@@ -81,9 +80,13 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:
-        # Whoever read our output has gone: nothing to tell, and Python must not try to at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        code = 141  # whoever read our output has gone: nothing to tell
+    except streams.OutputError as error:
+        if debug:
+            raise
+        advice = "the output is not complete, but nothing else is lost: make room, then run the same command again"
+        _complain(f"{error.filename}: {error.strerror}; {advice}")
+        code = _STORAGE
     except OSError as error:
         if debug:
             raise
@@ -104,12 +107,13 @@ def main() -> None:
         _complain(f"internal error: {type(error).__name__}: {error}; trials that run go on; --debug shows where it is")
         code = _INTERNAL
     code = code if isinstance(code, int) else 0
+    if lost := streams.problem(sys.stdout):
+        _complain(f"standard output: {lost.strerror}; lines of the display are lost, the study is not affected")
+    for stream in (sys.stdout, sys.stderr):
+        streams.settle(stream)
     asking = sys.modules.get("engine.asking")
     if asking is not None and asking.thinking():
         # A searcher deep in some library's code is not to be torn down together with the interpreter.
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -117,8 +121,9 @@ def main() -> None:
 def _complain(text: str) -> None:
     from engine.tables import safe_text
 
-    for line in text.splitlines():
-        click.echo(f"hpo-engine: {safe_text(line)}", err=True)
+    with contextlib.suppress(OSError):  # nobody reads that either
+        for line in text.splitlines():
+            click.echo(f"hpo-engine: {safe_text(line)}", err=True)
 
 
 if __name__ == "__main__":

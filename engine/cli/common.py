@@ -164,11 +164,11 @@ def trial_object(history: History, trial: Trial) -> dict[str, Any]:
 
 
 def dump(value: Any) -> str:
-    """Strict JSON: what is not finite becomes null."""
-    return _json(value).encode("utf-8", "backslashreplace").decode()  # half surrogates (odd paths) as JSON writes them
+    """Strict JSON, in ASCII so that scripts read it in every locale: what is not finite becomes null."""
+    return _json(value)
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+_encode = json.JSONEncoder(allow_nan=False, default=str).encode
 
 
 def _json(value: Any) -> str:

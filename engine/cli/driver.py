@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import select
 import signal
+import stat
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -114,9 +116,11 @@ class Driver:
 
 
 def _hung_up(stream: TextIO) -> bool:
-    """Whether whoever read the stream has gone, which a write would only tell later."""
+    """Whether whoever read the pipe has gone, which a write would only tell later."""
     poller = select.poll()
     try:
+        if not stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+            return False
         poller.register(stream.fileno(), 0)
     except (OSError, ValueError):
         return False

@@ -95,11 +95,11 @@ VERBS = (init, schema, doctor, tensorboard)
 def _facts() -> list[tuple[str, Any, str]]:
     import sqlite3
 
-    from engine.executors.processes import can_protect
+    from engine.executors.processes import can_protect, proc_problem
     from engine.executors.slots import count_cores, find_gpus
 
     gpus = find_gpus(os.environ)
-    cgroup = _writable_cgroup()
+    cgroup, problem = _writable_cgroup(), proc_problem()
     sqlite_ok = sqlite3.sqlite_version_info >= (3, 51, 3)
     return [
         ("python", sys.version.split()[0], sys.executable),
@@ -108,6 +108,7 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("gpus", list(gpus), "" if gpus else "none found: no nvidia-smi, and CUDA_VISIBLE_DEVICES names none"),
         ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
         ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3: sound with one writer, as here"),
+        ("/proc", "mounted" if not problem else "unusable", problem),
         ("pidfd", hasattr(os, "pidfd_open"), "signals cannot reach a stranger"),
         ("process tree", "subreaper", "whatever a trial starts ends with it"),
         ("cgroup2", cgroup or "not writable", "not needed"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from engine import streams
 from engine.cli.common import dump, find, json_option, root_option, study_argument, summary
 from engine.errors import EngineError, SpecError, StudyExists
 
@@ -63,6 +64,7 @@ def submit(
     from engine.paths import StudyPaths, runs_root
     from engine.tables import safe_text
 
+    _begin(as_json)
     spec, source = assembly.load_spec(file, os.environ)
     given = {"trials": trials, "parallel": parallel}
     spec = _overridden(spec, name, trials, parallel, seed)
@@ -134,6 +136,7 @@ def resume(
     from engine.lead import who_leads
     from engine.spec.values import seconds
 
+    _begin(as_json)
     paths = find(study, root)
     changes: dict[str, Any] = {k: v for k, v in {"trials": trials, "parallel": parallel}.items() if v is not None}
     if time_limit is not None:
@@ -162,6 +165,7 @@ def resume(
 @_wait
 def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: bool, quiet: bool, wait: float) -> int:
     """Run STUDY's failed trials again."""
+    _begin(as_json)
     return _go(find(study, root), detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, retry=True)
 
 
@@ -173,8 +177,10 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
 def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
     """Stop STUDY (it can be resumed), or one TRIAL of it."""
     from engine import inbox, studies
+    from engine.executors.processes import need_proc
     from engine.lead import who_leads
 
+    need_proc()
     paths = find(study, root)
     history = studies.read(paths)
     if trial is not None and trial not in range(history.next_id):
@@ -241,6 +247,15 @@ def remove(study: str, root: str | None, yes: bool) -> None:
 
 
 VERBS = (submit, resume, retry, stop, watch, remove)
+
+
+def _begin(as_json: bool) -> None:
+    """Of a verb that runs a study: refuses a machine that cannot; without JSON, stdout is a display and no more."""
+    from engine.executors.processes import need_proc
+
+    need_proc()
+    if not as_json:
+        streams.be_lenient(sys.stdout)
 
 
 def _overridden(

@@ -109,7 +109,7 @@ def best(
             f"hpo-engine best {history.spec.name} {found.id} --config"
         )
     if config:
-        click.echo(json.dumps(history.whole_config(found), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(history.whole_config(found), indent=2))  # as contract.write_config has it
     elif several and trial is None:
         from engine.trackers import lines
 

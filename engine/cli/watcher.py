@@ -31,6 +31,10 @@ def follow(paths: StudyPaths) -> int:
                 history = apply(history, event)
                 console.on(event, history)
             console.tick(history, clock())
+            if console.problem is not None:
+                raise console.problem
+            if console.unheard:
+                raise BrokenPipeError
             if not led:
                 break
             time.sleep(_POLL_S)

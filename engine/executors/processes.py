@@ -23,6 +23,25 @@ def become_subreaper() -> None:
     _libc.prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
+def proc_problem() -> str:
+    """What is wrong with /proc, in words; "" if it can be used."""
+    try:
+        own = os.readlink("/proc/self")
+    except OSError:
+        return "/proc is not mounted; without it, processes cannot be told apart (mount -t proc proc /proc)"
+    if own != str(os.getpid()):
+        return f"/proc is that of other processes (this one is {os.getpid()}, and {own} there); mount one of its own"
+    return ""
+
+
+def need_proc() -> None:
+    """Raises MachineError if /proc cannot be used."""
+    if problem := proc_problem():
+        from engine.errors import MachineError
+
+        raise MachineError(f"{problem}; nothing was started")
+
+
 def start_time(pid: int) -> int:
     """The start of process `pid` in clock ticks since boot: with boot id and pid, its identity. Raises OSError."""
     with open(f"/proc/{pid}/stat", "rb") as file:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from engine import streams
 from engine.events import AttemptEnded, Event, SpecChanged, StopAsked, TrialEnded, TrialReopened
 from engine.study import History, StudyState
 from engine.tables import columns, safe_text
@@ -51,7 +52,12 @@ class ConsoleTracker:
     @property
     def unheard(self) -> bool:
         """Whether the stream was closed at the other end: nobody sees what is said."""
-        return self._screen.dead
+        return self._screen.gone
+
+    @property
+    def problem(self) -> OSError | None:
+        """Why lines were lost though somebody may look: a full disk, say."""
+        return self._screen.problem
 
     def open(self, history: History, now: float) -> None:
         self._ended = history.ended_count
@@ -127,7 +133,8 @@ def _draws(stream: TextIO) -> bool:
 class _Screen(Protocol):
     live: bool
     changed: bool
-    dead: bool
+    gone: bool
+    problem: OSError | None
 
     def line(self, text: str) -> None: ...
     def block(self, texts: list[str], *, good: bool) -> None: ...
@@ -145,16 +152,19 @@ class _Plain:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
-        self.dead = False
+        self.gone = False
+        self.problem: OSError | None = None
 
     def line(self, text: str) -> None:
-        if self.dead:
+        if self.gone:
             return
         try:
             self._stream.write(text.encode(self._encoding, "replace").decode(self._encoding) + "\n")
             self._stream.flush()
-        except (OSError, ValueError):  # whoever read it has gone
-            self.dead = True
+            self.problem = None
+        except (OSError, ValueError) as error:
+            self.gone = streams.gone(error)  # else this line is lost, and there may be room for the next one
+            self.problem = error if isinstance(error, OSError) and not self.gone else None
 
     def block(self, texts: list[str], *, good: bool) -> None:
         self.line("\n".join(texts))
@@ -178,6 +188,11 @@ def _keys(stream: TextIO) -> Keys | None:
         return None
 
 
+def _broken_pipe() -> None:
+    """In place of rich's own, which ends the program."""
+    raise BrokenPipeError
+
+
 class _Live:
     """A picture at the bottom of a terminal, redrawn in place; lines go above it."""
 
@@ -188,10 +203,12 @@ class _Live:
 
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=False)
         self._keys = _keys(stream)
+        self._console.on_broken_pipe = _broken_pipe  # type: ignore[method-assign]
         self._picture: Live | None = None
         self._drawn_at = float("-inf")
         self._drawn: list[int] = []  # columns of the lines that stand there
-        self.dead = self._over = False
+        self.gone = self._dead = self._over = False
+        self.problem: OSError | None = None
         self.changed = True
 
     def tick(self, history: History, now: float) -> None:
@@ -200,7 +217,7 @@ class _Live:
             self._take_away()
             self._keys.leave()
             self._drawn_at = float("-inf")
-        if self.dead or self._over or 0 <= now - self._drawn_at < wait_s:
+        if self._dead or self._over or 0 <= now - self._drawn_at < wait_s:
             return
         if self._keys is not None and not self._keys.in_front:
             return  # a shell has the terminal
@@ -266,9 +283,10 @@ class _Live:
             self._console.file.write("\r" + "\x1b[2K\x1b[1A" * more)
 
     def _guarded(self, action: Callable[[], object]) -> None:
-        if self.dead:
+        if self._dead:
             return
         try:
             action()
-        except (OSError, ValueError):  # the terminal has gone
-            self.dead = True
+        except (OSError, ValueError) as error:  # a terminal that fails once is hung up: a signal says that, if anything
+            self._dead, self.gone = True, streams.gone(error)
+            self.problem = error if isinstance(error, OSError) and not self.gone else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import os
@@ -234,6 +235,43 @@ def test_a_stream_that_goes_away_does_not_disturb_the_study(study: Study, gone: 
     study.tick()
     assert isinstance(study.tracker, ConsoleTracker)
     assert study.tracker.unheard
+    study.close()
+
+
+def test_full_disk_behind_the_stream_costs_lines_and_no_study(study: Study) -> None:
+    stream = plain(study)
+    write, full = stream.write, [True]
+
+    def perhaps(text: str) -> int:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(text)
+
+    stream.write = perhaps  # type: ignore[method-assign]
+    study.end(study.start(), 0.5)
+    tracker = study.tracker
+    assert isinstance(tracker, ConsoleTracker)
+    assert not tracker.unheard and tracker.problem is not None and tracker.problem.errno == errno.ENOSPC
+    full[0] = False
+    study.end(study.start(), 0.25)
+    assert tracker.problem is None and not tracker.unheard
+    assert "trial 1 completed" in stream.getvalue() and "trial 0 completed" not in stream.getvalue()
+    study.close()
+
+
+@pytest.mark.parametrize(("number", "gone"), [(errno.EIO, False), (errno.EPIPE, True)])
+def test_terminal_that_fails_is_drawn_on_no_more(study: Study, terminal: Terminal, number: int, gone: bool) -> None:
+    study.listen(ConsoleTracker(terminal))
+    study.end(study.start(), 0.5)
+
+    def fails(_: str) -> int:
+        raise OSError(number, os.strerror(number))
+
+    terminal.write = fails  # type: ignore[method-assign]
+    study.end(study.start(), 0.25)
+    study.tick(5.0)
+    assert isinstance(study.tracker, ConsoleTracker)
+    assert study.tracker.unheard is gone and (study.tracker.problem is None) is gone
     study.close()
 
 
