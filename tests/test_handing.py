@@ -22,8 +22,9 @@ class Study:
     def __init__(self, root: Path, **limits: int) -> None:
         self.root = root
         self.source = root / "source"
-        for k in range(120):
+        for k in range(100):
             put(f"{self.source}/data/a/{k}.txt", f"text {k}")
+        for k in range(6):
             put(f"{self.source}/data/b/c{k % 3}/{k}.txt", f"text {k}")
         put(f"{self.source}/train.py", "")
         put(f"{self.source}/small/x", "")
@@ -31,7 +32,7 @@ class Study:
         (self.source / "data/empty").mkdir()
         (root / "runs/results").mkdir(parents=True)
         freeze(str(self.source), str(root / "runs/model"))
-        self.limits = {"max_files": 200, **limits}
+        self.limits = {"max_files": 20, **limits}
         self.views = self.anew()
 
     def anew(self) -> Views:
@@ -113,7 +114,7 @@ TOUCHES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("touch", TOUCHES)
 def test_a_folder_that_was_touched_in_any_way_stays_and_the_others_go_on(touch: str, tmp_path: Path) -> None:
-    study = Study(tmp_path, max_files=240)  # so that all in data/a are copies
+    study = Study(tmp_path, max_files=105)  # so that all in data/a are copies
     first = study.trial(0)
     whole = tree(first)
     assert not (first / "data/a/7.txt").is_symlink()
@@ -150,6 +151,19 @@ def test_where_trials_touch_everything_views_are_laid_ahead_as_a_whole(study: St
     whole = tree(ahead)
     study.views.finish(str(ahead))
     assert tree(ahead) == whole and "data/a/7.txt" in whole
+
+
+def test_one_trial_that_touches_everything_does_not_end_the_handing_on(study: Study) -> None:
+    for k in range(8):
+        trial = study.trial(k)
+        for folder in (
+            ("data", "data/a", "data/b/c0", "data/b/c1", "data/b/c2", "data/b", "data/empty") if k == 2 else ()
+        ):
+            put(f"{trial}/{folder}/mine", "x")
+        study.end(trial)
+    assert [(study.root / f"runs/results/{k}/data").is_symlink() for k in range(8)] == [
+        True, True, False, True, True, True, True, False,
+    ]  # fmt: skip
 
 
 def test_few_files_or_none_are_laid_at_once(tmp_path: Path) -> None:
@@ -196,11 +210,11 @@ def test_ended_trials_that_were_removed_or_replaced_are_passed_over(study: Study
 
 def test_a_trial_that_put_a_link_above_a_folder_does_not_lead_us_out(study: Study, tmp_path: Path) -> None:
     put(f"{study.source}/deep/data/x", "")
-    for k in range(120):
+    for k in range(100):
         put(f"{study.source}/deep/data/{k}", "x")
     shutil.rmtree(study.root / "runs/model")
     freeze(str(study.source), str(study.root / "runs/model"))
-    views = Views(View.of(str(study.root / "runs/model"), max_files=200))
+    views = Views(View.of(str(study.root / "runs/model"), max_files=20))
     first = study.trial(0, views)
     os.rename(first / "deep", tmp_path / "outside")
     os.symlink(tmp_path / "outside", first / "deep")

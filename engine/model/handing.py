@@ -35,7 +35,7 @@ class Views:
         self._large = [folder for folder in folders if folder.large]
         self._ended: list[str] = []
         self._laid: set[str] = set()  # RESULT_DIRs that are whole already
-        self._in_vain = False  # trials write into these folders: nothing can be handed on
+        self._in_vain = False  # the last trial has written into all of them: better lay them ahead
 
     def begin(self, result_dir: str) -> None:
         """Does what can be done before the trial is due."""
@@ -67,7 +67,8 @@ class Views:
 
     def ended(self, result_dir: str) -> None:
         """No process writes there any more, and none will."""
-        if self._large and not self._in_vain:
+        if self._large and (not self._in_vain or self._clean(result_dir)):
+            self._in_vain = False
             self._ended = [*self._ended[-_KEPT:], result_dir]
 
     def _put_small(self, result_dir: str) -> None:
