@@ -14,18 +14,22 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine import contract, digest, document
 from engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
 from engine.events import StudyOpened
 from engine.failpoints import failpoint
+from engine.forms import script_of
 from engine.journal import Journal, is_ours
 from engine.lead import Lead, hold_folder
 from engine.params import json_problem
-from engine.paths import CONFIG, StudyPaths, locate
+from engine.paths import CONFIG, StudyPaths, absolute, is_below, locate
 from engine.redirect import redirect
 from engine.study import USER, History, StudySpec, Trial, TrialState, noted
+
+if TYPE_CHECKING:
+    from engine import model
 
 _NEW = ".new-"
 _NAMES = {"algorithm_options": "options", "extra_metrics": "metrics"}  # as study files have them
@@ -129,6 +133,7 @@ def create(
     try:
         failpoint("study.folder-made")
         found = model.freeze(spec.model_dir, paths.model, exclude_paths=[root], patterns=spec.exclude)
+        _refuse_without_script(spec, found)
         led = redirect(contract.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
         notes = [*model.notes(found), *_note_on_config(spec), *led.notes]
         spec = noted(spec, *notes)
@@ -164,6 +169,15 @@ def _made_aside(root: str) -> tuple[str, int]:
         with contextlib.suppress(FileNotFoundError):  # swept before it was held
             if (held := hold_folder(aside)) is not None:
                 return aside, held
+
+
+def _refuse_without_script(spec: StudySpec, found: model.Found) -> None:
+    """Raises SpecError where the patterns leave out what the command runs."""
+    script = script_of(spec.command)
+    path = absolute(script, spec.model_dir) if script is not None else ""
+    if is_below(path, spec.model_dir) and found.is_gone(path[len(spec.model_dir) + 1 :]):
+        text = f"{json.dumps(script)}, which the command runs, is left out by it or by a .hpoignore"
+        raise SpecError([Problem("exclude", text)])
 
 
 def _base(spec: StudySpec) -> dict[str, Any]:

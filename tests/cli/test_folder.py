@@ -72,15 +72,11 @@ def test_outputs_of_earlier_runs_are_told_and_left_out_or_not(folder: Shell) -> 
     assert seen(folder)["seen"] == [".hpoignore", "config.json", "lightning_logs/version_0/hparams.yaml", "train.py"]
 
 
-def test_too_much_is_refused_with_the_largest_folders(folder: Shell) -> None:
-    os.mkdir(folder.folder / "images")
-    for k in range(50_001):
-        os.close(os.open(folder.folder / f"images/{k}", os.O_CREAT))
-    told = folder.refuses("submit", "algo.yaml", words=r"more than 50,000 files; the largest folders: images/ \(50,0")
-    assert "exclude: [/images/]" in told
+def test_patterns_that_leave_the_script_out_are_refused(folder: Shell) -> None:
+    for command in ("python train.py", f"[python, {folder.folder}/train.py]", "python ./train.py"):
+        folder.write("algo.yaml", ALGO.replace("python train.py", command) + 'exclude: "*.py"\n')
+        folder.refuses("submit", "algo.yaml", words=r'exclude: ".*train.py", which the command runs, is left out by it')
     assert not (folder.folder / "hpo-runs/my-study").exists()
-    folder.write("algo.yaml", f"{ALGO}exclude: /images/\n")
-    folder.run("submit", "algo.yaml", "--trials", "1")
 
 
 def test_a_config_of_the_project_is_missed_in_words_or_the_base(folder: Shell) -> None:

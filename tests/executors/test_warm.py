@@ -226,7 +226,17 @@ print(os.popen("echo $PYTHONPATH $CONF").read())
             seen.append(both.seen(kind, files, argv, trial=trial, env=env))
         assert seen[0] == seen[1] and seen[0][0][0] == 0, seen
         assert seen[0][1].count(f"ROOT/results/{trial}/") > 10 and "ROOT/model" not in seen[0][1]
-    assert len(both.executor("warm")._links) == 1  # one launcher has served both
+    keys = set()
+    for trial in (2, 20):
+        here = StudyPaths(str(both.root / "warm")).trial(trial).result_dir
+        launch = both.launch(
+            "warm", files, (f"{here}/sub/train.py",), trial, {"PYTHONPATH": f"{here}/lib", "CONF": f"{here}/c"}
+        )
+        start = warm.start_of(launch, sys.executable, None)
+        assert start is not None
+        keys.add(start.key)
+    both.end("warm", 2)
+    assert len(keys) == 1  # one launcher serves both
     assert not both.refused()
 
 
