@@ -215,6 +215,11 @@ class Steps(Cells):
         last = self.size - 1
         return last > 0 and (self.value(0) == self.value(1) or self.value(last - 1) == self.value(last))
 
+    @property
+    def end(self) -> Any:
+        """The last number of the grid (of powers: the last exponent), which may be below the range's end."""
+        return self._grid(self.size - 1)
+
     def _grid(self, k: int) -> Any:
         at = self._a + k * self._s
         return at if self._scale is None else at / self._scale

@@ -396,13 +396,22 @@ class Engine:
         for trial in self.history.running:
             first = trial.id not in self._readers  # then it tells all rows, also those that an earlier engine saw
             if first:
-                self._readers[trial.id] = metrics.MetricsReader(self.paths.trial(trial.id))
+                self._readers[trial.id] = metrics.MetricsReader(self.paths.trial(trial.id), self._named)
             if fresh := self._readers[trial.id].fresh():
                 rows, anew = fresh
                 if first and _same_rows(rows, trial.rows):
                     continue
                 self._record(MetricsSeen(now, trial.id, metrics.thin(rows), anew or first))
                 failpoint("trial.metrics-seen")
+
+    @property
+    def _named(self) -> frozenset[str]:
+        """The metrics that the study speaks of: none of them is the step of a row, whatever it is called."""
+        spec = self.history.spec
+        return frozenset([*(aim.metric for aim in spec.aims), *spec.extra_metrics])
+
+    def _read(self, trial: Trial) -> metrics.Reading:
+        return metrics.final_rows(self.paths.trial(trial.id), self._named)
 
     def _attempt_ended(self, news: Ended, now: float) -> None:
         """running -> pending (it runs again) or an end state, by how it ended and what it wrote."""
@@ -412,7 +421,7 @@ class Engine:
             return
         failpoint("attempt.reaped")
         try:
-            reading = metrics.Reading() if news.exit.machine else metrics.final_rows(self.paths.trial(trial.id))
+            reading = metrics.Reading() if news.exit.machine else self._read(trial)
         except OSError as problem:
             self._unread[trial.id] = news
             text = f"the results of trial {trial.id} cannot be read: {problem.strerror}"

@@ -5,9 +5,10 @@ val_dict_list.json wins over evaluation-metrics.txt where both have rows.
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -35,9 +36,13 @@ class MetricsReader:
 
     What is torn, empty or a trick counts as not there yet. `evaluation-metrics.txt` counts as long as
     `val_dict_list.json` has shown no row. The verdict never comes from here but from `final_rows`.
+
+    Args:
+        named: metrics that the study speaks of, see `results.parse_rows`.
     """
 
-    def __init__(self, paths: TrialPaths) -> None:
+    def __init__(self, paths: TrialPaths, named: Collection[str] = ()) -> None:
+        self._named = named
         self._root, self._result_dir = paths.study.root, paths.result_dir
         self._streams = (_Stream(self._root, f"{paths.log_dir}/{paths.name}"), _Stream(self._root, paths.log_dir))
         self._files = (paths.result_file, *(stream.path for stream in self._streams))
@@ -69,7 +74,7 @@ class MetricsReader:
         try:
             fd = open_folder(self._root, self._result_dir)
             try:
-                rows = parse_rows(safe_read(fd, RESULT))
+                rows = parse_rows(safe_read(fd, RESULT), self._named)
             finally:
                 os.close(fd)
         except (ContractError, OSError, MemoryError):
@@ -169,12 +174,13 @@ class Reading:
         return tuple({name: None for row in self.rows for name in row.values})
 
 
-def final_rows(paths: TrialPaths) -> Reading:
+def final_rows(paths: TrialPaths, named: Collection[str] = ()) -> Reading:
     """Reads the trial's results. Call it when no process of the trial is left.
 
     `val_dict_list.json` counts wherever it has a row. Where it is missing, empty of rows or broken,
     `evaluation-metrics.txt` counts: its lines are each whole, however the script ended (what was broken stays as the
-    note). Where RESULT_DIR itself is gone nothing counts: the trial's folder is not what was laid out.
+    note). Where RESULT_DIR itself is gone nothing counts: the trial's folder is not what was laid out. `named`: see
+    `results.parse_rows`.
 
     Raises:
         OSError: the machine cannot read at present, see `machine.at_fault`.
@@ -183,7 +189,7 @@ def final_rows(paths: TrialPaths) -> Reading:
     root, problem = paths.study.root, ""
     try:
         data = _read_below(root, paths.result_dir, RESULT, "RESULT_DIR")
-        rows, strange = parse(data)
+        rows, strange = parse(data, named)
         if rows:
             return Reading(rows, RESULT, None, strange, _digest(data))
         problem = f"{RESULT} has no entries"
@@ -227,17 +233,22 @@ def verdict(reading: Reading, objectives: Sequence[Objective], trial_id: int) ->
 def _why_none_of(reading: Reading, objectives: Sequence[Objective]) -> str:
     lacking = next((o for o in objectives if o.pick(reading.rows) is None), None)
     if lacking is not None:
-        return _why_none(reading, lacking.metric)
+        return _why_none(reading, lacking)
     names = " and ".join(quoted(o.metric) for o in objectives)
+    if all(o.over == "last" for o in objectives):
+        return f"{names} are not all finite in the last row of {reading.source}"
     return f"{names} are never finite in the same of {len(reading.rows)} rows of {reading.source}"
 
 
-def _why_none(reading: Reading, metric: str) -> str:
+def _why_none(reading: Reading, objective: Objective) -> str:
+    metric = objective.metric
     rows, name, source = reading.rows, quoted(metric), reading.source
     if not rows:
         return reading.problem or "has no results"
     note = f" ({reading.problem})" if reading.problem else ""
     if having := [row.values[metric] for row in rows if metric in row.values]:
+        if objective.over == "last" and any(map(math.isfinite, having)):
+            return f"{name} counts by its last value, which is {having[-1]} in {source} ({len(having)} rows){note}"
         where = f"any of {len(having)} rows" if len(having) > 1 else "the only row"
         return f"{name} is not finite in {where} of {source} (last: {having[-1]}){note}"
     if metric in reading.strange:

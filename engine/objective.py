@@ -35,12 +35,14 @@ class Objective:
         return -loss if self.goal == "maximize" else loss
 
     def pick(self, rows: Sequence[Row]) -> float | None:
-        """The best (or last) finite value of the metric over the rows; None where no row has one."""
-        values = [v for row in rows if (v := row.values.get(self.metric)) is not None and math.isfinite(v)]
+        """The best finite value of the metric over the rows, or that of the last row that reports it; None if there is
+        none, or if the last one is not finite."""
+        values = [v for row in rows if (v := row.values.get(self.metric)) is not None]
+        if self.over == "last":
+            return values[-1] if values and math.isfinite(values[-1]) else None
+        values = [v for v in values if math.isfinite(v)]
         if not values:
             return None
-        if self.over == "last":
-            return values[-1]
         return max(values) if self.goal == "maximize" else min(values)
 
 
@@ -48,20 +50,21 @@ def pick_values(rows: Sequence[Row], objectives: Sequence[Objective]) -> tuple[f
     """A value for each objective, in the user's own signs; None where the rows do not give them.
 
     Several objectives take their values from one row, for a mixture of the best of each would promise a trade-off that
-    the script never reached. It is the last row with finite values for all; where one objective says `over: best`, the
-    first of those in which that one is best. A row that lacks a metric has it from the row before, and before the
-    first report of a metric that first one counts: a size, say, may be told once.
+    the script never reached. It is the last row, and there is no value if that one is not finite for all; where one
+    objective says `over: best`, it is of the rows with finite values for all the first in which that one is best. A row
+    that lacks a metric has it from the row before, and before the first report of a metric that first one counts: a
+    size, say, may be told once.
     """
     if len(objectives) == 1:
         value = objectives[0].pick(rows)
         return None if value is None else (value,)
     filled = _filled(rows, [o.metric for o in objectives])
-    whole = [values for values in filled if all(map(math.isfinite, values))]
+    choosing = next((i for i, o in enumerate(objectives) if o.over == "best"), None)
+    whole = [values for values in (filled[-1:] if choosing is None else filled) if all(map(math.isfinite, values))]
     if not whole:
         return None
-    choosing = next((i for i, o in enumerate(objectives) if o.over == "best"), None)
     if choosing is None:
-        return whole[-1]
+        return whole[0]
     return min(whole, key=lambda values: objectives[choosing].loss(values[choosing]))
 
 

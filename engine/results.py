@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,21 +21,22 @@ MAX_VALUES = 600_000  # in a file; together these keep the reading of any file u
 MAX_LINE = 1 << 20
 
 
-def parse_rows(data: bytes) -> tuple[Row, ...]:
+def parse_rows(data: bytes, named: Collection[str] = ()) -> tuple[Row, ...]:
     """The rows of a val_dict_list.json.
 
     A list of objects, or one object. The step is the first usable of step, steps, epoch, iteration (a number, or a
-    number in a string); a row without one takes the step after the row before it, the first takes 1. Every other
-    number is a metric, NaN and infinities too; true, strings, null and nested values are not. Entries that are no
-    objects are passed over, unless all are. Of duplicate keys the last counts.
+    number in a string) that is not `named`: a metric that the study speaks of is no step. A row without one takes the
+    step after the row before it, the first takes 1. Every other number is a metric, NaN and infinities too; true,
+    strings, null and nested values are not. Entries that are no objects are passed over, unless all are. Of duplicate
+    keys the last counts.
 
     Raises:
         ContractError: empty, torn, not JSON, too deep, too many entries, not a list of objects.
     """
-    return parse(data)[0]
+    return parse(data, named)[0]
 
 
-def parse(data: bytes) -> tuple[tuple[Row, ...], dict[str, str]]:
+def parse(data: bytes, named: Collection[str] = ()) -> tuple[tuple[Row, ...], dict[str, str]]:
     """The rows, and what metrics that are no numbers are instead: {"loss": 'a string "0.3"'}."""
     found = _load(data)
     entries = found if isinstance(found, list) else [found]
@@ -48,13 +49,13 @@ def parse(data: bytes) -> tuple[tuple[Row, ...], dict[str, str]]:
     rows: list[Row] = []
     strange: dict[str, Any] = {}
     before: float = 0  # the step of the row before
+    steps = tuple(key for key in _STEPS if key not in named)
     for entry in objects:
-        key, step = _step_of(entry)
+        key, step = _step_of(entry, steps)
         before = before + 1 if step is None else step
-        try:
-            values = {k: float(v) for k, v in entry.items() if type(v) in _NUMBERS and k != key}
-        except OverflowError:
-            values = {k: _float(v) for k, v in entry.items() if type(v) in _NUMBERS and k != key}
+        values = {
+            k: v if type(v) is float else _metric(v) for k, v in entry.items() if type(v) in _NUMBERS and k != key
+        }
         if len(values) + (key is not None) < len(entry):
             strange.update({k: v for k, v in entry.items() if type(v) not in _NUMBERS and k != key})
         rows.append(Row(before, {printable(k): v for k, v in values.items()} if escapes else values))
@@ -108,11 +109,25 @@ def _int(text: str) -> float:
     return -math.inf if text.startswith("-") else math.inf
 
 
-def _float(value: float) -> float:
-    try:
+_EXACT = 1 << 53  # up to here a float tells whole numbers apart
+
+
+def _metric(value: float) -> float:
+    """A number as a metric: a float; a whole number that no float holds stays as it is."""
+    if -_EXACT <= value <= _EXACT:
         return float(value)
+    try:
+        return value if math.isfinite(value) else float(value)
     except OverflowError:
         return -math.inf if value < 0 else math.inf
+
+
+def _number(text: str) -> float:
+    """Raises ValueError."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 _CUT = ("true", "false", "null", "NaN", "Infinity", "-Infinity", ".", "e+", "e-", "E+", "E-")
@@ -134,8 +149,8 @@ def _too_many(name: str, what: str, count: int, limit: int) -> ContractError:
     return ContractError(f"{name} has too many {what} ({count:,}, at most {limit:,}): report less often")
 
 
-def _step_of(entry: Mapping[str, Any]) -> tuple[str | None, float | None]:
-    for key in _STEPS:
+def _step_of(entry: Mapping[str, Any], steps: Sequence[str]) -> tuple[str | None, float | None]:
+    for key in steps:
         if key in entry and (step := _step(entry[key])) is not None:
             return key, step
     return None, None
@@ -145,7 +160,7 @@ def _step(value: Any) -> float | None:
     """A step as an int where it is one; None for what is no step (NaN, true, words, beyond 64 bits)."""
     if type(value) is str:
         try:
-            value = float(value) if len(value) <= 40 else None
+            value = _number(value) if len(value) <= 40 else None
         except ValueError:
             return None
     if type(value) not in _NUMBERS or not -(2**63) < value < 2**63:
@@ -231,10 +246,10 @@ def _typed(raw: Any) -> float | None:
         raw = raw.get("value")
         if isinstance(raw, str):
             try:
-                return float(raw) if len(raw) <= 400 else None
+                return _metric(_number(raw)) if len(raw) <= 400 else None
             except ValueError:
                 return None
-    return _float(raw) if type(raw) in _NUMBERS else None
+    return _metric(raw) if type(raw) in _NUMBERS else None
 
 
 class MergedRows:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 ELLIPSIS = "…"
+_WHOLE = 10**40  # integers up to here are shown with all their digits
 SHORT_NAME = 16  # columns of a name with dots or slashes where room is short
 
 
@@ -38,12 +39,12 @@ def _harmless(char: str) -> str:
 
 
 def number(value: float) -> str:
-    """Six significant digits and no noise: 0.30000000000000004 is 0.3, 1e-05 is 1e-5, 12.0 is 12."""
+    """Six significant digits and no noise: 0.30000000000000004 is 0.3, 1e-05 is 1e-5, 12.0 is 12; integers whole."""
     if type(value) is float and not value.is_integer() and "e" not in (text := f"{value:.6g}"):
         return text  # most of a table is this
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if value != value else "inf" if value > 0 else "-inf"
-    if abs(value) < 10**15 and value == int(value):
+    if abs(value) < (10**15 if isinstance(value, float) else _WHOLE) and value == int(value):
         return str(int(value))
     try:
         text = f"{value:.6g}"

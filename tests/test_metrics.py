@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import metrics, results
+from engine import rows as rows_module
 from engine.metrics import MetricsReader, Reading, final_rows, thin, verdict
 from engine.paths import EMETRICS, RESULT, TrialPaths
 from engine.study import Objective, Row
@@ -153,9 +156,9 @@ def test_reader_rests_after_a_file_that_took_long(trial: TrialPaths, monkeypatch
     monkeypatch.setattr("engine.metrics.time.monotonic", lambda: clock[0])
     parse = results.parse_rows
 
-    def slow(data: bytes) -> tuple[Row, ...]:
+    def slow(data: bytes, named: Collection[str]) -> tuple[Row, ...]:
         clock[0] += 0.5
-        return parse(data)
+        return parse(data, named)
 
     monkeypatch.setattr(metrics, "parse_rows", slow)
     reader = MetricsReader(trial)
@@ -176,10 +179,56 @@ def judged(trial: TrialPaths, objective: Objective = LOSS) -> tuple[float | None
 
 
 def test_verdict_takes_the_best_of_all_rows_or_the_last(trial: TrialPaths) -> None:
-    put(trial.result_file, '[{"loss": 3}, {"loss": 1}, {"loss": 2}, {"loss": NaN}, {"acc": 5}]')
+    put(trial.result_file, '[{"loss": 3}, {"loss": 1}, {"loss": NaN}, {"loss": 2}, {"acc": 5}]')
     assert judged(trial) == (1.0, "")
     assert judged(trial, Objective("loss", "maximize")) == (3.0, "")
     assert judged(trial, Objective("loss", over="last")) == (2.0, "")
+
+
+def test_a_last_value_that_is_not_finite_is_no_value(trial: TrialPaths) -> None:
+    for last, shown in (("NaN", "nan"), ("Infinity", "inf")):
+        put(trial.result_file, f'[{{"loss": 3}}, {{"loss": 1}}, {{"loss": {last}}}, {{"acc": 5}}]')
+        assert judged(trial) == (1.0, "")
+        assert judged(trial, Objective("loss", over="last")) == (
+            None,
+            f'trial 3: "loss" counts by its last value, which is {shown} in val_dict_list.json (3 rows)',
+        )
+    two = (Objective("loss", over="last"), Objective("acc", over="last"))
+    assert verdict(final_rows(trial), two, 3)[0] is None
+
+
+@pytest.mark.parametrize("metric", ["step", "steps", "epoch", "iteration"])
+def test_an_objective_with_the_name_of_a_step_is_a_metric(trial: TrialPaths, metric: str) -> None:
+    named, other = frozenset([metric]), "epoch" if metric == "step" else "step"
+    reader = MetricsReader(trial, named)
+    put(trial.result_file, f'[{{"{metric}": 9, "{other}": 3}}, {{"{metric}": 7.5}}, {{"{metric}": 8, "loss": 1}}]')
+    expected = (Row(3, {metric: 9.0}), Row(4, {metric: 7.5}), Row(5, {metric: 8.0, "loss": 1.0}))
+    assert reader.fresh() == (expected, False)
+    reading = final_rows(trial, named)
+    assert reading.rows == expected
+    assert verdict(reading, [Objective(metric)], 3) == ((7.5,), "")
+    assert verdict(final_rows(trial), [Objective("loss")], 3) == ((1.0,), "")
+
+
+def test_an_objective_with_the_name_of_a_step_in_emetrics(trial: TrialPaths) -> None:
+    lines = emetrics_line(1, epoch=0.5) + emetrics_line(2, epoch=0.25)
+    put(f"{trial.log_dir}/{EMETRICS}", lines)
+    reading = final_rows(trial, frozenset(["epoch"]))
+    assert [(row.step, row.values["epoch"]) for row in reading.rows] == [(1, 0.5), (2, 0.25)]
+    assert verdict(reading, [Objective("epoch")], 3) == ((0.25,), "")
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 2**63 - 1, 2**64 + 1, 10**40 + 1])
+def test_whole_numbers_of_any_size_are_exact(trial: TrialPaths, number: int) -> None:
+    entries = (f'{{"step": {step}, "n": {number}}}' for step in ("9007199254740993", '"9007199254740995"'))
+    put(trial.result_file, f"[{', '.join(entries)}]")
+    reading = final_rows(trial)
+    assert [row.step for row in reading.rows] == [2**53 + 1, 2**53 + 3]
+    assert verdict(reading, [Objective("n")], 3) == ((number,), "") and type(reading.rows[0].values["n"]) is int
+    assert rows_module.from_json(json.loads(json.dumps(rows_module.to_json(reading.rows)))) == reading.rows
+    os.unlink(trial.result_file)
+    put(f"{trial.log_dir}/{EMETRICS}", emetrics_line(2**53 + 1, n=number))
+    assert final_rows(trial).rows == (Row(2**53 + 1, {"n": number}),)
 
 
 @pytest.mark.parametrize(

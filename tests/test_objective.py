@@ -26,8 +26,9 @@ def rows(*values: float | None) -> list[Row]:
         ("maximize", "last", (1.0, 3.0, 2.0), 2.0),
         ("minimize", "best", (math.nan, -math.inf, 2.0), 2.0),
         ("maximize", "best", (math.nan, math.inf, 2.0), 2.0),
-        ("minimize", "last", (1.0, math.nan, None), 1.0),
-        ("minimize", "last", (1.0, math.inf, None), 1.0),
+        ("minimize", "last", (1.0, math.nan, None), None),
+        ("maximize", "last", (1.0, math.nan, 2.0, None), 2.0),
+        ("minimize", "last", (1.0, math.inf, None), None),
         ("minimize", "best", (math.nan, math.inf), None),
         ("minimize", "best", (None, None), None),
         ("maximize", "last", (), None),
@@ -95,7 +96,11 @@ def test_a_metric_that_is_told_once_counts_in_all_rows() -> None:
 
 def test_a_row_that_is_not_finite_does_not_count() -> None:
     trial = reports({"loss": 3.0, "size": 1.0}, {"loss": math.nan, "size": 0.5}, {"loss": 1.0, "size": math.inf})
-    assert pick_values(trial, LAST) == pick_values(trial, BEST) == (3.0, 1.0)
+    assert pick_values(trial, BEST) == (3.0, 1.0)
+    assert pick_values(trial, LAST) is None
+    assert pick_values([*trial, Row(3, {"loss": 2.0})], LAST) is None, "the size is what was told of it last"
+    assert pick_values([*trial, Row(3, {"size": 2.0})], LAST) == (1.0, 2.0)
+    assert pick_values([*trial, Row(3, {"time": 2.0})], LAST) is None
 
 
 def test_without_a_row_of_finite_values_there_are_none() -> None:
@@ -109,6 +114,10 @@ def test_without_a_row_of_finite_values_there_are_none() -> None:
 def test_values_always_stood_together_in_one_row(values: list[dict[str, float]], best: bool) -> None:
     picked = pick_values(reports(*values), BEST if best else LAST)
     whole = [(v["loss"], v["size"]) for v in values if math.isfinite(v["loss"]) and math.isfinite(v["size"])]
+    if not best:
+        last = (values[-1]["loss"], values[-1]["size"]) if values else ()
+        assert picked == (last if last in whole[-1:] else None)
+        return
     assert picked in whole if whole else picked is None
-    if best and picked is not None:
+    if picked is not None:
         assert picked[0] == min(loss for loss, _ in whole)

@@ -50,8 +50,8 @@ def test_safe_text_shows(text: str, shown: str) -> None:
     [
         (0.1 + 0.2, "0.3"), (1e-05, "1e-5"), (12.0, "12"), (-0.0, "0"), (0, "0"), (123456, "123456"),
         (0.123456789, "0.123457"), (1234567.0, "1234567"), (1234567.89, "1.23457e6"), (-2.5e-7, "-2.5e-7"),
-        (1e300, "1e300"), (math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf"), (2**70, "1.18059e21"),
-        (10**400, "1e400"), (-(10**400), "-1e400"), (1e-320, "9.99989e-321"),
+        (1e300, "1e300"), (math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf"), (2**70, str(2**70)),
+        (2**53 + 1, "9007199254740993"), (-(10**15), "-1000000000000000"), (1e15, "1e15"), (10**400, "1e400"), (-(10**400), "-1e400"), (1e-320, "9.99989e-321"),
     ],
 )  # fmt: skip
 def test_number_shows_six_digits(x: float, text: str) -> None:
@@ -61,7 +61,7 @@ def test_number_shows_six_digits(x: float, text: str) -> None:
 @given(st.one_of(st.floats(allow_nan=False), st.integers()))
 def test_number_is_right_to_six_digits_and_short(x: float) -> None:
     text = tables.number(x)
-    assert len(text) <= 16
+    assert len(text) <= 16 or text == str(x)
     if abs(x) < 1e300:
         assert float(text) == pytest.approx(float(x), rel=5e-6, abs=1e-323)
 

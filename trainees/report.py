@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import sys
 import threading
@@ -115,21 +116,25 @@ def _result_dir() -> str:
 def _encoded(step: Any, metrics: Mapping[str, Any]) -> str:
     """One row as JSON text; Python's NaN and Infinity tokens are part of the format."""
     row = {} if step is None else {"step": _step(step)}
-    for name, value in metrics.items():
+    for name, value in metrics.items():  # (`epoch` or `steps` may be what the study minimizes)
         row[name] = _step(value) if name in STEP_KEYS else _number(name, value)
-    if all(name in STEP_KEYS for name in row):
+    if not metrics:
         raise ValueError("a row needs at least one metric, such as loss=0.31")
     return json.dumps(row)  # ASCII: the same in every locale
 
 
 def _step(value: Any) -> float:
     number = _number("step", value)
-    return int(number) if number.is_integer() else number
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _number(name: str, value: Any) -> float:
     value = value.detach() if hasattr(value, "detach") else value  # torch warns about tensors that want a gradient
     try:
+        with contextlib.suppress(TypeError, ValueError):
+            whole = int(value) if isinstance(value, str) else operator.index(value)
+            if abs(whole) > 1 << 53:  # a float would not be the same number
+                return whole
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be one number, not {value!r}"[:200]) from None

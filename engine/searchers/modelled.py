@@ -116,7 +116,7 @@ def shares(results: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
 
     out: dict[int, float] = {}
     for resource in sorted(results):
-        ids, losses = list(results[resource]), np.array(list(results[resource].values()))
+        ids, losses = list(results[resource]), np.array(list(results[resource].values()), dtype=float)
         before = [out[i] for i in ids if i in out]
         top = min(1.0, 2 * sum(before) / len(before)) if before else 1.0
         scale = np.sort(losses[[i in out for i in ids]] if before else losses)

@@ -64,7 +64,7 @@ def _held(param: Float | Int | Choice, axis: Axis, value: Any) -> bool:
 def _ranks(losses: Sequence[float]) -> list[float]:
     """Of sorted losses: 0 to 1, equal ones share the middle of their ranks."""
     out = np.arange(len(losses), dtype=float)
-    values = np.array(losses)
+    values = np.array(losses, dtype=float)
     for value in np.unique(values):
         same = values == value
         out[same] = out[same].mean()

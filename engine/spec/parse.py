@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from engine import foreign
+from engine.axes import Steps
 from engine.document import Document, read_document, read_text
 from engine.errors import SpecError, nearest
 from engine.forms import (
@@ -25,13 +26,14 @@ from engine.forms import (
     study_name_problem,
     under,
 )
-from engine.params import Constant, Param, json_text, shown
+from engine.params import Choice, Constant, Param, json_text, shown
 from engine.partial import point_problems, refuse_empty
 from engine.paths import absolute
 from engine.space import SearchSpace
 from engine.spec import values
 from engine.spec.form import ENTRIES, PARTS, StudyForm, names
 from engine.study import Budget, EarlyStopping, Failures, Objective, Resources, StudySpec, TrialPolicy, noted
+from engine.tables import number
 
 DEFAULT_TRIALS = 20
 # What people write who come from elsewhere, and where it goes here.
@@ -157,7 +159,18 @@ def parse_document(
         seed=seed,
         **paths,
     )
-    return noted(spec, *problems.notes, *notes)
+    return noted(spec, *problems.notes, *notes, *_short_steps(space))
+
+
+def _short_steps(space: SearchSpace) -> Iterator[str]:
+    """A note for each range that its steps do not fill: the upper end is never tried, which its author may not know."""
+    for param in space.dimensions:
+        if isinstance(param, Choice) or param.step is None:
+            continue
+        axis = space.axis(param.name)
+        if isinstance(axis, Steps) and (end := axis.end) != param.high:
+            by, low, last, high = map(number, (param.step, param.low, end, param.high))
+            yield f"space.{shown(param.name)}: steps of {by} from {low} end at {last}, not at {high}"
 
 
 def _starts(form: StudyForm) -> str | tuple[str, ...]:

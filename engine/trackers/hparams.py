@@ -22,6 +22,7 @@ MAX_METRICS_A_ROW = 500
 MAX_CHOICES = 50
 MAX_TAG = 500
 MAX_TEXT = 1000
+_EXACT = 2**53  # TensorBoard's numbers are floats
 
 
 class Columns:
@@ -101,6 +102,8 @@ def _info(param: Float | Int | Choice | Constant) -> HParamInfo:
     if isinstance(param, Constant):
         kind = _type((param.value,))
         return HParamInfo(param.name, kind, (_as(kind, param.value),), description="constant", differs=False)
+    if isinstance(param, Int) and not param.power and max(abs(param.low), abs(param.high)) > _EXACT:
+        return HParamInfo(param.name, "string", description=f"int, {param.low} to {param.high}")
     low, high = float(param.low), float(param.high)
     how = "log scale" if param.log else f"powers of {param.power:g}" if param.power else "linear"
     if param.power:
@@ -132,7 +135,7 @@ def _power(base: float, exponent: float) -> float:
 def _type(values: tuple[Any, ...]) -> str:
     if all(isinstance(v, bool) for v in values):
         return "bool"
-    exact = (isinstance(v, float) or (type(v) is int and abs(v) <= 2**53) for v in values)
+    exact = (isinstance(v, float) or (type(v) is int and abs(v) <= _EXACT) for v in values)
     return "number" if all(exact) else "string"
 
 

@@ -5,6 +5,7 @@ Pure text from a History; knows no terminal and no clock.
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -197,6 +198,8 @@ def next_steps(history: History, folder: str) -> Steps:
     if history.state is StudyState.RUNNING:
         steps.append((f"hpo-engine watch {name}", "look on"))
         steps.append((f"hpo-engine resume {name}", "go on, once no engine leads it"))
+    elif more := _more_time(history):
+        steps.append((f"hpo-engine resume {name} --time-limit {more}", "go on: the limit is for all runs together"))
     elif history.state is StudyState.STOPPED:
         steps.append((f"hpo-engine resume {name}", "go on where it stopped"))
     steps += _results(history, name)
@@ -207,6 +210,15 @@ def next_steps(history: History, folder: str) -> Steps:
     if find_spec("tensorboard") and (history.best_id is not None or any(t.rows for t in history.trials)):
         steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps
+
+
+def _more_time(history: History) -> str:
+    """A time limit that lets a study go on whose own is used up; "" for others, and where no trial is left to run."""
+    limit, trials = history.spec.budget.time_s, history.spec.budget.trials
+    if limit is None or history.spent_s < limit or (trials is not None and history.next_id >= trials):
+        return ""
+    seconds = math.ceil(max(2 * limit, history.spent_s + limit))
+    return f"{math.ceil(seconds / 60)}m" if seconds >= 600 else f"{seconds}s"
 
 
 def _results(history: History, name: str) -> Steps:

@@ -648,3 +648,17 @@ def test_results_that_were_found_before_a_rule_stopped_the_study_are_offered(mak
     assert "hpo-engine best x/digits --config" in text
     bare_ = halted(make_study(), "objective", 'trial 0: no "valid_loss" in its rows; it has "val_loss"')
     assert "hpo-engine retry" not in bare_ and "hpo-engine remove" in bare_ and 'it has "val_loss"' in bare_
+
+
+@pytest.mark.parametrize(
+    ("limit", "more"), [(1.0, "2s"), (90.0, "180s"), (7200.0, "240m"), (0.25, "1s"), (None, ""), (1e9, "")]
+)
+def test_a_study_whose_time_is_used_up_goes_on_with_more(
+    limit: float | None, more: str, make_study: Callable[..., Study]
+) -> None:
+    study = make_study(budget=Budget(9, limit))
+    study.end(study.start(), 0.5)
+    study.feed(StudyClosed(study.now, "finished", "time limit reached"))
+    history = replace(study.history, spent_s=limit if limit and limit < 1e9 else 3.0)
+    (said, _), *_ = lines.next_steps(history, "x/digits")
+    assert said == (f"hpo-engine resume x/digits --time-limit {more}" if more else "hpo-engine best x/digits --config")

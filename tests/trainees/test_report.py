@@ -127,9 +127,7 @@ def test_report_keeps_nan_and_infinities(trial: Path) -> None:
     assert row["step"] == 1.5 and math.isnan(row["a"]) and row["b"] == math.inf and row["c"] == -math.inf
 
 
-@pytest.mark.parametrize(
-    "metrics", [{}, {"step": 3}, {"epoch": 3}, {"loss": None}, {"loss": "low"}, {"loss": [1, 2]}, {"loss": {}}]
-)
+@pytest.mark.parametrize("metrics", [{}, {"step": 3}, {"loss": None}, {"loss": "low"}, {"loss": [1, 2]}, {"loss": {}}])
 def test_report_that_is_no_number_raises_and_leaves_the_file_alone(trial: Path, metrics: dict[str, Any]) -> None:
     reporter = Reporter()
     reporter.report(step=1, loss=0.5)
@@ -143,6 +141,23 @@ def test_report_that_is_no_number_raises_and_leaves_the_file_alone(trial: Path, 
 def test_epoch_stands_for_step_and_is_whole(trial: Path) -> None:
     Reporter().report(epoch=3.0, loss=1)
     assert (trial / "val_dict_list.json").read_text() == '[{"epoch": 3, "loss": 1.0}]\n'
+
+
+def test_a_name_of_a_step_may_be_all_that_is_reported(trial: Path) -> None:
+    reporter = Reporter()
+    reporter.report(steps=37)
+    reporter.report(step=2, epoch=1.5)
+    assert rows(trial) == [{"steps": 37}, {"step": 2, "epoch": 1.5}]
+
+
+def test_whole_numbers_of_any_size_are_exact(trial: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    Reporter().report(step=2**53 + 1, n=2**60 + 1, m=numpy.int64(2**60 + 1), k=3, f=2.0**60)
+    assert (trial / "val_dict_list.json").read_text() == (
+        f'[{{"step": {2**53 + 1}, "n": {2**60 + 1}, "m": {2**60 + 1}, "k": 3.0, "f": 1.152921504606847e+18}}]\n'
+    )
+    assert main(["--fresh", "step=9007199254740993", "n=-9007199254740993"]) == 0
+    assert rows(trial) == [{"step": 2**53 + 1, "n": -(2**53) - 1}]
 
 
 def test_another_result_dir_in_the_same_process_gets_its_own_list(
