@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, replace, replace
 from functools import cached_property
 
 from engine.errors import ContractError
@@ -231,13 +231,16 @@ def verdict(reading: Reading, objectives: Sequence[Objective], trial_id: int) ->
 
 
 def _why_none_of(reading: Reading, objectives: Sequence[Objective]) -> str:
-    lacking = next((o for o in objectives if o.pick(reading.rows) is None), None)
+    if len(objectives) == 1:
+        return _why_none(reading, objectives[0])
+    somewhere = [replace(objective, over="best") for objective in objectives]
+    lacking = next((o for o in somewhere if o.pick(reading.rows) is None), None)
     if lacking is not None:
         return _why_none(reading, lacking)
     names = " and ".join(quoted(o.metric) for o in objectives)
-    if all(o.over == "last" for o in objectives):
-        return f"{names} are not all finite in the last row of {reading.source}"
-    return f"{names} are never finite in the same of {len(reading.rows)} rows of {reading.source}"
+    if pick_values(reading.rows, somewhere) is None:
+        return f"{names} are never finite in the same of {len(reading.rows)} rows of {reading.source}"
+    return f"{names} are not all finite in the last row of {reading.source}, which counts"
 
 
 def _why_none(reading: Reading, objective: Objective) -> str:

@@ -194,7 +194,9 @@ def test_a_last_value_that_is_not_finite_is_no_value(trial: TrialPaths) -> None:
             f'trial 3: "loss" counts by its last value, which is {shown} in val_dict_list.json (3 rows)',
         )
     two = (Objective("loss", over="last"), Objective("acc", over="last"))
-    assert verdict(final_rows(trial), two, 3)[0] is None
+    put(trial.result_file, '[{"loss": 3, "acc": 1}, {"loss": NaN}]')
+    why = '"loss" and "acc" are not all finite in the last row of val_dict_list.json, which counts'
+    assert verdict(final_rows(trial), two, 3) == (None, f"trial 3: {why}")
 
 
 @pytest.mark.parametrize("metric", ["step", "steps", "epoch", "iteration"])
