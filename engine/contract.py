@@ -19,7 +19,7 @@ from engine import threads
 from engine.errors import LaunchError
 from engine.failpoints import failpoint
 from engine.files import FOLDER, open_folder
-from engine.machine import faultpoint
+from engine.machine import faultpoint, placed
 from engine.paths import CONFIG, SUBMITTED, StudyPaths, TrialPaths
 from engine.study import StudySpec
 
@@ -36,6 +36,9 @@ def write_atomic(path: str, data: bytes, *, durable: bool = False) -> None:
     fd = os.open(folder or ".", FOLDER)
     try:
         _put(fd, name, data, durable)
+    except OSError as error:
+        error.filename = path
+        raise
     finally:
         os.close(fd)
 
@@ -57,6 +60,9 @@ def write_config(paths: TrialPaths, config: Mapping[str, Any]) -> None:
             _put(fd, CONFIG, data + b"\n", durable=False, unread=True)
         except IsADirectoryError:
             raise LaunchError(f"{paths.config} is a folder: remove it") from None
+        except OSError as error:
+            error.filename = CONFIG  # not the name that it was to have for a moment
+            raise
 
 
 def config_was_read(paths: TrialPaths) -> bool | None:
@@ -286,6 +292,8 @@ def _folder(paths: TrialPaths, path: str) -> Iterator[int]:
         raise
     try:
         yield fd
+    except OSError as error:
+        raise placed(error, path) from None
     finally:
         os.close(fd)
 

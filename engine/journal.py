@@ -24,6 +24,7 @@ from zlib import crc32
 
 from engine.errors import JournalError, StudyLocked
 from engine.failpoints import failpoint
+from engine.machine import at_fault, room
 
 if TYPE_CHECKING:
     from engine.events import Event
@@ -218,7 +219,10 @@ class Journal:
     def _error(self, error: Exception) -> JournalError:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
             return JournalError(f"{self.path}: damaged ({error}); restore it from a backup, nothing was changed")
-        return JournalError(f"{self.path}: {error}; free space or access is needed, then resume")
+        text = error.strerror if isinstance(error, OSError) else str(error)
+        # A full disk is told as SQLITE_FULL or, in its index, as an I/O error.
+        full = room(self.path) if text in ("database or disk is full", "disk I/O error") or at_fault(error) else ""
+        return JournalError(f"{self.path}: {text}{full}; free space or access is needed, then resume")
 
 
 def _checksum(before: int, number: int, at: float, kind: str, body: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from engine import contract
 from engine.errors import LaunchError, MachineError
 from engine.failpoints import failpoint
+from engine.machine import placed
 from engine.model import Views
 from engine.paths import StudyPaths
 from engine.study import History, Trial, TrialState
@@ -42,6 +43,12 @@ class Layout:
             LaunchError: a link or a file stands where a folder must be. MachineError: the study's folder is gone.
             OSError: see `machine.at_fault`.
         """
+        try:
+            self._prepare(trial, config, history)
+        except OSError as error:
+            raise placed(error, self.paths.trial(trial.id).result_dir) from None
+
+    def _prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
         try:
             self._lay_out(trial, config)
         except (FileNotFoundError, LaunchError) as error:

@@ -133,6 +133,9 @@ class Lead:
             os.pwrite(fd, json.dumps(record).encode(), 0)
             self._fd, self._file_id, fd = fd, _identity(os.fstat(fd)), -1
             return True
+        except OSError as error:
+            error.filename = f"{self._folder}/{self._name}"
+            raise
         finally:
             if fd >= 0:
                 os.close(fd)

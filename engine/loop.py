@@ -35,7 +35,7 @@ from engine.events import (
 from engine.failpoints import failpoint
 from engine.judge import judge, why_none, without_value
 from engine.layout import Layout
-from engine.machine import at_fault
+from engine.machine import at_fault, told
 from engine.model import Views
 from engine.paths import StudyPaths, identity
 from engine.ports import (
@@ -363,7 +363,7 @@ class Engine:
             if isinstance(error, OSError):
                 if not machine:
                     raise
-                error = LaunchError(f"{error.filename or 'the folder of a trial'}: {error.strerror}")
+                error = LaunchError(told(error))
             self.executor.release(trial.id)
             self._attempt_ended(Ended(trial.id, trial.attempt.number, Exit(error=str(error), machine=machine)), now)
             return

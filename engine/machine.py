@@ -32,6 +32,52 @@ def at_fault(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in FAULTS
 
 
+def placed(error: OSError, path: str, *, needed: int = 0) -> OSError:
+    """The error, with the absolute path that it is about: what it has is none, or one relative to `path`.
+
+    Args:
+        needed: bytes that were to be written; a message may say so.
+    """
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    error.filename = os.path.join(path, name) if name else path
+    error.__dict__["needed"] = needed
+    return error
+
+
+def told(error: OSError) -> str:
+    """What failed, where, and for a full disk which one it is and how much room it has."""
+    where = f"{error.filename}: " if error.filename else ""
+    text = f"{where}{error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) and isinstance(error.filename, str):
+        text += room(error.filename, needed=error.__dict__.get("needed", 0))
+    return text
+
+
+def room(path: str, *, needed: int = 0) -> str:
+    """` (the file system at /x has ... left)`, for messages; "" if that is not known."""
+    folder = os.path.abspath(path)
+    while not os.path.isdir(folder) and folder != "/":
+        folder = os.path.dirname(folder)
+    try:
+        device, seen = os.stat(folder).st_dev, os.statvfs(folder)
+        while folder != "/" and os.stat(os.path.dirname(folder)).st_dev == device:
+            folder = os.path.dirname(folder)
+    except OSError:
+        return ""
+    left = f"{_size(seen.f_bavail * seen.f_frsize)} of {_size(seen.f_blocks * seen.f_frsize)} left"
+    if seen.f_files and not seen.f_favail:
+        left = f"no room for more files (all {seen.f_files:,} inodes are taken)"
+    return f" (the file system at {folder} has {left}{f'; {_size(needed)} are needed' if needed else ''})"
+
+
+def _size(count: float) -> str:
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while count >= 1000 and len(units) > 1:
+        count /= 1000
+        units.pop(0)
+    return f"{count:.3g} {units[0]}"
+
+
 _names: frozenset[str] = frozenset()
 _errno = 0
 if os.environ.get("HPO_FAILPOINT_ERRNO"):

@@ -23,6 +23,7 @@ from engine.failpoints import failpoint
 from engine.forms import script_of
 from engine.journal import Journal, is_ours
 from engine.lead import Lead, hold_folder
+from engine.machine import placed
 from engine.params import json_problem
 from engine.paths import CONFIG, StudyPaths, absolute, is_below, locate
 from engine.redirect import redirect
@@ -153,8 +154,14 @@ def create(
         failpoint("study.placed")
         for note in notes:
             say(note)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
+        # The hidden name says nothing to the user.
+        if isinstance(error, JournalError):
+            raise JournalError(str(error).replace(aside, final)) from error
+        if isinstance(error, OSError):
+            placed(error, final, needed=error.__dict__.get("needed", 0))
+            error.filename = error.filename.replace(aside, final)
         raise
     finally:
         os.close(held)
@@ -165,7 +172,11 @@ def _made_aside(root: str) -> tuple[str, int]:
     """A new folder under a hidden name, and a descriptor that holds it against `_sweep_new`."""
     while True:
         aside = os.path.join(root, f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}")
-        os.mkdir(aside)
+        try:
+            os.mkdir(aside)
+        except OSError as error:
+            error.filename = root
+            raise
         with contextlib.suppress(FileNotFoundError):  # swept before it was held
             if (held := hold_folder(aside)) is not None:
                 return aside, held

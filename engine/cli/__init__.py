@@ -15,6 +15,7 @@ import click
 
 from engine import __version__, streams
 from engine.errors import EngineError
+from engine.machine import told
 
 _STORAGE, _INTERNAL = 5, 70
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -90,11 +91,10 @@ def main() -> None:
     except OSError as error:
         if debug:
             raise
-        where = f"{error.filename}: " if error.filename else ""
         advice = "; free space or access is needed, then resume" if error.errno in _NO_ROOM else ""
         if error.errno in _TOO_MANY:
             advice = "; the machine has no room for more processes or files (see ulimit -a), make some, then resume"
-        _complain(f"{where}{error.strerror or error}{advice}")
+        _complain(f"{told(error)}{advice}")
         code = _STORAGE
     except (MemoryError, RuntimeError) as error:
         if debug or (isinstance(error, RuntimeError) and "start new thread" not in str(error)):

@@ -35,8 +35,12 @@ def init(script: str, output: str | None, force: bool) -> None:
         return
     if os.path.exists(path) and not force:
         raise SpecError(f"{path} exists; say --force to replace it, or --output another")
-    with open(path, "w", encoding="utf-8") as out:
-        out.write(text)
+    try:
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+    except OSError as error:
+        error.filename = os.path.abspath(path)
+        raise
     click.echo(f"wrote {path}: look it over, then: hpo-engine submit {path}")
 
 

@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Sequence
 
+from engine.machine import placed
 from engine.model.ignore import Patterns
 from engine.model.survey import File, Found, file_of, refused, survey, too_much, unreadable
 from engine.paths import is_below
@@ -56,8 +57,10 @@ def freeze(
             _copy(file, f"{dest_dir}/{file.name}")
         for name, target in links:
             os.symlink(target, f"{dest_dir}/{name}")
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(dest_dir, ignore_errors=True)
+        if isinstance(error, OSError):
+            placed(error, dest_dir, needed=sum(file.size for file in files))
         raise
     return found
 

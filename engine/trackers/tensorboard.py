@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from engine.events import AttemptEnded, AttemptIntended, Event, MetricsSeen, TrialEnded, TrialReopened
+from engine.machine import placed, told
 from engine.paths import StudyPaths
 from engine.study import History, Row, Trial, TrialState
 from engine.trackers import tfevents
@@ -171,9 +172,8 @@ class TensorBoardTracker:
         self._gone.add(trial_id)
         if not isinstance(error, FileNotFoundError) and not self._warned:
             self._warned = True
-            log.warning(
-                "trial %d: its TensorBoard file is left as it is: %s (later ones are not told)", trial_id, error
-            )
+            what = told(placed(error, self._paths.trial(trial_id).log_dir))
+            log.warning("trial %d: its TensorBoard file is left as it is: %s (later ones are not told)", trial_id, what)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -15,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from engine import contract, inbox
+from engine.machine import told
+from engine.paths import StudyPaths
 from tests.cli.test_cli import Shell, shell
 
 __all__ = ["shell"]
@@ -198,3 +202,75 @@ def test_proc_of_another_namespace_is_refused_and_doctor_tells(done: Shell) -> N
     assert re.search(r"^/proc +unusable +/proc is that of other", said.stdout, re.M)
     said = unshared(done, "-m", 'mount -t tmpfs none /proc && "$1" -m engine.cli doctor && "$1" -m engine.cli show my-study')  # fmt: skip
     assert said.returncode == 0 and re.search(r"^/proc +unusable +/proc is not mounted", said.stdout, re.M)
+
+
+# -- a full disk -------------------------------------------------------------------------------------------------------
+
+
+def test_full_disk_is_told_with_its_place_and_what_is_left(shell: Shell) -> None:
+    """2 MB of memory: a copy of the script's folder that is too big, no room at all, no room for the next event."""
+    (shell.folder / "disk").mkdir()
+    (shell.folder / "big.bin").write_bytes(b"x" * 3_000_000)
+    where = shell.folder / "disk"
+    script = """
+        mount -t tmpfs -o size=2m none disk
+        hpo() { "$PYTHON" -m engine.cli "$@" --root disk; echo "code $?" >&2; }
+        hpo submit algo.yaml --name one; rm big.bin
+        hpo submit algo.yaml --name two --quiet --trials 2 > /dev/null
+        dd if=/dev/zero of=disk/fill bs=4k 2> /dev/null
+        hpo resume two --trials 3
+        hpo submit algo.yaml --name three
+        rm disk/fill
+        hpo resume two --trials 3 --quiet > /dev/null
+        ls -A disk
+    """
+    shell.env["PYTHON"] = sys.executable
+    said = unshared(shell, "-m", script)
+    lines = said.stderr.splitlines()
+    of_disk = rf"\(the file system at {where} has (\S+ \w+) of 2\.1 MB left"
+    assert re.fullmatch(rf"hpo-engine: {where}/one/model: No space left on device {of_disk}; 3 MB are needed\); .*", lines[0]), lines  # fmt: skip
+    assert lines[1:3] == ["code 5", "code 0"]
+    assert re.fullmatch(rf"hpo-engine: {where}/two/study.db: .* {of_disk}\); .*, then resume", lines[3]), lines
+    assert re.fullmatch(rf"hpo-engine: {where}/three/model: No space left on device {of_disk}.*", lines[5]), lines
+    assert lines[6:] == ["code 5", "code 0"]
+    assert said.stdout.split() == ["two"], "nothing half made is left"
+
+
+def full(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    def write(fd: int, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"{module}.os.write", write)
+
+
+def test_place_is_known_wherever_a_write_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = StudyPaths(str(tmp_path))
+    contract.lay_out_study(study, "ada")
+    trial = study.trial(3)
+    contract.lay_out(trial)
+    full(monkeypatch, "engine.contract")
+    for call, path in (
+        (lambda: contract.write_config(trial, {"x": 1}), trial.config),
+        (lambda: contract.write_atomic(str(tmp_path / "x"), b"data"), str(tmp_path / "x")),
+    ):
+        with pytest.raises(OSError) as caught:
+            call()
+        assert caught.value.filename == path
+        assert told(caught.value).startswith(f"{path}: No space left on device (the file system at /")
+    os.mkdir(tmp_path / "trials" / "4")
+    monkeypatch.setattr(contract.os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EDQUOT, "Disk quota exceeded", "4")))  # fmt: skip
+    with pytest.raises(OSError) as caught:
+        contract.lay_out(study.trial(4))
+    assert caught.value.filename == f"{study.results}/4"
+
+
+def test_request_that_cannot_be_written_names_its_file_and_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dump(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(inbox.json, "dump", dump)
+    with pytest.raises(OSError) as caught:
+        inbox.post(str(tmp_path / "inbox"), inbox.Request("stop"))
+    assert caught.value.filename.startswith(f"{tmp_path}/inbox/") and os.listdir(tmp_path / "inbox") == []
