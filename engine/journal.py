@@ -222,7 +222,7 @@ class Journal:
         text = error.strerror if isinstance(error, OSError) else str(error)
         # A full disk is told as SQLITE_FULL or, in its index, as an I/O error.
         full = room(self.path) if text in ("database or disk is full", "disk I/O error") or at_fault(error) else ""
-        return JournalError(f"{self.path}: {text}{full}; free space or access is needed, then resume")
+        return JournalError(f"{self.path}: {text}; free space or access is needed, then resume{full}")
 
 
 def _checksum(before: int, number: int, at: float, kind: str, body: str) -> int:
