@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from engine.errors import ContractError
