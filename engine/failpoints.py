@@ -22,6 +22,7 @@ NAMES: tuple[str, ...] = (
     "trial.half-aside",
     "trial.aside",
     "trial.unknown-aside",
+    "folder.handed",
     "trial.laid-out",
     "file.before-rename",
     "trial.config-written",

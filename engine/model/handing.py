@@ -8,15 +8,18 @@ trials have ended: after a crash the next views are laid as the first ones were.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
 
 from engine.errors import LaunchError
+from engine.failpoints import failpoint
 from engine.files import open_folder
 from engine.model.view import Folder, View, lay_folder, link_to, open_result_dir, way_to
 
+_EXCHANGE = 2  # RENAME_EXCHANGE, renameat2(2)
 _KEPT = 15  # ended trials whose folders may be used, beside the last one: more than wait at a time
 _Lay = Callable[[str], None]
 
@@ -136,12 +139,29 @@ def _move(folder: Folder, source: str, result_dir: str, link: str) -> bool:
         out, into = fds
         with suppress(FileNotFoundError):
             os.rmdir(name, dir_fd=into)
-        os.rename(name, name, src_dir_fd=out, dst_dir_fd=into)
+        os.symlink(link, name, dir_fd=into)
+        _exchange(name, out, into)
+        failpoint("folder.handed")
         os.utime(name, ns=(folder.mtime_ns, folder.mtime_ns), dir_fd=into, follow_symlinks=False)
-        os.symlink(link, name, dir_fd=out)
     except OSError:
         return False
     finally:
         for fd in fds:
             os.close(fd)
     return True
+
+
+def _exchange(name: str, one: int, other: int) -> None:
+    """What is called so in one folder is in the other one then: at once, so that no kill leaves either without.
+
+    Raises:
+        OSError: also where the kernel or the file system cannot do it.
+    """
+    import ctypes
+
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc 2.28, musl 1.2.4
+    if renameat2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    path = os.fsencode(name)
+    if renameat2(one, path, other, path, _EXCHANGE) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

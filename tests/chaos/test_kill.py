@@ -25,10 +25,11 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = ("command.taken", "command.done", "stop.before-reason")
 ELSEWHERE = ("command.posted", "study.removed", "study.unshared")  # in the process of another verb, or in a copy
 UNKNOWN = "trial.unknown-aside"  # after a power cut
+LARGE = "folder.handed"  # in studies of many files
 EARLY = "trial.pruned"  # in studies with a rule
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]
 NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.warmed", "shim.child-forked")}
-POINTS = [name for name in failpoints.NAMES if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, EARLY, UNKNOWN)]
+POINTS = [name for name in failpoints.NAMES if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, EARLY, UNKNOWN, LARGE)]
 ON_RESUME = ("resume.adopted",)
 
 
@@ -139,6 +140,41 @@ def test_kill_while_a_rule_ends_a_trial(tmp_path: Path) -> None:
     done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["counts"] == {"completed": 4, "pruned": 1}
+
+
+MANY = """\
+import json, os
+names = os.listdir("data")
+assert len(names) == 505 and not os.path.islink("data"), len(names)
+open(f"{os.environ['COUNTS']}/{os.environ['HPO_ATTEMPT']}", "x").close()
+open(f"mine", "w").close()
+json.dump([{"loss": json.load(open("config.json"))["x"]}], open("val_dict_list.json", "w"))
+"""
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_kill_while_a_folder_is_handed_on(tmp_path: Path, number: int) -> None:
+    (tmp_path / "counts").mkdir()
+    (tmp_path / "m/data").mkdir(parents=True)
+    for k in range(505):
+        (tmp_path / f"m/data/{k}").touch()
+    (tmp_path / "m/train.py").write_text(MANY)
+    (tmp_path / "m/algo.yaml").write_text(
+        "command: python -S train.py\nobjective: minimize loss\nalgorithm: random\ntrials: 5\n"
+        f"env: {{COUNTS: {tmp_path}/counts}}\nspace: {{x: {{float: [0, 1]}}}}\n"
+    )
+    argv = [sys.executable, "-m", "engine.cli", "submit", "m/algo.yaml", "--name", "s", "--json"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.run(argv, cwd=tmp_path, env={**env, "HPO_FAILPOINT": f"{LARGE}:{number}:kill"}, timeout=240)
+    assert killed(first.returncode)
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["counts"] == {"completed": 5}
+    assert len(os.listdir(tmp_path / "counts")) == 5
+    results = tmp_path / "hpo-runs/s/results"
+    assert [len(os.listdir(results / f"{k}/data")) for k in range(5)] == [505] * 5
+    assert all((results / f"{k}/mine").exists() for k in range(5))
+    assert sum((results / f"{k}/data").is_symlink() for k in range(5)) >= 3
 
 
 @pytest.mark.parametrize(
