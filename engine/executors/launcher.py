@@ -247,6 +247,7 @@ class Launcher:
 def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | None:
     """Launches until there is nothing left to do. Returns a program in forks that are to run one."""
     processes.become_subreaper()
+    processes.wake_when_orphaned()
     if warm is None:
         gc.collect()
         gc.freeze()  # a collection in a fork would touch, and so copy, every page

@@ -9,7 +9,7 @@ import ctypes
 import os
 import signal
 
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
+_SUBREAPER, _PARENT_DEATH_SIGNAL = 36, 1  # PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl(2)
 _NEW_NAMESPACE, _BIND, _REMOUNT, _READ_ONLY = 0x20000, 0x1000, 0x20, 0x1  # unshare(2), mount(2)
 _RECURSIVE, _PRIVATE = 0x4000, 1 << 18
 
@@ -40,6 +40,11 @@ def need_proc() -> None:
         from engine.errors import MachineError
 
         raise MachineError(f"{problem}; nothing was started")
+
+
+def wake_when_orphaned() -> None:
+    """This process is woken when its parent dies: had a trial stopped it, nobody else might."""
+    _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGCONT, 0, 0, 0)
 
 
 def start_time(pid: int) -> int:

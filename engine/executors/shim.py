@@ -90,6 +90,7 @@ class Shim:
     def __init__(self, boot: str, orders: int, notices: int, idle: int, warm: bool) -> None:
         os.setsid()
         processes.become_subreaper()
+        processes.wake_when_orphaned()
         self._orders, self._notices, self._idle, self._warm = orders, notices, idle, warm
         self._buffer = b""
         self._ahead: _Ahead | None = None

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from engine import machine, studies
+from engine.executors import processes
 from engine.paths import StudyPaths
 from engine.study import History
 from tests.helpers import processes_with, wait_until
@@ -242,6 +243,32 @@ def test_few_descriptors_are_enough_or_waited_for(scene: Scene) -> None:
     engine = scene.engine(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
     assert engine.wait(120) == 0, scene.said()
     scene.check()
+
+
+@pytest.mark.parametrize("warm", ["auto", "off"])
+def test_stopped_launcher_and_supervisor_go_on_when_what_is_above_them_dies(tmp_path: Path, warm: str) -> None:
+    """Else they would stay for ever: the next engine knows of neither."""
+    scene = Scene(tmp_path, warm=warm)
+    Path(f"{scene.out}.hold").touch()
+    engine = scene.engine()
+    wait_until(lambda: len(scene.starts()) == 2 or engine.poll() is not None)
+    shim = json.loads(Path(scene.paths.trial(0).attempt(1), "started").read_text())["pid"]
+    launcher = processes.parent(shim)
+    assert launcher is not None and launcher > 1
+    for pid in (launcher, shim):
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda pid=pid: processes.stands_still(pid))
+    engine.kill()
+    engine.wait()
+    wait_until(lambda: not processes.stands_still(launcher) and not processes.stands_still(shim))
+    os.kill(launcher, signal.SIGSTOP)
+    os.kill(shim, signal.SIGSTOP)
+    os.kill(launcher, signal.SIGKILL)
+    wait_until(lambda: not processes.stands_still(shim))
+    os.unlink(f"{scene.out}.hold")
+    assert scene.engine().wait(120) == 0, scene.said()
+    scene.check()
+    wait_until(lambda: not os.path.exists(f"/proc/{shim}"))
 
 
 def _pids_cgroup() -> Path | None:
