@@ -356,8 +356,12 @@ class LocalExecutor:
         pidfd = self._guard.open_shim(run)
         if pidfd is None:
             return
+        # From now on we hear of its end ourselves: the launcher may stand still, and of a process that is traced who
+        # traces it hears first.
         if records.token(run.folder, run.launch.nonce) is not None:
-            self._settle(run)  # from now on we hear of its end even if the launcher stands still
+            self._settle(run)
+        elif run.pidfd is None:
+            self._watch_pidfd(run, os.dup(pidfd))
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.close(pidfd)
