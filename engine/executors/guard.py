@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from engine.executors import attempt as records
 from engine.executors import processes
 from engine.executors.launchers import Launchers
-from engine.executors.link import Link
+from engine.executors.link import LAUNCHER, Link
 from engine.ports import Launch
 from engine.study import TIME_LIMIT
 
@@ -115,6 +115,8 @@ class Guard:
                 _log.warning("trial %d: %s; both are ended", run.launch.trial_id, text)
                 self._give_up(run)
                 return
+        if run.link is None and run.token is not None:
+            _wake_launcher_above(run.token.pid)
         due = _due(run)
         if due is None or now < due:
             return
@@ -147,6 +149,22 @@ class Guard:
             return pidfd
         os.close(pidfd)
         return None
+
+
+def _wake_launcher_above(shim: int) -> None:
+    """Wakes the launcher of an adopted run, which is nobody's child any more and would stay for ever."""
+    pid = processes.parent(shim)
+    if pid is None or not processes.stands_still(pid):
+        return
+    with contextlib.suppress(OSError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                ours = os.fsencode(LAUNCHER) in file.read().split(b"\0")
+            if ours and processes.parent(shim) == pid:
+                signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+        finally:
+            os.close(pidfd)
 
 
 def _due(run: Run) -> float | None:

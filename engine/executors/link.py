@@ -14,7 +14,7 @@ from typing import Any
 from engine.executors.warm import Start
 from engine.machine import faultpoint
 
-_LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
+LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
 
 
 class Link:
@@ -44,7 +44,7 @@ class Link:
             with open(errors, "ab") as said:
                 if start is None:
                     self._process = _popen(
-                        [interpreter, "-I", "-S", _LAUNCHER, *map(str, fds)], fds, None, "/",
+                        [interpreter, "-I", "-S", LAUNCHER, *map(str, fds)], fds, None, "/",
                         stdout=subprocess.DEVNULL, stderr=said,
                     )  # fmt: skip
                 else:
@@ -114,7 +114,7 @@ def _popen_warm(start: Start, fds: list[int], errors: int) -> Any:
     read_end, write_end = os.pipe()
     try:
         return _popen(
-            [*start.argv, _LAUNCHER, *map(str, fds), order], [*fds, errors], env, start.folder,
+            [*start.argv, LAUNCHER, *map(str, fds), order], [*fds, errors], env, start.folder,
             stdout=write_end, stderr=write_end,
         )  # fmt: skip
     finally:

@@ -159,6 +159,23 @@ def test_adopted_trial_that_traces_its_supervisor_keeps_its_limit(bench: Bench) 
     assert nothing_left(bench)
 
 
+def test_stopped_launcher_of_an_adopted_trial_is_woken(bench: Bench) -> None:
+    launch = bench.shell(0, ": > ready; exec sleep 60")
+    wait_until(bench.file(0, "ready").exists)
+    (launcher,) = launchers()
+    bench.executor.close()
+    bench.executors.clear()
+    os.kill(launcher, signal.SIGSTOP)
+    wait_until(lambda: processes.stands_still(launcher))
+    bench.new_executor()
+    assert bench.executor.adopt(launch) is Adoption.RUNNING
+    wait_until(lambda: bench.executor.wait(0.02) or bench.executor.reap() or not processes.stands_still(launcher))
+    bench.executor.stop(0, "user")
+    (end,) = bench.end()
+    assert end.exit.asked_for == "user"
+    wait_until(lambda: os.waitpid(launcher, os.WNOHANG)[0] == launcher)
+
+
 def test_trial_that_stops_itself_and_its_group_is_its_own_business_until_its_limit(bench: Bench) -> None:
     bench.python(0, ABOVE + "ready(); os.kill(0, signal.SIGSTOP); time.sleep(60)", time_limit_s=0.5)
     (end,) = bench.end()
