@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from engine import model
 
 _NEW = ".new-"
+_LINKED = "_linked"  # label: size and time of the big files that the study has links to instead of copies
 _NAMES = {"algorithm_options": "options", "extra_metrics": "metrics"}  # as study files have them
 
 
@@ -138,6 +139,9 @@ def create(
         led = redirect(contract.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
         notes = [*model.notes(found), *_note_on_config(spec), *led.notes]
         spec = noted(spec, *notes)
+        if found.linked:
+            kept = {file.name: [file.size, file.mtime_ns] for file in found.linked}
+            spec = replace(spec, labels={**spec.labels, _LINKED: kept})
         failpoint("study.frozen")
         contract.lay_out_study(paths, contract.user_of(os.environ))
         with open(paths.source, "w", encoding="utf-8") as file:
@@ -282,6 +286,28 @@ def edited(model_dir: str, frozen: str, spec: StudySpec | None = None) -> list[s
             same = False
         changed += [] if same else [spec.base_config]
     return sorted(changed)
+
+
+def linked_problem(paths: StudyPaths, spec: StudySpec) -> str | None:
+    """A line on big files that the copy only links to, which are gone or are no longer as the first trials saw them."""
+    gone, changed = [], []
+    linked = spec.labels.get(_LINKED)
+    for name, (size, mtime_ns) in linked.items() if isinstance(linked, dict) else ():
+        target = os.path.realpath(os.path.join(paths.model, name))
+        try:
+            seen = os.stat(target)
+        except OSError:
+            gone.append(target)
+            continue
+        if (seen.st_size, seen.st_mtime_ns) != (size, mtime_ns):
+            changed.append(target)
+    parts = [f"gone: {_some(gone)} (put back what trials need)"] if gone else []
+    parts += [f"changed since: {_some(changed)} (later trials see it as it is now)"] if changed else []
+    return f"of the big files that the study links to, {'; '.join(parts)}" if parts else None
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:

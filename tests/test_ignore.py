@@ -75,7 +75,8 @@ def test_patterns_that_match_nothing_are_told(tmp_path: Path) -> None:
     put(f"{source}/a.log", "x")
     put(f"{source}/.hpoignore", "nothing-here\n")
     _, found = frozen(source, tmp_path, "*.log", "chekpoints/", "!x", "# comment")
-    assert notes(found) == ["exclude: chekpoints/ matches nothing in model_dir"]
+    left = "left out by exclude or a .hpoignore: a.log (1 file, 1 byte)"
+    assert notes(found) == [left, "exclude: chekpoints/ matches nothing in model_dir"]
 
 
 @pytest.mark.parametrize(("patterns", "file"), [(["ok", "a\\"], None), ([], "ok\n[\n!\n"), ([], None)])
@@ -218,7 +219,10 @@ def test_what_may_be_an_input_stays_in_and_is_told_once_with_the_line_that_leave
     ]
     names, found = frozen(source, tmp_path, "checkpoints/", "outputs/", "*.pt", "*.ckpt")
     assert names == {"results/__init__.py", "results/table.csv", "train.py"}
-    assert notes(found) == []
+    assert notes(found) == [
+        "left out by exclude or a .hpoignore: checkpoints/ (2 files, 3.0 MB), data/train.pt (1 file, 1 byte), "
+        "net.pt (1 file, 1 byte), old.ckpt (1 file, 500 bytes) and 1 more"
+    ]
 
 
 # -- too much ----------------------------------------------------------------------------------------------------------

@@ -104,6 +104,7 @@ def submit(
         changes = _changes(history, spec, given, paths)
         if edited := studies.edited(spec.model_dir, paths.model, history.spec):
             click.echo(f"hpo-engine: note: {safe_text(_edited(edited, paths))}", err=True)
+        _tell_linked(paths, history)
         if who_leads(paths.lock) is None and _complete(history, changes):
             return _show_result(history, paths, as_json)
     meant = {"opened_at": opened_at, "changes": changes}
@@ -149,6 +150,7 @@ def resume(
         from engine.tables import counted
 
         raise SpecError(f"--trials {trials}: {history.spec.name} has {counted(history.next_id, 'trial')} already")
+    _tell_linked(paths, history)
     if who_leads(paths.lock) is None and _complete(history, changes):
         return _show_result(history, paths, as_json)
     meant = {"opened_at": history.opened_at, "changes": changes}
@@ -165,8 +167,12 @@ def resume(
 @_wait
 def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: bool, quiet: bool, wait: float) -> int:
     """Run STUDY's failed trials again."""
+    from engine import studies
+
     _begin(as_json)
-    return _go(find(study, root), detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, retry=True)
+    paths = find(study, root)
+    _tell_linked(paths, studies.read(paths))
+    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, retry=True)
 
 
 @click.command()
@@ -256,6 +262,15 @@ def _begin(as_json: bool) -> None:
     need_proc()
     if not as_json:
         streams.be_lenient(sys.stdout)
+
+
+def _tell_linked(paths: StudyPaths, history: History) -> None:
+    """Of a study that goes on: what is not as it was of the files that it has links to."""
+    from engine import studies
+    from engine.tables import safe_text
+
+    if problem := studies.linked_problem(paths, history.spec):
+        click.echo(f"hpo-engine: note: {safe_text(problem)}", err=True)
 
 
 def _overridden(

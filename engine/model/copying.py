@@ -84,7 +84,8 @@ def _settle(source: str, found: Found, big_bytes: int) -> tuple[list[File], list
             files.append(file_of(name, real, seen))
         elif stat.S_ISDIR(seen.st_mode):
             links.append((name, real))
-    links += [(file.name, file.path) for file in files if file.size > big_bytes]
+    found.linked = [file for file in files if file.size > big_bytes]
+    links += [(file.name, file.path) for file in found.linked]
     return [file for file in files if file.size <= big_bytes], links
 
 

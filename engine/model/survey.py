@@ -56,7 +56,8 @@ class Found:
     """What there is (`folders`: parents first), and what is left out.
 
     `left_out`: what only runs write, by what to call it. `gone`: names that are left out, a folder for all that is in
-    it. `unused`: patterns of the study file that match nothing.
+    it. `unused`: patterns of the study file that match nothing. `excluded`: what the user's patterns leave out, by the
+    name below the top. `linked`: files so big that they are not copied (known once the folder is frozen).
     """
 
     folders: list[tuple[str, int]] = field(default_factory=list)
@@ -65,6 +66,8 @@ class Found:
     left_out: dict[str, Amount] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     unused: list[str] = field(default_factory=list)
+    excluded: dict[str, Amount] = field(default_factory=dict)
+    linked: list[File] = field(default_factory=list)
 
     def is_gone(self, name: str) -> bool:
         while name and name not in self.gone:
@@ -135,9 +138,11 @@ def survey(
                 is_folder = stat.S_ISDIR(seen.st_mode)
                 verdict = patterns.verdict(name, is_folder)
                 if verdict is None and ignore.only_runs_write(name, entry.path, seen.st_mode):
-                    _note(found, name, entry.path, is_folder, seen.st_size)
+                    _note(found.left_out, ignore.title(name, is_folder), entry.path, is_folder, seen.st_size)
                     thinned.add(folder)
                     verdict = True
+                elif verdict:
+                    _note(found.excluded, f"{name}/" if is_folder else name, entry.path, is_folder, seen.st_size)
                 if verdict:
                     found.gone.add(name)
                     continue
@@ -165,9 +170,9 @@ def file_of(name: str, path: str, seen: os.stat_result) -> File:
     return File(name, path, stat.S_IMODE(seen.st_mode) & 0o777, seen.st_size, seen.st_mtime_ns)
 
 
-def _note(found: Found, name: str, path: str, is_folder: bool, size: int) -> None:
-    """Counts what is left out by default."""
-    amount = found.left_out.setdefault(ignore.title(name, is_folder), Amount())
+def _note(amounts: dict[str, Amount], title: str, path: str, is_folder: bool, size: int) -> None:
+    """Counts what is left out."""
+    amount = amounts.setdefault(title, Amount())
     if not is_folder:
         amount.add(size)
         return

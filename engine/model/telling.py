@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from engine.model import ignore
-from engine.model.survey import Amount, Found
+from engine.model.survey import Amount, File, Found, size_text
 
 _NAMED = 4
 _MOST_KEYS = 4
@@ -16,6 +16,12 @@ def notes(found: Found) -> list[str]:
     """One line on each thing that somebody should know who did not look into the folder himself."""
     return [
         *(_left_out(found.left_out) if found.left_out else ()),
+        *(
+            [f"left out by exclude or a .hpoignore: {_listed(dict(sorted(found.excluded.items())))}"]
+            if found.excluded
+            else ()
+        ),
+        *([_linked(found.linked)] if found.linked else ()),
         *_maybe(found),
         *(f"exclude: {_word(text)} matches nothing in model_dir" for text in found.unused),
     ]
@@ -38,8 +44,8 @@ def dropped_config(config: object, known: Iterable[str]) -> str | None:
     )
     verb = "is" if len(missing) == 1 else "are"
     return (
-        f"config.json of model_dir is replaced by each trial's own, in which {keys} {verb} missing; "
-        "to have it under the parameters: base_config: config.json"
+        f"config.json of model_dir is not used: {keys} {verb} missing in the trials' config.json, which holds only the "
+        "study's parameters; to start from it: base_config: config.json"
     )
 
 
@@ -47,6 +53,15 @@ def _left_out(left_out: Mapping[str, Amount]) -> list[str]:
     left_out = dict(sorted(left_out.items()))
     first = _word("!" + next(iter(left_out)))
     return [f"not copied (earlier runs wrote it): {_listed(left_out)}; to copy one all the same: exclude: [{first}]"]
+
+
+def _linked(files: Sequence[File]) -> str:
+    shown = [f"{file.name} ({size_text(file.size)})" for file in files[:_NAMED]]
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    keep = "changes to it reach later trials; keep it where it is"
+    if len(files) > 1:
+        keep = "changes to them reach later trials; keep them where they are"
+    return f"linked, not copied, for {'their' if len(files) > 1 else 'its'} size: {', '.join(shown)}{more}: {keep}"
 
 
 def _maybe(found: Found) -> list[str]:

@@ -84,8 +84,8 @@ def test_a_config_of_the_project_is_missed_in_words_or_the_base(folder: Shell) -
     folder.run("submit", "algo.yaml")
     assert set(seen(folder)["config"]) == {"x"}  # type: ignore[call-overload]
     assert notes(folder) == [
-        "config.json of model_dir is replaced by each trial's own, in which depth, net, seed are missing; to have it under "
-        "the parameters: base_config: config.json"
+        "config.json of model_dir is not used: depth, net, seed are missing in the trials' config.json, which holds only "
+        "the study's parameters; to start from it: base_config: config.json"
     ]
     folder.write("algo.yaml", f"{ALGO}base_config: config.json\n")
     folder.run("submit", "algo.yaml", "--name", "based")
@@ -248,3 +248,34 @@ def test_an_interpreter_in_the_folder_is_used_where_it_is(folder: Shell) -> None
     for name, python in (("relative", ".venv/bin/python"), ("absolute", f"{folder.folder}/.venv/bin/python")):
         folder.write("algo.yaml", ALGO.replace("python train.py", f"[{python}, train.py]"))
         assert folder.json("submit", "algo.yaml", "--name", name)["counts"] == {"completed": 2}
+
+
+def test_big_files_that_are_linked_are_told_and_watched(folder: Shell) -> None:
+    big = folder.folder / "big.bin"
+    with big.open("wb") as file:
+        file.truncate(70_000_000)
+    folder.run("submit", "algo.yaml")
+    assert notes(folder) == [
+        "linked, not copied, for its size: big.bin (70 MB): changes to it reach later trials; keep it where it is"
+    ]
+    folder.run("submit", "algo.yaml", "--trials", "3")
+    assert notes(folder) == []  # it is as it was
+    os.utime(big, ns=(1, 1))
+    for words in (["submit", "algo.yaml", "--trials", "4"], ["resume", "my-study"], ["retry", "my-study", "--failed"]):
+        folder.run(*words)
+        told = f"changed since: {big} (later trials see it as it is now)"
+        assert notes(folder) == [f"of the big files that the study links to, {told}"]
+    big.unlink()
+    folder.run("resume", "my-study", "--trials", "5")
+    assert notes(folder) == [f"of the big files that the study links to, gone: {big} (put back what trials need)"]
+
+
+def test_what_patterns_leave_out_is_told(folder: Shell) -> None:
+    put(folder.folder / "notes/a.txt")
+    put(folder.folder / "notes/b.txt")
+    put(folder.folder / "old.log")
+    folder.write("algo.yaml", ALGO + "exclude: [notes/]\n")
+    folder.write(".hpoignore", "*.log\n")
+    folder.run("submit", "algo.yaml")
+    left = "notes/ (2 files, 2 bytes), old.log (1 file, 1 byte)"
+    assert notes(folder) == [f"left out by exclude or a .hpoignore: {left}"]
