@@ -215,7 +215,9 @@ def _none(history: History, metric: str) -> str:
     there = row_metrics(history)
     if metric in there:
         have = counted(there[metric], "trial has", "trials have")
-        return f'{name}: {have} "{metric}", but none ended by itself, with exit code 0 and a finite value of it'
+        if any(whole(t) and any(metric in row.values for row in t.rows) for t in history.trials):
+            return f'{name}: {have} "{metric}", but no finite value of it counts'
+        return f'{name}: {have} "{metric}", but none ended by itself, with exit code 0'
     if not there:
         return f'{name}: no trial has a metric "{metric}", nor any other'
     names = ", ".join(f'"{n}" ({counted(count, "trial")})' for n, count in list(there.items())[:12])

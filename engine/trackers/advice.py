@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from engine import contract, remarks
 from engine.events import Event, MetricsSeen, TrialEnded
 from engine.paths import StudyPaths
+from engine.ranking import whole
 from engine.stoppers.misnamed import lacks, metrics_of, other_spelling
 from engine.study import History, Trial, TrialState
 
@@ -50,6 +51,8 @@ class Advice:
             if trial.state is TrialState.COMPLETED:
                 self._missing = False
                 self._completed(trial, history, live=seen_at is not None and seen_at < event.at)
+            elif self._to_look_at and whole(trial):  # it ran to its end, and gave no value
+                self._look_at(trial, history)
 
     def tick(self, history: History, now: float) -> None:
         pass

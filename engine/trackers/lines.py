@@ -1,6 +1,6 @@
 """What a study says in plain lines: when it begins, when a trial ends, and the summary at its end.
 
-Pure text from a History; knows no terminal and no clock.
+Text from a History (and what `remedy` finds in the study's folder); knows no terminal and no clock.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from engine.tables import (
     table,
     value,
 )
+from engine.trackers.remedy import remedy
 
 PARAMS_WIDTH, REASON_WIDTH, VALUE_WIDTH, TABLE_WIDTH = 100, 500, 200, 120
 MAX_PARAMS, MAX_FRONT, MAX_BEST, MAX_COLUMN = 50, 20, 5, 16
@@ -163,7 +164,7 @@ def counts(history: History) -> list[tuple[TrialState, str]]:
 def summary(history: History, now: float, folder: str = "", steps: Steps = (), width: int = 1000) -> list[str]:
     """The block that stays on the screen at the end: verdict, best trial, where things are, what to type next.
 
-    What a command is for is left out where it would not fit into `width`; nothing else is cut.
+    What a command is for stands on a line of its own where it would not fit into `width`; nothing is cut.
     """
     tally = ", ".join(text for _, text in counts(history))
     first = f"{safe_text(history.spec.name)} {verdict(history)} after {duration(history.elapsed_s(now))}"
@@ -175,8 +176,8 @@ def summary(history: History, now: float, folder: str = "", steps: Steps = (), w
     if failures and _brief(failures[-1].id, failures[-1].reason) not in safe_text(history.reason):
         last = failures[-1]
         out += ["", f"last failure, trial {last.id}: {reason(last)}"]
-    if remark := remarks.identical(history):
-        out += ["", remark]
+    for remark in filter(None, (remarks.identical(history), remedy(history, folder))):
+        out += ["", safe_text(remark)]
     ends = [("folder", safe_text(folder))] if folder else []
     ends += [("next" if i == 0 else "", text) for i, text in enumerate(_steps(steps, width - 8))]
     return out + ([""] if ends else []) + [f"{label:8}{text}" for label, text in ends]
@@ -206,7 +207,11 @@ def next_steps(history: History, folder: str) -> Steps:
     bad = [t.id for t in history.trials if t.state in BAD]
     if bad:
         steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
-        steps.append((f"hpo-engine retry {name} --failed", "run the failed trials again"))
+        if history.state is StudyState.FAILED:  # a retry would run the same script
+            steps.append(_anew(name))
+            steps.append((f"hpo-engine retry {name} --failed", "if it was mended elsewhere"))
+        else:
+            steps.append((f"hpo-engine retry {name} --failed", "run the failed trials again"))
     if find_spec("tensorboard") and (history.best_id is not None or any(t.rows for t in history.trials)):
         steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps
@@ -244,14 +249,15 @@ def _other_metric(history: History) -> str:
         return ""
     import difflib  # only on the way to an error
 
-    others = [name for name in row_metrics(history) if name.isprintable()]
+    aims = {aim.metric for aim in history.spec.aims}
+    others = [name for name in row_metrics(history) if name.isprintable() and name not in aims]
     close = difflib.get_close_matches(history.spec.objective.metric, others, n=1, cutoff=0.4)
     return close[0] if close else ""
 
 
 def _mending(history: History, name: str) -> Steps:
     """What to do after a rule has stopped the study: the script's copy in it stays as it is."""
-    anew = (f"hpo-engine remove {name}", "to mend script or file: submit anew")
+    anew = _anew(name)
     if history.halted == "objective":
         insist = (f"hpo-engine resume {name}", "go on, if the script reports it later")
         return [anew, insist]
@@ -262,6 +268,10 @@ def _mending(history: History, name: str) -> Steps:
         (f"hpo-engine retry {name} --failed", "if it was mended elsewhere"),
         (f"hpo-engine resume {name}", "go on without them"),
     ]
+
+
+def _anew(name: str) -> tuple[str, str]:
+    return f"hpo-engine remove {name}", "to mend script or file: submit anew"
 
 
 def called(history: History, folder: str) -> str:
@@ -361,7 +371,10 @@ def _shown(values: Mapping[str, float], names: Sequence[str]) -> list[str]:
 
 
 def _steps(steps: Steps, width: int) -> list[str]:
-    """Commands, with their comments in one column where there is room."""
+    """Commands, with their comments in one column; if there is no room, a comment has the line below."""
     widest = max((len(command) for command, _ in steps if len(command) <= 50), default=0)
-    lines = [(command, f"{command:{widest}}  # {comment}") for command, comment in steps]
-    return [full if columns(full) <= width else command for command, full in lines]
+    out: list[str] = []
+    for command, comment in steps:
+        full = f"{command:{widest}}  # {comment}"
+        out += [full] if columns(full) <= width else [command, f"  # {comment}"]
+    return out

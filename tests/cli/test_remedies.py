@@ -1,0 +1,68 @@
+"""What a user is told to do when no trial gave a value, and that it is true."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from engine.trackers import lines
+from tests.cli.test_cli import Shell, shell
+
+__all__ = ["shell"]
+
+ALGO = """\
+command: python train.py
+objective: minimize val_loss
+algorithm: random
+trials: 2
+space:
+  x: {float: [0, 1]}
+"""
+WRITES = (
+    'import json; json.load(open("config.json")); json.dump([{"val_loss": VALUE}], open("val_dict_list.json", "w"))'
+)
+
+
+def failed(shell: Shell, script: str, more: str = "") -> str:
+    """What `submit` prints of a study with this script, all of whose trials fail."""
+    shell.write("train.py", script)
+    shell.write("algo.yaml", ALGO + more)
+    return shell.run("submit", "algo.yaml", code=3)
+
+
+@pytest.mark.parametrize(
+    ("script", "more", "words"),
+    [
+        ("pass", "", r"report\(step=1, val_loss=\.\.\.\) of trainees.report, ReportCallback.*\"The contract with"),
+        ("pass", "", r"note: trial \d ended without reading its config.json"),
+        ("import time; time.sleep(60)", "trial: {time_limit: 0.3s}\n", "larger time_limit\n"),
+        (
+            WRITES.replace("VALUE", "1") + "; import time; time.sleep(60)",
+            "trial: {time_limit: 2s}\n",
+            "larger time_limit, or on_time_limit: keep",
+        ),
+        ("open('big', 'r+b')", "", "big is a read-only link to the study's copy, as files above 1 MiB are"),
+        ("import os; os.system('echo >> big') and exit(1)", "", "big is a read-only link"),
+        ("open('data/x.csv')", "", r"data/x.csv is outside it, in \S+: use model_dir: \S+ \(with the"),
+        ("open('data/none.csv')", "", "No such file or directory: 'data/none.csv'\n\nfolder"),
+        ("raise SystemExit(7)", "", "exit code 7\n\nfolder"),
+    ],
+)
+def test_remedy_of_a_study_without_a_value(shell: Shell, script: str, more: str, words: str) -> None:
+    shell.write("big", "x" * 1_100_000)
+    (shell.folder.parent / "data").mkdir()
+    (shell.folder.parent / "data" / "x.csv").write_text("1")
+    out = failed(shell, script, more)
+    assert re.search(words.replace(r"\S+", ".+"), out), out
+    assert "hpo-engine remove my-study" in out and "hpo-engine retry my-study --failed  # if it was mended" in out
+
+
+def test_metric_that_is_never_finite_is_not_offered_again(shell: Shell) -> None:
+    assert "--metric" not in failed(shell, WRITES.replace("VALUE", "float('nan')"))
+    shell.refuses("best", "my-study", "--metric", "val_loss", words="but no finite value of it counts", code=3)
+
+
+def test_comment_without_room_has_a_line_of_its_own() -> None:
+    steps = [("hpo-engine remove a", "to mend it"), (f"hpo-engine best {'b' * 60}", "judge them")]
+    assert lines._steps(steps, 72) == ["hpo-engine remove a  # to mend it", steps[1][0], "  # judge them"]
