@@ -337,7 +337,14 @@ def test_spec_comes_back_from_its_json(spec: StudySpec) -> None:
 def test_every_field_of_a_spec_is_in_its_json() -> None:
     data = random_logs.spec().to_json()
     assert set(data) == set(StudySpec.__dataclass_fields__)
-    assert data["trial"] == {"time_limit_s": None, "retries": 0, "grace_s": 10.0, "log_mb": 16.0, "warm_start": "auto"}
+    assert data["trial"] == {
+        "time_limit_s": None,
+        "on_time_limit": "fail",
+        "retries": 0,
+        "grace_s": 10.0,
+        "log_mb": 16.0,
+        "warm_start": "auto",
+    }
 
 
 def test_spec_of_another_version_is_read_where_it_is_known() -> None:
