@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import logging
 import os
+import re
 import shutil
 import sys
 import time
@@ -23,6 +24,7 @@ from engine.errors import Problem, SpecError, StudyGone, StudyLocked, nearest
 from engine.events import SpecChanged, TrialReopened, apply, fold
 from engine.journal import Journal
 from engine.lead import Lead
+from engine.params import json_text
 from engine.paths import SUBMITTED, StudyPaths, absolute
 from engine.redirect import redirect
 from engine.searchers.card import Card
@@ -30,6 +32,7 @@ from engine.searchers.guided import Guided, guides
 from engine.study import History, StudySpec, TrialState
 
 if TYPE_CHECKING:
+    from engine.document import Document
     from engine.loop import Engine
     from engine.ports import Searcher, Tracker
     from engine.trackers.console import ConsoleTracker
@@ -90,7 +93,15 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
         return _checked(spec, env, how_long="trials" in doc.data or is_wmla(doc.data)), text
     except SpecError as error:
         problems = [p._replace(path=_wmla_path(p.path)) if is_wmla(doc.data) else p for p in error.problems]
-        raise SpecError([p._replace(line=doc.line(p.path)) for p in problems], path) from None
+        raise SpecError([p._replace(line=_line(doc, p.path)) for p in problems], path) from None
+
+
+def _line(doc: Document, path: str) -> int | None:
+    """The line of a field; that of the algorithm for a resource which it misses, none for others that are not there."""
+    top = re.split(r"[.\[]", path, maxsplit=1)[0]
+    if top in doc.data:
+        return doc.line(path)
+    return doc.line("algorithm") if top == "resource" and "algorithm" in doc.data else None
 
 
 def _wmla_path(path: str) -> str:
@@ -112,7 +123,7 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
             hint = (
                 f"; a file of model_dir is called ./{program}" if os.path.exists(f"{spec.model_dir}/{program}") else ""
             )
-            raise SpecError([Problem("command", f"no program {program!r} on the PATH{hint}")])
+            raise SpecError([Problem("command", f"no program {json_text(program)} on the PATH{hint}")])
     if spec.resource_name is not None and spec.resource_name in spec.space:
         text = f"{spec.resource_name} is a parameter of the space, too; a trial's config.json can hold only one"
         raise SpecError([Problem("resource.name", text)])
@@ -223,7 +234,9 @@ def _searcher_class(name: str, folder: str) -> Callable[..., Any]:
     if where is None:
         from engine.forms import nearest_algorithm
 
-        raise SpecError([Problem("algorithm", f"no algorithm {name!r}{nearest_algorithm(name, algorithms())}")])
+        raise SpecError(
+            [Problem("algorithm", f"no algorithm {json_text(name)}{nearest_algorithm(name, algorithms())}")]
+        )
     return _load_class(where, folder, "algorithm")
 
 

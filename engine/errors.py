@@ -108,12 +108,16 @@ class MachineError(EngineError):
     exit_code = 5
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Text that names the closest known word, else all of them: '; did you mean "metric"?' (for error messages)."""
+def nearest(word: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
+    """Text that names the closest known word, else all of them: '; did you mean "metric"?' (for error messages).
+
+    Args:
+        also: words that may be the closest one, but are not listed.
+    """
     import difflib  # only on the way to an error
 
     names = sorted(set(known))
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, [*names, *also], n=1, cutoff=0.6)
     if close:
         return f'; did you mean "{close[0]}"?'
     return f"; known: {', '.join(names)}" if names else ""

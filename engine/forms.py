@@ -5,6 +5,7 @@ Knows no spelling of any form: callers say which field a problem belongs to.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -12,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine import shellwords
-from engine.document import Document
+from engine.document import Document, read_text
 from engine.errors import Problem, SpecError, nearest
-from engine.params import Choice, Constant, Param, json_text, key
+from engine.params import Choice, Constant, Param, json_problem, json_text, key
 from engine.paths import absolute, is_below
 from engine.space import SearchSpace
 
@@ -121,10 +122,26 @@ def folder_problem(path: str) -> str | None:
 
 
 def base_config_problem(path: str, model_dir: str) -> str | None:
-    """Why an absolute path is no JSON file of the folder; what is in it is looked at when the study is made."""
+    """Why an absolute path is no JSON file of the folder."""
     if not is_below(path, model_dir):
         return f"{_printable(path)} is not in model_dir {_printable(model_dir)}"
     return None if os.path.isfile(path) else f"there is no file {_printable(path)}"
+
+
+def read_base_config(path: str) -> dict[str, Any]:
+    """What is in the file that `base_config` names. Raises SpecError if it holds no JSON object."""
+    try:
+        base: dict[str, Any] = json.loads(read_text(path).removeprefix("\ufeff"))
+        wrong = json_problem(base) if isinstance(base, dict) else "is no JSON object"
+    except json.JSONDecodeError as error:
+        wrong = f"is no JSON (line {error.lineno}: {error.msg})"
+    except RecursionError:
+        wrong = "is nested too deep"
+    except SpecError as error:
+        wrong = error.problems[0].text
+    if wrong:
+        raise SpecError([Problem("base_config", f"{path} {wrong}")])
+    return base
 
 
 def algorithm_problem(name: str, known: Iterable[str] | None) -> str | None:

@@ -160,7 +160,7 @@ def locate(study: str, root: str) -> StudyPaths:
         raise StudyNotFound(f"no study at {absolute(study)}")
     names = [os.path.basename(p.root) for p in studies(root)]
     hint = nearest(study, names) if names else "; name its folder, or the root with --root"
-    raise StudyNotFound(f"no study {study!r} under {root}{hint}")
+    raise StudyNotFound(f'no study "{study}" under {root}{hint}')
 
 
 def studies(root: str) -> list[StudyPaths]:

@@ -339,8 +339,8 @@ class _Reader:
 
     def _name(self, word: _Word, name: str) -> _Node:
         if name not in self._known:
-            known = [*self._known, *(() if word.kind == "name" else (*_VALUES, *_FUNCTIONS))]
-            raise _wrong(word.column, f"there is no parameter {shown(name)}{nearest(name, known)}")
+            also = () if word.kind == "name" else (*_VALUES, *_FUNCTIONS)
+            raise _wrong(word.column, f"there is no parameter {shown(name)}{nearest(name, self._known, also)}")
         self._at += 1
         self._names.add(name)
         if self._origins[name] == _LISTED and NUMBER in self._known[name]:

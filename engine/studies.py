@@ -16,15 +16,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from engine import contract, digest, document
+from engine import contract, digest
 from engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
 from engine.events import StudyOpened
 from engine.failpoints import failpoint
-from engine.forms import script_of
+from engine.forms import read_base_config, script_of
 from engine.journal import Journal, is_ours
 from engine.lead import Lead, hold_folder
 from engine.machine import placed
-from engine.params import json_problem
 from engine.paths import CONFIG, StudyPaths, absolute, is_below, locate
 from engine.redirect import redirect
 from engine.study import USER, History, StudySpec, Trial, TrialState, noted
@@ -71,7 +70,8 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
             history = read(paths)
         except (StudyNotFound, JournalError) as error:
             itself = name == spec.name and isinstance(error, StudyNotFound)
-            hint = "; modules to import ahead of trials stand in trial.warm_start" if name.isidentifier() else ""
+            is_module = name.isidentifier() and "did you mean" not in str(error)
+            hint = "; modules to import ahead of trials stand in trial.warm_start" if is_module else ""
             problems.append(Problem(path, "is this study itself; name an earlier one" if itself else f"{error}{hint}"))
             continue
         done = [t for t in history.trials if t.state is TrialState.COMPLETED]
@@ -197,19 +197,7 @@ def _refuse_without_script(spec: StudySpec, found: model.Found) -> None:
 
 def _base(spec: StudySpec) -> dict[str, Any]:
     """What is in the file that `base_config` names."""
-    path = os.path.join(spec.model_dir, spec.base_config or "")
-    try:
-        base: dict[str, Any] = json.loads(document.read_text(path).removeprefix("\ufeff"))
-        wrong = json_problem(base) if isinstance(base, dict) else "is no JSON object"
-    except json.JSONDecodeError as error:
-        wrong = f"is no JSON (line {error.lineno}: {error.msg})"
-    except RecursionError:
-        wrong = "is nested too deep"
-    except SpecError as error:
-        wrong = error.problems[0].text
-    if wrong:
-        raise SpecError([Problem("base_config", f"{path} {wrong}")])
-    return base
+    return read_base_config(os.path.join(spec.model_dir, spec.base_config or ""))
 
 
 def _note_on_config(spec: StudySpec) -> list[str]:

@@ -170,14 +170,14 @@ def test_what_hyperband_cannot_work_with_is_refused(tmp_path: Path, change: tupl
 
 
 def test_unknown_algorithm_names_the_nearest() -> None:
-    assert refused("rnadom") == "algorithm: no algorithm 'rnadom'; did you mean \"random\"?"
+    assert refused("rnadom") == 'algorithm: no algorithm "rnadom"; did you mean "random"?'
     said = refused("zzz")
     assert "known: " in said and "grid" in said and "sobol" in said
 
 
 @pytest.mark.parametrize(("name", "meant"), [("RandomSearch", "random"), ("Grid-Search", "grid"), ("LHS", "sobol")])
 def test_algorithm_by_the_name_that_it_has_elsewhere_is_pointed_to(name: str, meant: str) -> None:
-    assert refused(name) == f'algorithm: no algorithm {name!r}; did you mean "{meant}"?'
+    assert refused(name) == f'algorithm: no algorithm "{name}"; did you mean "{meant}"?'
 
 
 def test_unknown_option_names_the_nearest_and_its_field() -> None:
@@ -256,3 +256,14 @@ def test_loading_a_plugin_leaves_no_folder_on_the_path(model: Path) -> None:
     searcher(spec(f"{plugin(model, HALF)}:Half", model))
     refused("no_such_module:X", model)
     assert sys.path == before
+
+
+def test_a_resource_that_is_missing_is_told_at_the_algorithm(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("")
+    file = tmp_path / "algo.yaml"
+    file.write_text(
+        "command: python train.py\nobjective: minimize loss\nspace: {x: {float: [0, 1]}}\nalgorithm: hyperband\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        assembly.load_spec(str(file), os.environ)
+    assert str(caught.value).startswith(f"{file}:4: resource: is missing")

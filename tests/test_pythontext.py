@@ -172,3 +172,25 @@ def test_json_and_yaml_stay_what_they_are() -> None:
     assert read("{'a': [x, None]}", "algo.yaml") == {"a": ["x", "None"]}
     assert read("a = b: 1", "algo.yaml") == {"a = b": 1}
     assert read("a: {'b': None}", "algo.yaml") == {"a": {"b": "None"}}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("train.py", "import torch\n\nprint(torch.ones(3))\n"),
+        ("train.py", "config = {'lr': 0.1}\nfor epoch in range(3):\n    print(epoch)\n"),
+        ("run.sh", "set -e\npython train.py\n"),
+        ("run", "#!/bin/sh\npython train.py\n"),
+        ("train.js", "const fs = require('fs');\n"),
+    ],
+)
+def test_a_script_in_place_of_a_study_file_is_recognised(file: str, text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        read_document(text, file)
+    told = f"{file}: looks like a script, not like a study file; hpo-engine init {file} writes one for it"
+    assert str(caught.value) == told
+
+
+def test_a_request_with_code_after_it_is_no_script() -> None:
+    with pytest.raises(SpecError, match="more follows after the first value"):
+        read_document("import requests\ndata = {'algoDef': {}}\nfor x in data:\n    pass\n", "algo.py")

@@ -85,6 +85,7 @@ def test_rule_on_a_parameter_that_does_not_apply_says_nothing() -> None:
         ("a not 3", 'column 7: "in" is expected, not 3'),
         ("aa < b", "column 1: there is no parameter aa; did you mean"),
         ("a < hidden", "column 5: there is no parameter hidden; known: "),
+        ("a < absolute_zero", "known: a, b"),
         ("flase == fast", 'column 1: there is no parameter flase; did you mean "false"?'),
         ("`odd name` < 1", 'column 1: there is no parameter odd name; did you mean "odd name-1"?'),
         ("a = b", 'column 3: = means nothing here; write "=="'),

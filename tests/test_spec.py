@@ -225,13 +225,13 @@ def test_early_stopping(text: str, rule: EarlyStopping | None, folder: Path) -> 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("median", 'early_stopping.rule: must be rank, not "median"'),
+        ("median", 'early_stopping: must be rank, off or {rule: rank, ...}, not "median"'),
         ("{keep: 1}", "early_stopping.keep: must be above 0 and at most 0.9, not 1"),
         ("{keep: 0}", "early_stopping.keep: must be above 0 and at most 0.9, not 0"),
         ("{warm_up: 0}", "early_stopping.warm_up: must be at least 1, not 0"),
         ("{from_step: 0}", "early_stopping.from_step: must be a number above 0, not 0"),
         ("{kep: 0.5}", 'early_stopping.kep: unknown key "kep"'),
-        ("5", "early_stopping: must be a mapping, not 5"),
+        ("5", "early_stopping: must be rank, off or {rule: rank, ...}, not 5"),
     ],
 )
 def test_wrong_early_stopping_is_told(text: str, told: str, folder: Path) -> None:
@@ -411,7 +411,27 @@ BAD_PARAMETERS = {
     "": "space.a: is empty; give a range",
     ".nan": "space.a: nan is not a finite number",
     "{constant: .nan}": "space.a.constant: nan is not a finite number",
-    "{min: 1, max: 2}": "space.a: has none of float, int, choice, constant",
+    "{min: 1, max: 2}": "space.a: has none of float, int, choice, constant; write {int: [1, 2]}",
+    "{low: 0.001, high: 1, log: true}": "space.a: has none of float, int, choice, constant; write {float: [0.001, 1], log: true}",
+    "{type: float, min: 1, max: 2}": "space.a: has none of float, int, choice, constant; write {float: [1, 2]}",
+    "{flaot: [0, 1]}": 'space.a: has none of float, int, choice, constant; did you mean "float"?',
+    "{Int: [0, 1]}": 'space.a: has none of float, int, choice, constant; did you mean "int"?',
+    "{values: [1, 2]}": 'space.a: has none of float, int, choice, constant; did you mean "choice"?',
+    "{loguniform: [0.1, 1]}": "space.a: has none of float, int, choice, constant; write {float: [0.1, 1], log: true}",
+    "{min: 1, max: .inf}": "space.a: has none of float, int, choice, constant, as in",
+    "{min: 1, max: 1000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000}": "space.a: has none of float, int, choice, constant",
+    "{}": "space.a: has none of float, int, choice, constant, as in {float: [1e-4, 0.1], log: true}",
+    "1e-3..1e-1": 'space.a: "1e-3..1e-1" looks like a range, which is written {float: [1e-3, 1e-1]}; as a fixed text it is '
+    '{constant: "1e-3..1e-1"}',
+    "'[0.001, 0.1]'": 'space.a: "[0.001, 0.1]" looks like a range, which is written {float: [0.001, 0.1]}',
+    "0.001-0.1": 'space.a: "0.001-0.1" looks like a range, which is written {float: [0.001, 0.1]}',
+    "16 to 256": 'space.a: "16 to 256" looks like a range, which is written {int: [16, 256]}',
+    "uniform(1, 2)": 'space.a: "uniform(1, 2)" looks like a range, which is written {int: [1, 2]}',
+    "log[1e-3, 1e-1]": 'space.a: "log[1e-3, 1e-1]" looks like a range, which is written {float: [1e-3, 1e-1], log: true}',
+    "[0.1, 0.2]": "space.a: a list is no parameter; use {float: [0.1, 0.2]} for a range, {choice: [0.1, 0.2]} or {constant",
+    "{power: 2, int: [16, 256]}": "space.a.power: 2 ** 256 does not fit in 64 bits; with power, int holds the exponents of 2: "
+    "for 16 ... 256 write {power: 2, int: [4, 8]}",
+    "{power: 2, int: [10, 100]}": "space.a.power: 2 ** 100 does not fit in 64 bits; with power, int holds the exponents of 2",
     "{float: [0, 1], int: [0, 1]}": "space.a: has both float and int; keep one",
 }
 
@@ -421,6 +441,46 @@ def test_message_of_a_parameter(entry: str, folder: Path) -> None:
     found = problems(small(space=f"\n  a: {entry}"), folder)
     assert len(found) == 1, found
     assert found[0].startswith(f"algo.yaml:4: {BAD_PARAMETERS[entry]}")
+
+
+@pytest.mark.parametrize(
+    ("entry", "note"),
+    [
+        ("16:9", 'space.a: "16:9" is a fixed text, the same in every trial; a range is written {'),
+        ("2-4", 'space.a: "2-4" is a fixed text, the same in every trial; a range is written {int: [2, 4]}'),
+        (
+            "{power: 10, float: [1e-4, 1e-1]}",
+            "space.a: float holds the exponents of power: values are 1 to 1.26; perhaps",
+        ),
+        ("adam-2", ""),
+        ("2020-01-01", ""),
+        ("9-2", ""),
+        ("{power: 10, float: [-4, -1]}", ""),
+        ("{power: 10, float: [0.5, 0.7]}", ""),
+    ],
+)
+def test_notes_on_what_may_be_a_range(entry: str, note: str, folder: Path) -> None:
+    notes = parse(small(space=f"\n  a: {entry}"), folder).labels.get("notes", [])
+    if entry == "16:9":  # it does not rise
+        assert notes == []
+    else:
+        assert [n[: len(note)] for n in notes] == ([note] if note else [])
+
+
+def test_rules_patterns_and_the_base_are_told_together_with_the_rest(folder: Path) -> None:
+    (folder / "base.json").write_text("[1]")
+    text = small(
+        'base_config: base.json\nexclude: ["a/**/[b"]\nrequire: [a < b, b > aa, a + > 1]',
+        space="{a: {flaot: [0, 1]}, b: 3}",
+    )
+    found = problems(text, folder)
+    told = (
+        "base_config: ",
+        "space.a: has none of",
+        "require[1]: column 5: there is no parameter aa",
+        "require[2]: column 5",
+    )
+    assert all(any(start in line for line in found) for start in told), found
 
 
 @pytest.mark.parametrize(
@@ -938,11 +998,14 @@ def test_on_time_limit(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("failures: 0", "failures.first: must be at least 1, not 0 (or off)"),
-        ("failures: never", 'failures.first: must be a whole number, not "never" (or off)'),
+        ("failures: 0", "failures: must be off, a whole number from 1 up or {first: N, in_a_row: M}, not 0"),
+        ("failures: never", 'failures: must be off, a whole number from 1 up or {first: N, in_a_row: M}, not "never"'),
+        ("failures: {first: never}", 'failures.first: must be a whole number, not "never" (or off)'),
         ("failures: {frist: 1}", 'failures.frist: unknown key "frist"; did you mean "first"?'),
         ("max_failures: 3", 'max_failures: unknown key "max_failures"; write failures: {in_a_row: ...}'),
-        ("early_stopping: none", 'early_stopping.rule: must be rank, not "none" (or off)'),
+        ("early_stopping: none", 'early_stopping: must be rank, off or {rule: rank, ...}, not "none"'),
+        ("early_stopping: 3", "early_stopping: must be rank, off or {rule: rank, ...}, not 3"),
+        ("early_stopping: {rule: none}", 'early_stopping.rule: must be rank, not "none" (or off)'),
         ("early_stopping: {diverged: 3}", "early_stopping.diverged: must be on or off, not 3"),
         ("trial: {on_time_limit: stop}", "trial.on_time_limit: must be fail or keep"),
     ],

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
@@ -27,11 +27,23 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+class Goal(click.Choice):  # type: ignore[type-arg,unused-ignore]
+    """minimize or maximize, in the spellings that a study file may have, too."""
+
+    _SAME: ClassVar = {"min": "minimize", "max": "maximize", "minimise": "minimize", "maximise": "maximize"}
+
+    def __init__(self) -> None:
+        super().__init__(["minimize", "maximize"], case_sensitive=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(self._SAME.get(str(value).lower(), value), param, ctx)
+
+
 def judging_options(function: Function) -> Function:
     """--metric, --goal, --over: see `judged`."""
     for option in (
         click.option("--over", type=click.Choice(["best", "last"]), help="A trial counts by its best or its last row."),
-        click.option("--goal", type=click.Choice(["minimize", "maximize"]), help="What is better [as the study says]."),
+        click.option("--goal", type=Goal(), help="What is better [as the study says]."),
         click.option("--metric", metavar="NAME", help="Judge the trials by this metric of their rows; trains nothing."),
     ):
         function = option(function)

@@ -61,8 +61,27 @@ def read_document(text: str, file: str) -> Document:
         SpecError: it is none of these, or holds what is not allowed here; with the line.
     """
     check_text(text, file)
-    data, mark = _read(text, file)
+    try:
+        data, mark = _read(text, file)
+    except SpecError:
+        _refuse_script(text, file)
+        raise
+    if not isinstance(data, dict):
+        _refuse_script(text, file)
     return Document(data, file, mark)
+
+
+_SCRIPTS = (".sh", ".bash", ".js", ".mjs", ".r", ".jl", ".lua", ".pl", ".rb")
+_STATEMENT = re.compile(r"^(?:import|from|def|class|for|while|with|try|if|async|@\w+|print\()", re.MULTILINE)
+_FIELD = re.compile(r"""["'](?:command|objectives?|space|algoDef|hyperParams|modelSpec)["']\s*:""")
+
+
+def _refuse_script(text: str, file: str) -> None:
+    """Raises SpecError if a text that is no study file is the script that is to be tuned."""
+    suffix = os.path.splitext(file)[1].lower()
+    in_python = suffix == ".py" and _STATEMENT.search(text) and not _FIELD.search(text)
+    if in_python or suffix in _SCRIPTS or text.startswith("#!"):
+        raise SpecError(f"looks like a script, not like a study file; hpo-engine init {file} writes one for it", file)
 
 
 def _read(text: str, file: str) -> tuple[Any, Mark]:

@@ -6,6 +6,7 @@ left out by default. Knows names and folders; copies nothing.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -79,7 +80,9 @@ def _compiled(lines: Sequence[str], where: Callable[[int], str]) -> GitIgnoreSpe
         try:
             GitIgnoreSpec.from_lines([line])
         except ValueError:
-            raise SpecError([Problem(where(k), f"{line!r} is not a pattern of a .gitignore")]) from None
+            raise SpecError(
+                [Problem(where(k), f"{json.dumps(line, ensure_ascii=False)} is not a pattern of a .gitignore")]
+            ) from None
     return GitIgnoreSpec.from_lines(lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -21,6 +21,7 @@ from engine.forms import (
     env_problem,
     folder_problem,
     ragged,
+    read_base_config,
     script_problem,
     space_of,
     study_name_problem,
@@ -29,13 +30,15 @@ from engine.forms import (
 from engine.params import Choice, Constant, Param, json_text, shown
 from engine.partial import point_problems, refuse_empty
 from engine.paths import absolute
+from engine.rules import read_rule
 from engine.space import SearchSpace
-from engine.spec import values
+from engine.spec import slips, values
 from engine.spec.form import ENTRIES, PARTS, StudyForm, names
 from engine.study import Budget, EarlyStopping, Failures, Objective, Resources, StudySpec, TrialPolicy, noted
 from engine.tables import number
 
 DEFAULT_TRIALS = 20
+_ANY: tuple[Any, ...] = (0.5, "", True, None, [])  # a value of each type that a rule knows
 # What people write who come from elsewhere, and where it goes here.
 _ELSEWHERE = {
     "seed": "write options: {seed: ...}",
@@ -103,8 +106,8 @@ def parse_document(
         problems.add("", f"must be a mapping of fields (command, objective, space, ...), not {json_text(data)}")
         problems.check()
     form, failed = _form(data, problems)
-    space = _space(form.space or {}, problems) if "space" in form.model_fields_set else None
-    space = _with_rules(space, form, problems)
+    space, params = _space(form.space or {}, problems) if "space" in form.model_fields_set else (None, [])
+    space = _with_rules(space, params, form, problems)
     experiments = _experiments(form, space, problems)
     points = _points(form, space, problems)
     if "space" not in data and not failed & {"experiments"}:
@@ -159,7 +162,8 @@ def parse_document(
         seed=seed,
         **paths,
     )
-    return noted(spec, *problems.notes, *notes, *_short_steps(space))
+    doubts = filter(None, map(slips.doubtful_exponents, space.params))
+    return noted(spec, *problems.notes, *notes, *_short_steps(space), *doubts)
 
 
 def _short_steps(space: SearchSpace) -> Iterator[str]:
@@ -254,6 +258,12 @@ def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems)
     base_config = None if form.base_config is None else under(model_dir, form.base_config)
     if base_config and (wrong := base_config_problem(base_config, model_dir)):
         problems.add("base_config", wrong)
+    elif base_config:
+        _told(lambda: read_base_config(base_config), problems)
+    if form.exclude:
+        from engine.model.ignore import Patterns
+
+        _told(lambda: Patterns(form.exclude), problems)
     return {
         "model_dir": model_dir,
         "base_config": base_config and os.path.relpath(base_config, model_dir),
@@ -261,6 +271,15 @@ def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems)
         "data_root": data_root,
         "interpreter": interpreter,
     }
+
+
+def _told(check: Callable[[], object], problems: Problems) -> None:
+    """Takes over what a check elsewhere finds wrong."""
+    try:
+        check()
+    except SpecError as error:
+        for problem in error.problems:
+            problems.add(problem.path, problem.text)
 
 
 def _foreign(
@@ -375,13 +394,14 @@ def _space_of(experiments: tuple[dict[str, Any], ...], problems: Problems) -> Se
         return None
 
 
-def _space(entries: Mapping[str, Any], problems: Problems) -> SearchSpace | None:
-    """The search space; None where it is wrong."""
-    params, wrong = [], set()
+def _space(entries: Mapping[str, Any], problems: Problems) -> tuple[SearchSpace | None, list[Param]]:
+    """The search space, None if it is wrong; and its parameters, with a stand-in for each that is wrong itself."""
+    params, wrong, stand_ins = list[Param](), set[str](), list[Param]()
     for name, entry in entries.items():
         param = _param(name, entry, problems)
         if param is None:
             wrong.add(shown(name))
+            stand_ins.append(Choice(name, _ANY))
         else:
             params.append(param)
     if not entries:
@@ -393,19 +413,36 @@ def _space(entries: Mapping[str, Any], problems: Problems) -> SearchSpace | None
         for problem in error.problems:
             # A condition on a parameter that is wrong itself would be reported a second time.
             if problem.path.partition(".when.")[2] not in wrong:
-                problems.add(_field_path(problem.path, fields), problem.text)
-        return None
-    return None if wrong or not entries else space
+                text = problem.text
+                if problem.path.endswith(".power") and (why := _exponents_meant(problem.path, params)):
+                    text += f"; {why}"
+                problems.add(_field_path(problem.path, fields), text)
+        return None, [*params, *stand_ins]
+    return None if wrong or not entries else space, [*params, *stand_ins]
 
 
-def _with_rules(space: SearchSpace | None, form: StudyForm, problems: Problems) -> SearchSpace | None:
-    """The space with the rules of the file; None where it or they are wrong."""
+def _exponents_meant(path: str, params: Iterable[Param]) -> str | None:
+    param = next((p for p in params if path == f"space.{shown(p.name)}.power"), None)
+    return None if param is None else slips.exponents_meant(param)
+
+
+def _with_rules(
+    space: SearchSpace | None, params: list[Param], form: StudyForm, problems: Problems
+) -> SearchSpace | None:
+    """The space with the rules of the file; None where it or they are wrong. If the space is wrong, the rules are read
+    all the same, so that what is wrong in them is told with the rest."""
     texts = [form.require] if isinstance(form.require, str) else form.require
     if not texts:
         return space
     if "space" not in form.model_fields_set:
         problems.add("require", "goes with a space")
     if space is None:
+        for i, text in enumerate(texts if params else ()):
+            try:
+                read_rule(text, params)
+            except SpecError as error:
+                path = "require" if isinstance(form.require, str) else f"require[{i}]"
+                problems.add(path, error.problems[0].text)
         return None
     try:
         space = SearchSpace(space.params, tuple(texts))
@@ -423,15 +460,27 @@ def _param(name: str, entry: Any, problems: Problems) -> Param | None:
         problems.add(path, "is empty; give a range such as {float: [0, 1]}, a value, or {constant: null}")
         return None
     if isinstance(entry, list):
-        problems.add(path, f"a list is no parameter; use {{choice: {_cut(entry)}}} or {{constant: {_cut(entry)}}}")
+        range_ = f"{right} for a range, " if (right := slips.range_in_list(entry)) else ""
+        text = f"a list is no parameter; use {range_}{{choice: {_cut(entry)}}} or {{constant: {_cut(entry)}}}"
+        problems.add(path, text)
         return None
+    if isinstance(entry, str) and (found := slips.range_in_text(entry)):
+        right, sure = found
+        if sure:
+            text = f"{json_text(entry)} looks like a range, which is written {right}"
+            problems.add(path, f"{text}; as a fixed text it is {{constant: {json_text(entry)}}}")
+            return None
+        problems.note(path, f"{json_text(entry)} is a fixed text, the same in every trial; a range is written {right}")
     if not isinstance(entry, dict):
         return Constant(name, entry)
     kinds = [kind for kind in ENTRIES if kind in entry]
     if len(kinds) != 1:
-        what = (
-            f"has both {' and '.join(kinds)}; keep one of them" if kinds else "has none of float, int, choice, constant"
-        )
+        what = "has none of float, int, choice, constant"
+        if kinds:
+            what = f"has both {' and '.join(kinds)}; keep one of them"
+        elif hint := slips.unknown_kind(entry, ENTRIES, problems.nearest):
+            problems.add(path, what + hint)
+            return None
         problems.add(path, f"{what}, as in {{float: [1e-4, 0.1], log: true}}")
         return None
     model = ENTRIES[kinds[0]]

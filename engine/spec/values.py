@@ -236,7 +236,11 @@ def early_stopping(value: Any) -> Any:
     """The long form: of a rule's name; of off (which YAML 1.1 took for false), which is none of the rules."""
     if value is False or (isinstance(value, str) and value.lower() == "off"):
         return {"rule": None, "diverged": False}
-    return {"rule": value} if isinstance(value, str) else value
+    if value is None or isinstance(value, dict):
+        return value
+    if not isinstance(value, str) or value.lower() != "rank":
+        raise ValueError(f"must be rank, off or {{rule: rank, ...}}, not {json_text(value)}")
+    return {"rule": "rank"}
 
 
 def rule(value: Any) -> str | None:
@@ -259,7 +263,13 @@ def failures(value: Any) -> Any:
     """The long form: of off, and of a number alone."""
     if value is False or (isinstance(value, str) and value.lower() == "off"):
         return {"first": None, "in_a_row": None}
-    return value if isinstance(value, dict) else {"first": value}
+    if isinstance(value, dict):
+        return value
+    try:
+        return {"first": whole(1)(value)}
+    except ValueError:
+        said = json_text(value)
+        raise ValueError(f"must be off, a whole number from 1 up or {{first: N, in_a_row: M}}, not {said}") from None
 
 
 def count_or_off(value: Any) -> int | None:

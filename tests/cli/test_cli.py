@@ -258,7 +258,7 @@ def test_remove_deletes_only_after_yes(shell: Shell) -> None:
     shell.refuses("remove", "my-study", words="--yes")
     shell.run("remove", "my-study", "--yes")
     assert os.listdir(shell.folder / "hpo-runs") == []
-    shell.refuses("show", "my-study", words="no study 'my-study'")
+    shell.refuses("show", "my-study", words='no study "my-study"')
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -601,7 +601,7 @@ def test_wrong_study_file_is_refused_in_clear_lines(shell: Shell, text: str, wor
         (["submit", "algo.yaml", "--seed", "-1"], "--seed"),
         (["submit", "algo.yaml", "--nosuch"], "No such option"),
         (["nosuch"], "No such command"),
-        (["show", "nosuch"], "no study 'nosuch'"),
+        (["show", "nosuch"], 'no study "nosuch"'),
         (["best", "nosuch"], "no study"),
         (["logs", "nosuch", "1"], "no study"),
         (["logs", "nosuch", "x"], "x"),

@@ -86,7 +86,7 @@ def test_earlier_study_gives_the_first_trial_and_stays_as_it_was_then(shell: She
     shell.write("bowl.py", BOWL)
     shell.write("first.yaml", FIRST)
     shell.write("second.yaml", SECOND)
-    shell.refuses("submit", "second.yaml", words=r"warm_start\[0\]: no study 'first' under")
+    shell.refuses("submit", "second.yaml", words=r'warm_start\[0\]: no study "first" under')
     shell.write("third.yaml", SECOND.replace("[first]", "[second, third, ../x, second]"))
     shell.refuses("submit", "third.yaml", words=r'third.yaml:5: warm_start\[3\]: "second" is there already')
     shell.write("third.yaml", SECOND.replace("[first]", "[third, ../x]"))

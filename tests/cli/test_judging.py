@@ -55,6 +55,7 @@ def test_finished_study_is_judged_by_another_metric_without_training(finished: S
     assert finished.json("best", "my-study", "--metric", "acc", "--goal", "minimize", "--over", "last")["value"] == 3
     assert json.loads(finished.run("best", "my-study", "--metric", "acc", "--config")) == {"x": 7}
     assert finished.json("best", "my-study", "--goal", "maximize")["params"] == {"x": 7}
+    assert finished.json("best", "my-study", "--goal", "max")["params"] == {"x": 7}
     shown = finished.json("show", "my-study", "--metric", "acc", "--top", "2")
     assert shown["best"]["params"] == {"x": 7} and [t["params"]["x"] for t in shown["trials"]] == [7, 6]
     assert "judged again: maximize acc, by the best row of each trial" in finished.run(
