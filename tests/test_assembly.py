@@ -265,5 +265,5 @@ def test_a_resource_that_is_missing_is_told_at_the_algorithm(tmp_path: Path) -> 
         "command: python train.py\nobjective: minimize loss\nspace: {x: {float: [0, 1]}}\nalgorithm: hyperband\n"
     )
     with pytest.raises(SpecError) as caught:
-        assembly.load_spec(str(file), os.environ)
+        load_spec(str(file), {})
     assert str(caught.value).startswith(f"{file}:4: resource: is missing")
