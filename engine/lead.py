@@ -33,8 +33,8 @@ class Holder(NamedTuple):
 
     def __str__(self) -> str:
         if not self.pid:
-            return "another engine"
-        return f"engine {self.pid} on {self.host}, since {time.strftime('%H:%M:%S', time.localtime(self.since))}"
+            return "its process is not known"
+        return f"process {self.pid} on {self.host}, since {time.strftime('%H:%M:%S', time.localtime(self.since))}"
 
 
 class Lead:
@@ -42,13 +42,14 @@ class Lead:
 
     Args:
         path: the lock file; wait_s: how long to wait for another engine to leave.
+        can_wait: whether the user can ask for that, and is to hear so.
 
     Raises:
         StudyLocked: another engine leads (the error says which), or the folder became another study's meanwhile.
         StudyGone: the folder is not there, or was taken away meanwhile.
     """
 
-    def __init__(self, path: str, wait_s: float = 0.0) -> None:
+    def __init__(self, path: str, wait_s: float = 0.0, *, can_wait: bool = True) -> None:
         self._folder, self._name = os.path.split(path)
         self._fd, self._file_id = -1, (0, 0)
         try:
@@ -63,7 +64,11 @@ class Lead:
                 self._check_folder()
                 if time.monotonic() >= deadline:
                     holder = who_leads(path)
-                    text = f"{self._folder}: led by {holder or 'another engine'}; watch it, stop it, or --wait"
+                    name = os.path.basename(self._folder)
+                    text = (
+                        f"{self._folder} is being run by another hpo-engine{f' ({holder})' if holder else ''}: "
+                        f"hpo-engine watch {name}, hpo-engine stop {name}{', or --wait S' if can_wait else ''}"
+                    )
                     raise StudyLocked(text, holder=str(holder or ""))
                 time.sleep(_RETRY_SOON_S if time.monotonic() < soon else _RETRY_S)
             self._check_folder()

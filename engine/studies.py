@@ -222,7 +222,7 @@ def remove(paths: StudyPaths) -> None:
     ours = all(os.path.exists(p) for p in (paths.source, paths.results, paths.trials, paths.logs))
     if not (ours or is_ours(paths.db)):
         raise SpecError(f"{paths.root} is no study: nothing was removed")
-    lead = Lead(paths.lock)
+    lead = Lead(paths.lock, can_wait=False)
     try:
         with contextlib.suppress(JournalError):  # a damaged study may go, too
             for trial in read(paths).running:
@@ -254,20 +254,26 @@ def _sweep_new(root: str) -> None:
                     os.close(held)
 
 
-def edited(model_dir: str, frozen: str, spec: StudySpec | None = None) -> list[str]:
+def edited(paths: StudyPaths, spec: StudySpec) -> list[str]:
     """Files of the model folder that are no longer what the frozen copy holds (of those that were copied), or what
-    `spec` has of its base_config."""
+    `spec` has of its base_config; none if the folder is not there.
+
+    Left out are the study file, whose new limits count, and what was still empty, such as a log that the shell writes.
+    """
+    if not os.path.isdir(spec.model_dir):
+        return []
     changed = []
-    for folder, _, names in os.walk(frozen):
+    for folder, _, names in os.walk(paths.model):
         for name in names:
             copy = os.path.join(folder, name)
-            relative = os.path.relpath(copy, frozen)
+            relative = os.path.relpath(copy, paths.model)
             try:
-                if not os.path.islink(copy) and not filecmp.cmp(copy, os.path.join(model_dir, relative)):
-                    changed.append(relative)
+                same = os.path.islink(copy) or filecmp.cmp(copy, os.path.join(spec.model_dir, relative))
             except OSError:  # it is gone
+                same = False
+            if not same and os.path.getsize(copy) and not filecmp.cmp(copy, paths.source, shallow=False):
                 changed.append(relative)
-    if spec is not None and spec.base_config is not None and spec.base_config not in changed:
+    if spec.base_config is not None and spec.base_config not in changed:
         try:
             same = _base(spec) == spec.base
         except SpecError:

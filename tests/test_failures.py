@@ -108,7 +108,7 @@ def test_alike_is_the_same_cause_whatever_the_numbers(bench: Bench, lines: Seque
 
 @pytest.mark.parametrize(
     ("numbers", "text"),
-    [([4], "4"), ([0, 1], "0 and 1"), ([0, 1, 2], "0 to 2"), ([0, 1, 3, 4, 5, 9], "0 and 1, 3 to 5 and 9")],
+    [([4], "4"), ([0, 1], "0 and 1"), ([0, 1, 2], "0 to 2"), ([0, 1, 3, 4, 5, 9], "0, 1, 3 to 5 and 9")],
 )
 def test_trials_are_listed_in_words(numbers: list[int], text: str) -> None:
     assert _listed(numbers) == text

@@ -89,9 +89,7 @@ class Driver:
             self.note(f"killing {counted(running, 'trial')}")
         elif running:
             get = "gets" if running == 1 else "get"
-            self.note(
-                f"stopping; {counted(running, 'trial')} {get} SIGTERM and {grace:g} s; press Ctrl-C again to kill"
-            )
+            self.note(f"{counted(running, 'trial')} {get} SIGTERM and {grace:g} s to end; press Ctrl-C again to kill")
         why = _WHY.get(signal.Signals(self._signals[0]), _UNHEARD)
         engine.interrupt(why, now, kill=again)
         return taken

@@ -102,9 +102,7 @@ def submit(
         history = studies.read(paths)
         opened_at = history.opened_at
         changes = _changes(history, spec, given, paths)
-        if edited := studies.edited(spec.model_dir, paths.model, history.spec):
-            click.echo(f"hpo-engine: note: {safe_text(_edited(edited, paths))}", err=True)
-        _tell_linked(paths, history)
+        _tell_changed(paths, history)
         if who_leads(paths.lock) is None and _complete(history, changes):
             return _show_result(history, paths, as_json)
     meant = {"opened_at": opened_at, "changes": changes}
@@ -150,7 +148,7 @@ def resume(
         from engine.tables import counted
 
         raise SpecError(f"--trials {trials}: {history.spec.name} has {counted(history.next_id, 'trial')} already")
-    _tell_linked(paths, history)
+    _tell_changed(paths, history)
     if who_leads(paths.lock) is None and _complete(history, changes):
         return _show_result(history, paths, as_json)
     meant = {"opened_at": history.opened_at, "changes": changes}
@@ -168,10 +166,20 @@ def resume(
 def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: bool, quiet: bool, wait: float) -> int:
     """Run STUDY's failed trials again."""
     from engine import studies
+    from engine.lead import who_leads
+    from engine.trackers.lines import BAD, called
 
     _begin(as_json)
     paths = find(study, root)
-    _tell_linked(paths, studies.read(paths))
+    history = studies.read(paths)
+    _tell_changed(paths, history)
+    # One that was killed in the middle of a retry goes on by the same command.
+    if history.state.value != "running" and not any(history.counts.get(s) for s in BAD) and not who_leads(paths.lock):
+        more = f"; to go on: hpo-engine resume {called(history, paths.root)}" if history.pending else ""
+        click.echo(f"nothing to retry: no trial failed{more}", err=as_json)
+        if as_json:
+            click.echo(dump(summary(history, False, history.last_at)))
+        return 0
     return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, retry=True)
 
 
@@ -264,11 +272,18 @@ def _begin(as_json: bool) -> None:
         streams.be_lenient(sys.stdout)
 
 
-def _tell_linked(paths: StudyPaths, history: History) -> None:
-    """Of a study that goes on: what is not as it was of the files that it has links to."""
+def _tell_changed(paths: StudyPaths, history: History) -> None:
+    """Of a study that goes on: what is not as it was of the files that it has copies of, or links to."""
     from engine import studies
     from engine.tables import safe_text
 
+    if names := studies.edited(paths, history.spec):
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        text = (
+            f"{shown} changed since the study was made; the study keeps using its copy ({paths.model}). To use the new "
+            f"version: hpo-engine remove {os.path.basename(paths.root)} and submit again, or submit with another --name"
+        )
+        click.echo(f"hpo-engine: note: {safe_text(text)}", err=True)
     if problem := studies.linked_problem(paths, history.spec):
         click.echo(f"hpo-engine: note: {safe_text(problem)}", err=True)
 
@@ -336,16 +351,6 @@ def _limits(spec: StudySpec) -> dict[str, Any]:
     return {"trials": spec.budget.trials, "time_s": spec.budget.time_s, "parallel": spec.resources.parallel}
 
 
-def _edited(names: list[str], paths: StudyPaths) -> str:
-    """What to say where the model folder is no longer what the study has a copy of."""
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    name = os.path.basename(paths.root)
-    return (
-        f"{shown} changed since the study began, which keeps to its copy in {paths.model}; "
-        f"to use what is new: hpo-engine remove {name} and submit again, or another --name"
-    )
-
-
 def _complete(history: History, changes: dict[str, Any]) -> bool:
     """Whether there is nothing left to run."""
     return history.state.value in ("finished", "failed") and not changes
@@ -362,7 +367,7 @@ def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
             *lines.next_steps(history, paths.root),
             (f"hpo-engine resume {name} --trials {more}", "ten more trials"),
         ]
-        click.echo("\n".join(lines.summary(history, history.last_at, paths.root, steps)))
+        click.echo("\n".join(lines.summary(history, history.last_at, paths.root, steps, before=True)))
     return 3 if history.state.value == "failed" else 0
 
 

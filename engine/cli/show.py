@@ -71,20 +71,21 @@ def show(
         objects = [trial_object(history, t) for t in trials]
         click.echo(dump({**summary(history, led, time.time()), "folder": paths.root, "trials": objects}))
     else:
-        _show_study(history, trials, sort, paths, led, "" if history is read else aim(read.spec))
+        _show_study(history, trials, sort, paths, led, "" if history is read else aim(read.spec), reverse)
 
 
 VERBS = (show,)
+GOALS = ("minimize", "maximize")
 
 
 def _show_study(
-    history: History, trials: Sequence[Trial], sort: str | None, paths: StudyPaths, led: bool, once: str
+    history: History, trials: Sequence[Trial], sort: str | None, paths: StudyPaths, led: bool, once: str, reverse: bool
 ) -> None:
     """`once`: what the study was to find, where its trials are judged by something else now."""
     from engine.lead import who_leads
     from engine.remarks import identical
     from engine.tables import assignments, duration, room_beside, safe_text, table
-    from engine.trackers.lines import aim, front_line
+    from engine.trackers.lines import aim, counts, front_line
 
     spec = history.spec
     total = spec.budget.trials
@@ -92,8 +93,7 @@ def _show_study(
         f"{spec.name}: {state_word(history.state.value, led)}" + (f" ({history.reason})" if history.reason else ""),
         f"  {once or aim(spec)} with {spec.algorithm} (seed {spec.seed})",
         *([f"  judged again: {aim(spec)}, by the {spec.objective.over} row of each trial"] if once else []),
-        f"  trials {history.ended_count}/{total or '?'}: "
-        + ", ".join(f"{count} {state.value}" for state, count in sorted(history.counts.items())),
+        f"  trials {history.ended_count}/{total or '?'}: " + ", ".join(text for _, text in counts(history)),
         f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
     ]
     if spec.objectives and history.members:
@@ -101,7 +101,9 @@ def _show_study(
     if remark := identical(history):
         lines.append(f"  {remark}")
     if led:
-        lines.append(f"  led by {who_leads(paths.lock)}")
+        lines.append(f"  run by hpo-engine ({who_leads(paths.lock)})")
+    if order := _order(history, sort, reverse):
+        lines.append(f"  {order}")
     click.echo("\n".join(safe_text(line) for line in lines) + "\n")
     if trials:
         extra = _columns(history, sort)
@@ -115,6 +117,19 @@ def _show_study(
         click.echo(table([*headers, "PARAMETERS"], rows, width=output_width()))
         if len(trials) < len(history.trials):
             click.echo(f"... and {len(history.trials) - len(trials)} more")
+
+
+def _order(history: History, sort: str | None, reverse: bool) -> str:
+    """How the trials are sorted, if by a metric of which the study does not say what is better."""
+    from engine.ranking import is_metric
+
+    name = (sort or "").removeprefix("-").removeprefix("metrics.")
+    known = any(aim.metric == name for aim in history.spec.aims) or history.spec.extra_metrics.get(name) in GOALS
+    if known or not is_metric(history, name):
+        return ""
+    if reverse != (sort or "").startswith("-"):
+        return f"sorted by {name}, highest first"
+    return f"sorted by {name}, lowest first; --reverse for highest"
 
 
 def _columns(history: History, sort: str | None) -> list[str]:

@@ -96,8 +96,10 @@ def best(
     all of them. TRIAL chooses one of it.
     """
     from engine.cli.common import best_object, front_object, member_object
+    from engine.tables import safe_text
 
-    history = judged(read_history(find(study, root)), metric, goal, over)
+    paths = find(study, root)
+    history = judged(read_history(paths), metric, goal, over)
     several = bool(history.spec.objectives)
     if history.best is None:
         metrics = " and ".join(aim.metric for aim in history.spec.aims)
@@ -118,6 +120,7 @@ def best(
         click.echo(dump(best_object(history) if trial is None else member_object(history, found)))
     else:
         _show_best(history, found)
+        click.echo(f"folder {safe_text(paths.trial(found.id).result_dir)}")
 
 
 @click.command()

@@ -119,14 +119,14 @@ def _cause(trial: Trial) -> str:
 
 
 def _listed(numbers: list[int]) -> str:
-    """`0 to 2, 4 and 7`."""
+    """`0 to 2, 4, 5 and 7`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
             runs[-1].append(number)
         else:
             runs.append([number])
-    shown = [f"{r[0]} to {r[-1]}" if len(r) > 2 else " and ".join(map(str, r)) for r in runs]
+    shown = [text for r in runs for text in ([f"{r[0]} to {r[-1]}"] if len(r) > 2 else map(str, r))]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 

@@ -37,7 +37,7 @@ MAX_PARAMS, MAX_FRONT, MAX_BEST, MAX_COLUMN = 50, 20, 5, 16
 
 STATE_WORDS = {
     TrialState.RUNNING: "running",
-    TrialState.PENDING: "waiting",
+    TrialState.PENDING: "pending",
     TrialState.COMPLETED: "completed",
     TrialState.FAILED: "failed",
     TrialState.TIMED_OUT: "timed out",
@@ -161,13 +161,17 @@ def counts(history: History) -> list[tuple[TrialState, str]]:
     return [(s, f"{history.counts[s]} {word}") for s, word in STATE_WORDS.items() if history.counts.get(s)]
 
 
-def summary(history: History, now: float, folder: str = "", steps: Steps = (), width: int = 1000) -> list[str]:
+def summary(
+    history: History, now: float, folder: str = "", steps: Steps = (), width: int = 1000, *, before: bool = False
+) -> list[str]:
     """The block that stays on the screen at the end: verdict, best trial, where things are, what to type next.
 
     What a command is for stands on a line of its own where it would not fit into `width`; nothing is cut.
+    `before`: it was complete before the command that shows this.
     """
     tally = ", ".join(text for _, text in counts(history))
-    first = f"{safe_text(history.spec.name)} {verdict(history)} after {duration(history.elapsed_s(now))}"
+    it = f"{safe_text(history.spec.name)}{' is complete already; it' if before else ''}"
+    first = f"{it} {verdict(history)} after {duration(history.elapsed_s(now))}"
     out = [f"{first}: {tally or 'no trials'}"]
     if history.reason and (history.state is not StudyState.STOPPED or history.halted):
         out.append(safe_text(history.reason))

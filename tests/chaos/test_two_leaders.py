@@ -43,11 +43,11 @@ def lock(tmp_path: Path) -> str:
 def test_lock_file_that_is_deleted_frees_no_lead_and_is_made_again(lock: str) -> None:
     first = Lead(lock)
     os.unlink(lock)
-    with pytest.raises(StudyLocked, match="led by another engine"):
+    with pytest.raises(StudyLocked, match="is being run by another hpo-engine"):
         Lead(lock)
     assert not os.path.exists(lock) and who_leads(lock) is not None
     first.check()
-    with pytest.raises(StudyLocked, match=f"led by engine {os.getpid()} on"):
+    with pytest.raises(StudyLocked, match=f"another hpo-engine .process {os.getpid()} on"):
         Lead(lock)
     first.check()
     first.close()
@@ -80,7 +80,7 @@ def no_folder_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_locks_on_folders_the_file_is_all(lock: str, no_folder_locks: None) -> None:
     first = Lead(lock)
-    with pytest.raises(StudyLocked, match=f"led by engine {os.getpid()} on"):
+    with pytest.raises(StudyLocked, match=f"another hpo-engine .process {os.getpid()} on"):
         Lead(lock)
     os.unlink(lock)
     second = Lead(lock)
@@ -392,12 +392,12 @@ def test_engine_that_meets_a_deleted_lock_file_leaves_and_the_first_goes_on(scen
     (scene.root / "engine.lock").unlink()
     for args in (["resume", "m"], ["retry", "m", "--failed"], ["resume", "m", "--wait", "0.3"]):
         code, said = scene.ended(scene.engine(*args))
-        assert code == 4 and "led by another engine" in said
+        assert code == 4 and "is being run by another hpo-engine" in said
     assert scene.ended(scene.submit())[0] == 4
     first.send_signal(signal.SIGCONT)
     wait_until((scene.root / "engine.lock").exists)
     code, said = scene.ended(scene.engine("resume", "m"))
-    assert code == 4 and f"led by engine {first.pid} on" in said
+    assert code == 4 and f"another hpo-engine (process {first.pid} on" in said
     scene.hold.unlink()
     assert scene.ended(first)[0] == 0
     scene.check("one")

@@ -99,7 +99,7 @@ def test_a_config_of_the_project_is_missed_in_words_or_the_base(folder: Shell) -
     assert set(folder.json("best", "based")["params"]) == {"x"}
     folder.write("config.json", '{"depth": 4}')  # edits change nothing, and are told
     folder.run("submit", "algo.yaml", "--name", "based", "--trials", "3")
-    assert "config.json changed since the study began" in folder.err
+    assert "config.json changed since the study was made" in folder.err
     assert json.loads((folder.folder / "hpo-runs/based/results/2/config.json").read_text())["depth"] == 3
 
 

@@ -356,7 +356,7 @@ def test_picture_counts_every_state_and_leaves_out_zeros(study: Study) -> None:
         study.end(study.start(), state=state)
     study.end(study.start(), 1.0)
     study.feed(TrialProposed(study.now, 5, dict(PARAMS)))
-    counts = "1 waiting · 1 completed · 1 failed · 1 timed out · 1 lost · 1 stopped"
+    counts = "1 pending · 1 completed · 1 failed · 1 timed out · 1 lost · 1 stopped"
     assert picture(study)[2].startswith(counts)
 
 

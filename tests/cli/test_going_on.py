@@ -1,0 +1,46 @@
+"""What is said of a study that is there already: what changed since, and that there is nothing to do."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cli.test_cli import ALGO, TRAIN, Shell, shell
+
+__all__ = ["shell"]
+
+CHANGED = "note: train.py changed since the study was made; the study keeps using its copy"
+
+
+def test_changed_script_is_told_by_every_verb_that_goes_on(shell: Shell) -> None:
+    shell.write("out.log", "")
+    shell.write("train.py", TRAIN.replace("import json", "import json; raise SystemExit(1)"))
+    shell.run("submit", "algo.yaml", code=3)
+    shell.write("train.py", TRAIN)
+    shell.write("out.log", "what a shell wrote meanwhile")
+    shell.write("new.txt", "1")
+    for args in (["retry", "my-study", "--failed"], ["resume", "my-study", "--trials", "9"]):
+        shell.run(*args, code=3)
+        assert CHANGED in shell.err and "hpo-engine remove my-study and submit again" in shell.err
+    shell.write("algo.yaml", ALGO.replace("trials: 4", "trials: 20"))
+    shell.run("submit", "algo.yaml", code=3)
+    assert CHANGED in shell.err, "the study file, whose new limit counts, is not among them"
+
+
+def test_nothing_to_retry_and_complete_already(shell: Shell) -> None:
+    out = shell.run("submit", "algo.yaml")
+    assert "my-study finished after" in out
+    assert "my-study is complete already; it finished after" in shell.run("submit", "algo.yaml")
+    before = (shell.folder / "hpo-runs" / "my-study" / "study.db").read_bytes()
+    assert shell.run("retry", "my-study", "--failed") == "nothing to retry: no trial failed\n"
+    assert json.loads(shell.run("retry", "my-study", "--failed", "--json"))["counts"] == {"completed": 4}
+    assert (shell.folder / "hpo-runs" / "my-study" / "study.db").read_bytes() == before
+    best = shell.json("best", "my-study")["trial"]
+    assert shell.run("best", "my-study").endswith(f"folder {shell.result(best, '')}".rstrip("/") + "\n")
+
+
+def test_order_by_a_metric_without_a_goal_is_told(shell: Shell) -> None:
+    shell.write("train.py", TRAIN.replace('"step": i', '"step": i, "acc": c["x"]'))
+    shell.run("submit", "algo.yaml")
+    assert "  sorted by acc, lowest first; --reverse for highest\n" in shell.run("show", "my-study", "--sort", "acc")
+    assert "  sorted by acc, highest first\n" in shell.run("show", "my-study", "--sort", "acc", "--reverse")
+    assert "sorted by" not in shell.run("show", "my-study", "--sort", "loss") + shell.run("show", "my-study")
