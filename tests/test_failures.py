@@ -278,6 +278,42 @@ def test_rows_at_the_end_tell_it_as_well(bench: Bench) -> None:
     assert history.halted == "objective" and states(history) == ["failed"]
 
 
+@pytest.mark.parametrize(
+    ("metric", "row", "halts"),
+    [
+        ("loss", {"val_loss": 1, "lr": 0.1}, "val_loss"),
+        ("accuracy", {"val_loss": 1, "val_acc": 0.5}, "val_acc"),
+        ("val_f1", {"loss": 1, "eval_acc": 2, "f1": 0.5}, "f1"),
+        ("best_val_loss", {"val_loss": 1}, "val_loss"),
+        ("loss", {"train_loss": 1}, ""),  # the training's alone: perhaps too short for a validation
+        ("val_loss", {"loss": 1, "accuracy": 0.5}, ""),
+        ("f1", {"val_loss": 1}, ""),
+        ("val_loss", {"val_acc": 1}, ""),
+    ],
+)
+def test_first_trial_that_ends_without_the_objective_tells_it(bench: Bench, metric: str, row: Any, halts: str) -> None:
+    bench.behave = lambda launch: (bench.write(launch, [row]), Exit(code=0))[1]
+    history = bench.run(led(bench, objective=Objective(metric), resources=Resources(1)))
+    assert history.halted == ("objective" if halts else "failures") and len(states(history)) == (1 if halts else 3)
+    if halts:
+        assert history.reason.startswith(f'trial 0 ended: no "{metric}" in its rows; it has "{halts}"')
+        assert history.reason.endswith(f'; did you mean "{halts}"?')
+        assert bench.run(bench.lead()).halted == "failures", "the user insists"
+
+
+def test_trial_that_ends_without_an_objective_that_another_reports_stops_nothing(bench: Bench) -> None:
+    def behave(launch: Launch) -> Exit | None:
+        bench.write(launch, [{"val_loss": 1, **({"loss": 1} if launch.trial_id == 0 else {})}])
+        return None if launch.trial_id == 0 else Exit(code=1 - launch.trial_id % 2)
+
+    bench.behave = behave
+    engine = led(bench, resources=Resources(2))
+    for _ in range(4):
+        bench.now += 1
+        engine.step(bench.now)
+    assert engine.history.halted != "objective"
+
+
 def test_once_any_trial_has_reported_it_nothing_is_misspelt(bench: Bench) -> None:
     def behave(launch: Launch) -> Exit:
         bench.write(launch, [{"val_loss" if launch.trial_id else "valid_loss": 1}])

@@ -1,7 +1,8 @@
 """Stopping a study whose objective is misspelt: the first row of a trial can tell that no trial will ever report it.
 
 Only another spelling of the same name is proof. A row that lacks the objective is none: training losses come before
-validation losses, a score may be measured every fifth epoch, a test error at the very end.
+validation losses, a score may be measured every fifth epoch, a test error at the very end. The end of a trial is proof
+if its rows have the name with a word more or less: `loss` and `val_loss`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ _SAME = {
     **dict.fromkeys(("avg", "average", "mean"), "mean"),
     **dict.fromkeys(("ppl", "perplexity"), "ppl"),
 }
+_EVALUATION = re.compile(r"(?i)val|eval|test|dev")
+_TRAINING = re.compile(r"(?i)train|trn|^lr$|learning|epoch|grad")
 # Words that are metrics' own and that no other word of a metric's name is one letter away from.
 _PLAIN = {"loss", "score", "reward", "train", *(word for word in _SAME if len(word) > 4)}
 
 
 class MisnamedStopper(Rule):
-    """Halts the study when a trial's rows lack an objective and have the same name in another spelling.
+    """Halts the study when a trial's rows lack an objective and have the same name in another spelling, or when a trial
+    ended by itself, with exit code 0, and its rows have the name with a word more or less.
 
     Not where any trial has reported the objective, where the user has named both spellings, or once the user has gone
     on after such a stop.
@@ -37,6 +41,7 @@ class MisnamedStopper(Rule):
     def __init__(self, spec: StudySpec) -> None:
         self._aims = spec.aims
         self._named = {aim.metric for aim in spec.aims} | set(spec.extra_metrics)
+        self._more_may_tell = spec.resource_name is not None  # a score may be measured every fifth epoch
         self._told: set[str] = set()  # objectives that have been reported
         self._table = TrialTable()
         self._halt: Halt | None = None
@@ -65,7 +70,13 @@ class MisnamedStopper(Rule):
             return None
         names = metrics_of(trial.rows)
         twin = other_spelling(aim.metric, [name for name in names if name not in self._named])
-        return None if twin is None else Halt("objective", f"trial {trial.id}: {lacks(aim.metric, names, twin)}")
+        if twin is not None:
+            return Halt("objective", f"trial {trial.id}: {lacks(aim.metric, names, twin)}")
+        if self._more_may_tell or not _ran_to_its_end(trial) or not unexpected(aim.metric, names):
+            return None
+        near = _in_more_or_fewer_words(aim.metric, [name for name in names if name not in self._named])
+        text = f"trial {trial.id} ended: {lacks(aim.metric, names, near or '')}; did you mean {_quoted(near or '')}?"
+        return None if near is None else Halt("objective", text)
 
 
 def lacks(metric: str, names: Sequence[str], nearest: str = "") -> str:
@@ -94,6 +105,25 @@ def other_spelling(metric: str, names: Collection[str]) -> str | None:
     )
     near = (name for name in names if words and _typo(words, _words(name)))
     return next(same, None) or next(near, None)
+
+
+def unexpected(metric: str, names: Sequence[str]) -> bool:
+    """Whether rows with these metrics should have had that one: not where only training has been reported so far."""
+    if not names or all(_TRAINING.search(name) for name in names):
+        return False
+    return not _EVALUATION.search(metric) or any(map(_EVALUATION.search, names))
+
+
+def _ran_to_its_end(trial: Trial) -> bool:
+    exit_ = trial.attempt.exit if trial.attempt is not None else None
+    # Of one whose metric is a text, say, its reason tells more.
+    return exit_ is not None and exit_.clean and trial.state.ended and "not a number" not in trial.reason
+
+
+def _in_more_or_fewer_words(metric: str, names: Sequence[str]) -> str | None:
+    """The first of the names that has all words of the metric and others, or some of its words and no others."""
+    words = set(_words(metric))
+    return next((name for name in names if words < set(_words(name)) or set() < set(_words(name)) < words), None)
 
 
 def _words(name: str) -> list[str]:

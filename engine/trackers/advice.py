@@ -3,20 +3,17 @@ so far, that early stopping has nothing to go by. Knows files only through `cont
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from engine import contract, remarks
 from engine.events import Event, MetricsSeen, TrialEnded
 from engine.paths import StudyPaths
 from engine.ranking import whole
-from engine.stoppers.misnamed import lacks, metrics_of, other_spelling
+from engine.stoppers.misnamed import lacks, metrics_of, other_spelling, unexpected
 from engine.study import History, Trial, TrialState
 
 _LOOKED_AT = 3  # trials whose config.json is looked at
 _UNSEEN = 3  # trials that ended before anything was seen of them, until early stopping is said to be of no use
-_EVALUATION = re.compile(r"(?i)val|eval|test|dev")
-_TRAINING = re.compile(r"(?i)train|trn|^lr$|learning|epoch|grad")
 
 
 class Advice:
@@ -66,7 +63,7 @@ class Advice:
         if not missing:
             self._missing = False
             self._seen_at.setdefault(trial.id, at)
-        elif self._missing and trial.state is TrialState.RUNNING and _unexpected(missing[0], names):
+        elif self._missing and trial.state is TrialState.RUNNING and unexpected(missing[0], names):
             self._missing = False
             if other_spelling(missing[0], names) is None or history.spec.failures is None:  # else the study stops
                 self._say(
@@ -116,10 +113,3 @@ class Advice:
             f"trial {trial.id} ended without reading its config.json: its parameters ({shown}) had no effect; "
             'the script finds them there: json.load(open("config.json"))'
         )
-
-
-def _unexpected(metric: str, names: Sequence[str]) -> bool:
-    """Whether rows with these metrics should have had that one: not where only training has been reported so far."""
-    if not names or all(_TRAINING.search(name) for name in names):
-        return False
-    return not _EVALUATION.search(metric) or any(map(_EVALUATION.search, names))
