@@ -427,7 +427,8 @@ def test_detached_study_can_be_watched_and_stopped(shell: Shell) -> None:
     assert "is stopped" in shell.run("stop", "my-study", "0")
     wait_until(lambda: shell.result(2, "began").exists())
     shell.refuses("submit", "algo.yaml", words="is being run by another hpo-engine", code=4)
-    shell.refuses("remove", "my-study", "--yes", words="is being run by another hpo-engine", code=4)
+    said = shell.refuses("remove", "my-study", "--yes", words="is being run by another hpo-engine", code=4)
+    assert "hpo-engine stop my-study" in said and "--wait" not in said
     watching = shell.start("watch", "my-study")
     assert watching.stdout is not None and watching.stdout.readline(), "it shows the study at once"
     watching.send_signal(signal.SIGINT)
