@@ -185,12 +185,16 @@ def plan(spec: StudySpec) -> str:
 
 def warnings(spec: StudySpec) -> list[str]:
     """What the user should know before a new study starts, limits given on the command line included."""
-    if SUBMITTED not in spec.labels:  # only a request was meant for another machine
-        return []
     from engine import forecast
-    from engine.executors.slots import count_cores
+    from engine.executors.slots import Slots, count_cores, find_gpus
 
-    return list(forecast.warnings(spec, count_cores()))
+    cores = count_cores()
+    gpus = find_gpus(os.environ) if spec.resources.gpus else ()
+    free = Slots(spec.resources, gpus, cores).free()
+    notes = list(forecast.at_once(spec, free, cores, len(gpus)))
+    if SUBMITTED in spec.labels:  # only a request was meant for another machine
+        notes += forecast.warnings(spec, cores)
+    return notes
 
 
 def card(algorithm: str, folder: str = ".") -> Card | None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from engine.paths import SUBMITTED
 from engine.searchers.brackets import Plan, cut_off, in_words
 from engine.study import StudySpec
+from engine.tables import counted
 
 
 def plan(spec: StudySpec, searcher: Any, *, known: bool) -> str:
@@ -26,6 +28,29 @@ def plan(spec: StudySpec, searcher: Any, *, known: bool) -> str:
         return f"{'' if known else 'at most '}{spec.resource_max:,} {spec.resource_name} for every run"
     exact = known and spec.early_stopping is None
     return in_words({spec.resource_max: spec.budget.trials}, spec.resource_name, "" if exact else "at most ")
+
+
+_MANY = 2  # trials at a time for each core: more only wait for each other
+
+
+def at_once(spec: StudySpec, free: int, cores: int, gpus: int) -> Iterator[str]:
+    """What the machine makes of `parallel`.
+
+    Args:
+        free: trials for which there is room at a time.
+    """
+    own = spec.resources
+    wanted = min(own.parallel, spec.budget.trials or own.parallel)
+    if free < wanted:
+        needs = []
+        if own.cpus is not None and cores // own.cpus < wanted:
+            needs.append(f"{counted(own.cpus, 'core')} each of {cores}")
+        if own.gpus and gpus / own.gpus < wanted:
+            needs.append(f"{own.gpus:g} GPU{'' if own.gpus == 1 else 's'} each of {gpus}")
+        yield f"{counted(free, 'trial')} at a time, not {own.parallel}: {', '.join(needs)}"
+    elif own.cpus is None and not own.gpus and wanted > _MANY * cores and SUBMITTED not in spec.labels:
+        share = f"{counted(wanted, 'trial')} at a time share {counted(cores, 'core')} and need the memory of {wanted}"
+        yield f"{share}; with --parallel {cores} each has a core to itself"
 
 
 def warnings(spec: StudySpec, cores: int) -> Iterator[str]:

@@ -46,7 +46,8 @@ def in_command(command: str | Sequence[str], names: Collection[str], folder: str
     """
     if not isinstance(command, str):
         text = " ".join(word.text for word in _looked_at([Word(word, "", "") for word in command]))
-        return Findings(notes=tuple(_placeholder(found) for found in _placeholders(text, names)))
+        problems = [_home(command[0])] if command and command[0].startswith("~") else []
+        return Findings(tuple(problems), tuple(_placeholder(found) for found in _placeholders(text, names)))
     try:
         words = _looked_at(shellwords.words(command))
     except ValueError:  # told where it is split
@@ -123,6 +124,8 @@ def _beginning(words: Sequence[Word]) -> Iterator[str]:
         variables.append(f"{name}: {json_text(value)}")
     if variables:
         yield f"{words[0].text} sets a variable in a shell, and no shell runs; write env: {{{', '.join(variables)}}}"
+    elif first.startswith("~"):
+        yield _home(words[0].text)
     elif first == "cd" and rest:
         yield f"cd changes the folder of a shell, and no shell runs; write model_dir: {rest[0]}"
     elif first in ("source", ".") and rest:
@@ -130,6 +133,11 @@ def _beginning(words: Sequence[Word]) -> Iterator[str]:
         yield f"{first} changes a shell, and no shell runs; to use that environment write interpreter: {python}"
     elif words[0].text in ("conda", "mamba", "micromamba") and rest[:1] == ["activate"]:
         yield "conda activate changes a shell, and no shell runs; write interpreter: with the path of its bin/python"
+
+
+def _home(program: str) -> str:
+    whole = os.path.expanduser(program)
+    return f"{json_text(program)} begins with ~, and no shell runs that would replace it; write {json_text(whole)}"
 
 
 def _operators(words: Sequence[Word], text: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engine import spec
 from engine.document import read_document
 from engine.errors import SpecError
-from engine.starter import starter
+from engine.starter import remarks, starter
 from engine.starter.ranges import propose
 from engine.starter.scan import scan
 from engine.study import StudySpec
@@ -174,6 +174,35 @@ def test_script_that_reads_nothing_gets_a_note_and_an_example(folder: Path) -> N
     assert "NOTE: the script does not seem to read config.json yet" in text
     assert parse(text, folder).space.names == ("learning_rate",)
     assert "NOTE" not in starter("train.py", SCRIPT)
+
+
+LIGHTNING = """\
+import json
+import lightning.pytorch as pl
+config = json.load(open("config.json"))
+class Module(pl.LightningModule):
+    def training_step(self, batch, index):
+        self.log("train_loss", 1.0)
+        self.log("train_acc", 1.0, on_epoch=True)
+        self.log("lr", config["lr"], on_epoch=False)
+    def validation_step(self, batch, index):
+        self.log("val_loss", 1.0)
+"""
+
+
+def test_a_lightning_script_is_told_how_it_reports_and_what_it_does_not() -> None:
+    assert remarks("train.py", LIGHTNING) == [
+        "a Lightning script reports with callbacks=[ReportCallback()] in its Trainer "
+        "(from trainees.lightning import ReportCallback).",
+        "train_loss, lr: logged for single batches only; to report it for each epoch: self.log(..., on_epoch=True).",
+    ]
+    assert scan("train.py", LIGHTNING).metrics == ["train_acc", "val_loss"]
+    assert "NOTE: train_loss, lr: logged for single" in starter("train.py", LIGHTNING)
+    assert scan("train.py", LIGHTNING.replace("validation_step", "other")).metrics[0] == "train_loss"  # a row an epoch
+    reporting = LIGHTNING.replace("config = ", "calls = [ReportCallback()]; config = ")
+    assert len(remarks("train.py", reporting)) == 1
+    assert remarks("train.py", SCRIPT) == []
+    assert "trainees.report import config, report" in starter("train.py", SCRIPT)
 
 
 # -- metrics ----------------------------------------------------------------------------------------------------------

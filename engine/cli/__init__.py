@@ -14,7 +14,7 @@ from importlib import import_module
 import click
 
 from engine import __version__, streams
-from engine.errors import EngineError
+from engine.errors import EngineError, nearest
 from engine.machine import told
 
 _STORAGE, _INTERNAL = 5, 70
@@ -32,6 +32,13 @@ class _Verbs(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_VERBS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _VERBS and not args[0].startswith("-"):
+            ctx.fail(f'No such command "{args[0]}"{nearest(args[0], _VERBS)}')
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _VERBS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from typing import Any
@@ -12,24 +13,31 @@ import click
 
 from engine.cli.common import dump, find, json_option, root_option, study_argument
 from engine.errors import EngineError, SpecError
+from engine.tables import safe_text
 
 
 @click.command()
 @click.argument("script", type=click.Path())
 @click.option(
-    "--output", "-o", default=None, metavar="FILE", help="Where to write [algo.yaml beside the script]; - for stdout."
+    "--output",
+    "-o",
+    default=None,
+    metavar="FILE",
+    help="Where to write [algo.yaml beside the script, or here if it reads files from here]; - for stdout.",
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def init(script: str, output: str | None, force: bool) -> None:
     """Write a commented algo.yaml for SCRIPT."""
-    from engine.starter import starter
+    from engine.starter import remarks, starter
 
     if not os.path.isfile(script):
         raise SpecError(f"{script}: no such file")
-    path = output or os.path.join(os.path.dirname(script), "algo.yaml")
-    home = os.path.dirname(path) if path != "-" else ""
     with open(script, encoding="utf-8", errors="replace") as file:
-        text = starter(_from(home, script), file.read())
+        code = file.read()
+    read_here = _read_from_here(script, code) if output is None else None
+    path = output or os.path.join("" if read_here else os.path.dirname(script), "algo.yaml")
+    home = os.path.dirname(path) if path != "-" else ""
+    text = starter(_from(home, script), code)
     if path == "-":
         click.echo(text, nl=False)
         return
@@ -42,6 +50,23 @@ def init(script: str, output: str | None, force: bool) -> None:
         error.filename = os.path.abspath(path)
         raise
     click.echo(f"wrote {path}: look it over, then: hpo-engine submit {path}")
+    if read_here:
+        click.echo(f"note: trials run from this folder, as the script reads {safe_text(read_here)} from here")
+    for remark in remarks(script, code):
+        click.echo(f"note: {safe_text(remark)}")
+
+
+def _read_from_here(script: str, code: str) -> str | None:
+    """A path in the script that leads somewhere from this folder, and not from the script's: it is run from here."""
+    folder = os.path.dirname(script)
+    if not folder or os.path.isabs(script) or os.path.normpath(script).startswith(os.pardir):
+        return None
+    texts: list[str] = re.findall(r"""["']([^"'\s\\*?]{1,200})["']""", code)
+    for text in dict.fromkeys(texts):
+        is_path = not os.path.isabs(text) and os.path.normpath(text) not in (".", "..") and "\0" not in text
+        if is_path and os.path.exists(text) and not os.path.exists(os.path.join(folder, text)):
+            return text
+    return None
 
 
 def _from(home: str, script: str) -> str:
@@ -111,9 +136,9 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("memory", _memory(), ""),
         ("gpus", list(gpus), "" if gpus else "none found: no nvidia-smi, and CUDA_VISIBLE_DEVICES names none"),
         ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
-        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3: sound with one writer, as here"),
+        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3; fine: a study has one writer"),
         ("/proc", "mounted" if not problem else "unusable", problem),
-        ("pidfd", hasattr(os, "pidfd_open"), "signals cannot reach a stranger"),
+        ("pidfd", hasattr(os, "pidfd_open"), "a signal never reaches another process that got the same number"),
         ("process tree", "subreaper", "whatever a trial starts ends with it"),
         ("cgroup2", cgroup or "not writable", "not needed"),
         ("read-only links", can_protect(), "big files that trials share cannot be written to"),

@@ -243,6 +243,7 @@ def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems)
     elif (
         "command" not in failed
         and not foreign.sets_variable(form.command[0])
+        and not form.command[0].startswith("~")
         and (wrong := script_problem(form.command, model_dir))
     ):
         problems.add("command", wrong)

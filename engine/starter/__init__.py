@@ -9,10 +9,12 @@ import json
 import os
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from engine.errors import SpecError
+from engine.paths import RESULT
 from engine.starter.ranges import propose
 from engine.starter.scan import Guesses, scan
 
@@ -49,7 +51,11 @@ def _head(script_path: str, found: Guesses, text: str) -> Iterator[str]:
     yield "# What to run, what to tune, how long to search. Start it with: hpo-engine submit algo.yaml"
     yield "# Each trial runs the command in a folder of its own, which looks like the script's folder. It finds its"
     yield '# parameters in config.json there, and writes its metrics to val_dict_list.json: [{"step": 1, "loss": 0.3}]'
-    yield from _warnings(found, text)
+    if script_path.endswith(".py"):
+        yield "# (from trainees.report import config, report does both; it is one file, which can be copied)."
+    for remark in _remarks(found, text):
+        yield "#"
+        yield from (f"# {line}" for line in textwrap.wrap(f"NOTE: {remark}", 110, break_on_hyphens=False))
     yield ""
     yield _line("# name: my-study", "default: the name of this folder")
     yield _line(f"command: {_scalar(command)}", "runs one trial; split as a shell would, but no shell runs")
@@ -76,14 +82,27 @@ def _head(script_path: str, found: Guesses, text: str) -> Iterator[str]:
     yield _line("#   gpus: 1", "0.5: two trials share one, 0: none; default: not managed")
 
 
-def _warnings(found: Guesses, text: str) -> Iterator[str]:
+def remarks(script_path: str, text_of_script: str) -> list[str]:
+    """What has to be done to the script, a sentence or two each: the file has them as NOTEs."""
+    return list(_remarks(scan(script_path, text_of_script), text_of_script))
+
+
+def _remarks(found: Guesses, text: str) -> Iterator[str]:
     if found.options:
-        yield "#"
-        yield "# NOTE: the script seems to take its parameters as options of the command line. Parameters that are"
-        yield "# tuned come in config.json: let the script read them there."
+        yield (
+            "the script seems to take its parameters as options of the command line. Parameters that are tuned come in "
+            "config.json: let the script read them there."
+        )
     elif not found.params and "config.json" not in text:
-        yield "#"
-        yield "# NOTE: the script does not seem to read config.json yet; until it does, every trial is the same."
+        yield "the script does not seem to read config.json yet; until it does, every trial is the same."
+    if found.lightning and "ReportCallback" not in text and RESULT not in text:
+        yield (
+            "a Lightning script reports with callbacks=[ReportCallback()] in its Trainer "
+            "(from trainees.lightning import ReportCallback)."
+        )
+    if found.batch_only:
+        names = ", ".join(found.batch_only[:4])
+        yield f"{names}: logged for single batches only; to report it for each epoch: self.log(..., on_epoch=True)."
 
 
 def _space(found: Guesses) -> Iterator[str]:

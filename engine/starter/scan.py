@@ -18,13 +18,16 @@ _STEPS = {"step", "steps", "epoch", "iteration"}
 @dataclass
 class Guesses:
     """`params`: name -> default (None: not known). `types`: what the script converts a parameter to. `choices`: what
-    it allows. `options`: the parameters are options of the command line. `metrics`: in the order found."""
+    it allows. `options`: the parameters are options of the command line. `metrics`: in the order found.
+    `batch_only`: what Lightning logs for batches only, which ReportCallback does not report."""
 
     params: dict[str, Any] = field(default_factory=dict)
     types: dict[str, type] = field(default_factory=dict)
     choices: dict[str, list[Any]] = field(default_factory=dict)
     options: bool = False
     metrics: list[str] = field(default_factory=list)
+    batch_only: list[str] = field(default_factory=list)
+    lightning: bool = False
 
     def param(self, name: str, default: Any = None) -> None:
         name = unicodedata.normalize("NFC", name)
@@ -70,11 +73,16 @@ def _scan_python(tree: ast.Module) -> Guesses:
     names = _config_names(nodes, dicts, found)
     for node in nodes:
         _take_use(node, names, found)
+    batches = _logs_of_batches(nodes)
+    found.lightning = any(_imports_lightning(node) for node in nodes)
     aliases = {name: use[0] for name, value in _assigned(nodes) if (use := _use(value, names))}
     for node in nodes:
         if isinstance(node, ast.Call):
             _take_type(node, names, found)
-            _take_metrics(node, found)
+            if id(node) in batches and not _on_epoch(node):
+                _take_batch_only(node, found)
+            else:
+                _take_metrics(node, found)
         else:
             _take_choices(node, names, aliases, dicts, found)
     if not found.params:
@@ -244,6 +252,31 @@ def _take_metrics(node: ast.Call, found: Guesses) -> None:
             found.metric(keyword.arg)
     elif called == "log" and _owner_of(node.func) == "self" and node.args:
         found.metric(_literal(node.args[0]))
+
+
+def _imports_lightning(node: ast.AST) -> bool:
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+    return any(name.partition(".")[0] in ("lightning", "pytorch_lightning") for name in names)
+
+
+def _logs_of_batches(nodes: Iterable[ast.AST]) -> set[int]:
+    """The calls of self.log in a training_step, by id, if the script validates: then validations make the rows."""
+    steps = {n.name: n for n in nodes if isinstance(n, ast.FunctionDef) and n.name.endswith("_step")}
+    if "training_step" not in steps or "validation_step" not in steps:
+        return set()
+    calls = (n for n in ast.walk(steps["training_step"]) if isinstance(n, ast.Call))
+    return {id(n) for n in calls if _name_of(n.func) == "log" and _owner_of(n.func) == "self"}
+
+
+def _on_epoch(node: ast.Call) -> bool:
+    return any(k.arg == "on_epoch" and _literal(k.value) is not False for k in node.keywords)
+
+
+def _take_batch_only(node: ast.Call, found: Guesses) -> None:
+    name = _literal(node.args[0]) if node.args else None
+    if isinstance(name, str) and name_problem(name) is None and name not in found.batch_only:
+        found.batch_only.append(name)
 
 
 def _take_option(node: ast.Call, found: Guesses) -> None:
