@@ -85,7 +85,10 @@ def asked(**changes: Any) -> StudySpec:
 
 
 def test_a_native_study_is_what_its_author_wants() -> None:
-    assert assembly.warnings(replace(STUDY, resources=Resources(1000), algorithm="hyperband", budget=Budget(8))) == []
+    wide = replace(STUDY, resources=Resources(1000), algorithm="hyperband", budget=Budget(8))
+    found = assembly.warnings(wide)
+    assert all("need the memory of 8" in note for note in found) and len(found) <= 1  # nothing that WMLA would have done
+    assert assembly.warnings(replace(wide, resources=Resources(2))) == []
 
 
 def test_a_request_is_told_what_costs_more_than_on_its_cluster() -> None:
