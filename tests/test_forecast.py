@@ -87,7 +87,9 @@ def asked(**changes: Any) -> StudySpec:
 def test_a_native_study_is_what_its_author_wants() -> None:
     wide = replace(STUDY, resources=Resources(1000), algorithm="hyperband", budget=Budget(8))
     found = assembly.warnings(wide)
-    assert all("need the memory of 8" in note for note in found) and len(found) <= 1  # nothing that WMLA would have done
+    assert (
+        all("need the memory of 8" in note for note in found) and len(found) <= 1
+    )  # nothing that WMLA would have done
     assert assembly.warnings(replace(wide, resources=Resources(2))) == []
 
 
