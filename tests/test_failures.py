@@ -15,7 +15,7 @@ from engine.ports import Launch
 from engine.space import Choice, SearchSpace
 from engine.stoppers import AlikeStopper, MisnamedStopper, stopper
 from engine.stoppers.alike import _listed
-from engine.stoppers.misnamed import other_spelling
+from engine.stoppers.spelling import other_spelling
 from engine.study import Budget, EarlyStopping, Exit, Failures, Objective, Resources, StudyState, TrialPolicy
 from tests.fakes import MemoryStore
 from tests.test_loop import Bench, states
@@ -186,10 +186,13 @@ def test_killed_and_resumed_it_stops_where_it_would_have(bench: Bench) -> None:
 SAME = [
     ("valid_loss", "val_loss"), ("validation_loss", "val_loss"), ("val-loss", "val_loss"), ("val/loss", "val_loss"),
     ("valLoss", "val_loss"), ("valloss", "val_loss"), ("Val_Loss", "val_loss"), ("val loss", "val_loss"),
-    ("val_los", "val_loss"), ("val_lsos", "val_loss"), ("vall_loss", "val_loss"), ("eval_loss", "val_loss"),
+    ("val_los", "val_loss"), ("val_lsos", "val_loss"), ("vall_loss", "val_loss"), ("val.loss", "val_loss"),
     ("validaton_loss", "val_loss"), ("accuracy", "acc"), ("val_acc", "val_accuracy"), ("acuracy", "accuracy"),
-    ("acurracy", "accuracy"), ("loss", "Loss"), ("LOSS", "loss"), ("los", "loss"), ("avg_loss", "mean_loss"),
-    ("precison", "precision"), ("test_error", "test_err"), ("reward", "rewards"), ("trian_loss", "train_loss"),
+    ("acurracy", "accuracy"), ("loss", "Loss"), ("LOSS", "loss"), ("los", "loss"), ("avg_loss", "average_loss"),
+    ("precison", "precision"), ("test_error", "test_err"), ("rewrad", "reward"), ("trian_loss", "train_loss"),
+    ("val_accuracy", "val_acc"), ("test_acc_avg ", "test_acc_avg"), ("val_acuracy", "val_accuracy"), ("MAE", "mae"),
+    ("val:loss", "val_loss"), ("validation/Accuracy", "val_acc"), ("top1_acc", "top_1_accuracy"), ("mIoU", "miou"),
+    ("recal", "recall"), ("val_perpelxity", "val_ppl"), ("wasserstien", "wasserstein"), ("train_eror", "training_err"),
 ]  # fmt: skip
 OTHER = [
     ("val_loss", "train_loss"), ("loss", "train_loss"), ("val_loss", "loss"), ("test_acc", "val_acc"),
@@ -198,6 +201,16 @@ OTHER = [
     ("f1_micro", "f1_macro"), ("best_loss", "test_loss"), ("text_loss", "test_loss"), ("vel_loss", "val_loss"),
     ("encoder_loss", "decoder_loss"), ("loss_a", "loss_b"), ("real_loss", "fake_loss"), ("loss", "cost"),
     ("auc", "acc"), ("map", "mae"), ("損失", "正解率"), ("+", "-"), ("train_loss", "val_loss"), ("lr", "lrs"),
+    ("height_mae", "weight_mae"), ("content_loss", "context_loss"), ("val_acc", "eval_acc"), ("loss_i", "loss_ii"),
+    ("u_x", "u_xx"), ("mean_reward", "average_reward"), ("e", "E"), ("err", "|err|"), ("score", "scores"),
+    ("train_loss", "train_losses"), ("acc_a", "acc_b"), ("loss_G", "loss_g"), ("psnr", "psnr_y"), ("iou", "miou"),
+    ("mAP", "map50"), ("r2", "r"), ("r2", "R2"), ("auc", "auc_pr"), ("kl", "kld"), ("strain_loss", "train_loss"),
+    ("county_mae", "country_mae"), ("tran_loss", "train_loss"), ("u_xx", "ux_x"), ("uxxy", "uxyy"), ("uxxx", "uxxxx"),
+    ("u_x", "ux"), ("-loss", "loss"), ("lag_-1", "lag_1"), ("acc - loss", "acc_loss"), ("acc@1", "acc_1"),
+    ("loss^2", "loss_2"), ("eval_loss", "val_loss"), ("avg_loss", "mean_loss"), ("reward", "rewards"), ("x_", "x"),
+    ("errors", "error"), ("val_losses", "val_loss"), ("ac", "acc"), ("causal_loss", "casual_loss"), ("ΔE", "δe"),
+    ("retrain_loss", "train_loss"), ("loss*", "loss"), ("loss'", "loss"), ("mse%", "mse"), ("q0.5", "q05"),
+    ("precision_micro", "precision_macro"), ("inter_dist", "intra_dist"), ("forward_kl", "backward_kl"),
 ]  # fmt: skip
 
 

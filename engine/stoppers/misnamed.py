@@ -8,26 +8,16 @@ if its rows have the name with a word more or less: `loss` and `val_loss`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.objective import Objective, Row
 from engine.stoppers.rule import Halt, Rule
+from engine.stoppers.spelling import other_spelling, words_of
 from engine.study import History, StudySpec, Trial, TrialState, TrialTable
 
 _SHOWN = 6
-_SAME = {
-    **dict.fromkeys(("val", "valid", "validation", "validate", "eval", "evaluation"), "val"),
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
-    **dict.fromkeys(("acc", "accuracy"), "acc"),
-    **dict.fromkeys(("err", "error"), "err"),
-    **dict.fromkeys(("avg", "average", "mean"), "mean"),
-    **dict.fromkeys(("ppl", "perplexity"), "ppl"),
-}
 _EVALUATION = re.compile(r"(?i)val|eval|test|dev")
 _TRAINING = re.compile(r"(?i)train|trn|^lr$|learning|epoch|grad")
-# Words that are metrics' own and that no other word of a metric's name is one letter away from.
-_PLAIN = {"loss", "score", "reward", "train", *(word for word in _SAME if len(word) > 4)}
 
 
 class MisnamedStopper(Rule):
@@ -92,21 +82,6 @@ def metrics_of(rows: Iterable[Row]) -> list[str]:
     return list({name: None for row in rows for name in row.values})
 
 
-def other_spelling(metric: str, names: Collection[str]) -> str | None:
-    """The one of the names that can only be the same metric in other letters: `valid_loss` and `val_loss`, `valLoss`
-    and `val/loss`, `accuracy` and `acuracy`. Not `val_loss` and `train_loss`, `mae` and `mse`, `loss1` and `loss2`."""
-    if metric in names:
-        return None
-    words = _words(metric)
-    same = (
-        name
-        for name in names
-        if words and (_letters(_words(name)) == _letters(words) or _letters(_split(name)) == _letters(_split(metric)))
-    )
-    near = (name for name in names if words and _typo(words, _words(name)))
-    return next(same, None) or next(near, None)
-
-
 def unexpected(metric: str, names: Sequence[str]) -> bool:
     """Whether rows with these metrics should have had that one: not where only training has been reported so far."""
     if not names or all(_TRAINING.search(name) for name in names):
@@ -122,49 +97,8 @@ def _ran_to_its_end(trial: Trial) -> bool:
 
 def _in_more_or_fewer_words(metric: str, names: Sequence[str]) -> str | None:
     """The first of the names that has all words of the metric and others, or some of its words and no others."""
-    words = set(_words(metric))
-    return next((name for name in names if words < set(_words(name)) or set() < set(_words(name)) < words), None)
-
-
-def _words(name: str) -> list[str]:
-    return [_SAME.get(word, word) for word in _split(name)]
-
-
-def _split(name: str) -> list[str]:
-    """The words of a name in small letters, without the s of a plural."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name[:200])
-    return [re.sub(r"(?<=[a-z]{3}[^\Ws])s$", "", word) for word in re.findall(r"[^\W_]+", spaced.lower())]
-
-
-def _letters(words: Sequence[str]) -> str:
-    """The words as one, and without double letters."""
-    return re.sub(r"([^\W\d])\1+", r"\1", "".join(words))
-
-
-def _typo(wrong: Sequence[str], right: Sequence[str]) -> bool:
-    """Whether one word has one wrong letter, where that cannot be another word."""
-    if len(wrong) != len(right):
-        return False
-    different = [(a, b) for a, b in zip(wrong, right, strict=True) if a != b]
-    if len(different) != 1:
-        return False
-    a, b = different[0]
-    if not (a.isalpha() and b.isalpha()) or a in _PLAIN or a in _SAME.values():
-        return False
-    plain = {"acc": "accuracy", "val": "validation", "err": "error", "ppl": "perplexity", "mean": "average"}.get(b, b)
-    return (plain in _PLAIN and _one_letter(a, plain)) or (min(len(a), len(b)) >= 6 and _one_letter(a, b))
-
-
-def _one_letter(a: str, b: str) -> bool:
-    """Whether one letter is missing, surplus, another one, or two neighbours are exchanged."""
-    if len(a) > len(b):
-        a, b = b, a
-    if len(b) - len(a) > 1 or a == b:
-        return False
-    i = next((i for i, c in enumerate(a) if c != b[i]), len(a))
-    if len(a) < len(b):
-        return a[i:] == b[i + 1 :]
-    return a[i + 1 :] == b[i + 1 :] or (a[i : i + 2] == b[i : i + 2][::-1] and a[i + 2 :] == b[i + 2 :])
+    words = set(words_of(metric))
+    return next((name for name in names if words < set(words_of(name)) or set() < set(words_of(name)) < words), None)
 
 
 def _quoted(name: str) -> str:

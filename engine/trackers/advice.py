@@ -9,7 +9,8 @@ from engine import contract, remarks
 from engine.events import Event, MetricsSeen, TrialEnded
 from engine.paths import StudyPaths
 from engine.ranking import whole
-from engine.stoppers.misnamed import lacks, metrics_of, other_spelling, unexpected
+from engine.stoppers.misnamed import lacks, metrics_of, unexpected
+from engine.stoppers.spelling import other_spelling
 from engine.study import History, Trial, TrialState
 
 _LOOKED_AT = 3  # trials whose config.json is looked at
