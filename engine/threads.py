@@ -22,6 +22,7 @@ OWN = (
 CORES = ("LOKY_MAX_CPU_COUNT",)
 """What joblib, and so scikit-learn, takes for the number of cores: `n_jobs=-1` starts so many processes."""
 NAMES = (OMP, *BY_OMP, *OWN, *CORES)
+_DIGITS = 9  # of a number of threads at most; Python refuses to read one of thousands
 _SETTERS = (
     "openblas_set_num_threads",
     "openblas_set_num_threads64_",
@@ -50,7 +51,7 @@ def variables(given: Mapping[str, str], threads: int | None) -> dict[str, str]:
     if OMP not in given:
         return {name: str(threads) for name in NAMES if name not in given}
     first = given[OMP].partition(",")[0].strip()
-    if not (first.isascii() and first.isdigit() and int(first)):
+    if not (first.isascii() and first.isdigit() and len(first) <= _DIGITS and int(first)):
         return {}
     wanted = {**dict.fromkeys(OWN, first), **dict.fromkeys(CORES, str(threads))}
     return {name: value for name, value in wanted.items() if name not in given}

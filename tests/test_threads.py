@@ -48,7 +48,7 @@ def test_others_follow_openmp_but_not_the_number_of_processes(omp: str, followed
     assert not set(env) & set(threads.BY_OMP), "their libraries go by OMP_NUM_THREADS themselves"
 
 
-@pytest.mark.parametrize("omp", ["", "auto", "0", "-1", "²"])
+@pytest.mark.parametrize("omp", ["", "auto", "0", "-1", "²", pytest.param("9" * 5000, id="5,000 digits")])
 def test_value_that_is_no_number_leaves_all_alone(omp: str) -> None:
     assert threads.variables({"OMP_NUM_THREADS": omp}, 1) == {}
 
