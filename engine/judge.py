@@ -35,7 +35,7 @@ def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str, why
             return TrialState.COMPLETED, f"ended by its time limit of {limit}; what it had reported counts"
         return TrialState.TIMED_OUT, f"trial {number}: over its time limit of {limit}"
     if exit_.machine:
-        return TrialState.PENDING, f"not started: {exit_.error}"
+        return TrialState.PENDING, f"not started: {exit_.error}" if exit_.unstarted else str(exit_)
     if exit_.lost:
         losses = 1 + sum(a.exit is not None and a.exit.lost for a in trial.attempts)
         if losses <= _LOSSES:

@@ -132,7 +132,7 @@ class Layout:
 def _make_way(study: StudyPaths, trial: Trial) -> None:
     """Sets aside what the last attempt that ran has left."""
     earlier = trial.attempts[:-1]
-    ran = [a.number for a in earlier if a.exit is None or not a.exit.machine]
+    ran = [a.number for a in earlier if a.exit is None or not a.exit.unstarted]
     if ran and ran[-1] == earlier[-1].number:
         contract.set_aside(study.trial(trial.id), ran[-1])
     else:  # the one before never began: what it has laid out is nothing to keep

@@ -7,6 +7,7 @@ that resume keeps, never deeds that the log does not know.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
@@ -35,7 +36,7 @@ from engine.events import (
 from engine.failpoints import failpoint
 from engine.judge import judge, why_none, without_value
 from engine.layout import Layout
-from engine.machine import at_fault, told
+from engine.machine import at_fault, full, out_of_room, placed, told
 from engine.model import Views
 from engine.paths import StudyPaths, identity
 from engine.ports import (
@@ -355,6 +356,7 @@ class Engine:
         self._check()
         self._trouble.tries(trial.id)
         try:
+            self._await_room(trial)
             self._layout.prepare(trial, self.history.whole_config(trial), self.history)
         except (ContractError, LaunchError, OSError) as error:
             # Its folder cannot be made as it must be (a link in its place, say): the trial fails, the study goes on.
@@ -368,6 +370,13 @@ class Engine:
             self._attempt_ended(Ended(trial.id, trial.attempt.number, Exit(error=str(error), machine=machine)), now)
             return
         self.executor.launch(self._launch_of(trial))
+
+    def _await_room(self, trial: Trial) -> None:
+        """A run that a full disk cut short is not repeated while that disk is full. Raises OSError."""
+        if any(a.exit is not None and a.exit.machine for a in trial.attempts[:-1]):
+            for folder in (self.paths.results, self.paths.logs, self.paths.trials):
+                if full(folder):
+                    raise placed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder)
 
     def _launch_of(self, trial: Trial) -> Launch:
         spec, paths, attempt = self.history.spec, self.paths.trial(trial.id), trial.attempt
@@ -453,6 +462,9 @@ class Engine:
         if state is TrialState.FAILED and self._layout.was_uprooted(trial.id, self.history):
             exit_ = replace(exit_, lost=True, error="the study's folders were removed while it ran")
             state, reason = judge(self.history, trial, exit_, said, self._over, why)
+        elif why_full := self._out_of_room(trial, exit_, state, said or reason):
+            exit_ = replace(exit_, machine=True, error=f"trial {trial.id} could not write: {why_full}")
+            state, reason = judge(self.history, trial, exit_, said, self._over, why)
         self._layout.uprooted.discard(trial.id)
         value = values[0] if values else None
         values = values if self.history.spec.objectives else None
@@ -465,11 +477,21 @@ class Engine:
                 self._layout.over(trial.id)
         failpoint("trial.ended")
         if exit_.machine:
+            if not exit_.unstarted:
+                self._trouble.cut_short(trial.id, str(exit_), now)
             self._met(trial.id, str(exit_), f"trial {trial.id} will be started again", now)
         else:
             self._trouble.over(trial.id, now)
         if _log.isEnabledFor(logging.INFO):
             _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, state.value, reason)
+
+    def _out_of_room(self, trial: Trial, exit_: Exit, state: TrialState, output: str) -> str:
+        """Why the disk and not the script may be at fault that the run failed or left no results ("": it is not)."""
+        retry = state is TrialState.PENDING and not exit_.clean
+        if exit_.asked_for or exit_.lost or exit_.error or not (state is TrialState.FAILED or retry):
+            return ""
+        paths = self.paths.trial(trial.id)
+        return out_of_room((paths.result_dir, paths.log_dir, paths.own), output, exit_.full)
 
     def _left_behind(self, trial_id: int, count: int) -> None:
         """The first few times: what a script does, it does in each trial."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 
-NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))  # of a disk
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT))  # a disk, or the share of it that this user may have
+NO_ROOM = FULL | {errno.EROFS}
 FAULTS = NO_ROOM | {
     errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE
 }  # fmt: skip
@@ -32,6 +34,36 @@ def at_fault(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in FAULTS
 
 
+_SPARE = 1 << 16  # bytes; with less, small writes fail or do not by chance
+_WORDS = ("No space left on device", "Disk quota exceeded", "ENOSPC", "EDQUOT")
+
+
+def out_of_room(folders: Sequence[str], output: str, seen: bool) -> str:
+    """Why a run that failed may have failed for want of disk space, in words; "" if nothing says so.
+
+    Args:
+        folders: where it writes. output: the error that its output ends with. seen: another write there failed so.
+    """
+    for folder in folders:
+        if full(folder):
+            return f"the disk is full{room(folder)}"
+    if seen:
+        return f"the file system of {folders[0]} was full"
+    word = next((word for word in _WORDS if word in output), "")
+    return f"its output has: {output[:300]}" if word else ""
+
+
+def full(folder: str) -> bool:
+    """Whether its file system has (nearly) no bytes or no inodes left for this user."""
+    try:
+        seen = os.statvfs(folder)
+    except OSError:
+        return False
+    return seen.f_bavail * seen.f_frsize < min(_SPARE, seen.f_blocks * seen.f_frsize) or (
+        seen.f_files > 0 and seen.f_favail == 0
+    )
+
+
 def placed(error: OSError, path: str, *, needed: int = 0) -> OSError:
     """The error, with the absolute path that it is about: what it has is none, or one relative to `path`.
 
@@ -48,7 +80,7 @@ def told(error: OSError) -> str:
     """What failed, where, and for a full disk which one it is and how much room it has."""
     where = f"{error.filename}: " if error.filename else ""
     text = f"{where}{error.strerror or error}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) and isinstance(error.filename, str):
+    if error.errno in FULL and isinstance(error.filename, str):
         text += room(error.filename, needed=error.__dict__.get("needed", 0))
     return text
 

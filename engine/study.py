@@ -239,8 +239,9 @@ TIME_LIMIT, OUTSIDE = "time_limit", "outside"
 class Exit:
     """How a run ended: `code` or `signal` (None: neither is known), `asked_for` why it was ended (None: by itself).
 
-    `lost`: nobody saw it end. `error`: it never started, or why it was ended; `machine`: it never started, and that was
-    the machine's fault, no trial's. `leftovers`: processes that it left and we killed.
+    `lost`: nobody saw it end. `error`: it never started, or why it was ended; `machine`: it never started, or it failed
+    on a full disk, and that was the machine's fault, no trial's. `full`: its record or its output met a full disk.
+    `leftovers`: processes that it left and we killed.
     """
 
     code: int | None = None
@@ -251,10 +252,16 @@ class Exit:
     leftovers: int = 0
     seconds: float | None = None
     machine: bool = False
+    full: bool = False
 
     @property
     def clean(self) -> bool:
         return self.code == 0 and self.asked_for is None
+
+    @property
+    def unstarted(self) -> bool:
+        """The machine could not start it: there was no run."""
+        return self.machine and self.code is None and self.signal is None
 
     def __str__(self) -> str:
         if self.error:

@@ -28,6 +28,9 @@ class Trouble:
         self._eased: float | None = None
         self._pause, self._until = 0.0, 0.0
         self._why = ""
+        self._cut: dict[int, tuple[float, int]] = {}  # trials whose runs a full disk cut short: since when, how often
+        self._quiet = False  # the spell is the same trial's once more: the user knows
+        self._hopeless = ""
 
     def tries(self, trial_id: int) -> None:
         if self._since is not None:
@@ -37,8 +40,10 @@ class Trouble:
         """`then`: what will be done when it may be over. `alone`: nothing else of the study runs, whose end might make
         room."""
         if self._since is None:
-            self._began, self._pause = now, _FIRST_S / 2
-            _log.warning("%s; waiting, %s", why, then)
+            before = max(0, self._cut.get(trial_id, (now, 0))[1] - 1)
+            self._began, self._pause, self._quiet = now, _FIRST_S / 2 * 2 ** min(before, 10), before > 0
+            if not self._quiet:
+                _log.warning("%s; waiting, %s", why, then)
         if self._since is None or not alone:
             self._since = now
         self._tried.add(trial_id)
@@ -46,16 +51,26 @@ class Trouble:
         self._pause = min(_LONGEST_S, 2 * self._pause)
         self._until = now + self._pause
 
+    def cut_short(self, trial_id: int, why: str, now: float) -> None:
+        """A run of the trial had begun, and failed for want of disk space. That may be its own doing: it is repeated
+        for as long as a start is, and not for ever."""
+        since, times = self._cut.get(trial_id, (now, 0))
+        self._cut[trial_id] = since, times + 1
+        if now - since > _PATIENCE_S:
+            self._hopeless = why
+
     def eased(self, trial_id: int, now: float) -> None:
         if trial_id in self._tried and self._eased is None:
             self._eased = now
 
     def over(self, trial_id: int, now: float) -> None:
+        self._cut.pop(trial_id, None)
         if trial_id in self._tried:
             self._end(now)
 
     def _end(self, now: float) -> None:
-        _log.warning("the machine has room again after %.3g s; the study goes on", max(0.0, now - self._began))
+        if not self._quiet:
+            _log.warning("the machine has room again after %.3g s; the study goes on", max(0.0, now - self._began))
         self._since = self._eased = None
         self._tried.clear()
 
@@ -65,6 +80,8 @@ class Trouble:
         Raises:
             MachineError: it lasts too long.
         """
+        if self._hopeless:
+            raise MachineError(f"{self._hopeless}; so it was again and again. Nothing is lost: make room, then resume")
         if self._since is None:
             return sys.maxsize
         if self._eased is not None:

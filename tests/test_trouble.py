@@ -110,3 +110,32 @@ def test_clock_that_is_set_back_prolongs_no_pause() -> None:
     spell = Trouble()
     spell.met(0, "no room", "again", 1e9, alone=True)
     assert spell.room(1000.0) == 1
+
+
+def test_run_that_is_cut_short_again_and_again_is_told_once_waits_longer_and_ends(said: Said) -> None:
+    spell, now, waits = Trouble(), 0.0, []
+    with pytest.raises(MachineError, match="disk is full; so it was again and again"):
+        while now < 200:
+            spell.cut_short(3, "the disk is full", now)
+            spell.met(3, "the disk is full", "again", now, alone=True)
+            begin = now
+            while not spell.room(now):
+                now += 0.05
+            waits.append(now - begin)
+            spell.tries(3)
+            spell.eased(3, now)
+            now += 1.5  # longer than what proves a start
+            spell.room(now)
+    assert 60 < now < 75 and len(said()) == 2 and "room again" in said()[1]
+    assert waits[0] < 0.3 and max(waits) == pytest.approx(5.0, abs=0.1) and len(waits) < 25
+
+
+def test_run_that_ends_in_between_lets_the_next_full_disk_count_anew(said: Said) -> None:
+    spell = Trouble()
+    for now in (0.0, 100.0, 200.0):
+        spell.cut_short(3, "the disk is full", now)
+        spell.met(3, "the disk is full", "again", now, alone=True)
+        spell.tries(3)
+        spell.over(3, now + 2.0)
+        assert spell.room(now + 3.0) > 1
+    assert len(said()) == 6

@@ -80,7 +80,7 @@ def read_exit(folder: str, nonce: str) -> Exit | None:
     record = _read_json(f"{folder}/{EXIT}")
     if record is None or record.get("nonce") != nonce:
         return None
-    known = ("code", "signal", "asked_for", "error", "leftovers", "seconds", "machine")
+    known = ("code", "signal", "asked_for", "error", "leftovers", "seconds", "machine", "full")
     try:
         return Exit(**{k: record[k] for k in known if record.get(k) is not None})
     except TypeError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from engine.machine import FULL
+
 _LOG_FILE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC  # never through a planted link
 
@@ -20,6 +22,7 @@ class Capture:
         self._room = self._head_room
         self._dropped = 0
         self._in_tails = [0, 0]
+        self.full = False  # some output was lost to a full disk
 
     def write(self, data: bytes) -> None:
         """Keeps what fits. A full disk, or a folder that is gone, must not stop the trial: that output is lost."""
@@ -30,13 +33,14 @@ class Capture:
                     self._fd = os.open(self._head, _LOG_FILE, 0o644)
                 if self._room <= 0:
                     self._next_tail()
-            except OSError:
+            except OSError as error:
+                self.full = self.full or error.errno in FULL
                 return
             part = view[: self._room]
             try:
                 os.write(self._fd, part)
-            except OSError:
-                pass
+            except OSError as error:
+                self.full = self.full or error.errno in FULL
             self._room -= len(part)
             if self._which >= 0:
                 self._in_tails[self._which % 2] += len(part)

@@ -18,7 +18,7 @@ import time
 from engine.executors import processes
 from engine.executors.capture import Capture, open_new
 from engine.failpoints import failpoint
-from engine.machine import at_fault, faultpoint
+from engine.machine import FULL, at_fault, faultpoint
 
 TYPE_CHECKING = False  # typing is a third of what this process would hold in memory
 if TYPE_CHECKING:
@@ -377,6 +377,7 @@ class _Attempt:
             try:
                 return self._write_exit(error)
             except OSError as problem:
+                self.log.full = self.log.full or problem.errno in FULL
                 if not at_fault(problem) or time.monotonic() > self.ended + _RECORD_S:
                     raise
             time.sleep(pause)
@@ -396,6 +397,8 @@ class _Attempt:
         }
         if self.machine:
             record["machine"] = True
+        if self.log.full:
+            record["full"] = True
         if self.usage is not None:
             record["cpu_s"] = round(self.usage.ru_utime + self.usage.ru_stime, 6)
             record["max_rss_kb"] = self.usage.ru_maxrss

@@ -176,6 +176,73 @@ def test_spell_that_does_not_end_is_left_with_5_and_the_study_can_be_resumed(sce
     scene.check()
 
 
+FULL_DISK = {
+    "exit code": """\
+if os.path.exists(SPELL):
+    open("val_dict_list.json", "w").close()
+    open("/dev/full", "w", buffering=1).write("x\\n")  # as on a full disk: [Errno 28] No space left on device
+""",
+    "no results": """\
+if os.path.exists(SPELL):
+    import traceback
+    try:
+        open("/dev/full", "w", buffering=1).write("x\\n")
+    except OSError:
+        traceback.print_exc()
+    open("val_dict_list.json", "w").close()
+    raise SystemExit
+""",
+    "no words": """\
+if os.path.exists(SPELL):
+    open("val_dict_list.json", "w").close()
+    raise SystemExit(int(os.environ["SUBID"]) % 2)  # its record finds the disk full, see below
+""",
+}
+
+
+def on_full_disk(scene: Scene, how: str) -> None:
+    path = scene.folder / "m" / "train.py"
+    head, tail = TRAIN.split("while", 1)
+    path.write_text(f"{head}SPELL = {str(scene.spell)!r}\n{FULL_DISK[how]}while{tail}")
+
+
+@pytest.mark.parametrize("how", FULL_DISK)
+def test_script_that_meets_a_full_disk_is_run_again_and_has_not_failed(scene: Scene, how: str) -> None:
+    on_full_disk(scene, how)
+    scene.spell.touch()
+    engine = scene.engine("shim.exit-record", "ENOSPC") if how == "no words" else scene.engine()
+    wait_until(lambda: len(scene.starts()) >= 2 or engine.poll() is not None)
+    if how != "no words":
+        wait_until(lambda: "waiting, " in scene.said() or engine.poll() is not None)
+    time.sleep(0.3)
+    scene.spell.unlink()
+    assert engine.wait(120) == 0, scene.said()
+    history, said = scene.history(), scene.said()
+    assert [t.state.value for t in history.trials] == ["completed"] * 6, said
+    assert "could not write: " in said and "failed" not in said and "Traceback" not in said
+    ran = [a for t in history.trials for a in t.attempts if a.exit and a.exit.machine and not a.exit.unstarted]
+    assert len(ran) >= 2
+    assert (Path(scene.paths.trial(0).own) / "result" / "val_dict_list.json").read_bytes() == b"", "set aside"
+
+
+def test_script_that_always_meets_a_full_disk_is_not_run_for_ever(scene: Scene) -> None:
+    on_full_disk(scene, "exit code")
+    scene.spell.touch()
+    engine = scene.engine(impatient=True)
+    assert engine.wait(120) == 5, scene.said()
+    assert not scene.history().ended_count and "No space left on device" in scene.said().splitlines()[-1]
+    scene.spell.unlink()
+    assert scene.engine().wait(120) == 0, scene.said()
+    assert [t.state.value for t in scene.history().trials] == ["completed"] * 6
+
+
+def test_failure_on_a_disk_with_room_is_the_scripts_own(scene: Scene) -> None:
+    (scene.folder / "m" / "train.py").write_text("print('the device is full of joy')\nraise SystemExit(3)\n")
+    assert scene.engine().wait(120) == 3, scene.said()
+    assert [t.state.value for t in scene.history().trials][:3] == ["failed"] * 3
+    assert {len(t.attempts) for t in scene.history().trials} == {1} and "could not write" not in scene.said()
+
+
 def test_retries_are_not_used_up_and_results_of_an_earlier_run_are_set_aside_once(scene: Scene) -> None:
     text = (scene.folder / "m" / "algo.yaml").read_text().replace("grace: 1s", "grace: 1s, retries: 1")
     (scene.folder / "m" / "algo.yaml").write_text(text.replace("parallel: 2", "parallel: 1"))
