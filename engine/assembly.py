@@ -360,7 +360,8 @@ def lead(
     try:
         if not os.path.exists(paths.db):  # else a new one would be made
             raise StudyGone(f"{paths.db}: the event log was removed")
-        origin.own_files(paths)
+        if elsewhere := origin.own_files(paths):
+            _log.warning(origin.not_here(paths, elsewhere))
         journal = Journal(paths.db, write=True)
 
         def check() -> None:

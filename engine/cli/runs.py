@@ -103,7 +103,7 @@ def submit(
         opened_at = history.opened_at
         changes = _changes(history, spec, given, paths)
         _tell_changed(paths, history)
-        if who_leads(paths.lock) is None and _complete(history, changes):
+        if who_leads(paths.lock) is None and _complete(history, changes) and _whole(paths, history):
             return _show_result(history, paths, as_json)
     meant = {"opened_at": opened_at, "changes": changes}
     return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, **meant)
@@ -149,7 +149,7 @@ def resume(
 
         raise SpecError(f"--trials {trials}: {history.spec.name} has {counted(history.next_id, 'trial')} already")
     _tell_changed(paths, history)
-    if who_leads(paths.lock) is None and _complete(history, changes):
+    if who_leads(paths.lock) is None and _complete(history, changes) and _whole(paths, history):
         return _show_result(history, paths, as_json)
     meant = {"opened_at": history.opened_at, "changes": changes}
     return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, **meant)
@@ -418,6 +418,17 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
             return child.returncode
         time.sleep(_POLL_S)
     raise EngineError(f"the engine did not start within {_START_S:g} s; see {paths.engine_log}")
+
+
+def _whole(paths: StudyPaths, history: History) -> bool:
+    """Whether no trial has ended elsewhere only, in the study that this one is a copy of."""
+    from engine.paths import identity
+
+    if history.folder in ((), identity(paths.root)):
+        return True
+    from engine.executors import origin
+
+    return origin.whole(paths)
 
 
 def _copied_from(paths: StudyPaths, history: History) -> str:

@@ -6,11 +6,14 @@ A folder is known by device and inode, which the event log keeps: they stay the 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from engine.events import fold
+from engine.events import AttemptIntended, Event, TrialEnded
 from engine.executors import attempt as records
 from engine.failpoints import failpoint
 from engine.journal import Journal, connect
@@ -46,27 +49,81 @@ def described(paths: StudyPaths, history: History, original: str) -> str:
     return f"{paths.root} is a copy of {what}; nothing there is touched, and {trials} run again here"
 
 
-def own_files(paths: StudyPaths) -> None:
+def not_here(paths: StudyPaths, count: int) -> str:
+    """What the user should know of trials whose files the copy lacks."""
+    trials, them = ("1 trial", "it runs") if count == 1 else (f"{count} trials", "they run")
+    return f"{paths.root} is a copy, and {trials} ended in the original after it was made: {them} again here"
+
+
+def own_files(paths: StudyPaths) -> int:
     """Gives a copy that was made of hard links (`cp -al`) an event log of its own, and a file for its launchers' words.
+    Events of any copy that tell of what is not in it (the original went on with the linked log, or ended trials while
+    it was copied) are left out: those trials run again. Returns how many ends of trials that were.
 
     Call while leading and before the log is opened to write. What a backup links to stays as it is: there the log says
     that this folder is the study's own.
     """
-    if not _shared(paths.db) or _led_in(paths) == identity(paths.root):
-        return
+    shared, led_in = _shared(paths.db), _led_in(paths)
+    if led_in == identity(paths.root) or not (led_in or shared):
+        return 0
+    with contextlib.closing(Journal(paths.db)) as journal:
+        events = journal.read()
+    kept = events[: _last_whole(paths, events)]
+    if len(kept) == len(events) and not shared:
+        return 0
     aside = f"{paths.root}/.{secrets.token_hex(8)}.tmp"
-    with contextlib.closing(connect(paths.db)) as source, contextlib.closing(sqlite3.connect(aside)) as copy:
-        source.backup(copy)
-    for path in (f"{paths.db}-wal", f"{paths.db}-shm", paths.engine_log):  # first: they go with the other file
-        with contextlib.suppress(FileNotFoundError):
+    with contextlib.closing(Journal(aside, write=True)) as copy:
+        copy.append(kept)
+    for path in (f"{paths.db}-wal", f"{paths.db}-shm", *((paths.engine_log,) if shared else ())):
+        with contextlib.suppress(FileNotFoundError):  # first: they go with the other file
             os.unlink(path)
     os.replace(aside, paths.db)
     failpoint("study.unshared")
+    return sum(isinstance(event, TrialEnded) for event in events[len(kept) :])
+
+
+def whole(paths: StudyPaths) -> bool:
+    """Whether of each trial that the log says has ended this folder has the files."""
+    with contextlib.closing(Journal(paths.db)) as journal:
+        events = journal.read()
+    return _last_whole(paths, events) == len(events)
+
+
+def _last_whole(paths: StudyPaths, events: Sequence[Event]) -> int:
+    """How many of the events there are before the first end of a trial of which this folder has nothing."""
+    if not os.path.isdir(paths.trials):  # a backup without the records
+        return len(events)
+    latest: dict[int, AttemptIntended] = {}
+    torn = None  # from here on no trial that ended has a results folder
+    for number, event in enumerate(events):
+        if isinstance(event, AttemptIntended):
+            latest[event.trial] = event
+        elif isinstance(event, TrialEnded) and event.trial in latest and _ran(event.exit):
+            attempt, trial = latest[event.trial], paths.trial(event.trial)
+            if records.read_exit(trial.attempt(attempt.attempt), attempt.nonce) is None:
+                return number if torn is None else torn
+            if os.path.isdir(trial.result_dir):
+                torn = None  # those before were removed by hand
+            elif torn is None:
+                torn = number
+    return len(events) if torn is None else torn
+
+
+def _ran(exit_: Mapping[str, Any] | None) -> bool:
+    """Whether a supervisor saw the run end, and so has left its record."""
+    told = exit_ or {}
+    return not told.get("lost") and (told.get("code") is not None or told.get("signal") is not None)
 
 
 def _led_in(paths: StudyPaths) -> tuple[int, ...]:
-    with contextlib.closing(Journal(paths.db)) as journal:
-        return fold(journal.read()).folder
+    """The folder that the log names last; () if it cannot be read: whoever opens it next tells why."""
+    query = "SELECT body FROM events WHERE kind = 'engine_started' ORDER BY seq DESC LIMIT 1"
+    try:
+        with contextlib.closing(connect(paths.db)) as db:
+            found = db.execute(query).fetchone()
+        return tuple(json.loads(found[0]).get("folder", ())) if found else ()
+    except (sqlite3.Error, ValueError, AttributeError, TypeError):
+        return ()
 
 
 def _shared(path: str) -> bool:

@@ -191,6 +191,44 @@ def test_retry_in_a_copy_leaves_the_original_alone(folder: Path) -> None:
     original.finish()
 
 
+@pytest.mark.parametrize("removed", [True, False])
+def test_copy_of_hard_links_does_not_claim_what_the_original_has_done_since(folder: Path, removed: bool) -> None:
+    original = Original(folder)
+    copy = copied(original, "copy", "-al")
+    original.finish()
+    assert [t.state.value for t in original.history(copy).trials] == ["completed"] * 4, "the log is the original's"
+    if removed:
+        original.verb("remove", "m", "--yes")
+    said = original.verb("resume", "copy")
+    assert "is a copy, and 4 trials ended in the original after it was made: they run again here" in said
+    history = original.history(copy)
+    assert [t.state.value for t in history.trials] == ["completed"] * 4 and history.state.value == "finished"
+    for trial in range(4):
+        assert (copy / "results" / str(trial) / "val_dict_list.json").exists()
+    assert original.words(copy) == Counter(begin=4, end=4)
+
+
+def test_copy_whose_log_is_newer_than_its_records_runs_those_trials_again(folder: Path) -> None:
+    """`cp` takes one folder after the other, and trials end meanwhile."""
+    original = Original(folder)
+    copy = copied(original)
+    original.finish()
+    for path in copy.glob("study.db*"):
+        path.unlink()
+    shutil.copy(original.root / "study.db", copy / "study.db")
+    assert "4 trials ended in the original after it was made" in original.verb("resume", "copy")
+    assert original.words(copy) == Counter(begin=4, end=4)
+
+
+def test_results_that_were_removed_by_hand_before_a_copy_do_not_cost_the_others(folder: Path) -> None:
+    original = Original(folder)
+    original.finish()
+    shutil.rmtree(original.root / "results" / "0")
+    copy = copied(original)
+    said = original.verb("resume", "copy", "--trials", "5")
+    assert "is a copy" not in said and original.words(copy) == Counter(begin=1, end=1)
+
+
 @pytest.mark.parametrize("led", [True, False])
 def test_copy_of_hard_links_shares_neither_log_nor_lock_nor_processes(folder: Path, led: bool) -> None:
     original = Original(folder)
