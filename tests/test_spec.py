@@ -855,7 +855,7 @@ HEAD = "command: cat\nobjective: minimize loss\nspace:\n"
     [
         "".join(f"p{i}: x\n" for i in range(60_000)),
         HEAD + "  a: 1\nmetrics:\n" + "".join(f"  p{i}: x\n" for i in range(40_000)),
-        HEAD + "".join(f"  p{i}: {{}}\n" for i in range(40_000)),
+        HEAD + "".join(f"  p{i}: {{}}\n" for i in range(20_000)),
         HEAD + "".join(f"  p{i}: {{float: [2, 1]}}\n" for i in range(9_000)),
         HEAD + "  a: {choice: [" + ",".join("11" for _ in range(90_000)) + "]}",
         HEAD + '  "' + "." * 900 + '": {float: [2, 1]}',

@@ -153,10 +153,10 @@ def test_copy_of_a_running_study_is_run_without_the_original(folder: Path, warm:
 @pytest.mark.parametrize(
     ("warm", "verbs"),
     [
-        ("auto", ["stop copy"]),
+        pytest.param("auto", ["stop copy"], marks=pytest.mark.slow),
         ("off", ["stop copy --kill"]),
         ("auto", ["stop copy 0", "stop copy 1 --kill", "stop copy"]),
-        ("off", ["remove copy --yes"]),
+        pytest.param("off", ["remove copy --yes"], marks=pytest.mark.slow),
     ],
 )
 def test_verbs_on_a_copy_do_not_reach_the_original(folder: Path, warm: str, verbs: list[str]) -> None:

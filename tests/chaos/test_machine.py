@@ -312,7 +312,7 @@ def test_few_descriptors_are_enough_or_waited_for(scene: Scene) -> None:
     scene.check()
 
 
-@pytest.mark.parametrize("warm", ["auto", "off"])
+@pytest.mark.parametrize("warm", ["auto", *or_slow("off")])
 def test_stopped_launcher_and_supervisor_go_on_when_what_is_above_them_dies(tmp_path: Path, warm: str) -> None:
     """Else they would stay for ever: the next engine knows of neither."""
     scene = Scene(tmp_path, warm=warm)
