@@ -16,10 +16,7 @@ from engine.failpoints import failpoint
 from engine.machine import placed
 from engine.model import Views
 from engine.paths import StudyPaths
-from engine.study import History, Trial, TrialState
-
-_LAST = 4
-_DONE = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.STOPPED, TrialState.TIMED_OUT)  # and no lost process
+from engine.study import History, Trial
 
 
 class Layout:
@@ -91,12 +88,6 @@ class Layout:
         except (LaunchError, OSError):
             return  # it will be tried again, and told, when the trial is due
         self._ahead.add(trial_id)
-
-    def take_up(self, history: History) -> None:
-        """After a restart: what the last trials of an earlier engine left untouched is handed on, too."""
-        for trial_id in range(max(0, history.next_id - _LAST), history.next_id):
-            if history.trials[trial_id].state in _DONE:
-                self.over(trial_id)
 
     def over(self, trial_id: int) -> None:
         """The trial has ended for good, with all its processes: a later one may have what it did not touch."""

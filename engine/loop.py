@@ -150,7 +150,6 @@ class Engine:
             adopted += adoption is Adoption.RUNNING
             if adoption is Adoption.NEVER:
                 fresh.append(trial)
-        self._layout.take_up(self.history)
         for trial in fresh:
             if len(trial.attempts) == 1:  # nothing of it ever ran: what lies in its folder is half a preparation
                 shutil.rmtree(self.paths.trial(trial.id).result_dir, ignore_errors=True)

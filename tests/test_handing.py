@@ -95,6 +95,41 @@ def _append(path: Path) -> None:
         file.write("!")
 
 
+def _times_back(path: Path, what: Callable[[], object]) -> None:
+    old = path.stat()
+    what()
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+
+
+def _copied(folder: Path) -> None:
+    """As a script does that works on a copy of its data and puts that in its place: all times are the old ones."""
+    work = folder.with_name("work")
+    shutil.copytree(folder, work)
+    (work / "7.txt").chmod(0o644)
+    _write(work / "7.txt")
+    shutil.rmtree(folder)
+    os.rename(work, folder)
+
+
+def _write(path: Path) -> None:
+    with open(path, "r+") as file:
+        file.write("EVIL")
+
+
+def _attribute(path: Path) -> None:
+    try:
+        os.setxattr(path, "user.mine", b"x")
+    except OSError as error:
+        pytest.skip(f"no extended attributes here: {error}")
+
+
+def _owner(path: Path) -> None:
+    try:
+        os.chown(path, -1, next(g for g in (os.getgroups() if os.geteuid() else [1234]) if g != path.stat().st_gid))
+    except (OSError, StopIteration):
+        pytest.skip("no other group to give it to")
+
+
 TOUCHES: dict[str, Callable[[Path], object]] = {
     "new": lambda t: (t / "data/a/cache.bin").write_text("x"),
     "new and gone": lambda t: ((t / "data/a/cache.bin").write_text("x"), (t / "data/a/cache.bin").unlink()),
@@ -109,6 +144,29 @@ TOUCHES: dict[str, Callable[[Path], object]] = {
     "in place, same length": lambda t: (t / "data/a/7.txt").write_text("TEXT 7"),
     "mode": lambda t: (t / "data/a/7.txt").chmod(0o600),
     "hard link": lambda t: os.link(t / "data/a/7.txt", t / "kept.txt"),
+    "hard link that is gone": lambda t: (
+        os.link(t / "data/a/7.txt", t / "tmp"),
+        _times_back(t / "tmp", lambda: _write(t / "tmp")),
+        (t / "tmp").unlink(),
+    ),
+    "copied and put back": lambda t: _copied(t / "data/a"),
+    "in place, time set back": lambda t: _times_back(t / "data/a/7.txt", lambda: _write(t / "data/a/7.txt")),
+    "new, folder's time set back": lambda t: _times_back(t / "data/a", lambda: put(f"{t}/data/a/new", "x")),
+    "replaced, folder's time set back": lambda t: _times_back(
+        t / "data/a",
+        lambda: (
+            shutil.copy2(t / "data/a/7.txt", t / "tmp"),
+            _times_back(t / "tmp", lambda: _write(t / "tmp")),
+            os.replace(t / "tmp", t / "data/a/7.txt"),
+        ),
+    ),
+    "mode of the folder": lambda t: (t / "data/a").chmod(0o700),
+    "mode of the folder, there and back": lambda t: ((t / "data/a").chmod(0o700), (t / "data/a").chmod(0o755)),
+    "attribute of the folder": lambda t: _attribute(t / "data/a"),
+    "attribute of a copy": lambda t: _attribute(t / "data/a/7.txt"),
+    "group of the folder": lambda t: _owner(t / "data/a"),
+    "group of a copy": lambda t: _owner(t / "data/a/7.txt"),
+    "time of the folder": lambda t: os.utime(t / "data/a", (1, 1)),
 }
 
 
@@ -127,6 +185,19 @@ def test_a_folder_that_was_touched_in_any_way_stays_and_the_others_go_on(touch: 
     assert not (first / "data").is_symlink()
     assert (first / "data/b").is_symlink()  # what nobody touched beside it
     assert (first / "data/a").is_symlink() == (touch == "a link now")
+
+
+@pytest.mark.parametrize("touch", [touch for touch in TOUCHES if "folder" in touch or touch == "copied and put back"])
+def test_a_folder_of_links_that_was_touched_stays_too_after_it_was_handed_on(touch: str, tmp_path: Path) -> None:
+    study = Study(tmp_path, max_files=2)
+    study.end(study.trial(0))
+    second = study.trial(1)
+    whole = tree(second)
+    assert (second / "data/a/7.txt").is_symlink() and (study.root / "runs/results/0/data").is_symlink()
+    TOUCHES[touch](second)
+    study.end(second)
+    assert tree(study.trial(2)) == whole
+    assert not (second / "data").is_symlink()
 
 
 @pytest.mark.parametrize("name", ["data/b/c1/in.txt", "data/in.txt", "data/empty/in.txt"])
@@ -181,17 +252,14 @@ def test_few_files_or_none_are_laid_at_once(tmp_path: Path) -> None:
     assert tree(empty) == {}
 
 
-def test_a_new_engine_takes_folders_up_and_none_that_an_earlier_one_did_not_mark(study: Study) -> None:
+def test_a_new_engine_hands_on_only_what_it_laid_itself(study: Study) -> None:
     first = study.trial(0)
     later = study.anew()
     later.ended(str(first))
-    assert not (study.trial(1, later) / "data").is_symlink() and (first / "data").is_symlink()
-    unmarked = study.root / "runs/results/5"
-    shutil.copytree(study.root / "runs/results/1", unmarked, symlinks=True)
-    os.utime(unmarked / "data/a")
-    later.ended(str(unmarked))
-    study.trial(6, later)
-    assert not (unmarked / "data").is_symlink()
+    second = study.trial(1, later)
+    assert not (first / "data").is_symlink()
+    later.ended(str(second))
+    assert contents(study.trial(2, later)) == contents(second) and (second / "data").is_symlink()
 
 
 def test_ended_trials_that_were_removed_or_replaced_are_passed_over(study: Study, tmp_path: Path) -> None:

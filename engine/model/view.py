@@ -36,7 +36,7 @@ class Folder:
 
     `links`: names of frozen files that are linked; `kept_links`: (name, target) of the links in the frozen folder.
     `large`: it can be handed on from an ended trial, with all that is in it. Then the times of the folder and of the
-    copies in it are set, to `mtime_ns`: what a trial has written into has another.
+    copies in it are set, to `mtime_ns`, so that every trial finds the same.
     """
 
     name: str  # "" is the top
