@@ -5,7 +5,6 @@ Knows no spelling of any form: callers say which field a problem belongs to.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -13,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine import shellwords
-from engine.document import Document, read_text
+from engine.document import Document, read_json, read_text
 from engine.errors import Problem, SpecError, nearest
 from engine.params import Choice, Constant, Param, json_problem, json_text, key
 from engine.paths import absolute, is_below
@@ -129,19 +128,21 @@ def base_config_problem(path: str, model_dir: str) -> str | None:
 
 
 def read_base_config(path: str) -> dict[str, Any]:
-    """What is in the file that `base_config` names. Raises SpecError if it holds no JSON object."""
+    """What is in the file that `base_config` names; it is read as strictly as a study file in JSON.
+
+    Raises:
+        SpecError: it holds no JSON object, or what is not allowed in one.
+    """
     try:
-        base: dict[str, Any] = json.loads(read_text(path).removeprefix("\ufeff"))
-        wrong = json_problem(base) if isinstance(base, dict) else "is no JSON object"
-    except json.JSONDecodeError as error:
-        wrong = f"is no JSON (line {error.lineno}: {error.msg})"
-    except RecursionError:
-        wrong = "is nested too deep"
+        base, _ = read_json(read_text(path).removeprefix("\ufeff"), path)
     except SpecError as error:
-        wrong = error.problems[0].text
+        found = error.problems[0]
+        where = f"{path}:{found.line}:" if found.line else path
+        raise SpecError([Problem("base_config", f"{where} {found.text}")]) from None
+    wrong = json_problem(base) if isinstance(base, dict) else "is no JSON object"
     if wrong:
         raise SpecError([Problem("base_config", f"{path} {wrong}")])
-    return base
+    return dict(base)
 
 
 def algorithm_problem(name: str, known: Iterable[str] | None) -> str | None:

@@ -251,3 +251,24 @@ def test_too_much_names_the_largest_folders_and_what_to_do(tmp_path: Path) -> No
         assert "the script's own folder" not in text
         assert not (tmp_path / "model").exists()
     freeze(str(source), str(tmp_path / "model"), patterns=["/data/images/", "/vendor libs/"], max_files=5)
+
+
+STARS = ["*a*a*a*a*a*a*a*a*b", "!*a*a*a*a*b", "a**a**a*b", "*a*a*b/*a*a*b/*a*a*b", "**/a/**/a/**/a/**/a/**/a"]
+
+
+@pytest.mark.parametrize("pattern", STARS)
+def test_a_pattern_that_would_never_be_done_is_refused_wherever_it_stands(pattern: str, tmp_path: Path) -> None:
+    put(str(tmp_path / "source/x"), "")
+    with pytest.raises(SpecError, match=r"exclude\[1\]: .* has too many .* at most 4"):
+        frozen(tmp_path / "source", tmp_path, "x", pattern)
+    put(str(tmp_path / "source/.hpoignore"), f"x\n{pattern}\n")
+    with pytest.raises(SpecError, match=r"\.hpoignore, line 2: .* has too many .* at most 4"):
+        frozen(tmp_path / "source", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*_*_*_*.pt", "a/*/*/*/*/*/*.pt", "# *a*a*a*a*a*", "[*]\\*[*]\\*[*]*", "**/a/**/b/**/c*"]
+)
+def test_a_pattern_with_many_stars_that_is_soon_done_is_none_of_these(pattern: str, tmp_path: Path) -> None:
+    put(str(tmp_path / "source/x"), "")
+    assert frozen(tmp_path / "source", tmp_path, pattern)[0] == {"x"}

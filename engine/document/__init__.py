@@ -19,7 +19,7 @@ from engine.document.pythontext import HEAD, read_python
 from engine.document.yamltext import dump, read_yaml
 from engine.errors import SpecError
 
-__all__ = ["MAX_BYTES", "Document", "decode", "dump", "join", "read_document", "read_text"]
+__all__ = ["MAX_BYTES", "Document", "decode", "dump", "join", "read_document", "read_json", "read_text"]
 
 _IN_FOLDERS = ("algo.yaml", "algo.yml", "algo.json", "algo.py")
 _SPECIAL_FILES = ("/dev/", "/proc/")  # /dev/stdin and the pipes of `<(command)`

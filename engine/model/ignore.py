@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FILE = ".hpoignore"
 _MOST_BYTES = 1 << 20
+_MOST_STARS, _MOST_FOLDERS = 4, 4
 
 CODE = (".py", ".sh", ".r", ".jl", ".js", ".lua", ".pl", ".rb")
 
@@ -77,6 +78,8 @@ def _compiled(lines: Sequence[str], where: Callable[[int], str]) -> GitIgnoreSpe
     from pathspec import GitIgnoreSpec
 
     for k, line in enumerate(lines):
+        if wrong := _endless(line):
+            raise SpecError([Problem(where(k), wrong)])
         try:
             GitIgnoreSpec.from_lines([line])
         except ValueError:
@@ -84,6 +87,27 @@ def _compiled(lines: Sequence[str], where: Callable[[int], str]) -> GitIgnoreSpe
                 [Problem(where(k), f"{json.dumps(line, ensure_ascii=False)} is not a pattern of a .gitignore")]
             ) from None
     return GitIgnoreSpec.from_lines(lines)
+
+
+_NO_STAR = re.compile(r"\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+
+
+def _endless(line: str) -> str | None:
+    """Why a pattern would take hours to be held against a long name; None where it does not.
+
+    Matching goes back to each star that has anything but a "/" behind it and can take a shorter piece: the time has the
+    length of a name to the power of their number, over all parts of the pattern.
+    """
+    if line.startswith("#"):
+        return None
+    parts = _NO_STAR.sub("x", line).strip("/").split("/")
+    runs = [part.count("*") for part in parts if part != "**"]  # each of `a**b`, too
+    shown = f"{line[:60]!r}{'...' if len(line) > 60 else ''}"
+    if sum([n - 1 for n in runs if n]) >= _MOST_STARS:
+        return f"{shown} has too many stars to be matched in time; write it with at most {_MOST_STARS} stars"
+    if sum([part == "**" for part in parts]) > _MOST_FOLDERS:
+        return f"{shown} has too many **/ to be matched in time; write it with at most {_MOST_FOLDERS}"
+    return None
 
 
 # -- what only runs write ----------------------------------------------------------------------------------------------
