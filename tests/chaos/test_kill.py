@@ -152,7 +152,7 @@ json.dump([{"loss": json.load(open("config.json"))["x"]}], open("val_dict_list.j
 """
 
 
-@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("number", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_kill_while_a_folder_is_handed_on(tmp_path: Path, number: int) -> None:
     (tmp_path / "counts").mkdir()
     (tmp_path / "m/data").mkdir(parents=True)
@@ -261,7 +261,7 @@ def _random_kills(tmp_path: Path, kills: int, seed: int, expected: list[tuple[An
 
 @pytest.mark.parametrize("seed", [1])
 def test_random_kills(tmp_path: Path, seed: int, expected_of_40: list[tuple[Any, ...]]) -> None:
-    _random_kills(tmp_path, 25, seed, expected_of_40)
+    _random_kills(tmp_path, 15, seed, expected_of_40)
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def test_of_fifty_engines_one_leads_and_a_kill_frees_the_lead(tmp_path: Path) ->
         assert len(leaders) == 1 and sum(words.startswith("locked") for words in said) == 49
         holder = who_leads(str(lock))
         assert holder is not None and holder.pid == leaders[0].pid
-        with pytest.raises(StudyLocked, match=f"engine {leaders[0].pid} on"):
+        with pytest.raises(StudyLocked, match=f"process {leaders[0].pid} on"):
             Lead(str(lock))
         leaders[0].kill()
         leaders[0].wait()

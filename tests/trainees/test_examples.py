@@ -75,10 +75,8 @@ def run(spec: StudySpec, paths: TrialPaths, **env: str) -> subprocess.CompletedP
     )
 
 
-# The digits example trains in tests/test_examples.py, too.
-@pytest.mark.parametrize(
-    "file", [pytest.param(file, marks=pytest.mark.slow) if file.startswith("digits") else file for file in FILES]
-)
+@pytest.mark.slow  # tests/test_examples.py runs all of them, too
+@pytest.mark.parametrize("file", FILES)
 def test_a_trial_of_the_example_gives_a_valid_value(file: str, tmp_path: Path) -> None:
     needs(file)
     spec = load(file)
