@@ -74,13 +74,14 @@ class Layout:
         contract.write_config(paths, config)
         failpoint("trial.config-written")
 
-    def lay_ahead(self, history: History) -> None:
-        """While trials run: the folder of one that is to come, so that a slot that gets free waits for less."""
+    def next_ahead(self, history: History) -> int | None:
+        """The trial to come whose folder can be laid out while others run; None if there is no need of any."""
         first, limit = history.next_id, history.spec.budget.trials
         last = first + len(history.open_ids) if limit is None else min(limit, first + len(history.open_ids))
-        trial_id = next((i for i in range(first, last) if i not in self._ahead), None)
-        if trial_id is None:
-            return
+        return next((i for i in range(first, last) if i not in self._ahead), None)
+
+    def lay_ahead(self, trial_id: int) -> None:
+        """Lays a trial's folder out before it is due, so that a slot that gets free waits for less."""
         paths = self.paths.trial(trial_id)
         try:
             contract.lay_out(paths)

@@ -194,8 +194,9 @@ class Engine:
             self._launch_wanted(now, room)
         self._commit()
         self._tell(now)
-        if not (self._closing or self._searched):
-            self._layout.lay_ahead(self.history)
+        if not (self._closing or self._searched) and (ahead := self._layout.next_ahead(self.history)) is not None:
+            self._check()
+            self._layout.lay_ahead(ahead)
         history = self.history
         spent = self._searched or no_more(history.spec, history)
         if history.running or not (self._closing or (spent and not history.open_ids)):
