@@ -230,8 +230,8 @@ def test_editing_the_script_changes_nothing_in_a_study_that_exists(shell: Shell)
 
 def test_failing_study_exits_3_with_the_reason(shell: Shell) -> None:
     shell.write("train.py", "print('working')\nraise ValueError('bad thing')")
-    done = shell.json("submit", "algo.yaml", code=3)
-    assert done["state"] == "failed" and done["best"] is None and done["counts"] == {"failed": 4}
+    done = shell.json("submit", "algo.yaml", "--trials", "2", code=3)  # fewer than it takes to stop a study early
+    assert done["state"] == "failed" and done["best"] is None and done["counts"] == {"failed": 2}
     out = shell.run("show", "my-study", "0")
     assert "exit code 1" in out and "ValueError: bad thing" in out and "working" in out
     shell.refuses("best", "my-study", words="no finished trial", code=3)
