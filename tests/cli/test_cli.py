@@ -641,7 +641,7 @@ def test_damaged_log_exits_5_and_is_left_alone(shell: Shell) -> None:
 def test_model_folder_with_a_stale_result_gives_no_false_verdict(shell: Shell) -> None:
     shell.write("val_dict_list.json", '[{"step": 1, "loss": -999}]')
     shell.write("train.py", "pass")
-    assert shell.json("submit", "algo.yaml", code=3)["counts"] == {"failed": 4}
+    assert shell.json("submit", "algo.yaml", "--trials", "2", code=3)["counts"] == {"failed": 2}
 
 
 def test_plugin_beside_the_script_searches(shell: Shell) -> None:
