@@ -415,13 +415,9 @@ def test_engine_that_meets_a_deleted_lock_file_leaves_and_the_first_goes_on(scen
 
 
 def tree(folder: Path) -> str:
-    """A digest of all names, kinds and contents below a folder; of what trials that still run write by their paths only
-    which trials there are."""
+    """A digest of all names, kinds and contents below a folder."""
     seen = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        within = path.relative_to(folder).parts
-        if within[0] in ("results", "trials", "logs") and len(within) > 2:
-            continue
         data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         seen.update(f"{path.relative_to(folder)} {path.lstat().st_mode} ".encode() + data)
     return seen.hexdigest()
