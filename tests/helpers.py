@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -68,3 +70,17 @@ def seal(path: str | Path) -> None:
         db.execute("UPDATE events SET crc = ? WHERE seq = ?", (crc, number))
     db.commit()
     db.close()
+
+
+def remove_tree(path: str | os.PathLike[str]) -> None:
+    """Removes a folder into which running processes may still write, as `rm -rf` typed again would."""
+
+    def gone() -> bool:
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
+        return not os.path.lexists(path)
+
+    wait_until(gone)

@@ -17,7 +17,7 @@ import pytest
 from engine import studies
 from engine.paths import StudyPaths
 from engine.study import COPIED, History
-from tests.helpers import processes_with, wait_until
+from tests.helpers import processes_with, remove_tree, wait_until
 
 ROOT = Path(__file__).parents[2]
 TRAIN = """\
@@ -223,7 +223,7 @@ def test_copy_whose_log_is_newer_than_its_records_runs_those_trials_again(folder
 def test_results_that_were_removed_by_hand_before_a_copy_do_not_cost_the_others(folder: Path) -> None:
     original = Original(folder)
     original.finish()
-    shutil.rmtree(original.root / "results" / "0")
+    remove_tree(original.root / "results" / "0")
     copy = copied(original)
     said = original.verb("resume", "copy", "--trials", "5")
     assert "is a copy" not in said and original.words(copy) == Counter(begin=1, end=1)
@@ -241,7 +241,7 @@ def test_copy_of_hard_links_shares_neither_log_nor_lock_nor_processes(folder: Pa
     assert "is a copy of" in said and original.words()["signal"] == 0
     assert (original.root / "study.db").stat().st_ino == before != (copy / "study.db").stat().st_ino
     assert original.history(copy).state.value == "stopped" and original.history().state.value == "running"
-    shutil.rmtree(copy)  # a script's file with two names would be refused
+    remove_tree(copy)  # a script's file with two names would be refused
     original.finish(led)
 
 
@@ -255,7 +255,7 @@ def test_copy_that_stands_where_the_original_was_does_not_take_its_trials(folder
     subprocess.run(["cp", "-a", str(moved), str(copy)], check=True)
     assert f"{copy} is a copy of the study in {moved}; " in original.verb("stop", "m", "--kill")
     assert original.words()["signal"] == 0
-    shutil.rmtree(copy)
+    remove_tree(copy)
     moved.rename(original.root)
     original.finish(led=False)
 
@@ -279,7 +279,7 @@ def test_copy_on_another_file_system_is_a_copy(folder: Path) -> None:
         shutil.copytree(original.root, target, symlinks=True)
         assert "is a copy of a study that runs in" in original.verb("stop", str(target), "--kill")
     finally:
-        shutil.rmtree(target, ignore_errors=True)
+        remove_tree(target, ignore_errors=True)
     original.finish()
 
 
@@ -326,7 +326,7 @@ def test_restored_backup_goes_on_where_it_stood(folder: Path) -> None:
     original.let_go()
     wait_until(lambda: original.words()["end"] == 2)
     wait_until(lambda: not processes_with(f"OUT={original.out}"))
-    shutil.rmtree(original.root)
+    remove_tree(original.root)
     subprocess.run(["cp", "-a", str(backup), str(original.root)], check=True)
     assert "is a copy" not in original.verb("resume", "m")
     assert [t.state.value for t in original.history().trials] == ["completed"] * 4
@@ -352,5 +352,5 @@ def test_copy_that_is_killed_when_its_log_is_its_own_goes_on(folder: Path) -> No
         del os.environ["HPO_FAILPOINT"]
     original.verb("stop", "copy")
     assert original.history(copy).state.value == "stopped"
-    shutil.rmtree(copy)
+    remove_tree(copy)
     original.finish(led=False)

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from engine import machine, studies
 from engine.executors import processes
 from engine.paths import StudyPaths
 from engine.study import History
-from tests.helpers import processes_with, wait_until
+from tests.helpers import processes_with, remove_tree, wait_until
 
 ROOT = Path(__file__).parents[2]
 TRAIN = """\
@@ -267,7 +266,7 @@ def test_folder_that_is_removed_while_trials_run_is_made_again(scene: Scene, nam
     Path(f"{scene.out}.hold").touch()
     engine = scene.engine()
     wait_until(lambda: len(scene.starts()) == 2 or engine.poll() is not None)
-    shutil.rmtree(Path(scene.paths.root, name))
+    remove_tree(Path(scene.paths.root, name))
     os.unlink(f"{scene.out}.hold")
     assert engine.wait(120) == 0, scene.said()
     history = scene.history()

@@ -28,7 +28,7 @@ from engine.lead import Lead, hold_folder, who_leads
 from engine.paths import StudyPaths
 from engine.space import Float, SearchSpace
 from engine.study import Objective, StudySpec
-from tests.helpers import processes_with, wait_until
+from tests.helpers import processes_with, remove_tree, wait_until
 from tests.laws.store_laws import EVENTS
 
 
@@ -165,7 +165,7 @@ def test_waiter_leaves_a_study_that_goes_away(lock: str, how: str) -> None:
     wait_until(lambda: opened(folder) >= 2)
     os.rename(folder, elsewhere)
     if how == "removed":
-        shutil.rmtree(elsewhere)
+        remove_tree(elsewhere)
     elif how == "replaced":
         os.mkdir(folder)
     elif how == "replaced-by-a-file":
@@ -272,7 +272,7 @@ def test_study_of_the_name_that_is_not_the_one_meant_is_left_alone(tmp_path: Pat
 
 def made(root: Path, at: float) -> StudyPaths:
     """A new study in the place of what is there."""
-    shutil.rmtree(root, ignore_errors=True)
+    remove_tree(root, ignore_errors=True)
     (root.parent / "m").mkdir(exist_ok=True)
     space = SearchSpace((Float("x", 0.0, 1.0),))
     spec = StudySpec(name="s", command=("true",), objective=Objective("loss"), space=space, model_dir=str(root.parent / "m"))  # fmt: skip
@@ -432,7 +432,7 @@ def test_engine_whose_study_goes_away_leaves_and_touches_nothing_there(scene: Sc
     scene.root.rename(elsewhere)
     before = ""
     if how == "removed":
-        shutil.rmtree(elsewhere)
+        remove_tree(elsewhere)
     elif how == "replaced":
         shutil.copytree(elsewhere, scene.root, symlinks=True)
         before = tree(scene.root)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +18,7 @@ from engine.executors import guard, processes
 from engine.ports import Adoption
 from tests.executors.test_local import Bench, launchers, nothing_left
 from tests.executors.test_local import bench as bench
-from tests.helpers import wait_until
+from tests.helpers import remove_tree, wait_until
 
 ABOVE = """
 import ctypes, os, signal, sys, time
@@ -224,7 +223,7 @@ def test_trial_whose_records_were_removed_can_be_stopped(bench: Bench) -> None:
     bench.shell(0, ": > ready; exec sleep 60")
     wait_until(bench.file(0, "ready").exists)
     wait_until(lambda: bench.executor.wait(0.02) or bench.executor.reap())
-    shutil.rmtree(bench.paths.trials)
+    remove_tree(bench.paths.trials)
     bench.executor.stop(0, "user")
     (end,) = bench.end()
     assert end.exit.asked_for == "user" and nothing_left(bench)
