@@ -110,7 +110,10 @@ def _enormous(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (n,) -> (
 
 
 def _dwarfed(ranked: np.ndarray, k: int) -> bool:
-    """Whether the jump to place k dwarfs the distances in the better half of what comes after it."""
+    """Whether the jump to place k dwarfs the distances in the better half of what comes after it. Where all of that is
+    the same, no distance is known that a jump could dwarf."""
+    if ranked[k] == ranked[-1]:
+        return False
     first, middle = float(ranked[k]), float(np.median(ranked[k:]))
     apart = max(middle - first, _FLOOR * max(abs(first), abs(middle)))
     far = abs(float(ranked[k - 1])) > _ABOVE / 4 or apart < _TINY

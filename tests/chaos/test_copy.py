@@ -279,7 +279,7 @@ def test_copy_on_another_file_system_is_a_copy(folder: Path) -> None:
         shutil.copytree(original.root, target, symlinks=True)
         assert "is a copy of a study that runs in" in original.verb("stop", str(target), "--kill")
     finally:
-        remove_tree(target, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
     original.finish()
 
 

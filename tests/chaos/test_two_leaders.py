@@ -272,7 +272,7 @@ def test_study_of_the_name_that_is_not_the_one_meant_is_left_alone(tmp_path: Pat
 
 def made(root: Path, at: float) -> StudyPaths:
     """A new study in the place of what is there."""
-    remove_tree(root, ignore_errors=True)
+    shutil.rmtree(root, ignore_errors=True)
     (root.parent / "m").mkdir(exist_ok=True)
     space = SearchSpace((Float("x", 0.0, 1.0),))
     spec = StudySpec(name="s", command=("true",), objective=Objective("loss"), space=space, model_dir=str(root.parent / "m"))  # fmt: skip
