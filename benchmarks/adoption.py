@@ -19,8 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine import assembly
-from engine.paths import StudyPaths
+from hpo_engine import assembly
+from hpo_engine.contract.paths import StudyPaths
 
 
 def one_round(folder: Path, trials: int) -> tuple[float, float]:
@@ -34,7 +34,7 @@ def one_round(folder: Path, trials: int) -> tuple[float, float]:
         "trial": {"grace": "5s"},
     }
     (folder / "algo.yaml").write_text(json.dumps(study))
-    argv = [sys.executable, "-m", "engine.cli", "submit", str(folder / "algo.yaml"), "--root", str(folder / "runs")]
+    argv = [sys.executable, "-m", "hpo_engine.cli", "submit", str(folder / "algo.yaml"), "--root", str(folder / "runs")]
     first = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     counts = folder / "counts"
     while not counts.exists() or len(counts.read_text()) < trials:

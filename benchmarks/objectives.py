@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from engine import assembly
-from engine.events import EngineStarted, StudyOpened, TrialEnded, TrialProposed, apply
-from engine.maths import pareto
-from engine.space import Choice, Float, Int, SearchSpace
-from engine.study import Budget, Objective, StudySpec
+from hpo_engine import assembly
+from hpo_engine.maths import pareto
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
+from hpo_engine.study.events import EngineStarted, StudyOpened, TrialEnded, TrialProposed, apply
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import Budget, StudySpec
 
 TRIALS = (50, 100)
 Params = Mapping[str, Any]

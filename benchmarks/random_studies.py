@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine import assembly
+from hpo_engine import assembly
 from tests.laws.random_studies import case
 from tests.laws.test_random_studies import ALGORITHMS, study_of
 

@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    engine = [sys.executable, "-m", "engine.cli"]
+    engine = [sys.executable, "-m", "hpo_engine.cli"]
     commands = {
         "bare": [sys.executable, "-c", "import rich, yaml"],
         "--help": [*engine, "--help"],

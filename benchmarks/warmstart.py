@@ -36,11 +36,11 @@ import numpy as np
 
 from benchmarks.search.problems import Problem, problem
 from benchmarks.search.runner import Ours
-from engine import assembly
-from engine.events import EngineStarted, StudyOpened, apply
-from engine.searchers.evidence import Reader
-from engine.searchers.prior import reduced
-from engine.study import History
+from hpo_engine import assembly
+from hpo_engine.searchers.evidence import Reader
+from hpo_engine.searchers.prior import reduced
+from hpo_engine.study.events import EngineStarted, StudyOpened, apply
+from hpo_engine.study.history import History
 
 # The new problem, and a related one (None: itself, moved).
 PROBLEMS: Mapping[str, str | None] = {

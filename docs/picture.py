@@ -14,9 +14,9 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from engine.events import fold
-from engine.journal import Journal
-from engine.trackers.display import display
+from hpo_engine.store.journal import Journal
+from hpo_engine.study.events import fold
+from hpo_engine.trackers.display import display
 
 COLUMNS, LINES = 112, 24
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from engine.contract import lay_out, lay_out_study
-from engine.paths import StudyPaths, TrialPaths
+from hpo_engine.contract.binding import lay_out, lay_out_study
+from hpo_engine.contract.paths import StudyPaths, TrialPaths
 
 
 @pytest.fixture(params=["plain", "odd name '\"\\ \n é"])

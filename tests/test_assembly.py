@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from engine.assembly import Clock, about, load_spec, searcher
-from engine.errors import SpecError
-from engine.ports import Launch
-from engine.study import Budget, Exit, StudySpec, StudyState
-from tests import random_logs
-from tests.test_loop import Bench
+from hpo_engine.assembly import Clock, about, load_spec, searcher
+from hpo_engine.core.ports import Launch
+from hpo_engine.errors import SpecError
+from hpo_engine.study.history import StudyState
+from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.trial import Exit
+from tests.core.test_loop import Bench
+from tests.support import random_logs
 
 DAY = 86_400.0
 

@@ -132,5 +132,5 @@ def test_its_pip_lines_make_a_working_engine_and_trainer_in_a_clean_environment(
         run_as_docker_does(line, tmp_path / "src", str(bin_dir))
     (tmp_path / "work").mkdir()
     run_as_docker_does("hpo-engine --help", tmp_path / "work", str(bin_dir))
-    check = "import trainees.digits, trainees.lightning, tensorboard, engine; print(engine.__file__)"
+    check = "import hpo_trainees.digits, hpo_trainees.lightning, tensorboard, hpo_engine; print(hpo_engine.__file__)"
     run_as_docker_does(f'python -c "{check}"', tmp_path / "work", str(bin_dir))

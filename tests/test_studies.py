@@ -15,14 +15,16 @@ from typing import Any
 
 import pytest
 
-from engine import assembly, studies
-from engine.errors import EngineError, SpecError, StudyExists, StudyLocked
-from engine.executors import attempt as records
-from engine.lead import Lead
-from engine.paths import StudyPaths
-from engine.space import Choice, Constant, Float, Int, SearchSpace
-from engine.study import Budget, Objective, Resources, StudySpec, TrialPolicy, TrialState
-from tests.helpers import processes_with, wait_until
+from hpo_engine import assembly, studies
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.errors import EngineError, SpecError, StudyExists, StudyLocked
+from hpo_engine.executors.local import records
+from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
+from hpo_engine.store.lock import Lead
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import Budget, Resources, StudySpec, TrialPolicy
+from hpo_engine.study.trial import TrialState
+from tests.support.helpers import processes_with, wait_until
 
 SPACE = SearchSpace(
     (
@@ -131,7 +133,7 @@ def test_interrupt_while_it_is_made_leaves_nothing(
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("engine.studies.contract.lay_out_study", interrupted)
+    monkeypatch.setattr("hpo_engine.studies.contract.lay_out_study", interrupted)
     with pytest.raises(KeyboardInterrupt):
         studies.create(spec_of(model), "", str(tmp_path / "root"), 0.0)
     assert os.listdir(tmp_path / "root") == []

@@ -84,7 +84,7 @@ def request(algorithm: str, params: dict[str, str], **changes: Any) -> dict[str,
 
 def hpo_engine(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    argv = [sys.executable, "-m", "engine.cli", *words]
+    argv = [sys.executable, "-m", "hpo_engine.cli", *words]
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=240)
 
 

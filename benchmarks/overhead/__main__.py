@@ -30,7 +30,7 @@ from typing import Any
 
 from benchmarks.overhead import long
 from benchmarks.overhead.loops import Bench
-from engine import threads
+from hpo_engine.system import threads
 
 ROOT = Path(__file__).parents[2]
 OPTUNA = "Optuna, a process a trial"

@@ -34,8 +34,8 @@ def growth(folder: Path, trials: int) -> dict[str, Any]:
     while process.poll() is None:
         peak = max(peak, _memory_kb(process.pid, "VmRSS"))
         time.sleep(0.2)
-    from engine import studies
-    from engine.paths import StudyPaths
+    from hpo_engine import studies
+    from hpo_engine.contract.paths import StudyPaths
 
     history = studies.read(StudyPaths(str(folder / "runs" / "study")))
     ends = sorted(t.ended_at for t in history.trials if t.ended_at is not None)
@@ -51,7 +51,7 @@ def growth(folder: Path, trials: int) -> dict[str, Any]:
         took = []
         for _ in range(3):
             begin = time.perf_counter()
-            argv = [sys.executable, "-m", "engine.cli", *verb, "--root", str(folder / "runs")]
+            argv = [sys.executable, "-m", "hpo_engine.cli", *verb, "--root", str(folder / "runs")]
             subprocess.run(argv, env=_env(), check=True, stdout=subprocess.DEVNULL)
             took.append(time.perf_counter() - begin)
         out[f"{verb[0]}_s"] = statistics.median(took)
@@ -111,7 +111,18 @@ def _submit(folder: Path, script: str, trials: int, parallel: int, warm_start: s
     (folder / "algo.yaml").write_text(
         STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel, warm_start=warm_start)
     )
-    argv = [sys.executable, "-m", "engine.cli", "submit", "algo.yaml", "--name", "study", "--root", "runs", "--quiet"]
+    argv = [
+        sys.executable,
+        "-m",
+        "hpo_engine.cli",
+        "submit",
+        "algo.yaml",
+        "--name",
+        "study",
+        "--root",
+        "runs",
+        "--quiet",
+    ]
     return subprocess.Popen(argv, cwd=folder, env=_env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

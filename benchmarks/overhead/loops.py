@@ -86,7 +86,7 @@ class Bench:
         (folder / "algo.yaml").write_text(
             STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel, warm_start=warm_start)
         )
-        argv = [sys.executable, "-m", "engine.cli", "submit", "algo.yaml", "--name", "study", "--root", "../runs"]
+        argv = [sys.executable, "-m", "hpo_engine.cli", "submit", "algo.yaml", "--name", "study", "--root", "../runs"]
         argv[-1] = runs = str(folder / "runs")
         env = {**os.environ, "PYTHONPATH": os.getcwd()}
         begin = time.perf_counter()
@@ -98,7 +98,7 @@ class Bench:
         result = json.loads(done.stdout.splitlines()[-1])
         if result["counts"] != {"completed": trials}:
             raise SystemExit(f"the study did not do its work: {result}")
-        argv = [sys.executable, "-m", "engine.cli", "export", "study", "--root", runs, "--format", "json"]
+        argv = [sys.executable, "-m", "hpo_engine.cli", "export", "study", "--root", runs, "--format", "json"]
         table = subprocess.run(argv, env=env, check=True, capture_output=True).stdout
         ends = sorted(trial["ended_at"] for trial in json.loads(table))
         self.between.setdefault(warm_start, []).append((ends[-1] - ends[0]) / max(1, trials - 1))

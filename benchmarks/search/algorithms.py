@@ -95,13 +95,13 @@ def key(word: str) -> str:
 
 def digest(algorithm: str) -> str:
     """Of the code that an algorithm of ours consists of, comments and docstrings aside."""
-    from engine.assembly import SEARCHERS
+    from hpo_engine.assembly import SEARCHERS
 
     where = SEARCHERS.get(algorithm.partition(":")[0])
     if where is None:
         raise SystemExit(f"no algorithm {algorithm!r}; there are {', '.join([*SEARCHERS, *PEERS])}")
     todo, seen = [_file(where.partition(":")[0])], set()
-    todo += [_file("engine.space"), _file("engine.searchers.guided")]
+    todo += [_file("hpo_engine.space.searchspace"), _file("hpo_engine.searchers.guided")]
     while todo:
         path = todo.pop()
         if path is not None and path not in seen:

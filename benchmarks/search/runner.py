@@ -94,9 +94,10 @@ class Ours:
     def __init__(
         self, algorithm: str, options: Mapping[str, Any], problem: Problem, seed: int, evaluations: int, workers: int
     ) -> None:
-        from engine import assembly
-        from engine.events import EngineStarted, StudyOpened, apply
-        from engine.study import Budget, Objective, Resources, StudySpec
+        from hpo_engine import assembly
+        from hpo_engine.study.events import EngineStarted, StudyOpened, apply
+        from hpo_engine.study.objective import Objective
+        from hpo_engine.study.spec import Budget, Resources, StudySpec
 
         rationed = bool(problem.levels) and algorithm in RATIONING
         spec = StudySpec(
@@ -110,7 +111,7 @@ class Ours:
         self.searcher: Any = assembly.searcher(self.history.spec)
 
     def ask(self, count: int) -> Sequence[tuple[int, Mapping[str, Any], int | None]]:
-        from engine.events import AttemptIntended, TrialProposed, apply
+        from hpo_engine.study.events import AttemptIntended, TrialProposed, apply
 
         out = []
         for p in self.searcher.ask(self.history, count):
@@ -122,7 +123,7 @@ class Ours:
 
     def preload(self, problem: Problem, count: int) -> None:
         """Gives the history `count` trials that were drawn at random."""
-        from engine.study import Proposal
+        from hpo_engine.study.trial import Proposal
 
         searcher, rng = self.searcher, np.random.default_rng(1)
         self.searcher = _Drawn(lambda: Proposal(problem.space.sample(rng)))
@@ -130,8 +131,8 @@ class Ours:
         self.searcher = searcher
 
     def tell(self, token: int, loss: float) -> None:
-        from engine.events import MetricsSeen, TrialEnded, apply
-        from engine.study import Row
+        from hpo_engine.study.events import MetricsSeen, TrialEnded, apply
+        from hpo_engine.study.objective import Row
 
         at = self.history.last_at + 1
         self.history = apply(self.history, MetricsSeen(at, token, (Row(1, {"loss": loss}),)))

@@ -8,9 +8,9 @@ import warnings
 
 import lightning.pytorch as pl
 
-from trainees.digits import DigitsData, DigitsModule
-from trainees.lightning import ReportCallback
-from trainees.report import config
+from hpo_trainees.digits import DigitsData, DigitsModule
+from hpo_trainees.lightning import ReportCallback
+from hpo_trainees.report import config
 
 DEFAULTS = {"arch": "mlp", "hidden": 64, "batch_size": 64, "learning_rate": 1e-3, "optimizer": "adam", "epochs": 6}
 

@@ -11,10 +11,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from engine import studies
-from engine.paths import StudyPaths
-from engine.study import History
-from tests.helpers import processes_with, wait_until
+from hpo_engine import studies
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.study.history import History
+from tests.support.helpers import processes_with, wait_until
 
 SCRIPT = """\
 import json, os, sys, time
@@ -68,7 +68,7 @@ class Scene:
         env = {**os.environ, "HPO_FAILPOINT": failpoint} if failpoint else dict(os.environ)
         if once is not None:
             env["HPO_FAILPOINT_ONCE"] = str(once)
-        argv = [sys.executable, "-m", "engine.cli", "submit", str(self.folder / "m" / "algo.yaml"), "--root"]
+        argv = [sys.executable, "-m", "hpo_engine.cli", "submit", str(self.folder / "m" / "algo.yaml"), "--root"]
         with open(self.folder / "said", "ab") as said:
             return subprocess.Popen([*argv, str(self.folder / "runs")], env=env, stdout=said, stderr=said)
 

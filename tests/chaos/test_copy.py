@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import studies
-from engine.paths import StudyPaths
-from engine.study import COPIED, History
-from tests.helpers import processes_with, remove_tree, wait_until
+from hpo_engine import studies
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.study.history import History
+from hpo_engine.study.trial import COPIED
+from tests.support.helpers import processes_with, remove_tree, wait_until
 
 ROOT = Path(__file__).parents[2]
 TRAIN = """\
@@ -64,7 +65,7 @@ class Original:
         wait_until(lambda: self.words()["begin"] == 2)
 
     def hpo(self, *words: str) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-m", "engine.cli", *words, "--root", str(self.folder / "runs")]
+        argv = [sys.executable, "-m", "hpo_engine.cli", *words, "--root", str(self.folder / "runs")]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         with open(self.folder / "said", "ab") as said:
             return subprocess.Popen(argv, env=env, cwd=self.folder, stdout=said, stderr=said, text=True)

@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from engine import failpoints
+from hpo_engine import failpoints
 from tests.chaos.scene import Scene, killed
-from tests.helpers import processes_with, wait_until
+from tests.support.helpers import processes_with, wait_until
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "engine" / "hpo_engine"
 COMMANDS = ("command.taken", "command.done", "stop.before-reason")
 ELSEWHERE = ("command.posted", "study.removed", "study.unshared")  # in the process of another verb, or in a copy
 UNKNOWN = "trial.unknown-aside"  # after a power cut
@@ -62,8 +63,8 @@ def test_every_durable_step_has_a_failpoint_in_its_function() -> None:
     """A rename, link, fork, spawn or commit that no test can kill at would be a step that nobody has tried."""
     steps = {"rename", "replace", "link", "fork", "posix_spawn"}
     missing = []
-    probes = {ROOT / f"engine/executors/{name}.py" for name in ("warmup", "belongings")}  # nothing durable
-    for path in set((ROOT / "engine").rglob("*.py")) - probes:
+    probes = {PACKAGE / f"executors/preload/{name}.py" for name in ("warmup", "belongings")}  # nothing durable
+    for path in set(PACKAGE.rglob("*.py")) - probes:
         source = path.read_text()
         if not any(word in source for word in (*steps, "COMMIT")):
             continue
@@ -103,7 +104,7 @@ def test_kill_at_a_later_passage(tmp_path: Path, name: str, number: int, expecte
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_kill_while_a_request_is_carried_out(tmp_path: Path, name: str) -> None:
-    from engine import inbox
+    from hpo_engine.store import inbox
 
     scene = Scene(tmp_path, live_s=30.0)
     process = scene.engine(f"{name}:1:kill")
@@ -134,7 +135,7 @@ def test_kill_while_a_rule_ends_a_trial(tmp_path: Path) -> None:
         "command: python train.py\nobjective: minimize loss\nearly_stopping: {rule: rank, warm_up: 3}\n"
         "experiments: [{number: 0}, {number: 1}, {number: 2}, {number: 3}, {number: 4}]\n"
     )
-    argv = [sys.executable, "-m", "engine.cli", "submit", "algo.yaml", "--name", "s", "--json"]
+    argv = [sys.executable, "-m", "hpo_engine.cli", "submit", "algo.yaml", "--name", "s", "--json"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert killed(subprocess.run(argv, cwd=tmp_path, env={**env, "HPO_FAILPOINT": f"{EARLY}:1:kill"}).returncode)
     done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
@@ -163,7 +164,7 @@ def test_kill_while_a_folder_is_handed_on(tmp_path: Path, number: int) -> None:
         "command: python -S train.py\nobjective: minimize loss\nalgorithm: random\ntrials: 5\n"
         f"env: {{COUNTS: {tmp_path}/counts}}\nspace: {{x: {{float: [0, 1]}}}}\n"
     )
-    argv = [sys.executable, "-m", "engine.cli", "submit", "m/algo.yaml", "--name", "s", "--json"]
+    argv = [sys.executable, "-m", "hpo_engine.cli", "submit", "m/algo.yaml", "--name", "s", "--json"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.run(argv, cwd=tmp_path, env={**env, "HPO_FAILPOINT": f"{LARGE}:{number}:kill"}, timeout=240)
     assert killed(first.returncode)
@@ -220,7 +221,7 @@ def test_power_cut_takes_the_last_events_and_no_trial(
 def test_removal_that_was_killed_is_finished_by_the_next_submit(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert scene.run() == 0, scene.said()
-    argv = [sys.executable, "-m", "engine.cli", "remove", str(scene.paths.root), "--yes"]
+    argv = [sys.executable, "-m", "hpo_engine.cli", "remove", str(scene.paths.root), "--yes"]
     removing = subprocess.run(argv, env={**os.environ, "HPO_FAILPOINT": "study.removed:1:kill"})
     assert killed(removing.returncode) and not os.path.exists(scene.paths.root)
     for leftover in (scene.counts, Path(f"{scene.counts}.failed")):

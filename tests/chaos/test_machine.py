@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import machine, studies
-from engine.executors import processes
-from engine.paths import StudyPaths
-from engine.study import History
-from tests.helpers import processes_with, remove_tree, wait_until
+from hpo_engine import studies
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.executors.local import processes
+from hpo_engine.study.history import History
+from hpo_engine.system import faults
+from tests.support.helpers import processes_with, remove_tree, wait_until
 
 ROOT = Path(__file__).parents[2]
 TRAIN = """\
@@ -47,7 +48,7 @@ from engine import trouble
 trouble._PATIENCE_S = 1.0
 import sys
 del sys.path[0]
-from engine.cli import main
+from hpo_engine.cli import main
 main()
 """  # a minute in a second
 
@@ -68,7 +69,7 @@ class Scene:
         env = {**os.environ, "PYTHONPATH": str(ROOT), "HPO_FAILPOINT_WHILE": str(self.spell)}
         if points:
             env["HPO_FAILPOINT_ERRNO"] = f"{points}:{code}"
-        begin = [sys.executable, "-c", SLOWLY] if impatient else [sys.executable, "-m", "engine.cli"]
+        begin = [sys.executable, "-c", SLOWLY] if impatient else [sys.executable, "-m", "hpo_engine.cli"]
         argv = [*begin, "submit", str(self.folder / "m" / "algo.yaml"), "--root", str(self.folder / "runs")]
         with open(self.folder / "said", "ab") as said:
             return subprocess.Popen(argv, env=env, stdout=said, stderr=said, **more)  # type: ignore[call-overload,no-any-return]
@@ -100,8 +101,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 def test_every_faultpoint_stands_in_the_code_and_is_listed() -> None:
     text = "".join(path.read_text() for path in (ROOT / "engine").rglob("*.py"))
-    assert [name for name in machine.POINTS if text.count(f'faultpoint("{name}")') != 1] == []
-    assert text.count('faultpoint("') == len(machine.POINTS)
+    assert [name for name in faults.POINTS if text.count(f'faultpoint("{name}")') != 1] == []
+    assert text.count('faultpoint("') == len(faults.POINTS)
 
 
 SPELLS = [

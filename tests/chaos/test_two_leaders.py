@@ -21,15 +21,18 @@ from typing import Any
 
 import pytest
 
-from engine import assembly, inbox, lead, studies
-from engine.errors import EngineError, JournalError, StudyGone, StudyLocked
-from engine.journal import Journal
-from engine.lead import Lead, hold_folder, who_leads
-from engine.paths import StudyPaths
-from engine.space import Float, SearchSpace
-from engine.study import Objective, StudySpec
-from tests.helpers import processes_with, remove_tree, wait_until
+from hpo_engine import assembly, studies
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.errors import EngineError, JournalError, StudyGone, StudyLocked
+from hpo_engine.space.searchspace import Float, SearchSpace
+from hpo_engine.store import inbox
+from hpo_engine.store import lock as lead
+from hpo_engine.store.journal import Journal
+from hpo_engine.store.lock import Lead, hold_folder, who_leads
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import StudySpec
 from tests.laws.store_laws import EVENTS
+from tests.support.helpers import processes_with, remove_tree, wait_until
 
 
 @pytest.fixture
@@ -313,7 +316,7 @@ class Scene:
         (self.folder / "m" / "algo.yaml").write_text(json.dumps(study))
 
     def engine(self, *args: str) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-m", "engine.cli", *args]
+        argv = [sys.executable, "-m", "hpo_engine.cli", *args]
         argv += ["--root", str(self.root.parent)] if args[0] != "submit" or "--root" not in args else []
         engine = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.engines.append(engine)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from engine import assembly
-from engine.cli import cli
+from hpo_engine import assembly
+from hpo_engine.cli import cli
 
 COLUMNS = 80
 PLUGIN = """\
@@ -69,7 +69,7 @@ def test_plugin_without_a_card_is_said_to_have_none(tmp_path: Path, monkeypatch:
 
 def test_nothing_heavy_is_loaded() -> None:
     code = (
-        "import sys; from engine.cli import cli; cli.main(['algorithms', '--all'], standalone_mode=False);"
+        "import sys; from hpo_engine.cli import cli; cli.main(['algorithms', '--all'], standalone_mode=False);"
         "print([m for m in ('scipy', 'torch', 'optuna', 'skopt', 'cmaes', 'pydantic', 'rich') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -21,10 +21,10 @@ from typing import Any
 
 import pytest
 
-from engine.events import TrialEnded
-from engine.journal import Journal
-from engine.tables import number
-from tests.helpers import processes_with, wait_until
+from hpo_engine.store.journal import Journal
+from hpo_engine.study.events import TrialEnded
+from hpo_engine.text.tables import number
+from tests.support.helpers import processes_with, wait_until
 
 TRAIN = """\
 import json, os
@@ -78,7 +78,7 @@ class Shell:
         return path
 
     def start(self, *args: str, **more: Any) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-m", "engine.cli", *args]
+        argv = [sys.executable, "-m", "hpo_engine.cli", *args]
         pipe = subprocess.PIPE
         return subprocess.Popen(argv, cwd=self.folder, env=self.env, text=True, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, **more)  # fmt: skip
 
@@ -92,7 +92,7 @@ class Shell:
 
     def raw(self, *args: str) -> str:
         """What it prints, with carriage returns as they are."""
-        argv = [sys.executable, "-m", "engine.cli", *args]
+        argv = [sys.executable, "-m", "hpo_engine.cli", *args]
         return subprocess.run(argv, cwd=self.folder, env=self.env, stdout=subprocess.PIPE, check=True).stdout.decode()
 
     def json(self, *args: str, code: int = 0) -> Any:
@@ -645,7 +645,7 @@ def test_model_folder_with_a_stale_result_gives_no_false_verdict(shell: Shell) -
 
 
 def test_plugin_beside_the_script_searches(shell: Shell) -> None:
-    shell.write("mine.py", "from engine.study import Proposal\nclass Half:\n    def __init__(self, spec, *, at=0.5): self.at = at\n    def ask(self, history, count): return [Proposal({'x': self.at, 'kind': 'a b'})] * count\n")  # fmt: skip
+    shell.write("mine.py", "from hpo_engine.study.history import Proposal\nclass Half:\n    def __init__(self, spec, *, at=0.5): self.at = at\n    def ask(self, history, count): return [Proposal({'x': self.at, 'kind': 'a b'})] * count\n")  # fmt: skip
     shell.write("algo.yaml", ALGO.replace("random", "mine:Half").replace("{seed: 1}", "{at: 0.25}"))
     shell.run("submit", "algo.yaml")
     trials = shell.json("show", "my-study")["trials"]

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from engine import forecast
-from engine.study import Budget, Resources
-from tests import random_logs
+from hpo_engine.report import forecast
+from hpo_engine.study.spec import Budget, Resources
 from tests.cli.test_cli import Shell
 from tests.cli.test_cli import shell as shell
+from tests.support import random_logs
 
 SCRIPT = """\
 import csv, json

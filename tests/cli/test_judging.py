@@ -9,7 +9,7 @@ import json
 import pytest
 
 from tests.cli.test_cli import Shell, shell
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 __all__ = ["shell"]
 

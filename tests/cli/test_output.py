@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from tests.cli.test_cli import ALGO, Shell, shell
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 __all__ = ["shell"]
 
@@ -67,7 +67,7 @@ def test_followed_log_redraws_on_a_terminal_and_stays_whole_in_a_pipe(shell: She
     shell.write("algo.yaml", ALGO.replace("trials: 4", "trials: 1"))
     shell.run("submit", "algo.yaml", "--detach")
     ours, theirs = pty.openpty()  # of no size
-    argv = [sys.executable, "-m", "engine.cli", "logs", "my-study", "0", "-f"]
+    argv = [sys.executable, "-m", "hpo_engine.cli", "logs", "my-study", "0", "-f"]
     wait_until(lambda: "begin" in shell.run("logs", "my-study", "0"))
     on_terminal = subprocess.Popen(argv, cwd=shell.folder, env=shell.env, stdout=theirs, stdin=subprocess.DEVNULL)
     os.close(theirs)

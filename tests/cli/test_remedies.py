@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from engine.trackers import lines
+from hpo_engine.trackers import lines
 from tests.cli.test_cli import Shell, shell
 
 __all__ = ["shell"]
@@ -34,7 +34,7 @@ def failed(shell: Shell, script: str, more: str = "") -> str:
 @pytest.mark.parametrize(
     ("script", "more", "words"),
     [
-        ("pass", "", r"report\(step=1, val_loss=\.\.\.\) of trainees.report, ReportCallback.*\"The contract with"),
+        ("pass", "", r"report\(step=1, val_loss=\.\.\.\) of hpo_trainees.report, ReportCallback.*\"The contract with"),
         ("pass", "", r"note: trial \d ended without reading its config.json"),
         ("import time; time.sleep(60)", "trial: {time_limit: 0.3s}\n", "larger time_limit\n"),
         (

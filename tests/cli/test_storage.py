@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from engine import contract, inbox
-from engine.machine import told
-from engine.paths import StudyPaths
+from hpo_engine.contract import binding
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.store import inbox
+from hpo_engine.system.faults import told
 from tests.cli.test_cli import Shell, shell
 
 __all__ = ["shell"]
@@ -65,7 +66,7 @@ def into(shell: Shell, *args: str, **streams: str) -> tuple[int, str, str]:
     """The command with streams led into files: its exit code, and what came on the others."""
     files = {name: open(path, "w") for name, path in streams.items()}  # noqa: SIM115
     process = subprocess.Popen(
-        [sys.executable, "-m", "engine.cli", *args], cwd=shell.folder, env=shell.env, text=True,
+        [sys.executable, "-m", "hpo_engine.cli", *args], cwd=shell.folder, env=shell.env, text=True,
         stdin=subprocess.DEVNULL, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **files},
     )  # fmt: skip
     out, err = process.communicate(timeout=120)
@@ -130,7 +131,7 @@ def test_slow_reader_of_a_pipe_that_does_not_wait_is_waited_for(shell: Shell) ->
     pad = 65536 - 100
     os.write(write_end, b"." * pad)  # the first lines fill it
     process = subprocess.Popen(
-        [sys.executable, "-m", "engine.cli", "submit", "algo.yaml"], cwd=shell.folder, env=shell.env,
+        [sys.executable, "-m", "hpo_engine.cli", "submit", "algo.yaml"], cwd=shell.folder, env=shell.env,
         stdin=subprocess.DEVNULL, stdout=write_end, stderr=subprocess.PIPE,
     )  # fmt: skip
     os.close(write_end)
@@ -190,17 +191,19 @@ def unshared(shell: Shell, flags: str, script: str) -> subprocess.CompletedProce
 @pytest.mark.parametrize("verb", ["submit algo.yaml", "submit algo.yaml --detach", "resume my-study", "stop my-study"])
 def test_machine_without_proc_is_refused_at_once(done: Shell, verb: str) -> None:
     before = sorted(Path(done.folder).rglob("*"))
-    said = unshared(done, "-m", f'mount -t tmpfs none /proc && "$1" -m engine.cli {verb}')
+    said = unshared(done, "-m", f'mount -t tmpfs none /proc && "$1" -m hpo_engine.cli {verb}')
     assert said.returncode == 5 and said.stdout == ""
     assert re.fullmatch(r"hpo-engine: /proc is not mounted; [^\n]*\n", said.stderr), said.stderr
     assert sorted(Path(done.folder).rglob("*")) == before
 
 
 def test_proc_of_another_namespace_is_refused_and_doctor_tells(done: Shell) -> None:
-    said = unshared(done, "-p -f", '"$1" -m engine.cli submit algo.yaml --name other; "$1" -m engine.cli doctor')
+    said = unshared(
+        done, "-p -f", '"$1" -m hpo_engine.cli submit algo.yaml --name other; "$1" -m hpo_engine.cli doctor'
+    )
     assert re.fullmatch(r"hpo-engine: /proc is that of other processes [^\n]*\n", said.stderr), said.stderr
     assert re.search(r"^/proc +unusable +/proc is that of other", said.stdout, re.M)
-    said = unshared(done, "-m", 'mount -t tmpfs none /proc && "$1" -m engine.cli doctor && "$1" -m engine.cli show my-study')  # fmt: skip
+    said = unshared(done, "-m", 'mount -t tmpfs none /proc && "$1" -m hpo_engine.cli doctor && "$1" -m hpo_engine.cli show my-study')  # fmt: skip
     assert said.returncode == 0 and re.search(r"^/proc +unusable +/proc is not mounted", said.stdout, re.M)
 
 
@@ -214,7 +217,7 @@ def test_full_disk_is_told_with_its_place_and_what_is_left(shell: Shell) -> None
     where = shell.folder / "disk"
     script = """
         mount -t tmpfs -o size=2m none disk
-        hpo() { "$PYTHON" -m engine.cli "$@" --root disk; echo "code $?" >&2; }
+        hpo() { "$PYTHON" -m hpo_engine.cli "$@" --root disk; echo "code $?" >&2; }
         hpo submit algo.yaml --name one; rm big.bin
         hpo submit algo.yaml --name two --quiet --trials 2 > /dev/null
         dd if=/dev/zero of=disk/fill bs=4k 2> /dev/null
@@ -245,22 +248,22 @@ def full(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
 
 def test_place_is_known_wherever_a_write_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = StudyPaths(str(tmp_path))
-    contract.lay_out_study(study, "ada")
+    binding.lay_out_study(study, "ada")
     trial = study.trial(3)
-    contract.lay_out(trial)
-    full(monkeypatch, "engine.contract")
+    binding.lay_out(trial)
+    full(monkeypatch, "hpo_engine.contract.binding")
     for call, path in (
-        (lambda: contract.write_config(trial, {"x": 1}), trial.config),
-        (lambda: contract.write_atomic(str(tmp_path / "x"), b"data"), str(tmp_path / "x")),
+        (lambda: binding.write_config(trial, {"x": 1}), trial.config),
+        (lambda: binding.write_atomic(str(tmp_path / "x"), b"data"), str(tmp_path / "x")),
     ):
         with pytest.raises(OSError) as caught:
             call()
         assert caught.value.filename == path
         assert told(caught.value).startswith(f"{path}: No space left on device (the file system at /")
     os.mkdir(tmp_path / "trials" / "4")
-    monkeypatch.setattr(contract.os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EDQUOT, "Disk quota exceeded", "4")))  # fmt: skip
+    monkeypatch.setattr(binding.os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EDQUOT, "Disk quota exceeded", "4")))  # fmt: skip
     with pytest.raises(OSError) as caught:
-        contract.lay_out(study.trial(4))
+        binding.lay_out(study.trial(4))
     assert caught.value.filename == f"{study.results}/4"
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli import Shell, shell
-from tests.helpers import wait_until
+from tests.support.helpers import wait_until
 
 __all__ = ["shell"]
 
 SEARCHER = """\
 import os, time
-from engine.study import Proposal
+from hpo_engine.study.trial import Proposal
 
 class Deep:
     def __init__(self, spec, *, let): self.let = let

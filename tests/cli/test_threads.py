@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.threads import NAMES
+from hpo_engine.system.threads import NAMES
 from tests.cli.test_cli import Shell, shell
 
 __all__ = ["shell"]

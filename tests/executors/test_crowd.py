@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.executors import crowd
-from tests.executors.test_warm import Both
+from hpo_engine.executors import crowd
+from tests.executors.preload.test_preload import Both
 
 CORES = len(os.sched_getaffinity(0))
 BUSY = """

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import SpecError
-from engine.executors import slots
-from engine.executors.slots import Slots, count_cores, cpu_quota, find_gpus
-from engine.study import Resources
+from hpo_engine.errors import SpecError
+from hpo_engine.executors import slots
+from hpo_engine.executors.slots import Slots, count_cores, cpu_quota, find_gpus
+from hpo_engine.study.spec import Resources
 
 # -- finding devices ---------------------------------------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from engine.paths import StudyPaths
-from engine.ports import Adoption, Ended, Launch, Started
-from engine.study import Resources
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.core.ports import Adoption, Ended, Launch, Started
+from hpo_engine.study.spec import Resources
 
 _PATIENCE_S = 20.0
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.space import Choice, Constant, Float, Int, Param, SearchSpace
-from engine.study import Budget, History, Objective, Proposal, StudySpec
+from hpo_engine.space.searchspace import Choice, Constant, Float, Int, Param, SearchSpace
+from hpo_engine.study.history import History
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.trial import Proposal
 from tests.laws.searcher_laws import FATES, goes, opened, proposed, spec_of
 
 _MOST_DIMENSIONS, _MOST_TRIALS = 12, 60

@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.events import (
+from hpo_engine.core.ports import Searcher
+from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
+from hpo_engine.study.events import (
     AttemptEnded,
     AttemptIntended,
     AttemptStarted,
@@ -28,9 +30,10 @@ from engine.events import (
     TrialProposed,
     apply,
 )
-from engine.ports import Searcher
-from engine.space import Choice, Constant, Float, Int, SearchSpace
-from engine.study import Budget, History, Objective, Proposal, Row, StudySpec, Trial
+from hpo_engine.study.history import History
+from hpo_engine.study.objective import Objective, Row
+from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.trial import Proposal, Trial
 
 # -- studies ---------------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.events import AttemptIntended, Event, MetricsSeen, StopAsked, StudyOpened, TrialProposed
-from engine.study import Row
+from hpo_engine.study.events import AttemptIntended, Event, MetricsSeen, StopAsked, StudyOpened, TrialProposed
+from hpo_engine.study.objective import Row
 
 EVENTS: list[Event] = [
     StudyOpened(1.0, {"name": "s"}, "source: text\n"),

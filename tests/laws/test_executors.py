@@ -5,12 +5,12 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from engine.executors.local import LocalExecutor
-from engine.ports import Launch
-from engine.study import Resources
-from tests.fakes import FakeExecutor
-from tests.helpers import wait_until
+from hpo_engine.core.ports import Launch
+from hpo_engine.executors.local.executor import LocalExecutor
+from hpo_engine.study.spec import Resources
 from tests.laws.executor_laws import ExecutorLaws
+from tests.support.fakes import FakeExecutor
+from tests.support.helpers import wait_until
 
 _PROGRAMS = {
     "exit": 'exit "$1"',

@@ -7,11 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from engine import assembly
-from engine.events import TrialEnded, apply
-from engine.maths import pareto
-from engine.space import Float, SearchSpace
-from engine.study import Budget, History, Objective, StudySpec
+from hpo_engine import assembly
+from hpo_engine.maths import pareto
+from hpo_engine.space.searchspace import Float, SearchSpace
+from hpo_engine.study.events import TrialEnded, apply
+from hpo_engine.study.history import History
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import Budget, StudySpec
 from tests.laws.searcher_laws import opened, proposed, spec_of
 
 AIMS = (Objective("near", over="last"), Objective("far", "maximize", "last"))

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine import assembly
-from engine.study import StudySpec
+from hpo_engine import assembly
+from hpo_engine.study.spec import StudySpec
 from tests.laws.random_studies import case
 from tests.laws.searcher_laws import is_plain
 

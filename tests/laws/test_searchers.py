@@ -10,24 +10,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.events import TrialReopened, apply
-from engine.ports import Searcher
-from engine.searchers import trial_rng
-from engine.searchers.asha import Asha
-from engine.searchers.auto import Auto
-from engine.searchers.bayesian import Bayesian
-from engine.searchers.bohb import Bohb
-from engine.searchers.cmaes import CmaEs
-from engine.searchers.evolution import Evolution
-from engine.searchers.grid import Grid
-from engine.searchers.guided import Guided
-from engine.searchers.hyperband import Hyperband
-from engine.searchers.optuna import Optuna
-from engine.searchers.random import Random
-from engine.searchers.sobol import Sobol
-from engine.searchers.tpe import Tpe
-from engine.space import SearchSpace
-from engine.study import History, Proposal, StudySpec
+from hpo_engine.core.ports import Searcher
+from hpo_engine.searchers import trial_rng
+from hpo_engine.searchers.asha import Asha
+from hpo_engine.searchers.auto import Auto
+from hpo_engine.searchers.bayesian import Bayesian
+from hpo_engine.searchers.bohb import Bohb
+from hpo_engine.searchers.cmaes import CmaEs
+from hpo_engine.searchers.evolution import Evolution
+from hpo_engine.searchers.grid import Grid
+from hpo_engine.searchers.guided import Guided
+from hpo_engine.searchers.hyperband import Hyperband
+from hpo_engine.searchers.optuna import Optuna
+from hpo_engine.searchers.random import Random
+from hpo_engine.searchers.sobol import Sobol
+from hpo_engine.searchers.tpe import Tpe
+from hpo_engine.space.searchspace import SearchSpace
+from hpo_engine.study.events import TrialReopened, apply
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Proposal
 from tests.laws.searcher_laws import FATES, SPACES, SearcherLaws, goes, opened, proposed, spec_of, told
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from engine.journal import Journal
-from tests.fakes import MemoryStore
+from hpo_engine.store.journal import Journal
 from tests.laws.store_laws import StoreLaws
+from tests.support.fakes import MemoryStore
 
 
 class TestJournal(StoreLaws):

@@ -6,9 +6,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from engine.maths.acquisition import Box, LogImprovement, log_improvement, maximise
-from engine.maths.gp import Embedding, Kinds, Posterior
-from engine.maths.taken import untaken
+from hpo_engine.maths.acquisition import Box, LogImprovement, log_improvement, maximise
+from hpo_engine.maths.dedup import untaken
+from hpo_engine.maths.gp import Embedding, Kinds, Posterior
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from engine.maths import pareto
-from engine.maths.ehvi import LogHypervolumeImprovement
-from engine.maths.gp import Embedding, Kinds, Posterior
+from hpo_engine.maths import pareto
+from hpo_engine.maths.ehvi import LogHypervolumeImprovement
+from hpo_engine.maths.gp import Embedding, Kinds, Posterior
 
 
 def models(k: int, d: int = 3, n: int = 12) -> list[Posterior]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.maths import pareto
+from hpo_engine.maths import pareto
 
 FEW = st.sampled_from([-1.0, -0.0, 0.0, 0.5, 1.0, 2.0])  # few values, so that many are equal
 ANY = st.floats(-10, 10, allow_subnormal=False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.maths.parzen import Parzen, _log_mass, _masses
+from hpo_engine.maths.parzen import Parzen, _log_mass, _masses
 
 CELLS = np.array([0, 4, 3, 400])
 CATEGORICAL = np.array([False, False, True, False])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from engine.maths import quasirandom
-from engine.maths.quasirandom import TABLED, ScrambledSobol
+from hpo_engine.maths import quasirandom
+from hpo_engine.maths.quasirandom import TABLED, ScrambledSobol
 
 
 @pytest.mark.parametrize("d", [1, 2, 6, TABLED])
@@ -65,7 +65,7 @@ def test_no_dimensions_give_empty_points() -> None:
 
 
 def test_scipy_is_not_needed() -> None:
-    code = "import sys; from engine.maths.quasirandom import ScrambledSobol as S; S(5, 1).point(3); sys.exit('scipy' in sys.modules)"
+    code = "import sys; from hpo_engine.maths.quasirandom import ScrambledSobol as S; S(5, 1).point(3); sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

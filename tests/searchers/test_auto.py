@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.searchers.auto import Auto
-from engine.searchers.bayesian import Bayesian
-from engine.searchers.evidence import Reader
-from engine.searchers.tpe import Tpe
-from engine.space import Float, SearchSpace
+from hpo_engine.searchers.auto import Auto
+from hpo_engine.searchers.bayesian import Bayesian
+from hpo_engine.searchers.evidence import Reader
+from hpo_engine.searchers.tpe import Tpe
+from hpo_engine.space.searchspace import Float, SearchSpace
 from tests.laws.searcher_laws import SPACES, lived, opened, proposed, spec_of
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.searchers.bayesian import Bayesian
-from engine.searchers.evidence import Evidence
-from engine.space import Choice, Float, Int, SearchSpace
+from hpo_engine.searchers.bayesian import Bayesian
+from hpo_engine.searchers.evidence import Evidence
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from tests.laws.searcher_laws import SPACES, spec_of
 
 PLANE = SearchSpace((Float("x", 0, 1), Float("y", 0, 1)))
@@ -169,7 +169,7 @@ def test_options_give_members(options: dict[str, Any]) -> None:
 
 
 def test_init_points_are_the_quasi_random_ones_that_all_searchers_share() -> None:
-    from engine.searchers.sobol import Sobol
+    from hpo_engine.searchers.sobol import Sobol
     from tests.laws.searcher_laws import opened
 
     spec = spec_of(PLANE)

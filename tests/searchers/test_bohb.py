@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.searchers.asha import Asha
-from engine.searchers.bohb import Bohb
-from engine.searchers.hyperband import Hyperband
-from engine.searchers.modelled import Modelled, by_configuration, shares
-from engine.searchers.tpe import Tpe
-from engine.study import History, Proposal, StudySpec
+from hpo_engine.searchers.asha import Asha
+from hpo_engine.searchers.bohb import Bohb
+from hpo_engine.searchers.hyperband import Hyperband
+from hpo_engine.searchers.modelled import Modelled, by_configuration, shares
+from hpo_engine.searchers.tpe import Tpe
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Proposal
 from tests.laws.searcher_laws import goes, opened, proposed, told
 from tests.searchers.test_halving import place_of, run, study
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.searchers.brackets import Bracket, Plan, cut_off, deepest, in_words, spent_by, trials_of
+from hpo_engine.searchers.brackets import Bracket, Plan, cut_off, deepest, in_words, spent_by, trials_of
 
 PLANS = st.builds(
     lambda most, least, eta: Plan(most, min(most, least), eta),

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.params import key
-from engine.space import Choice, Float, Int, SearchSpace
-from engine.study import Resources, StudySpec, Trial
+from hpo_engine.space.params import key
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
+from hpo_engine.study.spec import Resources, StudySpec
+from hpo_engine.study.trial import Trial
 from tests.laws.searcher_laws import SPACES, lived, opened, proposed, spec_of, told
 
 pytest.importorskip("cmaes")
-from engine.searchers.cmaes import CmaEs  # noqa: E402
+from hpo_engine.searchers.cmaes import CmaEs  # noqa: E402
 
 CUBE = SearchSpace(tuple(Float(f"x{i}", 0, 1) for i in range(5)))
 MIXED = SearchSpace((Float("x", 0, 1), Float("y", 0, 1), Int("n", 0, 20), Choice("c", ("a", "b", "d", "e"))))

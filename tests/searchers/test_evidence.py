@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.maths import pareto
-from engine.searchers.evidence import Evidence, Layout, Reader
-from engine.searchers.random import Random
-from engine.study import Objective
+from hpo_engine.maths import pareto
+from hpo_engine.searchers.evidence import Evidence, Layout, Reader
+from hpo_engine.searchers.random import Random
+from hpo_engine.study.objective import Objective
 from tests.laws.searcher_laws import FATES, SPACES, lived, opened, spec_of
 
 

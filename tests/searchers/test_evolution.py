@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.params import key
-from engine.searchers.evidence import Evidence
-from engine.searchers.evolution import Evolution, _mutated
-from engine.searchers.random import Random
-from engine.space import Choice, Float, Int, SearchSpace
-from engine.study import Trial
+from hpo_engine.searchers.evidence import Evidence
+from hpo_engine.searchers.evolution import Evolution, _mutated
+from hpo_engine.searchers.random import Random
+from hpo_engine.space.params import key
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
+from hpo_engine.study.trial import Trial
 from tests.laws.searcher_laws import SPACES, goes, lived, opened, proposed, spec_of
 
 WIDE = SearchSpace(tuple(Choice(f"c{i}", (0, 1, 2, 3)) for i in range(30)))

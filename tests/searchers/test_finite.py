@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from engine import assembly
-from engine.assembly import searcher
-from engine.events import TrialEnded, TrialProposed, apply
-from engine.searchers.brackets import in_words
-from engine.space import Choice, Constant, Float, Int, SearchSpace
-from engine.study import Budget, History, Proposal, Resources, StudySpec, Trial, TrialState
+from hpo_engine import assembly
+from hpo_engine.assembly import searcher
+from hpo_engine.searchers.brackets import in_words
+from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
+from hpo_engine.study.events import TrialEnded, TrialProposed, apply
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import Budget, Resources, StudySpec
+from hpo_engine.study.trial import Proposal, Trial, TrialState
 from tests.laws.searcher_laws import opened, spec_of
 
 ALGORITHMS: dict[str, dict[str, Any]] = {
@@ -126,7 +128,7 @@ def test_unlimited_trials_end_when_all_configurations_have_had_the_most(algorith
 
 @pytest.mark.parametrize("algorithm", ["asha", "random"])
 def test_it_ends_where_nobody_can_count_what_the_rules_leave(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.space.MAX_WALK", 100)
+    monkeypatch.setattr("hpo_engine.space.searchspace.MAX_WALK", 100)
     assert STRICT.allowed_size is None
     spec = a_study(algorithm, STRICT)
     history = lived(spec, workers=2)
@@ -187,7 +189,7 @@ def test_history_alone_decides(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_who_failed_and_is_retried_goes_on(algorithm: str) -> None:
-    from engine.events import TrialReopened
+    from hpo_engine.study.events import TrialReopened
 
     spec = a_study(algorithm, SPACES["24"])
     history = lived(spec, fails=lambda trial: trial.id % 5 == 2)

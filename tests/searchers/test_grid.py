@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import SpecError
-from engine.searchers.grid import Grid, shuffled
-from engine.space import Choice, Float, Int, SearchSpace
-from engine.study import StudySpec
+from hpo_engine.errors import SpecError
+from hpo_engine.searchers.grid import Grid, shuffled
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
+from hpo_engine.study.spec import StudySpec
 from tests.laws.searcher_laws import SPACES, goes, opened, proposed, spec_of
 
 
@@ -104,7 +104,7 @@ def test_experiments_are_run_in_order_and_as_given() -> None:
 
 
 def test_grid_gives_up_sooner_where_rules_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.searchers.grid._SKIPPED", 2_000)
+    monkeypatch.setattr("hpo_engine.searchers.grid._SKIPPED", 2_000)
     rule = "+".join(["a"] * 480) + " > 0"
     spec = spec_of(SearchSpace((Int("a", 1, 10**9),), (rule, rule, "a == 10 ** 9")))
     with pytest.raises(SpecError, match="require: 207 points of the grid in a row"):

@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.ports import Searcher
-from engine.searchers import trial_rng
-from engine.searchers.asha import Asha
-from engine.searchers.grid import Grid
-from engine.searchers.guided import Guided, guides
-from engine.searchers.hyperband import Hyperband
-from engine.searchers.random import Random
-from engine.searchers.sobol import Sobol
-from engine.space import Choice, Float, Int, SearchSpace
-from engine.study import Budget, History, Proposal, StudySpec
+from hpo_engine.core.ports import Searcher
+from hpo_engine.searchers import trial_rng
+from hpo_engine.searchers.asha import Asha
+from hpo_engine.searchers.grid import Grid
+from hpo_engine.searchers.guided import Guided, guides
+from hpo_engine.searchers.hyperband import Hyperband
+from hpo_engine.searchers.random import Random
+from hpo_engine.searchers.sobol import Sobol
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.trial import Proposal
 from tests.laws.searcher_laws import FATES, SPACES, goes, lived, opened, proposed, spec_of, told
 
 SMALL = SearchSpace((Int("a", 1, 5), Choice("b", ("x", "y", "z")), Int("c", 1, 2, when={"b": "x"})))  # 5 * (2 + 1 + 1)
@@ -255,8 +257,8 @@ def test_cost_does_not_grow_with_the_history() -> None:
 
 def test_guided_random_search_needs_no_numpy() -> None:
     code = (
-        "import sys\nfrom engine.searchers.guided import Guided\nfrom engine.searchers.random import Random\n"
-        "from engine.space import Int, SearchSpace\nfrom engine.study import History, Objective, StudySpec\n"
+        "import sys\nfrom hpo_engine.searchers.guided import Guided\nfrom hpo_engine.searchers.random import Random\n"
+        "from hpo_engine.space.searchspace import Int, SearchSpace\nfrom hpo_engine.study.history import History, Objective, StudySpec\n"
         "spec = StudySpec('s', SearchSpace((Int('a', 1, 9),), ('a > 3',)), Objective('l'), ('x',), '/', seed=1)\n"
         "print(len(Guided(spec, Random(spec)).ask(History(spec), 9)), 'numpy' in sys.modules)"
     )

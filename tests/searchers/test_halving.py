@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import SpecError
-from engine.events import SpecChanged, TrialEnded, TrialProposed, TrialReopened, apply
-from engine.ports import Searcher
-from engine.searchers.asha import Asha
-from engine.searchers.brackets import Plan, trials_of
-from engine.searchers.hyperband import Hyperband
-from engine.space import Choice, Float, Int, SearchSpace
-from engine.study import Budget, History, Proposal, StudySpec, Trial
+from hpo_engine.core.ports import Searcher
+from hpo_engine.errors import SpecError
+from hpo_engine.searchers.asha import Asha
+from hpo_engine.searchers.brackets import Plan, trials_of
+from hpo_engine.searchers.hyperband import Hyperband
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
+from hpo_engine.study.events import SpecChanged, TrialEnded, TrialProposed, TrialReopened, apply
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.trial import Proposal, Trial
 from tests.laws.searcher_laws import goes, opened, proposed, spec_of, told
 
 SPACE = SearchSpace((Float("x", 0, 1), Choice("kind", ("a", "b", "c"))))

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import assembly
-from engine.errors import SpecError
-from engine.forms import algorithm_problem
-from engine.params import key
-from engine.space import Choice, Float, Int, SearchSpace
-from engine.study import History, StudySpec
+from hpo_engine import assembly
+from hpo_engine.errors import SpecError
+from hpo_engine.space.params import key
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.studyfile.common import algorithm_problem
 from tests.laws.searcher_laws import SPACES, all_ended, lived, opened, proposed, spec_of, told
 
 optuna = pytest.importorskip("optuna")
-from engine.searchers.optuna import Optuna  # noqa: E402
+from hpo_engine.searchers.optuna import Optuna  # noqa: E402
 
 
 def _spec(algorithm: str, space: SearchSpace = SPACES["mixed"], **options: Any) -> StudySpec:
@@ -159,7 +160,7 @@ def test_options_that_map_parameters_take_their_own_values() -> None:
 def _history(spec: StudySpec, points: list[dict[str, Any]], loss: Any) -> History:
     class Listed:
         def ask(self, history: History, count: int) -> Any:
-            from engine.study import Proposal
+            from hpo_engine.study.trial import Proposal
 
             return [Proposal(p) for p in points[history.next_id : history.next_id + count]]
 

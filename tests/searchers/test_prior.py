@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.searchers.evidence import Reader
-from engine.searchers.grid import Grid
-from engine.searchers.guided import Guided, guides
-from engine.searchers.prior import MOST_POINTS, MOST_STARTS, arrays, reduced, starts
-from engine.searchers.random import Random
-from engine.searchers.relevance import relevance
-from engine.space import Choice, Constant, Float, Int, SearchSpace
-from engine.study import History, StudySpec, Trial
+from hpo_engine.searchers.evidence import Reader
+from hpo_engine.searchers.grid import Grid
+from hpo_engine.searchers.guided import Guided, guides
+from hpo_engine.searchers.prior import MOST_POINTS, MOST_STARTS, arrays, reduced, starts
+from hpo_engine.searchers.random import Random
+from hpo_engine.searchers.relevance import relevance
+from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Trial
 from tests.laws.searcher_laws import FATES, SPACES, lived, opened, spec_of, told
 
 PLANE = SearchSpace((Float("x", 0, 1), Float("y", 0, 1)))

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from engine.searchers.random import Random
-from engine.space import Choice, Constant, Float, SearchSpace
+from hpo_engine.searchers.random import Random
+from hpo_engine.space.searchspace import Choice, Constant, Float, SearchSpace
 from tests.laws.searcher_laws import SPACES, opened, proposed, spec_of, told
 
 

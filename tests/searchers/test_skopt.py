@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import assembly
-from engine.errors import SpecError
-from engine.searchers.bayesian import Bayesian
-from engine.searchers.evidence import Evidence
-from engine.space import Choice, Float, Int, SearchSpace
+from hpo_engine import assembly
+from hpo_engine.errors import SpecError
+from hpo_engine.searchers.bayesian import Bayesian
+from hpo_engine.searchers.evidence import Evidence
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from tests.laws.searcher_laws import SPACES, lived, opened, spec_of, told
 
 LINE = SearchSpace((Float("x", 0, 1),))
@@ -75,12 +75,12 @@ class TestInstalled:
 
     def test_a_noisy_model_does_not_run_through_every_point(self) -> None:
         spec = spec_of(LINE)
-        from engine.searchers.skopt import Skopt
+        from hpo_engine.searchers.skopt import Skopt
 
         assert Skopt(spec, noiseless=False)._noise == "gaussian" and Skopt(spec, noiseless=True)._noise == 1e-10
 
     def _made(self, cube_size: int = 1000) -> Any:
-        from engine.searchers.skopt import Skopt
+        from hpo_engine.searchers.skopt import Skopt
 
         return Skopt(spec_of(LINE), cube_size=cube_size, noiseless=True)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from engine.searchers.sobol import Sobol
-from engine.space import Choice, Constant, Float, Int, SearchSpace
+from hpo_engine.searchers.sobol import Sobol
+from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
 from tests.laws.searcher_laws import SPACES, opened, proposed, spec_of, told
 
 
@@ -32,7 +32,7 @@ def test_space_of_constants_has_no_points_but_trials() -> None:
 
 def test_numpy_is_not_imported_before_a_point_is_wanted() -> None:
     code = (
-        "import sys, engine.searchers.sobol, engine.searchers.random, engine.searchers.grid;"
+        "import sys, hpo_engine.searchers.sobol, hpo_engine.searchers.random, hpo_engine.searchers.grid;"
         "sys.exit('scipy' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

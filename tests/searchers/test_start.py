@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.searchers.start import start_point
-from engine.space import Choice, SearchSpace
+from hpo_engine.searchers.start import start_point
+from hpo_engine.space.searchspace import Choice, SearchSpace
 from tests.laws.searcher_laws import SPACES, spec_of
 
 

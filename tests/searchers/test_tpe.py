@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.searchers.evidence import Evidence
-from engine.searchers.random import Random
-from engine.searchers.tpe import Tpe, lean, split
-from engine.space import Choice, Float, Int, SearchSpace
-from engine.study import Objective, StudySpec
+from hpo_engine.searchers.evidence import Evidence
+from hpo_engine.searchers.random import Random
+from hpo_engine.searchers.tpe import Tpe, lean, split
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import StudySpec
 from tests.laws.searcher_laws import SPACES, goes, lived, opened, proposed, spec_of, told
 
 SPACE = SearchSpace(

@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.events import (
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.core.ports import Tracker
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
+from hpo_engine.study.events import (
     AttemptEnded,
     AttemptIntended,
     EngineStarted,
@@ -20,10 +23,9 @@ from engine.events import (
     TrialProposed,
     apply,
 )
-from engine.paths import StudyPaths
-from engine.ports import Tracker
-from engine.space import Choice, Float, Int, SearchSpace
-from engine.study import Budget, History, Objective, Row, StudySpec
+from hpo_engine.study.history import History
+from hpo_engine.study.objective import Objective, Row
+from hpo_engine.study.spec import Budget, StudySpec
 
 SPACE = SearchSpace(
     (

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from study_by_hand import PARAMS, Study
 
-from engine import contract, remarks
-from engine.space import Constant, Float, SearchSpace
-from engine.study import EarlyStopping, Objective
-from engine.trackers import lines
-from engine.trackers.advice import Advice
+from hpo_engine.contract import binding
+from hpo_engine.report import remarks
+from hpo_engine.space.searchspace import Constant, Float, SearchSpace
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import EarlyStopping
+from hpo_engine.trackers import lines
+from hpo_engine.trackers.advice import Advice
 
 Make = Callable[..., Study]
 
@@ -32,7 +34,7 @@ def run(study: Study, rows: Any, *, read: bool = True, live: bool = True, **para
     trial = study.start({**PARAMS, **params})
     paths = study.paths.trial(trial)
     Path(paths.result_dir).mkdir(parents=True)
-    contract.write_config(paths, study.history.config(study.history.trials[trial]))
+    binding.write_config(paths, study.history.config(study.history.trials[trial]))
     if read:
         Path(paths.config).read_text()
     study.report(trial, *rows)
@@ -115,26 +117,26 @@ def test_any_way_of_reading_counts(make_study: Make, how: str) -> None:
     trial = study.start()
     paths = study.paths.trial(trial)
     Path(paths.result_dir).mkdir(parents=True)
-    contract.write_config(paths, PARAMS)
+    binding.write_config(paths, PARAMS)
     subprocess.run(how, shell=True, cwd=paths.result_dir, check=True, stdout=subprocess.DEVNULL)
     study.end(trial, 0.5)
-    assert not said and contract.config_was_read(paths) is True
+    assert not said and binding.config_was_read(paths) is True
 
 
 def test_nothing_is_said_where_the_file_was_changed_or_replaced_or_the_times_do_not_tell(make_study: Make) -> None:
     study = make_study()
     paths = study.paths.trial(study.start())
     Path(paths.result_dir).mkdir(parents=True)
-    contract.write_config(paths, PARAMS)
-    assert contract.config_was_read(paths) is False
-    contract.write_config(paths, PARAMS)
+    binding.write_config(paths, PARAMS)
+    assert binding.config_was_read(paths) is False
+    binding.write_config(paths, PARAMS)
     os.utime(paths.config)
-    assert contract.config_was_read(paths) is True, "the script has written it"
+    assert binding.config_was_read(paths) is True, "the script has written it"
     os.unlink(paths.config)
     os.mkfifo(paths.config)
-    assert contract.config_was_read(paths) is True
+    assert binding.config_was_read(paths) is True
     os.unlink(paths.config)
-    assert contract.config_was_read(paths) is None
+    assert binding.config_was_read(paths) is None
 
 
 def test_on_a_file_system_without_access_times_nothing_is_said(
@@ -142,7 +144,7 @@ def test_on_a_file_system_without_access_times_nothing_is_said(
 ) -> None:
     study = make_study()
     said = heard(study)
-    monkeypatch.setattr(contract.os, "read", lambda fd, count: b"")  # so that no time moves, as with noatime
+    monkeypatch.setattr(binding.os, "read", lambda fd, count: b"")  # so that no time moves, as with noatime
     run(study, ROWS, read=False)
     assert not said
 

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from study_by_hand import PARAMS, Study
 
-from engine.events import (
+from hpo_engine.space.searchspace import Choice, Constant, Float, SearchSpace
+from hpo_engine.study.events import (
     AttemptEnded,
     AttemptIntended,
     SpecChanged,
@@ -31,12 +32,13 @@ from engine.events import (
     TrialEnded,
     TrialProposed,
 )
-from engine.space import Choice, Constant, Float, SearchSpace
-from engine.study import Budget, Objective, Resources, TrialState
-from engine.tables import columns
-from engine.trackers import lines
-from engine.trackers.console import ConsoleTracker
-from engine.trackers.display import display
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import Budget, Resources
+from hpo_engine.study.trial import TrialState
+from hpo_engine.text.tables import columns
+from hpo_engine.trackers import lines
+from hpo_engine.trackers.console import ConsoleTracker
+from hpo_engine.trackers.display import display
 
 
 class Terminal(io.StringIO):
@@ -285,7 +287,7 @@ def test_a_stream_that_cannot_encode_gets_question_marks(study: Study) -> None:
 def test_plain_mode_does_not_import_rich() -> None:
     code = (
         "import io, sys\n"
-        "from engine.trackers.console import ConsoleTracker\n"
+        "from hpo_engine.trackers.console import ConsoleTracker\n"
         "ConsoleTracker(io.StringIO()).note('x')\n"
         "print({'rich', 'numpy', 'pydantic'} & set(sys.modules))"
     )
@@ -594,7 +596,7 @@ def test_dumb_terminal_gets_plain_lines(
 def test_cursor_is_back_whichever_way_the_process_ends(tmp_path: Path, ending: str) -> None:
     code = (
         "import sys; from pathlib import Path; from study_by_hand import Study\n"
-        "from engine.trackers.console import ConsoleTracker\n"
+        "from hpo_engine.trackers.console import ConsoleTracker\n"
         f"study = Study(Path({str(tmp_path / 's')!r})); study.listen(ConsoleTracker(sys.stdout))\n"
         f"study.start(); study.tick()\n{ending}"
     )

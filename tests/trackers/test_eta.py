@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from study_by_hand import PARAMS, Study
 
-from engine.events import AttemptStarted, EngineStarted, TrialEnded, TrialProposed
-from engine.searchers.hyperband import Hyperband
-from engine.space import Float, SearchSpace
-from engine.study import Budget, Resources
-from engine.trackers.eta import seconds_left
+from hpo_engine.searchers.hyperband import Hyperband
+from hpo_engine.space.searchspace import Float, SearchSpace
+from hpo_engine.study.events import AttemptStarted, EngineStarted, TrialEnded, TrialProposed
+from hpo_engine.study.spec import Budget, Resources
+from hpo_engine.trackers.eta import seconds_left
 
 
 class Machine:

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.trackers.keys import Keys
+from hpo_engine.trackers.keys import Keys
 
 LIVE = """
 import os, sys, time
 from pathlib import Path
 from study_by_hand import Study
-from engine.trackers.console import ConsoleTracker
+from hpo_engine.trackers.console import ConsoleTracker
 study = Study(Path({folder!r}))
 study.listen(ConsoleTracker(sys.stdout))
 study.start()

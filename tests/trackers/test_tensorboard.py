@@ -17,10 +17,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.events import AttemptEnded, AttemptIntended, MetricsSeen, TrialEnded, TrialProposed, TrialReopened
-from engine.space import Choice, Constant, Float, Int, SearchSpace
-from engine.study import Objective, Row
-from engine.trackers.tensorboard import TensorBoardTracker
+from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
+from hpo_engine.study.events import AttemptEnded, AttemptIntended, MetricsSeen, TrialEnded, TrialProposed, TrialReopened
+from hpo_engine.study.objective import Objective, Row
+from hpo_engine.trackers.tensorboard import TensorBoardTracker
 
 pytest.importorskip("tensorboard")
 from study_by_hand import PARAMS, Study  # noqa: E402
@@ -458,7 +458,7 @@ def test_a_long_backlog_does_not_hold_up_the_loop(study: Study, monkeypatch: pyt
     for _ in range(30):
         study.end(study.start(), 0.5)
     clock = iter(range(10**6))
-    monkeypatch.setattr("engine.trackers.tensorboard.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr("hpo_engine.trackers.tensorboard.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     listening(study)
     study.tick()
     assert len([t for t in range(30) if own_files(study, t)]) == 1
@@ -613,7 +613,7 @@ def test_full_disk_costs_the_curve_and_one_warning(
 
 def test_neither_tensorboard_nor_anything_heavy_is_imported() -> None:
     code = (
-        "import sys, engine.trackers.tensorboard\n"
+        "import sys, hpo_engine.trackers.tensorboard\n"
         "print({'tensorboard', 'torch', 'tensorflow', 'numpy', 'rich', 'socket', 'google'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

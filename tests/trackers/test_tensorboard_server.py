@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from engine.trackers.tensorboard import TensorBoardTracker
+from hpo_engine.trackers.tensorboard import TensorBoardTracker
 
 pytest.importorskip("tensorboard.main")
 from study_by_hand import PARAMS, Study  # noqa: E402

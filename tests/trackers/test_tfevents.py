@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.trackers import tfevents
+from hpo_engine.trackers import tfevents
 
 event_pb2 = pytest.importorskip("tensorboard.compat.proto.event_pb2")
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader  # noqa: E402

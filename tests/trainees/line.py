@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from trainees.lightning import ReportCallback
+from hpo_trainees.lightning import ReportCallback
 
 
 class Line(pl.LightningModule):

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import assembly, contract, metrics
-from engine.model import View, freeze
-from engine.paths import EMETRICS, RESULT, StudyPaths, TrialPaths
-from engine.study import StudySpec
-from trainees import report
+from hpo_engine import assembly
+from hpo_engine.contract import binding
+from hpo_engine.contract.paths import EMETRICS, RESULT, StudyPaths, TrialPaths
+from hpo_engine.contract.snapshot import View, freeze
+from hpo_engine.contract.sources import metrics
+from hpo_engine.study.spec import StudySpec
+from hpo_trainees import report
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FILES = [str(path.relative_to(EXAMPLES)) for path in sorted(EXAMPLES.glob("*/algo*.*"))]
@@ -45,17 +47,17 @@ def studies(folder: Path, spec: StudySpec) -> Iterator[TrialPaths]:
     os.mkdir(study.root)
     freeze(spec.model_dir, study.model)
     view = View.of(study.model)
-    contract.lay_out_study(study, contract.user_of(os.environ))
+    binding.lay_out_study(study, binding.user_of(os.environ))
     for number in range(100):
         paths = study.trial(number)
-        contract.lay_out(paths)
+        binding.lay_out(paths)
         view.lay(paths.result_dir)
         params = spec.space.sample(numpy.random.default_rng(number))
         if "digits" in spec.model_dir:
             params["epochs"] = 2
         if spec.resource_name:
             params[spec.resource_name] = spec.resource_min
-        contract.write_config(paths, params)
+        binding.write_config(paths, params)
         yield paths
 
 
@@ -63,7 +65,7 @@ def run(spec: StudySpec, paths: TrialPaths, **env: str) -> subprocess.CompletedP
     root = str(EXAMPLES.parent)
     search = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     base = {**os.environ, "PATH": search, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
-    environment = {**contract.environment(spec, paths, base, "nonce", ()), **env}
+    environment = {**binding.environment(spec, paths, base, "nonce", ()), **env}
     return subprocess.run(
         spec.command,
         cwd=paths.result_dir,

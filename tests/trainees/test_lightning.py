@@ -116,7 +116,7 @@ def test_only_the_process_of_rank_0_reports(
 def test_validation_outside_of_fit_is_not_reported(result_dir: Path, line: ModuleType) -> None:
     import lightning.pytorch as pl
 
-    from trainees.lightning import ReportCallback
+    from hpo_trainees.lightning import ReportCallback
 
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
     trainer = pl.Trainer(max_epochs=1, callbacks=[ReportCallback()], enable_model_summary=False, **options)
@@ -137,7 +137,7 @@ def test_the_package_that_the_script_uses_is_taken(imported: str, expected: str,
     (tmp_path / "lightning" / "__init__.py").touch()
     root = Path(__file__).resolve().parents[2]
     code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]; import {imported}\n"
-    code += "from trainees.lightning import ReportCallback; print(ReportCallback.__mro__[1].__module__)"
+    code += "from hpo_trainees.lightning import ReportCallback; print(ReportCallback.__mro__[1].__module__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.split(".")[0].strip() == expected, done.stderr
 
@@ -151,8 +151,8 @@ def test_digits_are_learnt(result_dir: Path, arch: str, optimizer: str) -> None:
     pytest.importorskip("sklearn")
     import lightning.pytorch as pl
 
-    from trainees.digits import DigitsData, DigitsModule
-    from trainees.lightning import ReportCallback
+    from hpo_trainees.digits import DigitsData, DigitsModule
+    from hpo_trainees.lightning import ReportCallback
 
     pl.seed_everything(0, verbose=False)
     rate = {"adam": 3e-3, "sgd": 0.1}[optimizer]
@@ -177,7 +177,7 @@ def test_digits_split_is_fixed_by_its_seed_and_loses_no_image() -> None:
     import torch
     from torch.utils.data import DataLoader
 
-    from trainees.digits import DigitsData
+    from hpo_trainees.digits import DigitsData
 
     def images(loader: DataLoader[Any]) -> list[bytes]:
         return sorted(image.numpy().tobytes() for batch in loader for image in batch[0])
@@ -196,7 +196,7 @@ def test_digits_split_is_fixed_by_its_seed_and_loses_no_image() -> None:
 @pytest.mark.parametrize("wrong", [{"arch": "rnn"}, {"optimizer": "lion"}])
 def test_digits_refuse_what_they_do_not_know(wrong: dict[str, str]) -> None:
     pytest.importorskip("sklearn")
-    from trainees.digits import DigitsModule
+    from hpo_trainees.digits import DigitsModule
 
     with pytest.raises(ValueError, match="must be"):
         DigitsModule(**wrong)

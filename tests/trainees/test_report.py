@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainees import report as module
-from trainees.report import Reporter, config, main
+from hpo_trainees import report as module
+from hpo_trainees.report import Reporter, config, main
 
 SOURCE = Path(module.__file__)
 
@@ -254,13 +254,13 @@ def test_a_thousand_rows_cost_a_fraction_of_a_training(trial: Path) -> None:
 
 def test_two_runs_of_a_script_by_hand_leave_the_rows_of_the_second(by_hand: Path) -> None:
     for loss in (1, 2):
-        done = run(f"from trainees.report import report; report(step=1, loss={loss})", by_hand)
+        done = run(f"from hpo_trainees.report import report; report(step=1, loss={loss})", by_hand)
         assert done.returncode == 0, done.stderr
     assert rows(by_hand) == [{"step": 1, "loss": 2.0}]
 
 
 def test_it_imports_the_standard_library_only_and_not_the_engine(by_hand: Path) -> None:
-    code = "import sys; before = set(sys.modules); import trainees.report; print(*(set(sys.modules) - before))"
+    code = "import sys; before = set(sys.modules); import hpo_trainees.report; print(*(set(sys.modules) - before))"
     names = {name.split(".")[0] for name in run(code, by_hand).stdout.split()}
     assert names - {"trainees"} <= set(sys.stdlib_module_names)
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import contract, results
-from engine.paths import StudyPaths
-from trainees.report import Reporter, config, main
+from hpo_engine.contract import binding
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.contract.sources import results
+from hpo_trainees.report import Reporter, config, main
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(
     lambda name: name not in ("step", "steps", "epoch", "iteration")
@@ -47,10 +48,10 @@ def test_reported_rows_are_read_as_they_were(tmp_path_factory: pytest.TempPathFa
 @given(PARAMS)
 def test_written_parameters_are_what_the_script_gets(tmp_path_factory: pytest.TempPathFactory, params: Any) -> None:
     study = StudyPaths(str(tmp_path_factory.mktemp("study")))
-    contract.lay_out_study(study, "user")
+    binding.lay_out_study(study, "user")
     paths = study.trial(3)
-    contract.lay_out(paths)
-    contract.write_config(paths, params)
+    binding.lay_out(paths)
+    binding.write_config(paths, params)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESULT_DIR", paths.result_dir)
         found = config()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.space import Choice, Float, Int, SearchSpace
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 
 
 def applies(param: Float | Int | Choice, params: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
 from benchmarks.search.peers import pruned, value_of
 from benchmarks.search.problems import Problem
 from benchmarks.search.runner import natural
-from engine.space import Choice, Float, Int
+from hpo_engine.space.searchspace import Choice, Float, Int
 
 
 class Ax:

@@ -14,7 +14,7 @@ from hebo.optimizers.hebo import HEBO
 from benchmarks.search.peers import pruned
 from benchmarks.search.problems import Problem
 from benchmarks.search.runner import natural
-from engine.space import Choice, Float, Int
+from hpo_engine.space.searchspace import Choice, Float, Int
 
 
 class Hebo:

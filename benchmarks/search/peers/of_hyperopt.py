@@ -13,7 +13,7 @@ from hyperopt.pyll import as_apply, scope
 from benchmarks.search.peers import discrete
 from benchmarks.search.problems import Problem
 from benchmarks.search.runner import natural
-from engine.space import Choice, Float, Int, SearchSpace
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 
 
 class Hyperopt:

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.search.peers import pruned
 from benchmarks.search.problems import Problem
 from benchmarks.search.runner import natural
-from engine.space import Choice, Float, Int
+from hpo_engine.space.searchspace import Choice, Float, Int
 
 
 class Nevergrad:

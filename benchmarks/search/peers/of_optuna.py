@@ -10,7 +10,7 @@ import optuna
 from benchmarks.search.peers import applies
 from benchmarks.search.problems import Problem
 from benchmarks.search.runner import natural
-from engine.space import Choice, Float, Int
+from hpo_engine.space.searchspace import Choice, Float, Int
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -11,7 +11,7 @@ from skopt.space import Categorical, Integer, Real
 
 from benchmarks.search.peers import pruned, value_of
 from benchmarks.search.problems import Problem
-from engine.space import Choice, Float, Int
+from hpo_engine.space.searchspace import Choice, Float, Int
 
 
 class Skopt:

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.search.problems.bbob import FUNCTIONS, Function
 from benchmarks.search.problems.spaces import TASKS
-from engine.space import SearchSpace
+from hpo_engine.space.searchspace import SearchSpace
 
 VERSION = 1  # of what the problems answer: a new one makes all results void
 REFERENCE = Path(__file__).with_name("reference.json")

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from engine.space import Float, Int, SearchSpace
+from hpo_engine.space.searchspace import Float, Int, SearchSpace
 
 # name: suite, function, dimensions, instance
 FUNCTIONS: Mapping[str, tuple[str, int, int, int]] = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.space import Choice, Float, Int, SearchSpace
+from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 
 
 def data_path(name: str) -> Path:

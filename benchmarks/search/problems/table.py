@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.search.problems.forest import Forest
 from benchmarks.search.problems.spaces import TASKS, Task, data_path
-from engine.space import Choice, SearchSpace
+from hpo_engine.space.searchspace import Choice, SearchSpace
 
 
 class Table:

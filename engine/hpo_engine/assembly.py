@@ -1,0 +1,442 @@
+"""The one place that names concrete classes: from names to searchers, from a folder to an engine that leads it.
+
+Plain dict literals, then entry points (`hpo_engine.searchers`), then `module:Class`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import logging
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TextIO
+
+from hpo_engine.contract import binding
+from hpo_engine.contract.paths import SUBMITTED, StudyPaths, absolute
+from hpo_engine.contract.snapshot.redirect import redirect
+from hpo_engine.errors import Problem, SpecError, StudyGone, StudyLocked, nearest
+from hpo_engine.searchers.card import Card
+from hpo_engine.searchers.guided import Guided, guides
+from hpo_engine.space.params import json_text
+from hpo_engine.store import inbox
+from hpo_engine.store.journal import Journal
+from hpo_engine.store.lock import Lead
+from hpo_engine.study.events import SpecChanged, TrialReopened, apply, fold
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import TrialState
+from hpo_engine.system import threads
+
+if TYPE_CHECKING:
+    from hpo_engine.core.loop import Engine
+    from hpo_engine.core.ports import Searcher, Tracker
+    from hpo_engine.studyfile.document import Document
+    from hpo_engine.trackers.console import ConsoleTracker
+
+_log = logging.getLogger(__name__)
+
+SEARCHERS: dict[str, str] = {
+    "auto": "hpo_engine.searchers.auto:Auto",
+    "random": "hpo_engine.searchers.random:Random",
+    "grid": "hpo_engine.searchers.grid:Grid",
+    "sobol": "hpo_engine.searchers.sobol:Sobol",
+    "tpe": "hpo_engine.searchers.tpe:Tpe",
+    "bayesian": "hpo_engine.searchers.bayesian:Bayesian",
+    "cmaes": "hpo_engine.searchers.cmaes:CmaEs",
+    "evolution": "hpo_engine.searchers.evolution:Evolution",
+    "optuna": "hpo_engine.searchers.optuna:Optuna",
+    "hyperband": "hpo_engine.searchers.hyperband:Hyperband",
+    "asha": "hpo_engine.searchers.asha:Asha",
+    "bohb": "hpo_engine.searchers.bohb:Bohb",
+}
+ENTRY_POINTS = "hpo_engine.searchers"
+_WMLA_PATHS = {
+    "algorithm": "algoDef.algorithm",
+    "options": "algoDef.algoParams",
+    "resource": "algoDef.algoParams",
+    "trial.gpus": "modelSpec.args",
+}
+
+
+# -- the study file ----------------------------------------------------------------------------------------------------
+
+
+def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
+    """The study file at `path`, native or WMLA's, and its text. Raises SpecError with every problem in it."""
+    from hpo_engine.studyfile import document
+    from hpo_engine.studyfile.common import default_name, is_wmla
+
+    text = document.read_text(path)
+    doc = document.read_document(text, path)
+    base_dir = os.path.dirname(absolute(path))
+    if is_wmla(doc.data):
+        from hpo_engine.studyfile import wmla
+
+        spec = wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=algorithms())
+        if spec.resources.gpus:
+            from hpo_engine.executors.slots import find_gpus
+
+            spec = wmla.fitted(spec, len(find_gpus(env)))
+        hidden = wmla.without_secrets(doc)
+        text = text if hidden is None else document.dump(hidden)
+        if not doc.data.get("hpoName"):  # the same file must find its study again, so no generated name here
+            spec = replace(spec, name=default_name(path, base_dir))
+    else:
+        from hpo_engine.studyfile.native import parse_document
+
+        spec = parse_document(doc, base_dir=base_dir, algorithms=algorithms())
+    try:
+        return _checked(spec, env, how_long="trials" in doc.data or is_wmla(doc.data)), text
+    except SpecError as error:
+        problems = [p._replace(path=_wmla_path(p.path)) if is_wmla(doc.data) else p for p in error.problems]
+        raise SpecError([p._replace(line=_line(doc, p.path)) for p in problems], path) from None
+
+
+def _line(doc: Document, path: str) -> int | None:
+    """The line of a field; that of the algorithm for a resource which it misses, none for others that are not there."""
+    top = re.split(r"[.\[]", path, maxsplit=1)[0]
+    if top in doc.data:
+        return doc.line(path)
+    return doc.line("algorithm") if top == "resource" and "algorithm" in doc.data else None
+
+
+def _wmla_path(path: str) -> str:
+    """Where a WMLA request says what the native form says at `path`."""
+    ours = next((ours for ours in _WMLA_PATHS if path == ours or path.startswith(f"{ours}.")), None)
+    return path if ours is None else _WMLA_PATHS[ours] + path[len(ours) :]
+
+
+def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> StudySpec:
+    """Raises SpecError where the searcher or this machine cannot serve the study, before anything is made. A search
+    that ends by itself (a grid) limits the trials, so that its progress can be told. `how_long`: the user said how
+    many trials; if not, a searcher may have a number of its own that is usual (a round of Hyperband)."""
+    from hpo_engine.executors.slots import Slots, count_cores, find_gpus
+
+    program = spec.command[0]
+    if "/" not in program and program not in ("python", "python3"):
+        path = spec.env.get("PATH", env.get("PATH", os.defpath))
+        if shutil.which(program, path=path) is None:
+            hint = (
+                f"; a file of model_dir is called ./{program}" if os.path.exists(f"{spec.model_dir}/{program}") else ""
+            )
+            raise SpecError([Problem("command", f"no program {json_text(program)} on the PATH{hint}")])
+    if spec.resource_name is not None and spec.resource_name in spec.space:
+        text = f"{spec.resource_name} is a parameter of the space, too; a trial's config.json can hold only one"
+        raise SpecError([Problem("resource.name", text)])
+    made = searcher(spec)
+    Slots(spec.resources, find_gpus(env) if spec.resources.gpus else (), count_cores())
+    usual = None if how_long else getattr(made, "usual_trials", None)
+    size = getattr(made, "size", None) if usual is None else usual
+    trials = spec.budget.trials if usual is None else None
+    if size is None or (trials is not None and trials <= size):
+        return spec
+    return replace(spec, budget=replace(spec.budget, trials=size))
+
+
+# -- searchers ---------------------------------------------------------------------------------------------------------
+
+
+def algorithms() -> dict[str, str]:
+    """Every algorithm that can be named, with the place of its class."""
+    from importlib.metadata import entry_points
+
+    return {**{e.name: e.value for e in entry_points(group=ENTRY_POINTS)}, **SEARCHERS}
+
+
+def searcher(spec: StudySpec) -> Searcher:
+    """The study's searcher, guided where there is anything to guide.
+
+    Raises:
+        SpecError: unknown name or option, wrong value, a plugin that cannot be loaded.
+    """
+    cls = _searcher_class(spec.algorithm, spec.model_dir)
+    options = _checked_options(cls, spec)
+    try:
+        made: Searcher = cls(spec, **options)
+    except SpecError:
+        raise
+    except (Exception, SystemExit) as error:
+        why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "it ended the program"
+        raise SpecError([Problem("options", f"{spec.algorithm} cannot be made: {why}")]) from error
+    if not callable(getattr(made, "ask", None)):
+        raise SpecError(
+            [Problem("algorithm", f"{spec.algorithm} is no searcher: it has no method ask(history, count)")]
+        )
+    return Guided(spec, made) if guides(spec, made) else made
+
+
+def about(spec: StudySpec) -> str:
+    """What the searcher is going to do with the study, in a line; "" where there is nothing to say."""
+    return str(getattr(searcher(spec), "about", ""))
+
+
+def plan(spec: StudySpec) -> str:
+    """What a study with a resource is going to take of it, in a line; "" if there is none."""
+    if not spec.resource_name:
+        return ""
+    from hpo_engine.report import forecast
+
+    return forecast.plan(spec, searcher(spec), known=spec.algorithm.partition(":")[0] in SEARCHERS)
+
+
+def warnings(spec: StudySpec) -> list[str]:
+    """What the user should know before a new study starts, limits given on the command line included."""
+    from hpo_engine.executors.slots import Slots, count_cores, find_gpus
+    from hpo_engine.report import forecast
+
+    cores = count_cores()
+    gpus = find_gpus(os.environ) if spec.resources.gpus else ()
+    free = Slots(spec.resources, gpus, cores).free()
+    notes = list(forecast.at_once(spec, free, cores, len(gpus)))
+    if SUBMITTED in spec.labels:  # only a request was meant for another machine
+        notes += forecast.warnings(spec, cores)
+    return notes
+
+
+def card(algorithm: str, folder: str = ".") -> Card | None:
+    """What an algorithm says of itself, None where it says nothing. Raises SpecError where there is none."""
+    cls = _searcher_class(algorithm, folder)
+    found = cls.card_of(algorithm) if hasattr(cls, "card_of") else getattr(cls, "card", None)
+    return found if isinstance(found, Card) else None
+
+
+def _checked_options(cls: Callable[..., Any], spec: StudySpec) -> dict[str, Any]:
+    """Against the class's card; where it has none, only the names, against its signature."""
+    options, own = dict(spec.algorithm_options), getattr(cls, "card", None)
+    if isinstance(own, Card):
+        return own.take(spec.algorithm, options)
+    known = _options_of(cls)
+    unknown = [name for name in options if name not in known] if known is not None else []
+    problems = []
+    for name in unknown:
+        hint = nearest(name, [*(known or ()), "seed"])
+        problems.append(Problem(f"options.{name}", f"no option of {spec.algorithm}{hint}"))
+    if problems:
+        raise SpecError(problems)
+    return options
+
+
+def _options_of(cls: Callable[..., Any]) -> set[str] | None:
+    """Names of the keyword options; None where the class takes any."""
+    try:
+        parameters = list(inspect.signature(cls).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+
+
+def _searcher_class(name: str, folder: str) -> Callable[..., Any]:
+    """The class of algorithm `name`; plugins are looked for in `folder`, too."""
+    known = "optuna" if name.startswith("optuna:") else name  # the one whose name says what it is to be
+    where = SEARCHERS.get(known) or (name if ":" in name else algorithms().get(name))
+    if where is None:
+        from hpo_engine.studyfile.common import nearest_algorithm
+
+        raise SpecError(
+            [Problem("algorithm", f"no algorithm {json_text(name)}{nearest_algorithm(name, algorithms())}")]
+        )
+    return _load_class(where, folder, "algorithm")
+
+
+def _load_class(where: str, folder: str, field: str) -> Callable[..., Any]:
+    """The class at "module:Class" (also found beside the script) or "path/file.py:Class"."""
+    module_name, _, class_name = where.rpartition(":")
+    try:
+        if module_name.endswith(".py"):
+            path = os.path.join(folder, module_name)
+            loader = importlib.util.spec_from_file_location(f"hpo_plugin_{abs(hash(path))}", path)
+            if loader is None or loader.loader is None or not os.path.exists(path):
+                raise FileNotFoundError(f"no file {path}")
+            module = importlib.util.module_from_spec(loader)
+            sys.modules[loader.name] = module
+            loader.loader.exec_module(module)
+        else:
+            with _on_path(folder):
+                module = importlib.import_module(module_name)
+        cls: Callable[..., Any] = getattr(module, class_name)
+    except (Exception, SystemExit) as error:
+        raise SpecError([Problem(field, f"{where} cannot be loaded: {type(error).__name__}: {error}")]) from error
+    return cls
+
+
+@contextlib.contextmanager
+def _on_path(folder: str) -> Any:
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+
+
+# -- trackers ----------------------------------------------------------------------------------------------------------
+
+
+def trackers(paths: StudyPaths, stream: TextIO, *, quiet: bool) -> tuple[ConsoleTracker, list[Tracker]]:
+    """The one that shows the study on `stream`, and all of them."""
+    from hpo_engine.trackers.advice import Advice
+    from hpo_engine.trackers.console import ConsoleTracker
+    from hpo_engine.trackers.tensorboard import TensorBoardTracker
+
+    console = ConsoleTracker(stream, quiet=quiet, folder=paths.root)
+    return console, [console, TensorBoardTracker(paths), Advice(paths, lambda text: console.note(f"note: {text}"))]
+
+
+# -- engines -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Clock:
+    """UTC seconds that never jump: the wall clock when made, the monotonic one from then on."""
+
+    base: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.base = time.time() - time.monotonic()
+
+    def __call__(self) -> float:
+        return self.base + time.monotonic()
+
+
+@dataclass
+class Led:
+    """An engine and the lead that it holds; `adopted`: trials that it found running."""
+
+    engine: Engine
+    lead: Lead
+    adopted: int
+    before: History
+
+    def close(self) -> None:
+        self.engine.close()
+        self.lead.close()
+
+    def leave(self) -> None:
+        """`close`, where the study is another one's by now: nothing more is written to it."""
+        self.engine.leave()
+        self.lead.close()
+
+
+def lead(
+    paths: StudyPaths,
+    clock: Callable[[], float],
+    listeners: Sequence[Tracker] = (),
+    *,
+    wait_s: float = 0.0,
+    opened_at: float | None = None,
+    changes: Mapping[str, Any] | None = None,
+    retry: bool = False,
+    stop: str | None = None,
+    kill: bool = False,
+    say: Callable[[str], None] = _log.info,
+) -> Led:
+    """Takes the lead of a study and brings its engine up to where it stood.
+
+    Args:
+        listeners: the trackers. wait_s: how long to wait for another engine to leave.
+        opened_at: of the study that is meant; one of the same name that was opened at another time is left alone.
+        changes: new limits (SpecChanged). retry: run trials that failed, timed out or were lost again.
+        stop: stop at once, with this reason, instead of going on. kill: without grace.
+        say: takes what there is to tell besides, in a line (how trials start).
+
+    Raises:
+        StudyLocked, StudyGone, JournalError, SpecError (the searcher or the machine cannot serve it).
+    """
+    from hpo_engine.contract import snapshot
+    from hpo_engine.core.loop import Engine
+    from hpo_engine.core.searcher_thread import InThread
+    from hpo_engine.executors.local import origin
+    from hpo_engine.executors.local.executor import LocalExecutor
+    from hpo_engine.executors.local.processes import can_protect
+    from hpo_engine.stoppers import stopper
+
+    held = Lead(paths.lock, wait_s)
+    try:
+        if not os.path.exists(paths.db):  # else a new one would be made
+            raise StudyGone(f"{paths.db}: the event log was removed")
+        if elsewhere := origin.own_files(paths):
+            _log.warning(origin.not_here(paths, elsewhere))
+        journal = Journal(paths.db, write=True)
+
+        def check() -> None:
+            held.check()
+            journal.check()
+
+        before = history = fold(journal.read())
+        if opened_at not in (None, before.opened_at):
+            raise StudyLocked(f"{paths.root}: the study was removed, and another one has its name; it is left alone")
+        if copied_from := origin.origin(paths, history):
+            _log.warning(origin.described(paths, history, copied_from))
+        events: list[Any] = [SpecChanged(clock(), dict(changes))] if changes else []
+        if retry:
+            again = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
+            events += [TrialReopened(clock(), t.id) for t in history.trials if t.state in again]
+        for event in events:
+            history = apply(history, event)
+        spec = history.spec
+        binding.lay_out_study(paths, binding.user_of(os.environ))  # a trial may have removed one of its folders
+        for path, request in inbox.pending(paths.inbox):
+            if request is None or request.trial is None:
+                inbox.done(path)  # it was meant for an engine that is no more
+        view = snapshot.View.of(paths.model, source_dir=spec.model_dir)
+        if view.linked and not can_protect():
+            _log.warning(
+                "big files are linked, not copied, and here only their modes keep trials from changing them: %s",
+                ", ".join(view.linked),
+            )
+        made = searcher(replace(spec, model_dir=paths.model))
+        threads.keep_to_one(os.environ)
+        executor = LocalExecutor(spec.resources, os.environ, errors=paths.engine_log, say=say)
+        base_env, shared = _base_env(spec, executor.free())
+        engine = Engine(
+            paths,
+            journal,
+            history,
+            made,
+            stopper(spec),
+            executor,
+            listeners,
+            views=snapshot.Views(view, lambda lay: binding.view_of(spec, lay)),
+            protect=view.linked,
+            base_env=base_env,
+            redirect=redirect(binding.command(spec, sys.executable), base_env, spec.env, spec.model_dir, paths.model),
+            asker=None if getattr(made, "quick", False) else InThread(made.ask, executor.wake),
+            copied_from=copied_from,
+            check=check,
+        )
+        if events:
+            journal.append(events)
+        adopted = engine.resume(clock())
+        if stop is not None:
+            engine.interrupt(stop, clock(), kill=kill)
+        elif shared:
+            say(shared)
+        return Led(engine, held, adopted, before)
+    except BaseException:
+        held.close()
+        raise
+
+
+def _base_env(spec: StudySpec, slots: int) -> tuple[dict[str, str], str]:
+    """The environment that trials inherit, and a line for the user where it bounds their threads ("": it does not).
+
+    Args:
+        slots: how many trials the machine can run at a time.
+    """
+    from hpo_engine.executors.slots import count_cores
+
+    at_once = min(n for n in (slots, spec.budget.trials) if n is not None)
+    cores, given = count_cores(), {**os.environ, **spec.env}
+    each = None if spec.resources.cpus is not None else threads.share(cores, len(os.sched_getaffinity(0)), at_once)
+    env = {**os.environ, "USER": binding.user_of(os.environ), **threads.variables(given, each)}
+    return env, threads.told(each, cores, at_once) if each is not None and threads.OMP not in given else ""

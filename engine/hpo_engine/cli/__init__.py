@@ -1,0 +1,138 @@
+"""The command line: arguments in, exit codes out. One function a verb; what they do is in the rooms below.
+
+Exit codes: 0 ok, 2 bad input, 3 the study failed, 4 another engine leads it, 5 storage, 130 / 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from hpo_engine import __version__
+from hpo_engine.errors import EngineError, nearest
+from hpo_engine.system.faults import told
+from hpo_engine.text import streams
+
+_STORAGE, _INTERNAL = 5, 70
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_TOO_MANY = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+_VERBS = {
+    "submit": "runs", "list": "views", "show": "show", "best": "views", "logs": "output", "watch": "runs",
+    "stop": "runs", "resume": "runs", "retry": "runs", "remove": "runs", "export": "views",
+    "tensorboard": "machine", "init": "machine", "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
+}  # fmt: skip
+
+
+class _Verbs(click.Group):
+    """Loads only the module of the verb that was named: `list` must not pay for `submit`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _VERBS and not args[0].startswith("-"):
+            ctx.fail(f'No such command "{args[0]}"{nearest(args[0], _VERBS)}')
+        return super().resolve_command(ctx, args)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _VERBS:
+            return None
+        module = import_module(f"hpo_engine.cli.{_VERBS[name]}")
+        verbs: tuple[click.Command, ...] = module.VERBS
+        return next(verb for verb in verbs if verb.name == name)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hpo-engine")
+@click.option("--debug", is_flag=True, help="Show tracebacks and a log on stderr.")
+def cli(debug: bool) -> None:
+    """Tunes any training script: writes its config.json, runs it, reads its val_dict_list.json.
+
+    Start with `hpo-engine init train.py`, then `hpo-engine submit algo.yaml`.
+    """
+    if debug:
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """The console script."""
+    debug = "--debug" in sys.argv
+    streams.install()
+    try:
+        try:
+            code = cli.main(standalone_mode=False, prog_name="hpo-engine")
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            code = 0
+        sys.stdout.flush()
+    except click.Abort:
+        code = 130
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context else ""
+        _complain(error.format_message() + hint)
+        code = error.exit_code
+    except EngineError as error:
+        if debug:
+            raise
+        _complain(str(error))
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        code = 141  # whoever read our output has gone: nothing to tell
+    except streams.OutputError as error:
+        if debug:
+            raise
+        advice = "the output is not complete, but nothing else is lost: make room, then run the same command again"
+        _complain(f"{error.filename}: {error.strerror}; {advice}")
+        code = _STORAGE
+    except OSError as error:
+        if debug:
+            raise
+        advice = "; free space or access is needed, then resume" if error.errno in _NO_ROOM else ""
+        if error.errno in _TOO_MANY:
+            advice = "; the machine has no room for more processes or files (see ulimit -a), make some, then resume"
+        _complain(f"{told(error)}{advice}")
+        code = _STORAGE
+    except (MemoryError, RuntimeError) as error:
+        if debug or (isinstance(error, RuntimeError) and "start new thread" not in str(error)):
+            raise
+        _complain(f"{error or 'no memory'}; make room on the machine, then resume")
+        code = _STORAGE
+    except Exception as error:
+        if debug:
+            raise
+        _complain(f"internal error: {type(error).__name__}: {error}; trials that run go on; --debug shows where it is")
+        code = _INTERNAL
+    code = code if isinstance(code, int) else 0
+    if lost := streams.problem(sys.stdout):
+        _complain(f"standard output: {lost.strerror}; lines of the display are lost, the study is not affected")
+    for stream in (sys.stdout, sys.stderr):
+        streams.settle(stream)
+    asking = sys.modules.get("hpo_engine.core.searcher_thread")
+    if asking is not None and asking.thinking():
+        # A searcher deep in some library's code is not to be torn down together with the interpreter.
+        os._exit(code)
+    sys.exit(code)
+
+
+def _complain(text: str) -> None:
+    from hpo_engine.text.tables import safe_text
+
+    with contextlib.suppress(OSError):  # nobody reads that either
+        for line in text.splitlines():
+            click.echo(f"hpo-engine: {safe_text(line)}", err=True)
+
+
+if __name__ == "__main__":
+    main()

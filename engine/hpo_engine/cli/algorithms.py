@@ -1,0 +1,172 @@
+"""The verb algorithms: what each searcher is for, what it costs, its options, all from the cards of their classes.
+
+Loads the searchers' own files and nothing that they load when they search.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpo_engine.cli.common import dump, json_option
+
+if TYPE_CHECKING:
+    from hpo_engine.searchers.card import Card, Option
+
+_WIDTH = 80
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every algorithm with its options.")
+@click.option("--markdown", is_flag=True, help="As a page of Markdown.")
+@json_option
+def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool) -> None:
+    """What each algorithm is for, its cost and options; NAME: one in full.
+
+    NAME may also be one of your own: module:Class, path/file.py:Class, or an installed plugin's.
+    """
+    from hpo_engine import assembly
+
+    if name is not None:
+        own = assembly.card(name)
+        if own is None:
+            click.echo(f"{name}: your own; it has no card that says what its options mean")
+        elif as_json:
+            click.echo(dump({name: _object(own)}))
+        else:
+            click.echo(_section(name, own) if markdown else _full(name, own))
+        return
+    cards = {known: own for known in assembly.SEARCHERS if (own := assembly.card(known))}
+    plugins = {known: where for known, where in assembly.algorithms().items() if known not in assembly.SEARCHERS}
+    if as_json:
+        objects = {known: _object(own) for known, own in cards.items()}
+        click.echo(dump({"algorithms": objects, "common": _options_object(_common()), "plugins": plugins}))
+    elif markdown:
+        click.echo(page(cards), nl=False)
+    elif everything:
+        click.echo("\n\n".join(_full(known, own) for known, own in cards.items()))
+        click.echo(f"\n{_all_have()}{_plugins(plugins)}")
+    else:
+        click.echo(f"{_overview(cards)}\n\n{_all_have()}{_plugins(plugins)}")
+        click.echo("hpo-engine algorithms NAME: one with its options; --all: all of them.")
+
+
+VERBS = (algorithms,)
+
+
+def page(cards: Mapping[str, Card]) -> str:
+    """docs/algorithms.md."""
+    head = (
+        "# The algorithms\n\n"
+        "Written by `python -m tests.test_readme` from what the searchers say of themselves; "
+        "`hpo-engine algorithms` prints the same.\n"
+        "`algorithm: NAME` and `options: {...}` in the study file choose one.\n\n"
+        f"Every algorithm has the option `seed`: {_common()['seed'].about}.\n"
+    )
+    rows = "".join(f"| [`{name}`](#{_anchor(name)}) | {own.summary} | {own.suits} |\n" for name, own in cards.items())
+    table = f"| algorithm | what it does | when to take it |\n| --- | --- | --- |\n{rows}"
+    return "\n".join([head, table, *(_section(name, own) + "\n" for name, own in cards.items())])
+
+
+def _common() -> dict[str, Option]:
+    from hpo_engine.searchers.card import SEED
+
+    return {"seed": SEED}
+
+
+def _all_have() -> str:
+    option = _common()["seed"]
+    return _filled(f"All have the option seed ({option.range}): {option.about}.", "") + "\n"
+
+
+def _plugins(plugins: Mapping[str, str]) -> str:
+    named = ", ".join(f"{name} ({where})" for name, where in sorted(plugins.items()))
+    return _filled(f"Installed plugins: {named}", "  ") + "\n" if named else ""
+
+
+# -- text ------------------------------------------------------------------------------------------------------------
+
+
+def _overview(cards: Mapping[str, Card]) -> str:
+    from hpo_engine.text.tables import table
+
+    names = max(map(len, cards)) + 2
+    extras = any(own.extra for own in cards.values())
+    costs, needs = 22, max(len(own.extra) for own in cards.values()) + 2 if extras else 0
+    suits = _WIDTH - names - costs - needs - (2 if extras else 0)
+    rows: list[list[str]] = []
+    for name, own in cards.items():
+        cells = [[name], textwrap.wrap(own.suits, suits), textwrap.wrap(own.cost, costs - 2), [own.extra]]
+        height = max(map(len, cells))
+        rows += [[cell[i] if i < len(cell) else "" for cell in cells] for i in range(height)]
+    headers = ["NAME", "WHAT IT IS FOR", "COST OF AN ASK", *(["EXTRA"] if extras else [])]
+    return table(headers, rows, width=_WIDTH)
+
+
+def _full(name: str, own: Card) -> str:
+    lines = [_filled(f"{name}: {own.summary}", " " * (len(name) + 2))]
+    lines += [_filled(f"  {word:<9}{text}", " " * 11) for word, text in _facts(own)]
+    for option, about in own.options.items():
+        text = f"  {option} ({_default(about)}): {about.about}; {about.range}"
+        lines.append(_filled(text, "      "))
+    return "\n".join(lines)
+
+
+def _facts(own: Card) -> list[tuple[str, str]]:
+    needs = [("needs", f"pip install 'hpo-engine[{own.extra}]'")] if own.extra else []
+    source = [("source", own.source)] if own.source not in ("", "-") else []
+    more = [("options", own.open)] if own.open else []
+    return [("for", own.suits), ("cost", f"an ask takes {own.cost}"), *needs, *source, *more]
+
+
+def _filled(text: str, indent: str) -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _default(option: Option) -> str:
+    from hpo_engine.space.params import json_text
+
+    if option.default is None:
+        return "automatic"
+    return option.default if isinstance(option.default, str) else json_text(option.default)
+
+
+# -- Markdown and JSON -----------------------------------------------------------------------------------------------
+
+
+def _section(name: str, own: Card) -> str:
+    lines = [f"## {name}", "", f"{own.summary[:1].upper()}{own.summary[1:]}.", ""]
+    lines += [f"- {word}: {text}" for word, text in _facts(own)]
+    if own.options:
+        lines += ["", "| option | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| `{option}` | {_default(about)} | {about.range} | {about.about} |".replace(" |  | ", " | - | ")
+            for option, about in own.options.items()
+        ]
+    return "\n".join(lines)
+
+
+def _anchor(name: str) -> str:
+    """As GitHub makes it of a heading."""
+    return "".join(c for c in name.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+
+
+def _object(own: Card) -> dict[str, Any]:
+    return {
+        "summary": own.summary, "suits": own.suits, "cost": own.cost, "source": own.source,
+        "extra": own.extra or None, "options": _options_object(own.options),
+    }  # fmt: skip
+
+
+def _options_object(options: Mapping[str, Option]) -> dict[str, Any]:
+    return {
+        name: {
+            "type": {int: "int", float: "float", bool: "bool", str: "text"}[option.kind],
+            "default": option.default, "allowed": option.range, "about": option.about,
+        }
+        for name, option in options.items()
+    }  # fmt: skip

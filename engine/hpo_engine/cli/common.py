@@ -1,0 +1,197 @@
+"""What several verbs share: the options for root and JSON, the summary object, a study's state in a word."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.study.history import History
+    from hpo_engine.study.trial import Trial
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def root_option(function: Function) -> Function:
+    return click.option(
+        "--root", metavar="DIR", help="Folder that holds the studies [$HPO_ENGINE_ROOT, else ./hpo-runs]."
+    )(function)
+
+
+def json_option(function: Function) -> Function:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+class Goal(click.Choice):  # type: ignore[type-arg,unused-ignore]
+    """minimize or maximize, in the spellings that a study file may have, too."""
+
+    _SAME: ClassVar = {"min": "minimize", "max": "maximize", "minimise": "minimize", "maximise": "maximize"}
+
+    def __init__(self) -> None:
+        super().__init__(["minimize", "maximize"], case_sensitive=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(self._SAME.get(str(value).lower(), value), param, ctx)
+
+
+def judging_options(function: Function) -> Function:
+    """--metric, --goal, --over: see `judged`."""
+    for option in (
+        click.option("--over", type=click.Choice(["best", "last"]), help="A trial counts by its best or its last row."),
+        click.option("--goal", type=Goal(), help="What is better [as the study says]."),
+        click.option("--metric", metavar="NAME", help="Judge the trials by this metric of their rows; trains nothing."),
+    ):
+        function = option(function)
+    return function
+
+
+def judged(history: History, metric: str | None, goal: str | None, over: str | None) -> History:
+    """The history, judged again where the options ask for that."""
+    if metric is None and goal is None and over is None:
+        return history
+    from hpo_engine.report.ranking import judged_again, objective_for
+
+    return judged_again(history, objective_for(history, metric, goal, over))
+
+
+study_argument = click.argument("study", metavar="STUDY")
+
+
+def find(study: str, root: str | None) -> StudyPaths:
+    """The folder of the study that the user named."""
+    from hpo_engine.contract.paths import locate, runs_root
+
+    return locate(study, runs_root(root, os.environ))
+
+
+def trial_of(history: History, number: int) -> Trial:
+    """The trial that the user named."""
+    from hpo_engine.errors import SpecError
+
+    if number not in range(history.next_id):
+        raise SpecError(f"{history.spec.name} has no trial {number}; it has {history.next_id} (from 0)")
+    return history.trials[number]
+
+
+def terminal_size() -> tuple[int, int]:
+    """Columns and lines of the terminal on stdout; 80 and 24 where it does not say."""
+    columns, lines = os.get_terminal_size(sys.stdout.fileno())
+    return columns or 80, lines or 24
+
+
+def output_width() -> int | None:
+    """The terminal's width; None (no limit) where the output is not a terminal."""
+    return terminal_size()[0] if sys.stdout.isatty() else None
+
+
+def read_history(paths: StudyPaths) -> History:
+    """For a verb that shows something and is over before any of the history is garbage."""
+    import gc
+
+    from hpo_engine.store import digest
+
+    history = digest.read(paths.db)
+    gc.freeze()
+    return history
+
+
+def state_word(state: str, led: bool) -> str:
+    """The study's state as its log has it; "interrupted" where it should run and no engine leads it."""
+    return "interrupted" if state == "running" and not led else state
+
+
+def best_object(history: History) -> dict[str, Any] | None:
+    """The best trial; with several objectives the one of the front that is best by the first of them."""
+    return None if history.best is None else member_object(history, history.best)
+
+
+def front_object(history: History) -> dict[str, Any]:
+    """With several objectives: the front by the first of them, its hypervolume, and what that is measured from."""
+    aims = history.spec.aims
+    reference = [aim.value(loss) for aim, loss in zip(aims, history.reference, strict=False)]
+    return {
+        "front": [member_object(history, history.trials[number]) for _, number in history.members],
+        "hypervolume": history.hypervolume,
+        "reference": dict(zip([aim.metric for aim in aims], reference, strict=False)) or None,
+    }
+
+
+def member_object(history: History, trial: Trial) -> dict[str, Any]:
+    values = history.values(trial)
+    several: dict[str, Any] = {"values": values_object(history, trial)} if history.spec.objectives else {}
+    several |= metrics_object(history, trial)
+    return {"trial": trial.id, "value": values[0], **several, "params": history.config(trial)}
+
+
+def metrics_object(history: History, trial: Trial) -> dict[str, Any]:
+    """The values of the metrics of interest, where the study names some."""
+    from hpo_engine.report.ranking import beside, beside_names
+
+    names = beside_names(history.spec)
+    return {"metrics": {**dict.fromkeys(names), **beside(history, trial)}} if names else {}
+
+
+def values_object(history: History, trial: Trial) -> dict[str, float] | None:
+    """Objective -> value; None where the trial has none."""
+    names = [aim.metric for aim in history.spec.aims]
+    return dict(zip(names, history.values(trial), strict=False)) or None
+
+
+def summary(history: History, led: bool, now: float) -> dict[str, Any]:
+    """What `submit --json` ends with, and `show --json` begins with."""
+    return {
+        "study": history.spec.name,
+        "state": state_word(history.state.value, led),
+        "best": best_object(history),
+        **(front_object(history) if history.spec.objectives else {}),
+        **({"reason": history.reason} if history.halted else {}),
+        "counts": {state.value: count for state, count in sorted(history.counts.items())},
+        "seconds": round(history.elapsed_s(now), 3),
+    }
+
+
+def trial_object(history: History, trial: Trial) -> dict[str, Any]:
+    last = trial.rows[-1] if trial.rows else None
+    values, several = values_object(history, trial), {}
+    if history.spec.objectives:
+        several = {"values": values, "front": trial.id in history.front}
+    return {
+        "trial": trial.id,
+        "state": trial.state.value,
+        "value": None if values is None else values[history.spec.objective.metric],
+        **several,
+        **metrics_object(history, trial),
+        "params": history.config(trial),
+        "attempts": len(trial.attempts),
+        "started_at": trial.started_at,
+        "ended_at": trial.ended_at,
+        "reason": trial.reason,
+        "last_row": None if last is None else {"step": last.step, **last.values},
+    }
+
+
+def dump(value: Any) -> str:
+    """Strict JSON, in ASCII so that scripts read it in every locale: what is not finite becomes null."""
+    return _json(value)
+
+
+_encode = json.JSONEncoder(allow_nan=False, default=str).encode
+
+
+def _json(value: Any) -> str:
+    try:
+        return _encode(value)
+    except ValueError:  # something in it is not finite: look closer
+        if isinstance(value, dict):
+            return f"{{{', '.join([f'{_encode(str(k))}: {_json(v)}' for k, v in value.items()])}}}"
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(map(_json, value))}]"
+        if isinstance(value, float):
+            return "null"
+        raise

@@ -1,0 +1,187 @@
+"""Verbs about files and the machine: init, schema, doctor, tensorboard."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from typing import Any
+
+import click
+
+from hpo_engine.cli.common import dump, find, json_option, root_option, study_argument
+from hpo_engine.errors import EngineError, SpecError
+from hpo_engine.text.tables import safe_text
+
+
+@click.command()
+@click.argument("script", type=click.Path())
+@click.option(
+    "--output",
+    "-o",
+    default=None,
+    metavar="FILE",
+    help="Where to write [algo.yaml beside the script, or here if it reads files from here]; - for stdout.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def init(script: str, output: str | None, force: bool) -> None:
+    """Write a commented algo.yaml for SCRIPT."""
+    from hpo_engine.studyfile.starter import remarks, starter
+
+    if not os.path.isfile(script):
+        raise SpecError(f"{script}: no such file")
+    with open(script, encoding="utf-8", errors="replace") as file:
+        code = file.read()
+    read_here = _read_from_here(script, code) if output is None else None
+    path = output or os.path.join("" if read_here else os.path.dirname(script), "algo.yaml")
+    home = os.path.dirname(path) if path != "-" else ""
+    text = starter(_from(home, script), code)
+    if path == "-":
+        click.echo(text, nl=False)
+        return
+    if os.path.exists(path) and not force:
+        raise SpecError(f"{path} exists; say --force to replace it, or --output another")
+    try:
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+    except OSError as error:
+        error.filename = os.path.abspath(path)
+        raise
+    click.echo(f"wrote {path}: look it over, then: hpo-engine submit {path}")
+    if read_here:
+        click.echo(f"note: trials run from this folder, as the script reads {safe_text(read_here)} from here")
+    for remark in remarks(script, code):
+        click.echo(f"note: {safe_text(remark)}")
+
+
+def _read_from_here(script: str, code: str) -> str | None:
+    """A path in the script that leads somewhere from this folder, and not from the script's: it is run from here."""
+    folder = os.path.dirname(script)
+    if not folder or os.path.isabs(script) or os.path.normpath(script).startswith(os.pardir):
+        return None
+    texts: list[str] = re.findall(r"""["']([^"'\s\\*?]{1,200})["']""", code)
+    for text in dict.fromkeys(texts):
+        is_path = not os.path.isabs(text) and os.path.normpath(text) not in (".", "..") and "\0" not in text
+        if is_path and os.path.exists(text) and not os.path.exists(os.path.join(folder, text)):
+            return text
+    return None
+
+
+def _from(home: str, script: str) -> str:
+    """The script's path as a study file in the folder `home` has to name it."""
+    from hpo_engine.contract.paths import absolute
+
+    path = os.path.relpath(absolute(script), absolute(home))
+    if path.startswith(os.pardir + os.sep):  # behind a link, ".." is the parent of what it leads to
+        path = os.path.relpath(absolute(script), os.path.realpath(home or "."))
+    return path
+
+
+@click.command()
+def schema() -> None:
+    """The JSON Schema of the study file, for editors."""
+    from hpo_engine.studyfile.native import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """What this machine offers to trials, and what is missing."""
+    facts = _facts()
+    if as_json:
+        click.echo(dump({name: {"value": value, "note": note} for name, value, note in facts}))
+        return
+    from hpo_engine.text.tables import table
+
+    click.echo(table(["WHAT", "HERE", "NOTE"], [[name, _say(value), note] for name, value, note in facts]))
+
+
+@click.command()
+@study_argument
+@root_option
+@click.option("--port", default=6006, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True)
+def tensorboard(study: str, root: str | None, port: int, host: str) -> None:
+    """TensorBoard on STUDY's logs."""
+    from importlib.util import find_spec
+
+    paths = find(study, root)
+    if find_spec("tensorboard") is None:
+        raise EngineError("TensorBoard is not installed in this environment; pip install tensorboard")
+    start = "import sys; del sys.path[0]; from tensorboard.main import run_main; run_main()"  # nothing of the cwd's
+    argv = [sys.executable, "-c", start, "--logdir", paths.logs, "--port", str(port), "--host", host]
+    sys.stdout.flush()
+    os.execv(sys.executable, argv)
+
+
+VERBS = (init, schema, doctor, tensorboard)
+
+
+def _facts() -> list[tuple[str, Any, str]]:
+    import sqlite3
+
+    from hpo_engine.executors.local.processes import can_protect, proc_problem
+    from hpo_engine.executors.slots import count_cores, find_gpus
+
+    gpus = find_gpus(os.environ)
+    cgroup, problem = _writable_cgroup(), proc_problem()
+    sqlite_ok = sqlite3.sqlite_version_info >= (3, 51, 3)
+    return [
+        ("python", sys.version.split()[0], sys.executable),
+        ("cores", count_cores(), f"{os.cpu_count()} in the machine"),
+        ("memory", _memory(), ""),
+        ("gpus", list(gpus), "" if gpus else "none found: no nvidia-smi, and CUDA_VISIBLE_DEVICES names none"),
+        ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
+        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3; fine: a study has one writer"),
+        ("/proc", "mounted" if not problem else "unusable", problem),
+        ("pidfd", hasattr(os, "pidfd_open"), "a signal never reaches another process that got the same number"),
+        ("process tree", "subreaper", "whatever a trial starts ends with it"),
+        ("cgroup2", cgroup or "not writable", "not needed"),
+        ("read-only links", can_protect(), "big files that trials share cannot be written to"),
+        *((f"package {name}", _version(name) or "missing", hint) for name, hint in _PACKAGES),
+    ]  # fmt: skip
+
+
+_PACKAGES = (
+    ("torch", "for hpo_trainees.lightning and the digits example"),
+    ("lightning", "for hpo_trainees.lightning and the digits example"),
+    ("tensorboard", "for hpo-engine tensorboard"),
+)
+
+
+def _version(name: str) -> str | None:
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _memory() -> str:
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+
+
+def _writable_cgroup() -> str | None:
+    """The cgroup2 folder of this process, if it may make children there."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            own = next(line.strip()[3:] for line in file if line.startswith("0::"))
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            mount = next(line.split()[1] for line in file if line.split()[2] == "cgroup2")
+    except (OSError, StopIteration, IndexError):
+        return None
+    path = mount + own
+    return path if os.access(path, os.W_OK) else None
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return str(value)

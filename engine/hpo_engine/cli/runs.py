@@ -1,0 +1,464 @@
+"""Verbs that make studies run, stop and go away: submit, resume, retry, stop, watch, remove."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpo_engine.cli.common import dump, find, json_option, root_option, study_argument, summary
+from hpo_engine.errors import EngineError, SpecError, StudyExists
+from hpo_engine.text import streams
+
+if TYPE_CHECKING:
+    from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.study.history import History
+    from hpo_engine.study.spec import StudySpec
+
+_START_S = 30.0
+_POLL_S = 0.05
+_START = "import sys; del sys.path[0]; from hpo_engine.cli import main; main()"  # not -m: the cwd's modules stay out
+
+_trials = click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in all (not additional).")
+_parallel = click.option("--parallel", type=click.IntRange(1), metavar="N", help="Trials at a time.")
+_detach = click.option("--detach", is_flag=True, help="Run in the background; see `watch`, `stop`.")
+_quiet = click.option("--quiet", "-q", is_flag=True, help="Only the result.")
+_wait = click.option("--wait", type=float, default=0.0, metavar="S", help="Wait so long for another engine to leave.")
+
+
+@click.command()
+@click.argument("file", metavar="FILE", type=click.Path())
+@root_option
+@click.option("--name", metavar="N", help="The study's name [the file's, or its folder's].")
+@_trials
+@_parallel
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of the search.")
+@_detach
+@json_option
+@_quiet
+@_wait
+def submit(
+    file: str,
+    root: str | None,
+    name: str | None,
+    trials: int | None,
+    parallel: int | None,
+    seed: int | None,
+    detach: bool,
+    as_json: bool,
+    quiet: bool,
+    wait: float,
+) -> int:
+    """Run the study in FILE, or go on with it.
+
+    FILE is a study file (YAML, JSON, a Python dict) or a WMLA request. Progress goes to stdout (to stderr
+    with --json); the last line of --json's stdout is the result.
+    """
+    from hpo_engine import assembly, studies
+    from hpo_engine.contract.paths import StudyPaths, runs_root
+    from hpo_engine.store.lock import who_leads
+    from hpo_engine.text.tables import safe_text
+
+    _begin(as_json)
+    spec, source = assembly.load_spec(file, os.environ)
+    given = {"trials": trials, "parallel": parallel}
+    spec = _overridden(spec, name, trials, parallel, seed)
+    for note in spec.labels.get("notes", ()):
+        click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
+    folder = runs_root(root, os.environ)
+    changes: dict[str, Any] = {}
+    opened_at = None
+    paths = StudyPaths(os.path.join(folder, spec.name))
+    try:
+        made = not os.path.lexists(paths.root)
+        if made and spec.warm_start:  # told now, and kept; the same file again finds its study as it was
+            spec, notes = studies.with_prior(spec, folder)
+            for note in notes:
+                click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
+        if made:
+            studies.create(
+                spec,
+                source,
+                folder,
+                time.time(),
+                lambda note: click.echo(f"hpo-engine: note: {safe_text(note)}", err=True),
+            )
+    except StudyExists:  # another submit was quicker
+        made = False
+    for warning in assembly.warnings(spec) if made else ():
+        click.echo(f"hpo-engine: note: {safe_text(warning)}", err=True)
+    if made and not quiet and (about := assembly.about(spec)):
+        click.echo(f"{safe_text(spec.algorithm)}: {safe_text(about)}", err=as_json)
+    if made and not quiet and (plan := assembly.plan(spec)):
+        click.echo(f"plan: {safe_text(plan)}", err=as_json)
+    if not made:
+        if not os.path.exists(paths.db):
+            raise StudyExists(f"{paths.root} exists and is no study; choose another --name")
+        history = studies.read(paths)
+        opened_at = history.opened_at
+        changes = _changes(history, spec, given, paths)
+        _tell_changed(paths, history)
+        if who_leads(paths.lock) is None and _complete(history, changes) and _whole(paths, history):
+            return _show_result(history, paths, as_json)
+    meant = {"opened_at": opened_at, "changes": changes}
+    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, **meant)
+
+
+@click.command()
+@study_argument
+@root_option
+@_trials
+@_parallel
+@click.option("--time-limit", metavar="T", help="The study's time limit in all, such as 2h or 90s.")
+@_detach
+@json_option
+@_quiet
+@_wait
+def resume(
+    study: str,
+    root: str | None,
+    trials: int | None,
+    parallel: int | None,
+    time_limit: str | None,
+    detach: bool,
+    as_json: bool,
+    quiet: bool,
+    wait: float,
+) -> int:
+    """Go on with STUDY; trials that still run are taken over."""
+    from hpo_engine import studies
+    from hpo_engine.store.lock import who_leads
+    from hpo_engine.studyfile.native.values import seconds
+
+    _begin(as_json)
+    paths = find(study, root)
+    changes: dict[str, Any] = {k: v for k, v in {"trials": trials, "parallel": parallel}.items() if v is not None}
+    if time_limit is not None:
+        try:
+            changes["time_s"] = seconds(time_limit)
+        except ValueError as error:
+            raise SpecError(f"--time-limit: {error}") from None
+    history = studies.read(paths)
+    if trials is not None and trials < history.next_id:
+        from hpo_engine.text.tables import counted
+
+        raise SpecError(f"--trials {trials}: {history.spec.name} has {counted(history.next_id, 'trial')} already")
+    _tell_changed(paths, history)
+    if who_leads(paths.lock) is None and _complete(history, changes) and _whole(paths, history):
+        return _show_result(history, paths, as_json)
+    meant = {"opened_at": history.opened_at, "changes": changes}
+    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, **meant)
+
+
+@click.command()
+@study_argument
+@click.option("--failed", is_flag=True, required=True, help="Trials that failed, timed out or were lost.")
+@root_option
+@_detach
+@json_option
+@_quiet
+@_wait
+def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: bool, quiet: bool, wait: float) -> int:
+    """Run STUDY's failed trials again."""
+    from hpo_engine import studies
+    from hpo_engine.store.lock import who_leads
+    from hpo_engine.trackers.lines import BAD, called
+
+    _begin(as_json)
+    paths = find(study, root)
+    history = studies.read(paths)
+    _tell_changed(paths, history)
+    # One that was killed in the middle of a retry goes on by the same command.
+    if history.state.value != "running" and not any(history.counts.get(s) for s in BAD) and not who_leads(paths.lock):
+        more = f"; to go on: hpo-engine resume {called(history, paths.root)}" if history.pending else ""
+        click.echo(f"nothing to retry: no trial failed{more}", err=as_json)
+        if as_json:
+            click.echo(dump(summary(history, False, history.last_at)))
+        return 0
+    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, retry=True)
+
+
+@click.command()
+@study_argument
+@click.argument("trial", type=int, required=False)
+@root_option
+@click.option("--kill", is_flag=True, help="Without grace.")
+def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
+    """Stop STUDY (it can be resumed), or one TRIAL of it."""
+    from hpo_engine import studies
+    from hpo_engine.executors.local.processes import need_proc
+    from hpo_engine.store import inbox
+    from hpo_engine.store.lock import who_leads
+
+    need_proc()
+    paths = find(study, root)
+    history = studies.read(paths)
+    if trial is not None and trial not in range(history.next_id):
+        raise SpecError(f"{history.spec.name} has no trial {trial}; it has {history.next_id}")
+    if trial is not None and trial not in history.open_ids:
+        click.echo(f"trial {trial} is {history.trials[trial].state.value} already")
+        return 0
+    if who_leads(paths.lock) is None and trial is None:
+        if not history.running:
+            click.echo(f"{history.spec.name} does not run")
+            return 0
+        _go(
+            paths,
+            detach=False,
+            as_json=False,
+            quiet=True,
+            wait_s=1.0,
+            opened_at=history.opened_at,
+            stop="stop",
+            kill=kill,
+        )
+        return 0
+    request = inbox.post(
+        paths.inbox, inbox.Request("stop", trial, kill, "stopped by the user" if trial is not None else "stop")
+    )
+    if who_leads(paths.lock) is None:
+        if original := _copied_from(paths, history):
+            name = history.spec.name
+            click.echo(f"trial {trial} runs in {original}, of which {paths.root} is a copy; nothing there is stopped.")
+            click.echo(f"Here it will not run again: resume {name} to have that recorded")
+            return 0
+        studies.stop_unled_trial(paths, history.trials[trial or 0], kill=kill)
+        click.echo(
+            f"trial {trial} is told to stop; no engine leads {history.spec.name}: resume it to have that recorded"
+        )
+        return 0
+    return _await_stop(paths, history, trial, request)
+
+
+@click.command()
+@study_argument
+@root_option
+def watch(study: str, root: str | None) -> int:
+    """Look at STUDY while it runs; Ctrl-C only ends the looking."""
+    from hpo_engine.cli.watcher import follow
+
+    return follow(find(study, root))
+
+
+@click.command()
+@study_argument
+@root_option
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def remove(study: str, root: str | None, yes: bool) -> None:
+    """Delete STUDY: its folder and all results in it."""
+    from hpo_engine import studies
+
+    paths = find(study, root)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"this deletes {paths.root}; say --yes")
+        click.confirm(f"Delete {paths.root}?", abort=True)
+    studies.remove(paths)
+
+
+VERBS = (submit, resume, retry, stop, watch, remove)
+
+
+def _begin(as_json: bool) -> None:
+    """Of a verb that runs a study: refuses a machine that cannot; without JSON, stdout is a display and no more."""
+    from hpo_engine.executors.local.processes import need_proc
+
+    need_proc()
+    if not as_json:
+        streams.be_lenient(sys.stdout)
+
+
+def _tell_changed(paths: StudyPaths, history: History) -> None:
+    """Of a study that goes on: what is not as it was of the files that it has copies of, or links to."""
+    from hpo_engine import studies
+    from hpo_engine.text.tables import safe_text
+
+    if names := studies.edited(paths, history.spec):
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        text = (
+            f"{shown} changed since the study was made; the study keeps using its copy ({paths.model}). To use the new "
+            f"version: hpo-engine remove {os.path.basename(paths.root)} and submit again, or submit with another --name"
+        )
+        click.echo(f"hpo-engine: note: {safe_text(text)}", err=True)
+    if problem := studies.linked_problem(paths, history.spec):
+        click.echo(f"hpo-engine: note: {safe_text(problem)}", err=True)
+
+
+def _overridden(
+    spec: StudySpec, name: str | None, trials: int | None, parallel: int | None, seed: int | None
+) -> StudySpec:
+    from hpo_engine.studyfile.common import study_name_problem
+
+    if name is not None:
+        if problem := study_name_problem(name):
+            raise SpecError(f"--name: {problem}")
+        spec = replace(spec, name=name)
+    if trials is not None:
+        spec = replace(spec, budget=replace(spec.budget, trials=trials))
+    if parallel is not None:
+        spec = replace(spec, resources=replace(spec.resources, parallel=parallel))
+    return spec if seed is None else replace(spec, seed=seed)
+
+
+def _changes(history: History, spec: StudySpec, given: dict[str, int | None], paths: StudyPaths) -> dict[str, Any]:
+    """New limits that a file submitted again asks for. Raises StudyExists where it is another study."""
+    from hpo_engine import studies
+
+    opened = studies.opened_spec(paths)
+    if different := studies.differences(opened, spec):
+        lines = "\n".join(f"  {line}" for line in different)
+        again = _judge_again(history, opened, spec, paths)
+        raise StudyExists(
+            f"study {spec.name} exists and differs from this file:\n{lines}\n{again}"
+            f"to start anew: hpo-engine remove {spec.name}, or another --name; to go on with the old one: "
+            f"hpo-engine resume {spec.name}"
+        )
+    wanted, before, current = _limits(spec), _limits(opened), _limits(history.spec)
+    changes = {k: v for k, v in wanted.items() if v != current[k] and (v != before[k] or given.get(k) is not None)}
+    if (trials := changes.get("trials")) is not None and trials < history.next_id:
+        from hpo_engine.text.tables import counted
+
+        raise SpecError(f"trials: {trials}, but {spec.name} has {counted(history.next_id, 'trial')} already")
+    return changes
+
+
+def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyPaths) -> str:
+    """Where the files differ in what is judged only: how to judge the trials that are there by it."""
+    from hpo_engine import studies
+    from hpo_engine.trackers.lines import called
+
+    alike = replace(old, objective=new.objective, objectives=new.objectives, extra_metrics=new.extra_metrics)
+    if new.objectives or studies.differences(alike, new):
+        return ""
+    metric, goal, over = new.objective.metric, new.objective.goal, new.objective.over
+    if new.objective == old.objective and not old.objectives:  # then it is the metrics beside it that changed
+        added = next((name for name in new.extra_metrics if name not in old.extra_metrics), None)
+        if added is None:
+            return ""
+        metric, goal = added, new.extra_metrics[added]
+        goal, over = (goal, "best") if goal in ("minimize", "maximize") else ("minimize", "last")
+    last = " --over last" if over == "last" else ""
+    words = f"{shlex.quote(called(history, paths.root))} --metric {shlex.quote(metric)} --goal {goal}{last}"
+    return f"to judge the trials that are there by it, without training: hpo-engine best {words} (also show, export)\n"
+
+
+def _limits(spec: StudySpec) -> dict[str, Any]:
+    """What may change while a study goes on, as SpecChanged names it."""
+    return {"trials": spec.budget.trials, "time_s": spec.budget.time_s, "parallel": spec.resources.parallel}
+
+
+def _complete(history: History, changes: dict[str, Any]) -> bool:
+    """Whether there is nothing left to run."""
+    return history.state.value in ("finished", "failed") and not changes
+
+
+def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
+    if as_json:
+        click.echo(dump(summary(history, False, history.last_at)))
+    else:
+        from hpo_engine.trackers import lines
+
+        name, more = lines.called(history, paths.root), history.next_id + 10
+        steps = [
+            *lines.next_steps(history, paths.root),
+            (f"hpo-engine resume {name} --trials {more}", "ten more trials"),
+        ]
+        click.echo("\n".join(lines.summary(history, history.last_at, paths.root, steps, before=True)))
+    return 3 if history.state.value == "failed" else 0
+
+
+def _go(paths: StudyPaths, *, detach: bool, as_json: bool, quiet: bool, **options: Any) -> int:
+    if detach:
+        return _in_background(paths, options, as_json)
+    from hpo_engine.cli.driver import Driver
+
+    return Driver(paths, as_json=as_json, quiet=quiet, **options).run()
+
+
+def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) -> int:
+    """Starts `resume` (or `retry`) in a session of its own and waits until it leads."""
+    from hpo_engine import studies
+    from hpo_engine.store.lock import who_leads
+
+    verb = ["retry", "--failed"] if options.get("retry") else ["resume"]
+    changes = options.get("changes") or {}
+    flags = [f"--{k}={v}" for k, v in changes.items() if k in ("trials", "parallel")]
+    if changes.get("time_s") is not None:
+        flags.append(f"--time-limit={changes['time_s']}s")
+    if options.get("wait_s"):
+        flags.append(f"--wait={options['wait_s']}")
+    with open(paths.engine_log, "ab") as log:
+        begin = log.tell()
+        child = subprocess.Popen(
+            [sys.executable, "-c", _START, verb[0], paths.root, *verb[1:], *flags],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    deadline = time.monotonic() + _START_S + (options.get("wait_s") or 0.0)
+    while time.monotonic() < deadline:
+        holder = who_leads(paths.lock)
+        if (holder is not None and holder.pid == child.pid) or child.poll() == 0:
+            name = os.path.basename(paths.root)
+            if as_json:
+                click.echo(dump({"study": name, "pid": child.pid, "folder": paths.root}))
+            else:
+                from hpo_engine.trackers.lines import called
+
+                word = called(studies.read(paths), paths.root)
+                click.echo(f"{name} runs in the background (process {child.pid}); its folder: {paths.root}")
+                click.echo(f"  hpo-engine watch {word} | hpo-engine stop {word} | log: {paths.engine_log}")
+            return 0
+        if child.poll() is not None:
+            with open(paths.engine_log, encoding="utf-8", errors="replace") as log_file:
+                log_file.seek(begin)
+                click.echo(log_file.read().rstrip(), err=True)
+            return child.returncode
+        time.sleep(_POLL_S)
+    raise EngineError(f"the engine did not start within {_START_S:g} s; see {paths.engine_log}")
+
+
+def _whole(paths: StudyPaths, history: History) -> bool:
+    """Whether no trial has ended elsewhere only, in the study that this one is a copy of."""
+    from hpo_engine.contract.paths import identity
+
+    if history.folder in ((), identity(paths.root)):
+        return True
+    from hpo_engine.executors.local import origin
+
+    return origin.whole(paths)
+
+
+def _copied_from(paths: StudyPaths, history: History) -> str:
+    from hpo_engine.executors.local.origin import origin
+
+    return origin(paths, history)
+
+
+def _await_stop(paths: StudyPaths, history: History, trial: int | None, request: str) -> int:
+    """Until the leading engine has carried the request out; it may take the grace."""
+    from hpo_engine import studies
+    from hpo_engine.store import inbox
+    from hpo_engine.store.lock import who_leads
+
+    deadline = time.monotonic() + history.spec.trial.grace_s + 10.0
+    while time.monotonic() < deadline:
+        left = who_leads(paths.lock) is None
+        if not os.path.exists(request) and (left if trial is None else trial not in studies.read(paths).open_ids):
+            break
+        if left:
+            break
+        time.sleep(_POLL_S)
+    now = studies.read(paths)
+    if os.path.exists(request):
+        inbox.done(request)  # or it would meet an engine that it was not meant for
+        raise EngineError(f"{now.spec.name}: its engine does not answer ({who_leads(paths.lock)}); nothing was stopped")
+    if trial is None:
+        click.echo(f"{now.spec.name} is {now.state.value}; to go on: hpo-engine resume {now.spec.name}")
+    else:
+        click.echo(f"trial {trial} is {now.trials[trial].state.value}")
+    return 0

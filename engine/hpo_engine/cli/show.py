@@ -1,0 +1,204 @@
+"""`show`: a study with its trials in any order, or one trial in full."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from hpo_engine.cli.common import (
+    dump,
+    find,
+    json_option,
+    judged,
+    judging_options,
+    output_width,
+    read_history,
+    root_option,
+    state_word,
+    study_argument,
+    summary,
+    trial_object,
+    trial_of,
+)
+
+if TYPE_CHECKING:
+    from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.study.history import History
+    from hpo_engine.study.trial import Trial
+
+
+@click.command()
+@study_argument
+@click.argument("trial", type=int, required=False)
+@root_option
+@click.option("--sort", metavar="NAME", help="Order: a metric, a parameter, trial, state, duration; -NAME: reversed.")
+@click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option("--top", type=click.IntRange(1), metavar="N", help="The first N only; without --sort, the best.")
+@judging_options
+@json_option
+def show(
+    study: str,
+    trial: int | None,
+    root: str | None,
+    sort: str | None,
+    reverse: bool,
+    top: int | None,
+    metric: str | None,
+    goal: str | None,
+    over: str | None,
+    as_json: bool,
+) -> None:
+    """STUDY's state and trials, or one TRIAL in full."""
+    from hpo_engine.report.ranking import ordered
+    from hpo_engine.store.lock import who_leads
+    from hpo_engine.trackers.lines import aim
+
+    paths = find(study, root)
+    read = read_history(paths)
+    history = judged(read, metric, goal, over)
+    led = who_leads(paths.lock) is not None
+    if trial is not None:
+        _show_trial(history, trial_of(history, trial), paths, as_json)
+        return
+    sort = sort or (f"metrics.{history.spec.objective.metric}" if top is not None else None)
+    trials = list(history.trials) if sort is None else ordered(history, sort, reverse=reverse)
+    if sort is None and reverse:
+        trials.reverse()
+    trials = trials[:top]
+    if as_json:
+        objects = [trial_object(history, t) for t in trials]
+        click.echo(dump({**summary(history, led, time.time()), "folder": paths.root, "trials": objects}))
+    else:
+        _show_study(history, trials, sort, paths, led, "" if history is read else aim(read.spec), reverse)
+
+
+VERBS = (show,)
+GOALS = ("minimize", "maximize")
+
+
+def _show_study(
+    history: History, trials: Sequence[Trial], sort: str | None, paths: StudyPaths, led: bool, once: str, reverse: bool
+) -> None:
+    """`once`: what the study was to find, where its trials are judged by something else now."""
+    from hpo_engine.report.remarks import identical
+    from hpo_engine.store.lock import who_leads
+    from hpo_engine.text.tables import assignments, duration, room_beside, safe_text, table
+    from hpo_engine.trackers.lines import aim, counts, front_line
+
+    spec = history.spec
+    total = spec.budget.trials
+    lines = [
+        f"{spec.name}: {state_word(history.state.value, led)}" + (f" ({history.reason})" if history.reason else ""),
+        f"  {once or aim(spec)} with {spec.algorithm} (seed {spec.seed})",
+        *([f"  judged again: {aim(spec)}, by the {spec.objective.over} row of each trial"] if once else []),
+        f"  trials {history.ended_count}/{total or '?'}: " + ", ".join(text for _, text in counts(history)),
+        f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
+    ]
+    if spec.objectives and history.members:
+        lines.append(f"  {front_line(history)}")
+    if remark := identical(history):
+        lines.append(f"  {remark}")
+    if led:
+        lines.append(f"  run by hpo-engine ({who_leads(paths.lock)})")
+    if order := _order(history, sort, reverse):
+        lines.append(f"  {order}")
+    click.echo("\n".join(safe_text(line) for line in lines) + "\n")
+    if trials:
+        extra = _columns(history, sort)
+        rows = [_row(history, t, extra) for t in trials]
+        metrics = [safe_text(name.upper()) for name in (*(aim.metric for aim in spec.aims), *extra)]
+        headers = ["TRIAL", "STATE", *metrics, "TOOK"]
+        room = room_beside(headers, rows, output_width())
+        for row, trial in zip(rows, trials, strict=True):
+            params = assignments(history.config(trial), None if trial.reason else room)
+            row.append(f"{safe_text(trial.reason)}  [{params}]" if trial.reason else params)
+        click.echo(table([*headers, "PARAMETERS"], rows, width=output_width()))
+        if len(trials) < len(history.trials):
+            click.echo(f"... and {len(history.trials) - len(trials)} more")
+
+
+def _order(history: History, sort: str | None, reverse: bool) -> str:
+    """How the trials are sorted, if by a metric of which the study does not say what is better."""
+    from hpo_engine.report.ranking import is_metric
+
+    name = (sort or "").removeprefix("-").removeprefix("metrics.")
+    known = any(aim.metric == name for aim in history.spec.aims) or history.spec.extra_metrics.get(name) in GOALS
+    if known or not is_metric(history, name):
+        return ""
+    if reverse != (sort or "").startswith("-"):
+        return f"sorted by {name}, highest first"
+    return f"sorted by {name}, lowest first; --reverse for highest"
+
+
+def _columns(history: History, sort: str | None) -> list[str]:
+    """The metrics beside the objectives: those of `metrics:`, and one that the trials are sorted by."""
+    from hpo_engine.report.ranking import beside_names, is_metric
+
+    names, sort = beside_names(history.spec), (sort or "").removeprefix("-").removeprefix("metrics.")
+    known = {*names, *(aim.metric for aim in history.spec.aims)}
+    return [*names, sort] if sort not in known and is_metric(history, sort) else names
+
+
+def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
+    """The cells of a trial; values that are no result are in brackets: what a pruned trial had, where one stands."""
+    from hpo_engine.report.ranking import newest, wanted
+    from hpo_engine.study.objective import pick_values
+    from hpo_engine.study.trial import TrialState
+    from hpo_engine.text.tables import duration, number
+
+    aims, running = history.spec.aims, trial.state is TrialState.RUNNING
+    values = [number(v) for v in history.values(trial)] or [""] * len(aims)
+    beside = [wanted(history.spec, name).pick(trial.rows) for name in extra]
+    state, took = trial.state.value, trial.ran_s
+    if trial.state is TrialState.PRUNED:
+        values = [f"({number(v)})" for v in pick_values(trial.rows, aims) or ()] or values
+    if running:
+        values = ["" if v is None else f"({number(v)})" for v in (newest(trial, aim.metric) for aim in aims)]
+        beside = [newest(trial, name) for name in extra]
+        state += f" (step {number(trial.rows[-1].step)})" if trial.rows else ""
+        since = trial.attempt.started_at if trial.attempt else None
+        took = None if since is None else time.time() - since
+    shown = ["" if v is None else f"({number(v)})" if running else number(v) for v in beside]
+    mark = "*" if trial.id in history.front else ""
+    return [f"{trial.id}{mark}", state, *values, *shown, duration(took)]
+
+
+def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool) -> None:
+    from hpo_engine.contract.outputlog import logfiles
+    from hpo_engine.text.tables import counted, number, safe_text, table
+    from hpo_engine.text.tables import value as text_of
+
+    one = trial_object(history, trial)
+    folders = paths.trial(trial.id)
+    if as_json:
+        one["rows"] = [{"step": r.step, **r.values} for r in trial.rows]
+        one["result_dir"], one["log_dir"] = folders.result_dir, folders.log_dir
+        click.echo(dump(one))
+        return
+    click.echo(
+        f"trial {trial.id} of {history.spec.name}: {trial.state.value}"
+        + (f" ({safe_text(trial.reason)})" if trial.reason else "")
+    )
+    for name, value in one["params"].items():
+        click.echo(f"  {safe_text(name)} = {text_of(value)}")
+    for attempt in trial.attempts:
+        count = attempt.exit.leftovers if attempt.exit else 0
+        left = f", {counted(count, 'process', 'processes')} left behind and killed" if count else ""
+        click.echo(
+            f"  attempt {attempt.number}: {attempt.exit or 'runs'}{left}"
+            + (f" on GPU {','.join(attempt.gpus)}" if attempt.gpus else "")
+        )
+    click.echo(f"  results: {folders.result_dir}\n  logs: {folders.log_dir}")
+    if trial.rows:
+        names = list(dict.fromkeys(name for row in trial.rows for name in row.values))
+        shown = trial.rows[-20:]
+        rows = [[number(r.step), *(number(r.values[n]) if n in r.values else "" for n in names)] for r in shown]
+        click.echo("\n" + table(["STEP", *(safe_text(n) for n in names)], rows, width=output_width()))
+    lines = logfiles.lines(folders.attempt(trial.attempt.number)) if trial.attempt is not None else []
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if lines:
+        click.echo("\nlast output:\n" + "\n".join("  " + safe_text(line) for line in lines[-20:]))

@@ -1,0 +1,212 @@
+"""Verbs that show what the event log knows: list, best, export."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpo_engine.cli.common import (
+    dump,
+    find,
+    json_option,
+    judged,
+    judging_options,
+    output_width,
+    read_history,
+    root_option,
+    state_word,
+    study_argument,
+    trial_object,
+    trial_of,
+)
+from hpo_engine.errors import EngineError, JournalError, SpecError
+
+if TYPE_CHECKING:
+    from hpo_engine.store.summary import Glance
+    from hpo_engine.study.history import History
+    from hpo_engine.study.trial import Trial
+
+
+@click.command("list")
+@root_option
+@json_option
+def list_(root: str | None, as_json: bool) -> None:
+    """The studies under the root."""
+    from hpo_engine.contract.paths import runs_root, studies
+    from hpo_engine.store.lock import who_leads
+    from hpo_engine.store.summary import glance
+    from hpo_engine.text.tables import table
+
+    folder = runs_root(root, os.environ)
+    objects: list[dict[str, Any]] = []
+    rows = []
+    for paths in studies(folder):
+        name = os.path.basename(paths.root)
+        try:
+            seen = glance(paths.db)
+        except JournalError as error:
+            objects.append({"study": name, "state": "damaged", "error": str(error), "folder": paths.root})
+            rows.append([name, "damaged", "", "", "", ""])
+            continue
+        led = who_leads(paths.lock) is not None
+        state = state_word(seen.state, led)
+        best = None if seen.best is None else {"trial": seen.best[0], "value": seen.best[1]}
+        several = {"front": seen.front} if len(seen.metrics) > 1 else {}
+        objects.append({
+            "study": name, "state": state, "best": best, **several, "counts": seen.counts, "trials": seen.total,
+            "algorithm": seen.algorithm, "last_at": seen.last_at, "folder": paths.root,
+        })  # fmt: skip
+        rows.append([
+            name, state, f"{seen.ended}/{seen.total or '?'}",
+            _best_word(seen), seen.algorithm,
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(seen.last_at)),
+        ])  # fmt: skip
+    if as_json:
+        click.echo(dump(objects))
+    elif rows:
+        click.echo(table(["STUDY", "STATE", "TRIALS", "BEST", "ALGORITHM", "LAST"], rows, width=output_width()))
+    else:
+        click.echo(f"no studies under {folder}; begin with: hpo-engine submit algo.yaml")
+
+
+@click.command()
+@study_argument
+@click.argument("trial", type=int, required=False)
+@root_option
+@click.option("--config", is_flag=True, help="Print the best config.json, ready to use.")
+@judging_options
+@json_option
+def best(
+    study: str,
+    trial: int | None,
+    root: str | None,
+    config: bool,
+    metric: str | None,
+    goal: str | None,
+    over: str | None,
+    as_json: bool,
+) -> None:
+    """The best trial of STUDY, or the front of its objectives.
+
+    With several objectives there is no best trial but a front: those that no other one beats in
+    all of them. TRIAL chooses one of it.
+    """
+    from hpo_engine.cli.common import best_object, front_object, member_object
+    from hpo_engine.text.tables import safe_text
+
+    paths = find(study, root)
+    history = judged(read_history(paths), metric, goal, over)
+    several = bool(history.spec.objectives)
+    if history.best is None:
+        metrics = " and ".join(aim.metric for aim in history.spec.aims)
+        raise EngineError(f"{history.spec.name} has no finished trial with a valid {metrics} yet{_other(history)}")
+    found = history.best if trial is None else _of_front(history, trial)
+    if config and several and trial is None:
+        raise SpecError(
+            f"{history.spec.name} has {len(history.front)} best trials, as it has several objectives; say which: "
+            f"hpo-engine best {history.spec.name} {found.id} --config"
+        )
+    if config:
+        click.echo(json.dumps(history.whole_config(found), indent=2))  # as contract.write_config has it
+    elif several and trial is None:
+        from hpo_engine.trackers import lines
+
+        click.echo(dump(front_object(history)) if as_json else "\n".join(lines.front(history, output_width())))
+    elif as_json:
+        click.echo(dump(best_object(history) if trial is None else member_object(history, found)))
+    else:
+        _show_best(history, found)
+        click.echo(f"folder {safe_text(paths.trial(found.id).result_dir)}")
+
+
+@click.command()
+@study_argument
+@root_option
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@judging_options
+def export(study: str, root: str | None, form: str, metric: str | None, goal: str | None, over: str | None) -> None:
+    """Every trial of STUDY, one row each, on stdout."""
+    history = judged(read_history(find(study, root)), metric, goal, over)
+    if form == "json":
+        click.echo(dump([trial_object(history, t) for t in history.trials]))
+        return
+    import csv
+
+    from hpo_engine.report.ranking import beside_names
+
+    params = list(dict.fromkeys(name for t in history.trials for name in history.config(t)))
+    metrics = sorted({name for t in history.trials if t.rows for name in t.rows[-1].values})
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    values = [f"values.{aim.metric}" for aim in history.spec.objectives]  # several objectives: in place of value
+    fixed = ["trial", "state", *([*values, "front"] if values else ["value"])]
+    fixed += [f"metrics.{name}" for name in beside_names(history.spec)]
+    fixed += ["attempts", "started_at", "ended_at", "reason"]
+    out.writerow([*fixed, *(f"params.{p}" for p in params), *(f"last.{m}" for m in metrics)])
+    for t in history.trials:
+        one = trial_object(history, t)
+        if values:
+            one.update(
+                {f"values.{name}": value for name, value in (one["values"] or {}).items()}, front=int(one["front"])
+            )
+        one.update({f"metrics.{name}": value for name, value in one.get("metrics", {}).items()})
+        row = [one[k] if one.get(k) is not None else "" for k in fixed]
+        config, last = one["params"], one["last_row"] or {}
+        out.writerow(
+            [*row, *(_plain(config[p]) if p in config else "" for p in params), *(last.get(m, "") for m in metrics)]
+        )
+
+
+VERBS = (list_, best, export)
+
+
+def _best_word(seen: Glance) -> str:
+    """`loss=0.31`, or `front of 7: loss, size`."""
+    from hpo_engine.text.tables import number, safe_text
+
+    if seen.best is None:
+        return ""
+    metrics = ", ".join(map(safe_text, seen.metrics))
+    return f"front of {seen.front}: {metrics}" if len(seen.metrics) > 1 else f"{metrics}={number(seen.best[1])}"
+
+
+def _show_best(history: History, trial: Trial) -> None:
+    from hpo_engine.report.ranking import beside
+    from hpo_engine.text.tables import number, safe_text
+    from hpo_engine.text.tables import value as text_of
+
+    shown = {aim.metric: v for aim, v in zip(history.spec.aims, history.values(trial), strict=True)}
+    shown.update(beside(history, trial))
+    click.echo(f"trial {trial.id}: " + ", ".join(f"{safe_text(name)} = {number(v)}" for name, v in shown.items()))
+    for name, value in history.config(trial).items():
+        click.echo(f"  {safe_text(name)} = {text_of(value)}")
+
+
+def _other(history: History) -> str:
+    """How to judge by a metric that the trials have in place of the objective."""
+    from hpo_engine.report.ranking import row_metrics, whole
+
+    there = list(row_metrics(history)) if any(map(whole, history.trials)) else []
+    if not there:
+        return ""
+    named = ", ".join(f'"{name}"' for name in there[:12]) + (" ..." if len(there) > 12 else "")
+    return f"; its trials have {named}: hpo-engine best {history.spec.name} --metric NAME --goal minimize|maximize"
+
+
+def _of_front(history: History, number: int) -> Trial:
+    """The trial, which must be among the best."""
+    trial = trial_of(history, number)
+    if number not in history.front:
+        name, front = history.spec.name, history.front
+        best = f"in the front ({', '.join(map(str, front[:20]))}{' ...' if len(front) > 20 else ''})"
+        what = best if history.spec.objectives else f"the best one ({front[0]})"
+        raise SpecError(f"trial {number} of {name} is not {what}; to see it: hpo-engine show {name} {number}")
+    return trial
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

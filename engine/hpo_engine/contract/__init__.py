@@ -1,0 +1,1 @@
+"""Every name, format and file that is shared with a training script."""

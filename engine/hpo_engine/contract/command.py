@@ -1,0 +1,47 @@
+"""The words of a command: which of them is the script, and whether a path leaves its folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+_INTERPRETERS = {
+    "sh": ".sh",
+    "bash": ".sh",
+    "node": ".js",
+    "Rscript": ".R",
+    "julia": ".jl",
+    "perl": ".pl",
+    "ruby": ".rb",
+}
+_WITH_VALUE = ("-W", "-X")  # options of python whose value is the next word
+
+
+def leaves_by_dots(path: str, folder: str) -> bool:
+    """Whether a relative path climbs above the folder that it begins in: a trial's folder has something else there.
+    (A link out of the folder leads to the same place from a trial's.)"""
+    top = here = os.path.realpath(folder)
+    for part in path.split("/"):
+        if part == ".." and here == top:
+            return True
+        here = os.path.realpath(f"{here}/{part}")
+    return False
+
+
+def script_of(command: Sequence[str]) -> str | None:
+    """The file that the command runs, as it names it; None where it names none."""
+    program, *words = command
+    if os.sep in program and not re.match(r"python|pypy", os.path.basename(program)):
+        return program
+    if re.fullmatch(r"python[0-9.]*|pypy[0-9.]*", os.path.basename(program)):
+        suffix = ".py"
+    else:
+        suffix = _INTERPRETERS.get(program, "")
+    skip = False
+    for word in words if suffix else ():
+        if skip or (word.startswith("-") and word not in ("-m", "-c", "-e", "-")):
+            skip = not skip and word in _WITH_VALUE
+            continue
+        return word if word.endswith(suffix) else None
+    return None

@@ -1,0 +1,1 @@
+"""A trial's output: who writes it and who reads it."""

@@ -1,0 +1,174 @@
+"""The five doors of the loop, on one page. What stands behind them is chosen in `assembly.py` and nowhere else."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from hpo_engine.contract.paths import TrialPaths
+from hpo_engine.study.events import Event
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Exit, Proposal, Trial
+
+if TYPE_CHECKING:
+    from hpo_engine.stoppers import Halt
+
+
+class Searcher(Protocol):
+    """Proposes trials. Made as `Class(spec, **options)`; keeps no state but caches: the history is the state.
+
+    Options are keyword-only parameters of `__init__`, annotated, with defaults; a wrong value raises SpecError or
+    ValueError with a text that names the option. A searcher that will propose so many trials and no more may say so in
+    an attribute `size`.
+
+    Keys of a proposal's `slot` with a meaning: "from", the id of the trial whose configuration it carries on with more
+    of the resource (it stays as it is; else a configuration that was tried before, or that the study's rules forbid, is
+    replaced by another one); "point" and "prior" are set where a configuration of the study's own was put in its place.
+
+    `ask` is called from a thread of its own, one call at a time, while the loop goes on. A searcher that always answers
+    within about a millisecond may set the class attribute `quick = True`: then the loop waits for it. A method
+    `over(history)` may say why the search is over, for the study's last word.
+    """
+
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        """At most `count` (>= 1) proposals inside `spec.space`; the same history gives the same answer.
+
+        The first proposal is for trial id `history.next_id`, the second for the next, ... An empty answer means
+        "wait" while a trial is open and "the search is over" when none is. Trials that failed and trials that
+        still run are in the history. Draw from `SeedSequence(spec.seed, spawn_key=(trial_id,))`.
+        """
+
+
+class Stopper(Protocol):
+    """Ends things early. Answers are a reason in words, or None to go on; see `stoppers.Rule`."""
+
+    def diverged(self, trial: Trial, history: History, now: float) -> str | None: ...
+
+    def end_trial(self, trial: Trial, history: History, now: float) -> str | None: ...
+
+    def end_study(self, history: History, now: float) -> str | None: ...
+
+    def halt(self, history: History, now: float) -> Halt | None: ...
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All that an executor needs to start one attempt; argv[0] is found through `env["PATH"]` or relative to cwd.
+
+    `warm_start`: whether a Python script may begin with its imports done, see `study.TrialPolicy`.
+    """
+
+    trial_id: int
+    attempt: int
+    nonce: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    paths: TrialPaths
+    gpus: tuple[str, ...] = ()
+    time_limit_s: float | None = None
+    grace_s: float = 10.0
+    log_bytes: int = 16 << 20
+    warm_start: str | tuple[str, ...] = "off"
+    protect: tuple[str, ...] = ()  # paths that must stay as they are, where the operating system can see to it
+    begun: bool = False  # it is known to have begun, whatever its records say
+
+
+@dataclass(frozen=True)
+class Started:
+    """An attempt's process exists."""
+
+    trial_id: int
+    attempt: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An attempt and every process it left are gone; `exit` says how."""
+
+    trial_id: int
+    attempt: int
+    exit: Exit
+
+
+class Adoption(enum.Enum):
+    """What became of an attempt while no engine looked."""
+
+    RUNNING = "running"  # it goes on; Ended follows one day
+    ENDED = "ended"  # it ended or was lost; Ended follows
+    NEVER = "never"  # it did not start: lay its folder out and launch it under the same nonce
+
+
+class Executor(Protocol):
+    """Runs attempts, at most once each. Never looks at results; never blocks except in `wait` and `close`."""
+
+    def free(self) -> int:
+        """How many more attempts can start now."""
+
+    def reserve(self, trial_id: int) -> tuple[str, ...]:
+        """Takes a slot for the trial and returns its GPUs (call only while `free()` > 0). Ended frees it."""
+
+    def release(self, trial_id: int) -> None:
+        """Gives a reserved slot back without a launch."""
+
+    def launch(self, launch: Launch) -> None:
+        """Starts the attempt soon. Whatever happens, an Ended for it comes out of `reap` in the end; where the
+        machine could not start it, with `exit.machine`."""
+
+    def adopt(self, launch: Launch) -> Adoption:
+        """After a restart: takes over an attempt that an earlier engine intended, whatever became of it."""
+
+    def reap(self) -> list[Started | Ended]:
+        """What has happened since the last call, in order."""
+
+    def stop(self, trial_id: int, why: str, *, kill: bool = False) -> None:
+        """SIGTERM to the attempt's whole tree, SIGKILL after its grace (at once with `kill`); Ended follows with
+        `exit.asked_for` set to `why`. Unknown or ended trials are ignored."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns when something happened that `reap` would tell, after `wake`, or at the timeout (seconds)."""
+
+    def wake(self) -> None:
+        """Ends the present or the next `wait`; safe in a signal handler."""
+
+    def close(self) -> None:
+        """Lets go without stopping anything: attempts that run go on."""
+
+
+class Tracker(Protocol):
+    """Listens. A tracker that raises is switched off with one warning; it can never fail a study."""
+
+    def open(self, history: History, now: float) -> None:
+        """Called once when the engine begins (also on resume)."""
+
+    def on(self, event: Event, history: History) -> None:
+        """Called after each event, in order, with the history as it was right after it."""
+
+    def tick(self, history: History, now: float) -> None:
+        """Called at each turn of the loop, also when nothing happened."""
+
+    def close(self, history: History) -> None: ...
+
+
+class Store(Protocol):
+    """The event log of one study; read gives every event in order.
+
+    What was appended survives the death of every process from then on, and, within moments, a power cut; all of it
+    does when `close` has returned.
+    """
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Commits all of them or none. Raises JournalError."""
+
+    def read(self, after: int = 0) -> list[Event]:
+        """The events from number `after` + 1 on."""
+
+    def close(self) -> None: ...
+
+
+def no_more(spec: StudySpec, history: History) -> bool:
+    """Whether the trial budget is spent."""
+    return spec.budget.trials is not None and history.next_id >= spec.budget.trials

@@ -1,0 +1,98 @@
+"""A spell in which the machine starts no trial: launches are held back, the user hears of it once, and not for ever.
+
+By the clock that it is given; knows neither trials nor processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from hpo_engine.errors import MachineError
+
+_log = logging.getLogger(__name__)
+
+_FIRST_S, _LONGEST_S = 0.1, 5.0  # pauses between two tries, each twice as long as the one before
+_PATIENCE_S = 60.0  # without a start while nothing runs
+_PROOF_S = 1.0  # what has begun so long ago was no false start
+
+
+class Trouble:
+    """Tell it of each attempt that is tried (`tries`), could not begin (`met`), has begun (`eased`), or has ended by
+    itself (`over`). What began before the spell proves nothing."""
+
+    def __init__(self) -> None:
+        self._tried: set[int] = set()  # trials tried in this spell
+        self._since: float | None = None  # None: there is none
+        self._began = 0.0  # the whole of it, with what ran meanwhile
+        self._eased: float | None = None
+        self._pause, self._until = 0.0, 0.0
+        self._why = ""
+        self._cut: dict[int, tuple[float, int]] = {}  # trials whose runs a full disk cut short: since when, how often
+        self._quiet = False  # the spell is the same trial's once more: the user knows
+        self._hopeless = ""
+
+    def tries(self, trial_id: int) -> None:
+        if self._since is not None:
+            self._tried.add(trial_id)
+
+    def met(self, trial_id: int, why: str, then: str, now: float, *, alone: bool) -> None:
+        """`then`: what will be done when it may be over. `alone`: nothing else of the study runs, whose end might make
+        room."""
+        if self._since is None:
+            before = max(0, self._cut.get(trial_id, (now, 0))[1] - 1)
+            self._began, self._pause, self._quiet = now, _FIRST_S / 2 * 2 ** min(before, 10), before > 0
+            if not self._quiet:
+                _log.warning("%s; waiting, %s", why, then)
+        if self._since is None or not alone:
+            self._since = now
+        self._tried.add(trial_id)
+        self._why, self._eased = why, None
+        self._pause = min(_LONGEST_S, 2 * self._pause)
+        self._until = now + self._pause
+
+    def cut_short(self, trial_id: int, why: str, now: float) -> None:
+        """A run of the trial had begun, and failed for want of disk space. That may be its own doing: it is repeated
+        for as long as a start is, and not for ever."""
+        since, times = self._cut.get(trial_id, (now, 0))
+        self._cut[trial_id] = since, times + 1
+        if now - since > _PATIENCE_S:
+            self._hopeless = why
+
+    def eased(self, trial_id: int, now: float) -> None:
+        if trial_id in self._tried and self._eased is None:
+            self._eased = now
+
+    def over(self, trial_id: int, now: float) -> None:
+        self._cut.pop(trial_id, None)
+        if trial_id in self._tried:
+            self._end(now)
+
+    def _end(self, now: float) -> None:
+        if not self._quiet:
+            _log.warning("the machine has room again after %.3g s; the study goes on", max(0.0, now - self._began))
+        self._since = self._eased = None
+        self._tried.clear()
+
+    def room(self, now: float) -> int:
+        """How many attempts may begin now: none, one that tries, or any number.
+
+        Raises:
+            MachineError: it lasts too long.
+        """
+        if self._hopeless:
+            raise MachineError(f"{self._hopeless}; so it was again and again. Nothing is lost: make room, then resume")
+        if self._since is None:
+            return sys.maxsize
+        if self._eased is not None:
+            if now < self._eased + _PROOF_S:
+                return 0
+            self._end(now)
+            return sys.maxsize
+        if now - self._since > _PATIENCE_S:
+            raise MachineError(
+                f"{self._why}; no trial could be started for {_PATIENCE_S:g} s. Nothing is lost: make room, then resume"
+            )
+        if self._until - now > self._pause:  # the clock was set back
+            self._until = now
+        return 1 if now >= self._until else 0

@@ -1,0 +1,1 @@
+"""Attempts on this machine: launcher, shim, and the records they leave."""

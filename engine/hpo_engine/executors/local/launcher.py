@@ -1,0 +1,327 @@
+"""A launcher: a process that forks shims, gives each attempt to one, and tells when one has ended badly.
+
+Run as a script, standard library only; one shim is always free. It outlives its engine until its last attempt has
+ended. What a killed shim leaves behind falls to it, and it kills that. There are two kinds:
+
+    python -I -S launcher.py ORDERS NOTICES            small, so that a fork is cheap; shims start any program
+    python OPTIONS launcher.py ORDERS NOTICES WARM     has imported what a Python script needs; shims fork the script
+
+ORDERS, NOTICES: descriptors. WARM: a JSON object, see `warmup.warm_up`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+_BARE = frozenset(sys.modules)  # what each interpreter has loaded before its script
+
+import _signal  # type: ignore[import-not-found]  # noqa: E402
+import gc  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import select  # noqa: E402
+import signal  # noqa: E402
+import time  # noqa: E402
+
+if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+    del sys.path[0]  # the script's own folder will stand there
+_ROOT = os.path.abspath(__file__).rsplit(os.sep, 4)[0]  # where the package is
+sys.path.insert(0, _ROOT)
+from hpo_engine.executors.local import processes, shim  # noqa: E402
+from hpo_engine.failpoints import failpoint  # noqa: E402
+from hpo_engine.system.faults import at_fault, faultpoint  # noqa: E402
+
+sys.path.pop(0)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hpo_engine.executors.preload.program import Program
+
+_STARTED_S = 0.1  # so long may the news of a start wait: most engines would be woken by it for nothing
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1)
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_STARTUP_S = 0.0  # processor time of this interpreter's start
+
+
+class Launcher:
+    """Lines `TRIAL ATTEMPT ORDER` come in over a socket (see shim.Shim.serve for the order, a JSON object); out go
+
+    `started TRIAL ATTEMPT PID`; `starved TRIAL ATTEMPT ERRNO` if no shim can be forked; and `ended TRIAL ATTEMPT
+    STATUS` if the shim could not tell of the end itself (it was killed, or found the attempt taken). A warm one begins
+    as `_warmed` has it, and says `cold SECONDS` once it knows what a new interpreter costs.
+
+    Args:
+        warm: shims fork their programs from themselves; probe: pid of a fork whose end tells what the end of an
+        interpreter costs.
+    """
+
+    def __init__(self, orders: int, notices: int, *, warm: bool = False, probe: int = 0) -> None:
+        self._engine, self._notices = orders, notices  # _engine: -1 when it is gone
+        for fd in (orders, notices):
+            os.set_inheritable(fd, False)  # no attempt may have them
+        self._buffer = b""
+        self._shims: dict[int, int] = {}  # all that live: pid -> descriptor that its orders go to
+        self._free: list[int] = []  # pids; the last one is the latest, whose memory is at hand
+        self._busy: dict[int, bytes] = {}  # pid -> b"TRIAL ATTEMPT"
+        self._untold: dict[int, bytes] = {}  # those whose start the engine has not heard of
+        self._tell_at = 0.0
+        self._warm, self._probe = warm, probe
+        self._boot = processes.boot_id()
+        self._idle, self._idle_in = os.pipe2(os.O_CLOEXEC)  # shims that are free again write their pids
+        os.set_blocking(self._idle, False)
+        self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, lambda number, frame: None)  # the pipe tells; shims inherit these
+        for number in _IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+
+    def run(self) -> None:
+        poller = select.poll()
+        poller.register(self._signals, select.POLLIN)
+        poller.register(self._idle, select.POLLIN)
+        poller.register(self._engine, select.POLLIN)
+        while self._engine >= 0 or self._busy:
+            if self._engine >= 0 and not self._free:
+                try:
+                    self._fork_shim()
+                except OSError:
+                    pass  # too many processes now; an attempt tries again, and tells
+            wait_ms = max(0.0, self._tell_at - time.monotonic()) * 1000 + 1 if self._untold else None
+            for fd, _ in poller.poll(wait_ms):
+                if fd == self._signals:
+                    os.read(self._signals, 512)
+                    self._reap()
+                elif fd == self._idle:
+                    self._read_idle()
+                elif not self._read_orders():
+                    poller.unregister(fd)
+                    self._let_go()
+            if self._untold and time.monotonic() >= self._tell_at:
+                self._send(b"".join(b"started %s %d\n" % (key, pid) for pid, key in self._untold.items()))
+                self._untold.clear()
+
+    def _read_orders(self) -> bool:
+        try:
+            data = os.read(self._engine, 1 << 20)
+        except OSError:
+            return False
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            if self._engine_is_gone():
+                return False  # its successor takes what did not start for its own to start
+            trial, attempt, order = line.split(b" ", 2)
+            self._launch(b"%s %s" % (trial, attempt), order)
+        return bool(data)
+
+    def _engine_is_gone(self) -> bool:
+        poller = select.poll()
+        poller.register(self._engine, select.POLLRDHUP)
+        return bool(poller.poll(0))
+
+    def _launch(self, key: bytes, order: bytes) -> None:
+        try:
+            pid = self._give(order + b"\n")
+        except OSError as error:
+            self._send(b"starved %s %d\n" % (key, error.errno or 0))
+            return
+        self._busy[pid] = key
+        if not self._untold:
+            self._tell_at = time.monotonic() + _STARTED_S
+        self._untold[pid] = key
+
+    def _give(self, order: bytes) -> int:
+        """Hands the order to a shim that is free, or to a new one; its pid. Raises OSError where there can be none."""
+        while True:
+            if not self._free:
+                self._fork_shim()
+            pid = self._free.pop()
+            try:
+                shim.write_all(self._shims[pid], order)
+                return pid
+            except BrokenPipeError:  # it has been killed
+                continue
+
+    def _fork_shim(self) -> None:
+        faultpoint("launcher.fork")
+        orders, where = os.pipe2(os.O_CLOEXEC)
+        # Blocked until the fork has a pipe for signals of its own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            os.close(orders)
+            os.close(where)
+            raise
+        if pid == 0:
+            try:
+                for fd in (where, *self._shims.values(), self._signals, self._signals_in, self._idle, self._engine):
+                    os.close(fd)
+                shim.Shim(self._boot, orders, self._notices, self._idle_in, self._warm).serve()
+            except shim.Born:
+                raise
+            except BaseException:
+                os._exit(70)
+        failpoint("launcher.forked")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        os.close(orders)
+        self._shims[pid] = where
+        self._free.append(pid)
+
+    def _read_idle(self) -> None:
+        try:
+            pids = os.read(self._idle, 1 << 16).split()
+        except BlockingIOError:
+            return
+        for pid in map(int, pids):
+            if self._busy.pop(pid, None) is not None:
+                self._untold.pop(pid, None)
+                self._free.append(pid)
+
+    def _reap(self) -> None:
+        self._read_idle()  # first: a pid that is reaped may be another's soon
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if os.WIFSTOPPED(status):
+                if pid in self._shims:
+                    os.kill(pid, signal.SIGCONT)  # its trial has stopped it: limits must hold all the same
+                continue
+            if pid == self._probe:
+                self._send(b"cold %f\n" % (_STARTUP_S + usage.ru_utime + usage.ru_stime))
+            if pid not in self._shims:
+                continue  # an orphan of a killed one
+            self._forget(pid)
+            key = self._busy.pop(pid, None)
+            if key is None:
+                continue  # it was free
+            self._untold.pop(pid, None)
+            if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) not in (0, shim.UNTOLD, shim.TAKEN):
+                self._kill_orphans()  # it could not see to its own
+            if status != 0:
+                self._send(b"ended %s %d\n" % (key, status))
+
+    def _forget(self, pid: int) -> None:
+        where = self._shims.pop(pid)
+        if where >= 0:
+            os.close(where)
+        if pid in self._free:
+            self._free.remove(pid)
+
+    def _kill_orphans(self) -> None:
+        """What a killed shim had below it is below this process now."""
+        own = set(self._shims)
+        deadline = time.monotonic() + 5.0
+        while time.monotonic() < deadline:
+            try:
+                if not processes.below(os.getpid(), own):
+                    return
+                processes.kill_all(os.getpid(), spare=own)
+            except OSError:
+                pass  # /proc cannot be listed: too many files are open just now
+            time.sleep(0.005)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            if self._engine >= 0:
+                shim.write_all(self._engine, data)
+        except OSError:
+            pass  # it is gone; its end of the socket will say so
+
+    def _let_go(self) -> None:
+        """The engine is gone: stay for the attempts, take no more orders. Shims leave when they have none."""
+        os.close(self._engine)
+        self._engine = -1
+        self._untold.clear()
+        for pid, where in self._shims.items():
+            os.close(where)
+            self._shims[pid] = -1
+
+
+def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | None:
+    """Launches until there is nothing left to do. Returns a program in forks that are to run one."""
+    processes.become_subreaper()
+    processes.wake_when_orphaned()
+    if warm is None:
+        gc.collect()
+        gc.freeze()  # a collection in a fork would touch, and so copy, every page
+        gc.disable()
+        Launcher(orders, notices).run()
+        return None
+    from hpo_engine.executors.preload import program, warmup
+
+    probe, report, collecting = _warmed(orders, notices, warm)
+    handlers = [(int(number), _signal.getsignal(number)) for number in (*_SIGNALS, *_IGNORED)]
+    wakeup, mask = signal.set_wakeup_fd(-1), signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    kept, known, title = warmup.opened(), frozenset(sys.modules), program.Title()
+    try:
+        Launcher(orders, notices, warm=True, probe=probe).run()
+        os._exit(0)  # what the imports have registered for the end is the programs' business
+    except shim.Born as born:
+        awaited = born.orders
+    shim.restore(handlers, wakeup, mask, kept | {awaited})
+    program.take_chances_anew()
+    order = shim.awaited(awaited)
+    if report["said"]:
+        os.write(1, report["said"].encode("latin-1"))
+    return program.Program(order, title, known, report["environment"], collecting)
+
+
+def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[str, Any], bool]:
+    """Does the imports and says so. Returns the pid of a fork that ends as an interpreter does,
+    the report of `warm_up`, and whether garbage is collected.
+
+    Says `imports NAME` before each, then `warm {"problem": WHY}` and leaves where forks would not do (`"starved": WHY`
+    where none can be made at present); else `packages`, `seconds` (of the imports), `startup_s` (processor time of the
+    interpreter's start) and `fork_s`.
+    """
+    from hpo_engine.executors.preload import warmup
+
+    warmup.begin()
+    try:
+        with warmup.not_without(orders):
+            faultpoint("launcher.import")
+            report = warmup.warm_up(warm, _BARE, lambda name: _say(orders, "imports", name))
+        collecting = gc.isenabled()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        fork_s = warmup.fork_seconds()
+    except warmup.Unfit as why:
+        processes.kill_all(os.getpid())  # what imports have started; before the engine hears of it and may end
+        _say(orders, "warm", {"problem": str(why)})
+        os._exit(0)
+    except OSError as error:
+        if not at_fault(error):
+            raise
+        _say(orders, "warm", {"starved": os.strerror(error.errno or 0)})
+        os._exit(0)
+    os.dup2(warm["errors"], 2)
+    told = {name: report[name] for name in ("packages", "seconds")}
+    told["startup_s"], told["fork_s"] = _STARTUP_S, fork_s
+    failpoint("launcher.warmed")
+    _say(orders, "warm", told)
+    return warmup.end_as_an_interpreter((orders, notices)), report, collecting
+
+
+def _say(engine: int, what: str, more: object) -> None:
+    os.write(engine, f"{what} {json.dumps(more)}\n".encode())
+
+
+if __name__ == "__main__":
+    _STARTUP_S = time.process_time()
+    _program = _main(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else None)
+    if _program is not None:
+        # Here, so that one frame lies below the script's.
+        try:
+            exec(_program.code, _program.names)
+        except BaseException as _error:
+            _program.failed(_error)
+        _program.end()

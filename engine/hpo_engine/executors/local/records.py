@@ -1,0 +1,350 @@
+"""What the files of an attempt say of its process: never started, alive, ended, or lost. And how to signal it.
+
+A process is known by (boot id, pid, start time) and by holding the lock on its own token; signals go through a pidfd
+that was opened before that was checked, so none can reach a stranger. A token names its folder by device and inode,
+which a copy of the folder does not have: what runs in the original is never signalled on behalf of a copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import fcntl
+import json
+import os
+import signal
+import time
+from typing import Any, NamedTuple
+
+from hpo_engine.contract.outputlog.capture import open_new
+from hpo_engine.contract.paths import TrialPaths, identity
+from hpo_engine.executors.local import processes
+from hpo_engine.failpoints import failpoint
+from hpo_engine.study.trial import Exit
+from hpo_engine.system.faults import NO_ROOM, at_fault, faultpoint
+
+STARTED, EXIT, STOP = "started", "exit.json", "stop"
+
+
+class Token(NamedTuple):
+    """What an attempt's token says of its shim: pid, start time, and monotonic seconds when the attempt began."""
+
+    pid: int
+    start: int
+    clock: float
+
+
+class Fate(enum.Enum):
+    """never started -> alive -> ended, or lost: started, not alive, and nothing recorded how it ended.
+
+    ELSEWHERE: the records were copied from the folder in which it started, and do not say how it ended.
+    """
+
+    NEVER = "never"
+    ALIVE = "alive"
+    ENDED = "ended"
+    LOST = "lost"
+    ELSEWHERE = "elsewhere"
+
+
+def fate(folder: str, nonce: str) -> tuple[Fate, Exit | None]:
+    """What became of the attempt whose records are in `folder`; with the Exit where it ENDED.
+
+    Raises:
+        OSError: the machine cannot tell at present, see `machine.at_fault`; so do all that look at records.
+    """
+    if ended := read_exit(folder, nonce):
+        return Fate.ENDED, ended
+    try:
+        fd = os.open(f"{folder}/{STARTED}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if at_fault(error):
+            raise
+        return Fate.NEVER, None
+    try:
+        locked = _locked(fd)
+    finally:
+        os.close(fd)
+    if _elsewhere(_started(folder, nonce), folder):
+        return Fate.ELSEWHERE, None
+    if locked:
+        return Fate.ALIVE, None
+    # It may have ended between the two looks.
+    if ended := read_exit(folder, nonce):
+        return Fate.ENDED, ended
+    return Fate.LOST, None
+
+
+def read_exit(folder: str, nonce: str) -> Exit | None:
+    """The exit record, or None where there is none of this nonce."""
+    record = _read_json(f"{folder}/{EXIT}")
+    if record is None or record.get("nonce") != nonce:
+        return None
+    known = ("code", "signal", "asked_for", "error", "leftovers", "seconds", "machine", "full")
+    try:
+        return Exit(**{k: record[k] for k in known if record.get(k) is not None})
+    except TypeError:
+        return None
+
+
+def token(folder: str, nonce: str) -> Token | None:
+    """Of an attempt that began in this folder since the machine was started; its process may be dead."""
+    record = _started(folder, nonce)
+    if record is None or record.get("boot") != processes.boot_id() or _elsewhere(record, folder):
+        return None
+    try:
+        return Token(int(record["pid"]), int(record["start"]), float(record["clock"]))
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+
+
+def open_shim(folder: str, nonce: str) -> int | None:
+    """A pidfd of the shim that runs this attempt; None where it is not alive, or the record is not to be trusted."""
+    record = _started(folder, nonce)
+    if record is None or _elsewhere(record, folder):
+        return None
+    pidfd = _open_process(record)
+    if pidfd is None:
+        return None
+    try:
+        if _holds(int(record["pid"]), f"{folder}/{STARTED}"):
+            return pidfd
+    except OSError as error:
+        if at_fault(error):
+            os.close(pidfd)
+            raise
+    os.close(pidfd)
+    return None
+
+
+def original(folder: str, nonce: str) -> str | None:
+    """The folder in which the attempt runs whose records were copied into `folder`; None if it runs nowhere else."""
+    record = _started(folder, nonce)
+    if record is None or not _elsewhere(record, folder):
+        return None
+    pidfd = _open_process(record)
+    if pidfd is None:
+        return None
+    os.close(pidfd)
+    # Its token is open: where that is now, whatever has been moved since.
+    files = f"/proc/{int(record['pid'])}/fd"
+    with contextlib.suppress(OSError):
+        for name in os.listdir(files):
+            there, _, token = os.readlink(f"{files}/{name}").rpartition("/")  # by the name that it was opened with
+            if token.startswith(STARTED) and os.path.isdir(there) and list(identity(there)) == record["folder"]:
+                return there
+    return None
+
+
+def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool) -> bool:
+    """Leaves the reason and signals the shim; False where no shim of this nonce is alive (yet)."""
+    pidfd = open_shim(folder, nonce)
+    if pidfd is None:
+        return False
+    try:
+        # The word counts, not the signal: should the shim have another attempt by now, that one has no word.
+        number = signal.SIGUSR1 if _leave_word(folder, why, kill=kill) else signal.SIGTERM
+        signal.pidfd_send_signal(pidfd, number)
+        signal.pidfd_send_signal(pidfd, signal.SIGCONT)  # its own trial may have stopped it
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def _leave_word(folder: str, why: str, *, kill: bool) -> bool:
+    """False where the disk does not take it."""
+    word = _read_json(f"{folder}/{STOP}")
+    if word is not None and (word.get("kill") or not kill):
+        return True
+    try:
+        with open(open_new(f"{folder}/{STOP}.new"), "w", encoding="utf-8") as file:
+            json.dump({"why": why if word is None else word.get("why", why), "kill": kill}, file)
+        failpoint("stop.before-reason")
+        os.rename(f"{folder}/{STOP}.new", f"{folder}/{STOP}")
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        return False
+    return True
+
+
+def kill_shim(folder: str, nonce: str) -> None:
+    """The last resort for one that answers nothing; whoever watches it then sees to its tree."""
+    pidfd = open_shim(folder, nonce)
+    if pidfd is not None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+
+
+def sweep(paths: TrialPaths, number: int, nonce: str) -> int:
+    """SIGKILLs every process of this trial's folder that carries the attempt's mark in its environment; returns how
+    many there were.
+
+    Only for an attempt whose shim is dead: what it ran may have outlived it. A copy of the folder has the same marks,
+    so that a mark alone is no proof.
+    """
+    folder = paths.attempt(number)
+    record = _started(folder, nonce)
+    if record is not None and (record.get("boot") != processes.boot_id() or _elsewhere(record, folder)):
+        return 0
+    killed = 0
+    deadline = time.monotonic() + 2.0
+    while found := _marked(nonce, paths, known=record is not None and "folder" in record):
+        for pidfd in found:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                killed += 1
+            os.close(pidfd)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    return killed
+
+
+def _marked(nonce: str, paths: TrialPaths, *, known: bool) -> list[int]:
+    """pidfds of the trial's living processes with the mark `nonce`; opened before the look, so that they are they.
+
+    Args:
+        known: the attempt is known to have started in this folder.
+    """
+    mark, found = f"HPO_ATTEMPT={nonce}".encode(), list[int]()
+    try:
+        for name in os.listdir("/proc"):
+            if name.isdigit() and int(name) != os.getpid():
+                _look_at(name, mark, paths, known, found)
+    except OSError:
+        for pidfd in found:
+            os.close(pidfd)
+        raise
+    return found
+
+
+def _look_at(name: str, mark: bytes, paths: TrialPaths, known: bool, found: list[int]) -> None:
+    try:
+        pidfd = os.pidfd_open(int(name))
+    except OSError as error:
+        if at_fault(error):
+            raise
+        return
+    try:
+        with open(f"/proc/{name}/environ", "rb") as file:
+            variables = file.read().split(b"\0")
+        if mark in variables and _belongs(f"/proc/{name}", variables, paths, known):
+            found.append(pidfd)
+            return
+    except OSError as error:
+        if at_fault(error):
+            os.close(pidfd)
+            raise
+    os.close(pidfd)
+
+
+def _belongs(process: str, variables: list[bytes], paths: TrialPaths, known: bool) -> bool:
+    """Whether the process runs in this very study: by its RESULT_DIR, else by the folder that it works in."""
+    named = next((v.partition(b"=")[2] for v in variables if v.startswith(b"RESULT_DIR=/")), b"")
+    study = os.fsencode(f"{process}/root") + os.path.dirname(os.path.dirname(named))  # as it sees it itself
+    if named and os.path.exists(study):
+        if os.path.basename(named) == paths.name.encode() and identity(study) == identity(paths.study.root):
+            return True
+    elif known:
+        return True  # the study was moved since
+    return _below(f"{process}/cwd", paths.result_dir)
+
+
+def _below(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies below it, by device and inode."""
+    try:
+        wanted, here = identity(folder), None
+        while (found := identity(path)) != here:
+            if found == wanted:
+                return True
+            path, here = f"{path}/..", found
+    except OSError:  # one of them is gone
+        pass
+    return False
+
+
+def _holds(pid: int, path: str) -> bool:
+    """Whether the kernel says that `pid` holds the flock on `path` (True where the kernel does not tell)."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not _locked(fd):
+            return False  # what `pid` holds is another file of the same number
+        inode = os.fstat(fd).st_ino
+    finally:
+        os.close(fd)
+    try:
+        with open("/proc/locks", encoding="ascii") as file:
+            lines = [line.split() for line in file]
+    except OSError as error:
+        if at_fault(error):
+            raise
+        return True
+    return any(f[1] == "FLOCK" and f[4] == str(pid) and f[5].endswith(f":{inode}") for f in lines if len(f) >= 6)
+
+
+def _locked(fd: int) -> bool:
+    """Whether somebody holds the lock on the open file."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _started(folder: str, nonce: str) -> dict[str, Any] | None:
+    """What the attempt's token says of its shim; None if there is none of this nonce."""
+    record = _read_json(f"{folder}/{STARTED}")
+    return record if record is not None and record.get("nonce") == nonce else None
+
+
+def _elsewhere(record: dict[str, Any] | None, folder: str) -> bool:
+    """Whether the token was made in another folder than the one that it is in now."""
+    try:
+        return record is not None and "folder" in record and record["folder"] != list(identity(folder))
+    except OSError:
+        return False
+
+
+def _open_process(record: dict[str, Any]) -> int | None:
+    """A pidfd of the process that a token names, if it is alive."""
+    try:
+        pid, start = int(record["pid"]), int(record["start"])
+        if record["boot"] != processes.boot_id() or pid <= 1:
+            return None
+        pidfd = os.pidfd_open(pid)
+    except (OSError, KeyError, ValueError, TypeError, OverflowError) as error:
+        if at_fault(error):
+            raise
+        return None
+    try:
+        if processes.start_time(pid) == start:
+            return pidfd
+    except (OSError, ValueError, IndexError) as error:
+        if at_fault(error):
+            os.close(pidfd)
+            raise
+    os.close(pidfd)
+    return None
+
+
+def _read_json(path: str) -> dict[str, Any] | None:
+    faultpoint("engine.read-records")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if at_fault(error):
+            raise
+        return None
+    try:
+        data = json.loads(os.read(fd, 65536))
+    except (OSError, ValueError, RecursionError) as error:
+        if at_fault(error):
+            raise
+        return None
+    finally:
+        os.close(fd)
+    return data if isinstance(data, dict) else None

@@ -1,0 +1,464 @@
+"""The life of an attempt, in a process above it: token, start, output, limits, the whole tree's end, exit record.
+
+Runs in a fork of the launcher with the standard library only, one attempt after the other. It goes on when the engine
+dies: time limit and grace are kept here, by the monotonic clock. Knows paths it was given and nothing of studies.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # as signal, without enumerations: they cost a fork a tenth of a ms
+import fcntl
+import json
+import os
+import resource  # noqa: F401  (os.wait4 needs it: imported here once, not in each fork)
+import select
+import signal
+import time
+
+from hpo_engine.contract.outputlog.capture import Capture, open_new
+from hpo_engine.executors.local import processes
+from hpo_engine.failpoints import failpoint
+from hpo_engine.system.faults import FULL, at_fault, faultpoint
+
+TYPE_CHECKING = False  # typing is a third of what this process would hold in memory
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
+
+TAKEN = 75  # exit status: another shim has this attempt
+UNTOLD = 71  # exit status: the exit record is written, but the engine could not be told
+UNABLE = 80  # exit status, with an errno on top: the attempt could not begin, and may begin elsewhere
+_RECORD_S = 60.0  # so long a disk may be full before the exit record is given up, and with it the attempt
+_MOST_ATTEMPTS = 500  # of one shim: whatever a process gathers in a long life, this one has a short one
+_MOMENT_S = 0.3  # so long what a program has left may take to end by itself
+_LEFTOVER_S = 2.0  # between its SIGTERM and its SIGKILL
+_MOST_FILES = 1 << 20  # more than any descriptor of a launcher or shim
+_UNKILLABLE_S = 5.0
+_CHUNK = 1 << 16
+_HOUR_MS = 3_600_000.0  # poll takes no more than 25 days; it is looked at again anyway
+
+_ALL_SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # 32, 33: the C library's own
+
+
+class Born(BaseException):  # noqa: N818  (it is no error)
+    """Raised in the fork that is to be a program, so that it leaves every frame of its launcher. `orders`: descriptor
+    to read its order from (as Shim.serve gets it), which may never come."""
+
+    def __init__(self, orders: int) -> None:
+        self.orders = orders
+
+
+def restore(handlers: Sequence[tuple[int, Any]], wakeup: int, mask: set[Any], files: set[int]) -> None:
+    """In a program's fork: signals as they were before there was a launcher, and no file of the launcher's or shim's
+    (the lock on the token among them) but 0, 1, 2 and `files`."""
+    first = 3
+    for fd in (*sorted(files), _MOST_FILES):
+        if fd >= first:
+            os.closerange(first, fd)
+            first = fd + 1
+    _signal.set_wakeup_fd(wakeup)
+    for number, handler in handlers:
+        if handler is not None:
+            _signal.signal(number, handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+
+
+def awaited(orders: int) -> dict[str, Any]:
+    """In a program's fork: its order, when it has come; the process is where it is to run then. Ends with the shim."""
+    text = b""
+    while data := os.read(orders, 1 << 16):
+        text += data
+    os.close(orders)
+    if not text:
+        os._exit(0)  # never needed
+    order: dict[str, Any] = json.loads(text)
+    if order["protect"]:
+        processes.make_read_only(order["protect"])
+    os.chdir(order["cwd"])
+    return order
+
+
+class Shim:
+    """Takes attempts, one at a time; all that needs no order is done before it comes, a warm program's fork included.
+
+    Args:
+        boot: the boot id; orders: descriptor that they are read from; notices, idle: pipes that tell the engine of an
+        end, and the launcher that this shim is free.
+        warm: programs are forks of this process, not what the order's argv names.
+    """
+
+    def __init__(self, boot: str, orders: int, notices: int, idle: int, warm: bool) -> None:
+        os.setsid()
+        processes.become_subreaper()
+        processes.wake_when_orphaned()
+        self._orders, self._notices, self._idle, self._warm = orders, notices, idle, warm
+        self._buffer = b""
+        self._ahead: _Ahead | None = None
+        self._pid = os.getpid()
+        self._identity = {"pid": self._pid, "start": processes.start_time(self._pid), "boot": boot}
+        self._signals, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def serve(self) -> NoReturn:
+        """Runs the attempts that come, each a line with a JSON object: trial, attempt, nonce, argv, env, cwd; started,
+        exit, stop, log, tails (paths); time_limit_s, grace_s (seconds or None), log_bytes, protect (paths); warm (see
+        `program.Program`) or None.
+
+        Leaves when no more can come, or after one that has made this process unlike a new one: status 0; UNTOLD and
+        TAKEN are said at once.
+
+        Raises:
+            Born: in the fork that is to be a program.
+        """
+        left = _MOST_ATTEMPTS
+        while left:
+            if self._warm and self._ahead is None:
+                try:
+                    self._ahead = _Ahead()
+                except OSError:
+                    pass  # too many processes now; an attempt tries again, and tells
+            line = self._next_order()
+            left = left - 1 if line and self._run(line) else 0
+            if left:
+                os.write(self._idle, b"%d\n" % self._pid)
+        os._exit(0)
+
+    def _run(self, line: bytes) -> bool:
+        """Whether this process is as good as a new one afterwards."""
+        order = json.loads(line)
+        try:
+            os.read(self._signals, _CHUNK)  # they were for an earlier attempt
+        except BlockingIOError:
+            pass
+        try:
+            token = self._take_token(order)
+        except OSError as error:
+            os._exit(UNABLE + min(error.errno or 0, 255 - UNABLE))
+        if token is None:
+            os._exit(TAKEN)
+        attempt = _Attempt(order, self._signals)
+        attempt.run(lambda: self._spend(line) if self._warm else _spawned(order))
+        os.close(token)
+        try:
+            os.write(self._notices, b"%d %d %d\n" % (order["trial"], order["attempt"], self._pid))
+        except OSError:  # full, or nobody there
+            os._exit(UNTOLD)
+        return attempt.all_gone and (self._warm or not order["protect"])
+
+    def _next_order(self) -> bytes:
+        """Empty: there will be none."""
+        while b"\n" not in self._buffer:
+            data = os.read(self._orders, 1 << 20)
+            if not data:
+                return b""
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def _spend(self, line: bytes) -> tuple[int, int]:
+        """The program that was forked ahead gets its order; one that was killed meanwhile is replaced."""
+        while True:
+            ahead, self._ahead = self._ahead or _Ahead(), None
+            try:
+                ahead.begin(line)
+                return ahead.pid, ahead.output
+            except BrokenPipeError:
+                os.close(ahead.output)
+
+    def _take_token(self, order: dict[str, Any]) -> int | None:
+        """At most once: lock first, link into place second. Who finds the name taken is not the one (None)."""
+        faultpoint("shim.token")
+        aside = f"{order['started']}.{self._pid}"
+        fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        folder = os.stat(os.path.dirname(aside))  # a copy of the folder will have this file, and no process in it
+        token = {
+            "nonce": order["nonce"],
+            **self._identity,
+            "folder": [folder.st_dev, folder.st_ino],
+            "at": time.time(),
+            "clock": time.monotonic(),  # the same for all processes, until the next boot
+        }
+        os.write(fd, json.dumps(token).encode())
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        failpoint("shim.before-token")
+        try:
+            os.link(aside, order["started"])
+        except FileExistsError:
+            return None
+        finally:
+            os.unlink(aside)
+        failpoint("shim.token-made")
+        return fd  # open, and the lock held, until the attempt has ended
+
+
+class _Ahead:
+    """The process of a program whose order has not come. `output`: what it prints can be read here, without waiting."""
+
+    def __init__(self) -> None:
+        fds: list[int] = []
+        try:
+            fds += os.pipe()
+            fds += _output()
+            faultpoint("shim.fork")
+            self.pid = os.fork()
+        except OSError:
+            for fd in fds:
+                os.close(fd)
+            raise
+        orders, self._orders_in, self.output, write_end = fds
+        if self.pid == 0:
+            os.setpgid(0, 0)
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+            os.dup2(write_end, 1)
+            os.dup2(write_end, 2)
+            raise Born(orders)
+        failpoint("shim.child-forked")
+        try:
+            os.setpgid(self.pid, self.pid)  # both do, so that it is done whoever comes first
+        except OSError:
+            pass
+        os.close(write_end)
+        os.close(orders)
+
+    def begin(self, line: bytes) -> None:
+        """Raises BrokenPipeError where it is gone."""
+        try:
+            write_all(self._orders_in, line)
+        finally:
+            os.close(self._orders_in)
+
+
+class _Attempt:
+    """One attempt. `all_gone`: nothing that it started is left.
+
+    Args:
+        signals: where the numbers of this process's signals are read.
+    """
+
+    def __init__(self, order: dict[str, Any], signals: int) -> None:
+        self.order, self.signals = order, signals
+        self.all_gone = True
+        self.child = 0
+        self.status: int | None = None
+        self.usage: Any = None
+        self.asked: str | None = None
+        self.leftovers = 0
+        self.machine = False
+        self.began = self.ended = time.monotonic()
+        limit = order["time_limit_s"]
+        self.limit_at = None if limit is None else self.began + limit
+        self.leave_by: float | None = None  # what the child has left
+        self.kill_at: float | None = None
+        self.killing_since: float | None = None
+        self.log = Capture(order["log"], order["tails"], order["log_bytes"])
+
+    def run(self, start: Callable[[], tuple[int, int]]) -> None:
+        """`start`: begins the program; its pid, and where its output is read without waiting."""
+        error, here = None, False
+        try:
+            os.chdir(self.order["cwd"])
+            here = True
+            self.child, output = start()
+        except (OSError, ValueError) as problem:
+            text = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
+            error = f"cannot start {self.order['argv'][0]}: {text}"
+            # The engine has made the folder a moment ago: no program can help that it is gone.
+            self.machine = at_fault(problem) or not here
+        else:
+            self._watch(output)
+            self._drain(output)
+            os.close(output)
+        self.ended = time.monotonic()
+        self.log.finish()
+        self._keep_record(error)
+
+    def _watch(self, output: int) -> None:
+        """Until the child and all that it started are gone."""
+        poller = select.poll()
+        poller.register(output, select.POLLIN)
+        poller.register(self.signals, select.POLLIN)
+        while True:
+            for fd, _ in poller.poll(self._timeout_ms()):
+                if fd == self.signals:
+                    self._on_signals(os.read(self.signals, 512))
+                elif not self._pump(output):
+                    poller.unregister(output)  # closed by all: the child may live on
+            if not self._reap():
+                return
+            self._on_time(time.monotonic())
+
+    def _timeout_ms(self) -> float | None:
+        limit, leave = (
+            (self.limit_at if self.asked is None else None),
+            (self.leave_by if self.kill_at is None else None),
+        )
+        due = [t for t in (limit, leave, self.kill_at) if t is not None]
+        return min(_HOUR_MS, max(0.0, (min(due) - time.monotonic()) * 1000 + 1)) if due else None
+
+    def _on_signals(self, numbers: bytes) -> None:
+        word = _word(self.order["stop"]) if signal.SIGUSR1 in numbers else None  # none: it was for an earlier attempt
+        if word is not None:
+            self._stop(word["why"])
+            if word["kill"]:
+                self.kill_at = time.monotonic()
+        if signal.SIGTERM in numbers:
+            self._stop("outside")
+
+    def _on_time(self, now: float) -> None:
+        if self.limit_at is not None and now >= self.limit_at and self.asked is None and self.status is None:
+            self._stop("time_limit")
+        if self.status is not None and self.kill_at is None:  # the child has ended by itself and left processes
+            self._see_off(now)
+        if self.kill_at is not None and now >= self.kill_at:
+            processes.kill_all(os.getpid())
+            self.killing_since = self.killing_since or now
+            self.kill_at = now + 0.05  # again, in case something was born meanwhile
+
+    def _see_off(self, now: float) -> None:
+        """left -> gone, as each that ends wakes this process; or -> SIGTERM, after a moment, to those that stay.
+
+        Helpers of multiprocessing end when their pipe closes; one that is late, or that another keeps, is not counted.
+        """
+        self.leave_by = self.leave_by or now + min(_MOMENT_S, self.order["grace_s"])
+        if now >= self.leave_by:
+            left = processes.descendants(os.getpid())
+            self.leftovers = sum(not processes.is_helper(pid) for pid in left)
+            processes.signal_all(left, signal.SIGTERM)
+            self.kill_at = now + min(_LEFTOVER_S, self.order["grace_s"])
+
+    def _stop(self, why: str) -> None:
+        """running -> stopping: SIGTERM to the whole tree, SIGKILL after the grace."""
+        if self.asked is not None:
+            return
+        self.asked = why
+        self.kill_at = time.monotonic() + self.order["grace_s"]
+        if self.status is None:
+            try:
+                os.killpg(self.child, signal.SIGTERM)
+            except OSError:
+                pass
+        tree = processes.descendants(os.getpid())
+        processes.signal_all([p for p in tree if p != self.child], signal.SIGTERM)
+        processes.signal_all(tree, signal.SIGCONT)
+
+    def _reap(self) -> bool:
+        """Takes in the dead; False when no descendant is left."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                self.all_gone = self.killing_since is None or time.monotonic() < self.killing_since + _UNKILLABLE_S
+                return self.all_gone
+            if pid == self.child:
+                self.status, self.usage = status, usage
+
+    def _pump(self, output: int) -> bool:
+        try:
+            data = os.read(output, _CHUNK)
+        except BlockingIOError:
+            return True
+        self.log.write(data)
+        return bool(data)
+
+    def _drain(self, output: int) -> None:
+        try:
+            while data := os.read(output, _CHUNK):
+                self.log.write(data)
+        except OSError:
+            pass
+
+    def _keep_record(self, error: str | None) -> None:
+        """A disk that is full for a while must not cost what has run."""
+        pause = 0.1
+        while True:
+            try:
+                return self._write_exit(error)
+            except OSError as problem:
+                self.log.full = self.log.full or problem.errno in FULL
+                if not at_fault(problem) or time.monotonic() > self.ended + _RECORD_S:
+                    raise
+            time.sleep(pause)
+            pause = min(2.0, 2 * pause)
+
+    def _write_exit(self, error: str | None) -> None:
+        code = None if self.status is None else os.waitstatus_to_exitcode(self.status)
+        record = {
+            "nonce": self.order["nonce"],
+            "code": code if code is None or code >= 0 else None,
+            "signal": -code if code is not None and code < 0 else None,
+            "asked_for": self.asked,
+            "error": error if error or code is not None else "its process cannot be killed",
+            "leftovers": self.leftovers,
+            "seconds": round(self.ended - self.began, 6),
+            "ended_at": time.time(),
+        }
+        if self.machine:
+            record["machine"] = True
+        if self.log.full:
+            record["full"] = True
+        if self.usage is not None:
+            record["cpu_s"] = round(self.usage.ru_utime + self.usage.ru_stime, 6)
+            record["max_rss_kb"] = self.usage.ru_maxrss
+        path = self.order["exit"]
+        faultpoint("shim.exit-record")
+        # No fsync: a record that a power cut takes away makes the attempt LOST, and it is run again.
+        fd = open_new(f"{path}.new")
+        os.write(fd, json.dumps(record).encode())
+        os.close(fd)
+        failpoint("shim.before-exit-record")
+        os.rename(f"{path}.new", path)
+        failpoint("shim.exit-recorded")
+
+
+def _spawned(order: dict[str, Any]) -> tuple[int, int]:
+    """The process of any program; its pid, and where its output is read without waiting."""
+    if order["protect"]:
+        processes.make_read_only(order["protect"])
+    faultpoint("shim.spawn")
+    output, write_end = _output()
+    try:
+        pid = os.posix_spawn(
+            order["argv"][0],
+            order["argv"],
+            order["env"],
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, write_end, 1),
+                (os.POSIX_SPAWN_DUP2, write_end, 2),
+            ],
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=_ALL_SIGNALS,
+        )
+    except BaseException:
+        os.close(output)
+        raise
+    finally:
+        os.close(write_end)
+    failpoint("shim.child-started")
+    return pid, output
+
+
+def _output() -> tuple[int, int]:
+    output, write_end = os.pipe()
+    os.set_blocking(output, False)  # our end only: the script's must block
+    return output, write_end
+
+
+def write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _word(path: str) -> dict[str, Any] | None:
+    """What the engine left there when it stopped this attempt: why, and whether without grace."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            word = json.load(file)
+        return {"why": str(word["why"])[:200], "kill": bool(word["kill"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

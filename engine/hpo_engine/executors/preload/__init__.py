@@ -1,0 +1,1 @@
+"""Attempts that begin as forks of a process that has done the imports."""

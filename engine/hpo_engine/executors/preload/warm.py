@@ -1,0 +1,138 @@
+"""Which commands can be forked from a launcher that has done their imports, and what that launcher is started with."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpo_engine.contract import binding
+from hpo_engine.core.ports import Launch
+from hpo_engine.executors.preload.program import MARK_ROOM
+
+Modules = tuple[str, ...] | None
+"""What to import; None: what the script does."""
+
+_PYTHON = re.compile(r"python(\d(\.\d+)?)?t?$")
+_ALONE = set("bBdEIOPqsSuv")  # options of the interpreter without a value ...
+_VALUED = set("WX")  # ... and with one
+_NAMED = 4  # packages that the user is told of by name
+_SEARCHED = ("PYTHONPATH", "PATH", "LD_LIBRARY_PATH")  # variables that a launcher has, too
+_NOT_SHARED = ("importtime", "frozen_modules", "showrefcount", "perf", "presite")  # of -X: about the start itself
+
+
+@dataclass(frozen=True)
+class Command:
+    """`python OPTIONS script.py ...` or `python OPTIONS -m module ...`; `words`: how many come before sys.argv."""
+
+    words: int
+    script: str | None = None
+    module: str | None = None
+
+    @classmethod
+    def of(cls, argv: tuple[str, ...]) -> Command | None:
+        """None where it is something else, or of a kind that only a new interpreter can run."""
+        if not _PYTHON.match(os.path.basename(argv[0])):
+            return None
+        k = 1
+        while k < len(argv) and argv[k].startswith("-") and argv[k] not in ("-", "-m"):
+            option = argv[k]
+            if option[1:2] in _VALUED and (len(option) > 2 or k + 1 < len(argv)):
+                value = option[2:] or argv[k + 1]
+                if option[1] == "X" and value.startswith(_NOT_SHARED):
+                    return None
+                k += 1 if len(option) > 2 else 2
+            elif set(option[1:]) <= _ALONE and len(option) > 1:
+                k += 1
+            else:
+                return None
+        if k + 1 < len(argv) and argv[k] == "-m":
+            return cls(k + 1, module=argv[k + 1])
+        return cls(k, script=argv[k]) if k < len(argv) and argv[k] not in ("-", "-m") else None
+
+
+@dataclass(frozen=True)
+class Start:
+    """How to start the launcher of one or many attempts: `key` is the same where one launcher can serve them.
+
+    `order`: what the launcher is told (see `warmup.warm_up`); `program`: what the order of an attempt says of it.
+    """
+
+    key: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    folder: str
+    order: Mapping[str, Any]
+    program: Mapping[str, Any]
+
+
+def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
+    """The launcher that this attempt can be forked from; None where a new interpreter has to run it.
+
+    Args:
+        argv0: the command's program as a path.
+    """
+    folder, result_dir = launch.paths.study.model, launch.paths.result_dir
+    argv = tuple([_shared(word, result_dir, folder) for word in launch.argv])
+    command = Command.of(argv)
+    if command is None or not _absolute(launch.env.get("PYTHONPATH")) or not os.path.isdir(folder):
+        return None
+    if "/" in launch.argv[0] and not os.path.isabs(launch.argv[0]):
+        return None  # an interpreter in the model folder: each trial has its own
+    script = None if command.script is None else os.path.join(folder, command.script)
+    if script is not None and not os.path.isfile(script):
+        return None  # a folder or an archive can be run, too; or it is not there, which the interpreter tells
+    own = {k for k, v in launch.env.items() if result_dir in v and v != result_dir and k not in _SEARCHED}
+    own |= binding.PER_ATTEMPT
+    env = {k: v for k, v in launch.env.items() if k not in own and (v != result_dir or k in _SEARCHED)}
+    env |= {k: _shared(env[k], result_dir, folder) for k in _SEARCHED if k in env}
+    head = (argv0, *argv[1 : command.words - (command.module is not None)])
+    order = {
+        "modules": modules,
+        "script": script,
+        "module": command.module,
+        "folder": folder,
+        "per_trial": sorted(own),
+        "argv": [argv0, *argv[1:]],
+        "words": command.words,
+    }
+    return Start(
+        key=json.dumps([head, order, sorted(env.items())]),
+        argv=head,
+        env={**env, "HPO_ATTEMPT": "-" * MARK_ROOM},
+        folder=folder,
+        order=order,
+        program={"words": command.words, "module": command.module, "folder": folder},
+    )
+
+
+def _shared(text: str, result_dir: str, folder: str) -> str:
+    """What leads into the trial's folder leads a launcher, which has none, to what that is a view of."""
+    if result_dir not in text:
+        return text
+    return re.sub(re.escape(result_dir) + r"(?![\w.-])", lambda _: folder, text)
+
+
+def told(report: Mapping[str, Any], seconds: float) -> str:
+    """`warm start: torch, lightning imported in 5.1 s, then 12 ms a trial (cold 6.6 s)`; see `launcher._warmed`.
+
+    Args:
+        seconds: processor time of a new interpreter's start and end, without the imports.
+    """
+    packages = list(report["packages"])
+    names = ", ".join(packages[:_NAMED]) + (f" and {len(packages) - _NAMED} more" if len(packages) > _NAMED else "")
+    cold = seconds + report["seconds"]
+    imported = f"{names} imported in {_time(report['seconds'])}, then " if names else ""
+    return f"warm start: {imported}{_time(report['fork_s'])} a trial (cold {_time(cold)})"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{max(1.0, 1000 * seconds):.0f} ms"
+
+
+def _absolute(path: str | None) -> bool:
+    """Whether PYTHONPATH means the same in every folder."""
+    return not path or all(os.path.isabs(part) for part in path.split(os.pathsep))

@@ -1,0 +1,75 @@
+"""What a study is going to cost, said before it starts: its runs, and how much of the resource they take.
+
+Numbers of plans only; how long a run takes is known to nobody yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hpo_engine.contract.paths import SUBMITTED
+from hpo_engine.searchers.brackets import Plan, cut_off, in_words
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.text.tables import counted
+
+
+def plan(spec: StudySpec, searcher: Any, *, known: bool) -> str:
+    """The runs of a study with a resource and how much of it they take, in a line; "" if there is nothing to ration.
+
+    Args:
+        known: whether the searcher is one of ours, which gives every run the most if it has no plan of its own.
+    """
+    if not spec.resource_name or not spec.resource_max:
+        return ""
+    if own := str(getattr(searcher, "planned", "")):
+        return own if spec.early_stopping is None else f"at most {own}"
+    if spec.budget.trials is None:
+        return f"{'' if known else 'at most '}{spec.resource_max:,} {spec.resource_name} for every run"
+    exact = known and spec.early_stopping is None
+    return in_words({spec.resource_max: spec.budget.trials}, spec.resource_name, "" if exact else "at most ")
+
+
+_MANY = 2  # trials at a time for each core: more only wait for each other
+
+
+def at_once(spec: StudySpec, free: int, cores: int, gpus: int) -> Iterator[str]:
+    """What the machine makes of `parallel`.
+
+    Args:
+        free: trials for which there is room at a time.
+    """
+    own = spec.resources
+    wanted = min(own.parallel, spec.budget.trials or own.parallel)
+    if free < wanted:
+        needs = []
+        if own.cpus is not None and cores // own.cpus < wanted:
+            needs.append(f"{counted(own.cpus, 'core')} each of {cores}")
+        if own.gpus and gpus / own.gpus < wanted:
+            needs.append(f"{own.gpus:g} GPU{'' if own.gpus == 1 else 's'} each of {gpus}")
+        yield f"{counted(free, 'trial')} at a time, not {own.parallel}: {', '.join(needs)}"
+    elif own.cpus is None and not own.gpus and wanted > _MANY * cores and SUBMITTED not in spec.labels:
+        share = f"{counted(wanted, 'trial')} at a time share {counted(cores, 'core')} and need the memory of {wanted}"
+        yield f"{share}; with --parallel {cores} each has a core to itself"
+
+
+def warnings(spec: StudySpec, cores: int) -> Iterator[str]:
+    """What a study of a WMLA request costs here that it did not cost there."""
+    from hpo_engine.studyfile import wmla  # few studies are of its requests
+
+    if crowded := wmla.crowded(spec, cores):
+        yield crowded
+    if spec.algorithm == "hyperband" and spec.resource_max and spec.budget.trials:
+        yield from _dearer(spec, spec.resource_name or "", spec.resource_max, spec.budget.trials)
+
+
+def _dearer(spec: StudySpec, name: str, most: int, trials: int) -> Iterator[str]:
+    """WMLA ran the first brackets as they are, and cut off what maxJobNum did not allow."""
+    plan = Plan(most, 1, float(spec.algorithm_options.get("eta", 3)))
+    theirs, ours = cut_off(plan, trials), plan.planned(trials, spec.space.size)
+    spent = [sum(amount * runs for amount, runs in counts.items()) for counts in (theirs, ours)]
+    if spent[1] > spent[0]:
+        yield (
+            f"WMLA would have cut Hyperband off at maxJobNum ({in_words(theirs, name)}); here every "
+            f"bracket ends with a run of {most:,}, so this study takes {spent[1]:,} {name}"
+        )

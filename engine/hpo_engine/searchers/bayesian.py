@@ -1,0 +1,287 @@
+"""Bayesian optimisation: a Gaussian process of the losses so far, and the next trial where it expects the most from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpo_engine.maths.dedup import untaken
+from hpo_engine.searchers import trial_rng
+from hpo_engine.searchers.card import Card, Option
+from hpo_engine.searchers.evidence import Evidence, Layout, Reader
+from hpo_engine.searchers.skopt import Skopt
+from hpo_engine.searchers.start import start_point
+from hpo_engine.space.axes import axis_of
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Proposal
+
+if TYPE_CHECKING:
+    from hpo_engine.maths.acquisition import Box, LogImprovement
+    from hpo_engine.maths.ehvi import LogHypervolumeImprovement
+    from hpo_engine.maths.gp import Embedding, Kinds, Posterior, Priors
+
+_LISTED = 2_000  # configurations: a space with fewer is searched through in full
+_MOST = 300  # results that the model holds; beyond it the best, the latest and some of the rest
+_MOST_FITTED = 100  # results that the model's parameters are fitted to; the rest would tell them little more
+_TIED = 40  # dimensions from which on all share one lengthscale
+_KEPT_FITS = 64
+
+
+class Bayesian:
+    """Models the losses by a Gaussian process and proposes where the expected improvement is largest.
+
+    Pending trials count as if they had given what the model expects; failed ones lower the chance of success around
+    them. The first `init_points` trials are quasi-random. The model's parameters are the most probable ones given the
+    results up to a count that grows in steps, so that most asks need no fit.
+
+    Our own process is the default because it finds more and is faster: normalised regret of 0.025 against 0.065 with
+    `surrogate: skopt` after 50 trials of rastrigin-3d of benchmarks/search (2 seeds), at 0.04 against 0.32 s an ask.
+    On 17 problems (28 runs) Optuna's process has a median regret of 0.009 after 100 trials, this one 0.003 (means 0.029
+    and 0.037: one run in a wrong basin), at 0.45 against 0.09 s an ask with 200 trials. BoTorch, as Ax uses it, takes
+    0.7 to 3.8 s an ask, 0.0004 against 0.0010 after 50 trials of rosenbrock-10d (one seed).
+
+    Source: Jones, Schonlau, Welch, Efficient Global Optimization (1998); pending points as in Ginsbourger,
+    Le Riche, Carraro, Kriging is well-suited to parallelize optimization (2010).
+    """
+
+    card = Card(
+        summary="a Gaussian process of the losses; tries where it expects the most improvement",
+        suits="trials that take seconds or more, up to some hundred of them; numbers above all, some choices",
+        cost="20 to 40 ms at 50 trials, 50 to 100 ms at 200 with 5 to 20 parameters",
+        source="Jones, Schonlau, Welch 1998; Ament et al. 2023; Hvarfner et al. 2024",
+        options={
+            "init_points": Option("quasi-random trials before the model decides (5 to 10 by default)", int, least=1),
+            "cube_size": Option(
+                "points that each proposal is chosen from, before it is refined", int, least=1, most=100_000
+            ),
+            "noiseless": Option("whether equal parameters give equal losses (learned by default)", bool),
+            "surrogate": Option(
+                "whose Gaussian process: ours, or scikit-optimize's", str, "own", words=("own", "skopt")
+            ),
+        },
+    )
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        *,
+        init_points: int | None = None,
+        cube_size: int | None = None,
+        noiseless: bool | None = None,
+        surrogate: str = "own",
+    ) -> None:
+        self._spec, self._space = spec, spec.space
+        self._reader = Reader(spec.space)
+        self._d = len(spec.space.dimensions)
+        self._init = min(10, max(5, self._d + 1)) if init_points is None else init_points
+        self._cube, self._noiseless = cube_size, noiseless
+        self._other = (
+            None if surrogate == "own" or not self._d else Skopt(spec, cube_size=cube_size, noiseless=noiseless)
+        )
+        self._fits: dict[bytes, np.ndarray] = {}  # digest of the results -> the parameters fitted to them
+
+    def ask(self, history: History, count: int) -> list[Proposal]:
+        evidence = self._reader.read(history)
+        return [Proposal(params) for params in self.suggest(evidence, history.next_id, count)]
+
+    def suggest(self, evidence: Evidence, first_id: int, count: int) -> list[dict[str, Any]]:
+        """Parameters for trials `first_id`, `first_id` + 1, ...; fewer where a finite space has been searched."""
+        out = []
+        for trial_id in range(first_id, first_id + count):
+            point = self._point(evidence, trial_id)
+            if point is None:
+                break
+            out.append(self._space.decode(point))
+            pending = np.concatenate([evidence.pending, self._space.encode(out[-1])[None]])
+            evidence = replace(evidence, pending=pending)
+        return out
+
+    def _point(self, evidence: Evidence, trial_id: int) -> np.ndarray | None:
+        taken = evidence.taken
+        listed = self._all_points
+        if listed is not None:
+            listed = untaken(listed, taken)
+            if not len(listed):
+                return None
+        if len(taken) < self._init or len(evidence.points) < 2:
+            start = self._space.tidy(start_point(self._spec, trial_id)[None])
+            if len(untaken(start, taken)) or listed is None:
+                first: np.ndarray = start[0]
+                return first
+            drawn: np.ndarray = listed[int(trial_rng(self._spec, trial_id).integers(len(listed)))]
+            return drawn
+        return self._model_point(evidence, trial_id, listed)
+
+    def _model_point(self, evidence: Evidence, trial_id: int, listed: np.ndarray | None) -> np.ndarray:
+        from hpo_engine.maths.acquisition import LogImprovement, maximise
+
+        rng = trial_rng(self._spec, trial_id)
+        if self._other is not None:
+            return self._first_new([self._other.point(evidence, trial_id)], evidence, rng, listed)
+        value: LogImprovement | LogHypervolumeImprovement
+        if evidence.vectors.shape[1] > 1:
+            value, anchors = self._front_value(evidence)
+        else:
+            posterior, theta, seen = self._posterior(evidence, evidence.losses)
+            value = LogImprovement(posterior, float(seen.min()), self._success(evidence, posterior, theta))
+            anchors = posterior.points[: len(seen)][np.argsort(seen, kind="stable")[:5]]
+        if listed is not None:
+            best: np.ndarray = listed[int(np.argmax(value(listed)))]
+            return best
+        most = min(512, max(64, 8_000 // self._d)) if self._cube is None else self._cube
+        near = max(1, most // 3)
+        found = maximise(value, self._box, anchors, evidence.taken, rng, wide=max(1, most - near), near=near)
+        return self._space.tidy(rng.random((1, self._d)))[0] if found is None else found
+
+    def _first_new(
+        self, points: list[np.ndarray], evidence: Evidence, rng: np.random.Generator, listed: np.ndarray | None
+    ) -> np.ndarray:
+        """The first of the points that was not tried yet; a random one where all were."""
+        drawn = self._space.tidy(rng.random((20, self._d))) if listed is None else listed[[rng.integers(len(listed))]]
+        new = untaken(np.concatenate([np.array(points), drawn]), evidence.taken)
+        out: np.ndarray = new[0] if len(new) else drawn[0]
+        return out
+
+    # -- the model ---------------------------------------------------------------------------------------------------
+
+    def _posterior(self, evidence: Evidence, losses: np.ndarray) -> tuple[Posterior, np.ndarray, np.ndarray]:
+        """The model of these losses, its parameters, and what it expects at the points of results and pending trials,
+        which come first in it; pending trials count as if they had given that."""
+        from hpo_engine.maths.gp import Posterior
+        from hpo_engine.maths.transforms import tamed
+
+        points, values = evidence.points, tamed(losses)
+        theta = self._theta(evidence, losses, _schedule(len(points)))
+        kept = _kept(evidence.losses, _MOST)
+        posterior = Posterior(self._embedding(evidence), theta, points[kept], values[kept])
+        if len(evidence.pending):
+            pending = evidence.pending[-_MOST:]
+            posterior = posterior.given(pending, posterior.predict(pending)[0])
+        seen = posterior.predict(posterior.points)[0]
+        failed = evidence.failed[-_MOST:]
+        if len(failed):  # nothing is left to learn there, and it is no better than others
+            posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(seen)))
+        return posterior, theta, seen
+
+    def _front_value(self, evidence: Evidence) -> tuple[LogHypervolumeImprovement, np.ndarray]:
+        """With several objectives: the expected gain of hypervolume, and points of the front to search around.
+
+        The front is that of what the models expect where trials were, as one of measured values would follow noise.
+        """
+        from hpo_engine.maths import pareto
+        from hpo_engine.maths.ehvi import LogHypervolumeImprovement
+
+        models = [self._posterior(evidence, column) for column in evidence.vectors.T]
+        seen = np.column_stack([expected for _, _, expected in models])
+        points = models[0][0].points[: len(seen)]
+        low, high = seen.min(axis=0), seen.max(axis=0)
+        reference = high + 0.1 * (high - low) + 1e-9
+        first = np.flatnonzero(pareto.ranks(seen) == 0)
+        order = first[pareto.greedy(seen[first], reference.tolist())]
+        success = self._success(evidence, *models[0][:2])
+        posteriors = [posterior for posterior, _, _ in models]
+        return LogHypervolumeImprovement(posteriors, seen[first], reference, success), points[order[:10]]
+
+    def _success(self, evidence: Evidence, posterior: Posterior, theta: np.ndarray) -> Posterior | None:
+        """The model of 1 where a trial succeeded and 0 where it failed, with the lengthscales of the losses."""
+        from hpo_engine.maths.gp import Posterior
+
+        failed = evidence.failed[-_MOST:]
+        if not len(failed):
+            return None
+        good = evidence.points[-_MOST:]
+        labels = np.concatenate([np.ones(len(good)), np.zeros(len(failed))])
+        known = theta.copy()
+        size = posterior.embedding.size
+        known[:size] = np.minimum(known[:size], self._priors.length[0] + 0.5 * np.log(self._d) + 0.5)
+        known[size : size + 2] = np.log([0.25, 0.01])
+        return Posterior(posterior.embedding, known, np.concatenate([good, failed]), labels)
+
+    def _theta(self, evidence: Evidence, losses: np.ndarray, upto: int) -> np.ndarray:
+        """The parameters fitted to the first `upto` losses, beginning at those of half as many."""
+        from hpo_engine.maths.gp import fit
+        from hpo_engine.maths.transforms import tamed
+
+        points, everything, losses = evidence.points[:upto], losses, losses[:upto]
+        digest = hashlib.blake2b(points.tobytes() + losses.tobytes()).digest()
+        if digest not in self._fits:
+            earlier = _schedule(min(upto, _MOST_FITTED) // 2)
+            starts = [self._theta(evidence, everything, earlier)] if earlier >= 8 else None
+            kept = _kept(losses, _MOST_FITTED)
+            embedding = self._embedding(evidence)
+            turns = 12 if starts else 30
+            theta = fit(embedding, points[kept], tamed(losses)[kept], self._priors, starts, turns)
+            while len(self._fits) >= _KEPT_FITS:
+                del self._fits[next(iter(self._fits))]
+            self._fits[digest] = theta
+        return self._fits[digest]
+
+    @cached_property
+    def _priors(self) -> Priors:
+        from hpo_engine.maths.gp import Priors
+
+        if self._noiseless is None:
+            return Priors()
+        low = Priors().noise_bounds[0]
+        return Priors(noise=(low, 0.1)) if self._noiseless else Priors(noise=(np.log(1e-2), 1.5))
+
+    def _embedding(self, evidence: Evidence) -> Embedding:
+        from hpo_engine.maths.gp import Embedding
+
+        return Embedding(self._kinds, evidence.taken, tied=self._d > _TIED)
+
+    # -- the space ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _kinds(self) -> Kinds:
+        from hpo_engine.maths.gp import Kinds
+
+        layout = Layout.of(self._space)
+        optional = np.array([p.when is not None for p in self._space.dimensions], dtype=bool)
+        return Kinds(np.where(layout.categorical, layout.cells, 0), optional)
+
+    @cached_property
+    def _box(self) -> Box:
+        from hpo_engine.maths.acquisition import Box
+
+        layout = Layout.of(self._space)
+        centres = []
+        for param, cells in zip(self._space.dimensions, layout.cells, strict=True):
+            axis = axis_of(param)
+            centres.append(np.array([axis.encode(axis.at(k, 1)) for k in range(cells)] if 1 < cells <= 512 else []))
+        allowed = self._space.allowed if self._space.rules else None
+        return Box(self._space.tidy, layout.cells, layout.categorical, centres, allowed)
+
+    @cached_property
+    def _all_points(self) -> np.ndarray | None:  # (size, d)
+        """Every configuration of a small finite space, as far as the rules allow it."""
+        size = self._space.size
+        if size is None or size > _LISTED:
+            return None
+        points = [self._space.encode(params) for params in self._space.grid(1) if self._space.allows(params)]
+        return np.array(points).reshape(len(points), self._d)
+
+
+def _schedule(n: int) -> int:
+    """The count of results, at most n, to which parameters are fitted: all of few, then in steps of about a 20th."""
+    step = 1 if n <= 40 else 2 ** int(np.log2(n / 20))
+    return n - n % step
+
+
+def _kept(losses: np.ndarray, most: int) -> np.ndarray:
+    """Places of the results that a model holds: all; of too many the best, the latest, and every so many-th other."""
+    n = len(losses)
+    if n <= most:
+        return np.arange(n)
+    third = most // 3
+    chosen = np.zeros(n, dtype=bool)
+    chosen[np.argsort(losses, kind="stable")[:third]] = True
+    chosen[-third:] = True
+    rest = np.flatnonzero(~chosen)
+    chosen[rest[np.linspace(0, len(rest) - 1, most - int(chosen.sum())).astype(int)]] = True
+    return np.flatnonzero(chosen)

@@ -1,0 +1,90 @@
+"""BOHB: short and long runs as in ASHA or Hyperband, with new configurations from a model of all results so far."""
+
+from __future__ import annotations
+
+from hpo_engine.searchers.asha import Asha
+from hpo_engine.searchers.card import Card, Option
+from hpo_engine.searchers.hyperband import Hyperband
+from hpo_engine.searchers.modelled import Modelled, made
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Proposal
+
+
+class Bohb:
+    """The scheduler says who gets how much of the resource, the model where new configurations come from.
+
+    The paper schedules by Hyperband and fits its model to the largest amount with enough results. Here the scheduler
+    is ASHA with few and far amounts of the resource: a run that goes on begins anew, so every amount costs; and new
+    configurations begin with the two least ones, since the least may say little. Fewer go on than there, because those
+    of a model are much alike. The model learns from all results (`Modelled`). benchmarks/fidelity.md has the figures,
+    and says where full-length runs are the better choice.
+
+    Args:
+        eta: None: 9 for asha, or less where the resource spans less; 3 for hyperband. brackets: of asha, at most the
+            plan's. keep: of asha; None: twice eta.
+
+    Source: Falkner, Klein, Hutter, BOHB: Robust and Efficient Hyperparameter Optimization at Scale, ICML 2018.
+    """
+
+    card = Card(
+        summary="asha or hyperband, with new configurations from a model; needs `resource`",
+        suits="as hyperband, where there is time for dozens of trainings and results depend on several parameters",
+        cost="3 ms; 9 ms after 1,000 trials; with the model bayesian as that",
+        source="Falkner, Klein, Hutter, BOHB, ICML 2018; schedule of Li et al., MLSys 2020",
+        options={
+            "eta": Option("factor between amounts (default: 9 for asha, 3 for hyperband)", float, None, least=1.01),
+            "scheduler": Option("who goes on when", str, "asha", words=("asha", "hyperband")),
+            "brackets": Option("asha's least amounts of the resource to begin with", int, 2, least=1),
+            "keep": Option("asha: one in so many of a rung goes on (default: twice eta)", float, None, least=1.01),
+            "model": Option("where new configurations come from", str, "tpe", words=("tpe", "bayesian", "random")),
+            "random_share": Option("share of new configurations that are random draws", float, 0.1, least=0, most=1),
+        },
+    )
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        *,
+        eta: float | None = None,
+        scheduler: str = "asha",
+        brackets: int = 2,
+        keep: float | None = None,
+        model: str = "tpe",
+        random_share: float = 0.1,
+    ) -> None:
+        self._scheduler: Asha | Hyperband
+        if scheduler == "asha":
+            eta = _widest(spec) if eta is None else eta
+            self._scheduler = Asha(spec, eta=eta, brackets=brackets, keep=2 * eta if keep is None else keep)
+        else:
+            self._scheduler = Hyperband(spec, eta=3.0 if eta is None else eta)
+        if model != "random":
+            self._scheduler.source = Modelled(spec, made(spec, model), random_share)
+
+    def ask(self, history: History, count: int) -> list[Proposal]:
+        return self._scheduler.ask(history, count)
+
+    def promote_waiting(self, history: History, count: int) -> list[Proposal]:
+        return self._scheduler.promote_waiting(history, count)
+
+    @property
+    def size(self) -> int | None:
+        return self._scheduler.size
+
+    @property
+    def usual_trials(self) -> int:
+        return self._scheduler.usual_trials
+
+    @property
+    def about(self) -> str:
+        return self._scheduler.about
+
+    @property
+    def planned(self) -> str:
+        return self._scheduler.planned
+
+
+def _widest(spec: StudySpec) -> float:
+    """9, or less where that would leave one amount only."""
+    return max(2.0, min(9.0, (spec.resource_max or 1) / spec.resource_min))

@@ -1,0 +1,109 @@
+"""What a searcher says of itself: what it is for, what it costs, its options with their ranges, its source.
+
+The searcher's class holds a `Card`; options are checked against it and documentation is printed from it, so that
+neither can say something else than the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpo_engine.errors import Problem, SpecError, nearest
+from hpo_engine.space.params import json_text
+
+_MOST_WHOLE = 1 << 1023  # what becomes a float
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: `kind` is int, float, bool or text; `default` None means that the searcher decides.
+
+    `least`, `most`: bounds, included unless `above` (then the value must be above `least`). `words`: the texts allowed.
+    """
+
+    about: str
+    kind: type
+    default: Any = None
+    least: float | None = None
+    most: float | None = None
+    above: bool = False
+    words: tuple[str, ...] = ()
+
+    def take(self, value: Any) -> Any:
+        """The value in the option's type. Raises ValueError: "must be ..., not ..."."""
+        if value is None and self.default is None:
+            return None
+        taken = value
+        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
+            taken = float(value) if abs(value) < _MOST_WHOLE else value
+        right = isinstance(taken, self.kind) and (self.kind is bool or not isinstance(taken, bool))
+        if not right or not self._inside(taken):
+            raise ValueError(f"must be {self.range}, not {json_text(value)}")
+        return taken
+
+    @property
+    def range(self) -> str:
+        """What is allowed, in words: "a whole number from 1 to 9"."""
+        if self.kind is bool:
+            return "true or false"
+        if self.words:
+            return " or ".join(self.words)
+        if self.kind is str:
+            return "text"
+        noun = "a whole number" if self.kind is int else "a number"
+        low = "" if self.least is None else f" {'above' if self.above else 'from'} {self.least:g}"
+        high = "" if self.most is None else f" {'to' if low and not self.above else 'up to'} {self.most:g}"
+        return noun + low + high + (" on" if low and not high and not self.above else "")
+
+    def _inside(self, value: Any) -> bool:
+        if self.words:
+            return value in self.words
+        if self.kind not in (int, float):
+            return True
+        if not math.isfinite(value) or (self.most is not None and value > self.most):
+            return False
+        return self.least is None or value > self.least or (value == self.least and not self.above)
+
+
+@dataclass(frozen=True)
+class Card:
+    """`summary`: a line. `suits`: when to take it. `cost`: of an ask, with the history's length. `source`: paper.
+
+    `extra`: the extra of pyproject.toml that it needs, if any. `open`: what more options there are, for its class to
+    check.
+    """
+
+    summary: str
+    suits: str
+    cost: str
+    source: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    extra: str = ""
+    open: str = ""
+
+    def take(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of algorithm `name`, each in its type. Raises SpecError with every one that is wrong."""
+        taken, problems = {}, []
+        for key, value in options.items():
+            path = f"options.{key}"
+            if key not in self.options and self.open:
+                taken[key] = value
+                continue
+            if key not in self.options:
+                hint = nearest(key, [*self.options, "seed"])
+                problems.append(Problem(path, f"no option of {name}{hint}"))
+                continue
+            try:
+                taken[key] = self.options[key].take(value)
+            except ValueError as error:
+                problems.append(Problem(path, str(error)))
+        if problems:
+            raise SpecError(problems)
+        return taken
+
+
+SEED = Option("the same seed proposes the same again; drawn and kept where it is not given", int, least=0)
+"""The option that every algorithm has; the study keeps it, not the searcher."""

@@ -1,0 +1,120 @@
+"""Grid search: every combination once, by index, never a list of them. Also runs a study's own list of experiments."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from hpo_engine.errors import SpecError
+from hpo_engine.searchers.card import Card, Option
+from hpo_engine.space.params import key, plain
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import Params, StudySpec
+from hpo_engine.study.trial import Proposal
+
+_COUNT = 10_000  # points that are held against the rules one by one to count them
+_SKIPPED = 100_000  # of these, if their rules are short
+_PLACE = "place"
+
+
+class Grid:
+    """Proposes grid point i as trial i, and nothing more when all are out. Where the study has rules or points of its
+    own, some are left out, and a trial's slot says its `place`.
+
+    Args:
+        levels: points of a continuous axis, from low to high (1: its middle); choices, whole numbers and steps
+            always take all their values.
+        shuffle: goes through the grid in an order that the seed decides, so that a search cut short has seen some
+            of everything.
+    """
+
+    card = Card(
+        summary="every combination once, in order; or the study's own list of experiments",
+        suits="few parameters with few values, and results that must be complete",
+        cost="0.05 ms",
+        source="-",
+        options={
+            "levels": Option("points of a continuous parameter, from low to high (1: its middle)", int, 5, least=1),
+            "shuffle": Option("in an order that the seed decides", bool, False),
+        },
+    )
+
+    quick = True
+    listed = True  # what it proposes stays as it is
+
+    def __init__(self, spec: StudySpec, *, levels: int = 5, shuffle: bool = False) -> None:
+        self._points: Sequence[Params]
+        self.size: int | None
+        if spec.experiments:
+            self._points, self._length = spec.experiments, len(spec.experiments)
+        else:
+            grid = spec.space.grid(levels)
+            self._points, self._length = grid, grid.size
+        self._spec, self._shuffle = spec, shuffle
+        self._allows = spec.space.allows if spec.space.rules and not spec.experiments else None
+        if self._allows is not None:  # then points are skipped, perhaps many
+            self.quick = False
+        few = self._length <= spec.space.tries(_COUNT)
+        self.size = self._length if self._allows is None else sum(map(self._allows, self._points)) if few else None
+
+    def ask(self, history: History, count: int) -> list[Proposal]:
+        first = history.next_id
+        if self._allows is None and not self._spec.points:
+            places = range(first, min(first + count, self._length))
+            return [Proposal(plain(self._points[self._order(i)])) for i in places]
+        return list(islice(self._from(self._next_place(history), history), count))
+
+    def over(self, history: History) -> str:
+        """Why there is nothing more to propose, as the last word of a study."""
+        if self._spec.experiments:
+            return ""
+        if self._allows is None and not self._spec.points:
+            done = history.next_id >= self._length
+        else:
+            done = next(self._from(self._next_place(history), history), None) is None
+        return "searched it all: every point of the grid was tried" if done else ""
+
+    def _next_place(self, history: History) -> int:
+        """Where the walk goes on: after the last trial that came from it."""
+        slots = (history.trials[i].proposal.slot or {} for i in range(history.next_id - 1, -1, -1))
+        return next((slot[_PLACE] + 1 for slot in slots if _PLACE in slot), 0)
+
+    def _from(self, place: int, history: History) -> Iterator[Proposal]:
+        """The walk from a place on, without what the rules forbid and what the study's own points have had."""
+        own = [history.trials[i] for i in range(min(len(self._spec.points), history.next_id))]
+        had = {key(dict(trial.params)) for trial in own if _PLACE not in (trial.proposal.slot or {})}
+        most = self._spec.space.tries(_SKIPPED)
+        for i in range(place, self._length):
+            params = plain(self._points[self._order(i)])
+            if (self._allows is None or self._allows(params)) and key(params) not in had:
+                place = i
+                yield Proposal(params, slot={_PLACE: i})
+            elif i - place > most:
+                raise SpecError(f"require: {most:,} points of the grid in a row break it; use another algorithm")
+
+    def _order(self, i: int) -> int:
+        return shuffled(i, self._length, self._spec.seed or 0) if self._shuffle else i
+
+
+def shuffled(i: int, n: int, seed: int) -> int:
+    """Where i of range(n) goes in a shuffle that the seed decides; one to one, without ever holding n numbers.
+
+    A Feistel network permutes the 2^(2h) >= n numbers of 2h bits; steps outside range(n) are walked on from.
+
+    Source: Black and Rogaway, Ciphers with arbitrary finite domains (2002): cycle walking.
+    """
+    half = max(1, ((n - 1).bit_length() + 1) // 2)
+    while True:
+        left, right = i >> half, i & ((1 << half) - 1)
+        for turn in range(6):
+            left, right = right, left ^ _mixed(right, turn, seed, half)
+        i = left << half | right
+        if i < n:
+            return i
+
+
+def _mixed(value: int, turn: int, seed: int, bits: int) -> int:
+    """A number of `bits` bits that looks unrelated to the ones it is made from."""
+    digest = hashlib.shake_128(f"{seed}/{turn}/{value}".encode()).digest((bits + 7) // 8)
+    return int.from_bytes(digest, "big") >> -bits % 8

@@ -1,0 +1,144 @@
+"""New configurations from a model that learns from short and long runs alike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Set
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hpo_engine.searchers.draws import Draws
+from hpo_engine.space.params import key
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import Params, StudySpec
+from hpo_engine.study.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hpo_engine.searchers.evidence import Evidence
+
+
+class Model(Protocol):
+    """`Tpe` and `Bayesian` are such; None at all: a finite space has been searched."""
+
+    def suggest(self, evidence: Evidence, first_id: int, count: int) -> list[dict[str, Any]]: ...
+
+
+class Modelled:
+    """A `Source` of configurations: a model's, and a share of random ones, which keep the model honest.
+
+    The model sees each configuration once: how large a share of all new configurations would be better, as far as its
+    runs tell (`shares`). Losses after one epoch and after fifty do not compare, and a long run is no merit where a
+    configuration began with it.
+    """
+
+    def __init__(self, spec: StudySpec, model: Model, random_share: float) -> None:
+        self._spec, self._model, self._share = spec, model, random_share
+        self._draws, self._finite = Draws(spec), spec.space.size is not None
+        self._points: dict[int, tuple[Params, np.ndarray]] = {}  # by trial id; kept only for speed
+
+    def suggest(self, history: History, first: int, count: int, known: Set[Any]) -> list[dict[str, Any]]:
+        out: list[dict[str, Any]] = []
+        seen: Evidence | None = None
+        for number in range(first, first + count):
+            # A stream of its own: the model's first draw must not depend on this one.
+            params = None
+            if random.Random(f"{self._spec.seed or 0}/{number}/share").random() >= self._share:
+                seen = self._with(self.evidence(history), out) if seen is None else seen
+                params = next(iter(self._model.suggest(seen, number, 1)), None)
+            if params is None:
+                params = self._draws.suggest(history, number, 1, known | set(map(key, out)) if self._finite else known)[
+                    0
+                ]
+            out.append(params)
+            seen = None if seen is None else self._with(seen, [params])
+        return out
+
+    def evidence(self, history: History) -> Evidence:
+        """Points are configurations, `losses` their shares."""
+        import numpy as np
+
+        from hpo_engine.searchers.evidence import Evidence
+
+        results, failed, running = by_configuration(history.trials)
+        known = shares(results)
+
+        def points(ids: Iterable[int]) -> np.ndarray:
+            found = [self._point(history.trials[i]) for i in ids]
+            return np.array(found).reshape(len(found), len(self._spec.space.dimensions))
+
+        return Evidence(
+            points(known),
+            np.array(list(known.values()), dtype=float),
+            points(i for i in failed if i not in known),
+            points(i for i in running if i not in known),
+        )
+
+    def _with(self, seen: Evidence, running: Iterable[Params]) -> Evidence:
+        import numpy as np
+
+        from hpo_engine.searchers.evidence import Evidence
+
+        new = [self._spec.space.encode(params)[None] for params in running]
+        return Evidence(seen.points, seen.losses, seen.failed, np.concatenate([seen.pending, *new]))
+
+    def _point(self, trial: Trial) -> np.ndarray:
+        kept = self._points.get(trial.id)
+        if kept is None or kept[0] is not trial.params:
+            kept = self._points[trial.id] = trial.params, self._spec.space.encode(trial.params)
+        return kept[1]
+
+
+def by_configuration(trials: Iterable[Trial]) -> tuple[dict[int, dict[int, float]], list[int], list[int]]:
+    """By the id of a configuration's first trial: its losses, {resource: {id: loss}}; those with a run that failed;
+    those with one that has not ended."""
+    first: dict[int, int] = {}
+    results: dict[int, dict[int, float]] = {}
+    failed, running = [], []
+    for trial in trials:
+        note: Mapping[str, Any] = trial.proposal.slot or {}
+        root = first[trial.id] = first.get(note.get("from", -1), trial.id)
+        if not trial.state.ended:
+            running.append(root)
+        elif trial.state is TrialState.COMPLETED and trial.loss is not None:
+            results.setdefault(trial.proposal.resource or 0, {})[root] = trial.loss
+        elif trial.state in (TrialState.FAILED, TrialState.TIMED_OUT):
+            failed.append(root)
+    return results, failed, running
+
+
+def shares(results: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
+    """The share of all new configurations that is better, by configuration, from its run with the most of the resource.
+
+    Those that begin with an amount stand for all. Those that have gone on to one are a choice: they stand for the best,
+    for a share twice as large as their mean share was before, now in the order of their new losses. One that begins
+    where others have gone on to takes its place among these by its loss, or behind them.
+    """
+    import numpy as np
+
+    out: dict[int, float] = {}
+    for resource in sorted(results):
+        ids, losses = list(results[resource]), np.array(list(results[resource].values()), dtype=float)
+        before = [out[i] for i in ids if i in out]
+        top = min(1.0, 2 * sum(before) / len(before)) if before else 1.0
+        scale = np.sort(losses[[i in out for i in ids]] if before else losses)
+        places = np.searchsorted(scale, losses, "left") + np.searchsorted(scale, losses, "right")
+        share = top * places / (2 * len(scale))
+        behind = losses > scale[-1]
+        if behind.any():
+            others = np.sort(losses[behind])
+            places = np.searchsorted(others, losses[behind], "left") + np.searchsorted(others, losses[behind], "right")
+            share[behind] = top + (1 - top) * places / (2 * len(others))
+        out.update(zip(ids, share.tolist(), strict=True))
+    return out
+
+
+def made(spec: StudySpec, model: str) -> Model:
+    """The model of that name: tpe or bayesian."""
+    if model == "tpe":
+        from hpo_engine.searchers.tpe import Tpe
+
+        return Tpe(spec)
+    from hpo_engine.searchers.bayesian import Bayesian
+
+    return Bayesian(spec)

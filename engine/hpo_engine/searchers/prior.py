@@ -1,0 +1,124 @@
+"""What earlier studies say to a new one: reduced to what fits its space, and what of it is worth a trial early.
+
+An earlier study's losses count by their ranks only, so that other data, scales and metrics do no harm. Whether it is
+about the same thing at all is `relevance`'s question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hpo_engine.space.axes import Axis
+from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Trial
+
+MOST_POINTS = 300  # kept of one study
+MOST_STARTS = 5
+
+
+# -- at submit: what is kept of an earlier study -----------------------------------------------------------------------
+
+
+def reduced(name: str, space: SearchSpace, trials: Sequence[Trial], losses: Sequence[float]) -> dict[str, Any]:
+    """A JSON object {study, trials, points: [[params, rank], ...]} of an earlier study's completed trials.
+
+    Kept are parameters that the new space has under the same name, with values that it holds there; ranks go from 0,
+    the best, to 1. Of more than 300 the best third is kept, and a spread of the others. Of trials with less of a
+    resource than others nothing is kept.
+    """
+    most = max((t.proposal.resource or 0 for t in trials), default=0)
+    full = [(loss, t) for loss, t in zip(losses, trials, strict=True) if (t.proposal.resource or 0) == most]
+    full.sort(key=lambda item: (item[0], item[1].id))
+    points = []
+    for params, rank in zip([_fitting(space, t.params) for _, t in full], _ranks([x for x, _ in full]), strict=True):
+        if params:
+            points.append([params, round(rank, 6)])
+    return {"study": name, "trials": len(trials), "points": _thinned(points)}
+
+
+def _fitting(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an earlier configuration that may stand in the new space."""
+    out = {
+        p.name: space.axis(p.name).tidy(params[p.name])
+        for p in space.dimensions
+        if p.name in params and _held(p, space.axis(p.name), params[p.name])
+    }
+    constants = {p.name: p.value for p in space.params if isinstance(p, Constant)}
+    vector = space.vector({**out, **constants})
+    return {p.name: out[p.name] for p, u in zip(space.dimensions, vector, strict=True) if u == u and p.name in out}
+
+
+def _held(param: Float | Int | Choice, axis: Axis, value: Any) -> bool:
+    """Whether the value is a choice of the new parameter, or within its bounds (the nearest step will do)."""
+    if isinstance(param, Choice):
+        return axis.problem(value) is None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    low, high = sorted((axis.decode(0.0), axis.decode(1.0)))
+    return bool(low <= value <= high)
+
+
+def _ranks(losses: Sequence[float]) -> list[float]:
+    """Of sorted losses: 0 to 1, equal ones share the middle of their ranks."""
+    out = np.arange(len(losses), dtype=float)
+    values = np.array(losses, dtype=float)
+    for value in np.unique(values):
+        same = values == value
+        out[same] = out[same].mean()
+    return [float(r) for r in out / max(1, len(losses) - 1)]
+
+
+def _thinned(points: list[Any]) -> list[Any]:
+    best = MOST_POINTS // 3
+    if len(points) <= MOST_POINTS:
+        return points
+    rest = np.linspace(best, len(points) - 1, MOST_POINTS - best).astype(int)
+    return [*points[:best], *(points[i] for i in rest)]
+
+
+# -- in the search -----------------------------------------------------------------------------------------------------
+
+
+def starts(spec: StudySpec) -> list[tuple[int, dict[str, Any]]]:
+    """(number of the study, parameters, perhaps partial) that are worth a trial early: good there, and not all alike.
+
+    The studies take turns, each with its best first, then with that of its best tenth (at least ten) which is furthest
+    from those chosen.
+    """
+    good = []
+    for study in spec.prior:
+        shown = study["points"][: max(10, len(study["points"]) // 10)]
+        good.append([params for params, rank in shown if rank <= 0.5 or params is shown[0][0]])
+    most = min(MOST_STARTS, max(3, 2 * len(good)))
+    chosen: list[tuple[int, dict[str, Any]]] = []
+    vectors: list[list[float]] = []
+    for turn in range(most):
+        for k, params in enumerate(good):
+            if not params or len(chosen) == most:
+                continue
+            points = np.array([spec.space.vector(p) for p in params])
+            i = int(np.argmax(distances(points, np.array(vectors)).min(axis=1))) if turn else 0
+            vectors.append(points[i].tolist())
+            chosen.append((k, params.pop(i)))
+    return chosen
+
+
+def arrays(spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points (m, d), NaN for what is missing; their ranks (m,) in [0, 1]; the number of their study (m,)."""
+    rows = [(params, rank, k) for k, study in enumerate(spec.prior) for params, rank in study["points"]]
+    points = np.array([spec.space.vector(params) for params, _, _ in rows], dtype=float)
+    d = len(spec.space.dimensions)
+    return points.reshape(len(rows), d), np.array([r for _, r, _ in rows]), np.array([k for _, _, k in rows], dtype=int)
+
+
+def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (n, d), (m, d) -> (n, m)
+    """Root mean square over the dimensions that both have; 0.5 where there is none."""
+    both = ~np.isnan(a)[:, None, :] & ~np.isnan(b)[None, :, :]
+    gaps = np.where(both, np.nan_to_num(a)[:, None, :] - np.nan_to_num(b)[None, :, :], 0.0)
+    shared = both.sum(axis=2)
+    found: np.ndarray = np.where(shared > 0, np.sqrt((gaps**2).sum(axis=2) / np.maximum(shared, 1)), 0.5)
+    return found

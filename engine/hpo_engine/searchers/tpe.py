@@ -1,0 +1,219 @@
+"""TPE: densities of the good and of the other trials; the next point is where the good ones are much denser.
+
+All of a space's dimensions are modelled together (multivariate), so that parameters that matter jointly are found
+jointly; half of the candidates mix the dimensions of several good trials, as the classic TPE does, so that no seed
+stays stuck where one trial was lucky. Knows results only as Evidence.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpo_engine.maths.dedup import untaken
+from hpo_engine.maths.transforms import reined
+from hpo_engine.searchers import trial_rng
+from hpo_engine.searchers.card import Card, Option
+from hpo_engine.searchers.evidence import Evidence, Layout, Reader
+from hpo_engine.searchers.start import start_point
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Proposal
+
+if TYPE_CHECKING:
+    from hpo_engine.maths.parzen import Parzen
+
+_MOST_WINDOWS = 2_000  # of the trials that are not good; of more, every k-th is looked at
+_MOST_NUMBERS = 2_000_000  # windows times dimensions: bounds the time of an ask in very wide spaces
+
+
+class Tpe:
+    """Tree-structured Parzen estimator, multivariate.
+
+    After `warm_up` quasi-random trials, the best `good_ratio` of the completed trials make the density l, all others
+    (and failed and running ones) the density g; of `ei_candidates` draws from l, the one with the largest l/g is
+    proposed. What l/g is monotone in is the expected improvement (Bergstra et al. 2011, eq. 10-11).
+
+    Windows have one width, about 0.15 n^(-1/(d+4)) of the range, whatever the spread of the points: widths estimated
+    from the good points shrink with them, and the search stays where it is (mean regret 0.13 instead of 0.05 after 100
+    trials). Half of the trials look closer, with windows a third as wide (0.061 without). Few candidates leave room for
+    surprise (64 instead of 24: 0.057). A good trial weighs by how far it is below the best of the others (Watanabe
+    2023, section 4.2: weights by improvement).
+
+    While other trials run there are fewer rounds of selection, so each goes further: every second candidate goes on
+    along the way from the mean trial to the mean good one, as a step of an evolution strategy would, and candidates
+    are judged by wider windows, as narrow ones prefer whatever is nearest to a good trial. With 16 workers the mean
+    regret is 0.127 instead of 0.141 after 50 trials and 0.070 instead of 0.080 after 100 (27 problems of
+    benchmarks/search, 8 seeds; standard error of the difference 4%). One at a time neither gains nor loses by it
+    (+2%, standard error 6%), and does without.
+    """
+
+    card = Card(
+        summary="models where good trials are dense and others are not",
+        suits="20 trials to thousands, mixed and conditional spaces, noise and plateaus, many workers",
+        cost="1 ms (2 ms after 1,000 trials)",
+        source="Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; multivariate as in "
+        "Falkner et al., BOHB, ICML 2018; weights of Watanabe, arXiv 2304.11127",
+        options={
+            "warm_up": Option("trials before the model is used", int, None, least=1),
+            "ei_candidates": Option("candidates of which the best is proposed", int, 24, least=1, most=100_000),
+            "good_ratio": Option("share of the completed trials that count as good", float, 0.1, least=0, above=True),
+            "good_max": Option("the most trials that count as good", int, 25, least=1),
+        },
+    )
+
+    spread = 0.15  # width of a window at n = 1 and d = 4
+    scales = (1.0, 0.35)  # by chance, so that who asks for some trials only gets both: a look around, one close up
+    stir, stirred = 0.4, 3.0  # categories: the most likely a window changes one, and how many it changes at most
+    crossed = 0.5  # share of the candidates whose dimensions come from several windows
+    # While other trials run:
+    judged = 1.5  # scale of the windows by which candidates are judged, whatever they were drawn by
+    drift = 2.0  # every second candidate goes on, by up to so many times the way from the mean trial to the good ones'
+    crowding = 2.0  # a candidate on top of a running trial loses all but 1 / (1 + this) of its l/g
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        *,
+        warm_up: int | None = None,
+        ei_candidates: int = 24,
+        good_ratio: float = 0.1,
+        good_max: int = 25,
+    ) -> None:
+        self._spec, self._space = spec, spec.space
+        self._d = len(spec.space.dimensions)
+        self._warm_up = min(10, max(5, self._d + 2)) if warm_up is None else warm_up
+        self._candidates, self._ratio, self._most = ei_candidates, good_ratio, good_max
+        self._layout, self._reader = Layout.of(spec.space), Reader(spec.space)
+        self._finite = bool((self._layout.cells > 0).all())
+
+    def ask(self, history: History, count: int) -> list[Proposal]:
+        return [Proposal(p) for p in self.suggest(self._reader.read(history), history.next_id, count)]
+
+    def suggest(self, evidence: Evidence, first_id: int, count: int) -> list[dict[str, Any]]:
+        """Parameters for trials first_id, first_id + 1, ...; each counts as running when the next is chosen."""
+        pending, out = evidence.pending, []
+        for trial_id in range(first_id, first_id + count):
+            point = self._point(evidence, pending, trial_id)
+            out.append(self._space.decode(point))
+            pending = np.vstack([pending, point])
+        return out
+
+    def _point(self, evidence: Evidence, pending: np.ndarray, trial_id: int) -> np.ndarray:  # (d,)
+        losses = evidence.losses
+        told = trial_id >= self._warm_up and len(losses) >= 2 and bool(losses.min() < losses.max())
+        if not self._d or not (told or len(evidence.failed)):
+            start: np.ndarray = self._space.tidy(start_point(self._spec, trial_id)[None])[0]
+            return start
+        rng = trial_rng(self._spec, trial_id)
+        # Where nothing is better than the rest no trial is good: away from all that was tried.
+        share, weight = (
+            split(losses, self._ratio, self._most) if told else (np.zeros(len(losses)), np.zeros(len(losses)))
+        )
+        scale = self.scales[int(rng.integers(len(self.scales)))]
+        source = self._parzen(evidence.points[share > 0], weight[share > 0], scale)
+        drawn = self._drawn(source, rng)
+        if len(pending):
+            drawn[::2] = self._ahead(drawn[::2], scale * lean(evidence.points, weight), rng)
+        candidates = self._usable(self._space.tidy(drawn), evidence, pending, rng)
+        good, bad = self._densities(evidence, pending, share, weight, self.judged if len(pending) else scale)
+        scores = good.log_density(candidates) - bad.log_density(candidates)
+        if len(pending):
+            scores -= np.log1p(self.crowding * source.overlap(candidates, pending).sum(axis=1))
+        best: np.ndarray = candidates[int(np.argmax(scores))]
+        return best
+
+    def _drawn(self, source: Parzen, rng: np.random.Generator) -> np.ndarray:  # (m, d)
+        drawn = source.sample(rng, self._candidates)
+        crossed = int(self.crossed * len(drawn))
+        if crossed > 1:
+            drawn[:crossed] = rng.permuted(drawn[:crossed], axis=0)
+        return drawn
+
+    def _ahead(self, drawn: np.ndarray, step: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # (k, d)
+        """Each draw moved a random part of the way to where such steps, or the border, end."""
+        ahead = np.clip(drawn + self.drift * np.where(self._layout.categorical, 0.0, step), 0.0, 1.0)
+        out: np.ndarray = drawn + rng.random((len(drawn), 1)) * (ahead - drawn)
+        return out
+
+    def _usable(
+        self, candidates: np.ndarray, evidence: Evidence, pending: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Those that were not tried before and that the rules allow; where there are none, uniform draws instead."""
+        if not (self._finite or self._space.rules):
+            return candidates
+        taken = np.concatenate([evidence.points, evidence.failed, pending])
+        for tries in range(3):
+            usable: np.ndarray = candidates[self._space.allowed(candidates)]
+            if self._finite:  # elsewhere nothing comes up twice
+                usable = untaken(usable, taken)
+            if len(usable):
+                return usable
+            candidates = self._space.tidy(rng.random((64 << 2 * tries, self._d)))
+        return candidates
+
+    # -- the two densities -----------------------------------------------------------------------------------------
+
+    def _densities(
+        self, evidence: Evidence, pending: np.ndarray, share: np.ndarray, weight: np.ndarray, scale: float
+    ) -> tuple[Parzen, Parzen]:
+        chosen = share > 0
+        windows = np.concatenate([evidence.points[share < 1], evidence.failed, pending])
+        weights = np.concatenate([1.0 - share[share < 1], np.ones(len(evidence.failed) + len(pending))])
+        most = max(50, min(_MOST_WINDOWS, _MOST_NUMBERS // max(1, self._d)))
+        if len(windows) > most:
+            thinned = np.unique(np.linspace(0, len(windows) - 1, most).astype(int))
+            windows, weights = windows[thinned], weights[thinned]
+        good = self._parzen(evidence.points[chosen], weight[chosen], scale)
+        return good, self._parzen(windows, weights, scale)
+
+    def _parzen(self, centres: np.ndarray, weights: np.ndarray, scale: float) -> Parzen:
+        from hpo_engine.maths.parzen import Parzen  # scipy.special: not before it is needed
+
+        layout = self._layout
+        n = max(1.0, float(weights.sum()) ** 2 / max(float((weights**2).sum()), 1e-300)) if len(weights) else 1.0
+        # As in d dimensions a step is sqrt(d) widths long, many dimensions take narrower windows.
+        width = scale * self.spread * n ** (-1.0 / (self._d + 4)) * min(1.5, (4 / max(1, self._d)) ** 0.3)
+        with np.errstate(divide="ignore"):
+            widths = np.maximum(width, np.where(layout.cells > 0, 0.5 / layout.cells, 0.0))
+        stir = min(self.stir, self.stirred / max(1, self._d)) * n ** (-1.0 / (self._d + 4))
+        widths = np.where(layout.categorical, stir, widths)
+        return Parzen(layout.cells, layout.categorical, centres, widths, weights, 1.0)
+
+
+def split(losses: np.ndarray, ratio: float, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """(how far each trial is one of the good ones, its weight among them): (n,) in [0, 1], (n,) with mean 1 where good.
+
+    The best ceil(ratio n) are good, at most `most`, at least two, never all. Trials that tie across the border are
+    good in equal parts, so that the order in which equals came says nothing.
+    """
+    n = len(losses)
+    share = np.zeros(n)
+    if not n:
+        return share, share
+    count = int(min(max(2, math.ceil(ratio * n)), most, max(1, n - 1)))
+    ranked = np.sort(losses)
+    border = ranked[count - 1]
+    inside, tied = losses < border, losses == border
+    share[inside] = 1.0
+    share[tied] = (count - inside.sum()) / tied.sum()
+    # Improvement over the best trial that is not good, as a part of the best one's; halves keep 1e308 - -1e308 finite.
+    near = reined(losses) / 2
+    ranked = np.sort(near)
+    beyond = ranked[min(count, n - 1)]
+    reach = beyond - ranked[0]
+    gain = np.clip(beyond - near, 0.0, reach) / reach if reach > 0 else np.ones(n)
+    weight = share * np.clip(gain, 0.05, 1.0)
+    return share, weight * (share > 0).sum() / weight.sum()
+
+
+def lean(points: np.ndarray, weight: np.ndarray) -> np.ndarray:  # (n, d), (n,) -> (d,)
+    """From the mean of all points to the weighted mean, each over the points that are not NaN; 0 where one has none."""
+    known = ~np.isnan(points)
+    at, weights = np.where(known, points, 0.0), np.where(known, weight[:, None], 0.0)
+    count, total = known.sum(axis=0), weights.sum(axis=0)
+    means = (weights * at).sum(axis=0) / np.where(total > 0, total, 1.0), at.sum(axis=0) / np.maximum(count, 1)
+    out: np.ndarray = np.where(total > 0, means[0] - means[1], 0.0)
+    return out

@@ -1,0 +1,1 @@
+"""Parameters, their axes, constraints between them, and the search space they make together."""

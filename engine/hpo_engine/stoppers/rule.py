@@ -1,0 +1,36 @@
+"""What a rule may decide, and the rule that decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpo_engine.study.history import History
+from hpo_engine.study.trial import Trial
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Why a study stops until somebody has mended something; it can be resumed. `rule`: failures | objective."""
+
+    rule: str
+    reason: str
+
+
+class Rule:
+    """Answers are a reason in words, or None to go on. Rules override what they decide."""
+
+    def diverged(self, trial: Trial, history: History, now: float) -> str | None:
+        """Why the running trial will report nothing of use any more; what it has reported before may count."""
+        return None
+
+    def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
+        """Why the running trial is not promising."""
+        return None
+
+    def end_study(self, history: History, now: float) -> str | None:
+        """Why the study is over."""
+        return None
+
+    def halt(self, history: History, now: float) -> Halt | None:
+        """Why no more trials should run before somebody has looked."""
+        return None

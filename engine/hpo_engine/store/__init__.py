@@ -1,0 +1,1 @@
+"""The event log on disk, who holds it, and the requests to who does."""

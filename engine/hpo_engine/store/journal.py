@@ -1,0 +1,323 @@
+"""The event log of one study: an SQLite file with one row an event. Knows events, not their meaning.
+
+One writer connection (the leading engine's; never carried across a fork), any number of readers that cannot write.
+What `append` has taken survives the death of every process. A thread brings it to the disk, within milliseconds of a
+disk that is not busy: the engine starts the next trial meanwhile. A power cut before that takes the last events, and
+with them the processes that they speak of: those trials are run again.
+
+Each event carries a checksum, chained: it covers the event's number, time, kind and body and the checksum before it, so
+that a changed, exchanged, missing or repeated row is seen when the log is read. It is a CRC-32: against accidents, and
+for those the best that costs half a microsecond. A change within four bytes, of a digit say, never passes, any other
+once in four thousand million times. A tail that is cut off whole is no damage but what a power cut leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import struct
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from hpo_engine.errors import JournalError, StudyLocked
+from hpo_engine.failpoints import failpoint
+from hpo_engine.system.faults import at_fault, room
+
+if TYPE_CHECKING:
+    from hpo_engine.study.events import Event
+
+Record = tuple[int, float, str, str]
+"""Number, UTC seconds, kind, JSON text of the body."""
+SCHEMA_VERSION = 2  # 1 had no checksums
+_APPLICATION_ID = 0x48504F45  # "HPOE"
+_BUSY_S = 60.0
+_NUMBERS = struct.Struct("<qd").pack
+_NOTHING = (0, 0)
+"""Number and checksum of the event before the first."""
+_PLAIN = frozenset(b"/._-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")  # of a path in a URL
+
+
+class Journal:
+    """The Store of the local engine.
+
+    Args:
+        path: the database file.
+        write: open as the one writer (creates the file), else read-only.
+
+    Raises:
+        JournalError: missing, unreadable, corrupt, or written by a newer version.
+    """
+
+    def __init__(self, path: str, *, write: bool = False) -> None:
+        self.path = path
+        self._syncer: _Syncer | None = None
+        self._end = _NOTHING  # where a writer goes on
+        if not write and not os.path.exists(path):
+            raise JournalError(f"{path}: no such event log")
+        try:
+            self._db = connect(path, write=write)
+            self._check(write)
+            if write:  # not before it is known to be ours: this changes the file
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._end = self._last()
+            self._inode = _inode(path)
+        except (sqlite3.Error, ValueError) as error:
+            raise self._error(error) from error
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Commits all of the events or none.
+
+        Raises:
+            StudyLocked: the log does not end where this writer left it: there is another one.
+        """
+        (number, crc), rows = self._end, []
+        for event in events:
+            number, at = number + 1, float(event.at)
+            body = json.dumps(event.body(), allow_nan=False, separators=(",", ":"))
+            crc = _checksum(crc, number, at, event.kind, body)
+            rows.append((number, at, event.kind, body, crc))
+        failpoint("journal.before-commit")
+        if self._syncer is not None and self._syncer.problem is not None:
+            raise self._error(self._syncer.problem)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                if (found := self._last()) != self._end:
+                    raise self._other_writer(found[0])
+                # Numbers of our own: should all else fail, the key refuses a number that is taken.
+                self._db.executemany("INSERT INTO events(seq, at, kind, body, crc) VALUES (?, ?, ?, ?, ?)", rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        self._end = (number, crc)
+        failpoint("journal.after-commit")
+        if self._syncer is None:
+            self._syncer = _Syncer(f"{self.path}-wal")
+        self._syncer.due.set()
+
+    def records(self, after: int = 0) -> list[Record]:
+        """The events from number `after` + 1 on as they are in the file: number, at, kind, JSON text of the body.
+
+        Raises:
+            JournalError: one of them is not what was written; it says which.
+        """
+        rows, problem = self._rows(after)
+        before: int | None = _NOTHING[1]
+        if after:
+            before = rows.pop(0)[4] if rows and rows[0][0] == after else None
+        bad = _first_bad(rows, after, before)
+        if bad is not None:
+            there = rows[bad - after - 1][0]
+            raise self._damaged(bad, "is missing" if there > bad else "is not what was written")
+        if problem is not None:
+            raise self._damaged(after + len(rows) + 1, f"cannot be read ({problem})") if rows else self._error(problem)
+        return [row[:4] for row in rows]
+
+    def _rows(self, after: int) -> tuple[list[Any], Exception | None]:
+        """The rows from number `after` on with their checksums, as far as they can be read, and why not further."""
+        query = "SELECT seq, at, kind, body, crc FROM events WHERE seq >= ? ORDER BY seq"
+        try:
+            return self._db.execute(query, (after,)).fetchall(), None
+        except (sqlite3.Error, ValueError):
+            pass
+        rows = []
+        try:  # one by one, and such text as can be no text: to know where it begins
+            self._db.text_factory = _any_text
+            for row in self._db.execute(query, (after,)):
+                rows.append(row)
+        except (sqlite3.Error, ValueError) as error:
+            return rows, error
+        finally:
+            self._db.text_factory = str
+        return rows, None
+
+    def all_json(self, kind: str) -> bool:
+        """Whether the bodies of that kind are JSON: SQLite sees that in a fifth of the time of decoding them."""
+        query = "SELECT count(*) FROM events WHERE kind = ? AND NOT json_valid(body)"
+        try:
+            return not self._db.execute(query, (kind,)).fetchone()[0]
+        except sqlite3.Error:  # a file that cannot be read, or an SQLite that does not know JSON
+            return False
+
+    def read(self, after: int = 0) -> list[Event]:
+        from hpo_engine.study.events import from_body
+
+        try:
+            records = self.records(after)
+            # All at once: a call for each takes twice the time.
+            bodies = json.loads(f"[{','.join([text for _, _, _, text in records])}]")
+            return [from_body(kind, at, body) for (_, at, kind, _), body in zip(records, bodies, strict=True)]
+        except (ValueError, TypeError) as error:
+            raise self._error(error) from error
+
+    def check(self) -> None:
+        """Raises JournalError if the file is no longer at its path: what is written now would be lost with it."""
+        try:
+            same = _inode(self.path) == self._inode
+        except OSError:
+            same = False
+        if not same:
+            raise JournalError(f"{self.path}: the event log was moved, removed or replaced while the engine ran")
+
+    def close(self) -> None:
+        """Returns when all is on the disk."""
+        problem = self._syncer.finish() if self._syncer is not None else None
+        self._db.close()
+        if problem is not None:
+            raise self._error(problem)
+
+    def _check(self, write: bool) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise JournalError(f"{self.path}: written by a newer hpo-engine (schema {version}); upgrade to open it")
+        if version and self._db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+            raise JournalError(f"{self.path}: not an event log of hpo-engine")
+        if version == 0:
+            if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise JournalError(f"{self.path}: not an event log of hpo-engine")
+            if not write:
+                raise JournalError(f"{self.path}: the event log is empty: the study was never opened")
+            self._db.executescript(
+                f"BEGIN; CREATE TABLE events(seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL,"
+                f" body TEXT NOT NULL, crc INTEGER NOT NULL); PRAGMA application_id={_APPLICATION_ID};"
+                f" PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+            )
+            failpoint("journal.made")
+        elif version < SCHEMA_VERSION:
+            raise JournalError(
+                f"{self.path}: written by an older hpo-engine (schema {version}), whose events have no checksums; "
+                "read it with that version, or submit the study again under another --name"
+            )
+
+    def _last(self) -> tuple[int, int]:
+        """Number and checksum of the last event."""
+        found: tuple[int, int] | None = self._db.execute(
+            "SELECT seq, crc FROM events ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        return found or _NOTHING
+
+    def _other_writer(self, count: int) -> StudyLocked:
+        return StudyLocked(
+            f"{os.path.dirname(self.path)}: another engine writes to its event log ({count} events, this engine "
+            f"knows {self._end[0]}); it leaves and has written nothing more"
+        )
+
+    def _damaged(self, number: int, what: str) -> JournalError:
+        good = f"the last good one is event {number - 1}" if number > 1 else "no event is good"
+        return JournalError(
+            f"{self.path}: damaged: event {number} {what}; {good}; nothing was changed. Restore the file from a "
+            "backup; without one, see README, Nothing is lost"
+        )
+
+    def _error(self, error: Exception) -> JournalError:
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            return JournalError(f"{self.path}: damaged ({error}); restore it from a backup, nothing was changed")
+        text = error.strerror if isinstance(error, OSError) else str(error)
+        # A full disk is told as SQLITE_FULL or, in its index, as an I/O error.
+        full = room(self.path) if text in ("database or disk is full", "disk I/O error") or at_fault(error) else ""
+        return JournalError(f"{self.path}: {text}; free space or access is needed, then resume{full}")
+
+
+def _checksum(before: int, number: int, at: float, kind: str, body: str) -> int:
+    """Of an event, and of all that precede it: `before` is the checksum of the one before."""
+    return crc32(_NUMBERS(number, at) + f"{kind} {body}".encode(), before)
+
+
+def _first_bad(rows: Sequence[Any], after: int, before: int | None) -> int | None:
+    """The number of the first row that is not what was written, or not the next one.
+
+    Args:
+        before: the checksum of event `after`; None: it is not there, and the first row is taken for good.
+    """
+    for number, (there, at, kind, body, crc) in enumerate(rows, after + 1):
+        try:
+            # `_checksum`, written out: a log has many rows.
+            before = crc if before is None else crc32(_NUMBERS(there, at) + f"{kind} {body}".encode(), before)
+        except (struct.error, UnicodeEncodeError):  # not even of the right type
+            return number
+        if before != crc or there != number:
+            return number
+    return None
+
+
+def _inode(path: str) -> tuple[int, int]:
+    seen = os.stat(path)
+    return seen.st_dev, seen.st_ino
+
+
+def _any_text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+class _Syncer:
+    """Brings the file at `path` to the disk, in a thread, each time that `due` is set; `problem`: why it could not."""
+
+    def __init__(self, path: str) -> None:
+        self.due, self._leaving = threading.Event(), False
+        self.problem: OSError | None = None
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)  # the file's name, once
+        finally:
+            os.close(folder)
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> OSError | None:
+        """Returns the problem, if there was one, when nothing is due any more."""
+        self._leaving = True
+        self.due.set()
+        self._thread.join()
+        os.close(self._file)
+        return self.problem
+
+    def _run(self) -> None:
+        leaving = False
+        while not leaving:
+            self.due.wait()
+            self.due.clear()
+            leaving = self._leaving  # looked at before the file is synced: the last events must not be left out
+            try:
+                os.fdatasync(self._file)
+            except OSError as error:
+                self.problem = error
+                return
+
+
+def is_ours(path: str) -> bool:
+    """Whether the database at `path` is an event log of ours, as far as can be read."""
+    try:
+        db = connect(path)
+        try:
+            return bool(db.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID)
+        finally:
+            db.close()
+    except (sqlite3.Error, ValueError):
+        return False
+
+
+def connect(path: str, *, write: bool = False) -> sqlite3.Connection:
+    """A connection to a study's database; without `write` one that cannot change it. Raises sqlite3.Error."""
+    quoted = "".join([chr(c) if c in _PLAIN else f"%{c:02X}" for c in os.fsencode(path)])
+    url = f"file:{quoted}?mode={'rwc' if write else 'ro'}"
+    db = sqlite3.connect(url, uri=True, isolation_level=None, timeout=_BUSY_S)
+    if write:
+        db.execute("PRAGMA synchronous=NORMAL")  # a log that is whole after a power cut; see _Syncer for the rest
+        return db
+    db.execute("PRAGMA query_only=1")
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        # A WAL database on a read-only disk opens only as a file that nobody changes.
+        if os.path.exists(path + "-wal") or os.access(os.path.dirname(path), os.W_OK):
+            raise
+        db = sqlite3.connect(f"{url}&immutable=1", uri=True, isolation_level=None)
+    return db

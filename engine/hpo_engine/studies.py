@@ -1,0 +1,354 @@
+"""Studies on disk: a folder made whole or not at all, read, compared with a file, removed.
+
+Knows the folder and its event log; starts no engine and no trial.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hpo_engine.contract import binding
+from hpo_engine.contract.command import script_of
+from hpo_engine.contract.paths import CONFIG, StudyPaths, absolute, is_below, locate
+from hpo_engine.contract.snapshot.redirect import redirect
+from hpo_engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
+from hpo_engine.failpoints import failpoint
+from hpo_engine.store import digest
+from hpo_engine.store.journal import Journal, is_ours
+from hpo_engine.store.lock import Lead, hold_folder
+from hpo_engine.study.events import StudyOpened
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec, noted
+from hpo_engine.study.trial import USER, Trial, TrialState
+from hpo_engine.studyfile.common import read_base_config
+from hpo_engine.system.faults import placed
+
+if TYPE_CHECKING:
+    from hpo_engine.contract import snapshot
+
+_NEW = ".new-"
+_LINKED = "_linked"  # label: size and time of the big files that the study has links to instead of copies
+_NAMES = {"algorithm_options": "options", "extra_metrics": "metrics"}  # as study files have them
+
+
+def read(paths: StudyPaths) -> History:
+    """The study's history as it stands; the rows of its trials are read when somebody looks. Raises JournalError."""
+    return digest.read(paths.db)
+
+
+def opened_spec(paths: StudyPaths) -> StudySpec:
+    """The spec that the study was opened with, before any change of its limits."""
+    journal = Journal(paths.db)
+    try:
+        first = journal.read()[:1]
+    finally:
+        journal.close()
+    if not first or not isinstance(first[0], StudyOpened):
+        raise JournalError(f"{paths.db}: the event log does not begin with the study")
+    return StudySpec.from_json(first[0].spec)
+
+
+def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
+    """The study with what its earlier studies have to say at this moment, and notes for the user. Reads them only.
+
+    Raises:
+        SpecError: one of them is not there, or cannot be read.
+    """
+    from hpo_engine.searchers.evidence import Reader
+    from hpo_engine.searchers.prior import reduced
+
+    prior, notes, problems = [], [], []
+    for i, name in enumerate(spec.warm_start):
+        path = f"warm_start[{i}]"
+        try:
+            paths = locate(name, root)
+            history = read(paths)
+        except (StudyNotFound, JournalError) as error:
+            itself = name == spec.name and isinstance(error, StudyNotFound)
+            is_module = name.isidentifier() and "did you mean" not in str(error)
+            hint = "; modules to import ahead of trials stand in trial.warm_start" if is_module else ""
+            problems.append(Problem(path, "is this study itself; name an earlier one" if itself else f"{error}{hint}"))
+            continue
+        done = [t for t in history.trials if t.state is TrialState.COMPLETED]
+        told = reduced(history.spec.name, spec.space, done, Reader(history.spec.space).read(history).losses.tolist())
+        notes += [f"{path}: {history.spec.name} {text}" for text in _doubts(history, spec, len(done), told)]
+        if told["points"]:
+            prior.append(told)
+    if problems:
+        raise SpecError(problems)
+    return replace(spec, prior=tuple(prior)), notes
+
+
+def _doubts(history: History, spec: StudySpec, done: int, told: Mapping[str, Any]) -> list[str]:
+    """What the user should know of an earlier study."""
+    old, new = (", ".join(f"{a.goal} {a.metric}" for a in study.aims) for study in (history.spec, spec))
+    if not done:
+        return ["has no completed trial; it says nothing"]
+    if not told["points"]:
+        return ["has no parameter in common with this study; it says nothing"]
+    if old != new:
+        return [f"was to {old}, this one is to {new}; only the order of its trials counts"]
+    return []
+
+
+def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
+    """Tells a trial that runs without an engine to stop; the next engine records it.
+
+    Where the study is a copy, and the trial runs in the folder that it was copied from, nothing is told.
+    """
+    from hpo_engine.executors.local import records
+
+    if (attempt := trial.attempt) is not None:
+        records.ask_to_stop(paths.trial(trial.id).attempt(attempt.number), attempt.nonce, USER, kill=kill)
+
+
+def create(
+    spec: StudySpec, source: str, root: str, now: float, say: Callable[[str], None] = lambda note: None
+) -> StudyPaths:
+    """Makes the folder of a new study: laid out aside, then renamed into place, so that it is there whole or not.
+
+    Args:
+        say: takes each note on the copy of the model folder; they are kept with the study, too.
+
+    Raises:
+        StudyExists: the name is taken. SpecError: the model folder cannot be frozen, or base_config not be read.
+    """
+    from hpo_engine.contract import snapshot
+
+    if spec.seed is None:
+        spec = replace(spec, seed=secrets.randbelow(2**31))
+    if spec.base_config is not None:
+        spec = replace(spec, base=_base(spec))
+    try:
+        os.makedirs(root, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise SpecError(f"--root {root}: not a folder") from None
+    _sweep_new(root)
+    final = os.path.join(root, spec.name)
+    aside, held = _made_aside(root)
+    paths = StudyPaths(aside)
+    try:
+        failpoint("study.folder-made")
+        found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], patterns=spec.exclude)
+        _refuse_without_script(spec, found)
+        led = redirect(binding.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
+        notes = [*snapshot.notes(found), *_note_on_config(spec), *led.notes]
+        spec = noted(spec, *notes)
+        if found.linked:
+            kept = {file.name: [file.size, file.mtime_ns] for file in found.linked}
+            spec = replace(spec, labels={**spec.labels, _LINKED: kept})
+        failpoint("study.frozen")
+        binding.lay_out_study(paths, binding.user_of(os.environ))
+        with open(paths.source, "w", encoding="utf-8") as file:
+            file.write(source)
+        journal = Journal(paths.db, write=True)
+        journal.append([StudyOpened(now, spec.to_json(), source)])
+        journal.close()
+        try:
+            os.rename(aside, final)
+        except OSError as error:
+            if os.path.lexists(final):
+                raise StudyExists(f"{final} exists; choose another --name, or remove it") from error
+            raise
+        failpoint("study.placed")
+        for note in notes:
+            say(note)
+    except BaseException as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        # The hidden name says nothing to the user.
+        if isinstance(error, JournalError):
+            raise JournalError(str(error).replace(aside, final)) from error
+        if isinstance(error, OSError):
+            placed(error, final, needed=error.__dict__.get("needed", 0))
+            error.filename = error.filename.replace(aside, final)
+        raise
+    finally:
+        os.close(held)
+    return StudyPaths(final)
+
+
+def _made_aside(root: str) -> tuple[str, int]:
+    """A new folder under a hidden name, and a descriptor that holds it against `_sweep_new`."""
+    while True:
+        aside = os.path.join(root, f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}")
+        try:
+            os.mkdir(aside)
+        except OSError as error:
+            error.filename = root
+            raise
+        with contextlib.suppress(FileNotFoundError):  # swept before it was held
+            if (held := hold_folder(aside)) is not None:
+                return aside, held
+
+
+def _refuse_without_script(spec: StudySpec, found: snapshot.Found) -> None:
+    """Raises SpecError where the patterns leave out what the command runs."""
+    script = script_of(spec.command)
+    path = absolute(script, spec.model_dir) if script is not None else ""
+    if is_below(path, spec.model_dir) and found.is_gone(path[len(spec.model_dir) + 1 :]):
+        text = f"{json.dumps(script)}, which the command runs, is left out by it or by a .hpoignore"
+        raise SpecError([Problem("exclude", text)])
+
+
+def _base(spec: StudySpec) -> dict[str, Any]:
+    """What is in the file that `base_config` names."""
+    return read_base_config(os.path.join(spec.model_dir, spec.base_config or ""))
+
+
+def _note_on_config(spec: StudySpec) -> list[str]:
+    """On the config.json that lies in the model folder: each trial has another in its place."""
+    from hpo_engine.contract import snapshot
+
+    try:
+        with open(os.path.join(spec.model_dir, CONFIG), encoding="utf-8-sig") as file:
+            config = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return []
+    note = snapshot.dropped_config(config, [*spec.base, *(p.name for p in spec.space.params), spec.resource_name or ""])
+    return [note] if note else []
+
+
+def remove(paths: StudyPaths) -> None:
+    """Deletes the study's folder. Raises StudyLocked while an engine leads it, EngineError while a trial runs."""
+    from hpo_engine.executors.local import records
+
+    if os.path.islink(paths.root):
+        raise EngineError(f"{paths.root} is a link; remove the folder that it leads to")
+    ours = all(os.path.exists(p) for p in (paths.source, paths.results, paths.trials, paths.logs))
+    if not (ours or is_ours(paths.db)):
+        raise SpecError(f"{paths.root} is no study: nothing was removed")
+    lead = Lead(paths.lock, can_wait=False)
+    try:
+        with contextlib.suppress(JournalError):  # a damaged study may go, too
+            for trial in read(paths).running:
+                attempt = trial.attempt
+                assert attempt is not None
+                folder = paths.trial(trial.id).attempt(attempt.number)
+                if records.fate(folder, attempt.nonce)[0] is records.Fate.ALIVE:
+                    raise EngineError(f"trial {trial.id} of {paths.root} still runs; stop the study first")
+        gone = f"{os.path.dirname(paths.root)}/{_NEW}removed-{secrets.token_hex(4)}"
+        os.rename(paths.root, gone)
+        failpoint("study.removed")
+        shutil.rmtree(gone)
+    finally:
+        lead.close()
+
+
+def _sweep_new(root: str) -> None:
+    """Removes what submits and removals that were killed have left half done.
+
+    Who is at work on such a folder holds it: its process may be in a container, where /proc here does not show it.
+    """
+    for name in os.listdir(root):
+        pid = name[len(_NEW) :].split("-")[0] if name.startswith(_NEW) else ""
+        if pid == "removed" or (pid.isdigit() and not os.path.exists(f"/proc/{pid}")):
+            path = os.path.join(root, name)
+            with contextlib.suppress(OSError):
+                if (held := hold_folder(path)) is not None:
+                    shutil.rmtree(path, ignore_errors=True)
+                    os.close(held)
+
+
+def edited(paths: StudyPaths, spec: StudySpec) -> list[str]:
+    """Files of the model folder that are no longer what the frozen copy holds (of those that were copied), or what
+    `spec` has of its base_config; none if the folder is not there.
+
+    Left out are the study file, whose new limits count, and what was still empty, such as a log that the shell writes.
+    """
+    if not os.path.isdir(spec.model_dir):
+        return []
+    changed = []
+    for folder, _, names in os.walk(paths.model):
+        for name in names:
+            copy = os.path.join(folder, name)
+            relative = os.path.relpath(copy, paths.model)
+            try:
+                same = os.path.islink(copy) or filecmp.cmp(copy, os.path.join(spec.model_dir, relative))
+            except OSError:  # it is gone
+                same = False
+            if not same and os.path.getsize(copy) and not filecmp.cmp(copy, paths.source, shallow=False):
+                changed.append(relative)
+    if spec.base_config is not None and spec.base_config not in changed:
+        try:
+            same = _base(spec) == spec.base
+        except SpecError:
+            same = False
+        changed += [] if same else [spec.base_config]
+    return sorted(changed)
+
+
+def linked_problem(paths: StudyPaths, spec: StudySpec) -> str | None:
+    """A line on big files that the copy only links to, which are gone or are no longer as the first trials saw them."""
+    gone, changed = [], []
+    linked = spec.labels.get(_LINKED)
+    for name, (size, mtime_ns) in linked.items() if isinstance(linked, dict) else ():
+        target = os.path.realpath(os.path.join(paths.model, name))
+        try:
+            seen = os.stat(target)
+        except OSError:
+            gone.append(target)
+            continue
+        if (seen.st_size, seen.st_mtime_ns) != (size, mtime_ns):
+            changed.append(target)
+    parts = [f"gone: {_some(gone)} (put back what trials need)"] if gone else []
+    parts += [f"changed since: {_some(changed)} (later trials see it as it is now)"] if changed else []
+    return f"of the big files that the study links to, {'; '.join(parts)}" if parts else None
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def differences(old: StudySpec, new: StudySpec) -> list[str]:
+    """What a study file says otherwise than the study that has its name; limits do not count (they may change)."""
+    free = {"budget", "seed", "labels", "prior", "base"}
+    left, right = old.to_json(), new.to_json()
+    out = []
+    for key in left:
+        if key in free:
+            continue
+        if key == "space":
+            out += _space_differences(old, new)
+            continue
+        if key == "resources":
+            left[key], right[key] = ({k: v for k, v in d[key].items() if k != "parallel"} for d in (left, right))
+        if left[key] != right[key]:
+            was, now = _brief(_json(left[key]), _json(right[key]))
+            out.append(f"{_NAMES.get(key, key)}: {was} -> {now}")
+    if new.seed is not None and new.seed != old.seed:
+        out.append(f"seed: {old.seed} -> {new.seed}")
+    return out
+
+
+def _space_differences(old: StudySpec, new: StudySpec) -> list[str]:
+    """One line a parameter that is not the same, each as a study file has it."""
+    from hpo_engine.studyfile.native import entry  # pydantic: only on the way to an error
+
+    left, right = ({p.name: _json(entry(p)) for p in s.space.params} for s in (old, new))
+    names = [*left, *(name for name in right if name not in left)]
+    sides = [(name, left.get(name, "none"), right.get(name, "none")) for name in names]
+    changed = [f"space.{name}: {' -> '.join(_brief(was, now))}" for name, was, now in sides if was != now]
+    if old.space.require != new.space.require:
+        was, now = ("; ".join(s.space.require) or "none" for s in (old, new))
+        changed.append(f"require: {was} -> {now}")
+    return changed or (["space: the order of the parameters"] if list(left) != list(right) else [])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _brief(*texts: str) -> list[str]:
+    """Long texts from shortly before they differ."""
+    begin = len(os.path.commonprefix(texts)) - 40 if max(map(len, texts)) > 120 else 0
+    cut = [f"...{text[begin:]}" if begin > 0 else text for text in texts]
+    return [text if len(text) <= 120 else text[:117] + "..." for text in cut]

@@ -1,0 +1,99 @@
+"""Rows as the event log has them: their JSON form, and rows that stay text until somebody looks at them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+from hpo_engine.errors import JournalError
+from hpo_engine.study.objective import Row
+
+
+def to_json(rows: Sequence[Row]) -> list[Any]:
+    """[[step, {metric: value}], ...]; what is not finite as the strings "nan", "inf" and "-inf"."""
+    return [[_pack(r.step), {k: _pack(v) for k, v in r.values.items()}] for r in rows]
+
+
+def from_json(found: Any) -> tuple[Row, ...]:
+    """The inverse of `to_json`. Raises TypeError, ValueError or AttributeError."""
+    return tuple([Row(_unpack(step), {k: _unpack(v) for k, v in values.items()}) for step, values in found])
+
+
+class Unread(Sequence[Row]):
+    """Rows whose JSON text nobody has looked at yet. They are most of a log, and few of them are ever asked for.
+
+    Args:
+        texts: JSON of `to_json`, each of one row at least, without white space.
+
+    Raises:
+        JournalError: when somebody looks, if they cannot be read.
+    """
+
+    __slots__ = ("_read", "_texts")
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self._texts = texts
+        self._read: tuple[Row, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.read())
+
+    def __bool__(self) -> bool:
+        return True
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Row, ...]: ...
+    def __getitem__(self, index: int | slice) -> Row | tuple[Row, ...]:
+        if index == -1 and self._read is None and (last := self._last()) is not None:
+            return last
+        return self.read()[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.read())
+
+    def __eq__(self, other: object) -> bool:
+        return self.read() == (other.read() if isinstance(other, Unread) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self.read())
+
+    def read(self) -> tuple[Row, ...]:
+        if self._read is None:
+            try:
+                self._read = from_json(json.loads(f"[{','.join([text[1:-1] for text in self._texts])}]"))
+            except (TypeError, ValueError, AttributeError) as error:
+                raise JournalError(
+                    f"rows in the event log cannot be read ({error}); restore it from a backup"
+                ) from None
+        return self._read
+
+    def _last(self) -> Row | None:
+        """The last row; None where it cannot be told without the others."""
+        text = self._texts[-1]
+        begin = text.rfind("],[")
+        try:
+            # Where this is not between two rows but in a name, the rest has a quote too many and is no JSON.
+            rows = from_json(json.loads(text if begin < 0 else f"[{text[begin + 2 :]}"))
+        except (TypeError, ValueError, AttributeError):
+            return None
+        return rows[0] if len(rows) == 1 else None
+
+
+def joined(rows: Sequence[Row], more: Sequence[Row]) -> Sequence[Row]:
+    """The rows and then the others, still unread where both are."""
+    if isinstance(rows, Unread) and isinstance(more, Unread):
+        return Unread((*rows._texts, *more._texts))
+    return (*rows, *more) if rows else more
+
+
+def _pack(value: float) -> float | str:
+    return value if value - value == 0 else ("nan" if value != value else "inf" if value > 0 else "-inf")
+
+
+def _unpack(value: float | str) -> float:
+    return float(value) if isinstance(value, str) else value

@@ -1,0 +1,132 @@
+"""StudySpec -> the native document, and the JSON Schema of that document."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from hpo_engine.space.params import Choice, Constant, Param
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import EarlyStopping, Failures, Resources, StudySpec, TrialPolicy
+from hpo_engine.studyfile.common import ragged
+from hpo_engine.studyfile.native.form import StudyForm
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the study file, for editors."""
+    schema = StudyForm.model_json_schema(by_alias=True)
+    either = [
+        {"anyOf": [{"required": ["space"]}, {"required": ["experiments"]}]},
+        {"oneOf": [{"required": ["objective"]}, {"required": ["objectives"]}]},
+    ]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "hpo-engine study",
+        "allOf": either,
+    }
+
+
+def to_native(spec: StudySpec) -> dict[str, Any]:
+    """The document that `parse` reads back as an equal StudySpec; fields that hold their default are left out."""
+    trials = spec.budget.trials
+    document = {
+        "name": spec.name,
+        "command": shlex.join(spec.command),
+        "model_dir": spec.model_dir,
+        "exclude": list(spec.exclude),
+        "base_config": spec.base_config,
+        "objective": None if spec.objectives else _objective(spec.objective, "best"),
+        "objectives": [_objective(o, "last") for o in spec.objectives],
+        "algorithm": spec.algorithm,
+        "options": {**spec.algorithm_options, **_given({"seed": spec.seed})},
+        "trials": "unlimited" if trials is None else trials,
+        "parallel": spec.resources.parallel,
+        "time_limit": _seconds(spec.budget.time_s),
+        "early_stopping": _early_stopping(spec),
+        "failures": _failures(spec.failures),
+        "trial": _trial(spec.resources, spec.trial),
+        "resource": _resource(spec),
+        # That of ragged experiments is no rule for them: it follows from them.
+        "space": None if ragged(spec.experiments) else {p.name: entry(p) for p in spec.space.params},
+        "require": list(spec.space.require) if len(spec.space.require) != 1 else spec.space.require[0],
+        "points": [dict(point) for point in spec.points],
+        "warm_start": list(spec.warm_start),
+        "experiments": [dict(e) for e in spec.experiments],
+        "metrics": dict(spec.extra_metrics),
+        "env": dict(spec.env),
+        "data_dir": spec.data_dir,
+        "data_root": spec.data_root,
+        "interpreter": spec.interpreter,
+        "labels": dict(spec.labels),
+    }
+    return {k: v for k, v in document.items() if v not in (None, {}, [])}
+
+
+def _resource(spec: StudySpec) -> dict[str, Any]:
+    least = spec.resource_min if spec.resource_min != StudySpec.resource_min else None
+    return _given({"name": spec.resource_name, "max": spec.resource_max, "min": least})
+
+
+def _objective(objective: Objective, default_over: str) -> dict[str, Any]:
+    out = {"metric": objective.metric, "goal": objective.goal}
+    return out if objective.over == default_over else {**out, "over": objective.over}
+
+
+def _early_stopping(spec: StudySpec) -> Any:
+    rule, diverged = spec.early_stopping, {} if spec.diverged else {"diverged": "off"}
+    if rule is None:
+        return diverged and "off"
+    fields = {"keep": rule.keep, "warm_up": rule.warm_up, "from_step": _seconds(rule.from_step)}
+    return {"rule": rule.rule, **{k: v for k, v in fields.items() if v != getattr(EarlyStopping, k)}, **diverged}
+
+
+def _failures(failures: Failures | None) -> Any:
+    if failures is None:
+        return "off"
+    fields = {"first": failures.first, "in_a_row": failures.in_a_row}
+    return {k: "off" if v is None else v for k, v in fields.items() if v != getattr(Failures, k)}
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in fields.items() if v is not None}
+
+
+def _seconds(value: float | None) -> float | None:
+    """Without the ".0" that no person would write."""
+    return int(value) if value is not None and value == int(value) else value
+
+
+def _trial(resources: Resources, policy: TrialPolicy) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "cpus": resources.cpus,
+        "gpus": resources.gpus,
+        "time_limit": _seconds(policy.time_limit_s),
+    }
+    if policy.on_time_limit != TrialPolicy.on_time_limit:
+        fields["on_time_limit"] = policy.on_time_limit
+    if policy.retries:
+        fields["retries"] = policy.retries
+    if policy.grace_s != TrialPolicy.grace_s:
+        fields["grace"] = _seconds(policy.grace_s)
+    if policy.log_mb != TrialPolicy.log_mb:
+        fields["log_limit"] = f"{policy.log_mb!r}MB"
+    if policy.warm_start != TrialPolicy.warm_start:
+        fields["warm_start"] = policy.warm_start if isinstance(policy.warm_start, str) else list(policy.warm_start)
+    return _given(fields)
+
+
+def entry(param: Param) -> Any:
+    """A parameter as the study file's `space` has it."""
+    if isinstance(param, Constant):
+        if param.when is None and isinstance(param.value, (str, int, float)):
+            return param.value
+        return {"constant": param.value, **_given({"when": param.when})}
+    fields: dict[str, Any]
+    if isinstance(param, Choice):
+        fields = {"choice": list(param.choices), "ordered": param.ordered or None}
+    else:
+        fields = {param.kind: [param.low, param.high], "log": param.log or None}
+        fields.update(step=param.step, power=param.power)
+    return _given({**fields, "when": param.when})

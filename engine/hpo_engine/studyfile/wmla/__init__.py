@@ -1,0 +1,26 @@
+"""The dialect of WMLA: its requests -> StudySpec, and histories -> its answers.
+
+The only room that knows its spellings. Accepts what real clients send, quirks included; never runs anything.
+"""
+
+from hpo_engine.studyfile.wmla.algorithms import BUILT_IN
+from hpo_engine.studyfile.wmla.answers import app_id, plugin_result, task_object, task_state, trial_object, trial_state
+from hpo_engine.studyfile.wmla.machine import crowded, fitted
+from hpo_engine.studyfile.wmla.parameters import search_params
+from hpo_engine.studyfile.wmla.request import is_request, parse_request, without_secrets
+
+__all__ = [
+    "BUILT_IN",
+    "app_id",
+    "crowded",
+    "fitted",
+    "is_request",
+    "parse_request",
+    "plugin_result",
+    "search_params",
+    "task_object",
+    "task_state",
+    "trial_object",
+    "trial_state",
+    "without_secrets",
+]

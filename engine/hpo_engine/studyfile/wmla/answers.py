@@ -1,0 +1,171 @@
+"""A study's history as the dialect's answers: task and trial objects, their states, times and names."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from hpo_engine.study.history import History, StudyState
+from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.studyfile.common import study_name
+from hpo_engine.studyfile.wmla.parameters import hyper_param
+
+_TASK_STATES = {
+    StudyState.RUNNING: "RUNNING",
+    StudyState.FINISHED: "FINISHED",
+    StudyState.FAILED: "FAILED",
+    StudyState.STOPPED: "STOPPED",
+}
+_TRIAL_STATES = {
+    TrialState.PENDING: "SUBMITTED",
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETED: "FINISHED",
+    TrialState.FAILED: "FAILED",
+    TrialState.TIMED_OUT: "KILLED",
+    TrialState.STOPPED: "STOPPED",
+    TrialState.PRUNED: "STOPPED",
+    TrialState.LOST: "ERROR",
+}
+
+
+def task_object(
+    history: History, *, now: float, state: str | None = None, with_request: bool = False
+) -> dict[str, Any]:
+    """The task as GET /hypersearch/{hpoName} answers it.
+
+    Args:
+        now: UTC seconds, for the durations of what still runs.
+        state: in place of the history's, where the service knows more (RECOVERPEND, RECOVERFAILED).
+        with_request: also algoDef and hyperParams, as clients of the second generation (CPD) get them.
+    """
+    counts = history.counts
+    failed = sum(counts.get(s, 0) for s in (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST))
+    out = {
+        "hpoName": history.spec.name,
+        "state": state or task_state(history),
+        "progress": progress(history),
+        "running": counts.get(TrialState.RUNNING, 0),
+        "complete": history.ended_count,
+        "failed": failed,
+        "duration": duration(history.elapsed_s(now)),
+        "creator": creator(history),
+        "createtime": timestamp(history.opened_at),
+        "experiments": [trial_object(history, trial, now=now) for trial in history.trials],
+    }
+    if history.best is not None:
+        out["best"] = trial_object(history, history.best, now=now)
+    return {**out, **_asked(history)} if with_request else out
+
+
+def _asked(history: History) -> dict[str, Any]:
+    """What the request said, as the second generation of clients gets it: types in lower case."""
+    labels = history.spec.labels
+    out: dict[str, Any] = {"algoDef": labels["algoDef"]} if "algoDef" in labels else {}
+    if isinstance(params := labels.get("hyperParams"), list):
+        out["hyperParams"] = [_in_lower_case(param) for param in params]
+    return out
+
+
+def _in_lower_case(param: Any) -> Any:
+    if not isinstance(param, dict):
+        return param
+    return {k: v.lower() if k in ("type", "dataType") and isinstance(v, str) else v for k, v in param.items()}
+
+
+def task_state(history: History) -> str:
+    """SUBMITTED until an engine has begun."""
+    begun = history.engine_at is not None or history.closed_at is not None or history.next_id > 0
+    return _TASK_STATES[history.state] if begun else "SUBMITTED"
+
+
+def progress(history: History) -> str:
+    """`done/total`, failed trials included; `8/-` when unlimited."""
+    spec = history.spec
+    total = len(spec.experiments) if spec.experiments else None
+    if spec.budget.trials is not None:
+        total = min(total or spec.budget.trials, spec.budget.trials)
+    return f"{history.ended_count}/{'-' if total is None else total}"
+
+
+def trial_object(history: History, trial: Trial, *, now: float) -> dict[str, Any]:
+    """A trial ("experiment") as answers hold it; `now`: UTC seconds."""
+    end = trial.ended_at if trial.ended_at is not None else now
+    return {
+        "id": trial.id,
+        "appId": app_id(history, trial.id),
+        "state": trial_state(trial),
+        "hyperParams": _hyper_params(history, trial),
+        "metricVal": metric_value(history, trial),
+        "metrics": metrics(history, trial),
+        "maxiteration": trial.proposal.resource or 0,
+        "startTime": None if trial.started_at is None else timestamp(trial.started_at),
+        "endTime": None if trial.ended_at is None else timestamp(trial.ended_at),
+        "duration": duration(0.0 if trial.started_at is None else end - trial.started_at),
+    }
+
+
+def _hyper_params(history: History, trial: Trial) -> list[dict[str, Any]]:
+    """The parameters as config.json has them; Hyperband's resource, if it is rationed, as text."""
+    out = [hyper_param(name, value) for name, value in trial.params.items()]
+    if trial.proposal.resource is not None and history.spec.resource_name:
+        out.append({**hyper_param(history.spec.resource_name, trial.proposal.resource), "dataType": "str"})
+    return out
+
+
+def plugin_result(history: History, trial: Trial) -> dict[str, Any]:
+    """A trial as search plugins get it: the object of the answers, with score and plain parameters."""
+    out = trial_object(history, trial, now=trial.ended_at or history.last_at)
+    return {**out, "score": out["metricVal"], "params": dict(trial.params)}
+
+
+def trial_state(trial: Trial) -> str:
+    if trial.state is TrialState.PENDING and trial.attempts:
+        return "WAITING"  # to be run again
+    return _TRIAL_STATES[trial.state]
+
+
+def metric_value(history: History, trial: Trial) -> float | None:
+    """The objective: the verdict of a trial that ended well, the best so far of one that runs, else None."""
+    objective = history.spec.objective
+    if trial.loss is not None:
+        return objective.value(trial.loss)
+    return None if trial.state.ended else objective.pick(trial.rows)
+
+
+def metrics(history: History, trial: Trial) -> list[dict[str, Any]]:
+    """The trial's metrics, the objective first, then the additional ones; values that are not finite are None."""
+    spec = history.spec
+    seen: dict[str, list[float]] = {}
+    for row in trial.rows:
+        for name, value in row.values.items():
+            seen.setdefault(name, []).append(value)
+    wanted = [*(o.metric for o in spec.aims), *spec.extra_metrics]
+    names = [n for n in dict.fromkeys(wanted) if n in seen] + [n for n in seen if n not in wanted]
+    return [{"name": name, **_summary(seen[name])} for name in names]
+
+
+def _summary(values: list[float]) -> Mapping[str, float | None]:
+    finite = [v for v in values if math.isfinite(v)]
+    latest = values[-1] if math.isfinite(values[-1]) else None
+    return {"min": min(finite, default=None), "max": max(finite, default=None), "latest": latest}
+
+
+def creator(history: History) -> str:
+    return str(history.spec.labels.get("creator") or "user")
+
+
+def app_id(history: History, trial_id: int) -> str:
+    """`<user>-<digits>-<digits>`: the study's start in microseconds, and the trial."""
+    return f"{study_name(creator(history), 'user')}-{int(history.opened_at * 1e6)}-{trial_id}"
+
+
+def timestamp(seconds: float) -> str:
+    """UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+
+def duration(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,0 +1,118 @@
+"""Says once what a user should know while a study runs: that parameters have no effect, that an objective is missing
+so far, that early stopping has nothing to go by. Knows files only through `contract`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hpo_engine.contract import binding
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.report import remarks
+from hpo_engine.report.ranking import whole
+from hpo_engine.stoppers.misnamed import lacks, metrics_of, unexpected
+from hpo_engine.stoppers.spelling import other_spelling
+from hpo_engine.study.events import Event, MetricsSeen, TrialEnded
+from hpo_engine.study.history import History
+from hpo_engine.study.trial import Trial, TrialState
+
+_LOOKED_AT = 3  # trials whose config.json is looked at
+_UNSEEN = 3  # trials that ended before anything was seen of them, until early stopping is said to be of no use
+
+
+class Advice:
+    """Tracker. `say` takes each line; what an earlier engine could have said is not said again."""
+
+    def __init__(self, paths: StudyPaths, say: Callable[[str], None]) -> None:
+        self._paths, self._say = paths, say
+        self._same: remarks.Sameness | None = None
+        self._to_look_at = self._unseen = 0
+        self._missing = False  # whether it is still open if the objectives come
+        self._seen_at: dict[int, float] = {}  # when the objectives of a running trial were first seen
+
+    def open(self, history: History, now: float) -> None:
+        fresh = history.ended_count == 0
+        if fresh and any(remarks.searched(history.spec, {p.name: None}) for p in history.spec.space.params):
+            self._to_look_at = _LOOKED_AT
+        self._unseen = _UNSEEN if fresh and history.spec.early_stopping is not None else 0
+        self._missing = fresh
+        same = remarks.Sameness(history.spec)
+        for trial in history.trials:
+            same.add(trial)
+            if same.broken:
+                return
+        self._same = None if same.said() else same
+
+    def on(self, event: Event, history: History) -> None:
+        if isinstance(event, MetricsSeen) and (self._missing or self._unseen):
+            self._rows(history.trials[event.trial], event.at, history)
+        elif isinstance(event, TrialEnded):
+            trial = history.trials[event.trial]
+            seen_at = self._seen_at.pop(trial.id, None)
+            if trial.state is TrialState.COMPLETED:
+                self._missing = False
+                self._completed(trial, history, live=seen_at is not None and seen_at < event.at)
+            elif self._to_look_at and whole(trial):  # it ran to its end, and gave no value
+                self._look_at(trial, history)
+
+    def tick(self, history: History, now: float) -> None:
+        pass
+
+    def close(self, history: History) -> None:
+        pass
+
+    def _rows(self, trial: Trial, at: float, history: History) -> None:
+        names = metrics_of(trial.rows)
+        missing = [aim.metric for aim in history.spec.aims if aim.metric not in names]
+        if not missing:
+            self._missing = False
+            self._seen_at.setdefault(trial.id, at)
+        elif self._missing and trial.state is TrialState.RUNNING and unexpected(missing[0], names):
+            self._missing = False
+            if other_spelling(missing[0], names) is None or history.spec.failures is None:  # else the study stops
+                self._say(
+                    f"trial {trial.id}: {lacks(missing[0], names)}; a trial that never reports it has no value "
+                    "(objective in the study file)"
+                )
+
+    def _completed(self, trial: Trial, history: History, *, live: bool) -> None:
+        if history.counts[TrialState.COMPLETED] == 1:
+            self._misspelt(trial, history)
+        if self._to_look_at:
+            self._look_at(trial, history)
+        if self._unseen:
+            self._unseen = 0 if live else self._unseen - 1
+            if not live and not self._unseen:
+                metrics = " and ".join(f'"{aim.metric}"' for aim in history.spec.aims)
+                self._say(
+                    f"early_stopping: the first {_UNSEEN} trials ended before {metrics} was seen of them, so that none "
+                    "can be ended early; write the rows after each epoch, not at the end"
+                )
+        if self._same is not None:
+            self._same.add(trial)
+            if said := self._same.said():
+                self._say(said)
+            if said or self._same.broken:
+                self._same = None
+
+    def _misspelt(self, trial: Trial, history: History) -> None:
+        """Other metrics that the rows have under another name (a misspelt objective stops the study)."""
+        names, known = metrics_of(trial.rows), {*history.spec.extra_metrics, *(aim.metric for aim in history.spec.aims)}
+        for metric in history.spec.extra_metrics:
+            twin = other_spelling(metric, [name for name in names if name not in known])
+            if metric not in names and twin is not None:
+                self._say(f"metrics: trial {trial.id} has {lacks(metric, names, twin)}")
+
+    def _look_at(self, trial: Trial, history: History) -> None:
+        """A script that has not read its config.json has not seen its parameters."""
+        self._to_look_at -= 1
+        read = binding.config_was_read(self._paths.trial(trial.id))
+        if read is not False:
+            self._to_look_at = 0 if read is None else self._to_look_at
+            return
+        self._to_look_at = 0
+        names = list(remarks.searched(history.spec, trial.params))
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        self._say(
+            f"trial {trial.id} ended without reading its config.json: its parameters ({shown}) had no effect; "
+            'the script finds them there: json.load(open("config.json"))'
+        )

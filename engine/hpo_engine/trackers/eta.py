@@ -1,0 +1,145 @@
+"""How long a study will still take: what its trials have taken, for those to come, shared among those at a time.
+
+A pure function of the history and the time. Durations are those of the trials themselves: imports that are done once,
+gaps between engines and the time since the study began do not count.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from statistics import median
+
+from hpo_engine.searchers.brackets import Plan
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Trial, TrialState
+
+_RECENT = 500  # trials that are looked at: enough, and no more work late in a long study
+_EACH = 1000  # trials to come that are placed one by one
+_TELLING = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED, TrialState.TIMED_OUT)
+
+
+def seconds_left(history: History, now: float) -> float | None:
+    """Seconds until the trials are used up, or the time is; None where nothing can be said yet."""
+    spec, limit_s = history.spec, history.spec.budget.time_s
+    until_limit = None if limit_s is None else max(0.0, limit_s - history.elapsed_s(now))
+    if spec.budget.trials is None:
+        return until_limit
+    known = _Durations(history)
+    if not known:
+        return None  # the time limit alone would frighten: most studies end long before
+    running = history.running
+    free = sorted(known.rest(t, now) for t in running)
+    slots = max(len(free), _slots(history, now))
+    free = [0.0] * (slots - len(free)) + free
+    to_come = max(0, spec.budget.trials - history.ended_count - len(running))
+    durations = [known.of(amount) for amount in _amounts_to_come(history, min(to_come, _EACH))]
+    for duration in durations:
+        heapq.heapreplace(free, free[0] + duration)
+    left = max(free)
+    if to_come > _EACH:
+        left += sum(durations) / _EACH * (to_come - _EACH) / slots
+    return left if until_limit is None else min(left, until_limit)
+
+
+class _Durations:
+    """Medians of what trials have taken, by their amount of the resource (None: nothing is rationed)."""
+
+    def __init__(self, history: History) -> None:
+        seen: dict[int | None, list[float]] = {}
+        for trial in _recent(history):
+            if trial.state in _TELLING and (took := trial.ran_s) is not None:
+                seen.setdefault(trial.proposal.resource, []).append(took)
+        self._seen = seen
+        self._medians = {amount: median(times) for amount, times in seen.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self._seen)
+
+    def of(self, amount: int | None) -> float:
+        """What a trial with so much of the resource will take."""
+        if amount in self._medians:
+            return self._medians[amount]
+        known = sorted((a, s) for a, s in self._medians.items() if a is not None)
+        if amount is None or not known:
+            return median(self._medians.values())
+        (low, least), (high, most) = known[0], known[-1]
+        if low == high:
+            return least * amount / low
+        slope = max(0.0, (most - least) / (high - low))
+        return max(0.0, least + slope * (amount - low))
+
+    def rest(self, trial: Trial, now: float) -> float:
+        """What a running trial will still take: as the others that took longer than it has taken so far."""
+        since = trial.attempt.started_at if trial.attempt is not None else None
+        so_far = 0.0 if since is None else max(0.0, now - since)
+        usual = self.of(trial.proposal.resource)
+        if so_far <= usual:
+            return usual - so_far
+        longer = [took for took in self._seen.get(trial.proposal.resource, ()) if took > so_far]
+        return median(longer) - so_far if longer else 0.0
+
+
+def _recent(history: History) -> Iterator[Trial]:
+    for number in range(history.next_id - 1, max(-1, history.next_id - 1 - _RECENT), -1):
+        yield history.trials[number]
+
+
+def _slots(history: History, now: float) -> int:
+    """How many trials run at a time: cores or GPUs may allow fewer than `parallel`."""
+    parallel = history.spec.resources.parallel
+    changes: list[tuple[float, int]] = []
+    for number in range(history.next_id - 1, max(-1, history.next_id - 1 - 4 * parallel), -1):
+        trial = history.trials[number]
+        if trial.started_at is not None:
+            changes += [(trial.started_at, 1), (trial.ended_at if trial.ended_at is not None else now, -1)]
+    most = at_once = 0
+    for _, change in sorted(changes):
+        at_once += change
+        most = max(most, at_once)
+    return max(1, min(parallel, most))
+
+
+def _amounts_to_come(history: History, count: int) -> Iterator[int | None]:
+    """How much of the resource each of the next trials gets, as far as that is known."""
+    spec = history.spec
+    if spec.resource_name is None or spec.resource_max is None:
+        yield from [None] * count
+        return
+    waiting = [t.proposal.resource for t in history.pending]
+    yield from waiting[:count]
+    count -= len(waiting)
+    if count <= 0:
+        return
+    planned: list[int | None] = [*_planned(spec, history, count)]
+    planned = planned or [t.proposal.resource for t in _recent(history)]
+    for i in range(count):
+        yield planned[i % len(planned)]
+
+
+def _planned(spec: StudySpec, history: History, count: int) -> Iterator[int]:
+    """What Hyperband's brackets that have begun still need, and then the brackets after them."""
+    brackets: dict[int, list[list[int]]] = {}
+    begun: dict[tuple[int, int], int] = {}
+    for trial in history.trials:
+        slot = trial.proposal.slot or {}
+        if "layout" in slot:
+            brackets[slot["bracket"]] = slot["layout"]
+        if "bracket" in slot and trial.proposal.resource is not None:
+            place = (slot["bracket"], trial.proposal.resource)
+            begun[place] = begun.get(place, 0) + 1
+    last = None
+    for number, layout in sorted(brackets.items()):
+        for size, amount in layout:
+            yield from [amount] * max(0, size - begun.get((number, amount), 0))
+        last = len(layout) - 1
+    if spec.algorithm != "hyperband" or spec.resource_max is None or last is None:
+        return
+    plan = Plan(spec.resource_max, spec.resource_min, float(spec.algorithm_options.get("eta", 3.0)))
+    rest = count - sum(max(0, s - begun.get((n, a), 0)) for n, layout in brackets.items() for s, a in layout)
+    while rest > 0 and (bracket := plan.next(last, rest)):
+        for rung in bracket:
+            yield from [rung.resource] * rung.size
+        rest -= sum(rung.size for rung in bracket)
+        last = len(bracket) - 1

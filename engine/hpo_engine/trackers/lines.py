@@ -1,0 +1,386 @@
+"""What a study says in plain lines: when it begins, when a trial ends, and the summary at its end.
+
+Text from a History (and what `remedy` finds in the study's folder); knows no terminal and no clock.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from hpo_engine.contract.paths import runs_root
+from hpo_engine.report import remarks
+from hpo_engine.report.ranking import beside, beside_names, best_first, row_metrics, whole
+from hpo_engine.study.history import History, StudyState
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.text.tables import (
+    ELLIPSIS,
+    assignments,
+    columns,
+    counted,
+    cut,
+    cut_name,
+    duration,
+    number,
+    room_beside,
+    safe_text,
+    table,
+    value,
+)
+from hpo_engine.trackers.remedy import remedy
+
+PARAMS_WIDTH, REASON_WIDTH, VALUE_WIDTH, TABLE_WIDTH = 100, 500, 200, 120
+MAX_PARAMS, MAX_FRONT, MAX_BEST, MAX_COLUMN = 50, 20, 5, 16
+
+STATE_WORDS = {
+    TrialState.RUNNING: "running",
+    TrialState.PENDING: "pending",
+    TrialState.COMPLETED: "completed",
+    TrialState.FAILED: "failed",
+    TrialState.TIMED_OUT: "timed out",
+    TrialState.LOST: "lost",
+    TrialState.STOPPED: "stopped",
+    TrialState.PRUNED: "pruned",
+}
+"""In the order in which counts are shown."""
+
+BAD = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
+
+Steps = Sequence[tuple[str, str]]
+
+
+def begin(history: History) -> str:
+    """The first line: what is going to happen, or how a study goes on."""
+    spec = history.spec
+    name = safe_text(spec.name)
+    if history.trials:
+        return f"{name}: goes on after {progress(history)} trials{_best_so_far(history)}"
+    limits = [counted(spec.budget.trials, "trial")] if spec.budget.trials is not None else []
+    limits += [duration(spec.budget.time_s)] if spec.budget.time_s is not None else []
+    seed = f", seed {spec.seed}" if spec.seed is not None else ""
+    return (
+        f"{name}: {aim(spec)}; {' or '.join(limits) or 'no limit'}, "
+        f"{spec.resources.parallel} at a time, {safe_text(spec.algorithm)} search{seed}"
+    )
+
+
+def aim(spec: StudySpec) -> str:
+    """`minimize loss`, or `minimize loss, maximize accuracy`."""
+    return ", ".join(f"{o.goal} {safe_text(o.metric)}" for o in spec.aims)
+
+
+def progress(history: History) -> str:
+    """`12/30`, or `12/?` where there is no limit."""
+    total = history.spec.budget.trials
+    return f"{history.ended_count}/{'?' if total is None else total}"
+
+
+def ended(trial: Trial, history: History, count: int) -> str:
+    """`[ 3/30] trial 2 completed  loss=0.12 (best 0.12, trial 2)  1.2 s  lr=0.01 ...`; `count` trials have ended.
+
+    With metrics of interest and a resource: `loss=0.12 acc=0.9 (best 0.12 with epochs 9, trial 2)  epochs 9`.
+    With several objectives: `loss=0.12 size=3 (front of 2, hypervolume 0.4)`, or `(in the front of 2, ...)`.
+    """
+    total = history.spec.budget.trials
+    digits = len(str(count if total is None else total))
+    of = f"{count:{digits}d}/{'?' if total is None else total}"
+    parts = [f"[{of}] trial {trial.id} {STATE_WORDS[trial.state]}"]
+    if trial.losses:
+        inside = "in the " if history.spec.objectives and trial.id in history.front else ""
+        more = _why_worse(history, trial)
+        parts.append(f"{_values(history, trial)}{_best_so_far(history, inside, more)}")
+        parts.append(reason(trial))  # of one that was ended and counts all the same
+    elif trial.reason:
+        parts.append(reason(trial))
+    parts.append(given(history, trial))
+    if trial.ran_s is not None:
+        parts.append(duration(trial.ran_s))
+    parts.append(assignments(searched(history.spec, trial.params), PARAMS_WIDTH))
+    return "  ".join(filter(None, parts))
+
+
+def given(history: History, trial: Trial) -> str:
+    """How much of the resource the trial gets: `epochs 9`; "" where nothing is rationed."""
+    resource, name = trial.proposal.resource, history.spec.resource_name
+    return f"{safe_text(name)} {resource}" if name and resource is not None else ""
+
+
+def _why_worse(history: History, trial: Trial) -> str:
+    """Why the best value may have got worse: this trial is the first with so much of the resource."""
+    amount = trial.proposal.resource
+    if not history.spec.resource_name or amount is None or trial.id != history.best_id or history.spec.objectives:
+        return ""
+    others = [t for t in best_first(history) if t.id != trial.id]
+    if not others or (others[0].proposal.resource or 0) >= amount:
+        return ""
+    before = number(history.values(others[0])[0])
+    name = safe_text(history.spec.resource_name)
+    return f"; before: {before} with {given(history, others[0])}, but results with the most {name} count"
+
+
+def failure(trial: Trial) -> str:
+    """`trial 3 failed after 1.2 s: exit code 1`"""
+    took = f" after {duration(trial.ran_s)}" if trial.ran_s is not None else ""
+    return f"trial {trial.id} {STATE_WORDS[trial.state]}{took}" + (f": {reason(trial)}" if trial.reason else "")
+
+
+def again(trial_id: int, run: int, why: str) -> str:
+    """A run ended and the trial will have another."""
+    return f"trial {trial_id} runs again, after run {run} ended: {_brief(trial_id, why) or 'no reason given'}"
+
+
+def reason(trial: Trial) -> str:
+    """Why the trial ended."""
+    return _brief(trial.id, trial.reason)
+
+
+def _brief(trial_id: int, why: str) -> str:
+    """Without the trial's name, which stands before it anyway."""
+    return cut(safe_text(why.removeprefix(f"trial {trial_id}: ")), REASON_WIDTH)
+
+
+def changed(changes: Mapping[str, Any]) -> str:
+    words = {"time_s": "time limit", "parallel": "trials at a time"}
+    shown = [
+        f"{words.get(name, name)} {'unlimited' if v is None else duration(v) if name == 'time_s' else v}"
+        for name, v in changes.items()
+    ]
+    return f"new limits: {', '.join(shown)}"
+
+
+def searched(spec: StudySpec, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that tell one trial from another."""
+    return remarks.searched(spec, params)
+
+
+def counts(history: History) -> list[tuple[TrialState, str]]:
+    """`[(RUNNING, "3 running"), (FAILED, "1 failed")]`, those that are not zero."""
+    return [(s, f"{history.counts[s]} {word}") for s, word in STATE_WORDS.items() if history.counts.get(s)]
+
+
+def summary(
+    history: History, now: float, folder: str = "", steps: Steps = (), width: int = 1000, *, before: bool = False
+) -> list[str]:
+    """The block that stays on the screen at the end: verdict, best trial, where things are, what to type next.
+
+    What a command is for stands on a line of its own where it would not fit into `width`; nothing is cut.
+    `before`: it was complete before the command that shows this.
+    """
+    tally = ", ".join(text for _, text in counts(history))
+    it = f"{safe_text(history.spec.name)}{' is complete already; it' if before else ''}"
+    first = f"{it} {verdict(history)} after {duration(history.elapsed_s(now))}"
+    out = [f"{first}: {tally or 'no trials'}"]
+    if history.reason and (history.state is not StudyState.STOPPED or history.halted):
+        out.append(safe_text(history.reason))
+    out += _best_block(history, width)
+    failures = [t for t in history.trials if t.state in BAD and t.reason]
+    if failures and _brief(failures[-1].id, failures[-1].reason) not in safe_text(history.reason):
+        last = failures[-1]
+        out += ["", f"last failure, trial {last.id}: {reason(last)}"]
+    for remark in filter(None, (remarks.identical(history), remedy(history, folder))):
+        out += ["", safe_text(remark)]
+    ends = [("folder", safe_text(folder))] if folder else []
+    ends += [("next" if i == 0 else "", text) for i, text in enumerate(_steps(steps, width - 8))]
+    return out + ([""] if ends else []) + [f"{label:8}{text}" for label, text in ends]
+
+
+def verdict(history: History) -> str:
+    if history.state is StudyState.RUNNING:
+        return "is left running"
+    told = history.state is StudyState.STOPPED and history.reason and not history.halted  # else on a line of its own
+    return f"{history.state.value}{f' ({safe_text(history.reason)})' if told else ''}"
+
+
+def next_steps(history: History, folder: str) -> Steps:
+    """Commands worth typing now, each with what it does."""
+    name = shlex.quote(safe_text(called(history, folder)))
+    if history.state is StudyState.STOPPED and history.halted:
+        return [*_mending(history, name), *_results(history, name)]
+    steps = []
+    if history.state is StudyState.RUNNING:
+        steps.append((f"hpo-engine watch {name}", "look on"))
+        steps.append((f"hpo-engine resume {name}", "go on, once no engine leads it"))
+    elif more := _more_time(history):
+        steps.append((f"hpo-engine resume {name} --time-limit {more}", "go on: the limit is for all runs together"))
+    elif history.state is StudyState.STOPPED:
+        steps.append((f"hpo-engine resume {name}", "go on where it stopped"))
+    steps += _results(history, name)
+    bad = [t.id for t in history.trials if t.state in BAD]
+    if bad:
+        steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
+        if history.state is StudyState.FAILED:  # a retry would run the same script
+            steps.append(_anew(name))
+            steps.append((f"hpo-engine retry {name} --failed", "if it was mended elsewhere"))
+        else:
+            steps.append((f"hpo-engine retry {name} --failed", "run the failed trials again"))
+    if find_spec("tensorboard") and (history.best_id is not None or any(t.rows for t in history.trials)):
+        steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
+    return steps
+
+
+def _more_time(history: History) -> str:
+    """A time limit that lets a study go on whose own is used up; "" for others, and where no trial is left to run."""
+    limit, trials = history.spec.budget.time_s, history.spec.budget.trials
+    if limit is None or history.spent_s < limit or (trials is not None and history.next_id >= trials):
+        return ""
+    seconds = math.ceil(max(2 * limit, history.spent_s + limit))
+    return f"{math.ceil(seconds / 60)}m" if seconds >= 600 else f"{seconds}s"
+
+
+def _results(history: History, name: str) -> Steps:
+    """Commands that show what was found."""
+    if history.best_id is not None and history.spec.objectives:
+        return [
+            (f"hpo-engine best {name}", "the whole front"),
+            (f"hpo-engine best {name} {history.best_id} --config", "one trial's parameters as JSON"),
+        ]
+    if history.best_id is not None:
+        return [(f"hpo-engine best {name} --config", "the best parameters as JSON")]
+    if not (other := _other_metric(history)):
+        return []
+    goal = history.spec.objective.goal
+    return [
+        (f"hpo-engine best {name} --metric {shlex.quote(other)} --goal {goal}", "judge the trials by another metric")
+    ]
+
+
+def _other_metric(history: History) -> str:
+    """What trials that ended well have in place of the objective, which was misspelt perhaps."""
+    if not any(whole(t) for t in history.trials):
+        return ""
+    import difflib  # only on the way to an error
+
+    aims = {aim.metric for aim in history.spec.aims}
+    others = [name for name in row_metrics(history) if name.isprintable() and name not in aims]
+    close = difflib.get_close_matches(history.spec.objective.metric, others, n=1, cutoff=0.4)
+    return close[0] if close else ""
+
+
+def _mending(history: History, name: str) -> Steps:
+    """What to do after a rule has stopped the study: the script's copy in it stays as it is."""
+    anew = _anew(name)
+    if history.halted == "objective":
+        insist = (f"hpo-engine resume {name}", "go on, if the script reports it later")
+        return [anew, insist]
+    bad = [t.id for t in history.trials if t.state in BAD]
+    return [
+        *((f"hpo-engine logs {name} {number}", "all that it printed") for number in bad[-1:]),
+        anew,
+        (f"hpo-engine retry {name} --failed", "if it was mended elsewhere"),
+        (f"hpo-engine resume {name}", "go on without them"),
+    ]
+
+
+def _anew(name: str) -> tuple[str, str]:
+    return f"hpo-engine remove {name}", "to mend script or file: submit anew"
+
+
+def called(history: History, folder: str) -> str:
+    """What a command line must call the study: its name where that is found, else its folder."""
+    name = os.path.basename(folder) or history.spec.name
+    return name if os.path.dirname(folder) in ("", runs_root(None, os.environ)) else folder
+
+
+def front_line(history: History) -> str:
+    """`front of 7 trials, hypervolume 0.43`"""
+    count, volume = len(history.members), history.hypervolume
+    shown = "" if volume is None else f", hypervolume {number(volume)}"
+    return f"front of {count} trial{'s' if count != 1 else ''}{shown}"
+
+
+def front(history: History, width: int | None = None, most: int | None = None) -> list[str]:
+    """The trials that no other one dominates, the best by the first objective first; at most so many of them."""
+    members = [history.trials[number] for _, number in history.members]
+    extra = beside_names(history.spec)
+    shown = members[:most]
+    rows = [[str(t.id), *map(number, history.values(t)), *_shown(beside(history, t), extra)] for t in shown]
+    headers = [
+        "TRIAL",
+        *(safe_text(o.metric.upper()) for o in history.spec.aims),
+        *(safe_text(n.upper()) for n in extra),
+    ]
+    room = room_beside(headers, rows, width)
+    for row, trial in zip(rows, shown, strict=True):
+        row.append(assignments(searched(history.spec, history.config(trial)), room))
+    headers.append("PARAMETERS")
+    more = [f"... and {len(members) - len(rows)} more"] if len(members) > len(rows) else []
+    return [f"{front_line(history)}; {aim(history.spec)}", *table(headers, rows, width=width).split("\n"), *more]
+
+
+def _values(history: History, trial: Trial) -> str:
+    """`loss=0.12`, or `loss=0.12 size=3`."""
+    pairs = zip(history.spec.aims, history.values(trial), strict=True)
+    shown = {**{o.metric: v for o, v in pairs}, **beside(history, trial)}
+    return " ".join(f"{safe_text(name)}={number(v)}" for name, v in shown.items())
+
+
+def _best_so_far(history: History, inside: str = "", more: str = "") -> str:
+    if history.best_id is None or history.best_value is None:
+        return ""
+    if history.spec.objectives:
+        return f" ({inside}{front_line(history)})"
+    amount = given(history, history.trials[history.best_id])
+    return f" (best {number(history.best_value)}{' with ' if amount else ''}{amount}, trial {history.best_id}{more})"
+
+
+def _best_block(history: History, width: int) -> list[str]:
+    best, best_value = history.best, history.best_value
+    if best is None or best_value is None:
+        return []
+    if history.spec.objectives:
+        head, *rows = front(history, width - 2, MAX_FRONT)
+        return ["", head, *(f"  {row}" for row in rows)]
+    config = history.config(best)
+    params = [(safe_text(name), cut(value(v), VALUE_WIDTH)) for name, v in list(config.items())[:MAX_PARAMS]]
+    widest = min(max((columns(name) for name, _ in params), default=0), 40)
+    head = f"best {safe_text(history.spec.objective.metric)} {number(best_value)}, trial {best.id}"
+    head += "".join(f", {safe_text(name)} {number(v)}" for name, v in beside(history, best).items())
+    shown = [f"  {name}{' ' * max(0, widest - columns(name))}  {text}" for name, text in params]
+    more = [f"  ... and {len(config) - MAX_PARAMS} more"] if len(config) > MAX_PARAMS else []
+    return ["", head, *shown, *more, *_best_table(history, min(width, TABLE_WIDTH) - 2)]
+
+
+def _best_table(history: History, width: int) -> list[str]:
+    """The best few trials, with what tells them apart as far as there is room."""
+    best, spec = best_first(history)[:MAX_BEST], history.spec
+    if len(best) < 2:
+        return []
+    extra = beside_names(spec)
+    configs = [history.config(t) for t in best]
+    names = [*([spec.resource_name] if spec.resource_name else []), *searched(spec, dict.fromkeys(spec.space.names))]
+    rows = [[str(t.id), *map(number, history.values(t)), *_shown(beside(history, t), extra)] for t in best]
+    columns_ = [["trial", *(safe_text(o.metric) for o in spec.aims), *map(safe_text, extra)], *rows]
+    room = width - sum(max(map(columns, cells)) + 2 for cells in zip(*columns_, strict=True))
+    for i, name in enumerate(names):
+        values = [cut(value(config[name]), MAX_COLUMN) if name in config else "" for config in configs]
+        if not any(values):
+            continue
+        cells = [cut_name(safe_text(name), MAX_COLUMN), *values]
+        wanted = max(map(columns, cells)) + 2
+        if wanted + 3 * (i < len(names) - 1) > room + 2:
+            columns_[0].append(ELLIPSIS)
+            break
+        room -= wanted
+        for line, cell in zip(columns_, cells, strict=True):
+            line.append(cell)
+    shown = table(columns_[0], columns_[1:], align="r" * len(columns_[0]), width=width)
+    return ["", *(f"  {line}" for line in shown.split("\n"))]
+
+
+def _shown(values: Mapping[str, float], names: Sequence[str]) -> list[str]:
+    return [number(values[name]) if name in values else "" for name in names]
+
+
+def _steps(steps: Steps, width: int) -> list[str]:
+    """Commands, with their comments in one column; if there is no room, a comment has the line below."""
+    widest = max((len(command) for command, _ in steps if len(command) <= 50), default=0)
+    out: list[str] = []
+    for command, comment in steps:
+        full = f"{command:{widest}}  # {comment}"
+        out += [full] if columns(full) <= width else [command, f"  # {comment}"]
+    return out

@@ -1,0 +1,343 @@
+"""Events: their JSON form, what may follow what, and histories as their folds."""
+
+from __future__ import annotations
+
+import json
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpo_engine.core.ports import Launch
+from hpo_engine.errors import JournalError
+from hpo_engine.study.events import (
+    KINDS,
+    AttemptEnded,
+    AttemptIntended,
+    AttemptStarted,
+    EngineStarted,
+    Event,
+    MetricsSeen,
+    SpecChanged,
+    StopAsked,
+    StudyClosed,
+    StudyOpened,
+    TrialEnded,
+    TrialProposed,
+    TrialReopened,
+    apply,
+    fold,
+    from_body,
+)
+from hpo_engine.study.history import History, StudyState
+from hpo_engine.study.objective import Objective, Row
+from hpo_engine.study.spec import TrialPolicy
+from hpo_engine.study.trial import Exit, TrialState
+from tests.core.test_loop import Bench
+from tests.support import random_logs
+
+# -- the JSON form -----------------------------------------------------------------------------------------------------
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+text = st.text(max_size=8)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | finite | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=6,
+)
+rows = st.builds(Row, st.floats() | st.integers(0, 2**53), st.dictionaries(text, st.floats(), max_size=3))
+BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    int: st.integers(),
+    str: text,
+    float: finite,
+    bool: st.booleans(),
+    type(None): st.none(),
+    Mapping[str, Any]: st.dictionaries(text, json_values, max_size=4),
+    tuple[int, ...]: st.lists(st.integers(), max_size=3).map(tuple),
+    tuple[str, ...]: st.lists(text, max_size=3).map(tuple),
+    tuple[Row, ...]: st.lists(rows, max_size=4).map(tuple),
+    tuple[float, ...]: st.lists(finite, max_size=4).map(tuple),
+}
+
+
+def any_of(kind: type[Event]) -> st.SearchStrategy[Event]:
+    hints = typing.get_type_hints(kind)
+    parts = {}
+    for field in fields(kind):
+        hint = hints[field.name]
+        options = typing.get_args(hint) if type(None) in typing.get_args(hint) else (hint,)
+        parts[field.name] = st.one_of(*(BY_TYPE[option] for option in options))
+    return st.builds(kind, **parts)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_every_event_comes_back_from_its_json(kind: type[Event]) -> None:
+    @settings(max_examples=25, deadline=None)
+    @given(any_of(kind))
+    def round_trip(event: Event) -> None:
+        written = json.dumps(event.body(), allow_nan=False)
+        again = from_body(event.kind, event.at, json.loads(written))
+        assert type(again) is kind
+        assert repr(again) == repr(event)  # NaN equals itself, tuples stay tuples, 1 and 1.0 differ
+        assert json.dumps(again.body()) == written
+
+    round_trip()
+
+
+def test_fields_without_a_value_are_not_written() -> None:
+    assert TrialEnded(1.0, 0, "failed").body() == {"trial": 0, "state": "failed", "reason": ""}
+    assert "at" not in StopAsked(1.0).body()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_has_not_survive_in_rows(value: float) -> None:
+    event = MetricsSeen(1.0, 0, (Row(value, {"loss": value}),))
+    body = json.loads(json.dumps(event.body(), allow_nan=False))
+    assert repr(from_body(event.kind, 1.0, body)) == repr(event)
+
+
+def required() -> list[tuple[str, str]]:
+    found = [
+        (name, f.name)
+        for name, kind in KINDS.items()
+        for f in fields(kind)
+        if f.name != "at" and f.default is MISSING and f.default_factory is MISSING
+    ]
+    return [*found, ("metrics_seen", "replace")]  # always written
+
+
+SAMPLES: dict[str, Event] = {
+    e.kind: e
+    for e in (
+        StudyOpened(1.0, {"name": "s"}, "text"),
+        EngineStarted(1.0, 7, "host"),
+        TrialProposed(1.0, 0, {"x": 1}, 3, {"rung": 1}),
+        AttemptIntended(1.0, 0, 1, "abc", ("0",)),
+        AttemptStarted(1.0, 0, 1, 99),
+        MetricsSeen(1.0, 0, (Row(1, {"loss": 0.5}),), True),
+        AttemptEnded(1.0, 0, 1, {"code": 1}, "why"),
+        TrialEnded(1.0, 0, "completed", 0.5, "", {"code": 0}, "d"),
+        TrialReopened(1.0, 0),
+        StopAsked(1.0, 0, "why"),
+        SpecChanged(1.0, {"trials": 3}),
+        StudyClosed(1.0, "finished", "why"),
+    )
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), required())
+def test_missing_field_is_refused(kind: str, name: str) -> None:
+    body = SAMPLES[kind].body()
+    del body[name]
+    with pytest.raises(JournalError, match=kind):
+        from_body(kind, 1.0, body)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_field_of_a_newer_version_is_refused_and_not_dropped(kind: str) -> None:
+    body = SAMPLES[kind].body()
+    assert repr(from_body(kind, 1.0, body)) == repr(SAMPLES[kind])
+    if kind != "metrics_seen":  # it is read field by field
+        with pytest.raises(JournalError, match="newer version"):
+            from_body(kind, 1.0, {**body, "wormhole": 1})
+
+
+def test_unknown_kind_is_refused_by_name() -> None:
+    with pytest.raises(JournalError, match="'trial_teleported'.*newer version"):
+        from_body("trial_teleported", 1.0, {"trial": 0})
+
+
+@pytest.mark.parametrize("found", [3, "x", None, {"a": 1}, [3], [[1]], [[1, 2]], [[1, [2]]], [["x", {}]]])
+def test_rows_of_another_form_are_refused(found: Any) -> None:
+    with pytest.raises(JournalError, match="metrics_seen"):
+        from_body("metrics_seen", 1.0, {"trial": 0, "rows": found, "replace": False})
+
+
+# -- what may follow what ----------------------------------------------------------------------------------------------
+
+OPENED = StudyOpened(1.0, random_logs.spec().to_json())
+PENDING = [OPENED, TrialProposed(2.0, 0, {"x": 0.5})]
+RUNNING = [*PENDING, AttemptIntended(3.0, 0, 1, "a")]
+AGAIN = [*RUNNING, AttemptEnded(4.0, 0, 1, {"code": 1})]
+DONE = [*RUNNING, TrialEnded(5.0, 0, "completed", 0.5, "", {"code": 0})]
+FAILED = [*RUNNING, TrialEnded(5.0, 0, "failed", None, "why", {"code": 1})]
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "words"),
+    [
+        ([], EngineStarted(9.0, 1), "must open the study"),
+        ([], TrialProposed(9.0, 0, {}), "must open the study"),
+        (PENDING, OPENED, "open already"),
+        (PENDING, TrialProposed(9.0, 0, {}), "trial 0 proposed where 1 is next"),
+        (PENDING, TrialProposed(9.0, 2, {}), "trial 2 proposed where 1 is next"),
+        (PENDING, AttemptStarted(9.0, 0, 1, 7), "trial 0 is pending, not running"),
+        (PENDING, MetricsSeen(9.0, 0, ()), "trial 0 is pending, not running"),
+        (PENDING, AttemptEnded(9.0, 0, 1, {}), "trial 0 is pending, not running"),
+        (PENDING, AttemptIntended(9.0, 0, 2, "b"), "attempt 2 after 0"),
+        (PENDING, TrialReopened(9.0, 0), "trial 0 is pending"),
+        (RUNNING, AttemptIntended(9.0, 0, 2, "b"), "trial 0 is running, not pending"),
+        (RUNNING, AttemptStarted(9.0, 0, 2, 7), "attempt 2 is not the latest"),
+        (RUNNING, AttemptEnded(9.0, 0, 2, {}), "attempt 2 is not the latest"),
+        (RUNNING, AttemptEnded(9.0, 0, 1, {"colour": "red"}), "colour"),
+        (RUNNING, TrialEnded(9.0, 0, "running"), "it cannot become running"),
+        (RUNNING, TrialEnded(9.0, 0, "pending"), "it cannot become pending"),
+        (RUNNING, TrialEnded(9.0, 0, "exploded"), "exploded"),
+        (RUNNING, TrialEnded(9.0, 0, "completed"), "a value goes with state completed"),
+        (RUNNING, TrialEnded(9.0, 0, "failed", 0.5), "a value goes with state completed"),
+        (RUNNING, TrialReopened(9.0, 0), "trial 0 is running"),
+        (AGAIN, AttemptIntended(9.0, 0, 1, "a"), "attempt 1 after 1"),
+        (AGAIN, MetricsSeen(9.0, 0, ()), "trial 0 is pending, not running"),
+        (DONE, TrialEnded(9.0, 0, "failed"), "trial 0 is completed"),
+        (DONE, TrialReopened(9.0, 0), "trial 0 is completed"),
+        (DONE, MetricsSeen(9.0, 0, ()), "trial 0 is completed"),
+        (FAILED, TrialEnded(9.0, 0, "completed", 0.5), "trial 0 is failed"),
+        (FAILED, AttemptIntended(9.0, 0, 2, "b"), "trial 0 is failed, not pending"),
+        (PENDING, StopAsked(9.0, 1), "1"),
+        (PENDING, TrialEnded(9.0, 1, "failed"), "1"),
+        (PENDING, AttemptIntended(9.0, 7, 1, "a"), "7"),
+        (PENDING, StopAsked(9.0, -1), "-1"),
+        (PENDING, TrialEnded(9.0, -1, "failed"), "-1"),
+        (PENDING, AttemptIntended(9.0, -1, 1, "a"), "-1"),
+        (FAILED, TrialReopened(9.0, -1), "-1"),
+        (PENDING, SpecChanged(9.0, {"seed": 3}), r"cannot change \['seed'\]"),
+        (PENDING, StudyClosed(9.0, "exploded"), "exploded"),
+    ],
+)
+def test_event_that_cannot_follow_is_refused_with_its_number(before: list[Event], event: Event, words: str) -> None:
+    if before:
+        fold(before)  # which is sound
+    with pytest.raises(JournalError, match=words) as caught:
+        fold([*before, event])
+    assert str(caught.value).startswith(f"event {len(before) + 1} ({event.kind}) cannot be applied: ")
+
+
+def test_empty_log_was_never_opened() -> None:
+    with pytest.raises(JournalError, match="never opened"):
+        fold([])
+
+
+def test_trial_goes_through_its_life() -> None:
+    history = fold([*AGAIN, AttemptIntended(5.0, 0, 2, "b", ("1",)), AttemptStarted(6.0, 0, 2, 77)])
+    (trial,) = history.trials
+    assert [(a.number, a.nonce, a.pid, a.gpus) for a in trial.attempts] == [(1, "a", None, ()), (2, "b", 77, ("1",))]
+    assert trial.attempts[0].exit == Exit(code=1) and trial.attempts[0].ended_at == 4.0
+    assert (trial.started_at, trial.state) == (3.0, TrialState.RUNNING)
+    history = apply(history, MetricsSeen(7.0, 0, (Row(1, {"loss": 2.0}),)))
+    history = apply(history, MetricsSeen(8.0, 0, (Row(2, {"loss": 1.0}),)))
+    assert [r.step for r in history.trials[0].rows] == [1, 2]
+    replaced = apply(history, MetricsSeen(9.0, 0, (Row(3, {"loss": 0.5}),), True))
+    assert [r.step for r in replaced.trials[0].rows] == [3] and len(history.trials[0].rows) == 2
+    lost = apply(history, AttemptEnded(9.0, 0, 2, {"lost": True}))
+    assert apply(lost, AttemptIntended(9.5, 0, 3, "c")).trials[0].rows == (), "rows of an earlier attempt are dropped"
+    ended = apply(history, TrialEnded(10.0, 0, "completed", 0.5, "", {"code": 0, "seconds": 3.5}))
+    assert ended.trials[0].attempts[1].exit == Exit(code=0, seconds=3.5)
+    assert (ended.best_id, ended.best_value, ended.trials[0].ended_at) == (0, 0.5, 10.0)
+
+
+def test_retry_of_a_failed_trial_begins_without_its_rows_and_end() -> None:
+    seen = MetricsSeen(4.0, 0, (Row(1, {"loss": 1.0}),))
+    failed: list[Event] = [*RUNNING, seen, TrialEnded(5.0, 0, "failed", None, "why", {"code": 1})]
+    assert len(fold(failed).trials[0].rows) == 1
+    again = fold([*failed, TrialReopened(6.0, 0)]).trials[0]
+    assert (again.state, again.rows, again.loss, again.ended_at) == (TrialState.PENDING, (), None, None)
+    assert len(again.attempts) == 1
+
+
+@pytest.mark.parametrize(("goal", "best"), [("minimize", 0), ("maximize", 1)])
+def test_best_goes_by_the_goal_and_keeps_the_users_sign(goal: str, best: int) -> None:
+    events: list[Event] = [StudyOpened(1.0, random_logs.spec(objective=Objective("loss", goal)).to_json())]
+    for trial, value in enumerate((0.5, 2.0, 1.0)):
+        events += [TrialProposed(2.0, trial, {"x": 0.5}), AttemptIntended(3.0, trial, 1, "a")]
+        events.append(TrialEnded(5.0, trial, "completed", value, "", {"code": 0}))
+    history = fold(events)
+    assert (history.best_id, history.best_value) == (best, (0.5, 2.0)[best])
+
+
+def test_limits_change_one_by_one_and_null_is_unlimited() -> None:
+    history = fold([OPENED, SpecChanged(2.0, {"time_s": 60}), SpecChanged(3.0, {"parallel": 8})])
+    assert (history.spec.budget.trials, history.spec.budget.time_s, history.spec.resources.parallel) == (1000, 60, 8)
+    history = apply(history, SpecChanged(4.0, {"trials": None}))
+    assert (history.spec.budget.trials, history.spec.budget.time_s, history.spec.resources.parallel) == (None, 60, 8)
+
+
+def test_only_time_with_an_engine_counts_and_a_killed_one_counts_to_its_last_event() -> None:
+    log: list[Event] = [OPENED, EngineStarted(10.0, 1), StopAsked(30.0)]
+    assert fold(log).elapsed_s(40.0) == 30.0
+    log.append(EngineStarted(1000.0, 2))  # the first was killed after second 30
+    history = fold(log)
+    assert history.stop_asked is None and history.elapsed_s(1005.0) == 25.0
+    history = apply(history, StudyClosed(1010.0, "stopped", "why"))
+    assert history.state is StudyState.STOPPED and history.elapsed_s(5000.0) == 30.0
+    history = apply(apply(history, EngineStarted(2000.0, 3)), StopAsked(2001.0))
+    assert history.elapsed_s(2001.0) == 31.0
+    assert apply(history, EngineStarted(3000.0, 4)).elapsed_s(3002.0) == 33.0, "killed again"
+
+
+# -- folds -------------------------------------------------------------------------------------------------------------
+
+
+def steps(events: list[Event]) -> list[History]:
+    """The history after each event."""
+    out: list[History] = []
+    for event in events:
+        out.append(apply(out[-1] if out else None, event))
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_logs.logs())
+def test_any_prefix_of_a_log_folds_to_what_was_known_then(events: list[Event]) -> None:
+    read = [from_body(e.kind, e.at, json.loads(json.dumps(e.body()))) for e in events]
+    known = steps(events)
+    for count in range(1, len(events) + 1):
+        assert fold(read[:count]) == known[count - 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_logs.logs(), st.data())
+def test_no_event_changes_a_history_that_was_handed_out(events: list[Event], data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, len(events)))
+    before = fold(events[:count])
+    told = repr(before)
+    for event in events[count : count + 1]:
+        apply(before, event)
+    assert repr(before) == told
+
+
+def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
+    """Retries, failures, an engine that is killed, an interrupt, a resume with other limits, a retry of the failed."""
+    bench = Bench(tmp_path)
+
+    def behave(launch: Launch) -> Exit | None:
+        if launch.trial_id % 4 == 1:
+            return Exit(code=3)
+        if launch.trial_id == 2 and launch.attempt == 1:
+            bench.write(launch, [{"step": 1, "loss": math.nan}])
+            return None
+        return bench.good(launch)
+
+    bench.behave = behave
+    engine = bench.open(trial=TrialPolicy(retries=1))
+    for _ in range(6):
+        bench.now += 1
+        engine.step(bench.now)
+    engine = bench.lead()  # the first was killed
+    engine.interrupt("Ctrl-C", bench.now)
+    assert bench.run(engine).state is StudyState.STOPPED
+    bench.run(bench.lead(SpecChanged(bench.now, {"trials": 7, "parallel": 3})))
+    failed = [t.id for t in fold(bench.store.read()).trials if t.state is TrialState.FAILED]
+    bench.behave = bench.good
+    history = bench.run(bench.lead(*(TrialReopened(bench.now, i) for i in failed)))
+    events = bench.store.read()
+    assert failed and {e.kind for e in events} == set(KINDS)
+    for count in range(1, len(events) + 1):
+        part = fold(events[:count])
+        assert part.next_id == sum(e.kind == "trial_proposed" for e in events[:count])
+    assert repr(replace(part, trials=history.trials)) == repr(history)

@@ -1,0 +1,369 @@
+"""The starter file: it parses, its commented lines parse too, and its guesses follow the script."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpo_engine.errors import SpecError
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.studyfile import native
+from hpo_engine.studyfile.document import read_document
+from hpo_engine.studyfile.starter import remarks, starter
+from hpo_engine.studyfile.starter.ranges import propose
+from hpo_engine.studyfile.starter.scan import scan
+
+SCRIPT = """\
+import json, os
+
+with open("config.json") as f:
+    config = json.load(f)
+
+lr = config["lr"]
+momentum = config.get("momentum", 0.9)
+hidden = int(config.get("hidden", 64))
+dropout = float(config["dropout"])
+layers = config.get("layers", 3)
+rounds = config.get("rounds", 300)
+wide = config.get("wide", True)
+scale = config.get("scale", 2.0)
+shift = config.get("shift", -4)
+noise = config.get("noise", 0.0)
+weight_decay = config.get("weight_decay", 1e-4)
+optimizer = config.get("optimizer", "adamw")
+path = config.get("path", "x y: #z")
+if config["kind"] == "tree" or config["kind"] in ("net", "svm"):
+    pass
+for epoch in range(config.get("epochs", 5)):
+    rows.append({"step": epoch, "train_loss": 1.0, "val_loss": 0.5, "accuracy": 0.9})
+json.dump(rows, open(os.environ["RESULT_DIR"] + "/val_dict_list.json", "w"))
+"""
+
+
+def data(script: str = SCRIPT, path: str = "train.py") -> Any:
+    return read_document(starter(path, script), "algo.yaml").data
+
+
+def parse(text: str, folder: Path) -> StudySpec:
+    return native.parse(text, file="algo.yaml", base_dir=str(folder))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train.py").write_text(SCRIPT)
+    return tmp_path
+
+
+# -- a script that reads config.json ----------------------------------------------------------------------------------
+
+
+def test_it_parses(folder: Path) -> None:
+    study = parse(starter("train.py", SCRIPT), folder)
+    assert (study.command, study.model_dir, study.seed) == (("python", "train.py"), str(folder), 1)
+    assert (study.objective.metric, study.objective.goal) == ("val_loss", "minimize")
+    assert study.budget.trials == 20
+
+
+def test_proposals_follow_names_and_defaults() -> None:
+    assert data()["space"] == {
+        "lr": {"float": [0.0001, 0.1], "log": True},
+        "momentum": {"float": [0.5, 0.99]},
+        "hidden": {"power": 2, "int": [4, 8]},
+        "dropout": {"float": [0, 0.5]},
+        "layers": {"int": [1, 6]},
+        "rounds": {"int": [75, 1200], "log": True},
+        "wide": {"choice": [True, False]},
+        "scale": {"float": [1.0, 4.0]},
+        "shift": {"int": [-8, 0]},
+        "noise": {"float": [0, 1]},
+        "weight_decay": {"float": [1e-05, 0.001], "log": True},
+        "optimizer": {"choice": ["adamw", "adam", "sgd"]},
+        "path": "x y: #z",
+        "kind": {"choice": ["tree", "net", "svm"]},
+        "epochs": 5,
+    }
+
+
+def test_every_default_is_inside_its_range(folder: Path) -> None:
+    space = parse(starter("train.py", SCRIPT), folder).space
+    for name, default in scan("train.py", SCRIPT).params.items():
+        if default is not None and name != "hidden":
+            params = {**space.decode([0.5] * len(space.dimensions)), name: default}
+            assert space.problem_with(params) is None
+
+
+def test_every_line_that_is_a_field_has_a_comment() -> None:
+    for line in starter("train.py", SCRIPT).splitlines():
+        assert line.count("#") or line in ("", "objective:"), line
+
+
+def test_commented_lines_hold_when_uncommented(folder: Path) -> None:
+    text = starter("train.py", SCRIPT)
+    active = re.sub(r"(?m)^( *)# ((?:  )?[a-z_]+:.*)$", r"\1\2", text).replace("#   ", "  ")
+    study = parse(active, folder)
+    assert study.name == "my-study"
+    assert study.objective.over == "last"
+    assert study.budget.time_s == 3600
+    assert (study.trial.time_limit_s, study.trial.retries) == (600, 1)
+    assert (study.resources.cpus, study.resources.gpus) == (2, 1)
+    assert {"width"} <= set(study.space.names)
+    assert study.extra_metrics == {"accuracy": "maximize"}
+    assert study.env == {"OMP_NUM_THREADS": "1"}
+    assert study.data_dir == str(folder)
+
+
+# -- ways to read it --------------------------------------------------------------------------------------------------
+
+READS = {
+    "open in load": 'c = json.load(open("config.json"))\nc["a"]',
+    "path object": 'c = json.loads(Path("config.json").read_text())\nc["a"]',
+    "joined path": 'c = json.load(open(os.path.join(os.environ["RESULT_DIR"], "config.json")))\nc["a"]',
+    "name in a constant": 'FILE = "config.json"\nwith open(FILE) as f:\n    c = json.load(f)\nc.get("a")',
+    "handed to a function": 'def run(p):\n    return p["a"]\nc = json.load(open("config.json"))\nrun(c)',
+    "into defaults": 'c = {"a": 2}\nwith open("config.json") as f:\n    c.update(json.load(f))',
+    "merged": 'D = {"a": 2}\nc = {**D, **json.load(open("config.json"))}',
+    "or-ed": 'D = {"a": 2}\nc = D | json.load(open("config.json"))',
+    "helper": 'from hpo_trainees.report import config\nc = config({"a": 2})',
+    "helper module": "from hpo_trainees import report\nc = report.config()\nc['a']",
+    "set by hand": 'try:\n    c = json.load(open("config.json"))\nexcept OSError:\n    c = {}\nc["a"] = 2',
+    "annotated": 'c: dict = json.load(open("config.json"))\nc["a"]',
+    "not another file": 'r = json.load(open("other.json"))\nr["b"]\nc = json.load(open("config.json"))\nc["a"]',
+}
+
+
+@pytest.mark.parametrize("how", READS)
+def test_ways_to_read_config(how: str) -> None:
+    assert list(scan("train.py", READS[how]).params) == ["a"]
+
+
+def test_known_values_of_a_choice() -> None:
+    text = """\
+c = json.load(open("config.json"))
+M = {"x": 1, "y": 2}
+k = c["kind"]
+M[c["model"]]
+if k == "a": pass
+elif k == "b": pass
+"""
+    assert data(text)["space"] == {"kind": {"choice": ["a", "b"]}, "model": {"choice": ["x", "y"]}}
+
+
+def test_options_of_the_command_line_with_a_note() -> None:
+    text = """\
+parser.add_argument("--learning-rate", type=float, default=0.01)
+parser.add_argument("-o", "--optim", choices=["adam", "sgd"], default="sgd")
+parser.add_argument("--data-dir", default="/data")
+parser.add_argument("--debug", action="store_true")
+parser.add_argument("input")
+"""
+    assert data(text)["space"] == {
+        "learning_rate": {"float": [0.001, 0.1], "log": True},
+        "optim": {"choice": ["sgd", "adam"]},
+    }
+    assert "NOTE: the script seems to take its parameters as options" in starter("train.py", text)
+
+
+def test_script_that_reads_nothing_gets_a_note_and_an_example(folder: Path) -> None:
+    text = starter("train.py", "print(1)")
+    assert "NOTE: the script does not seem to read config.json yet" in text
+    assert parse(text, folder).space.names == ("learning_rate",)
+    assert "NOTE" not in starter("train.py", SCRIPT)
+
+
+LIGHTNING = """\
+import json
+import lightning.pytorch as pl
+config = json.load(open("config.json"))
+class Module(pl.LightningModule):
+    def training_step(self, batch, index):
+        self.log("train_loss", 1.0)
+        self.log("train_acc", 1.0, on_epoch=True)
+        self.log("lr", config["lr"], on_epoch=False)
+    def validation_step(self, batch, index):
+        self.log("val_loss", 1.0)
+"""
+
+
+def test_a_lightning_script_is_told_how_it_reports_and_what_it_does_not() -> None:
+    assert remarks("train.py", LIGHTNING) == [
+        "a Lightning script reports with callbacks=[ReportCallback()] in its Trainer "
+        "(from hpo_trainees.lightning import ReportCallback).",
+        "train_loss, lr: logged for single batches only; to report it for each epoch: self.log(..., on_epoch=True).",
+    ]
+    assert scan("train.py", LIGHTNING).metrics == ["train_acc", "val_loss"]
+    assert "NOTE: train_loss, lr: logged for single" in starter("train.py", LIGHTNING)
+    assert scan("train.py", LIGHTNING.replace("validation_step", "other")).metrics[0] == "train_loss"  # a row an epoch
+    reporting = LIGHTNING.replace("config = ", "calls = [ReportCallback()]; config = ")
+    assert len(remarks("train.py", reporting)) == 1
+    assert remarks("train.py", SCRIPT) == []
+    assert "hpo_trainees.report import config, report" in starter("train.py", SCRIPT)
+
+
+# -- metrics ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "goal"),
+    [
+        ('rows.append({"epoch": 1, "accuracy": a, "loss": b})', "loss", "minimize"),
+        ('rows.append({"steps": 1, "val_acc": a})', "val_acc", "maximize"),
+        ('json.dump([{"rmse": 1}], f)', "rmse", "minimize"),
+        ('metrics.record("test", 1, {"f1": 1})', "f1", "maximize"),
+        ("from hpo_trainees.report import report\nreport(step=1, auc=0.5)", "auc", "maximize"),
+        ('self.log("val_loss", x)\nself.log("val_acc", y)', "val_loss", "minimize"),
+        ('rows.append({"name": 1, "perplexity": 2})', "perplexity", "minimize"),
+        ("print(1)", "loss", "minimize"),
+        ("this is (no Python", "loss", "minimize"),
+        ('broken = (\nrows = [{"val_loss": 1}]', "val_loss", "minimize"),
+    ],
+)
+def test_metric(text: str, metric: str, goal: str) -> None:
+    assert data(text)["objective"] == {"metric": metric, "goal": goal}
+
+
+# -- other languages --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "command"),
+    [
+        ("train.py", None, "python train.py"),
+        ("src/train.py", None, "python src/train.py"),
+        ("./train.py", None, "python train.py"),
+        ("run.sh", None, "sh run.sh"),
+        ("train.js", None, "node train.js"),
+        ("train.mjs", None, "node train.mjs"),
+        ("train", None, "./train"),
+        ("bin/train", None, "bin/train"),
+        ("my train.py", None, "python 'my train.py'"),
+        ("it's: #1.py", None, "python 'it'\"'\"'s: #1.py'"),
+        ("/abs/x/train.py", "/abs/x", "python train.py"),
+        ("../x/train.py", "../x", "python train.py"),
+        ("null", None, "./null"),
+    ],
+)
+def test_command(path: str, folder: str | None, command: str) -> None:
+    found = data("", path)
+    assert (found.get("model_dir"), found["command"]) == (folder, command)
+
+
+def test_javascript() -> None:
+    text = """\
+const config = JSON.parse(fs.readFileSync("config.json", "utf8"));
+const rate = config.learning_rate, { x } = config;
+const h = config["hidden"];
+config.layers.forEach(f); Object.keys(config);
+rows.push({ step: epoch, rmse: Math.sqrt(s), train_rmse });
+"""
+    found = data(text, "train.js")
+    assert list(found["space"]) == ["learning_rate", "hidden", "layers"]
+    assert found["objective"] == {"metric": "rmse", "goal": "minimize"}
+
+
+def test_shell() -> None:
+    found = data('printf \'[{"step": 1, "accuracy": %s}]\' "$acc" >"$RESULT_DIR/val_dict_list.json"', "run.sh")
+    assert found["objective"] == {"metric": "accuracy", "goal": "maximize"}
+
+
+@pytest.mark.parametrize(
+    "script", sorted(Path(__file__).parents[2].glob("examples/*/train.*")), ids=lambda p: p.parent.name
+)
+def test_examples(script: Path) -> None:
+    parse_text(starter(script.name, script.read_text()))
+
+
+# -- anything ---------------------------------------------------------------------------------------------------------
+
+
+def parse_text(text: str) -> None:
+    """The text is a study file, but for its command, which need not be there."""
+    document = read_document(text, "algo.yaml")
+    document.data["command"] = "cat"
+    document.data.pop("model_dir", None)
+    native.parse_document(document, base_dir="/")
+
+
+literals = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
+    st.sampled_from([10**4000, "\ud800", "\0", "x" * 5000, 5e-324, 1e300, -0.0, 2**63, 1j, b"x", [1], "a: b", "null"]),
+)  # fmt: skip
+names = st.text(max_size=8) | st.sampled_from(
+    ["lr", "optimizer", "epochs", "é", "e\u0301", "\ud800", "null", "a: b", "x" * 300]
+)
+
+
+@given(st.lists(st.tuples(names, literals), max_size=6), st.sampled_from(["get", "==", "option", "append", "float"]))
+@settings(max_examples=250)
+def test_any_names_and_defaults_make_a_study(pairs: list[tuple[str, Any]], how: str) -> None:
+    lines = ['config = json.load(open("config.json"))']
+    for name, value in pairs:
+        lines += {
+            "get": [f"config.get({name!a}, {_source(value)})"],
+            "float": [f"float(config[{name!a}])", f"int(config.get({name!a}, {_source(value)}))"],
+            "==": [f"config[{name!a}] == {_source(value)}", f"config[{name!a}] in [{_source(value)}, 'b']"],
+            "option": [f"add_argument({'--' + name!a}, default={_source(value)}, choices=[{_source(value)}, 3])"],
+            "append": [f"rows.append({{{name!a}: {_source(value)}}})"],
+        }[how]
+    parse_text(starter("train.py", "\n".join(lines)))
+
+
+@pytest.mark.parametrize(
+    "value", ["'\\ud800'", "'\\0'", "1e999", "-1e999", "'x' * 3", "1j", "[1]", "'" + "x" * 101 + "'"]
+)
+def test_defaults_that_no_study_can_hold_are_left_out(value: str) -> None:
+    text = f'config = json.load(open("config.json"))\nconfig.get("a", {value})'
+    assert scan("train.py", text).params == {"a": None}
+    parse_text(starter("train.py", text))
+
+
+def _source(value: Any) -> str:
+    if isinstance(value, int) and value > 2**100:
+        return "1" + "0" * 4000
+    return {"inf": "1e999", "-inf": "-1e999", "nan": "None"}.get(repr(value), ascii(value))
+
+
+@given(st.text(max_size=80), st.sampled_from([".py", ".sh", ".js", ".R", ""]))
+@settings(max_examples=150)
+def test_any_text_makes_a_study(text: str, suffix: str) -> None:
+    parse_text(starter(f"train{suffix}", text))
+
+
+@given(st.text(min_size=1, max_size=20))
+@settings(max_examples=150)
+def test_any_path_makes_a_study_or_is_refused(path: str) -> None:
+    try:
+        text = starter(path, SCRIPT)
+    except SpecError as error:
+        assert "not UTF-8" in str(error)
+        return
+    if "\0" not in path:
+        parse_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(" * 100_000, "[" * 5_000 + "]" * 5_000, "x = " + "-" * 100_000 + "1", "x = " + "9" * 100_000, "a.b" * 200_000,
+     'config = "config.json"\n' * 20_000, '"a":' * 100_000, "push({" * 100_000, "config.json" * 50_000, "\0"],
+    ids=range(10),
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["x.py", "x.js"])
+def test_hostile_script_costs_little(text: str, path: str) -> None:
+    begin = time.process_time()
+    parse_text(starter(path, text))
+    assert time.process_time() - begin < 10  # what grows out of hand takes minutes
+
+
+def test_a_proposal_never_leaves_the_numbers() -> None:
+    for default in (1e-323, 1e-190, 1e190, 1e300, -1e300, 2**40 - 1, 2**40, 2**62, -(2**62), 0, 1, 7, 8, -1):
+        for name in ("lr", "x", "dropout", "batch_size"):
+            entry, _ = propose(name, default, None, None)
+            native.parse(
+                f"command: cat\nobjective: min x\nspace: {{a: {entry}}}".replace("'", '"').replace("True", "true"),
+                file="x", base_dir="/",
+            )  # fmt: skip
