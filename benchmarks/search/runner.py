@@ -116,7 +116,7 @@ class Ours:
         out = []
         for p in self.searcher.ask(self.history, count):
             at, trial_id = self.history.last_at + 1, self.history.next_id
-            self.history = apply(self.history, TrialProposed(at, trial_id, p.params, p.resource, p.slot))
+            self.history = apply(self.history, TrialProposed(at, trial_id, p.params, p.resource, p.note))
             self.history = apply(self.history, AttemptIntended(at, trial_id, 1, f"n{trial_id}"))
             out.append((trial_id, p.params, p.resource))
         return out

@@ -84,7 +84,7 @@ def applied(history: History, *events: Event) -> History:
 def proposed(history: History, proposals: Sequence[Proposal]) -> History:
     """The history after these proposals became trials; they are pending. Goes through JSON, as the log does."""
     for p in proposals:
-        params, slot = json.loads(json.dumps([dict(p.params), p.slot]))
+        params, slot = json.loads(json.dumps([dict(p.params), p.note]))
         history = apply(history, TrialProposed(history.last_at + 1, history.next_id, params, p.resource, slot))
     return history
 
@@ -227,7 +227,7 @@ class SearcherLaws:
             for p in self.make(spec).ask(history, 3):
                 problem = spec.space.problem_with(p.params)
                 assert problem is None or dict(p.params) in [dict(e) for e in spec.experiments], f"{label}: {problem}"
-                for value in (dict(p.params), None if p.slot is None else dict(p.slot), p.resource):
+                for value in (dict(p.params), None if p.note is None else dict(p.note), p.resource):
                     assert is_plain(value), f"{label}: {value!r} is not plain JSON"
                 assert p.resource is None or (type(p.resource) is int and p.resource > 0), label
 
@@ -311,7 +311,7 @@ class SearcherLaws:
 
 def told(proposals: Sequence[Proposal]) -> str:
     """Proposals as text, types and order of the parameters included."""
-    return json.dumps([[dict(p.params), p.resource, None if p.slot is None else dict(p.slot)] for p in proposals])
+    return json.dumps([[dict(p.params), p.resource, None if p.note is None else dict(p.note)] for p in proposals])
 
 
 def snapshot(history: History) -> str:

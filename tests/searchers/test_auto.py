@@ -19,9 +19,9 @@ def test_each_proposal_is_that_of_the_searcher_in_its_slot() -> None:
         by = set()
         for _ in range(5):
             (proposal,) = Auto(spec).ask(history, 1)
-            assert proposal.slot is not None
-            by.add(proposal.slot["by"])
-            inner = {"tpe": Tpe, "bayesian": Bayesian}[proposal.slot["by"]](spec)
+            assert proposal.note is not None
+            by.add(proposal.note["by"])
+            inner = {"tpe": Tpe, "bayesian": Bayesian}[proposal.note["by"]](spec)
             evidence = Reader(spec.space).read(history)
             assert [proposal.params] == inner.suggest(evidence, history.next_id, 1)
             history = proposed(history, [proposal])

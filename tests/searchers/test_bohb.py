@@ -90,16 +90,16 @@ def test_places_are_those_of_hyperband_whatever_the_model_says(workers: int) -> 
 def test_the_two_least_amounts_are_begun_with_by_default(least: int, most: int, begin: set[int]) -> None:
     spec = study(most, least, trials=150)
     history = run(Bohb(spec), opened(spec), workers=2)
-    new = [t for t in history.trials if t.proposal.slot and "from" not in t.proposal.slot]
+    new = [t for t in history.trials if t.proposal.note and "from" not in t.proposal.note]
     assert {t.proposal.resource for t in new} == begin
-    assert {s["bracket"] for t in history.trials if (s := t.proposal.slot)} == set(range(len(begin)))
+    assert {s["bracket"] for t in history.trials if (s := t.proposal.note)} == set(range(len(begin)))
 
 
 def test_one_in_so_many_goes_on() -> None:
     spec = study(9, trials=400)
     for keep in (5, 20):
         history = run(Asha(spec, eta=9, keep=keep), opened(spec))
-        begun = sum("from" not in (t.proposal.slot or {}) for t in history.trials)
+        begun = sum("from" not in (t.proposal.note or {}) for t in history.trials)
         assert len(history.trials) - begun == begun // keep
 
 
@@ -112,9 +112,9 @@ def test_model_looks_where_losses_are_low(model: str) -> None:
         return (params["x"] - 0.7) ** 2 + (params["kind"] != "b")
 
     history = run(Bohb(spec, model=model), opened(spec), loss=loss)
-    late = [t.params for t in history.trials if t.id >= 20 and "from" not in (t.proposal.slot or {})]
+    late = [t.params for t in history.trials if t.id >= 20 and "from" not in (t.proposal.note or {})]
     drawn = run(Bohb(spec, model="random"), opened(spec), loss=loss)
-    others = [t.params for t in drawn.trials if t.id >= 20 and "from" not in (t.proposal.slot or {})]
+    others = [t.params for t in drawn.trials if t.id >= 20 and "from" not in (t.proposal.note or {})]
     assert np.median([abs(p["x"] - 0.7) for p in late]) < 0.6 * np.median([abs(p["x"] - 0.7) for p in others])
     assert np.mean([p["kind"] == "b" for p in late]) > 0.6
 
@@ -122,7 +122,7 @@ def test_model_looks_where_losses_are_low(model: str) -> None:
 def test_a_batch_holds_no_configuration_twice() -> None:
     spec = study(9, trials=200)
     history = run(Bohb(spec, random_share=0.0), opened(spec), most=40)
-    got = [p for p in Bohb(spec, random_share=0.0).ask(history, 12) if "from" not in (p.slot or {})]
+    got = [p for p in Bohb(spec, random_share=0.0).ask(history, 12) if "from" not in (p.note or {})]
     assert len({told([Proposal(p.params)]) for p in got}) == len(got) > 6
 
 

@@ -114,7 +114,7 @@ def test_it_starts_again_where_nothing_improves() -> None:
     spec = spec_of(SearchSpace((Int("a", 0, 3), Choice("b", ("x", "y", "z")))))
     searcher = CmaEs(spec, population=4)
     history = lived(opened(spec), searcher, 120, np.random.default_rng(0), fates=("completed",), loss=lambda *_: 1.0)
-    slots = [t.proposal.slot for t in history.trials if t.proposal.slot]
+    slots = [t.proposal.note for t in history.trials if t.proposal.note]
     assert slots[-1]["run"] >= 1
     assert not [s for s in _slots(spec, searcher, restarts=False) if s["run"]]
 
@@ -128,7 +128,7 @@ def _slots(spec: StudySpec, _: CmaEs, **options: Any) -> list[Any]:
         fates=("completed",),
         loss=lambda *_: 1.0,
     )
-    return [t.proposal.slot for t in history.trials if t.proposal.slot]
+    return [t.proposal.note for t in history.trials if t.proposal.note]
 
 
 def test_a_finite_space_is_not_tried_twice_before_it_is_tried_once() -> None:

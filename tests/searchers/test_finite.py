@@ -80,7 +80,7 @@ def lived(
         got: Sequence[Proposal] = made.ask(history, wanted) if wanted > 0 else []
         for p in got:
             resource = spec.resource_max if p.resource is None else p.resource
-            history = apply(history, TrialProposed(0.0, history.next_id, p.params, resource, p.slot))
+            history = apply(history, TrialProposed(0.0, history.next_id, p.params, resource, p.note))
         if not history.open_ids:
             return history
         trial = history.trials[rng.choice(history.open_ids)]
@@ -139,7 +139,7 @@ def test_it_ends_where_nobody_can_count_what_the_rules_leave(algorithm: str, mon
 
 def gone(history: History) -> set[int]:
     """The trials that were carried on."""
-    return {(t.proposal.slot or {}).get("from", -1) for t in history.trials}
+    return {(t.proposal.note or {}).get("from", -1) for t in history.trials}
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -206,7 +206,7 @@ def test_points_are_tried_first_and_once(algorithm: str) -> None:
     points = ({"a": "x", "n": 1}, {"a": "x", "n": 1, "d": 0.5}, {"a": "x", "n": 1}, {"a": "x", "n": 1}, {})
     history = lived(a_study(algorithm, SPACES["24"], points=points), workers=2)
     check_whole(history, 24)
-    placed = {(t.proposal.slot or {}).get("point"): t for t in history.trials}
+    placed = {(t.proposal.note or {}).get("point"): t for t in history.trials}
     assert set(placed) >= set(range(5))
     assert placed[0].params["d"] == 0.0, "what the second one says is left to it"
     assert all(placed[i].params["a"] == "x" and placed[i].params["n"] == 1 for i in (0, 1))
@@ -223,14 +223,14 @@ def test_a_configuration_without_its_continuous_parameter_is_one(algorithm: str)
 @pytest.mark.parametrize("algorithm", ["hyperband", "asha", "bohb"])
 def test_the_best_that_waits_goes_on_first(algorithm: str) -> None:
     history = lived(a_study(algorithm, SPACES["24"]))
-    last = max(t.id for t in history.trials if "from" not in (t.proposal.slot or {}))
+    last = max(t.id for t in history.trials if "from" not in (t.proposal.note or {}))
     assert last < history.next_id - 10
     for trial in list(history.trials)[-10:]:
         before = [t for t in history.trials if t.id < trial.id]
-        carried = {(t.proposal.slot or {}).get("from") for t in before}
+        carried = {(t.proposal.note or {}).get("from") for t in before}
         waiting = [t for t in before if t.id not in carried and (t.proposal.resource or 0) < 9]
         best = min(waiting, key=lambda t: (-(t.proposal.resource or 0), t.loss))
-        assert (trial.proposal.slot or {})["from"] == best.id
+        assert (trial.proposal.note or {})["from"] == best.id
 
 
 @pytest.mark.parametrize("seed", range(12))

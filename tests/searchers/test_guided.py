@@ -39,7 +39,7 @@ class Stubborn:
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:
         space = self.spec.space
-        return [Proposal(space.decode([0.5] * len(space.dimensions)), slot={"note": 1})] * count
+        return [Proposal(space.decode([0.5] * len(space.dimensions)), note={"note": 1})] * count
 
 
 class Rungs:
@@ -104,7 +104,7 @@ def test_forbidden_proposal_is_replaced_by_one_near_it() -> None:
     space = SearchSpace((Float("x", 0, 1), Float("y", 0, 1)), ("x + y > 1.02",))
     spec = spec_of(space)
     (answer,) = Guided(spec, Stubborn(spec)).ask(opened(spec), 1)  # (0.5, 0.5) is just outside
-    assert space.allows(answer.params) and answer.slot == {"note": 1}
+    assert space.allows(answer.params) and answer.note == {"note": 1}
     assert abs(answer.params["x"] - 0.5) < 0.15 and abs(answer.params["y"] - 0.5) < 0.15
 
 
@@ -131,7 +131,7 @@ def test_points_come_first_filled_in_and_once(inner: Any, batch: int) -> None:
     points = ({"opt": "sgd", "lr": 0.5, "momentum": 0.75, "nesterov": False}, {"delay": 4}, {"lr": 0.25}, {})
     spec = spec_of(SPACES["conditional"], points=points)
     history = run(Guided(spec, inner(spec)), spec, most=12, batch=batch)
-    assert [(t.proposal.slot or {}).get("point") for t in history.trials][:5] == [0, 1, 2, 3, None]
+    assert [(t.proposal.note or {}).get("point") for t in history.trials][:5] == [0, 1, 2, 3, None]
     assert all(point.items() <= dict(history.trials[i].params).items() for i, point in enumerate(points))
     assert history.trials[1].params["nesterov"] is True, "what has to be so for the delay to apply"
     assert all(spec.space.contains(t.params) for t in history.trials) and len(set(texts(history))) == 12
@@ -156,7 +156,7 @@ def test_promotions_stay_as_they_are_and_points_wait_for_a_new_configuration() -
     points = tuple({"a": a, "b": "y"} for a in (1, 2, 3, 4, 5))
     spec = spec_of(SMALL, points=points, resource_name="epochs", resource_max=9)
     history = run(Guided(spec, Rungs(spec)), spec, most=12, batch=5)
-    slots = [dict(t.proposal.slot or {}) for t in history.trials]
+    slots = [dict(t.proposal.note or {}) for t in history.trials]
     assert slots[:4] == [
         {"rung": 0, "point": 0},
         {"rung": 0, "point": 1},
@@ -258,7 +258,8 @@ def test_cost_does_not_grow_with_the_history() -> None:
 def test_guided_random_search_needs_no_numpy() -> None:
     code = (
         "import sys\nfrom hpo_engine.searchers.guided import Guided\nfrom hpo_engine.searchers.random import Random\n"
-        "from hpo_engine.space.searchspace import Int, SearchSpace\nfrom hpo_engine.study.history import History, Objective, StudySpec\n"
+        "from hpo_engine.space.searchspace import Int, SearchSpace\nfrom hpo_engine.study.history import History\n"
+        "from hpo_engine.study.objective import Objective\nfrom hpo_engine.study.spec import StudySpec\n"
         "spec = StudySpec('s', SearchSpace((Int('a', 1, 9),), ('a > 3',)), Objective('l'), ('x',), '/', seed=1)\n"
         "print(len(Guided(spec, Random(spec)).ask(History(spec), 9)), 'numpy' in sys.modules)"
     )

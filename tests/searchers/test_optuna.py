@@ -93,7 +93,7 @@ def test_cmaes_goes_through_generations_without_keeping_pickles() -> None:
     spec = _spec("optuna:cmaes", SearchSpace((Float("x", -5, 5), Float("y", -5, 5))))
     searcher = Optuna(spec, popsize=5)
     history = lived(opened(spec), searcher, 43, np.random.default_rng(1), batch=1, fates=("completed",))
-    slots = [t.proposal.slot["optuna"] for t in history.trials if t.proposal.slot]
+    slots = [t.proposal.note["optuna"] for t in history.trials if t.proposal.note]
     assert slots[-1]["cma:generation"] >= 7 and all(len(str(slot)) < 100 for slot in slots)
 
 

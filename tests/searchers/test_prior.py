@@ -143,7 +143,7 @@ def test_starts_take_turns_with_the_searchers_own(batch: int) -> None:
     guided = Guided(spec, Random(spec))
     loss = lambda t, _: bowl(t.params)  # noqa: E731
     history = lived(opened(spec), guided, 12, np.random.default_rng(1), fates=("completed",), loss=loss, batch=batch)
-    kinds = ["".join(t.proposal.slot or {"own": 0}) for t in history.trials]
+    kinds = ["".join(t.proposal.note or {"own": 0}) for t in history.trials]
     n = len(starts(spec))
     assert kinds[0] == "point" and kinds[1 : 2 * n : 2] == ["prior"] * n and kinds[2 : 2 * n : 2] == ["own"] * (n - 1)
     assert "prior" not in kinds[2 * n :] and history.trials[1].params == starts(spec)[0][1]
@@ -155,7 +155,7 @@ def test_study_that_misleads_is_no_longer_followed() -> None:
     history = lived(
         opened(spec), guided, 20, np.random.default_rng(1), fates=("completed",), loss=lambda t, _: bowl(t.params)
     )
-    assert 1 <= sum("prior" in (t.proposal.slot or {}) for t in history.trials) < len(starts(spec))
+    assert 1 <= sum("prior" in (t.proposal.note or {}) for t in history.trials) < len(starts(spec))
 
 
 def test_partial_starts_are_filled_in_and_rules_hold() -> None:

@@ -143,7 +143,7 @@ def test_rationed_trials_take_time_by_what_they_get(make_study: Callable[..., St
             proposals = searcher.ask(study.history, 1)
             if not proposals:
                 break
-            machine.launch(proposals[0].params, proposals[0].resource, proposals[0].slot)
+            machine.launch(proposals[0].params, proposals[0].resource, proposals[0].note)
         if not machine.running:
             break
         machine.next_end()

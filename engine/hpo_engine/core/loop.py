@@ -315,7 +315,7 @@ class Engine:
             if problem and proposal.params not in self.history.spec.experiments:  # these are what they are
                 raise SearcherError(f"{self._title} proposed what the space does not hold: {problem}")
             resource = self.history.spec.resource_max if proposal.resource is None else proposal.resource
-            self._record(TrialProposed(now, trial_id, space.tidied(proposal.params), resource, proposal.slot))
+            self._record(TrialProposed(now, trial_id, space.tidied(proposal.params), resource, proposal.note))
             failpoint("trial.proposed")
             ids.append(self._intend(trial_id, now))
         return ids

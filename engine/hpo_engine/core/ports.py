@@ -24,7 +24,7 @@ class Searcher(Protocol):
     ValueError with a text that names the option. A searcher that will propose so many trials and no more may say so in
     an attribute `size`.
 
-    Keys of a proposal's `slot` with a meaning: "from", the id of the trial whose configuration it carries on with more
+    Keys of a proposal's `note` with a meaning: "from", the id of the trial whose configuration it carries on with more
     of the resource (it stays as it is; else a configuration that was tried before, or that the study's rules forbid, is
     replaced by another one); "point" and "prior" are set where a configuration of the study's own was put in its place.
 

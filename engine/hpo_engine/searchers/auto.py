@@ -57,7 +57,7 @@ class Auto:
         for trial_id in range(history.next_id, history.next_id + count):
             name = self.choice(evidence, trial_id)
             for params in self._searcher(name).suggest(evidence, trial_id, 1):
-                out.append(Proposal(params, slot={"by": name}))
+                out.append(Proposal(params, note={"by": name}))
                 evidence = replace(evidence, pending=np.vstack([evidence.pending, self._spec.space.encode(params)]))
         return out
 

@@ -101,7 +101,7 @@ class CmaEs:
             params = self._params(at)
             if not taken or key(params) not in taken:
                 break
-        return Proposal(params, slot={"run": run.number, "generation": run.generation, "at": at})
+        return Proposal(params, note={"run": run.number, "generation": run.generation, "at": at})
 
     def _params(self, at: Sequence[float]) -> dict[str, Any]:
         return self._spec.space.decode(self._parts.placed(at))
@@ -126,7 +126,7 @@ class CmaEs:
             if len(run.batch) >= self._init_points and any(losses for _, losses in run.batch):
                 self._begin(run, self._middle(run.batch))
             return
-        slot = trial.proposal.slot or {}
+        slot = trial.proposal.note or {}
         at = slot.get("at")
         if at is None or slot.get("run", 0) < run.number or self._params(at) != trial.params:
             return  # a late one of the start or of the run before, or somebody else's: no sample of this distribution

@@ -77,19 +77,19 @@ class Grid:
 
     def _next_place(self, history: History) -> int:
         """Where the walk goes on: after the last trial that came from it."""
-        slots = (history.trials[i].proposal.slot or {} for i in range(history.next_id - 1, -1, -1))
+        slots = (history.trials[i].proposal.note or {} for i in range(history.next_id - 1, -1, -1))
         return next((slot[_PLACE] + 1 for slot in slots if _PLACE in slot), 0)
 
     def _from(self, place: int, history: History) -> Iterator[Proposal]:
         """The walk from a place on, without what the rules forbid and what the study's own points have had."""
         own = [history.trials[i] for i in range(min(len(self._spec.points), history.next_id))]
-        had = {key(dict(trial.params)) for trial in own if _PLACE not in (trial.proposal.slot or {})}
+        had = {key(dict(trial.params)) for trial in own if _PLACE not in (trial.proposal.note or {})}
         most = self._spec.space.tries(_SKIPPED)
         for i in range(place, self._length):
             params = plain(self._points[self._order(i)])
             if (self._allows is None or self._allows(params)) and key(params) not in had:
                 place = i
-                yield Proposal(params, slot={_PLACE: i})
+                yield Proposal(params, note={_PLACE: i})
             elif i - place > most:
                 raise SpecError(f"require: {most:,} points of the grid in a row break it; use another algorithm")
 

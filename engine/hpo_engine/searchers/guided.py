@@ -84,7 +84,7 @@ class Guided:
             if len(proposals) < wanted:
                 break
             if wanted == 1 and len(out) < count:
-                slot = out[-1].slot or {}
+                slot = out[-1].note or {}
                 point += POINT in slot
                 started |= {slot[START]} if START in slot else set()
                 others += not (POINT in slot or START in slot or FROM in slot)
@@ -145,7 +145,7 @@ class Guided:
         out: list[Proposal] = []
         none_new = self._promote is not None and self._exhausted(taken)
         for proposal in [] if none_new else list(self.inner.ask(history, count))[:count]:
-            begins = FROM not in (proposal.slot or {})
+            begins = FROM not in (proposal.note or {})
             if none_new and begins:
                 continue
             fitting = self._fitting(proposal, history.next_id + len(out), taken)
@@ -174,7 +174,7 @@ class Guided:
         # The searcher has a say in what is left open, and in how much of the resource it gets.
         if self._spec.resource_name is not None or not (self._listed or is_whole(self._space, given)):
             asked = list(self.inner.ask(history, 1))[:1]
-            if not asked or FROM in (asked[0].slot or ()):
+            if not asked or FROM in (asked[0].note or ()):
                 return asked
             proposal = asked[0]
         rng, resource = self._rng(history.next_id), self._resource(proposal)
@@ -193,7 +193,7 @@ class Guided:
             params = params or self._anywhere(resource, taken, rng)
         if params is None:
             return self._promoted(history, 1, [])
-        found = replace(proposal, params=params, slot={**(proposal.slot or {}), **note})
+        found = replace(proposal, params=params, note={**(proposal.note or {}), **note})
         taken.add(self._key(found))
         return [found]
 
@@ -205,7 +205,7 @@ class Guided:
 
     def _fitting(self, proposal: Proposal, trial_id: int, taken: _Taken) -> Proposal | None:
         """The proposal, or one like it that is new and that the rules allow; None: there is none."""
-        if self._listed or FROM in (proposal.slot or ()) or self._space.misfit(proposal.params):
+        if self._listed or FROM in (proposal.note or ()) or self._space.misfit(proposal.params):
             return proposal  # (who leaves the space is told so by the loop)
         resource, rng = self._resource(proposal), self._rng(trial_id)
         allowed = self._space.allows(proposal.params)
@@ -313,7 +313,7 @@ class _Past:
         for i in range(self._read, len(trials)):
             self._last = trials[i].proposal
             self.taken.add(_key(self._last.params, None if self._once else self._last.resource))
-            slot = self._last.slot or {}
+            slot = self._last.note or {}
             self.points += POINT in slot
             self.starts |= {slot[START]} if START in slot else set()
             self.others += not (POINT in slot or START in slot or FROM in slot)
@@ -330,7 +330,7 @@ def _key(params: Params, resource: int | None) -> tuple[Any, int | None]:
 
 def _some_wait(history: History) -> bool:
     """Whether a configuration could go on to more of the resource."""
-    gone = {(trial.proposal.slot or {}).get(FROM) for trial in history.trials}
+    gone = {(trial.proposal.note or {}).get(FROM) for trial in history.trials}
     most = history.spec.resource_max or 0
     return any(
         trial.state is TrialState.COMPLETED and (trial.proposal.resource or most) < most and trial.id not in gone

@@ -69,7 +69,7 @@ class Ladder:
 
     def put(self, trial: Trial, old: Trial | None = None) -> None:
         """The trial as it is now; `old` as it was, of the same proposal."""
-        note: Any = trial.proposal.slot
+        note: Any = trial.proposal.note
         self.through = False
         if old is None:
             self._enter(trial.id, note)
@@ -196,7 +196,7 @@ class Fold:
         return TrialTable()
 
     def _put(self, trial: Trial, old: Trial | None) -> None:
-        note = trial.proposal.slot
+        note = trial.proposal.note
         if old is None and self._keyed:
             self.keys.add(key(trial.params))
         if note is None or "rung" not in note:

@@ -96,7 +96,7 @@ def by_configuration(trials: Iterable[Trial]) -> tuple[dict[int, dict[int, float
     results: dict[int, dict[int, float]] = {}
     failed, running = [], []
     for trial in trials:
-        note: Mapping[str, Any] = trial.proposal.slot or {}
+        note: Mapping[str, Any] = trial.proposal.note or {}
         root = first[trial.id] = first.get(note.get("from", -1), trial.id)
         if not trial.state.ended:
             running.append(root)

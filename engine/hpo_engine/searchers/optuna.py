@@ -89,8 +89,8 @@ class Optuna:
         notes = dict(self._study.get_trials(deepcopy=False)[trial.number].system_attrs)
         units = {name: value for name, value in trial.params.items() if self._ways[name].kind == "unit"}
         slot = {key: value for key, value in (("optuna", notes), ("units", units)) if value}
-        proposal = Proposal(params, slot=slot or None)
-        self._promised.append(Proposal(dict(params), slot=proposal.slot))
+        proposal = Proposal(params, note=slot or None)
+        self._promised.append(Proposal(dict(params), note=proposal.note))
         return proposal
 
     # -- samplers ----------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class Optuna:
             if old is not new and (old.state.ended or old.proposal is not new.proposal):
                 return False
         return all(
-            promised.params == trial.params and promised.slot == trial.proposal.slot
+            promised.params == trial.params and promised.note == trial.proposal.note
             for promised, trial in zip(self._promised, trials[len(known) :], strict=False)
         )
 
@@ -171,7 +171,7 @@ class Optuna:
             return trial.params[param.name]
 
         self._spec.space.walk(given)
-        slot = trial.proposal.slot or {}
+        slot = trial.proposal.note or {}
         units = slot.get("units", {})
         return _optuna().trial.create_trial(
             state=_state(trial),

@@ -125,7 +125,7 @@ def _of_study(kind: str) -> Callable[[_Book, float, dict[str, Any]], None]:
 def _trial_proposed(book: _Book, at: float, body: dict[str, Any]) -> None:
     if body["trial"] != len(book.trials):
         raise _Unusual
-    proposal = {"params": body["params"], "resource": body.get("resource"), "slot": body.get("slot")}
+    proposal = {"params": body["params"], "resource": body.get("resource"), "note": body.get("slot")}
     book.trials.append({
         "id": body["trial"], "proposal": _made(Proposal, proposal), "state": _PENDING, "rows": (), "losses": (),
         "attempts": (), "reason": "", "proposed_at": at, "started_at": None, "ended_at": None,

@@ -16,11 +16,12 @@ from hpo_engine.study.spec import Params
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a searcher returns: parameters to try, a resource (Hyperband), and its own note `slot` (JSON values)."""
+    """What a searcher returns: parameters to try, a resource (Hyperband), and a `note` to itself (JSON values), which
+    nobody else reads."""
 
     params: Params
     resource: int | None = None
-    slot: Mapping[str, Any] | None = None
+    note: Mapping[str, Any] | None = None
 
 
 INTERRUPT, USER, STUDY_OVER, EARLY, DIVERGED = "interrupt", "user", "study_over", "early", "diverged"

@@ -123,7 +123,7 @@ def _planned(spec: StudySpec, history: History, count: int) -> Iterator[int]:
     brackets: dict[int, list[list[int]]] = {}
     begun: dict[tuple[int, int], int] = {}
     for trial in history.trials:
-        slot = trial.proposal.slot or {}
+        slot = trial.proposal.note or {}
         if "layout" in slot:
             brackets[slot["bracket"]] = slot["layout"]
         if "bracket" in slot and trial.proposal.resource is not None:
