@@ -1,0 +1,302 @@
+"""The life of an attempt: intended, laid out, launched, read while it runs, and judged when it has ended.
+
+Whatever goes wrong with the machine on the way is kept apart from what a script did wrong, see `trouble`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import NamedTuple
+
+from hpo_engine.contract import binding
+from hpo_engine.contract.layout import Layout
+from hpo_engine.contract.outputlog import logfiles
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.contract.snapshot.redirect import Redirect
+from hpo_engine.contract.sources import metrics
+from hpo_engine.core.early import EarlyStopping
+from hpo_engine.core.outcome import judge, without_value
+from hpo_engine.core.ports import Adoption, Ended, Executor, Launch, Started
+from hpo_engine.core.recorder import Recorder
+from hpo_engine.core.trouble import Trouble
+from hpo_engine.errors import ContractError, LaunchError
+from hpo_engine.failpoints import failpoint
+from hpo_engine.study.events import AttemptEnded, AttemptIntended, AttemptStarted, MetricsSeen, TrialEnded
+from hpo_engine.study.trial import DIVERGED, TIME_LIMIT, Exit, Trial, TrialState
+from hpo_engine.system.faults import at_fault, full, out_of_room, placed, told
+from hpo_engine.text.tables import counted
+
+_log = logging.getLogger(__name__)
+
+_LOG_MIN = 1 << 12
+_LEFT_TOLD = 3
+
+
+class _Judged(NamedTuple):
+    """What an attempt's end means for its trial. `exit`: as it is recorded, with faults of the machine marked."""
+
+    state: TrialState
+    reason: str
+    exit: Exit
+    values: tuple[float, ...] | None
+
+
+class Attempts:
+    """Runs the attempts of one study.
+
+    Args:
+        early: says why a trial was ended early, and why the study ends.
+        protect: paths that a view of the model folder links to; base_env: the environment that trials inherit;
+        redirect: turns paths into the model folder into paths into the view of it.
+        check: raises if the study is no longer this engine's; called before each launch.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        executor: Executor,
+        layout: Layout,
+        early: EarlyStopping,
+        *,
+        protect: tuple[str, ...],
+        base_env: Mapping[str, str],
+        redirect: Redirect,
+        check: Callable[[], None],
+    ) -> None:
+        self._recorder, self._executor, self._layout, self._early = recorder, executor, layout, early
+        self._paths: StudyPaths = layout.paths
+        self._protect, self._base_env, self._redirect, self._check = protect, base_env, redirect, check
+        self._readers: dict[int, metrics.MetricsReader] = {}
+        self._trouble = Trouble()
+        self._unread: dict[int, Ended] = {}  # trials whose results could not be read, for want of descriptors say
+        self._times_left = 0  # trials that have left processes behind
+
+    # -- starting --------------------------------------------------------------------------------------------------
+
+    def room(self, now: float) -> int:
+        """How many attempts may begin in this turn as far as the machine is sound, see `Trouble.room`."""
+        return self._trouble.room(now)
+
+    def intend(self, trial_id: int, now: float) -> None:
+        """Promises an attempt; call `start` when that is committed."""
+        number = len(self._recorder.history.trials[trial_id].attempts) + 1
+        gpus = self._executor.reserve(trial_id)
+        self._recorder.record(AttemptIntended(now, trial_id, number, secrets.token_hex(8), gpus))
+
+    def start(self, trial_id: int, now: float) -> None:
+        """Lays the trial's folder out and launches the attempt that the log promises."""
+        history = self._recorder.history
+        trial = history.trials[trial_id]
+        assert trial.attempt is not None
+        self._check()
+        self._trouble.tries(trial.id)
+        try:
+            self._await_room(trial)
+            self._layout.prepare(trial, history.whole_config(trial), history)
+        except (ContractError, LaunchError, OSError) as error:
+            # Its folder cannot be made as it must be (a link in its place, say): the trial fails, the study goes on.
+            # Where the disk is full, or the study's own folders are not what they were, no trial can help that.
+            machine = at_fault(error) or not binding.standing(self._paths)
+            if isinstance(error, OSError):
+                if not machine:
+                    raise
+                error = LaunchError(told(error))
+            self._executor.release(trial.id)
+            self._ended(Ended(trial.id, trial.attempt.number, Exit(error=str(error), machine=machine)), now)
+            return
+        self._executor.launch(self._launch_of(trial))
+
+    def adopt(self, now: float) -> int:
+        """Takes over what the log has as running, and starts what never began. Returns how many run on."""
+        adopted, fresh = 0, []
+        for trial in self._recorder.history.running:
+            adoption = self._executor.adopt(self._launch_of(trial))
+            failpoint("resume.adopted")
+            adopted += adoption is Adoption.RUNNING
+            if adoption is Adoption.NEVER:
+                fresh.append(trial)
+        for trial in fresh:
+            if len(trial.attempts) == 1:  # nothing of it ever ran: what lies in its folder is half a preparation
+                shutil.rmtree(self._paths.trial(trial.id).result_dir, ignore_errors=True)
+            self.start(trial.id, now)  # (what an earlier attempt left is set aside there)
+        return adopted
+
+    def _await_room(self, trial: Trial) -> None:
+        """A run that a full disk cut short is not repeated while that disk is full. Raises OSError."""
+        if any(a.exit is not None and a.exit.machine for a in trial.attempts[:-1]):
+            for folder in (self._paths.results, self._paths.logs, self._paths.trials):
+                if full(folder):
+                    raise placed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder)
+
+    def _launch_of(self, trial: Trial) -> Launch:
+        spec, paths, attempt = self._recorder.history.spec, self._paths.trial(trial.id), trial.attempt
+        assert attempt is not None
+        return Launch(
+            trial.id,
+            attempt.number,
+            attempt.nonce,
+            self._redirect.command(binding.command(spec, sys.executable), paths.result_dir),
+            self._redirect.environment(
+                binding.environment(spec, paths, self._base_env, attempt.nonce, attempt.gpus), paths.result_dir
+            ),
+            paths,
+            attempt.gpus,
+            spec.trial.time_limit_s,
+            spec.trial.grace_s,
+            max(_LOG_MIN, int(spec.trial.log_mb * (1 << 20))),
+            spec.trial.warm_start,
+            self._protect,
+            begun=attempt.started_at is not None,
+        )
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def reap(self, now: float) -> None:
+        """Takes in which attempts have begun and which have ended."""
+        for news in (*self._unread.values(), *self._executor.reap()):
+            if isinstance(news, Started):
+                self._recorder.record(AttemptStarted(now, news.trial_id, news.attempt, news.pid))
+                self._trouble.eased(news.trial_id, now)
+                failpoint("attempt.started")
+            else:
+                self._ended(news, now)
+
+    def read_rows(self, now: float) -> None:
+        """Takes in what running trials have reported since the last call."""
+        for trial in self._recorder.history.running:
+            first = trial.id not in self._readers  # then it tells all rows, also those that an earlier engine saw
+            if first:
+                self._readers[trial.id] = metrics.MetricsReader(self._paths.trial(trial.id), self._named)
+            if fresh := self._readers[trial.id].fresh():
+                rows, anew = fresh
+                if first and _same_rows(rows, trial.rows):
+                    continue
+                self._recorder.record(MetricsSeen(now, trial.id, metrics.thin(rows), anew or first))
+                failpoint("trial.metrics-seen")
+
+    @property
+    def _named(self) -> frozenset[str]:
+        """The metrics that the study speaks of: none of them is the step of a row, whatever it is called."""
+        spec = self._recorder.history.spec
+        return frozenset([*(aim.metric for aim in spec.aims), *spec.extra_metrics])
+
+    # -- ended -----------------------------------------------------------------------------------------------------
+
+    def _ended(self, news: Ended, now: float) -> None:
+        """running -> pending (it runs again) or an end state, by how it ended and what it wrote."""
+        trial = self._recorder.history.trials[news.trial_id]
+        attempt = trial.attempt
+        if trial.state is not TrialState.RUNNING or attempt is None or attempt.number != news.attempt:
+            return
+        failpoint("attempt.reaped")
+        try:
+            reading = metrics.Reading() if news.exit.machine else self._final_rows(trial)
+        except OSError as problem:
+            self._unread[trial.id] = news
+            text = f"the results of trial {trial.id} cannot be read: {problem.strerror}"
+            self._met(trial.id, text, "they will be read again", now)
+            return
+        self._unread.pop(trial.id, None)
+        if news.exit.leftovers:
+            self._left_behind(trial.id, news.exit.leftovers)
+        self._readers.pop(trial.id, None)
+        why = self._early.why_ended(trial, news.exit, now)
+        if news.exit.asked_for in (DIVERGED, TIME_LIMIT):  # what it had reported may count
+            reading = metrics.or_seen(reading, trial.rows)
+        rows = metrics.thin(reading.rows)
+        if rows and not _same_rows(rows, trial.rows):
+            self._recorder.record(MetricsSeen(now, trial.id, rows, True))
+        failpoint("attempt.judged")
+        judged = self._judge(trial, news, reading, why)
+        self._record_end(trial, news.attempt, judged, reading.digest, now)
+        failpoint("trial.ended")
+        self._note_machine(trial.id, judged.exit, now)
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, judged.state.value, judged.reason)
+
+    def _final_rows(self, trial: Trial) -> metrics.Reading:
+        return metrics.final_rows(self._paths.trial(trial.id), self._named)
+
+    def _judge(self, trial: Trial, news: Ended, reading: metrics.Reading, why: str) -> _Judged:
+        """`why`: why a rule ended the trial ("": none did)."""
+        history, exit_, over, said = self._recorder.history, news.exit, self._early.over, self._said(news)
+        state, reason = judge(history, trial, exit_, said, over, why)
+        values = None
+        if state is TrialState.COMPLETED:
+            values, lacking = metrics.verdict(reading, history.spec.aims, trial.id)
+            if values is None:
+                error = "" if reading.rows else logfiles.error(self._paths.trial(trial.id).attempt(news.attempt))
+                lacking += f"; its output has: {error[:300]}" if error else ""
+                state, reason = without_value(trial, exit_, reason, lacking)
+        if state is TrialState.FAILED and self._layout.was_uprooted(trial.id, history):
+            exit_ = replace(exit_, lost=True, error="the study's folders were removed while it ran")
+            state, reason = judge(history, trial, exit_, said, over, why)
+        elif why_full := self._out_of_room(trial, exit_, state, said or reason):
+            exit_ = replace(exit_, machine=True, error=f"trial {trial.id} could not write: {why_full}")
+            state, reason = judge(history, trial, exit_, said, over, why)
+        self._layout.uprooted.discard(trial.id)
+        return _Judged(state, reason, exit_, values)
+
+    def _record_end(self, trial: Trial, number: int, judged: _Judged, digest: str | None, now: float) -> None:
+        state, reason, exit_, values = judged
+        told = {k: v for k, v in asdict(exit_).items() if v not in (None, False, 0) or k == "code"}
+        if state is TrialState.PENDING:
+            self._recorder.record(AttemptEnded(now, trial.id, number, told, reason))
+            return
+        value = values[0] if values else None
+        values = values if self._recorder.history.spec.objectives else None
+        self._recorder.record(TrialEnded(now, trial.id, state.value, value, reason, told, digest, values))
+        if not (exit_.lost or exit_.error):
+            self._layout.over(trial.id)
+
+    def _said(self, news: Ended) -> str:
+        """Why the attempt failed, as far as its output tells."""
+        if news.exit.clean or news.exit.lost or news.exit.machine:
+            return ""
+        folder = self._paths.trial(news.trial_id).attempt(news.attempt)
+        return logfiles.why(folder, killed=news.exit.signal is not None)
+
+    def _left_behind(self, trial_id: int, count: int) -> None:
+        """The first few times: what a script does, it does in each trial."""
+        self._times_left += 1
+        if self._times_left > _LEFT_TOLD:
+            return
+        left = counted(count, "process", "processes")
+        more = "; of later trials, only `hpo-engine show` tells" if self._times_left == _LEFT_TOLD else ""
+        were = "it was" if count == 1 else "they were"
+        _log.warning("trial %d left %s behind; %s killed%s", trial_id, left, were, more)
+
+    # -- faults of the machine -------------------------------------------------------------------------------------
+
+    def _out_of_room(self, trial: Trial, exit_: Exit, state: TrialState, output: str) -> str:
+        """Why the disk and not the script may be at fault that the run failed or left no results ("": it is not)."""
+        retry = state is TrialState.PENDING and not exit_.clean
+        if exit_.asked_for or exit_.lost or exit_.error or not (state is TrialState.FAILED or retry):
+            return ""
+        paths = self._paths.trial(trial.id)
+        return out_of_room((paths.result_dir, paths.log_dir, paths.own), output, exit_.full)
+
+    def _note_machine(self, trial_id: int, exit_: Exit, now: float) -> None:
+        if not exit_.machine:
+            self._trouble.over(trial_id, now)
+            return
+        if not exit_.unstarted:
+            self._trouble.cut_short(trial_id, str(exit_), now)
+        self._met(trial_id, str(exit_), f"trial {trial_id} will be started again", now)
+
+    def _met(self, trial_id: int, why: str, then: str, now: float) -> None:
+        """The machine's fault, and no trial's."""
+        alone = len(self._recorder.history.running) == len(self._unread)
+        self._trouble.met(trial_id, why, then, now, alone=alone)
+
+
+def _same_rows(left: Sequence[object], right: Sequence[object]) -> bool:
+    # By their text: a row with NaN equals itself here.
+    return len(left) == len(right) and repr(left) == repr(right)

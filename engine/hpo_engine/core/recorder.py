@@ -1,0 +1,74 @@
+"""The history of a study as it grows: events are applied at once, committed in one batch, then passed to the trackers.
+
+The only room that writes to the store. Knows neither a searcher nor an executor.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from hpo_engine.core.ports import Store, Tracker
+from hpo_engine.study.events import Event, apply
+from hpo_engine.study.history import History
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """`history`: the fold of all that was recorded, committed or not.
+
+    Args:
+        store: the study's log; history: the fold of that log.
+    """
+
+    def __init__(self, store: Store, history: History, trackers: Sequence[Tracker]) -> None:
+        self.history = history
+        self._store, self._trackers = store, list(trackers)
+        self._batch: list[tuple[Event, History]] = []  # each with the history right after it
+        self._untold: list[tuple[Event, History]] = []
+
+    def record(self, event: Event) -> None:
+        self.history = apply(self.history, event)
+        self._batch.append((event, self.history))
+
+    def commit(self) -> None:
+        """Writes what was recorded since the last commit. Raises JournalError."""
+        if self._batch:
+            self._store.append([event for event, _ in self._batch])
+            self._untold += self._batch
+            self._batch = []
+
+    def open_trackers(self, now: float) -> None:
+        self._each(lambda tracker: tracker.open(self.history, now))
+
+    def tell(self, now: float) -> None:
+        """Passes the committed events to the trackers; called after the launches, so that no slot waits for one."""
+        untold, self._untold = self._untold, []
+        for tracker in list(self._trackers):
+            for event, history in untold:
+                self._guarded(tracker, lambda t, e=event, h=history: t.on(e, h))  # type: ignore[misc]
+            self._guarded(tracker, lambda t: t.tick(self.history, now))
+
+    def drop_trackers(self) -> None:
+        """They are not called again, not even to close."""
+        self._trackers.clear()
+
+    def close_trackers(self) -> None:
+        self._each(lambda tracker: tracker.close(self.history))
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _each(self, call: Callable[[Tracker], None]) -> None:
+        for tracker in list(self._trackers):
+            self._guarded(tracker, call)
+
+    def _guarded(self, tracker: Tracker, call: Callable[[Tracker], None]) -> None:
+        if tracker not in self._trackers:
+            return
+        try:
+            call(tracker)
+        except Exception as error:
+            self._trackers.remove(tracker)
+            _log.warning("%s is switched off: %s", type(tracker).__name__, error, exc_info=_log.isEnabledFor(10))
