@@ -68,8 +68,8 @@ def script(
 ) -> dict[str, Any]:
     loops: dict[str, Callable[[int, int], float]] = {
         BARE: partial(bench.bare, name),
-        "hpo-engine, cold": partial(bench.engine, name, warm_start="off"),
-        "hpo-engine, warm": partial(bench.engine, name, warm_start="auto"),
+        "hpo-engine, cold": partial(bench.engine, name, preload="off"),
+        "hpo-engine, warm": partial(bench.engine, name, preload="auto"),
     }
     if name == "noop":
         loops["bare fork server"] = partial(bench.fork_server, name)
@@ -95,8 +95,8 @@ def ordinary(bench: Bench, trials: int, count: int, peers: str | None) -> dict[s
     """By name: seconds of so many trials, one and two at a time, whole processes and imports included; medians."""
     loops: dict[str, Callable[[int, int], float]] = {
         BARE: partial(bench.bare, "ordinary"),
-        "hpo-engine, cold": partial(bench.engine, "ordinary", warm_start="off", whole=True),
-        "hpo-engine, warm": partial(bench.engine, "ordinary", warm_start="auto", whole=True),
+        "hpo-engine, cold": partial(bench.engine, "ordinary", preload="off", whole=True),
+        "hpo-engine, warm": partial(bench.engine, "ordinary", preload="auto", whole=True),
     }
     if peers:
         file, *more = PEERS[OPTUNA]

@@ -78,12 +78,12 @@ def watching(folder: Path, trials: int, seconds: int) -> dict[str, float]:
     return {"trials": trials, "percent": 100 * share}
 
 
-def memory(folder: Path, script: str, warm_start: str) -> dict[str, float]:
+def memory(folder: Path, script: str, preload: str) -> dict[str, float]:
     """Proportional set size (MB) of a running trial, its shim, and the launcher, three trials at a time."""
     text = (SCRIPTS / f"{script}.py").read_text()
     waiting = '\n    open("ready", "w").close()\n    import time\n    time.sleep(300)\n'
     text = text.replace("    main()\n", f"    main(){waiting}")
-    process = _submit(folder, text, 3, parallel=3, warm_start=warm_start)
+    process = _submit(folder, text, 3, parallel=3, preload=preload)
     results = folder / "runs" / "study" / "results"
     deadline = time.monotonic() + 180
     while len(list(results.glob("*/ready"))) < 3:
@@ -106,10 +106,10 @@ def memory(folder: Path, script: str, warm_start: str) -> dict[str, float]:
     return out
 
 
-def _submit(folder: Path, script: str, trials: int, parallel: int, warm_start: str = "auto") -> subprocess.Popen[bytes]:
+def _submit(folder: Path, script: str, trials: int, parallel: int, preload: str = "auto") -> subprocess.Popen[bytes]:
     (folder / "train.py").write_text(script)
     (folder / "algo.yaml").write_text(
-        STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel, warm_start=warm_start)
+        STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel, preload=preload)
     )
     argv = [
         sys.executable,

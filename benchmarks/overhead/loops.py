@@ -21,7 +21,7 @@ algorithm: random
 options: {{seed: 1}}
 trials: {trials}
 parallel: {parallel}
-trial: {{warm_start: {warm_start}}}
+trial: {{preload: {preload}}}
 space:
   x: {{float: [-1, 1]}}
 """
@@ -36,7 +36,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._number = 0
-        self.between: dict[str, list[float]] = {}  # by warm_start: seconds a trial from the first one's end on
+        self.between: dict[str, list[float]] = {}  # by preload: seconds a trial from the first one's end on
 
     def new(self) -> Path:
         self._number += 1
@@ -79,12 +79,12 @@ class Bench:
         argv = [sys.executable, "-c", code, str(trials), str(parallel)]
         return float(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
 
-    def engine(self, script: str, trials: int, parallel: int, warm_start: str, whole: bool = False) -> float:
+    def engine(self, script: str, trials: int, parallel: int, preload: str, whole: bool = False) -> float:
         """From the study's start to its close; `whole`: of the process `hpo-engine submit`, imports included."""
         folder = self.new()
         (folder / "train.py").write_text((SCRIPTS / f"{script}.py").read_text())
         (folder / "algo.yaml").write_text(
-            STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel, warm_start=warm_start)
+            STUDY.format(python=json.dumps(sys.executable), trials=trials, parallel=parallel, preload=preload)
         )
         argv = [sys.executable, "-m", "hpo_engine.cli", "submit", "algo.yaml", "--name", "study", "--root", "../runs"]
         argv[-1] = runs = str(folder / "runs")
@@ -101,7 +101,7 @@ class Bench:
         argv = [sys.executable, "-m", "hpo_engine.cli", "export", "study", "--root", runs, "--format", "json"]
         table = subprocess.run(argv, env=env, check=True, capture_output=True).stdout
         ends = sorted(trial["ended_at"] for trial in json.loads(table))
-        self.between.setdefault(warm_start, []).append((ends[-1] - ends[0]) / max(1, trials - 1))
+        self.between.setdefault(preload, []).append((ends[-1] - ends[0]) / max(1, trials - 1))
         return seconds if whole else float(result["seconds"])
 
     def peer(self, python: str, file: str, script: str, trials: int, parallel: int, *more: str) -> tuple[str, float]:

@@ -1,6 +1,6 @@
 """The algorithms that can be run: the engine's by their names, other tools' by the names in `PEERS`.
 
-"tpe:good_ratio=0.1,warm_up=8" is an algorithm with options. What was computed is known by a key: the problems'
+"tpe:good_ratio=0.1,n_startup=8" is an algorithm with options. What was computed is known by a key: the problems'
 version and, for the engine's algorithms, a digest of the code that they consist of; for peers their package's version.
 """
 

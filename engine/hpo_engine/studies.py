@@ -75,7 +75,7 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
         except (StudyNotFound, JournalError) as error:
             itself = name == spec.name and isinstance(error, StudyNotFound)
             is_module = name.isidentifier() and "did you mean" not in str(error)
-            hint = "; modules to import ahead of trials stand in trial.warm_start" if is_module else ""
+            hint = "; modules to import before trials start belong in trial.preload" if is_module else ""
             problems.append(Problem(path, "is this study itself; name an earlier one" if itself else f"{error}{hint}"))
             continue
         done = [t for t in history.trials if t.state is TrialState.COMPLETED]

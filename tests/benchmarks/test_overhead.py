@@ -13,7 +13,7 @@ def test_each_loop_runs_the_script_as_often_as_it_says(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     for loop in (bench.bare, bench.fork_server):
         assert loop("noop", 3, 2) > 0
-    bench.engine("noop", 3, 2, warm_start="auto")  # it counts by itself
+    bench.engine("noop", 3, 2, preload="auto")  # it counts by itself
     assert [len(list(tmp_path.glob(f"{number}/*/val_dict_list.json"))) for number in (1, 2)] == [3, 3]
 
 

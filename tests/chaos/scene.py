@@ -41,7 +41,7 @@ algorithm: random
 options: {{seed: 7}}
 trials: {trials}
 parallel: 2
-trial: {{retries: 1, grace: 1s, warm_start: {warm}}}
+trial: {{retries: 1, grace: 1s, preload: {warm}}}
 env: {{COUNTS: {counts}}}
 space:
   x: {{float: [0, 10]}}
@@ -52,14 +52,14 @@ space:
 class Scene:
     """One study folder, engines as processes that can be killed."""
 
-    def __init__(self, folder: Path, trials: int = 6, live_s: float = 0.7, warm_start: str = "auto") -> None:
+    def __init__(self, folder: Path, trials: int = 6, live_s: float = 0.7, preload: str = "auto") -> None:
         self.folder, self.trials = folder, trials
         (folder / "m").mkdir(parents=True)
         self.counts = folder / "counts"
         (folder / "m" / "train.py").write_text(SCRIPT.replace("LIVE", str(live_s)))
         (folder / "m" / "algo.yaml").write_text(
             STUDY.format(
-                python=json.dumps(sys.executable), trials=trials, counts=json.dumps(str(self.counts)), warm=warm_start
+                python=json.dumps(sys.executable), trials=trials, counts=json.dumps(str(self.counts)), warm=preload
             )
         )
         self.paths = StudyPaths(str(folder / "runs" / "m"))

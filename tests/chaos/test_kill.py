@@ -132,7 +132,7 @@ json.dump(rows, open("val_dict_list.json", "w"))
 def test_kill_while_a_rule_ends_a_trial(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(LIVE)
     (tmp_path / "algo.yaml").write_text(
-        "command: python train.py\nobjective: minimize loss\nearly_stopping: {rule: rank, warm_up: 3}\n"
+        "command: python train.py\nobjective: minimize loss\nearly_stopping: {rule: rank, min_rivals: 3}\n"
         "experiments: [{number: 0}, {number: 1}, {number: 2}, {number: 3}, {number: 4}]\n"
     )
     argv = [sys.executable, "-m", "hpo_engine.cli", "submit", "algo.yaml", "--name", "s", "--json"]
@@ -179,12 +179,12 @@ def test_kill_while_a_folder_is_handed_on(tmp_path: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "warm_start"), [(name, way) for name in HELPERS for way in ("auto", "off") if name not in NOT_PASSED[way]]
+    ("name", "preload"), [(name, way) for name in HELPERS for way in ("auto", "off") if name not in NOT_PASSED[way]]
 )
 def test_kill_of_a_launcher_or_shim_costs_an_attempt_at_most(
-    tmp_path: Path, name: str, warm_start: str, expected: list[tuple[Any, ...]]
+    tmp_path: Path, name: str, preload: str, expected: list[tuple[Any, ...]]
 ) -> None:
-    scene = Scene(tmp_path, warm_start=warm_start)
+    scene = Scene(tmp_path, preload=preload)
     assert scene.run(f"{name}:1:kill", once=tmp_path / "died") == 0, scene.said()
     assert (tmp_path / "died").exists(), "nobody passed there"
     assert scene.results() == expected

@@ -39,7 +39,7 @@ algorithm: random
 options: {{seed: 3}}
 trials: {trials}
 parallel: 2
-trial: {{grace: 1s, warm_start: {warm}}}
+trial: {{grace: 1s, preload: {warm}}}
 env: {{OUT: {out}}}
 space: {{x: {{float: [0, 1]}}}}
 """

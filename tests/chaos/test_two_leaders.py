@@ -311,7 +311,7 @@ class Scene:
             "command": "python train.py", "objective": "minimize loss", "trials": 6, "parallel": 2,
             "algorithm": "random", "options": {"seed": 1}, "space": {"x": {"float": [0, 1]}},
             "env": {"COUNTS": str(self.counts), "HOLD": str(self.hold), "TAG": tag},
-            "trial": {"grace": "2s", "warm_start": "off"},
+            "trial": {"grace": "2s", "preload": "off"},
         }  # fmt: skip
         (self.folder / "m" / "algo.yaml").write_text(json.dumps(study))
 

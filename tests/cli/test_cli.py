@@ -394,7 +394,7 @@ def test_trial_that_is_not_promising_ends_early(shell: Shell) -> None:
     shell.write("train.py", LIVE_TRAIN)
     shell.write(
         "algo.yaml",
-        "command: python train.py\nobjective: minimize loss\nearly_stopping: {warm_up: 3}\n"
+        "command: python train.py\nobjective: minimize loss\nearly_stopping: {min_rivals: 3}\n"
         "experiments: [{number: 0}, {number: 1}, {number: 2}, {number: 3}, {number: 0.5}]\n",
     )
     result = shell.json("submit", "algo.yaml")

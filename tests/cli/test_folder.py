@@ -185,7 +185,7 @@ def test_what_freezing_linked_cannot_be_changed_by_a_trial(folder: Shell, warm: 
         file.truncate(70 << 20)
     os.chmod(folder.folder / "own.bin", 0o444 if os.geteuid() else 0o644)
     folder.write("train.py", 'open("own.bin", "r+b").write(b"changed")\n')
-    folder.write("algo.yaml", f"{ALGO}trial: {{warm_start: {warm}}}\n")
+    folder.write("algo.yaml", f"{ALGO}trial: {{preload: {warm}}}\n")
     folder.run("submit", "algo.yaml", "--trials", "1", code=3)
     with open(folder.folder / "own.bin", "rb") as file:
         assert file.read(7) == bytes(7)
@@ -225,7 +225,7 @@ objective: minimize loss
 algorithm: random
 trials: 3
 space: {{x: {{float: [0, 1]}}}}
-trial: {{warm_start: {warm}}}
+trial: {{preload: {warm}}}
 env: {{CONF: {top}/conf/c.json}}
 """,
     )
@@ -234,7 +234,7 @@ env: {{CONF: {top}/conf/c.json}}
     for trial in range(3):
         (row,) = json.loads(folder.result(trial, "val_dict_list.json").read_text())
         assert {k: v for k, v in row.items() if k != "loss"} == {"part": 1, "pack": 1, "conf": 1, "env": 1}
-    assert ("warm start" in folder.err) == (warm == "auto")
+    assert ("preload: " in folder.err) == (warm == "auto")
 
 
 def test_what_still_leads_to_the_original_is_said_once(folder: Shell, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ metrics: {acc: maximize, lr: latest}
 algorithm: grid
 trials: 7
 parallel: 2
-warm_start: "off"
+trial: {preload: "off"}
 space:
   x: {choice: [5, 1, 3, 2, 7, 4, 6]}
 """

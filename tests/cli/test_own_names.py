@@ -51,13 +51,13 @@ def folder(tmp_path: Path) -> Path:
 def test_folder_full_of_our_names_runs(folder: Path, preload: str, algorithm: str) -> None:
     (folder / "algo.yaml").write_text(
         f"command: {sys.executable} train.py\nobjective: minimize loss\nspace: {{x: {{float: [0.0, 1.0]}}}}\n"
-        f"trials: 2\nalgorithm: {algorithm}\ntrial: {{warm_start: {preload!r}}}\n"
+        f"trials: 2\nalgorithm: {algorithm}\ntrial: {{preload: {preload!r}}}\n"
     )
     program = shutil.which("hpo-engine", path=str(Path(sys.executable).parent))
     assert program is not None
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ".", "HOME": str(folder.parent)}
     done = subprocess.run([program, "submit", "algo.yaml"], cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "no warm start" not in done.stderr
+    assert "no preload" not in done.stderr
     shown = subprocess.run([program, "show", "own", "--json"], cwd=folder, env=env, capture_output=True, text=True)
     assert shown.returncode == 0 and '"completed": 2' in shown.stdout, shown.stdout + shown.stderr

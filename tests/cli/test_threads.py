@@ -68,7 +68,7 @@ def environment(shell: Shell, trial: int) -> dict[str, str]:
 
 @pytest.mark.parametrize("start", ["auto", "off"])
 def test_trials_at_the_same_time_share_the_cores_from_their_imports_on(bare: Shell, start: str) -> None:
-    out, env = submitted(bare, more=f"trial: {{warm_start: {start}}}")
+    out, env = submitted(bare, more=f"trial: {{preload: {start}}}")
     assert f"2 trials at a time share {CORES} cores: {HALF} thread" in out
     assert {env.get(name) for name in NAMES} == {HALF}
     shown = bare.json("show", "my-study", "0")

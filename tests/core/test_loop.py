@@ -162,7 +162,7 @@ def test_rule_ends_a_trial_that_is_not_promising(bench: Bench) -> None:
         bench.write(launch, [{"step": step, "loss": launch.trial_id} for step in steps])
         return None if launch.trial_id == 3 else Exit(code=0)
 
-    rule = EarlyStopping(warm_up=3)
+    rule = EarlyStopping(min_rivals=3)
     bench.behave = behave
     engine = bench.open(budget=Budget(5), early_stopping=rule, trial=TrialPolicy(retries=2), resources=Resources(1))
     bench.stopper = stopper(engine.history.spec)

@@ -60,7 +60,7 @@ class TestLocalExecutorWarm(TestLocalExecutor):
         for folder in (launch.paths.study.model, launch.paths.result_dir):
             with open(f"{folder}/program.py", "w") as file:
                 file.write(_SCRIPT)
-        return replace(launch, warm_start="auto")
+        return replace(launch, preload="auto")
 
 
 class TestFakeExecutor(ExecutorLaws):

@@ -74,7 +74,7 @@ class TestBayesian(SearcherLaws):
 class TestCmaEs(SearcherLaws):
     def make(self, spec: StudySpec) -> Searcher:
         pytest.importorskip("cmaes")
-        return CmaEs(spec, init_points=5)
+        return CmaEs(spec, n_startup=5)
 
 
 class TestSmallPopulations(SearcherLaws):
@@ -84,14 +84,14 @@ class TestSmallPopulations(SearcherLaws):
 
     def make(self, spec: StudySpec) -> Searcher:
         pytest.importorskip("cmaes")
-        return CmaEs(spec, init_points=2, population=4, sigma=0.01)
+        return CmaEs(spec, n_startup=2, population=4, sigma=0.01)
 
 
 class TestEvolution(SearcherLaws):
     every = 3
 
     def make(self, spec: StudySpec) -> Searcher:
-        return Evolution(spec, init_points=4)
+        return Evolution(spec, n_startup=4)
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ class TestSkopt(SearcherLaws):
 
     def make(self, spec: StudySpec) -> Searcher:
         pytest.importorskip("skopt")
-        return Bayesian(spec, surrogate="skopt", init_points=5, cube_size=100)
+        return Bayesian(spec, surrogate="skopt", n_startup=5, cube_size=100)
 
     def specs(self) -> Mapping[str, StudySpec]:
         return {name: spec_of(SPACES[name]) for name in ("mixed", "conditional")}
@@ -190,7 +190,7 @@ class TestTpeOfWmla(SearcherLaws):
     every = 3
 
     def make(self, spec: StudySpec) -> Searcher:
-        return Tpe(spec, warm_up=3, ei_candidates=24, good_ratio=0.25, good_max=25)
+        return Tpe(spec, n_startup=3, ei_candidates=24, good_ratio=0.25, good_max=25)
 
 
 class TestGuidedRandom(SearcherLaws):

@@ -64,7 +64,7 @@ def test_order_of_unordered_choices_does_not_matter_to_what_is_chosen_from_all()
         listed = [("a", 1), ("b", 3), ("c", 6), ("d", 2), ("a", 4), ("b", 5), ("c", 2)]
         points = np.array([space.encode({"c": c, "n": n}) for c, n in listed])
         seen = Evidence(points, np.array([3.0, 1.0, 4.0, 1.5, 5.0, 2.0, 6.0]), points[:0], points[:0])
-        answers.append(Bayesian(spec_of(space), init_points=5).suggest(seen, 7, 3))
+        answers.append(Bayesian(spec_of(space), n_startup=5).suggest(seen, 7, 3))
     assert answers[0] == answers[1]
 
 
@@ -168,12 +168,12 @@ def test_options_give_members(options: dict[str, Any]) -> None:
         assert all(space.contains(p) for p in Bayesian(spec_of(space), **options).suggest(seen, 12, 1))
 
 
-def test_init_points_are_the_quasi_random_ones_that_all_searchers_share() -> None:
+def test_n_startup_are_the_quasi_random_ones_that_all_searchers_share() -> None:
     from hpo_engine.searchers.sobol import Sobol
     from tests.laws.searcher_laws import opened
 
     spec = spec_of(PLANE)
-    asked = Bayesian(spec, init_points=7).ask(opened(spec), 7)
+    asked = Bayesian(spec, n_startup=7).ask(opened(spec), 7)
     assert [p.params for p in asked] == [p.params for p in Sobol(spec).ask(opened(spec), 7)]
 
 

@@ -77,7 +77,7 @@ def test_a_searcher_that_saw_the_study_grow_answers_as_a_new_one() -> None:
 
 def test_a_trial_from_elsewhere_counts_in_the_start_and_is_no_sample_later() -> None:
     spec = spec_of(CUBE)
-    searcher = CmaEs(spec, init_points=3, population=4)
+    searcher = CmaEs(spec, n_startup=3, population=4)
     good = dict.fromkeys(CUBE.names, 0.7)
     history = lived(opened(spec), searcher, 9, np.random.default_rng(0), fates=("completed",), loss=_ellipsoid)
     run = searcher._replay(history)

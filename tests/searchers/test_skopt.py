@@ -37,14 +37,14 @@ class TestInstalled:
             p = trial.params
             return (p["x"] - 0.7) ** 2 + ((p["n"] - 4) / 9) ** 2 + 0.5 * (p["c"] != "b")
 
-        searcher = Bayesian(spec, surrogate="skopt", init_points=8, cube_size=1000, noiseless=True)
+        searcher = Bayesian(spec, surrogate="skopt", n_startup=8, cube_size=1000, noiseless=True)
         history = lived(opened(spec), searcher, 22, np.random.default_rng(0), batch=1, fates=("completed",), loss=loss)
         assert history.best is not None and history.best.loss is not None and history.best.loss < 0.03
 
-    def test_every_count_of_init_points_is_kept(self) -> None:
+    def test_every_count_of_n_startup_is_kept(self) -> None:
         spec = spec_of(SPACES["mixed"])
-        start = Bayesian(spec, init_points=8)
-        other = Bayesian(spec, surrogate="skopt", init_points=8)
+        start = Bayesian(spec, n_startup=8)
+        other = Bayesian(spec, surrogate="skopt", n_startup=8)
         history = opened(spec)
         for n in range(8):
             assert told(start.ask(history, 1)) == told(other.ask(history, 1)), n

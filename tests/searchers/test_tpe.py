@@ -159,7 +159,7 @@ def test_wmla_s_meaning_of_its_parameters() -> None:
     assert split(losses[:40], 0.25, 25)[0].sum() == 10
     spec = spec_of(SPACES["mixed"])
     known = Evidence(*(np.empty((0, 6)), np.empty(0), np.empty((0, 6)), np.empty((0, 6))))
-    assert Tpe(spec, warm_up=20).suggest(known, 0, 20) == Tpe(spec, warm_up=50).suggest(known, 0, 20)
+    assert Tpe(spec, n_startup=20).suggest(known, 0, 20) == Tpe(spec, n_startup=50).suggest(known, 0, 20)
 
 
 def test_candidates_that_a_rule_forbids_are_not_proposed() -> None:

@@ -149,7 +149,7 @@ def test_without_the_field_no_trial_ends_early_and_the_time_limit_still_counts()
 @settings(max_examples=40, deadline=None)
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_what_was_seen_before_changes_no_answer(rng: random.Random, several: bool) -> None:
-    spec = study(EarlyStopping(warm_up=2), **({"objective": TWO[0], "objectives": TWO} if several else {}))
+    spec = study(EarlyStopping(min_rivals=2), **({"objective": TWO[0], "objectives": TWO} if several else {}))
     rule, history, past = RankStopper(spec), opened(spec), []
     for _ in range(25):
         trial = rng.randrange(history.next_id + 1)
@@ -232,7 +232,7 @@ def test_trials_that_a_time_limit_cut_off_do_not_say_where_trainings_end() -> No
 @settings(max_examples=60, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from([0.3, 0.5, 0.7]))
 def test_rank_is_what_a_plain_reading_of_the_rule_says(rng: random.Random, keep: float) -> None:
-    rule = EarlyStopping(keep=keep, warm_up=2)
+    rule = EarlyStopping(keep=keep, min_rivals=2)
     history = opened(study(rule))
     for trial in range(8):
         step, rows = 0, []
@@ -265,7 +265,7 @@ def by_the_letter(history: History, rule: EarlyStopping) -> set[int]:
         own, others = at(trial, reached[-1]), [at(t, reached[-1]) for t in history.trials if t.id != trial.id]
         rivals = [v for v in others if v is not None]
         better = sum(v < own for v in rivals)  # type: ignore[operator]
-        if len(rivals) >= rule.warm_up and better >= math.ceil(rule.keep * (len(rivals) + 1)):
+        if len(rivals) >= rule.min_rivals and better >= math.ceil(rule.keep * (len(rivals) + 1)):
             out.add(trial.id)
     return out
 

@@ -334,7 +334,7 @@ def test_every_field_of_a_spec_is_in_its_json() -> None:
         "retries": 0,
         "grace_s": 10.0,
         "log_mb": 16.0,
-        "warm_start": "auto",
+        "preload": "auto",
     }
 
 

@@ -28,7 +28,7 @@ name: digits                      # optional
 command: python train.py --epochs 5
 objective: {metric: loss, goal: minimize}
 algorithm: tpe
-options: {seed: 1, warm_up: 5}
+options: {seed: 1, n_startup: 5}
 trials: 30                        # total, not additional
 parallel: 2
 time_limit: 10m
@@ -83,21 +83,19 @@ def problems(text: str, folder: Path, **options: Any) -> list[str]:
     ("fields", "starts", "earlier"),
     [
         ("", "auto", ()),
-        ("trial: {warm_start: off}", "off", ()),
-        ("trial: {warm_start: false}", "off", ()),
-        ("trial: {warm_start: [torch]}", ("torch",), ()),
-        ("trial: {warm_start: [torch, sklearn.svm]}", ("torch", "sklearn.svm"), ()),
-        ("warm_start: off", "off", ()),
-        ("warm_start: auto", "auto", ()),
-        ("warm_start: [a]\ntrial: {warm_start: off}", "off", ("a",)),
-        ("warm_start: [auto, off]", "auto", ("auto", "off")),
+        ("trial: {preload: off}", "off", ()),
+        ("trial: {preload: false}", "off", ()),
+        ("trial: {preload: [torch]}", ("torch",), ()),
+        ("trial: {preload: [torch, sklearn.svm]}", ("torch", "sklearn.svm"), ()),
+        ("warm_start: [a]\ntrial: {preload: off}", "off", ("a",)),
+        ("warm_start: [auto, off]", "auto", ("auto", "off")),  # names of studies
     ],
 )
-def test_warm_starts_of_trials_and_of_the_search(
+def test_preload_of_trials_and_warm_start_of_the_search(
     fields: str, starts: str | tuple[str, ...], earlier: tuple[str, ...], folder: Path
 ) -> None:
     study = parse(small(fields), folder)
-    assert study.trial.warm_start == starts and study.warm_start == earlier
+    assert study.trial.preload == starts and study.warm_start == earlier
     assert parse(dump(spec.to_native(study)), folder).trial == study.trial
 
 
@@ -126,7 +124,7 @@ def test_every_field(folder: Path) -> None:
         command=("python", "train.py", "--epochs", "5"),
         model_dir=str(folder),
         algorithm="tpe",
-        algorithm_options={"warm_up": 5},
+        algorithm_options={"n_startup": 5},
         budget=Budget(30, 600),
         resources=Resources(2, 1, 0),
         trial=TrialPolicy(120, 1, 30, 1024),
@@ -215,7 +213,7 @@ def test_objectives(text: str, objectives: tuple[Objective, ...], folder: Path) 
     [
         ("rank", EarlyStopping()),
         ("{rule: rank}", EarlyStopping()),
-        ("{keep: 0.25, warm_up: 3, from_step: 2}", EarlyStopping("rank", 0.25, 3, 2)),
+        ("{keep: 0.25, min_rivals: 3, from_step: 2}", EarlyStopping("rank", 0.25, 3, 2)),
         ("null", None),
     ],
 )
@@ -229,7 +227,7 @@ def test_early_stopping(text: str, rule: EarlyStopping | None, folder: Path) -> 
         ("median", 'early_stopping: must be rank, off or {rule: rank, ...}, not "median"'),
         ("{keep: 1}", "early_stopping.keep: must be above 0 and at most 0.9, not 1"),
         ("{keep: 0}", "early_stopping.keep: must be above 0 and at most 0.9, not 0"),
-        ("{warm_up: 0}", "early_stopping.warm_up: must be at least 1, not 0"),
+        ("{min_rivals: 0}", "early_stopping.min_rivals: must be at least 1, not 0"),
         ("{from_step: 0}", "early_stopping.from_step: must be a number above 0, not 0"),
         ("{kep: 0.5}", 'early_stopping.kep: unknown key "kep"'),
         ("5", "early_stopping: must be rank, off or {rule: rank, ...}, not 5"),
@@ -332,9 +330,9 @@ BAD_FIELDS = {
     "trial: {retries: -1}": "trial.retries: must be at least 0, not -1",
     "trial: {log_limit: 16}": 'trial.log_limit: must be a size such as "16MB", "500kB" or "1GB", not 16',
     "trial: {log_limit: 0MB}": "trial.log_limit: must be above 0",
-    "trial: {warm_start: on the fly}": 'trial.warm_start: must be auto, off, or a list of modules such as [torch, lightning], not "on the fly"',
-    "trial: {warm_start: torch}": 'trial.warm_start: must be auto, off, or a list of modules such as [torch, lightning], not "torch"',
-    "trial: {warm_start: [torch, 3]}": "trial.warm_start: must be auto, off, or a list of modules such as [torch, lightning], not 3",
+    "trial: {preload: on the fly}": 'trial.preload: must be auto, off, or a list of modules such as [torch, lightning], not "on the fly"',
+    "trial: {preload: torch}": 'trial.preload: must be auto, off, or a list of modules such as [torch, lightning], not "torch"',
+    "trial: {preload: [torch, 3]}": "trial.preload: must be auto, off, or a list of modules such as [torch, lightning], not 3",
     "name: ../x": 'name: "../x" cannot name a study',
     "name: .x": 'name: ".x" cannot name a study',
     "name: CON": 'name: "CON" is a device',
@@ -366,6 +364,13 @@ BAD_FIELDS = {
     "points: [{rl: 0.1}]": 'points[0].rl: is no parameter of the space; known: lr',
     "points: [{lr: 0.1}, {}, {lr: 0.1}]": "points[2]: is the same as points[0]",
     "warm_start: [5]": "warm_start: must be text, not 5",
+    **dict.fromkeys(
+        ("warm_start: off", "warm_start: auto", "warm_start: false", "warm_start: [off]"),
+        "warm_start: names earlier studies; imports done before trials start are trial: {preload: auto or off}",
+    ),
+    "trial: {warm_start: off}": 'trial.warm_start: unknown key "warm_start"; write preload: auto, off or a list of modules',
+    "preload: off": 'preload: unknown key "preload"; write trial: {preload: ...}',
+    "early_stopping: {warm_up: 3}": 'early_stopping.warm_up: unknown key "warm_up"; write min_rivals',
     "points: [3]": "points[0]: must be a mapping, not 3",
     "resource: {name: epochs}": "resource.max: is missing: The most that one trial gets.",
     "resource: {name: epochs, max: 0}": "resource.max: must be at least 1, not 0",
@@ -706,7 +711,7 @@ def specs(draw: st.DrawFn) -> StudySpec:
         resource_name="epochs" if (most := draw(st.none() | st.integers(1, 99))) else None,
         resource_max=most,
         resource_min=draw(st.integers(1, most)) if most else 1,
-        early_stopping=draw(st.none() | st.builds(EarlyStopping, keep=st.sampled_from([0.1, 0.5]), warm_up=st.integers(1, 9))),
+        early_stopping=draw(st.none() | st.builds(EarlyStopping, keep=st.sampled_from([0.1, 0.5]), min_rivals=st.integers(1, 9))),
         experiments=({"a": 1}, {"a": 3}) if listed else (),
         points=() if listed else draw(st.sampled_from([(), (first,), ({},), (dict(list(first.items())[:1]),)])),
         warm_start=() if listed else draw(st.sampled_from([(), ("first",), ("/runs/first", "second")])),

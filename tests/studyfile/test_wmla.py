@@ -123,8 +123,8 @@ def test_request_survives_the_native_form(folder: Path) -> None:
 
 # -- algoDef ----------------------------------------------------------------------------------------------------------
 
-TPE = {"warm_up": 20, "ei_candidates": 24, "good_ratio": 0.25, "good_max": 25}
-BAYES = {"init_points": 10, "cube_size": 10_000, "noiseless": True}
+TPE = {"n_startup": 20, "ei_candidates": 24, "good_ratio": 0.25, "good_max": 25}
+BAYES = {"n_startup": 10, "cube_size": 10_000, "noiseless": True}
 
 
 def _params(**values: Any) -> dict[str, Any]:
@@ -163,15 +163,15 @@ ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tpe as listed": ({"algorithm": "TPE"}, {"algorithm": "tpe", "algorithm_options": TPE}),
     "tpe's parameters": (
         {"algorithm": "tpe", **_params(RandomSeed="1", WarmUp="5", EICandidate="30", GoodRatio="0.5", GoodMax="9")},
-        {"algorithm_options": {"warm_up": 5, "ei_candidates": 30, "good_ratio": 0.5, "good_max": 9}, "seed": 1},
+        {"algorithm_options": {"n_startup": 5, "ei_candidates": 30, "good_ratio": 0.5, "good_max": 9}, "seed": 1},
     ),
     "tpe's default warm-up fits the trials": (
         {"algorithm": "tpe", "maxJobNum": 8},
-        {"algorithm_options": {**TPE, "warm_up": 8}, "budget": Budget(8)},
+        {"algorithm_options": {**TPE, "n_startup": 8}, "budget": Budget(8)},
     ),
     "tpe's warm-up may be all trials": (
         {"algorithm": "tpe", "maxJobNum": 8, **_params(WarmUp="8")},
-        {"algorithm_options": {**TPE, "warm_up": 8}},
+        {"algorithm_options": {**TPE, "n_startup": 8}},
     ),
     "bayesian, unlimited": ({"algorithm": "Bayesian"}, {"algorithm": "bayesian", "algorithm_options": BAYES}),
     "bayesian, limited": (
@@ -180,7 +180,7 @@ ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "bayesian's parameters": (
         {"algorithm": "bayesian", **_params(InitPoints="3", CubeSize="500", Noiseless="False")},
-        {"algorithm_options": {"init_points": 3, "cube_size": 10_000, "noiseless": False}},
+        {"algorithm_options": {"n_startup": 3, "cube_size": 10_000, "noiseless": False}},
     ),
     "bayesian with more points than ours takes": (
         {"algorithm": "bayesian", "maxJobNum": 5000, **_params(CubeSize="500000")},

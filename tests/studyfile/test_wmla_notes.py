@@ -91,7 +91,7 @@ NOTED: dict[str, tuple[Any, dict[str, Any], str]] = {
     ),
     "a warm-up beyond the trials": (
         request(algo={"algorithm": "tpe", "maxJobNum": 4, **_params(WarmUp="20")}),
-        {"algorithm_options": {**TPE, "warm_up": 4}},
+        {"algorithm_options": {**TPE, "n_startup": 4}},
         'algoDef.algoParams[0]: WarmUp "20" counts as 4, with maxJobNum 4',
     ),
     "a small cube without a limit": (

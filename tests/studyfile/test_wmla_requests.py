@@ -20,7 +20,7 @@ from hpo_engine import assembly
 from hpo_engine.study.spec import Budget, Resources, StudySpec
 
 REQUESTS = Path(__file__).parents[1] / "data" / "wmla" / "requests"
-TPE = {"warm_up": 20, "ei_candidates": 24, "good_ratio": 0.25, "good_max": 25}
+TPE = {"n_startup": 20, "ei_candidates": 24, "good_ratio": 0.25, "good_max": 25}
 # File -> folder and script of its model, fields of the study, what its notes say (and nothing else).
 ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "pytorch_random.py": (
@@ -33,13 +33,13 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "pytorch_tpe_all_fields.json": (
         "model/train.py",
-        {"algorithm_options": {**TPE, "warm_up": 4}, "seed": 2, "budget": Budget(4), "resources": Resources(2)},
+        {"algorithm_options": {**TPE, "n_startup": 4}, "seed": 2, "budget": Budget(4), "resources": Resources(2)},
         ['WarmUp "20" counts as 4, with maxJobNum 4'],
     ),
     "tf_bayesian_unlimited.py": (
         "tf_cnn/cnn.py",
         {
-            "algorithm_options": {"init_points": 2, "cube_size": 10_000, "noiseless": True},
+            "algorithm_options": {"n_startup": 2, "cube_size": 10_000, "noiseless": True},
             "budget": Budget(80, 1800.0),  # all there are
             "command": ("python", "cnn.py", "--epochs", "3"),
             "resources": Resources(1, gpus=0),
@@ -81,7 +81,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "edt.py": (
         "edt/main.py",
-        {"command": ("python", "main.py"), "algorithm_options": {**TPE, "warm_up": 5}},
+        {"command": ("python", "main.py"), "algorithm_options": {**TPE, "n_startup": 5}},
         ["fabric_model", "asks for up to 4 GPUs for each trial; this machine has none"],
     ),
     "ddl.json": (
@@ -92,7 +92,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "bayesian_limited.yaml": (
         "bayes/b.py",
         {
-            "algorithm_options": {"init_points": 10, "cube_size": 5000, "noiseless": True},
+            "algorithm_options": {"n_startup": 10, "cube_size": 5000, "noiseless": True},
             "seed": None,
             "extra_metrics": {"loss": "latest", "f1": "maximize"},
         },
@@ -118,7 +118,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "tpe_limits.json": (
         "l/l.py",
-        {"algorithm_options": {"warm_up": 2, "ei_candidates": 100_000, "good_ratio": 3, "good_max": 1000}},
+        {"algorithm_options": {"n_startup": 2, "ei_candidates": 100_000, "good_ratio": 3, "good_max": 1000}},
         [
             'WarmUp "20" counts as 2, with maxJobNum 2',
             'EICandidate "1000000" counts as 100,000',
@@ -145,7 +145,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         },
         [],
     ),
-    "resubmitted.json": ("r/r.py", {"algorithm_options": {**TPE, "warm_up": 3}, "name": "ann-hpo-1600000000001"}, []),
+    "resubmitted.json": ("r/r.py", {"algorithm_options": {**TPE, "n_startup": 3}, "name": "ann-hpo-1600000000001"}, []),
     "powers.json": ("p/p.py", {"budget": Budget(20)}, []),
     "steps.json": (
         "s/s.py",

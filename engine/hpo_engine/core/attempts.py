@@ -151,7 +151,7 @@ class Attempts:
             spec.trial.time_limit_s,
             spec.trial.grace_s,
             max(_LOG_MIN, int(spec.trial.log_mb * (1 << 20))),
-            spec.trial.warm_start,
+            spec.trial.preload,
             self._protect,
             begun=attempt.started_at is not None,
         )

@@ -58,7 +58,7 @@ class Stopper(Protocol):
 class Launch:
     """All that an executor needs to start one attempt; argv[0] is found through `env["PATH"]` or relative to cwd.
 
-    `warm_start`: whether a Python script may begin with its imports done, see `study.TrialPolicy`.
+    `preload`: whether a Python script may start with its imports done, see `study.TrialPolicy`.
     """
 
     trial_id: int
@@ -71,7 +71,7 @@ class Launch:
     time_limit_s: float | None = None
     grace_s: float = 10.0
     log_bytes: int = 16 << 20
-    warm_start: str | tuple[str, ...] = "off"
+    preload: str | tuple[str, ...] = "off"
     protect: tuple[str, ...] = ()  # paths that must stay as they are, where the operating system can see to it
     begun: bool = False  # it is known to have begun, whatever its records say
 

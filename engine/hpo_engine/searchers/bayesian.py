@@ -36,7 +36,7 @@ class Bayesian:
     """Models the losses by a Gaussian process and proposes where the expected improvement is largest.
 
     Pending trials count as if they had given what the model expects; failed ones lower the chance of success around
-    them. The first `init_points` trials are quasi-random. The model's parameters are the most probable ones given the
+    them. The first `n_startup` trials are quasi-random. The model's parameters are the most probable ones given the
     results up to a count that grows in steps, so that most asks need no fit.
 
     Our own process is the default because it finds more and is faster: normalised regret of 0.025 against 0.065 with
@@ -55,7 +55,12 @@ class Bayesian:
         cost="20 to 40 ms at 50 trials, 50 to 100 ms at 200 with 5 to 20 parameters",
         source="Jones, Schonlau, Welch 1998; Ament et al. 2023; Hvarfner et al. 2024",
         options={
-            "init_points": Option("quasi-random trials before the model decides (5 to 10 by default)", int, least=1),
+            "n_startup": Option(
+                "quasi-random trials before the model decides (5 to 10 by default)",
+                int,
+                least=1,
+                formerly="init_points",
+            ),
             "cube_size": Option(
                 "points that each proposal is chosen from, before it is refined", int, least=1, most=100_000
             ),
@@ -70,7 +75,7 @@ class Bayesian:
         self,
         spec: StudySpec,
         *,
-        init_points: int | None = None,
+        n_startup: int | None = None,
         cube_size: int | None = None,
         noiseless: bool | None = None,
         surrogate: str = "own",
@@ -78,7 +83,7 @@ class Bayesian:
         self._spec, self._space = spec, spec.space
         self._reader = Reader(spec.space)
         self._d = len(spec.space.dimensions)
-        self._init = min(10, max(5, self._d + 1)) if init_points is None else init_points
+        self._init = min(10, max(5, self._d + 1)) if n_startup is None else n_startup
         self._cube, self._noiseless = cube_size, noiseless
         self._other = (
             None if surrogate == "own" or not self._d else Skopt(spec, cube_size=cube_size, noiseless=noiseless)

@@ -22,6 +22,7 @@ class Option:
     """One option: `kind` is int, float, bool or text; `default` None means that the searcher decides.
 
     `least`, `most`: bounds, included unless `above` (then the value must be above `least`). `words`: the texts allowed.
+    `formerly`: another name that the study file may use.
     """
 
     about: str
@@ -31,6 +32,7 @@ class Option:
     most: float | None = None
     above: bool = False
     words: tuple[str, ...] = ()
+    formerly: str = ""
 
     def take(self, value: Any) -> Any:
         """The value in the option's type. Raises ValueError: "must be ..., not ..."."""
@@ -87,8 +89,12 @@ class Card:
     def take(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of algorithm `name`, each in its type. Raises SpecError with every one that is wrong."""
         taken, problems = {}, []
-        for key, value in options.items():
-            path = f"options.{key}"
+        names = {option.formerly: name for name, option in self.options.items()}
+        for given, value in options.items():
+            path, key = f"options.{given}", names.get(given, given)
+            if key != given and key in options:
+                problems.append(Problem(path, f"is another name of {key}, which is given, too"))
+                continue
             if key not in self.options and self.open:
                 taken[key] = value
                 continue

@@ -35,7 +35,7 @@ _RESTARTS_FROM = 1 << 20  # the start's points before it are left to the start
 class CmaEs:
     """CMA-ES for continuous, whole and categorical parameters, with restarts of twice the population.
 
-    The first `init_points` trials are a quasi-random start; the distribution begins at the weighted mean of their
+    The first `n_startup` trials are a quasi-random start; the distribution begins at the weighted mean of their
     better half. Whole numbers keep a margin of probability for their neighbours, categories have probabilities of their
     own. Losses count by rank only, so that monotone changes of the objective change nothing; a failed trial is the
     worst of its batch.
@@ -48,7 +48,9 @@ class CmaEs:
         cost="1 ms",
         source="Hansen, The CMA Evolution Strategy: A Tutorial, 2016; Hamano et al., CatCMA with Margin, GECCO 2025",
         options={
-            "init_points": Option("trials of the quasi-random start; default: the population", int, None, least=1),
+            "n_startup": Option(
+                "trials of the quasi-random start; default: the population", int, None, least=1, formerly="init_points"
+            ),
             "population": Option(
                 "trials of a generation; default: by dimensions and workers", int, None, least=4, most=10_000
             ),
@@ -64,7 +66,7 @@ class CmaEs:
         self,
         spec: StudySpec,
         *,
-        init_points: int | None = None,
+        n_startup: int | None = None,
         population: int | None = None,
         sigma: float = 0.15,
         restarts: bool = True,
@@ -73,7 +75,7 @@ class CmaEs:
         self._parts = _Parts.of(spec.space)
         d = self._parts.d
         self._population = population or max(4 + math.floor(3 * math.log(max(d, 1))), spec.resources.parallel)
-        self._init_points = init_points or self._population
+        self._n_startup = n_startup or self._population
         self._run = _Run()
         _package()
 
@@ -123,7 +125,7 @@ class CmaEs:
     def _take(self, run: _Run, trial: Trial) -> None:
         if run.search is None:
             run.batch.append((self._filled(trial), trial.losses))
-            if len(run.batch) >= self._init_points and any(losses for _, losses in run.batch):
+            if len(run.batch) >= self._n_startup and any(losses for _, losses in run.batch):
                 self._begin(run, self._middle(run.batch))
             return
         slot = trial.proposal.note or {}

@@ -51,7 +51,7 @@ class Evolution:
         cost="1 ms",
         source="Real et al., Regularized Evolution for Image Classifier Architecture Search, AAAI 2019",
         options={
-            "init_points": Option("trials of the quasi-random start", int, 10, least=1),
+            "n_startup": Option("trials of the quasi-random start", int, 10, least=1, formerly="init_points"),
             "population": Option("latest trials that may have children", int, 20, least=2),
             "tournament": Option("trials of which the best has the child", int, 16, least=1),
             "crossover": Option("part of the children that have two parents", float, 0.25, least=0, most=1),
@@ -62,14 +62,14 @@ class Evolution:
         self,
         spec: StudySpec,
         *,
-        init_points: int = 10,
+        n_startup: int = 10,
         population: int = 20,
         tournament: int = 16,
         crossover: float = 0.25,
     ) -> None:
         self._spec, self._space = spec, spec.space
         self._reader = Reader(spec.space)
-        self._init_points, self._population = init_points, population
+        self._n_startup, self._population = n_startup, population
         self._tournament, self._crossover = tournament, crossover
         self._axes: list[tuple[Axis, bool]] = [
             (axis_of(p), isinstance(p, Choice) and not p.ordered) for p in spec.space.dimensions
@@ -82,9 +82,7 @@ class Evolution:
         out: list[Proposal] = []
         for i in range(history.next_id, history.next_id + count):
             params = (
-                self._start(i)
-                if i < self._init_points or len(parents) < 2
-                else self._child(evidence, parents, i, taken)
+                self._start(i) if i < self._n_startup or len(parents) < 2 else self._child(evidence, parents, i, taken)
             )
             taken.add(key(params))
             out.append(Proposal(params))

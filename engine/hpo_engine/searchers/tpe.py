@@ -32,7 +32,7 @@ _MOST_NUMBERS = 2_000_000  # windows times dimensions: bounds the time of an ask
 class Tpe:
     """Tree-structured Parzen estimator, multivariate.
 
-    After `warm_up` quasi-random trials, the best `good_ratio` of the completed trials make the density l, all others
+    After `n_startup` quasi-random trials, the best `good_ratio` of the completed trials make the density l, all others
     (and failed and running ones) the density g; of `ei_candidates` draws from l, the one with the largest l/g is
     proposed. What l/g is monotone in is the expected improvement (Bergstra et al. 2011, eq. 10-11).
 
@@ -57,7 +57,7 @@ class Tpe:
         source="Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; multivariate as in "
         "Falkner et al., BOHB, ICML 2018; weights of Watanabe, arXiv 2304.11127",
         options={
-            "warm_up": Option("trials before the model is used", int, None, least=1),
+            "n_startup": Option("trials before the model is used", int, None, least=1, formerly="warm_up"),
             "ei_candidates": Option("candidates of which the best is proposed", int, 24, least=1, most=100_000),
             "good_ratio": Option("share of the completed trials that count as good", float, 0.1, least=0, above=True),
             "good_max": Option("the most trials that count as good", int, 25, least=1),
@@ -77,14 +77,14 @@ class Tpe:
         self,
         spec: StudySpec,
         *,
-        warm_up: int | None = None,
+        n_startup: int | None = None,
         ei_candidates: int = 24,
         good_ratio: float = 0.1,
         good_max: int = 25,
     ) -> None:
         self._spec, self._space = spec, spec.space
         self._d = len(spec.space.dimensions)
-        self._warm_up = min(10, max(5, self._d + 2)) if warm_up is None else warm_up
+        self._n_startup = min(10, max(5, self._d + 2)) if n_startup is None else n_startup
         self._candidates, self._ratio, self._most = ei_candidates, good_ratio, good_max
         self._layout, self._reader = Layout.of(spec.space), Reader(spec.space)
         self._finite = bool((self._layout.cells > 0).all())
@@ -103,7 +103,7 @@ class Tpe:
 
     def _point(self, evidence: Evidence, pending: np.ndarray, trial_id: int) -> np.ndarray:  # (d,)
         losses = evidence.losses
-        told = trial_id >= self._warm_up and len(losses) >= 2 and bool(losses.min() < losses.max())
+        told = trial_id >= self._n_startup and len(losses) >= 2 and bool(losses.min() < losses.max())
         if not self._d or not (told or len(evidence.failed)):
             start: np.ndarray = self._space.tidy(start_point(self._spec, trial_id)[None])[0]
             return start

@@ -27,7 +27,7 @@ class RankStopper(Rule):
     reached by the first row at or beyond it by which every objective has been reported, and holds what the trial had by
     then. On the highest rung that it has reached, a trial is held against all trials that have reached it (with as much
     of the resource, where there is one). It ends if at least a share `keep` of them is better, but not while fewer than
-    `warm_up` others are there. So it may go on and be ended later, when better ones have come as far.
+    `min_rivals` others are there. So it may go on and be ended later, when better ones have come as far.
 
     With one objective better means a lower loss, with several a front ahead: a trial that none of the others dominates
     is never ended, since what it would add to the front is not known from here. Equal values are not better, so equal
@@ -57,7 +57,7 @@ class RankStopper(Rule):
         if number < 0:
             return None
         better, rivals = self._rungs[number, resource].better_than(trial.id)
-        if rivals < self._rule.warm_up or better < math.ceil(self._rule.keep * (rivals + 1)):
+        if rivals < self._rule.min_rivals or better < math.ceil(self._rule.keep * (rivals + 1)):
             return None
         if self._ends.reached(trial, history):
             return None

@@ -37,14 +37,14 @@ class Resources:
 class TrialPolicy:
     """How one trial runs: `time_limit_s` a run, `retries` after a failed run, `grace_s` between SIGTERM and SIGKILL,
     `log_mb` of output kept. `on_time_limit`: fail, or keep: what a run has reported until its time limit counts.
-    `warm_start`: whether a Python script begins in a fork of a process that has its imports
-    done: auto (those that its text names), off, or the modules to import."""
+    `preload`: whether a Python script begins in a fork of a process that has done its
+    imports: auto (those that its text names), off, or the modules to import."""
 
     time_limit_s: float | None = None
     retries: int = 0
     grace_s: float = 10.0
     log_mb: float = 16.0
-    warm_start: str | tuple[str, ...] = "auto"
+    preload: str | tuple[str, ...] = "auto"
     on_time_limit: str = "fail"
 
 
@@ -61,13 +61,13 @@ class Failures:
 class EarlyStopping:
     """When a running trial is ended because others were better: by `rule` rank, see `stoppers.RankStopper`.
 
-    `keep`: the share of the trials that goes on, in (0, 1). `warm_up`: how many others must have come as far before any
-    is ended. `from_step`: the first step that is looked at.
+    `keep`: the share of the trials that goes on, in (0, 1). `min_rivals`: how many others must have come as far
+    before any is ended. `from_step`: the first step that is looked at.
     """
 
     rule: str = "rank"
     keep: float = 0.5
-    warm_up: int = 5
+    min_rivals: int = 5
     from_step: float = 1
 
 

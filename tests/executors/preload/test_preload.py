@@ -69,7 +69,7 @@ class Both:
         own |= {"PWD": paths.result_dir, "LANG": "C.UTF-8", **(env or {})}
         launch = Launch(
             trial, 1, f"nonce-{trial}", (sys.executable, *argv), own, paths, grace_s=1.0,
-            warm_start=modules if kind == "warm" else "off",
+            preload=modules if kind == "warm" else "off",
             protect=tuple(os.path.join(study.model, name) for name in protect),
         )  # fmt: skip
         executor = self.executor(kind)
@@ -96,7 +96,7 @@ class Both:
 
     def refused(self) -> list[str]:
         """What was said of scripts that were not forked."""
-        return [text for text in self.said if text.startswith("no warm start")]
+        return [text for text in self.said if text.startswith("no preload")]
 
     def close(self) -> None:
         for executor in self.executors.values():
@@ -277,7 +277,7 @@ def test_script_that_is_gone_when_its_turn_comes(both: Both) -> None:
         os.makedirs(paths.attempt(2), exist_ok=True)
         again = Launch(
             1, 2, "nonce-again", (sys.executable, "train.py"), {"PATH": os.environ["PATH"]}, paths,
-            warm_start="auto" if kind == "warm" else "off",
+            preload="auto" if kind == "warm" else "off",
         )  # fmt: skip
         executor.reserve(1)
         executor.launch(again)

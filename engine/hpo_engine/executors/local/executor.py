@@ -44,7 +44,7 @@ class LocalExecutor:
     Args:
         resources: slots; env: the caller's environment (which GPUs there are); errors: file for what launchers may
             have to say; interpreter: Python of the launcher that imports nothing.
-        say: takes what there is to tell the user of warm starts.
+        say: called with one-line notices about the preload.
 
     Raises:
         SpecError: one trial asks for more than the machine has.

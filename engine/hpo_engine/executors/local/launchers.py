@@ -20,7 +20,7 @@ _DEATHS = 5  # launchers of one kind in a row that die before they have run anyt
 _WARM_DEATHS = 2
 _WARM_UP_S = 120.0
 _LONG_S = 2.0  # of imports that the user hears of
-_TOLD_BY = 3  # attempts that have ended when the user hears what a warm start gains, at the latest
+_TOLD_BY = 3  # attempts that have ended when the user hears what the preload gains, at the latest
 _MOST_WARM = 16  # launchers with imports done: each holds them in memory
 COLD = ""  # the key of the launcher that has imported nothing
 
@@ -30,7 +30,7 @@ class Launchers:
     interpreter: Python of the launcher that imports nothing; errors: file for what launchers may have to say;
     notices: descriptor of the pipe in which shims tell of their ends.
     poller: hears of their sockets.
-    say: takes what there is to tell the user of warm starts.
+    say: called with one-line notices about the preload.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Launchers:
         return link is not None and not link.ready
 
     def start_of(self, launch: Launch, argv0: str) -> warm.Start | None:
-        """What the launcher is started with that a warm start of the attempt needs; None: the cold one will do."""
-        if launch.warm_start == "off" or self._too_cold:
+        """What the launcher is started with that a preloaded start of the attempt needs; None: the cold one will do."""
+        if launch.preload == "off" or self._too_cold:
             return None
-        modules = None if isinstance(launch.warm_start, str) else launch.warm_start
+        modules = None if isinstance(launch.preload, str) else launch.preload
         start = warm.start_of(launch, argv0, modules)
         if start is None or (start.key not in self._links and len(self._links) > _MOST_WARM):
             return None
@@ -109,7 +109,7 @@ class Launchers:
     def go_cold(self, why: str) -> None:
         if not self._too_cold:
             self._too_cold = why
-            self._say(f"no warm start: {why}; each trial begins with a new interpreter")
+            self._say(f"no preload: {why}; each trial starts with a new interpreter")
 
     # -- warm ones -------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Launchers:
                 link.give_up()
             elif took > _LONG_S and link.imports and not self._told_importing:
                 self._told_importing = True
-                self._say(f"warm start: importing {link.imports} ...")
+                self._say(f"preload: importing {link.imports} ...")
 
     def attempt_ended(self, key: str | None, *, wanted: bool) -> None:
         """An attempt of it has ended; `wanted`: others have orders for it."""

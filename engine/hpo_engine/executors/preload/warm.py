@@ -117,7 +117,7 @@ def _shared(text: str, result_dir: str, folder: str) -> str:
 
 
 def told(report: Mapping[str, Any], seconds: float) -> str:
-    """`warm start: torch, lightning imported in 5.1 s, then 12 ms a trial (cold 6.6 s)`; see `launcher._warmed`.
+    """`preload: torch, lightning imported in 5.1 s, then 12 ms per trial (cold 6.6 s)`; see `launcher._warmed`.
 
     Args:
         seconds: processor time of a new interpreter's start and end, without the imports.
@@ -126,7 +126,7 @@ def told(report: Mapping[str, Any], seconds: float) -> str:
     names = ", ".join(packages[:_NAMED]) + (f" and {len(packages) - _NAMED} more" if len(packages) > _NAMED else "")
     cold = seconds + report["seconds"]
     imported = f"{names} imported in {_time(report['seconds'])}, then " if names else ""
-    return f"warm start: {imported}{_time(report['fork_s'])} a trial (cold {_time(cold)})"
+    return f"preload: {imported}{_time(report['fork_s'])} per trial (cold {_time(cold)})"
 
 
 def _time(seconds: float) -> str:

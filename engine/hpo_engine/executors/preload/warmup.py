@@ -81,7 +81,7 @@ def warm_up(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
             kept = dict(os.environ)
             tell(name)
             with _watched(top, order["per_trial"]), belongings.Watch() as watch:
-                _import(name, value, "warm_start" if order["modules"] is not None else None)
+                _import(name, value, "preload" if order["modules"] is not None else None)
             if problem := watch.problem():
                 raise Unfit(f"import {top} {problem}")
             _check(top, here)

@@ -228,10 +228,10 @@ class TrialForm(_Form):
     log_limit: Annotated[float, _Is(values.megabytes, _SIZE)] = Field(
         default=16.0, description='Output kept of one run. Default "16MB".', examples=["16MB"]
     )
-    warm_start: Annotated[str | list[str], _Is(values.warm_start, _WORDS_LIST)] = Field(
+    preload: Annotated[str | list[str], _Is(values.preload, _WORDS_LIST)] = Field(
         default="auto",
-        description="A Python script's imports are done once, ahead of its trials: auto (those that it names at its "
-        "top), off, or a list of modules. Default auto.",
+        description="Do a Python script's imports once, before its trials start: auto (those at the top of the "
+        "script), off, or a list of modules. Default auto.",
         examples=["off", ["torch", "lightning"]],
     )
 
@@ -248,8 +248,8 @@ class EarlyStoppingForm(_Form):
         "that are looked at: each is 1/keep times the one before. Default 0.5.",
         examples=[0.33],
     )
-    warm_up: _Count = Field(
-        default=5, description="So many others must have come to a step before any trial is ended there. Default 5."
+    min_rivals: _Count = Field(
+        default=5, description="A trial ends at a step only if at least this many others have reached it. Default 5."
     )
     from_step: Annotated[float, _Is(values.step, {"type": "number", "exclusiveMinimum": 0})] = Field(
         default=1, description="The first step that is looked at. Default 1.", examples=[3]
@@ -385,8 +385,7 @@ class StudyForm(_Form):
     )
     warm_start: Annotated[list[str], _Is(values.study_names, _WORDS_LIST)] = Field(
         default_factory=list,
-        description="Earlier studies that inform this one: names under the same root, or paths; spaces may differ. "
-        "auto or off alone: as in trial.",
+        description="Earlier studies that inform this one: names under the same root, or paths; spaces may differ.",
         examples=[["digits"]],
     )
     metrics: dict[str, Annotated[str, _Is(values.shown_as, _SHOWN_AS)]] = Field(

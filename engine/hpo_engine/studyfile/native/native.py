@@ -78,7 +78,7 @@ def _early_stopping(spec: StudySpec) -> Any:
     rule, diverged = spec.early_stopping, {} if spec.diverged else {"diverged": "off"}
     if rule is None:
         return diverged and "off"
-    fields = {"keep": rule.keep, "warm_up": rule.warm_up, "from_step": _seconds(rule.from_step)}
+    fields = {"keep": rule.keep, "min_rivals": rule.min_rivals, "from_step": _seconds(rule.from_step)}
     return {"rule": rule.rule, **{k: v for k, v in fields.items() if v != getattr(EarlyStopping, k)}, **diverged}
 
 
@@ -112,8 +112,8 @@ def _trial(resources: Resources, policy: TrialPolicy) -> dict[str, Any]:
         fields["grace"] = _seconds(policy.grace_s)
     if policy.log_mb != TrialPolicy.log_mb:
         fields["log_limit"] = f"{policy.log_mb!r}MB"
-    if policy.warm_start != TrialPolicy.warm_start:
-        fields["warm_start"] = policy.warm_start if isinstance(policy.warm_start, str) else list(policy.warm_start)
+    if policy.preload != TrialPolicy.preload:
+        fields["preload"] = policy.preload if isinstance(policy.preload, str) else list(policy.preload)
     return _given(fields)
 
 

@@ -35,7 +35,7 @@ from hpo_engine.studyfile.common import (
 )
 from hpo_engine.studyfile.document import Document, read_document, read_text
 from hpo_engine.studyfile.native import slips, values
-from hpo_engine.studyfile.native.form import ENTRIES, PARTS, StudyForm, names
+from hpo_engine.studyfile.native.form import ENTRIES, PARTS, EarlyStoppingForm, StudyForm, TrialForm, names
 from hpo_engine.text.tables import number
 
 DEFAULT_TRIALS = 20
@@ -66,6 +66,12 @@ _ELSEWHERE = {
     "max_failures": "write failures: {in_a_row: ...}",
     "max_failed_trials": "write failures: {in_a_row: ...}",
     "script": 'write command: "python train.py"',
+    "preload": "write trial: {preload: ...}",
+}
+_ELSEWHERE_IN: dict[type[BaseModel], dict[str, str]] = {
+    StudyForm: _ELSEWHERE,
+    TrialForm: {"warm_start": "write preload: auto, off or a list of modules"},
+    EarlyStoppingForm: {"warm_up": "write min_rivals"},
 }
 
 
@@ -145,7 +151,7 @@ def parse_document(
             form.trial.retries,
             form.trial.grace,
             form.trial.log_limit,
-            _starts(form),
+            form.trial.preload if isinstance(form.trial.preload, str) else tuple(form.trial.preload),
             form.trial.on_time_limit,
         ),
         early_stopping=_early_stopping(form),
@@ -157,7 +163,7 @@ def parse_document(
         resource_min=form.resource.min if form.resource else 1,
         experiments=experiments,
         points=points,
-        warm_start=tuple(under(base_dir, name) if os.sep in name else name for name in _earlier(form)),
+        warm_start=tuple(under(base_dir, name) if os.sep in name else name for name in form.warm_start),
         extra_metrics=form.metrics,
         labels=form.labels,
         seed=seed,
@@ -176,19 +182,6 @@ def _short_steps(space: SearchSpace) -> Iterator[str]:
         if isinstance(axis, Steps) and (end := axis.end) != param.high:
             by, low, last, high = map(number, (param.step, param.low, end, param.high))
             yield f"space.{shown(param.name)}: steps of {by} from {low} end at {last}, not at {high}"
-
-
-def _starts(form: StudyForm) -> str | tuple[str, ...]:
-    """How trials start. `warm_start: off` beside `trial` can only mean this, not a study."""
-    said = form.trial.warm_start
-    if not _earlier(form) and form.warm_start and "warm_start" not in form.trial.model_fields_set:
-        return form.warm_start[0]
-    return said if isinstance(said, str) else tuple(said)
-
-
-def _earlier(form: StudyForm) -> list[str]:
-    """The studies in `warm_start`: auto or off alone is none."""
-    return [] if form.warm_start in (["auto"], ["off"]) else form.warm_start
 
 
 # -- fields ----------------------------------------------------------------------------------------------------------
@@ -221,7 +214,7 @@ def _words(e: Any, model: type[BaseModel]) -> str:
     kind, found = e["type"], json_text(e["input"])
     if kind == "extra_forbidden":
         key = str(e["loc"][-1])
-        advice = _ELSEWHERE.get(key) if model is StudyForm else None
+        advice = _ELSEWHERE_IN.get(model, {}).get(key)
         return f'unknown key "{shown(key)}"' + (f"; {advice}" if advice else nearest(key, names(model)))
     if kind == "missing":
         name = str(e["loc"][-1])
@@ -319,7 +312,7 @@ def _early_stopping(form: StudyForm) -> EarlyStopping | None:
     rule = form.early_stopping
     if rule is None or rule.rule is None or rule.model_fields_set == {"diverged"}:
         return None
-    return EarlyStopping(rule.rule, rule.keep, rule.warm_up, rule.from_step)
+    return EarlyStopping(rule.rule, rule.keep, rule.min_rivals, rule.from_step)
 
 
 def _failures(form: StudyForm) -> Failures | None:

@@ -194,7 +194,7 @@ def rules(value: Any) -> Any:
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*$")
 
 
-def warm_start(value: Any) -> Any:
+def preload(value: Any) -> Any:
     """auto, off (which YAML 1.1 took for false), or names of modules."""
     if value is False or value is True:
         return "auto" if value else "off"
@@ -213,9 +213,9 @@ def patterns(value: Any) -> list[str]:
 
 
 def study_names(value: Any) -> list[str]:
-    """Names or paths of studies; one may stand alone. Also auto and off, see `parse`."""
-    if value is False:  # off, where YAML 1.1 wrote this
-        return ["off"]
+    """Names or paths of studies; one may stand alone."""
+    if value in ("auto", "off", ["auto"], ["off"]) or isinstance(value, bool):  # off is false in YAML 1.1
+        raise ValueError("names earlier studies; imports done before trials start are trial: {preload: auto or off}")
     return [text(item) for item in (value if isinstance(value, list) else [value])]
 
 

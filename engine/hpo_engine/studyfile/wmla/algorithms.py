@@ -87,7 +87,7 @@ _TPE: dict[str, _Param] = {
     **_SEED,
     # The default holds where the search is long enough for it.
     "WarmUp": _Param(
-        "warm_up",
+        "n_startup",
         _whole_above(2),
         lambda trials: max(3, min(20, trials or 20)),
         lambda trials: (1, trials or math.inf),
@@ -98,7 +98,7 @@ _TPE: dict[str, _Param] = {
 }
 _BAYESIAN: dict[str, _Param] = {
     **_SEED,
-    "InitPoints": _Param("init_points", _whole_above(0), 10),
+    "InitPoints": _Param("n_startup", _whole_above(0), 10),
     "CubeSize": _Param(
         "cube_size",
         _whole_above(0),
