@@ -145,7 +145,7 @@ def test_three_trials_in_all_end_as_they_did(bench: Bench) -> None:
 
 
 def test_time_limits_count_and_what_the_user_stopped_does_not(bench: Bench) -> None:
-    bench.behave = lambda launch: Exit(signal=15, asked_for="user" if launch.trial_id < 5 else "time_limit")
+    bench.behave = lambda launch: Exit(signal=15, stop_cause="user" if launch.trial_id < 5 else "time_limit")
     history = bench.run(led(bench, resources=Resources(1), trial=TrialPolicy(time_limit_s=5)))
     assert states(history) == ["stopped"] * 5 + ["timed_out"] * 3
     assert history.reason.endswith("over its time limit of 5 s")

@@ -235,7 +235,7 @@ def test_trial_without_an_engine_is_really_stopped_and_the_next_engine_records_i
     wait_until(lambda: unled.fate() is records.Fate.ENDED)
     assert unled.trial.attempt is not None
     found = records.read_exit(unled.paths.trial(0).attempt(1), unled.trial.attempt.nonce)
-    assert found is not None and found.asked_for == "user"
+    assert found is not None and found.stop_cause == "user"
     assert found.signal == (signal.SIGKILL if kill else signal.SIGTERM)
     led = assembly.lead(unled.paths, time.time, stop="enough")
     while led.engine.step(time.time()):

@@ -28,7 +28,7 @@ from hpo_engine.store.lock import Lead, hold_folder
 from hpo_engine.study.events import StudyOpened
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec, noted
-from hpo_engine.study.trial import USER, Trial, TrialState
+from hpo_engine.study.trial import StopCause, Trial, TrialState
 from hpo_engine.studyfile.common import read_base_config
 from hpo_engine.system.faults import placed
 
@@ -108,7 +108,7 @@ def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
     from hpo_engine.executors.local import records
 
     if (attempt := trial.attempt) is not None:
-        records.ask_to_stop(paths.trial(trial.id).attempt(attempt.number), attempt.nonce, USER, kill=kill)
+        records.ask_to_stop(paths.trial(trial.id).attempt(attempt.number), attempt.nonce, StopCause.USER, kill=kill)
 
 
 def create(

@@ -17,7 +17,7 @@ import pytest
 from hpo_engine import studies
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.study.history import History
-from hpo_engine.study.trial import COPIED
+from hpo_engine.study.trial import StopCause
 from tests.support.helpers import processes_with, remove_tree, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +145,9 @@ def test_copy_of_a_running_study_is_run_without_the_original(folder: Path, warm:
     assert [t.state.value for t in history.trials] == ["completed"] * 4
     assert [len(t.attempts) for t in history.trials] == [2, 2, 1, 1]
     first = history.trials[0].attempts
-    assert first[0].exit is not None and first[0].exit.asked_for == COPIED and first[0].nonce != first[1].nonce
+    assert (
+        first[0].exit is not None and first[0].exit.stop_cause == StopCause.COPIED and first[0].nonce != first[1].nonce
+    )
     assert original.words(copy) == Counter(begin=4, end=4)
     original.finish(led)
     assert original.said().count("is a copy of") == 1

@@ -25,7 +25,7 @@ from hpo_engine.study.events import SpecChanged, StudyOpened, TrialReopened, app
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, EarlyStopping, Resources, StudySpec, TrialPolicy
-from hpo_engine.study.trial import EARLY, Exit, Proposal, TrialState
+from hpo_engine.study.trial import Exit, Proposal, StopCause, TrialState
 from tests.support.fakes import FakeExecutor, MemoryStore
 
 
@@ -171,7 +171,7 @@ def test_rule_ends_a_trial_that_is_not_promising(bench: Bench) -> None:
     pruned = history.trials[3]
     assert pruned.reason == "not promising: 3 of 3 other trials were better at step 1"
     assert pruned.losses == () and pruned.rows[-1].values == {"loss": 3} and len(pruned.attempts) == 1
-    assert bench.executor.stops == [(3, EARLY, False)] and history.front == (0,)
+    assert bench.executor.stops == [(3, StopCause.EARLY, False)] and history.front == (0,)
 
 
 def test_no_more_than_parallel_run_at_a_time(bench: Bench) -> None:
@@ -203,8 +203,8 @@ def test_config_holds_the_parameters_before_launch(bench: Bench) -> None:
         (Exit(error="cannot start x"), None, "failed", "cannot start x"),
         (Exit(code=0), [{"val_loss": 1, "acc": 2}], "failed", 'no metric "loss" in val_dict_list.json; it has'),
         (Exit(code=0), None, "failed", "val_dict_list.json"),
-        (Exit(code=0, asked_for="time_limit"), [{"loss": 1}], "timed_out", "time limit of 5 s"),
-        (Exit(signal=15, asked_for="outside"), [{"loss": 1}], "failed", "from outside"),
+        (Exit(code=0, stop_cause="time_limit"), [{"loss": 1}], "timed_out", "time limit of 5 s"),
+        (Exit(signal=15, stop_cause="outside"), [{"loss": 1}], "failed", "from outside"),
     ],
 )  # fmt: skip
 def test_how_a_run_ends_decides_its_trial(bench: Bench, exit_: Exit, rows: Any, state: str, words: str) -> None:
@@ -693,7 +693,7 @@ def test_diverged_trial_counts_by_what_it_had(bench: Bench, over: str, rows: Any
     engine = bench.open(budget=Budget(1), objective=Objective("loss", over=over), trial=TrialPolicy(retries=2))
     bench.stopper = stopper(engine.history.spec)
     (trial,) = bench.run(bench.lead()).trials
-    assert (trial.state.value, trial.attempts[0].exit.asked_for, len(trial.attempts)) == (state, "diverged", 1)  # type: ignore[union-attr]
+    assert (trial.state.value, trial.attempts[0].exit.stop_cause, len(trial.attempts)) == (state, "diverged", 1)  # type: ignore[union-attr]
     assert (trial.losses or (None,))[0] == value and trial.reason.startswith("diverged: loss is nan since step ")
 
 
@@ -723,7 +723,7 @@ def test_rows_of_a_trial_that_ran_into_its_time_limit_count_if_they_may(
 ) -> None:
     bench.behave = lambda launch: (
         rows and bench.write(launch, rows),
-        Exit(signal=15, asked_for="time_limit"),
+        Exit(signal=15, stop_cause="time_limit"),
     )[1]  # fmt: skip
     trial_policy = TrialPolicy(time_limit_s=5, on_time_limit=policy, retries=1)
     (trial,) = bench.run(bench.open(budget=Budget(1), trial=trial_policy)).trials
@@ -740,6 +740,6 @@ def test_rows_that_were_seen_count_where_the_end_came_while_the_file_was_written
         bench.now += 1
         engine.step(bench.now)
     Path(bench.executor.running[0].paths.result_file).write_text('[{"los')
-    bench.executor.finish(0, Exit(signal=15, asked_for=why))
+    bench.executor.finish(0, Exit(signal=15, stop_cause=why))
     (trial,) = bench.run(engine).trials
     assert trial.state is TrialState.COMPLETED and trial.losses == (2.0,) and len(trial.rows) == 2

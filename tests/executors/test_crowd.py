@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpo_engine.executors import crowd
+from hpo_engine.study.trial import StopCause
 from tests.executors.preload.test_preload import Both
 
 CORES = len(os.sched_getaffinity(0))
@@ -40,7 +41,7 @@ def _told(tmp_path: Path, workers: int, trials: int, monkeypatch: pytest.MonkeyP
         looks.clear()  # one that was taken before they were all there shows nothing
         both.drive_until(lambda: bool(both.said) or len(looks) >= 3 or trials == 1, "cold")
         for trial in range(trials):
-            both.executor("cold").stop(trial, "test", kill=True)
+            both.executor("cold").stop(trial, StopCause.USER, kill=True)
         both.end("cold", trials)
         return both.said
 

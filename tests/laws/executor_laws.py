@@ -16,6 +16,7 @@ import pytest
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.core.ports import Adoption, Ended, Launch, Started
 from hpo_engine.study.spec import Resources
+from hpo_engine.study.trial import StopCause
 
 _PATIENCE_S = 20.0
 
@@ -40,7 +41,7 @@ class ExecutorLaws:
         yield
         for executor in self.made:
             for trial_id in range(20):
-                executor.stop(trial_id, "test over", kill=True)
+                executor.stop(trial_id, StopCause.USER, kill=True)
             executor.close()
 
     def executor(self, parallel: int = 2, gpus: tuple[str, ...] = (), need: float | None = None) -> Any:
@@ -82,7 +83,7 @@ class ExecutorLaws:
         self.begin(executor, self.order(0, "exit", str(code)))
         (end,) = self.ended(executor)
         assert (end.trial_id, end.attempt) == (0, 1)
-        assert (end.exit.code, end.exit.signal, end.exit.asked_for, end.exit.lost) == (code, None, None, False)
+        assert (end.exit.code, end.exit.signal, end.exit.stop_cause, end.exit.lost) == (code, None, None, False)
 
     @pytest.mark.parametrize("number", [9, 11, 15])
     def test_signal_is_told(self, number: int) -> None:
@@ -117,7 +118,7 @@ class ExecutorLaws:
         assert executor.free() == 0
         executor.release(7)
         assert executor.free() == 1
-        executor.stop(0, "why")
+        executor.stop(0, StopCause.USER)
         self.ended(executor)
         assert executor.free() == 2
 
@@ -144,39 +145,39 @@ class ExecutorLaws:
         executor = self.executor()
         self.begin(executor, self.order(0, "sleep"))
         self.started(executor)
-        executor.stop(0, "because")
+        executor.stop(0, StopCause.USER)
         (end,) = self.ended(executor)
-        assert (end.exit.signal, end.exit.asked_for) == (15, "because")
+        assert (end.exit.signal, end.exit.stop_cause) == (15, StopCause.USER)
 
     def test_stop_right_after_launch_is_not_lost(self) -> None:
         executor = self.executor()
         self.begin(executor, self.order(0, "sleep"))
-        executor.stop(0, "at once")
+        executor.stop(0, StopCause.USER)
         (end,) = self.ended(executor)
-        assert end.exit.asked_for == "at once"
+        assert end.exit.stop_cause is StopCause.USER
 
     def test_stop_escalates_after_grace(self) -> None:
         executor = self.executor()
         launch = self.order(0, "stubborn", grace_s=0.1)
         self.begin(executor, launch)
         self.await_trap(executor, launch)
-        executor.stop(0, "because")
+        executor.stop(0, StopCause.USER)
         (end,) = self.ended(executor)
-        assert (end.exit.signal, end.exit.asked_for) == (9, "because")
+        assert (end.exit.signal, end.exit.stop_cause) == (9, StopCause.USER)
 
     def test_kill_does_not_wait_for_the_grace(self) -> None:
         executor = self.executor()
         launch = self.order(0, "stubborn", grace_s=1000.0)
         self.begin(executor, launch)
         self.await_trap(executor, launch)
-        executor.stop(0, "gently")
-        executor.stop(0, "now", kill=True)
+        executor.stop(0, StopCause.USER)
+        executor.stop(0, StopCause.USER, kill=True)
         (end,) = self.ended(executor)
         assert end.exit.signal == 9
 
     def test_stop_of_an_unknown_trial_is_ignored(self) -> None:
         executor = self.executor()
-        executor.stop(5, "why")
+        executor.stop(5, StopCause.USER)
         assert executor.reap() == []
 
     def test_each_attempt_ends_once(self) -> None:

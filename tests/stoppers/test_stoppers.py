@@ -225,7 +225,7 @@ def test_no_trial_is_stopped_at_its_last_step() -> None:
 def test_trials_that_a_time_limit_cut_off_do_not_say_where_trainings_end() -> None:
     history = curves(study(), *[[float(i)] * 4 for i in range(5)])
     for trial in range(5):
-        history = done(history, trial, {"signal": 15, "asked_for": "time_limit"})
+        history = done(history, trial, {"signal": 15, "stop_cause": "time_limit"})
     assert ended(report(history, 5, [9.0] * 4)) == {5}
 
 

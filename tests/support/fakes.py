@@ -9,7 +9,7 @@ from hpo_engine.core.ports import Adoption, Ended, Launch, Started
 from hpo_engine.executors.slots import Slots
 from hpo_engine.study.events import Event, from_body
 from hpo_engine.study.spec import Resources
-from hpo_engine.study.trial import Exit
+from hpo_engine.study.trial import Exit, StopCause
 
 
 class MemoryStore:
@@ -39,7 +39,7 @@ class FakeExecutor:
         self.slots = Slots(resources, gpus, cores=64)
         self.behave = behave or by_argv
         self.launched: list[Launch] = []
-        self.stops: list[tuple[int, str, bool]] = []
+        self.stops: list[tuple[int, StopCause, bool]] = []
         self.running: dict[int, Launch] = {}
         self.past: dict[str, Exit] = {}
         self.alive: set[str] = set()
@@ -84,11 +84,11 @@ class FakeExecutor:
         news, self.news = self.news, []
         return news
 
-    def stop(self, trial_id: int, why: str, *, kill: bool = False) -> None:
+    def stop(self, trial_id: int, cause: StopCause, *, kill: bool = False) -> None:
         if trial_id in self.running:
-            self.stops.append((trial_id, why, kill))
+            self.stops.append((trial_id, cause, kill))
             stubborn = self.running[trial_id].argv[0] == "stubborn"
-            self.finish(trial_id, Exit(signal=9 if stubborn or kill else 15, asked_for=why))
+            self.finish(trial_id, Exit(signal=9 if stubborn or kill else 15, stop_cause=cause))
 
     def wait(self, timeout_s: float) -> None:
         pass

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from hpo_engine.contract import binding
@@ -29,7 +29,7 @@ from hpo_engine.core.trouble import Trouble
 from hpo_engine.errors import ContractError, LaunchError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import AttemptEnded, AttemptIntended, AttemptStarted, MetricsSeen, TrialEnded
-from hpo_engine.study.trial import DIVERGED, TIME_LIMIT, Exit, Trial, TrialState
+from hpo_engine.study.trial import Exit, Outcome, StopCause, Trial, TrialState
 from hpo_engine.system.faults import at_fault, full, out_of_room, placed, told
 from hpo_engine.text.tables import counted
 
@@ -42,8 +42,7 @@ _LEFT_TOLD = 3
 class _Judged(NamedTuple):
     """What an attempt's end means for its trial. `exit`: as it is recorded, with faults of the machine marked."""
 
-    state: TrialState
-    reason: str
+    outcome: Outcome
     exit: Exit
     values: tuple[float, ...] | None
 
@@ -208,7 +207,7 @@ class Attempts:
             self._left_behind(trial.id, news.exit.leftovers)
         self._readers.pop(trial.id, None)
         why = self._early.why_ended(trial, news.exit, now)
-        if news.exit.asked_for in (DIVERGED, TIME_LIMIT):  # what it had reported may count
+        if news.exit.stop_cause in (StopCause.DIVERGED, StopCause.TIME_LIMIT):  # what it had reported may count
             reading = metrics.or_seen(reading, trial.rows)
         rows = metrics.thin(reading.rows)
         if rows and not _same_rows(rows, trial.rows):
@@ -219,7 +218,8 @@ class Attempts:
         failpoint("trial.ended")
         self._note_machine(trial.id, judged.exit, now)
         if _log.isEnabledFor(logging.INFO):
-            _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, judged.state.value, judged.reason)
+            state, reason = judged.outcome.state.value, judged.outcome.reason
+            _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, state, reason)
 
     def _final_rows(self, trial: Trial) -> metrics.Reading:
         return metrics.final_rows(self._paths.trial(trial.id), self._named)
@@ -227,32 +227,32 @@ class Attempts:
     def _judge(self, trial: Trial, news: Ended, reading: metrics.Reading, why: str) -> _Judged:
         """`why`: why a rule ended the trial ("": none did)."""
         history, exit_, over, said = self._recorder.history, news.exit, self._early.over, self._said(news)
-        state, reason = judge(history, trial, exit_, said, over, why)
+        outcome = judge(history, trial, exit_, said, over, why)
         values = None
-        if state is TrialState.COMPLETED:
+        if outcome.state is TrialState.COMPLETED:
             values, lacking = metrics.verdict(reading, history.spec.aims, trial.id)
             if values is None:
                 error = "" if reading.rows else logfiles.error(self._paths.trial(trial.id).attempt(news.attempt))
                 lacking += f"; its output has: {error[:300]}" if error else ""
-                state, reason = without_value(trial, exit_, reason, lacking)
-        if state is TrialState.FAILED and self._layout.was_uprooted(trial.id, history):
+                outcome = without_value(trial, exit_, outcome, metrics.failure(reading, history.spec.aims), lacking)
+        if outcome.state is TrialState.FAILED and self._layout.was_uprooted(trial.id, history):
             exit_ = replace(exit_, lost=True, error="the study's folders were removed while it ran")
-            state, reason = judge(history, trial, exit_, said, over, why)
-        elif why_full := self._out_of_room(trial, exit_, state, said or reason):
+            outcome = judge(history, trial, exit_, said, over, why)
+        elif why_full := self._out_of_room(trial, exit_, outcome, said or outcome.reason):
             exit_ = replace(exit_, machine=True, error=f"trial {trial.id} could not write: {why_full}")
-            state, reason = judge(history, trial, exit_, said, over, why)
+            outcome = judge(history, trial, exit_, said, over, why)
         self._layout.uprooted.discard(trial.id)
-        return _Judged(state, reason, exit_, values)
+        return _Judged(outcome, exit_, values)
 
     def _record_end(self, trial: Trial, number: int, judged: _Judged, digest: str | None, now: float) -> None:
-        state, reason, exit_, values = judged
-        told = {k: v for k, v in asdict(exit_).items() if v not in (None, False, 0) or k == "code"}
+        outcome, exit_, values = judged
+        state, reason = outcome.state, outcome.reason
         if state is TrialState.PENDING:
-            self._recorder.record(AttemptEnded(now, trial.id, number, told, reason))
+            self._recorder.record(AttemptEnded(now, trial.id, number, exit_.to_json(), reason))
             return
         value = values[0] if values else None
         values = values if self._recorder.history.spec.objectives else None
-        self._recorder.record(TrialEnded(now, trial.id, state.value, value, reason, told, digest, values))
+        self._recorder.record(TrialEnded(now, trial.id, state.value, value, reason, exit_.to_json(), digest, values))
         if not (exit_.lost or exit_.error):
             self._layout.over(trial.id)
 
@@ -275,10 +275,10 @@ class Attempts:
 
     # -- faults of the machine -------------------------------------------------------------------------------------
 
-    def _out_of_room(self, trial: Trial, exit_: Exit, state: TrialState, output: str) -> str:
+    def _out_of_room(self, trial: Trial, exit_: Exit, outcome: Outcome, output: str) -> str:
         """Why the disk and not the script may be at fault that the run failed or left no results ("": it is not)."""
-        retry = state is TrialState.PENDING and not exit_.clean
-        if exit_.asked_for or exit_.lost or exit_.error or not (state is TrialState.FAILED or retry):
+        retry = outcome.state is TrialState.PENDING and not exit_.clean
+        if exit_.stop_cause or exit_.lost or exit_.error or not (outcome.state is TrialState.FAILED or retry):
             return ""
         paths = self._paths.trial(trial.id)
         return out_of_room((paths.result_dir, paths.log_dir, paths.own), output, exit_.full)

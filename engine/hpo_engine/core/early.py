@@ -6,7 +6,7 @@ from hpo_engine.core.ports import Executor, Stopper
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import StopAsked
-from hpo_engine.study.trial import DIVERGED, EARLY, STUDY_OVER, Exit, Trial
+from hpo_engine.study.trial import Exit, StopCause, Trial
 
 
 class EarlyStopping:
@@ -39,19 +39,19 @@ class EarlyStopping:
             self.over = self._stopper.end_study(self._recorder.history, now) or ""
         if self.over:
             for trial in self._recorder.history.running:
-                self._executor.stop(trial.id, STUDY_OVER)
+                self._executor.stop(trial.id, StopCause.STUDY_OVER)
 
     def why_ended(self, trial: Trial, exit_: Exit, now: float) -> str:
         """Why a rule has ended the trial, which is over now ("": none did)."""
         why = self._stopping.pop(trial.id, "")
-        if not why and exit_.asked_for in (DIVERGED, EARLY):  # an earlier engine asked: the rule says so again
-            why = (self._rule(trial, now) or ("", ""))[1]
+        if not why and exit_.stop_cause in (StopCause.DIVERGED, StopCause.EARLY):  # an earlier engine asked: the rule says so again
+            why = found[1] if (found := self._rule(trial, now)) else ""
         return why
 
-    def _rule(self, trial: Trial, now: float) -> tuple[str, str] | None:
+    def _rule(self, trial: Trial, now: float) -> tuple[StopCause, str] | None:
         """(what to tell the executor, why) if a rule ends the trial."""
         if why := self._stopper.diverged(trial, self._recorder.history, now):
-            return DIVERGED, why
+            return StopCause.DIVERGED, why
         if why := self._stopper.end_trial(trial, self._recorder.history, now):
-            return EARLY, why
+            return StopCause.EARLY, why
         return None

@@ -31,7 +31,7 @@ from hpo_engine.failpoints import failpoint
 from hpo_engine.store import inbox
 from hpo_engine.study.events import AttemptEnded, EngineStarted, StopAsked, StudyClosed, TrialEnded
 from hpo_engine.study.history import History, StudyState
-from hpo_engine.study.trial import COPIED, INTERRUPT, USER, TrialState
+from hpo_engine.study.trial import Exit, StopCause, TrialState
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class Engine:
         for trial in self.history.running:
             assert trial.attempt is not None
             reason = f"was running in {self._copied_from}, of which this study is a copy"
-            self._recorder.record(AttemptEnded(now, trial.id, trial.attempt.number, {"asked_for": COPIED}, reason))
+            self._recorder.record(AttemptEnded(now, trial.id, trial.attempt.number, Exit(stop_cause=StopCause.COPIED).to_json(), reason))
 
     def step(self, now: float) -> bool:
         """One turn: take in what happened, judge, launch. False: the study is closed and nothing runs.
@@ -153,7 +153,7 @@ class Engine:
             self._recorder.record(StopAsked(now, None, why, rule))
             self._recorder.commit()
         for trial in self.history.running:
-            self.executor.stop(trial.id, INTERRUPT, kill=kill)
+            self.executor.stop(trial.id, StopCause.INTERRUPT, kill=kill)
 
     def stop_trial(self, trial_id: int, why: str, now: float, *, kill: bool = False) -> None:
         """Ends one trial; the study goes on. Trials that have ended, or that do not exist, are left alone."""
@@ -162,7 +162,7 @@ class Engine:
         self._recorder.record(StopAsked(now, trial_id, why))
         self._recorder.commit()
         if self.history.trials[trial_id].state is TrialState.RUNNING:
-            self.executor.stop(trial_id, USER, kill=kill)
+            self.executor.stop(trial_id, StopCause.USER, kill=kill)
         else:
             self._recorder.record(TrialEnded(now, trial_id, TrialState.STOPPED.value, reason=why))
 

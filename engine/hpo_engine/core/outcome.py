@@ -1,70 +1,55 @@
-"""What a run's end means for its trial: pure functions of the history and of how the process ended.
+"""What the end of an attempt means for its trial: pure functions of the history and of how the process ended.
 
-What its files say comes after this (see metrics.verdict); nothing here reads one.
+What its files say comes after this (see `metrics.verdict`); nothing here reads one.
 """
 
 from __future__ import annotations
 
+import re
+
 from hpo_engine.study.history import History
-from hpo_engine.study.trial import DIVERGED, EARLY, INTERRUPT, STUDY_OVER, TIME_LIMIT, USER, Exit, Trial, TrialState
+from hpo_engine.study.trial import Exit, FailureKind, Outcome, StopCause, Trial, TrialState
 
 _LOSSES = 3  # an attempt that nobody saw end is run again this often, without using up a retry
+_OUT_OF_MEMORY = re.compile(r"\bMemoryError\b|\bOutOfMemoryError\b|\bout of memory\b", re.IGNORECASE)
 
 
-def judge(history: History, trial: Trial, exit_: Exit, said: str, over: str, why: str = "") -> tuple[TrialState, str]:
+def judge(history: History, trial: Trial, exit_: Exit, output: str, over: str, why: str = "") -> Outcome:
     """The trial's next state and why; COMPLETED means that its files decide, see `without_value`.
 
     Args:
-        trial: with the attempt that ended as its latest. said: why it failed, as far as its output tells.
+        trial: with the attempt that ended as its latest. output: why it failed, as far as its output tells.
         over: why the study ends ("": it does not). why: why a rule ended the trial ("": none, or no longer known).
     """
-    spec, number = history.spec, trial.id
-    if exit_.asked_for == INTERRUPT:
-        by = "the study was stopped" if history.halted else history.stop_asked or "by an earlier engine"
-        return TrialState.PENDING, f"interrupted ({by})"
-    if exit_.asked_for == USER:
-        return TrialState.STOPPED, "stopped by the user"
-    if exit_.asked_for == EARLY:
-        return TrialState.PRUNED, why or "not promising"
-    if exit_.asked_for == STUDY_OVER:
-        return TrialState.STOPPED, over or "the study ended"
-    if exit_.asked_for == DIVERGED:  # as if it had gone on to its end, which could have told nothing else
-        return TrialState.COMPLETED, why or "diverged"
-    if exit_.asked_for == TIME_LIMIT:
-        limit = f"{spec.trial.time_limit_s:g} s" if spec.trial.time_limit_s is not None else "its limit"
-        if spec.trial.on_time_limit == "keep":
-            return TrialState.COMPLETED, f"ended by its time limit of {limit}; what it had reported counts"
-        return TrialState.TIMED_OUT, f"trial {number}: over its time limit of {limit}"
+    if exit_.stop_cause is not None and exit_.stop_cause != StopCause.OUTSIDE:
+        return _stopped(history, trial, exit_, over, why)
     if exit_.machine:
-        return TrialState.PENDING, f"not started: {exit_.error}" if exit_.unstarted else str(exit_)
+        reason = f"not started: {exit_.error}" if exit_.unstarted else str(exit_)
+        return Outcome(TrialState.PENDING, FailureKind.MACHINE, reason)
     if exit_.lost:
         losses = 1 + sum(a.exit is not None and a.exit.lost for a in trial.attempts)
         if losses <= _LOSSES:
-            return TrialState.PENDING, str(exit_)
-        return TrialState.LOST, f"trial {number}: lost {losses} times: something kills its supervisor"
+            return Outcome(TrialState.PENDING, FailureKind.LOST, str(exit_))
+        reason = f"trial {trial.id}: lost {losses} times: something kills its supervisor"
+        return Outcome(TrialState.LOST, FailureKind.LOST, reason)
     if exit_.clean:
-        return TrialState.COMPLETED, ""
-    how = "its supervisor was told to stop from outside" if exit_.asked_for else str(exit_)
-    reason = f"trial {number}: {how}" + (f"; {said[:300]}" if said else "")
-    failures = 1 + sum(_failed(a.exit) for a in trial.attempts)
-    if failures <= spec.trial.retries:
-        return TrialState.PENDING, f"{reason} (retry {failures} of {spec.trial.retries})"
-    return TrialState.FAILED, reason
+        return Outcome(TrialState.COMPLETED)
+    return _failed(history, trial, exit_, output)
 
 
-def without_value(trial: Trial, exit_: Exit, reason: str, problem: str) -> tuple[TrialState, str]:
-    """As `judge`, if the files give no value. `reason`: what `judge` has said; `problem`: what is wrong with them."""
-    if exit_.asked_for == DIVERGED:
-        return TrialState.PRUNED, reason
-    if exit_.asked_for == TIME_LIMIT:
-        limit, lacking = reason.partition(";")[0], problem.removeprefix(f"trial {trial.id}: ")
-        return TrialState.TIMED_OUT, f"trial {trial.id}: {limit}, before it had reported a value: {lacking}"
-    return TrialState.FAILED, problem
+def without_value(trial: Trial, exit_: Exit, outcome: Outcome, kind: FailureKind, problem: str) -> Outcome:
+    """The outcome if the files give no value.
 
-
-def _failed(exit_: Exit | None) -> bool:
-    """Whether the end of an earlier attempt uses up a retry."""
-    return exit_ is not None and not (exit_.lost or exit_.asked_for or exit_.machine)
+    Args:
+        outcome: what `judge` returned. kind, problem: what is wrong with the files.
+    """
+    if exit_.stop_cause == StopCause.DIVERGED:
+        return Outcome(TrialState.PRUNED, None, outcome.reason)
+    if exit_.stop_cause == StopCause.TIME_LIMIT:
+        limit, lacking = outcome.reason.partition(";")[0], problem.removeprefix(f"trial {trial.id}: ")
+        reason = f"trial {trial.id}: {limit}, before it had reported a value: {lacking}"
+        return Outcome(TrialState.TIMED_OUT, FailureKind.TIME_LIMIT, reason)
+    return Outcome(TrialState.FAILED, kind, problem)
 
 
 def why_none(history: History) -> str:
@@ -73,3 +58,52 @@ def why_none(history: History) -> str:
         return "the searcher proposed no trial"
     last = next((t.reason for t in reversed(tuple(history.trials)) if t.reason), "no trial gave a value")
     return f"no trial gave a valid value; the last one: {last}"
+
+
+def _stopped(history: History, trial: Trial, exit_: Exit, over: str, why: str) -> Outcome:
+    """The outcome of an attempt that was stopped."""
+    if exit_.stop_cause == StopCause.USER:
+        return Outcome(TrialState.STOPPED, None, "stopped by the user")
+    if exit_.stop_cause == StopCause.EARLY:
+        return Outcome(TrialState.PRUNED, None, why or "not promising")
+    if exit_.stop_cause == StopCause.STUDY_OVER:
+        return Outcome(TrialState.STOPPED, None, over or "the study ended")
+    if exit_.stop_cause == StopCause.DIVERGED:  # training on could only have reported the same
+        return Outcome(TrialState.COMPLETED, None, why or "diverged")
+    if exit_.stop_cause == StopCause.TIME_LIMIT:
+        policy = history.spec.trial
+        limit = f"{policy.time_limit_s:g} s" if policy.time_limit_s is not None else "its limit"
+        if policy.on_time_limit == "keep":
+            return Outcome(
+                TrialState.COMPLETED, None, f"ended by its time limit of {limit}; what it had reported counts"
+            )
+        reason = f"trial {trial.id}: over its time limit of {limit}"
+        return Outcome(TrialState.TIMED_OUT, FailureKind.TIME_LIMIT, reason)
+    by = "the study was stopped" if history.halted else history.stop_asked or "by an earlier engine"
+    return Outcome(TrialState.PENDING, None, f"interrupted ({by})")
+
+
+def _failed(history: History, trial: Trial, exit_: Exit, output: str) -> Outcome:
+    """The outcome of an attempt that ended by itself, and badly: a retry if there is one left."""
+    how = "its supervisor was told to stop from outside" if exit_.stop_cause else str(exit_)
+    reason = f"trial {trial.id}: {how}" + (f"; {output[:300]}" if output else "")
+    kind, retries = _kind(exit_, output), history.spec.trial.retries
+    failures = 1 + sum(_used_retry(a.exit) for a in trial.attempts)
+    if failures <= retries:
+        return Outcome(TrialState.PENDING, kind, f"{reason} (retry {failures} of {retries})")
+    return Outcome(TrialState.FAILED, kind, reason)
+
+
+def _kind(exit_: Exit, output: str) -> FailureKind:
+    if exit_.stop_cause:
+        return FailureKind.OUTSIDE
+    if exit_.oom or _OUT_OF_MEMORY.search(output):
+        return FailureKind.OUT_OF_MEMORY
+    if exit_.signal is not None:
+        return FailureKind.SIGNAL
+    return FailureKind.EXIT_CODE if exit_.code is not None else FailureKind.LAUNCH
+
+
+def _used_retry(exit_: Exit | None) -> bool:
+    """Whether the end of an earlier attempt uses up a retry."""
+    return exit_ is not None and not (exit_.lost or exit_.stop_cause or exit_.machine)

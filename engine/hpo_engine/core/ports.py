@@ -11,7 +11,7 @@ from hpo_engine.contract.paths import TrialPaths
 from hpo_engine.study.events import Event
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Exit, Proposal, Trial
+from hpo_engine.study.trial import Exit, Proposal, StopCause, Trial
 
 if TYPE_CHECKING:
     from hpo_engine.stoppers import Halt
@@ -124,9 +124,9 @@ class Executor(Protocol):
     def reap(self) -> list[Started | Ended]:
         """What has happened since the last call, in order."""
 
-    def stop(self, trial_id: int, why: str, *, kill: bool = False) -> None:
+    def stop(self, trial_id: int, cause: StopCause, *, kill: bool = False) -> None:
         """SIGTERM to the attempt's whole tree, SIGKILL after its grace (at once with `kill`); Ended follows with
-        `exit.asked_for` set to `why`. Unknown or ended trials are ignored."""
+        `exit.stop_cause` set to `cause`. Unknown or ended trials are ignored."""
 
     def wait(self, timeout_s: float) -> None:
         """Returns when something happened that `reap` would tell, after `wake`, or at the timeout (seconds)."""

@@ -47,4 +47,4 @@ def last_step(trial: Trial) -> float:
 
 def _by_itself(trial: Trial) -> bool:
     exit_ = trial.attempt.exit if trial.attempt is not None else None
-    return exit_ is None or exit_.asked_for is None
+    return exit_ is None or exit_.stop_cause is None

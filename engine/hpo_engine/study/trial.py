@@ -24,41 +24,57 @@ class Proposal:
     note: Mapping[str, Any] | None = None
 
 
-INTERRUPT, USER, STUDY_OVER, EARLY, DIVERGED = "interrupt", "user", "study_over", "early", "diverged"
-"""Why an engine ends a run: it stops (the trial runs again), the user wants the trial stopped, the study ends, a rule
-finds the trial not promising, its objective has become nan or infinite."""
+class StopCause(str, enum.Enum):
+    """Why a run was ended that did not end by itself."""
 
-
-COPIED = "copied"
-"""The run is another folder's, of which the study's is a copy: it is not this study's to end."""
-
-
-TIME_LIMIT, OUTSIDE = "time_limit", "outside"
-"""Why a shim ends a run without an engine's word: its limit is reached, or a signal that no engine sent."""
+    INTERRUPT = "interrupt"  # the engine stops; the trial runs again on resume
+    USER = "user"  # the user stopped the trial
+    STUDY_OVER = "study_over"
+    EARLY = "early"  # a rule found the trial not promising
+    DIVERGED = "diverged"  # its objective had become nan or infinite
+    COPIED = "copied"  # it runs in the folder that the study's was copied from: not this study's to end
+    TIME_LIMIT = "time_limit"
+    OUTSIDE = "outside"  # its supervisor got a signal that no engine had sent
 
 
 @dataclass(frozen=True)
 class Exit:
-    """How a run ended: `code` or `signal` (None: neither is known), `asked_for` why it was ended (None: by itself).
+    """How a run ended: `code` or `signal` (None: neither is known); `stop_cause` is None if it ended by itself.
 
     `lost`: nobody saw it end. `error`: it never started, or why it was ended; `machine`: it never started, or it failed
-    on a full disk, and that was the machine's fault, no trial's. `full`: its record or its output met a full disk.
-    `leftovers`: processes that it left and we killed.
+    on a full disk, and that was the machine's fault, not the trial's. `full`: its record or its output met a full disk.
+    `leftovers`: number of processes that it left behind and that were killed. `seconds`: wall-clock time. `cpu_s`:
+    processor seconds, user and system, of all its processes. `memory_peak_mb`: the largest resident set (MiB) of any
+    single one of them. `oom`: the kernel killed a process for want of memory while it ran.
     """
 
     code: int | None = None
     signal: int | None = None
-    asked_for: str | None = None
+    stop_cause: StopCause | None = None
     lost: bool = False
     error: str | None = None
     leftovers: int = 0
     seconds: float | None = None
+    cpu_s: float | None = None
+    memory_peak_mb: float | None = None
     machine: bool = False
     full: bool = False
+    oom: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What differs from the defaults, and the code."""
+        found = {k: v for k, v in self.__dict__.items() if v not in (None, False, 0) or k == "code"}
+        return found if self.stop_cause is None else {**found, "stop_cause": StopCause(self.stop_cause).value}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Exit:
+        """The inverse of `to_json`. Raises TypeError or ValueError for what this version does not know."""
+        cause = data.get("stop_cause")
+        return cls(**data) if cause is None else cls(**{**data, "stop_cause": StopCause(cause)})
 
     @property
     def clean(self) -> bool:
-        return self.code == 0 and self.asked_for is None
+        return self.code == 0 and self.stop_cause is None
 
     @property
     def unstarted(self) -> bool:
@@ -71,8 +87,25 @@ class Exit:
         if self.lost:
             return "lost: nothing recorded how it ended"
         if self.signal is not None:
-            return f"killed by signal {self.signal}"
-        return f"exit code {self.code}"
+            how = f"killed by signal {self.signal}"
+        else:
+            how = f"exit code {self.code}"
+        return f"{how} (the kernel ran out of memory and killed it)" if self.oom else how
+
+
+class FailureKind(str, enum.Enum):
+    """Why an attempt failed."""
+
+    EXIT_CODE = "exit_code"  # not 0
+    SIGNAL = "signal"
+    OUT_OF_MEMORY = "out_of_memory"  # the kernel killed it for want of memory, or its last words say so
+    NO_RESULT = "no_result"  # exit code 0, but its files have no value of the objective
+    BAD_RESULT = "bad_result"  # exit code 0, but the value is not a finite number, or its files cannot be read
+    TIME_LIMIT = "time_limit"
+    LAUNCH = "launch"  # its program or its folder is not what it must be
+    OUTSIDE = "outside"  # something told its supervisor to stop
+    LOST = "lost"  # nobody saw it end
+    MACHINE = "machine"  # the machine could not start it, or its disk was full; it runs again
 
 
 class TrialState(str, enum.Enum):
@@ -99,6 +132,16 @@ class TrialState(str, enum.Enum):
     @property
     def ended(self) -> bool:
         return self not in (TrialState.PENDING, TrialState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the end of an attempt means for its trial: the next `state` (PENDING: it runs again), the kind of
+    `failure` (None: it did not fail), and the `reason` in words."""
+
+    state: TrialState
+    failure: FailureKind | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)

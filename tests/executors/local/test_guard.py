@@ -15,6 +15,7 @@ import pytest
 
 from hpo_engine.core.ports import Adoption
 from hpo_engine.executors.local import guard, processes, records
+from hpo_engine.study.trial import StopCause
 from tests.executors.local.test_local import Bench, launchers, nothing_left
 from tests.executors.local.test_local import bench as bench
 from tests.support.helpers import remove_tree, wait_until
@@ -90,9 +91,9 @@ def test_next_trial_starts_whatever_stands_still(bench: Bench, script: str) -> N
         assert not bench.file(1, "count").exists()
         return
     assert (end.trial_id, end.exit.code) == (1, 3) and bench.file(1, "count").read_text() == "x\n"
-    bench.executor.stop(0, "user")
+    bench.executor.stop(0, StopCause.USER)
     (end,) = bench.end()
-    assert end.trial_id == 0 and end.exit.asked_for == "user" and nothing_left(bench)
+    assert end.trial_id == 0 and end.exit.stop_cause == "user" and nothing_left(bench)
 
 
 def test_launcher_that_is_stopped_again_and_again_is_replaced(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -101,9 +102,9 @@ def test_launcher_that_is_stopped_again_and_again_is_replaced(bench: Bench, capl
     (first,) = launchers()
     next_trial_runs(bench)
     assert caplog.messages.count("the launcher does not answer; a new one takes over") == (first not in launchers())
-    bench.executor.stop(0, "user")
+    bench.executor.stop(0, StopCause.USER)
     (end,) = bench.end()
-    assert end.exit.asked_for == "user" and nothing_left(bench)
+    assert end.exit.stop_cause == "user" and nothing_left(bench)
 
 
 TRACES = {
@@ -122,7 +123,7 @@ def test_time_limit_holds_whatever_the_supervisor_is_kept_from(bench: Bench, scr
     hostile(bench, script + FOREVER, time_limit_s=0.5, grace_s=0.2)
     (end,) = bench.end()
     assert time.monotonic() - begin < 20.0
-    assert end.exit.asked_for == "time_limit" or end.exit.lost or TRACED in str(end.exit), end
+    assert end.exit.stop_cause == "time_limit" or end.exit.lost or TRACED in str(end.exit), end
     assert nothing_left(bench)
 
 
@@ -140,9 +141,9 @@ def test_trial_without_limit_that_keeps_its_supervisor_still_is_ended(
 @pytest.mark.parametrize("kill", [False, True])
 def test_stop_reaches_a_trial_that_traces_its_supervisor(bench: Bench, kill: bool) -> None:
     hostile(bench, "seize(shim)\n" + FOREVER, grace_s=0.2)
-    bench.executor.stop(0, "user", kill=kill)
+    bench.executor.stop(0, StopCause.USER, kill=kill)
     (end,) = bench.end()
-    assert end.exit.asked_for == "user" and nothing_left(bench)
+    assert end.exit.stop_cause == "user" and nothing_left(bench)
 
 
 def test_adopted_trial_that_traces_its_supervisor_keeps_its_limit(bench: Bench) -> None:
@@ -153,7 +154,7 @@ def test_adopted_trial_that_traces_its_supervisor_keeps_its_limit(bench: Bench) 
     bench.new_executor()
     assert bench.executor.adopt(launch) is Adoption.RUNNING
     (end,) = bench.end()
-    assert end.exit.asked_for == "time_limit" or TRACED in str(end.exit)
+    assert end.exit.stop_cause == "time_limit" or TRACED in str(end.exit)
     assert nothing_left(bench)
 
 
@@ -168,16 +169,16 @@ def test_stopped_launcher_of_an_adopted_trial_is_woken(bench: Bench) -> None:
     bench.new_executor()
     assert bench.executor.adopt(launch) is Adoption.RUNNING
     wait_until(lambda: bench.executor.wait(0.02) or bench.executor.reap() or not processes.stands_still(launcher))
-    bench.executor.stop(0, "user")
+    bench.executor.stop(0, StopCause.USER)
     (end,) = bench.end()
-    assert end.exit.asked_for == "user"
+    assert end.exit.stop_cause == "user"
     wait_until(lambda: os.waitpid(launcher, os.WNOHANG)[0] == launcher)
 
 
 def test_trial_that_stops_itself_and_its_group_is_its_own_business_until_its_limit(bench: Bench) -> None:
     bench.python(0, ABOVE + "ready(); os.kill(0, signal.SIGSTOP); time.sleep(60)", time_limit_s=0.5)
     (end,) = bench.end()
-    assert end.exit.asked_for == "time_limit" and nothing_left(bench)
+    assert end.exit.stop_cause == "time_limit" and nothing_left(bench)
 
 
 def test_supervisor_that_its_trial_traces_without_stopping_it_is_left_alone(bench: Bench) -> None:
@@ -223,9 +224,9 @@ def test_trial_whose_records_were_removed_can_be_stopped(bench: Bench) -> None:
     wait_until(bench.file(0, "ready").exists)
     wait_until(lambda: bench.executor.wait(0.02) or bench.executor.reap())
     remove_tree(bench.paths.trials)
-    bench.executor.stop(0, "user")
+    bench.executor.stop(0, StopCause.USER)
     (end,) = bench.end()
-    assert end.exit.asked_for == "user" and nothing_left(bench)
+    assert end.exit.stop_cause == "user" and nothing_left(bench)
 
 
 def test_forged_token_moves_the_guard_to_no_signal(bench: Bench) -> None:

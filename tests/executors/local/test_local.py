@@ -23,7 +23,7 @@ from hpo_engine.core.ports import Adoption, Ended, Launch
 from hpo_engine.executors.local import processes, records, shim
 from hpo_engine.executors.local.executor import LocalExecutor
 from hpo_engine.study.spec import Resources
-from hpo_engine.study.trial import Exit
+from hpo_engine.study.trial import Exit, StopCause
 from tests.support.helpers import processes_with, wait_until
 
 
@@ -124,9 +124,9 @@ def test_daemon_that_ignores_sigterm_is_gone_when_its_trial_has_ended(bench: Ben
 def test_daemon_is_gone_after_stop(bench: Bench) -> None:
     bench.python(0, daemon(bench, 60))
     wait_until(bench.file(0, "daemon-made").exists)
-    bench.executor.stop(0, "user")
+    bench.executor.stop(0, StopCause.USER)
     (end,) = bench.end()
-    assert end.exit.asked_for == "user"
+    assert end.exit.stop_cause == "user"
     assert not processes_with(bench.token)
 
 
@@ -148,21 +148,21 @@ def test_trial_that_kills_its_parent_is_lost_and_dies(bench: Bench) -> None:
 def test_trial_that_terms_its_parent_is_not_taken_for_a_user_stop(bench: Bench) -> None:
     bench.shell(0, "kill -TERM $PPID; sleep 60")
     (end,) = bench.end()
-    assert end.exit.asked_for == "outside"
+    assert end.exit.stop_cause == "outside"
 
 
 def test_stopped_process_is_ended(bench: Bench) -> None:
     bench.shell(0, ": > here; kill -STOP $$; sleep 60")
     wait_until(bench.file(0, "here").exists)
-    bench.executor.stop(0, "user")
+    bench.executor.stop(0, StopCause.USER)
     (end,) = bench.end()
-    assert end.exit.asked_for == "user" and nothing_left(bench)
+    assert end.exit.stop_cause == "user" and nothing_left(bench)
 
 
 def test_time_limit_holds_where_a_trial_stops_its_supervisor(bench: Bench) -> None:
     bench.shell(0, "kill -STOP $PPID; sleep 60", time_limit_s=0.3)
     (end,) = bench.end()
-    assert end.exit.asked_for == "time_limit" and nothing_left(bench)
+    assert end.exit.stop_cause == "time_limit" and nothing_left(bench)
 
 
 def test_time_limit_holds_without_an_engine(bench: Bench) -> None:
@@ -172,7 +172,7 @@ def test_time_limit_holds_without_an_engine(bench: Bench) -> None:
     bench.executors.clear()
     wait_until(lambda: nothing_left(bench))
     wait_until(lambda: records.read_exit(launch.paths.attempt(1), launch.nonce))  # the last thing that a shim does
-    assert records.fate(launch.paths.attempt(1), launch.nonce)[1].asked_for == "time_limit"  # type: ignore[union-attr]
+    assert records.fate(launch.paths.attempt(1), launch.nonce)[1].stop_cause == "time_limit"  # type: ignore[union-attr]
 
 
 def test_one_shim_runs_attempt_after_attempt_and_gathers_no_files(bench: Bench) -> None:
@@ -223,7 +223,7 @@ def test_stop_that_comes_too_late_does_not_reach_the_next_attempt(bench: Bench) 
     os.kill(bench.shim_pid(2), signal.SIGUSR1)  # the engine's signal without its word
     bench.file(2, "go").touch()
     (end,) = bench.end()
-    assert end.exit == Exit(code=0, seconds=end.exit.seconds)
+    assert (end.exit.code, end.exit.stop_cause, end.exit.error) == (0, None, None)
 
 
 def test_shim_whose_mounts_were_changed_is_not_used_again(bench: Bench, tmp_path: Path) -> None:
@@ -293,9 +293,9 @@ def test_adopted_trial_can_be_stopped(bench: Bench) -> None:
     bench.executors.clear()
     bench.new_executor()
     bench.executor.adopt(launch)
-    bench.executor.stop(0, "user")
+    bench.executor.stop(0, StopCause.USER)
     (end,) = bench.end()
-    assert end.exit.asked_for == "user"
+    assert end.exit.stop_cause == "user"
 
 
 def test_same_attempt_launched_twice_runs_once(bench: Bench) -> None:
@@ -561,9 +561,9 @@ def test_trial_that_stops_its_shim_can_be_ended(bench: Bench) -> None:
     bench.shell(0, ": > here; kill -STOP $PPID; exec sleep 60")
     wait_until(bench.file(0, "here").exists)
     time.sleep(0.05)
-    bench.executor.stop(0, "user")
+    bench.executor.stop(0, StopCause.USER)
     (end,) = bench.end()
-    assert end.exit.asked_for == "user" and nothing_left(bench)
+    assert end.exit.stop_cause == "user" and nothing_left(bench)
 
 
 def test_planted_links_lead_no_record_out_of_the_folder(bench: Bench, tmp_path: Path) -> None:
@@ -589,3 +589,36 @@ def test_trial_that_removes_the_engines_folder_of_it_leaves_nothing(bench: Bench
     (end,) = bench.end()
     assert end.exit.lost
     wait_until(lambda: not processes_with(token))
+
+
+def test_usage_is_that_of_all_processes_of_the_attempt(bench: Bench) -> None:
+    burn = "import time\nwhile time.process_time() < 0.2: pass\n"
+    worker = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\nhold = b'x' * (96 << 20)\n"
+    bench.python(0, worker + burn)
+    bench.python(1, daemon(bench, 0))
+    ends = {end.trial_id: end.exit for end in bench.end(2)}
+    assert ends[0].cpu_s is not None and 0.4 <= ends[0].cpu_s < 10
+    assert ends[0].memory_peak_mb is not None and 96 < ends[0].memory_peak_mb < 400
+    assert ends[1].memory_peak_mb is not None and ends[1].memory_peak_mb < 96
+    assert records.read_exit(bench.paths.trial(0).attempt(1), f"nonce-{bench.paths.root}-0") == ends[0]
+
+
+def test_kill_by_the_kernel_for_want_of_memory_is_known(bench: Bench) -> None:
+    group = Path("/sys/fs/cgroup/memory", f"hpo-{bench.token}")
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("no control group of version 1 can be made here")
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(32 << 20))
+        eat = f"open({str(group / 'cgroup.procs')!r}, 'w').write('0'); hold = b'x' * (256 << 20)"
+        bench.python(0, eat)
+        bench.shell(1, "kill -9 $$")
+        bench.shell(2, f'{sys.executable} -c "{eat}"; exit $?')
+        ends = {end.trial_id: end.exit for end in bench.end(3)}
+        assert (ends[0].signal, ends[0].oom) == (9, True) and (ends[2].code, ends[2].oom) == (137, True)
+        bench.shell(3, "kill -9 $$")
+        (end,) = bench.end()
+        assert (end.exit.signal, end.exit.oom) == (9, False)
+    finally:
+        group.rmdir()

@@ -31,7 +31,7 @@ from hpo_engine.executors.preload.warm import Command
 from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Resources, StudySpec
-from hpo_engine.study.trial import Exit
+from hpo_engine.study.trial import Exit, StopCause
 from tests.executors.preload.likeness import HELPER, OPTIONED, SCRIPTS, source
 from tests.support.helpers import processes_with, put
 
@@ -117,7 +117,7 @@ class Both:
         text = re.sub(r"0x[0-9a-f]{6,}", "0x", text.replace(f"{self.root}/{kind}", "ROOT"))
         exit_ = end.exit
         # Not how many processes it left: helpers of multiprocessing may be on their way out.
-        return (exit_.code, exit_.signal, exit_.asked_for, exit_.error), text, left
+        return (exit_.code, exit_.signal, exit_.stop_cause, exit_.error), text, left
 
 
 @pytest.fixture
@@ -479,9 +479,9 @@ def test_stop_does_not_wait_for_imports(both: Both) -> None:
     both.launch("warm", {"train.py": "import lib"}, ("train.py",), 0, {"PYTHONPATH": str(site)})
     both.executor("warm").wait(0.3)
     begin = time.monotonic()
-    both.executor("warm").stop(0, "user")
+    both.executor("warm").stop(0, StopCause.USER)
     (end,) = both.end("warm")
-    assert end.exit == Exit(asked_for="user")
+    assert end.exit == Exit(stop_cause="user")
     assert time.monotonic() - begin < 30
 
 
@@ -553,9 +553,9 @@ def test_time_limit_and_grace_hold_for_forks(both: Both) -> None:
     text = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nopen('ready', 'w')\ntime.sleep(60)"
     launch = both.launch("warm", {"train.py": text}, ("train.py",))
     both.drive_until(Path(launch.paths.result_dir, "ready").exists)
-    both.executor("warm").stop(launch.trial_id, "user")
+    both.executor("warm").stop(launch.trial_id, StopCause.USER)
     (end,) = both.end("warm")
-    assert end.exit.signal == signal.SIGKILL and end.exit.asked_for == "user"
+    assert end.exit.signal == signal.SIGKILL and end.exit.stop_cause == "user"
 
 
 @pytest.mark.parametrize("argv", [("train.py", "--lr", "1", "--lib"), ("-m", "train", "--lib")])

@@ -25,6 +25,7 @@ from hpo_engine.contract.sources.results import (
 )
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Objective, Row, pick_values
+from hpo_engine.study.trial import FailureKind
 from hpo_engine.system.faults import faultpoint
 from hpo_engine.system.files import MAX_BYTES, Gone, Missing, gone, open_file, open_folder, safe_read
 
@@ -159,12 +160,13 @@ class Reading:
     """What a trial's files said, read once after all its processes ended.
 
     `source`: the file that the rows come from (""; none). `problem`: what is wrong; with rows, only a note (the other
-    file had them). `strange`: metrics that are no numbers, and what they are. `digest`: sha256 of the file's bytes.
+    file had them). `broken`: there are results, and they cannot be read. `strange`: metrics that are no numbers, and what they are. `digest`: sha256 of the file's bytes.
     """
 
     rows: tuple[Row, ...] = ()
     source: str = ""
     problem: str | None = None
+    broken: bool = False
     strange: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None
 
@@ -186,34 +188,33 @@ def final_rows(paths: TrialPaths, named: Collection[str] = ()) -> Reading:
         OSError: the machine cannot read at present, see `machine.at_fault`.
     """
     faultpoint("engine.read-results")
-    root, problem = paths.study.root, ""
+    root, problem, broken = paths.study.root, "", False
     try:
         data = _read_below(root, paths.result_dir, RESULT, "RESULT_DIR")
         rows, strange = parse(data, named)
         if rows:
-            return Reading(rows, RESULT, None, strange, _digest(data))
+            return Reading(rows, RESULT, strange=strange, digest=_digest(data))
         problem = f"{RESULT} has no entries"
     except Gone as error:
         return Reading(problem=str(error))
     except Missing:
         pass
     except ContractError as error:
-        problem = str(error)
+        problem, broken = str(error), True
     also = ""
     for folder in (f"{paths.log_dir}/{paths.name}", paths.log_dir):
         try:
             data = _read_below(root, folder, EMETRICS, "LOG_DIR")
             if rows := parse_emetrics(data):
                 note = f"{problem}; {EMETRICS} was used instead" if problem else None
-                return Reading(rows, EMETRICS, note, {}, _digest(data))
+                return Reading(rows, EMETRICS, note, digest=_digest(data))
             also = also or f"{EMETRICS} has no metrics"
         except (Missing, Gone):
             pass
         except ContractError as error:
-            also = str(error)
-    if problem:
-        return Reading(problem=problem)
-    return Reading(problem=f"wrote no {RESULT} in RESULT_DIR ({also or f'and no {EMETRICS} in LOG_DIR'})")
+            also, broken = str(error), True
+    problem = problem or f"wrote no {RESULT} in RESULT_DIR ({also or f'and no {EMETRICS} in LOG_DIR'})"
+    return Reading(problem=problem, broken=broken)
 
 
 def or_seen(reading: Reading, seen: Sequence[Row]) -> Reading:
@@ -228,6 +229,13 @@ def verdict(reading: Reading, objectives: Sequence[Objective], trial_id: int) ->
     if values is not None:
         return values, f"trial {trial_id}: {reading.problem}" if reading.problem else ""
     return None, f"trial {trial_id}: {_why_none_of(reading, objectives)}"
+
+
+def failure(reading: Reading, objectives: Sequence[Objective]) -> FailureKind:
+    """What is wrong with a reading whose `verdict` has no values."""
+    there = {*reading.metrics, *reading.strange}
+    bad = all(o.metric in there for o in objectives) if reading.rows else reading.broken
+    return FailureKind.BAD_RESULT if bad else FailureKind.NO_RESULT
 
 
 def _why_none_of(reading: Reading, objectives: Sequence[Objective]) -> str:

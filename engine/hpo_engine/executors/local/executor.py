@@ -27,7 +27,7 @@ from hpo_engine.executors.local.records import Fate
 from hpo_engine.executors.slots import Slots, count_cores, find_gpus
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.spec import Resources
-from hpo_engine.study.trial import OUTSIDE, Exit
+from hpo_engine.study.trial import Exit, StopCause
 from hpo_engine.system.faults import at_fault
 from hpo_engine.text.tables import counted
 
@@ -118,12 +118,12 @@ class LocalExecutor:
         news, self._news = self._news, []
         return news
 
-    def stop(self, trial_id: int, why: str, *, kill: bool = False) -> None:
+    def stop(self, trial_id: int, why: StopCause, *, kill: bool = False) -> None:
         run = self._runs.get(trial_id)
         if run is None:
             return
         if self._waits(run):
-            self._end(run, Exit(asked_for=why))
+            self._end(run, Exit(stop_cause=why))
             return
         if (link := self._launchers.get(run.link)) is not None:
             link.wake()
@@ -377,8 +377,8 @@ class LocalExecutor:
         launch = run.launch
         if self._runs.pop(launch.trial_id, None) is None:
             return
-        if exit_.asked_for == OUTSIDE and run.why is not None:
-            exit_ = replace(exit_, asked_for=run.why)  # the word could not be left for its shim
+        if exit_.stop_cause == StopCause.OUTSIDE and run.why is not None:
+            exit_ = replace(exit_, stop_cause=run.why)  # the word could not be left for its shim
         self._launchers.attempt_ended(run.link, wanted=any(run.link == r.link for r in self._runs.values()))
         self._slots.give_back(launch.trial_id)
         self._crowd.ended(launch.trial_id)
@@ -407,5 +407,5 @@ class LocalExecutor:
 def _unrecorded(run: Run) -> Exit:
     """The end of a run whose shim has left no record of it."""
     if run.why is not None:
-        return Exit(signal=signal.SIGKILL, asked_for=run.why)
+        return Exit(signal=signal.SIGKILL, stop_cause=run.why)
     return Exit(signal=signal.SIGKILL, error=run.blame) if run.blame else Exit(lost=True)

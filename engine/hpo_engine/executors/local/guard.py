@@ -19,7 +19,7 @@ from hpo_engine.core.ports import Launch
 from hpo_engine.executors.local import processes, records
 from hpo_engine.executors.local.client import LAUNCHER, Link
 from hpo_engine.executors.local.launchers import Launchers
-from hpo_engine.study.trial import TIME_LIMIT
+from hpo_engine.study.trial import StopCause
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 1.0
@@ -42,7 +42,7 @@ class Run:
     pid: int = 0
     pidfd: int | None = None
     told: bool = False
-    why: str | None = None
+    why: StopCause | None = None
     kill: bool = False
     stop_at: float | None = None
     signalled: bool = False
@@ -57,7 +57,9 @@ class Guard:
     stop: tells a run to end at once. give_up: ends the shim of a run, with all below it.
     """
 
-    def __init__(self, launchers: Launchers, stop: Callable[[Run, str], None], give_up: Callable[[Run], None]) -> None:
+    def __init__(
+        self, launchers: Launchers, stop: Callable[[Run, StopCause], None], give_up: Callable[[Run], None]
+    ) -> None:
         self._launchers, self._stop, self._give_up = launchers, stop, give_up
         self._next = 0.0
         self._told = False
@@ -121,7 +123,7 @@ class Guard:
             return
         if not run.pressed:
             run.pressed = True
-            self._stop(run, TIME_LIMIT)
+            self._stop(run, StopCause.TIME_LIMIT)
         elif now >= due + _STILL_S:
             _log.warning("trial %d: its supervisor does not end it in time; both are ended", run.launch.trial_id)
             self._give_up(run)

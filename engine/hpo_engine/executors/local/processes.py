@@ -47,6 +47,15 @@ def wake_when_orphaned() -> None:
     _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGCONT, 0, 0, 0)
 
 
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it was started, in any control group."""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            return int(file.read().partition(b"\noom_kill ")[2].split(b"\n", 1)[0])
+    except (OSError, ValueError):  # not told here
+        return 0
+
+
 def start_time(pid: int) -> int:
     """The start of process `pid` in clock ticks since boot: with boot id and pid, its identity. Raises OSError."""
     with open(f"/proc/{pid}/stat", "rb") as file:

@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from hpo_engine.contract.outputlog.capture import open_new
@@ -24,6 +25,7 @@ from hpo_engine.study.trial import Exit
 from hpo_engine.system.faults import NO_ROOM, at_fault, faultpoint
 
 STARTED, EXIT, STOP = "started", "exit.json", "stop"
+_OF_EXIT = frozenset(f.name for f in fields(Exit))
 
 
 class Token(NamedTuple):
@@ -80,10 +82,9 @@ def read_exit(folder: str, nonce: str) -> Exit | None:
     record = _read_json(f"{folder}/{EXIT}")
     if record is None or record.get("nonce") != nonce:
         return None
-    known = ("code", "signal", "asked_for", "error", "leftovers", "seconds", "machine", "full")
     try:
-        return Exit(**{k: record[k] for k in known if record.get(k) is not None})
-    except TypeError:
+        return Exit.from_json({k: v for k, v in record.items() if k in _OF_EXIT and v is not None})
+    except (TypeError, ValueError):
         return None
 
 

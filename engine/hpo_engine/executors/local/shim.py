@@ -35,6 +35,7 @@ _LEFTOVER_S = 2.0  # between its SIGTERM and its SIGKILL
 _MOST_FILES = 1 << 20  # more than any descriptor of a launcher or shim
 _UNKILLABLE_S = 5.0
 _CHUNK = 1 << 16
+_KILLED = (signal.SIGKILL, (128 + signal.SIGKILL) << 8)  # wait statuses: by SIGKILL, and what a shell makes of it
 _HOUR_MS = 3_600_000.0  # poll takes no more than 25 days; it is looked at again anyway
 
 _ALL_SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # 32, 33: the C library's own
@@ -96,6 +97,7 @@ class Shim:
         self._ahead: _Ahead | None = None
         self._pid = os.getpid()
         self._identity = {"pid": self._pid, "start": processes.start_time(self._pid), "boot": boot}
+        self._ooms = processes.oom_kills()
         self._signals, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -137,8 +139,9 @@ class Shim:
             os._exit(UNABLE + min(error.errno or 0, 255 - UNABLE))
         if token is None:
             os._exit(TAKEN)
-        attempt = _Attempt(order, self._signals)
+        attempt = _Attempt(order, self._signals, self._ooms)
         attempt.run(lambda: self._spend(line) if self._warm else _spawned(order))
+        self._ooms = attempt.ooms
         os.close(token)
         try:
             os.write(self._notices, b"%d %d %d\n" % (order["trial"], order["attempt"], self._pid))
@@ -234,14 +237,16 @@ class _Attempt:
 
     Args:
         signals: where the numbers of this process's signals are read.
+        ooms: how often the kernel had killed a process for want of memory, some time before.
     """
 
-    def __init__(self, order: dict[str, Any], signals: int) -> None:
+    def __init__(self, order: dict[str, Any], signals: int, ooms: int) -> None:
         self.order, self.signals = order, signals
         self.all_gone = True
         self.child = 0
         self.status: int | None = None
-        self.usage: Any = None
+        self.cpu_s, self.memory_peak_kb = 0.0, 0
+        self.ooms, self.oom = ooms, False
         self.asked: str | None = None
         self.leftovers = 0
         self.machine = False
@@ -271,6 +276,9 @@ class _Attempt:
             os.close(output)
         self.ended = time.monotonic()
         self.log.finish()
+        if self.status in _KILLED and self.asked is None:
+            before, self.ooms = self.ooms, processes.oom_kills()
+            self.oom = self.ooms > before
         self._keep_record(error)
 
     def _watch(self, output: int) -> None:
@@ -352,8 +360,11 @@ class _Attempt:
             if pid == 0:
                 self.all_gone = self.killing_since is None or time.monotonic() < self.killing_since + _UNKILLABLE_S
                 return self.all_gone
+            # A program's usage contains that of the processes it waited for; those it left come here by themselves.
+            self.cpu_s += usage.ru_utime + usage.ru_stime
+            self.memory_peak_kb = max(self.memory_peak_kb, usage.ru_maxrss)
             if pid == self.child:
-                self.status, self.usage = status, usage
+                self.status = status
 
     def _pump(self, output: int) -> bool:
         try:
@@ -389,7 +400,7 @@ class _Attempt:
             "nonce": self.order["nonce"],
             "code": code if code is None or code >= 0 else None,
             "signal": -code if code is not None and code < 0 else None,
-            "asked_for": self.asked,
+            "stop_cause": self.asked,
             "error": error if error or code is not None else "its process cannot be killed",
             "leftovers": self.leftovers,
             "seconds": round(self.ended - self.began, 6),
@@ -399,9 +410,11 @@ class _Attempt:
             record["machine"] = True
         if self.log.full:
             record["full"] = True
-        if self.usage is not None:
-            record["cpu_s"] = round(self.usage.ru_utime + self.usage.ru_stime, 6)
-            record["max_rss_kb"] = self.usage.ru_maxrss
+        if self.status is not None:
+            record["cpu_s"] = round(self.cpu_s, 6)
+            record["memory_peak_mb"] = round(self.memory_peak_kb / 1024, 3)
+            if self.oom:
+                record["oom"] = True
         path = self.order["exit"]
         faultpoint("shim.exit-record")
         # No fsync: a record that a power cut takes away makes the attempt LOST, and it is run again.
