@@ -267,6 +267,23 @@ def test_verdict_says_why_there_is_no_value(trial: TrialPaths, text: str | None,
     assert judged(trial) == (None, message)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (None, "no_result"),
+        ("[]", "no_result"),
+        ('[{"acc": 1}]', "no_result"),
+        ("[{", "bad_result"),
+        ('[{"loss": NaN}]', "bad_result"),
+        ('[{"loss": "0.3"}]', "bad_result"),
+    ],
+)
+def test_results_that_are_missing_are_told_from_bad_ones(trial: TrialPaths, text: str | None, kind: str) -> None:
+    if text is not None:
+        put(trial.result_file, text)
+    assert metrics.failure(final_rows(trial), [LOSS]).value == kind
+
+
 def test_verdict_lists_no_endless_names() -> None:
     row = Row(1, {f"{i}" + "m" * 300: 1.0 for i in range(20)})
     value, text = verdict(Reading((row,), RESULT), [LOSS], 0)

@@ -44,7 +44,10 @@ class EarlyStopping:
     def why_ended(self, trial: Trial, exit_: Exit, now: float) -> str:
         """Why a rule has ended the trial, which is over now ("": none did)."""
         why = self._stopping.pop(trial.id, "")
-        if not why and exit_.stop_cause in (StopCause.DIVERGED, StopCause.EARLY):  # an earlier engine asked: the rule says so again
+        if not why and exit_.stop_cause in (
+            StopCause.DIVERGED,
+            StopCause.EARLY,
+        ):  # an earlier engine asked: the rule says so again
             why = found[1] if (found := self._rule(trial, now)) else ""
         return why
 

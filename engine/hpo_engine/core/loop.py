@@ -114,7 +114,9 @@ class Engine:
         for trial in self.history.running:
             assert trial.attempt is not None
             reason = f"was running in {self._copied_from}, of which this study is a copy"
-            self._recorder.record(AttemptEnded(now, trial.id, trial.attempt.number, Exit(stop_cause=StopCause.COPIED).to_json(), reason))
+            self._recorder.record(
+                AttemptEnded(now, trial.id, trial.attempt.number, Exit(stop_cause=StopCause.COPIED).to_json(), reason)
+            )
 
     def step(self, now: float) -> bool:
         """One turn: take in what happened, judge, launch. False: the study is closed and nothing runs.

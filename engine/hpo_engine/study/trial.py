@@ -86,10 +86,7 @@ class Exit:
             return self.error
         if self.lost:
             return "lost: nothing recorded how it ended"
-        if self.signal is not None:
-            how = f"killed by signal {self.signal}"
-        else:
-            how = f"exit code {self.code}"
+        how = f"exit code {self.code}" if self.signal is None else f"killed by signal {self.signal}"
         return f"{how} (the kernel ran out of memory and killed it)" if self.oom else how
 
 

@@ -23,7 +23,7 @@ from hpo_engine.core.ports import Adoption, Ended, Launch
 from hpo_engine.executors.local import processes, records, shim
 from hpo_engine.executors.local.executor import LocalExecutor
 from hpo_engine.study.spec import Resources
-from hpo_engine.study.trial import Exit, StopCause
+from hpo_engine.study.trial import StopCause
 from tests.support.helpers import processes_with, wait_until
 
 
@@ -612,13 +612,12 @@ def test_kill_by_the_kernel_for_want_of_memory_is_known(bench: Bench) -> None:
     try:
         (group / "memory.limit_in_bytes").write_text(str(32 << 20))
         eat = f"open({str(group / 'cgroup.procs')!r}, 'w').write('0'); hold = b'x' * (256 << 20)"
-        bench.python(0, eat)
         bench.shell(1, "kill -9 $$")
+        (by_hand,) = bench.end()
+        assert (by_hand.exit.signal, by_hand.exit.oom) == (9, False)
+        bench.python(0, eat)
         bench.shell(2, f'{sys.executable} -c "{eat}"; exit $?')
-        ends = {end.trial_id: end.exit for end in bench.end(3)}
+        ends = {end.trial_id: end.exit for end in bench.end(2)}
         assert (ends[0].signal, ends[0].oom) == (9, True) and (ends[2].code, ends[2].oom) == (137, True)
-        bench.shell(3, "kill -9 $$")
-        (end,) = bench.end()
-        assert (end.exit.signal, end.exit.oom) == (9, False)
     finally:
         group.rmdir()

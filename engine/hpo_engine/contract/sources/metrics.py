@@ -160,7 +160,8 @@ class Reading:
     """What a trial's files said, read once after all its processes ended.
 
     `source`: the file that the rows come from (""; none). `problem`: what is wrong; with rows, only a note (the other
-    file had them). `broken`: there are results, and they cannot be read. `strange`: metrics that are no numbers, and what they are. `digest`: sha256 of the file's bytes.
+    file had them). `broken`: there are results, and they cannot be read. `strange`: metrics that are not numbers,
+    and what they are. `digest`: sha256 of the file's bytes.
     """
 
     rows: tuple[Row, ...] = ()

@@ -36,6 +36,7 @@ _MOST_FILES = 1 << 20  # more than any descriptor of a launcher or shim
 _UNKILLABLE_S = 5.0
 _CHUNK = 1 << 16
 _KILLED = (signal.SIGKILL, (128 + signal.SIGKILL) << 8)  # wait statuses: by SIGKILL, and what a shell makes of it
+_COUNT_S = 1.0  # so long the kernel's count of its own kills is taken as it was, for it takes a while to read
 _HOUR_MS = 3_600_000.0  # poll takes no more than 25 days; it is looked at again anyway
 
 _ALL_SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # 32, 33: the C library's own
@@ -97,7 +98,7 @@ class Shim:
         self._ahead: _Ahead | None = None
         self._pid = os.getpid()
         self._identity = {"pid": self._pid, "start": processes.start_time(self._pid), "boot": boot}
-        self._ooms = processes.oom_kills()
+        self._ooms, self._ooms_at = processes.oom_kills(), time.monotonic()
         self._signals, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -139,6 +140,8 @@ class Shim:
             os._exit(UNABLE + min(error.errno or 0, 255 - UNABLE))
         if token is None:
             os._exit(TAKEN)
+        if time.monotonic() > self._ooms_at + _COUNT_S:
+            self._ooms, self._ooms_at = processes.oom_kills(), time.monotonic()
         attempt = _Attempt(order, self._signals, self._ooms)
         attempt.run(lambda: self._spend(line) if self._warm else _spawned(order))
         self._ooms = attempt.ooms
