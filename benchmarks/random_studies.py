@@ -2,7 +2,7 @@
 
     python -m benchmarks.random_studies [--cases 10000] [--algorithms tpe bayesian ...]
 
-The cases are those of tests/laws/random_studies.py: conditions on conditions, NaN, ties, failures, running trials,
+The cases are those of tests/support/random_studies.py: conditions on conditions, NaN, ties, failures, running trials,
 constants, one point, losses of 1e308. Every algorithm has its part of the cases. Processor time, one thread at best
 (OMP_NUM_THREADS=1).
 """
@@ -16,8 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from hpo_engine import assembly
-from tests.laws.random_studies import case
-from tests.laws.test_random_studies import ALGORITHMS, study_of
+from tests.support.random_studies import ALGORITHMS, case, study_of
 
 
 def main() -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from hpo_engine.contract.binding import lay_out, lay_out_study
-from hpo_engine.contract.paths import StudyPaths, TrialPaths
+pytest.register_assert_rewrite("tests.support")
+
+from hpo_engine.contract.binding import lay_out, lay_out_study  # noqa: E402
+from hpo_engine.contract.paths import StudyPaths, TrialPaths  # noqa: E402
 
 
 @pytest.fixture(params=["plain", "odd name '\"\\ \n é"])

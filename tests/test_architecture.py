@@ -56,3 +56,12 @@ def test_the_two_packages_never_import_each_other() -> None:
             names = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
             names += [str(n.module) for n in nodes if isinstance(n, ast.ImportFrom)]
             assert not [name for name in names if name.split(".")[0] == other], path
+
+
+def test_test_modules_import_helpers_from_support_only() -> None:
+    """A helper inside a test module ties tests together that have nothing to do with each other."""
+    for path in [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        names = [f"{n.module}." for n in nodes if isinstance(n, ast.ImportFrom) and n.level == 0]
+        names += [f"{a.name}." for n in nodes if isinstance(n, ast.Import) for a in n.names]
+        assert not [n for n in names if n.startswith("tests.") and not n.startswith("tests.support.")], path

@@ -15,8 +15,8 @@ from hpo_engine.errors import SpecError
 from hpo_engine.study.history import StudyState
 from hpo_engine.study.spec import Budget, StudySpec
 from hpo_engine.study.trial import Exit
-from tests.core.test_loop import Bench
 from tests.support import random_logs
+from tests.support.loop_bench import Bench
 
 DAY = 86_400.0
 

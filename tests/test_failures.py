@@ -20,8 +20,8 @@ from hpo_engine.study.history import StudyState
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, EarlyStopping, Failures, Resources, TrialPolicy
 from hpo_engine.study.trial import Exit
-from tests.core.test_loop import Bench, states
 from tests.support.fakes import MemoryStore
+from tests.support.loop_bench import Bench, states
 
 
 @pytest.fixture

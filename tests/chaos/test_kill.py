@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from hpo_engine import failpoints
-from tests.chaos.scene import Scene, killed
 from tests.support.helpers import processes_with, wait_until
+from tests.support.scene import Scene, killed
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "engine" / "hpo_engine"

@@ -31,7 +31,7 @@ from hpo_engine.store.journal import Journal
 from hpo_engine.store.lock import Lead, hold_folder, who_leads
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
-from tests.laws.store_laws import EVENTS
+from hpo_engine.testing.stores import EVENTS
 from tests.support.helpers import processes_with, remove_tree, wait_until
 
 

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,100 +24,7 @@ from hpo_engine.store.journal import Journal
 from hpo_engine.study.events import TrialEnded
 from hpo_engine.text.tables import number
 from tests.support.helpers import processes_with, wait_until
-
-TRAIN = """\
-import json, os
-c = json.load(open("config.json"))
-print("training with", c)
-json.dump([{"step": i, "loss": (c["x"] - 1) ** 2 + 1 / i} for i in (1, 2, 3)], open("val_dict_list.json", "w"))
-"""
-ALGO = """\
-command: python train.py
-objective: {metric: loss, goal: minimize}
-algorithm: random
-options: {seed: 1}
-trials: 4
-parallel: 2
-space:
-  x: {float: [0, 2]}
-  kind: {choice: [a b, "$HOME"]}
-"""
-SLEEPER = """\
-import os, signal, sys, time
-open("began", "w").close()
-time.sleep(600)
-"""
-DAEMON = """\
-import os, signal, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        time.sleep(600)
-    os._exit(0)
-open("began", "w").close()
-time.sleep(600)
-"""
-
-
-class Shell:
-    """A folder with a study in it, and `hpo-engine` run there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "my study"
-        self.folder.mkdir()
-        self.write("train.py", TRAIN)
-        self.write("algo.yaml", ALGO)
-        self.env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "MARK": str(folder)}
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        return path
-
-    def start(self, *args: str, **more: Any) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-m", "hpo_engine.cli", *args]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(argv, cwd=self.folder, env=self.env, text=True, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, **more)  # fmt: skip
-
-    def run(self, *args: str, code: int = 0) -> str:
-        process = self.start(*args)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == code, (args, process.returncode, out, err)
-        assert "Traceback" not in out + err or args[0] in ("show", "logs"), "only a trial's own may be shown"
-        self.err = err
-        return out
-
-    def raw(self, *args: str) -> str:
-        """What it prints, with carriage returns as they are."""
-        argv = [sys.executable, "-m", "hpo_engine.cli", *args]
-        return subprocess.run(argv, cwd=self.folder, env=self.env, stdout=subprocess.PIPE, check=True).stdout.decode()
-
-    def json(self, *args: str, code: int = 0) -> Any:
-        return json.loads(self.run(*args, "--json", code=code).splitlines()[-1])
-
-    def refuses(self, *args: str, words: str, code: int = 2) -> str:
-        """It ends with `code`, says `words` on stderr, and nothing on stdout."""
-        out = self.run(*args, code=code)
-        assert out == "" and re.search(words, self.err), self.err
-        assert all(line.startswith("hpo-engine: ") for line in self.err.splitlines())
-        return self.err
-
-    def left(self) -> list[int]:
-        """Processes that come from here."""
-        return processes_with(f"MARK={self.env['MARK']}")
-
-    def result(self, trial: int, name: str) -> Path:
-        return self.folder / "hpo-runs" / "my-study" / "results" / str(trial) / name
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    yield Shell(tmp_path)
-    for pid in processes_with(f"MARK={tmp_path}"):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+from tests.support.shell import ALGO, DAEMON, SLEEPER, TRAIN, Shell
 
 
 def test_submit_runs_a_study_and_says_its_result(shell: Shell) -> None:

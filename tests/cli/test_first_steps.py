@@ -9,9 +9,8 @@ import pytest
 
 from hpo_engine.report import forecast
 from hpo_engine.study.spec import Budget, Resources
-from tests.cli.test_cli import Shell
-from tests.cli.test_cli import shell as shell
 from tests.support import random_logs
+from tests.support.shell import Shell
 
 SCRIPT = """\
 import csv, json

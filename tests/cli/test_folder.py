@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import Shell
-from tests.cli.test_cli import shell as shell
+from tests.support.shell import Shell
 
 SCRIPT = """\
 import json, os

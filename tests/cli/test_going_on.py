@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.cli.test_cli import ALGO, TRAIN, Shell, shell
-
-__all__ = ["shell"]
+from tests.support.shell import ALGO, TRAIN, Shell
 
 CHANGED = "note: train.py changed since the study was made; the study keeps using its copy"
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli.test_cli import Shell, shell
-
-__all__ = ["shell"]
+from tests.support.shell import Shell
 
 TRAIN = """\
 import json

@@ -8,10 +8,8 @@ import json
 
 import pytest
 
-from tests.cli.test_cli import Shell, shell
 from tests.support.helpers import wait_until
-
-__all__ = ["shell"]
+from tests.support.shell import Shell
 
 TRAIN = """\
 import json, os, time

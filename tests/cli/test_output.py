@@ -8,10 +8,8 @@ import re
 import subprocess
 import sys
 
-from tests.cli.test_cli import ALGO, Shell, shell
 from tests.support.helpers import wait_until
-
-__all__ = ["shell"]
+from tests.support.shell import ALGO, Shell
 
 BAR = """\
 import sys, time

@@ -7,9 +7,7 @@ import re
 import pytest
 
 from hpo_engine.trackers import lines
-from tests.cli.test_cli import Shell, shell
-
-__all__ = ["shell"]
+from tests.support.shell import Shell
 
 ALGO = """\
 command: python train.py

@@ -20,9 +20,7 @@ from hpo_engine.contract import binding
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.store import inbox
 from hpo_engine.system.faults import told
-from tests.cli.test_cli import Shell, shell
-
-__all__ = ["shell"]
+from tests.support.shell import Shell
 
 
 @pytest.fixture

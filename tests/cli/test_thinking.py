@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import Shell, shell
 from tests.support.helpers import wait_until
-
-__all__ = ["shell"]
+from tests.support.shell import Shell
 
 SEARCHER = """\
 import os, time

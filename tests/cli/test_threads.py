@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpo_engine.system.threads import NAMES
-from tests.cli.test_cli import Shell, shell
-
-__all__ = ["shell"]
+from tests.support.shell import Shell
 
 TRAIN = """\
 import json, os

@@ -4,112 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hpo_engine.contract import binding
-from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.contract.snapshot import Views
 from hpo_engine.core.loop import Engine
 from hpo_engine.core.ports import Launch
 from hpo_engine.core.searcher_thread import Answer
 from hpo_engine.errors import SearcherError
-from hpo_engine.space.searchspace import Float, SearchSpace
-from hpo_engine.stoppers import BudgetStopper, stopper
+from hpo_engine.stoppers import stopper
 from hpo_engine.store import inbox
-from hpo_engine.study.events import SpecChanged, StudyOpened, TrialReopened, apply, fold
+from hpo_engine.study.events import SpecChanged, TrialReopened, apply, fold
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, EarlyStopping, Resources, StudySpec, TrialPolicy
+from hpo_engine.study.spec import Budget, EarlyStopping, Resources, TrialPolicy
 from hpo_engine.study.trial import Exit, Proposal, StopCause, TrialState
-from tests.support.fakes import FakeExecutor, MemoryStore
-
-
-class Counting:
-    """Proposes x = id / 100."""
-
-    def __init__(self, limit: int = 1000) -> None:
-        self.limit = limit
-
-    def ask(self, history: History, count: int) -> Sequence[Proposal]:
-        return [Proposal({"x": i / 100}) for i in range(history.next_id, min(self.limit, history.next_id + count))]
-
-
-class Bench:
-    def __init__(self, root: Path) -> None:
-        self.paths = StudyPaths(str(root / "study"))
-        os.makedirs(self.paths.root)
-        binding.lay_out_study(self.paths, "me")
-        self.store = MemoryStore()
-        self.now = 1000.0
-        self.behave: Callable[[Launch], Exit | None] = self.good
-        self.searcher: Any = Counting()
-        self.stopper: Any = BudgetStopper()
-        self.trackers: list[Any] = []
-        self.asker: Any = None
-
-    def open(self, **changes: Any) -> Engine:
-        spec = StudySpec(
-            name="s",
-            space=SearchSpace((Float("x", 0.0, 10.0),)),
-            objective=Objective("loss"),
-            command=("run",),
-            model_dir=str(self.paths.model),
-            seed=1,
-        )
-        parts: dict[str, Any] = {"budget": Budget(3), "resources": Resources(2), **changes}
-        spec = StudySpec(**{**{f: getattr(spec, f) for f in spec.__dataclass_fields__}, **parts})
-        self.store.append([StudyOpened(self.now, spec.to_json())])
-        return self.lead()
-
-    def lead(self, *events: Any) -> Engine:
-        if events:
-            self.store.append(events)
-        self.executor = FakeExecutor(fold(self.store.read()).spec.resources, behave=lambda launch: self.behave(launch))
-        return self.engine()
-
-    def engine(self) -> Engine:
-        engine = Engine(
-            self.paths, self.store, fold(self.store.read()), self.searcher, self.stopper, self.executor, self.trackers,
-            views=Views(None), base_env={"PATH": "/bin"}, asker=self.asker,
-        )  # fmt: skip
-        engine.resume(self.now)
-        return engine
-
-    def run(self, engine: Engine, turns: int = 200) -> History:
-        for _ in range(turns):
-            self.now += 1.0
-            if not engine.step(self.now):
-                return self.checked(engine)
-        raise AssertionError("the study does not end")
-
-    def checked(self, engine: Engine) -> History:
-        """The history, which must be what its log says."""
-        told = fold(self.store.read())
-        # By their text, in which NaN equals NaN.
-        assert [repr(t) for t in told.trials] == [repr(t) for t in engine.history.trials]
-        assert replace(told, trials=engine.history.trials) == engine.history
-        return engine.history
-
-    def good(self, launch: Launch) -> Exit | None:
-        self.write(launch, [{"step": 1, "loss": 1.0 + launch.trial_id}, {"step": 2, "loss": 0.5 + launch.trial_id}])
-        return Exit(code=0)
-
-    def write(self, launch: Launch, rows: Any) -> None:
-        Path(launch.paths.result_file).write_text(json.dumps(rows))
+from tests.support.fakes import FakeExecutor
+from tests.support.loop_bench import Bench, Counting, states
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
-
-
-def states(history: History) -> list[str]:
-    return [t.state.value for t in history.trials]
 
 
 def test_study_runs_its_budget_and_finds_the_best(bench: Bench) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hpo_engine.core.searcher_thread import Answer, Asker, InLine, InThread
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import Proposal
-from tests.laws.searcher_laws import SPACES, opened, spec_of
+from hpo_engine.testing.histories import SPACES, opened, spec_of
 
 HISTORY = opened(spec_of(SPACES["tiny"]))
 

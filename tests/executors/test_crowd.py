@@ -10,7 +10,7 @@ import pytest
 
 from hpo_engine.executors import crowd
 from hpo_engine.study.trial import StopCause
-from tests.executors.preload.test_preload import Both
+from tests.support.both import Both
 
 CORES = len(os.sched_getaffinity(0))
 BUSY = """

@@ -8,7 +8,7 @@ from typing import Any
 from hpo_engine.core.ports import Launch
 from hpo_engine.executors.local.executor import LocalExecutor
 from hpo_engine.study.spec import Resources
-from tests.laws.executor_laws import ExecutorLaws
+from hpo_engine.testing.executors import ExecutorLaws
 from tests.support.fakes import FakeExecutor
 from tests.support.helpers import wait_until
 

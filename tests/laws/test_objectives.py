@@ -14,7 +14,7 @@ from hpo_engine.study.events import TrialEnded, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, StudySpec
-from tests.laws.searcher_laws import opened, proposed, spec_of
+from hpo_engine.testing.histories import opened, proposed, spec_of
 
 AIMS = (Objective("near", over="last"), Objective("far", "maximize", "last"))
 SPACE = SearchSpace(tuple(Float(f"x{i}", 0.0, 1.0) for i in range(4)))

@@ -7,12 +7,8 @@ from dataclasses import replace
 import pytest
 
 from hpo_engine import assembly
-from hpo_engine.study.spec import StudySpec
-from tests.laws.random_studies import case
-from tests.laws.searcher_laws import is_plain
-
-ALGORITHMS = [name for name in assembly.SEARCHERS if name not in ("optuna", "grid")]
-NEED_A_RESOURCE = ("hyperband", "asha", "bohb")
+from hpo_engine.testing.searchers import is_plain
+from tests.support.random_studies import ALGORITHMS, case, study_of
 
 
 def check(k: int, algorithm: str) -> None:
@@ -24,11 +20,6 @@ def check(k: int, algorithm: str) -> None:
         problem = spec.space.problem_with(proposal.params)
         assert problem is None, f"case {k}, {algorithm}: {problem}"
         assert is_plain(dict(proposal.params)), f"case {k}, {algorithm}: {proposal.params}"
-
-
-def study_of(spec: StudySpec, algorithm: str) -> StudySpec:
-    needs = {"resource_name": "epochs", "resource_max": 9} if algorithm in NEED_A_RESOURCE else {}
-    return replace(spec, algorithm=algorithm, **needs)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -30,7 +30,8 @@ from hpo_engine.study.events import TrialReopened, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
-from tests.laws.searcher_laws import FATES, SPACES, SearcherLaws, goes, opened, proposed, spec_of, told
+from hpo_engine.testing.histories import FATES, SPACES, as_text, opened, proposed, spec_of, with_fate
+from hpo_engine.testing.searchers import SearcherLaws
 
 
 class TestRandom(SearcherLaws):
@@ -245,19 +246,21 @@ class Rationed(SearcherLaws):
             past = [history]
             for step in range(2 * self.trials):
                 answer = old.ask(history, 2)
-                assert told(answer) == told(self.make(spec).ask(history, 2)), f"{name}, step {step}"
+                assert as_text(answer) == as_text(self.make(spec).ask(history, 2)), f"{name}, step {step}"
                 history = proposed(history, answer)
                 for trial in history.open:
                     if rng.random() < 0.6 and not trial.attempts:
                         fate = str(rng.choice(FATES))
-                        history = goes(history, trial.id, fate, float(rng.normal()))
+                        history = with_fate(history, trial.id, fate, float(rng.normal()))
                 ended = [t.id for t in history.trials if t.state.ended and t.loss is None]
                 if ended and rng.random() < 0.1:
                     history = apply(history, TrialReopened(history.last_at + 1, int(rng.choice(ended))))
                 past.append(history)
                 if rng.random() < 0.1:  # what it saw later must not show in an answer to an earlier question
                     earlier = past[int(rng.integers(len(past)))]
-                    assert told(old.ask(earlier, 3)) == told(self.make(spec).ask(earlier, 3)), f"{name}, before {step}"
+                    assert as_text(old.ask(earlier, 3)) == as_text(self.make(spec).ask(earlier, 3)), (
+                        f"{name}, before {step}"
+                    )
 
 
 class TestHyperband(Rationed):

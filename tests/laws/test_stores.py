@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hpo_engine.store.journal import Journal
-from tests.laws.store_laws import StoreLaws
+from hpo_engine.testing.stores import StoreLaws
 from tests.support.fakes import MemoryStore
 
 

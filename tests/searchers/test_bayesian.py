@@ -12,7 +12,7 @@ import pytest
 from hpo_engine.searchers.bayesian import Bayesian
 from hpo_engine.searchers.evidence import Evidence
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
-from tests.laws.searcher_laws import SPACES, spec_of
+from hpo_engine.testing.histories import SPACES, spec_of
 
 PLANE = SearchSpace((Float("x", 0, 1), Float("y", 0, 1)))
 
@@ -170,7 +170,7 @@ def test_options_give_members(options: dict[str, Any]) -> None:
 
 def test_n_startup_are_the_quasi_random_ones_that_all_searchers_share() -> None:
     from hpo_engine.searchers.sobol import Sobol
-    from tests.laws.searcher_laws import opened
+    from hpo_engine.testing.histories import opened
 
     spec = spec_of(PLANE)
     asked = Bayesian(spec, n_startup=7).ask(opened(spec), 7)

@@ -13,8 +13,8 @@ from hpo_engine.searchers.tpe import Tpe
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
-from tests.laws.searcher_laws import goes, opened, proposed, told
-from tests.searchers.test_halving import place_of, run, study
+from hpo_engine.testing.histories import as_text, opened, proposed, with_fate
+from tests.support.brackets import place_of, run, study
 
 
 def lived(spec: StudySpec) -> History:
@@ -24,13 +24,13 @@ def lived(spec: StudySpec) -> History:
     ]
     history = proposed(opened(spec), first)
     for i, loss in enumerate((3.0, 1.0, 2.0)):
-        history = goes(history, i, "completed", loss)
+        history = with_fate(history, i, "completed", loss)
     up = [
         Proposal(history.trials[i].params, 3, {"bracket": 0, "rung": 1, "place": k, "from": i})
         for k, i in enumerate((1, 2))
     ]
     history = proposed(history, up)
-    history = goes(goes(history, 3, "completed", 5.0), 4, "failed")
+    history = with_fate(with_fate(history, 3, "completed", 5.0), 4, "failed")
     return proposed(history, [Proposal({"x": 0.4, "kind": "b"}, 1, {"bracket": 0, "rung": 0, "place": 3})])
 
 
@@ -73,7 +73,7 @@ def test_without_a_model_it_is_its_scheduler(scheduler: str, plain: type) -> Non
     options = {"brackets": 1, "eta": 3, "keep": 3} if scheduler == "asha" else {}
     history = run(Bohb(spec, scheduler=scheduler, model="random", **options), opened(spec), workers=3)
     same = run(plain(spec), opened(spec), workers=3)
-    assert [told([t.proposal]) for t in history.trials] == [told([t.proposal]) for t in same.trials]
+    assert [as_text([t.proposal]) for t in history.trials] == [as_text([t.proposal]) for t in same.trials]
 
 
 @pytest.mark.parametrize("workers", [1, 8])
@@ -123,7 +123,7 @@ def test_a_batch_holds_no_configuration_twice() -> None:
     spec = study(9, trials=200)
     history = run(Bohb(spec, random_share=0.0), opened(spec), most=40)
     got = [p for p in Bohb(spec, random_share=0.0).ask(history, 12) if "from" not in (p.note or {})]
-    assert len({told([Proposal(p.params)]) for p in got}) == len(got) > 6
+    assert len({as_text([Proposal(p.params)]) for p in got}) == len(got) > 6
 
 
 def test_all_fail() -> None:

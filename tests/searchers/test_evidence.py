@@ -8,7 +8,7 @@ from hpo_engine.maths import pareto
 from hpo_engine.searchers.evidence import Evidence, Layout, Reader
 from hpo_engine.searchers.random import Random
 from hpo_engine.study.objective import Objective
-from tests.laws.searcher_laws import FATES, SPACES, lived, opened, spec_of
+from hpo_engine.testing.histories import FATES, SPACES, opened, simulated, spec_of
 
 
 def same(a: Evidence, b: Evidence) -> bool:
@@ -17,7 +17,7 @@ def same(a: Evidence, b: Evidence) -> bool:
 
 def test_each_fate_goes_where_it_belongs() -> None:
     spec = spec_of(SPACES["mixed"])
-    history = lived(opened(spec), Random(spec), 100, np.random.default_rng(0), fates=FATES)
+    history = simulated(opened(spec), Random(spec), 100, np.random.default_rng(0), fates=FATES)
     seen = Reader(spec.space).read(history)
     by_state = {state: [t for t in history.trials if t.state.value == state] for state in (*FATES, "pending")}
     assert list(seen.losses) == [t.loss for t in by_state["completed"]]
@@ -33,7 +33,7 @@ def test_kept_rows_change_no_answer() -> None:
         reader, history, before = Reader(space), opened(spec), []
         for _ in range(30):
             before.append(history)
-            history = lived(history, Random(spec), 5, rng)
+            history = simulated(history, Random(spec), 5, rng)
             assert same(reader.read(history), Reader(space).read(history))
         assert same(reader.read(before[3]), Reader(space).read(before[3]))  # a shorter one, too
 
@@ -41,7 +41,7 @@ def test_kept_rows_change_no_answer() -> None:
 def test_several_objectives_become_one_order() -> None:
     aims = (Objective("loss"), Objective("acc", "maximize"))
     spec = spec_of(SPACES["mixed"], objective=aims[0], objectives=aims)
-    history = lived(opened(spec), Random(spec), 60, np.random.default_rng(0), fates=FATES)
+    history = simulated(opened(spec), Random(spec), 60, np.random.default_rng(0), fates=FATES)
     seen = Reader(spec.space).read(history)
     done = [t for t in history.trials if t.state.value == "completed"]
     assert seen.vectors.tolist() == [list(t.losses) for t in done]
@@ -53,7 +53,7 @@ def test_a_reader_of_studies_with_one_and_with_two_objectives_mixes_nothing() ->
     aims = (Objective("loss"), Objective("acc", "maximize"))
     one = spec_of(SPACES["mixed"])
     histories = [
-        lived(opened(spec), Random(spec), 20, np.random.default_rng(0))
+        simulated(opened(spec), Random(spec), 20, np.random.default_rng(0))
         for spec in (one, spec_of(one.space, objective=aims[0], objectives=aims))
     ]
     reader = Reader(one.space)

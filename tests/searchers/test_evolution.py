@@ -13,7 +13,7 @@ from hpo_engine.searchers.random import Random
 from hpo_engine.space.params import key
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.trial import Trial
-from tests.laws.searcher_laws import SPACES, goes, lived, opened, proposed, spec_of
+from hpo_engine.testing.histories import SPACES, opened, proposed, simulated, spec_of, with_fate
 
 WIDE = SearchSpace(tuple(Choice(f"c{i}", (0, 1, 2, 3)) for i in range(30)))
 
@@ -25,7 +25,7 @@ def _wrong(trial: Trial, _: Any = None) -> float:
 
 
 def _best(searcher: Any, spec: Any, n: int) -> float:
-    history = lived(opened(spec), searcher, n, np.random.default_rng(0), batch=1, fates=("completed",), loss=_wrong)
+    history = simulated(opened(spec), searcher, n, np.random.default_rng(0), batch=1, fates=("completed",), loss=_wrong)
     return min(t.loss for t in history.trials if t.loss is not None)
 
 
@@ -36,19 +36,19 @@ def test_in_wide_spaces_of_choices_it_leaves_random_search_far_behind() -> None:
 
 def test_no_configuration_is_proposed_twice_while_there_are_others() -> None:
     spec = spec_of(SearchSpace((Choice("a", tuple("abcdef")), Int("b", 1, 10))))
-    history = lived(opened(spec), Evolution(spec), 40, np.random.default_rng(0), fates=("completed",))
+    history = simulated(opened(spec), Evolution(spec), 40, np.random.default_rng(0), fates=("completed",))
     assert len({key(t.params) for t in history.trials[10:]}) == 30
 
 
 def test_a_space_that_is_tried_through_gives_repeats_and_no_end() -> None:
     spec = spec_of(SPACES["tiny"])
-    history = lived(opened(spec), Evolution(spec), 30, np.random.default_rng(0), fates=("completed",))
+    history = simulated(opened(spec), Evolution(spec), 30, np.random.default_rng(0), fates=("completed",))
     assert history.next_id == 30 and len({key(t.params) for t in history.trials}) == 6
 
 
 def test_children_change_few_values_of_a_good_trial() -> None:
     spec = spec_of(WIDE)
-    history = lived(opened(spec), Evolution(spec), 60, np.random.default_rng(0), fates=("completed",), loss=_wrong)
+    history = simulated(opened(spec), Evolution(spec), 60, np.random.default_rng(0), fates=("completed",), loss=_wrong)
     searcher = Evolution(spec, crossover=0.0)
     good = [t.params for t in history.trials]
     for child in searcher.ask(history, 30):
@@ -69,7 +69,7 @@ def test_failed_trials_have_no_children() -> None:
     for i in range(100):
         history = proposed(history, searcher.ask(history, 1))
         bad = history.trials[i].params["c0"] == 1
-        history = goes(history, i, "failed" if bad else "completed", float(i))
+        history = with_fate(history, i, "failed" if bad else "completed", float(i))
     assert sum(t.params["c0"] == 1 for t in history.trials[-50:]) < 20
 
 

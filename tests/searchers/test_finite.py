@@ -20,7 +20,7 @@ from hpo_engine.study.events import TrialEnded, TrialProposed, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Budget, Resources, StudySpec
 from hpo_engine.study.trial import Proposal, Trial, TrialState
-from tests.laws.searcher_laws import opened, spec_of
+from hpo_engine.testing.histories import opened, spec_of
 
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "hyperband": {},

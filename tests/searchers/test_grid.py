@@ -13,7 +13,7 @@ from hpo_engine.errors import SpecError
 from hpo_engine.searchers.grid import Grid, shuffled
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.spec import StudySpec
-from tests.laws.searcher_laws import SPACES, goes, opened, proposed, spec_of
+from hpo_engine.testing.histories import SPACES, opened, proposed, spec_of, with_fate
 
 
 def all_params(spec: StudySpec, batch: int = 7, **options: Any) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def test_index_is_the_trial_id_whatever_became_of_the_trials() -> None:
     spec = spec_of(SearchSpace((Int("a", 1, 6),)))
     history = proposed(opened(spec), Grid(spec).ask(opened(spec), 4))
     for trial_id, fate in enumerate(("failed", "completed", "running", "pending")):
-        history = goes(history, trial_id, fate, 1.0)
+        history = with_fate(history, trial_id, fate, 1.0)
     assert [p.params["a"] for p in Grid(spec).ask(history, 10)] == [5, 6]
 
 

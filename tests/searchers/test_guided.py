@@ -26,7 +26,7 @@ from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Budget, StudySpec
 from hpo_engine.study.trial import Proposal
-from tests.laws.searcher_laws import FATES, SPACES, goes, lived, opened, proposed, spec_of, told
+from hpo_engine.testing.histories import FATES, SPACES, as_text, opened, proposed, simulated, spec_of, with_fate
 
 SMALL = SearchSpace((Int("a", 1, 5), Choice("b", ("x", "y", "z")), Int("c", 1, 2, when={"b": "x"})))  # 5 * (2 + 1 + 1)
 
@@ -85,7 +85,7 @@ def test_finite_space_is_tried_whole_once_and_then_the_search_is_over(inner: Any
 def test_whatever_became_of_a_trial_it_is_not_tried_again(inner: Any) -> None:
     spec = spec_of(SMALL)
     guided = Guided(spec, inner(spec))
-    history = lived(opened(spec), guided, 12, np.random.default_rng(1), fates=FATES)
+    history = simulated(opened(spec), guided, 12, np.random.default_rng(1), fates=FATES)
     assert len(set(texts(history))) == 12
 
 
@@ -192,7 +192,7 @@ def test_points_and_rules_are_kept_by_searchers_of_rungs(cls: Any) -> None:
     space = SearchSpace(SPACES["mixed"].params, ("hidden > 100",))
     spec = spec_of(space, points=({"lr": 0.01}, {"lr": 0.02}), resource_name="steps", resource_max=9, budget=Budget(30))
     guided = Guided(spec, cls(spec))
-    history = lived(opened(spec), guided, 30, np.random.default_rng(4), batch=3)
+    history = simulated(opened(spec), guided, 30, np.random.default_rng(4), batch=3)
     assert [t.params["lr"] for t in history.trials][:2] == [0.01, 0.02]
     assert all(space.contains(t.params) for t in history.trials)
     assert {t.proposal.resource for t in history.trials} >= {1, 3, 9}
@@ -203,10 +203,10 @@ def test_history_alone_decides() -> None:
     for space in (SMALL, SPACES["mixed"]):
         spec = spec_of(space, points=({},))
         kept = Guided(spec, Random(spec))
-        history = lived(opened(spec), kept, 9, np.random.default_rng(2), fates=FATES)
-        other = lived(opened(spec), Guided(spec, Stubborn(spec)), 15, np.random.default_rng(3), fates=FATES)
-        for seen in (history, other, opened(spec), history, goes(history, history.next_id - 1, "pending")):
-            assert told(kept.ask(seen, 4)) == told(Guided(spec, Random(spec)).ask(seen, 4))
+        history = simulated(opened(spec), kept, 9, np.random.default_rng(2), fates=FATES)
+        other = simulated(opened(spec), Guided(spec, Stubborn(spec)), 15, np.random.default_rng(3), fates=FATES)
+        for seen in (history, other, opened(spec), history, with_fate(history, history.next_id - 1, "pending")):
+            assert as_text(kept.ask(seen, 4)) == as_text(Guided(spec, Random(spec)).ask(seen, 4))
 
 
 def test_another_seed_replaces_by_others() -> None:

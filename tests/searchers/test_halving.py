@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,77 +14,13 @@ from hpo_engine.errors import SpecError
 from hpo_engine.searchers.asha import Asha
 from hpo_engine.searchers.brackets import Plan, trials_of
 from hpo_engine.searchers.hyperband import Hyperband
-from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
-from hpo_engine.study.events import SpecChanged, TrialEnded, TrialProposed, TrialReopened, apply
+from hpo_engine.space.searchspace import Choice, Int, SearchSpace
+from hpo_engine.study.events import SpecChanged, TrialReopened, apply
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal, Trial
-from tests.laws.searcher_laws import goes, opened, proposed, spec_of, told
-
-SPACE = SearchSpace((Float("x", 0, 1), Choice("kind", ("a", "b", "c"))))
-Fail = Callable[[Trial], bool]
-
-
-def study(most: int = 9, least: int = 1, trials: int | None = None, space: SearchSpace = SPACE) -> StudySpec:
-    return spec_of(
-        space,
-        resource_name="epochs",
-        resource_max=most,
-        resource_min=least,
-        budget=Budget(trials),
-        algorithm="hyperband",
-    )
-
-
-def loss_of(trial: Trial) -> float:
-    """A curve that crosses others: what is best early is not always best late."""
-    x = trial.params.get("x", 0.5)
-    return (x - 0.7) ** 2 + (1 + 2 * x) / (trial.proposal.resource or 1)
-
-
-def never(trial: Trial) -> bool:
-    return False
-
-
-def run(
-    searcher: Searcher,
-    history: History,
-    *,
-    workers: int = 1,
-    seed: int = 0,
-    fail: Fail = never,
-    most: int = 5000,
-    loss: Callable[[Trial], float] = loss_of,
-) -> History:
-    """The whole search with so many workers, trials ending in random order; checks what every answer must keep."""
-    rng = random.Random(seed)
-    places = {place_of(t) for t in history.trials}
-    while history.next_id < most:
-        budget = history.spec.budget.trials
-        wanted = workers - len(history.open_ids)
-        if budget is not None:
-            wanted = min(wanted, budget - history.next_id)
-        got = searcher.ask(history, wanted) if wanted > 0 else []
-        for p in got:
-            assert p.resource is not None and history.spec.resource_min <= p.resource <= (
-                history.spec.resource_max or 0
-            )
-            assert place_of(p) not in places, "two trials in one place"
-            places.add(place_of(p))
-        for p in got:
-            history = apply(history, TrialProposed(0.0, history.next_id, p.params, p.resource, p.note))
-        if not history.open_ids:
-            return history
-        trial = history.trials[rng.choice(history.open_ids)]
-        state = rng.choice(["failed", "timed_out", "stopped", "lost"]) if fail(trial) else "completed"
-        history = apply(history, TrialEnded(0.0, trial.id, state, loss(trial) if state == "completed" else None))
-    return history
-
-
-def place_of(trial: Trial | Proposal) -> tuple[int, int, int]:
-    proposal = trial.proposal if isinstance(trial, Trial) else trial
-    slot: Any = proposal.note
-    return slot["bracket"], slot["rung"], slot["place"]
+from hpo_engine.testing.histories import as_text, opened, proposed, spec_of, with_fate
+from tests.support.brackets import SPACE, place_of, run, study
 
 
 def rungs(history: History) -> dict[int, list[list[Trial]]]:
@@ -125,7 +60,7 @@ def test_the_search_is_the_same_for_any_number_of_workers(workers: int) -> None:
 
         def outcome(workers: int, seed: int, spec: StudySpec = spec) -> set[tuple[Any, ...]]:
             history = run(Hyperband(spec), opened(spec), workers=workers, seed=seed)
-            return {(place_of(t), t.proposal.resource, told([Proposal(t.params)]), t.loss) for t in history.trials}
+            return {(place_of(t), t.proposal.resource, as_text([Proposal(t.params)]), t.loss) for t in history.trials}
 
         assert outcome(1, 0) == outcome(workers, workers)
 
@@ -138,7 +73,7 @@ def test_failures_make_the_same_search_for_any_number_of_workers(workers: int) -
         history = run(
             Hyperband(spec), opened(spec), workers=workers, seed=workers, fail=lambda t: t.params["kind"] == "a"
         )
-        return {(place_of(t), told([Proposal(t.params)]), t.loss) for t in history.trials}
+        return {(place_of(t), as_text([Proposal(t.params)]), t.loss) for t in history.trials}
 
     assert len(outcome(workers)) == 69, "what failures saved was used"
     assert outcome(workers) == outcome(2)
@@ -148,10 +83,10 @@ def test_a_rung_is_waited_for_and_the_next_bracket_begins_meanwhile() -> None:
     spec = study(9)
     history = proposed(opened(spec), Hyperband(spec).ask(opened(spec), 9))
     for i in range(8):
-        history = goes(history, i, "completed", float(i))
+        history = with_fate(history, i, "completed", float(i))
     got = Hyperband(spec).ask(history, 3)
     assert [place_of(p)[:2] for p in got] == [(1, 0)] * 3
-    history = goes(history, 8, "completed", -1.0)
+    history = with_fate(history, 8, "completed", -1.0)
     got = Hyperband(spec).ask(history, 4)
     assert [place_of(p)[:2] for p in got] == [(0, 1)] * 3 + [(1, 0)]
     assert [p.note["from"] for p in got[:3] if p.note] == [8, 0, 1]
@@ -161,9 +96,9 @@ def test_with_one_bracket_left_it_says_wait() -> None:
     spec = study(3)  # brackets: 3 + 1, 2
     history = proposed(opened(spec), Hyperband(spec).ask(opened(spec), 10))
     assert history.next_id == 5 and Hyperband(spec).ask(history, 1) == []
-    history = goes(goes(history, 0, "completed", 1.0), 2, "completed", 1.0)
+    history = with_fate(with_fate(history, 0, "completed", 1.0), 2, "completed", 1.0)
     assert Hyperband(spec).ask(history, 1) == []
-    (last,) = Hyperband(spec).ask(goes(history, 1, "completed", 1.0), 5)
+    (last,) = Hyperband(spec).ask(with_fate(history, 1, "completed", 1.0), 5)
     assert last.note == {"bracket": 0, "rung": 1, "place": 0, "from": 0} and last.resource == 3
 
 
@@ -191,7 +126,7 @@ def test_a_trial_that_is_run_again_after_its_rung_was_left_takes_nothing_away() 
     searcher = Hyperband(spec)
     history = run(searcher, opened(spec), fail=lambda t: t.id == 0)
     before = sizes(history)
-    history = goes(apply(history, TrialReopened(history.last_at + 1, 0)), 0, "completed", -1.0)
+    history = with_fate(apply(history, TrialReopened(history.last_at + 1, 0)), 0, "completed", -1.0)
     history = run(searcher, history)
     assert sizes(history) == before, "every place was taken already"
 
@@ -229,7 +164,7 @@ def test_configurations_of_a_small_space_begin_once_and_all_get_the_most(workers
     history = run(Hyperband(spec), opened(spec), workers=workers)
     assert sizes(history) == [[6, 6]]
     for level in rungs(history)[0]:
-        assert len({told([Proposal(t.params)]) for t in level}) == 6
+        assert len({as_text([Proposal(t.params)]) for t in level}) == 6
     planned = [t.id for t in rungs(history)[0][1]][:2]
     assert all(t.id >= max(planned) for t in rungs(history)[0][1][2:]), "who was left behind comes after the plan"
 
@@ -244,7 +179,7 @@ def test_trials_of_others_do_no_harm() -> None:
     history = proposed(
         opened(spec), [Proposal({"x": 0.5, "kind": "a"}, 9), Proposal({"x": 0.5, "kind": "b"}, 9, {"p": 1})]
     )
-    history = goes(goes(history, 0, "completed", 0.1), 1, "failed")
+    history = with_fate(with_fate(history, 0, "completed", 0.1), 1, "failed")
     for searcher in (Hyperband(spec), Asha(spec)):
         got = searcher.ask(history, 2)
         assert [place_of(p) for p in got] == [(0, 0, 0), (0, 0, 1)]
@@ -263,10 +198,10 @@ def test_asha_goes_on_with_the_best_third_as_soon_as_it_is_known() -> None:
     spec = study(9)
     history = opened(spec)
     for i, loss in enumerate((3.0, 1.0)):
-        history = goes(proposed(history, Asha(spec).ask(history, 1)), i, "completed", loss)
+        history = with_fate(proposed(history, Asha(spec).ask(history, 1)), i, "completed", loss)
     history = proposed(history, Asha(spec).ask(history, 1))
     assert place_of(history.trials[2])[:2] == (0, 0)
-    (fourth,) = Asha(spec).ask(goes(history, 2, "completed", 2.0), 1)
+    (fourth,) = Asha(spec).ask(with_fate(history, 2, "completed", 2.0), 1)
     assert fourth.note == {"bracket": 0, "rung": 1, "place": 0, "from": 1} and fourth.resource == 3
 
 

@@ -15,7 +15,7 @@ from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.studyfile.common import algorithm_problem
-from tests.laws.searcher_laws import SPACES, all_ended, lived, opened, proposed, spec_of, told
+from hpo_engine.testing.histories import SPACES, all_completed, as_text, opened, proposed, simulated, spec_of
 
 optuna = pytest.importorskip("optuna")
 from hpo_engine.searchers.optuna import Optuna  # noqa: E402
@@ -70,16 +70,16 @@ def test_a_searcher_that_saw_the_study_grow_answers_as_a_new_one(name: str) -> N
     rng = np.random.default_rng(1)
     old, history = Optuna(spec, **options), opened(spec)
     for _ in range(8):
-        history = lived(history, old, 3, rng)
-        assert told(old.ask(history, 2)) == told(Optuna(spec, **options).ask(history, 2))
+        history = simulated(history, old, 3, rng)
+        assert as_text(old.ask(history, 2)) == as_text(Optuna(spec, **options).ask(history, 2))
 
 
 def test_a_question_that_was_not_taken_up_leaves_no_trace() -> None:
     spec = _spec("optuna:tpe")
-    history = lived(opened(spec), Optuna(spec), 14, np.random.default_rng(1))
+    history = simulated(opened(spec), Optuna(spec), 14, np.random.default_rng(1))
     searcher = Optuna(spec)
     searcher.ask(history, 5)
-    assert told(searcher.ask(history, 2)) == told(Optuna(spec).ask(history, 2))
+    assert as_text(searcher.ask(history, 2)) == as_text(Optuna(spec).ask(history, 2))
 
 
 @pytest.mark.parametrize("name", ["tpe", "cmaes"])
@@ -92,7 +92,7 @@ def test_it_learns(name: str) -> None:
 def test_cmaes_goes_through_generations_without_keeping_pickles() -> None:
     spec = _spec("optuna:cmaes", SearchSpace((Float("x", -5, 5), Float("y", -5, 5))))
     searcher = Optuna(spec, popsize=5)
-    history = lived(opened(spec), searcher, 43, np.random.default_rng(1), batch=1, fates=("completed",))
+    history = simulated(opened(spec), searcher, 43, np.random.default_rng(1), batch=1, fates=("completed",))
     slots = [t.proposal.note["optuna"] for t in history.trials if t.proposal.note]
     assert slots[-1]["cma:generation"] >= 7 and all(len(str(slot)) < 100 for slot in slots)
 
@@ -101,7 +101,9 @@ def test_values_that_python_takes_for_equal_stay_apart() -> None:
     space = SearchSpace((Choice("c", (True, 1, 0, False, None, "None", [1], [1, 2], {"a": None})),))
     spec = _spec("optuna:tpe", space)
     searcher = Optuna(spec, n_startup_trials=40)
-    history = lived(opened(spec), searcher, 120, np.random.default_rng(1), fates=("completed",), loss=lambda t, _: t.id)
+    history = simulated(
+        opened(spec), searcher, 120, np.random.default_rng(1), fates=("completed",), loss=lambda t, _: t.id
+    )
     assert len({key(t.params) for t in history.trials}) == 9
     for trial in history.trials:
         way = searcher._ways["c"]
@@ -132,10 +134,10 @@ def test_values_that_python_takes_for_equal_stay_apart() -> None:
 def test_every_kind_of_axis_goes_there_and_back(param: Any) -> None:
     spec = _spec("optuna:tpe", SearchSpace((param,)))
     searcher = Optuna(spec, n_startup_trials=3)
-    history = lived(opened(spec), searcher, 12, np.random.default_rng(1), fates=("completed",))
+    history = simulated(opened(spec), searcher, 12, np.random.default_rng(1), fates=("completed",))
     for trial in history.trials:
         assert spec.space.problem_with(trial.params) is None
-    assert told(Optuna(spec, n_startup_trials=3).ask(history, 2)) == told(searcher.ask(history, 2))
+    assert as_text(Optuna(spec, n_startup_trials=3).ask(history, 2)) == as_text(searcher.ask(history, 2))
 
 
 def test_trials_that_run_are_known_to_the_sampler() -> None:
@@ -153,7 +155,7 @@ def test_options_that_map_parameters_take_their_own_values() -> None:
     space = SearchSpace((Choice("c", ("a", "b", "c")), Int("n", 1, 9)))
     spec = _spec("optuna:grid", space)
     searcher = Optuna(spec, search_space={"c": ["a", "c"], "n": [2, 4]})
-    history = lived(opened(spec), searcher, 4, np.random.default_rng(1), batch=1, fates=("completed",))
+    history = simulated(opened(spec), searcher, 4, np.random.default_rng(1), batch=1, fates=("completed",))
     assert {(t.params["c"], t.params["n"]) for t in history.trials} == {("a", 2), ("a", 4), ("c", 2), ("c", 4)}
 
 
@@ -165,18 +167,18 @@ def _history(spec: StudySpec, points: list[dict[str, Any]], loss: Any) -> Histor
             return [Proposal(p) for p in points[history.next_id : history.next_id + count]]
 
     rng = np.random.default_rng(0)
-    return lived(opened(spec), Listed(), len(points), rng, fates=("completed",), loss=lambda t, _: loss(t.params))
+    return simulated(opened(spec), Listed(), len(points), rng, fates=("completed",), loss=lambda t, _: loss(t.params))
 
 
 def _bowl(spec: StudySpec, searcher: Optuna, n: int) -> list[float]:
     def loss(trial: Any, _: Any) -> float:
         return (trial.params["x"] - 1) ** 2 + (np.log10(trial.params["y"]) - 0.3) ** 2
 
-    history = lived(opened(spec), searcher, n, np.random.default_rng(0), batch=1, fates=("completed",), loss=loss)
-    assert all_ended(history, np.random.default_rng(0)) == history
+    history = simulated(opened(spec), searcher, n, np.random.default_rng(0), batch=1, fates=("completed",), loss=loss)
+    assert all_completed(history, np.random.default_rng(0)) == history
     return [t.loss for t in history.trials if t.loss is not None]
 
 
 def test_another_study_of_the_same_seed_proposes_the_same() -> None:
     spec = _spec("optuna:tpe")
-    assert told(Optuna(spec).ask(opened(spec), 3)) == told(Optuna(replace(spec, name="x")).ask(opened(spec), 3))
+    assert as_text(Optuna(spec).ask(opened(spec), 3)) == as_text(Optuna(replace(spec, name="x")).ask(opened(spec), 3))

@@ -20,7 +20,7 @@ from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpa
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Trial
-from tests.laws.searcher_laws import FATES, SPACES, lived, opened, spec_of, told
+from hpo_engine.testing.histories import FATES, SPACES, as_text, opened, simulated, spec_of
 
 PLANE = SearchSpace((Float("x", 0, 1), Float("y", 0, 1)))
 
@@ -31,7 +31,7 @@ def bowl(params: Mapping[str, Any]) -> float:
 
 def run(space: SearchSpace, loss: Callable[[Mapping[str, Any]], float], n: int = 40, **changes: Any) -> History:
     spec = spec_of(space, **changes)
-    return lived(
+    return simulated(
         opened(spec), Random(spec), n, np.random.default_rng(0), fates=("completed",), loss=lambda t, _: loss(t.params)
     )
 
@@ -142,7 +142,9 @@ def test_starts_take_turns_with_the_searchers_own(batch: int) -> None:
     spec = warm(PLANE, run(PLANE, bowl), points=({"x": 0.5},))
     guided = Guided(spec, Random(spec))
     loss = lambda t, _: bowl(t.params)  # noqa: E731
-    history = lived(opened(spec), guided, 12, np.random.default_rng(1), fates=("completed",), loss=loss, batch=batch)
+    history = simulated(
+        opened(spec), guided, 12, np.random.default_rng(1), fates=("completed",), loss=loss, batch=batch
+    )
     kinds = ["".join(t.proposal.note or {"own": 0}) for t in history.trials]
     n = len(starts(spec))
     assert kinds[0] == "point" and kinds[1 : 2 * n : 2] == ["prior"] * n and kinds[2 : 2 * n : 2] == ["own"] * (n - 1)
@@ -152,7 +154,7 @@ def test_starts_take_turns_with_the_searchers_own(batch: int) -> None:
 def test_study_that_misleads_is_no_longer_followed() -> None:
     spec = warm(PLANE, run(PLANE, lambda p: -bowl(p)))
     guided = Guided(spec, Random(spec))
-    history = lived(
+    history = simulated(
         opened(spec), guided, 20, np.random.default_rng(1), fates=("completed",), loss=lambda t, _: bowl(t.params)
     )
     assert 1 <= sum("prior" in (t.proposal.note or {}) for t in history.trials) < len(starts(spec))
@@ -162,7 +164,7 @@ def test_partial_starts_are_filled_in_and_rules_hold() -> None:
     wide = SearchSpace((*PLANE.params, Choice("c", ("a", "b")), Int("n", 1, 3, when={"c": "b"})), ("x + y < 1.2",))
     spec = warm(wide, run(PLANE, bowl))
     guided = Guided(spec, Random(spec))
-    history = lived(opened(spec), guided, 10, np.random.default_rng(1), fates=FATES)
+    history = simulated(opened(spec), guided, 10, np.random.default_rng(1), fates=FATES)
     assert all(wide.contains(t.params) for t in history.trials)
     assert (history.trials[0].params["x"], history.trials[0].params["y"]) == tuple(starts(spec)[0][1].values())
 
@@ -171,7 +173,7 @@ def test_grids_go_their_own_way() -> None:
     space = SPACES["tiny"]
     spec = warm(space, run(space, lambda p: p["b"]))
     assert guides(spec, Grid(spec))
-    assert told(Guided(spec, Grid(spec)).ask(opened(spec), 6)) == told(Grid(spec).ask(opened(spec), 6))
+    assert as_text(Guided(spec, Grid(spec)).ask(opened(spec), 6)) == as_text(Grid(spec).ask(opened(spec), 6))
 
 
 # -- what models are told ------------------------------------------------------------------------------------------------
@@ -195,7 +197,7 @@ def test_evidence_has_the_earlier_points_with_gaps() -> None:
 def believed(old: Callable[[Mapping[str, Any]], float], new: Callable[[Mapping[str, Any]], float], n: int) -> float:
     spec = warm(PLANE, run(PLANE, old, n=100), seed=3)
     history = (
-        lived(
+        simulated(
             opened(spec),
             Random(spec),
             n,

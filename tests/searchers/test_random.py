@@ -8,7 +8,7 @@ import pytest
 
 from hpo_engine.searchers.random import Random
 from hpo_engine.space.searchspace import Choice, Constant, Float, SearchSpace
-from tests.laws.searcher_laws import SPACES, opened, proposed, spec_of, told
+from hpo_engine.testing.histories import SPACES, as_text, opened, proposed, spec_of
 
 
 def test_draws_obey_the_rules_and_stay_even() -> None:
@@ -24,7 +24,7 @@ def test_a_trial_does_not_depend_on_results_or_count_in_a_large_space() -> None:
     ten = Random(spec).ask(opened(spec), 10)
     for i in range(10):
         history = proposed(opened(spec), ten[:i])
-        assert told(Random(spec).ask(history, 1)) == told(ten[i : i + 1])
+        assert as_text(Random(spec).ask(history, 1)) == as_text(ten[i : i + 1])
 
 
 def test_choices_come_in_equal_shares() -> None:

@@ -13,7 +13,7 @@ from hpo_engine.errors import SpecError
 from hpo_engine.searchers.bayesian import Bayesian
 from hpo_engine.searchers.evidence import Evidence
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
-from tests.laws.searcher_laws import SPACES, lived, opened, spec_of, told
+from hpo_engine.testing.histories import SPACES, as_text, opened, simulated, spec_of
 
 LINE = SearchSpace((Float("x", 0, 1),))
 
@@ -38,7 +38,9 @@ class TestInstalled:
             return (p["x"] - 0.7) ** 2 + ((p["n"] - 4) / 9) ** 2 + 0.5 * (p["c"] != "b")
 
         searcher = Bayesian(spec, surrogate="skopt", n_startup=8, cube_size=1000, noiseless=True)
-        history = lived(opened(spec), searcher, 22, np.random.default_rng(0), batch=1, fates=("completed",), loss=loss)
+        history = simulated(
+            opened(spec), searcher, 22, np.random.default_rng(0), batch=1, fates=("completed",), loss=loss
+        )
         assert history.best is not None and history.best.loss is not None and history.best.loss < 0.03
 
     def test_every_count_of_n_startup_is_kept(self) -> None:
@@ -47,8 +49,8 @@ class TestInstalled:
         other = Bayesian(spec, surrogate="skopt", n_startup=8)
         history = opened(spec)
         for n in range(8):
-            assert told(start.ask(history, 1)) == told(other.ask(history, 1)), n
-            history = lived(history, start, 1, np.random.default_rng(0), batch=1, fates=("completed",))
+            assert as_text(start.ask(history, 1)) == as_text(other.ask(history, 1)), n
+            history = simulated(history, start, 1, np.random.default_rng(0), batch=1, fates=("completed",))
 
     def test_pending_trials_keep_others_away(self) -> None:
         other = self._made()

@@ -7,7 +7,7 @@ import sys
 
 from hpo_engine.searchers.sobol import Sobol
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
-from tests.laws.searcher_laws import SPACES, opened, proposed, spec_of, told
+from hpo_engine.testing.histories import SPACES, as_text, opened, proposed, spec_of
 
 
 def test_trials_cover_a_mixed_space_evenly() -> None:
@@ -22,7 +22,7 @@ def test_trial_i_is_point_i_however_it_is_asked_for() -> None:
     spec = spec_of(SPACES["conditional"])
     batch = Sobol(spec).ask(opened(spec), 70)
     history = proposed(opened(spec), batch[:66])
-    assert told(Sobol(spec).ask(history, 4)) == told(batch[66:])
+    assert as_text(Sobol(spec).ask(history, 4)) == as_text(batch[66:])
 
 
 def test_space_of_constants_has_no_points_but_trials() -> None:

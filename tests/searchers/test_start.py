@@ -8,7 +8,7 @@ import numpy as np
 
 from hpo_engine.searchers.start import start_point
 from hpo_engine.space.searchspace import Choice, SearchSpace
-from tests.laws.searcher_laws import SPACES, spec_of
+from hpo_engine.testing.histories import SPACES, spec_of
 
 
 def test_points_depend_on_the_seed_and_the_index_alone() -> None:

@@ -16,7 +16,7 @@ from hpo_engine.searchers.tpe import Tpe, lean, split
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
-from tests.laws.searcher_laws import SPACES, goes, lived, opened, proposed, spec_of, told
+from hpo_engine.testing.histories import SPACES, as_text, opened, proposed, simulated, spec_of, with_fate
 
 SPACE = SearchSpace(
     (
@@ -44,7 +44,7 @@ def searched(
         history = proposed(history, searcher.ask(history, batch))
         for i in range(first, history.next_id):
             values.append(f(dict(history.trials[i].params)))
-            history = goes(history, i, "completed", values[-1])
+            history = with_fate(history, i, "completed", values[-1])
     return values
 
 
@@ -86,7 +86,7 @@ def test_failures_repel() -> None:
         history = proposed(history, searcher.ask(history, 1))
         q = history.trials[i].params
         failed.append(q["x"] > 0.5)
-        history = goes(history, i, "failed" if failed[-1] else "completed", -q["x"] + q["y"])
+        history = with_fate(history, i, "failed" if failed[-1] else "completed", -q["x"] + q["y"])
     assert sum(failed[30:]) < 15
 
 
@@ -101,7 +101,7 @@ def test_only_failures_so_far_are_kept_away_from() -> None:
 
 def test_a_batch_is_no_heap() -> None:
     spec = spec_of(SPACE)
-    history = lived(opened(spec), Tpe(spec), 30, np.random.default_rng(0), fates=("completed",))
+    history = simulated(opened(spec), Tpe(spec), 30, np.random.default_rng(0), fates=("completed",))
     points = np.array([spec.space.encode(p.params) for p in Tpe(spec).ask(history, 16)])
     distances = np.abs(points[:, None, :2] - points[None, :, :2]).max(axis=2)[np.triu_indices(16, 1)]
     assert distances.min() > 0 and np.median(distances) > 0.05
@@ -110,8 +110,8 @@ def test_a_batch_is_no_heap() -> None:
 def test_a_finite_space_is_not_searched_twice() -> None:
     space = SearchSpace((Choice("a", tuple("abcdef")), Int("b", 1, 8)))
     spec = spec_of(space)
-    history = lived(opened(spec), Tpe(spec), 44, np.random.default_rng(0), fates=("completed", "failed", "pending"))
-    assert len({told([t.proposal]) for t in history.trials}) == 44
+    history = simulated(opened(spec), Tpe(spec), 44, np.random.default_rng(0), fates=("completed", "failed", "pending"))
+    assert len({as_text([t.proposal]) for t in history.trials}) == 44
 
 
 def test_a_plateau_is_left() -> None:

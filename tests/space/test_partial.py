@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hpo_engine.errors import SpecError
 from hpo_engine.space.partial import allowed_completion, complete, is_whole, point_problems, problems_of, refuse_empty
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
-from tests.laws.searcher_laws import SPACES
+from hpo_engine.testing.histories import SPACES
 
 DEEP = SearchSpace(
     (

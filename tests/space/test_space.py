@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hpo_engine.errors import SpecError
 from hpo_engine.space.params import key
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, Param, SearchSpace
-from tests.laws.searcher_laws import SPACES
+from hpo_engine.testing.histories import SPACES
 
 # -- strategies ------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from hpo_engine.study.events import AttemptIntended, MetricsSeen, TrialEnded, Tr
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.spec import Budget, EarlyStopping, StudySpec
-from tests.laws.searcher_laws import SPACES, opened, spec_of
+from hpo_engine.testing.histories import SPACES, opened, spec_of
 
 ONE = Objective("loss")
 TWO = (Objective("loss", over="last"), Objective("acc", "maximize", "last"))

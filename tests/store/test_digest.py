@@ -33,9 +33,9 @@ from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.rows import Unread
 from hpo_engine.study.spec import TrialPolicy
 from hpo_engine.study.trial import Exit
-from tests.core.test_loop import Bench
 from tests.support import random_logs
 from tests.support.helpers import seal
+from tests.support.loop_bench import Bench
 
 
 def records(events: list[Event]) -> list[Record]:

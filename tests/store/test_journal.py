@@ -15,7 +15,7 @@ import pytest
 from hpo_engine.errors import JournalError
 from hpo_engine.store.journal import SCHEMA_VERSION, Journal, connect
 from hpo_engine.study.events import Event, StopAsked, StudyOpened
-from tests.laws.store_laws import EVENTS
+from hpo_engine.testing.stores import EVENTS
 from tests.support.helpers import seal, wait_until
 
 

@@ -15,7 +15,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, TrialPolicy
 from hpo_engine.study.trial import Exit, Proposal
-from tests.core.test_loop import Bench
+from tests.support.loop_bench import Bench
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.spec import TrialPolicy
 from hpo_engine.study.trial import Exit, TrialState
-from tests.core.test_loop import Bench
 from tests.support import random_logs
+from tests.support.loop_bench import Bench
 
 # -- the JSON form -----------------------------------------------------------------------------------------------------
 

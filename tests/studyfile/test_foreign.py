@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo_engine.studyfile.foreign import in_arguments, in_command, in_environment
-from tests.studyfile.test_native import folder, parse, problems, small
+from tests.support.native import folder, parse, problems, small
 
 __all__ = ["folder"]
 NAMES = ("lr", "batch size")

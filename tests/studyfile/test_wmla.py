@@ -36,41 +36,14 @@ from hpo_engine.study.spec import Budget, Resources, StudySpec
 from hpo_engine.studyfile import native, wmla
 from hpo_engine.studyfile.document import dump, read_document, read_text
 from hpo_engine.studyfile.wmla.request import new_name
+from tests.support.wmla import ARGS, BAYES, HB, LR, TPE, algo_params, experiment, parse, problems, request
 
 DATA = Path(__file__).parents[1] / "data" / "wmla"
-ARGS = "--exec-start PyTorch --model-main train.py --model-dir model"
-LR = {"name": "lr", "type": "Range", "dataType": "double", "minDbVal": 0, "maxDbVal": 1}
 # What real requests send in the fields that do not apply.
 BLANKS = {
     "minDbVal": 0, "maxDbVal": 0, "minIntVal": 0, "maxIntVal": 0, "discreteDbVal": [], "discreteIntVal": [],
     "discreateStrVal": [], "step": 0, "power": 0, "fixedVal": "", "userDefined": False,
 }  # fmt: skip
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "train.py").write_text("")
-    return tmp_path
-
-
-def request(*, args: str = ARGS, algo: Any = (), params: Any = (LR,), **top: Any) -> dict[str, Any]:
-    """A small request; `algo` changes its algoDef."""
-    algo_def = {"algorithm": "Random", "objectiveMetric": "loss", "objective": "minimize", **dict(algo)}
-    return {"hpoName": "h", "modelSpec": {"args": args}, "algoDef": algo_def, "hyperParams": list(params), **top}
-
-
-def parse(data: Any, folder: Path, **options: Any) -> StudySpec:
-    options = {"env": {}, "user": "ann", **options}
-    document = read_document(json.dumps(data, indent=1), "algo.json")
-    assert wmla.is_request(document)
-    return wmla.parse_request(document, base_dir=str(folder), **options)
-
-
-def problems(data: Any, folder: Path, **options: Any) -> list[str]:
-    with pytest.raises(SpecError) as error:
-        parse(data, folder, **options)
-    return [re.sub(r"^algo\.json:\d+: ", "", line) for line in str(error.value).split("\n")]
 
 
 # -- whole requests ---------------------------------------------------------------------------------------------------
@@ -123,13 +96,6 @@ def test_request_survives_the_native_form(folder: Path) -> None:
 
 # -- algoDef ----------------------------------------------------------------------------------------------------------
 
-TPE = {"n_startup": 20, "ei_candidates": 24, "good_ratio": 0.25, "good_max": 25}
-BAYES = {"n_startup": 10, "cube_size": 10_000, "noiseless": True}
-
-
-def _params(**values: Any) -> dict[str, Any]:
-    return {"algoParams": [{"name": name, "value": value} for name, value in values.items()]}
-
 
 ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "absent limits are none": ({}, {"budget": Budget(None, None), "resources": Resources(1)}),
@@ -156,13 +122,13 @@ ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "no additional metrics": ({"additionalMetrics": None}, {"extra_metrics": {}}),
     "random": ({"algorithm": "RANDOM"}, {"algorithm": "random", "algorithm_options": {}, "seed": None}),
-    "seed in text": (_params(RandomSeed="17"), {"seed": 17}),
-    "parameter names in any case": (_params(randomSEED="17"), {"seed": 17}),
+    "seed in text": (algo_params(RandomSeed="17"), {"seed": 17}),
+    "parameter names in any case": (algo_params(randomSEED="17"), {"seed": 17}),
     "algoParams null": ({"algoParams": None}, {"seed": None}),
     "tpe in any case": ({"algorithm": "Tpe"}, {"algorithm": "tpe", "algorithm_options": TPE}),
     "tpe as listed": ({"algorithm": "TPE"}, {"algorithm": "tpe", "algorithm_options": TPE}),
     "tpe's parameters": (
-        {"algorithm": "tpe", **_params(RandomSeed="1", WarmUp="5", EICandidate="30", GoodRatio="0.5", GoodMax="9")},
+        {"algorithm": "tpe", **algo_params(RandomSeed="1", WarmUp="5", EICandidate="30", GoodRatio="0.5", GoodMax="9")},
         {"algorithm_options": {"n_startup": 5, "ei_candidates": 30, "good_ratio": 0.5, "good_max": 9}, "seed": 1},
     ),
     "tpe's default warm-up fits the trials": (
@@ -170,7 +136,7 @@ ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"algorithm_options": {**TPE, "n_startup": 8}, "budget": Budget(8)},
     ),
     "tpe's warm-up may be all trials": (
-        {"algorithm": "tpe", "maxJobNum": 8, **_params(WarmUp="8")},
+        {"algorithm": "tpe", "maxJobNum": 8, **algo_params(WarmUp="8")},
         {"algorithm_options": {**TPE, "n_startup": 8}},
     ),
     "bayesian, unlimited": ({"algorithm": "Bayesian"}, {"algorithm": "bayesian", "algorithm_options": BAYES}),
@@ -179,11 +145,11 @@ ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"algorithm_options": {**BAYES, "cube_size": 2000}},
     ),
     "bayesian's parameters": (
-        {"algorithm": "bayesian", **_params(InitPoints="3", CubeSize="500", Noiseless="False")},
+        {"algorithm": "bayesian", **algo_params(InitPoints="3", CubeSize="500", Noiseless="False")},
         {"algorithm_options": {"n_startup": 3, "cube_size": 10_000, "noiseless": False}},
     ),
     "bayesian with more points than ours takes": (
-        {"algorithm": "bayesian", "maxJobNum": 5000, **_params(CubeSize="500000")},
+        {"algorithm": "bayesian", "maxJobNum": 5000, **algo_params(CubeSize="500000")},
         {"algorithm_options": {**BAYES, "cube_size": 100_000}},
     ),
     "bayesian, long": (
@@ -191,28 +157,28 @@ ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"algorithm_options": {**BAYES, "cube_size": 100_000}},
     ),
     "tpe with more candidates than ours takes": (
-        {"algorithm": "tpe", **_params(EICandidate="1000000000")},
+        {"algorithm": "tpe", **algo_params(EICandidate="1000000000")},
         {"algorithm_options": {**TPE, "ei_candidates": 100_000}},
     ),
     "hyperband": (
-        {"algorithm": "Hyperband", **_params(ResourceName="epochs", ResourceValue="27")},
+        {"algorithm": "Hyperband", **algo_params(ResourceName="epochs", ResourceValue="27")},
         {"algorithm": "hyperband", "algorithm_options": {"eta": 3}, "resource_name": "epochs", "resource_max": 27},
     ),
     "hyperband's eta": (
-        {"algorithm": "hyperband", **_params(eta="4", resourcename="n", RESOURCEVALUE=9)},
+        {"algorithm": "hyperband", **algo_params(eta="4", resourcename="n", RESOURCEVALUE=9)},
         {"algorithm_options": {"eta": 4}, "resource_name": "n", "resource_max": 9},
     ),
     "hyperbandEta": (
-        {"algorithm": "hyperband", "hyperbandEta": 2.5, **_params(ResourceName="n", ResourceValue="9")},
+        {"algorithm": "hyperband", "hyperbandEta": 2.5, **algo_params(ResourceName="n", ResourceValue="9")},
         {"algorithm_options": {"eta": 2.5}},
     ),
     "hyperbandEta and eta agree": (
-        {"algorithm": "hyperband", "hyperbandEta": 2, **_params(eta="2", ResourceName="n", ResourceValue="9")},
+        {"algorithm": "hyperband", "hyperbandEta": 2, **algo_params(eta="2", ResourceName="n", ResourceValue="9")},
         {"algorithm_options": {"eta": 2}},
     ),
     "hyperbandEta 0 elsewhere": ({"hyperbandEta": 0}, {"algorithm_options": {}}),
     "a plugin gets text": (
-        {"algorithm": "MySearch", **_params(RandomSeed="1", Depth=3, Mixed="A")},
+        {"algorithm": "MySearch", **algo_params(RandomSeed="1", Depth=3, Mixed="A")},
         {"algorithm": "MySearch", "algorithm_options": {"RandomSeed": "1", "Depth": "3", "Mixed": "A"}, "seed": None},
     ),
     "fields that nobody documents": ({"someThingElseEntirely": 1}, {"budget": Budget(None)}),
@@ -307,12 +273,6 @@ def test_range_is_inclusive_and_powers_are_whole(folder: Path) -> None:
 
 
 # -- experiments ------------------------------------------------------------------------------------------------------
-
-
-def experiment(number: int, **values: Any) -> dict[str, Any]:
-    types = {int: "int", float: "double", str: "str"}
-    entries = [{"name": n, "dataType": types[type(v)], "fixedVal": str(v)} for n, v in values.items()]
-    return {"id": number, "hyperParams": entries}
 
 
 def test_experiments_become_a_grid(folder: Path) -> None:
@@ -481,7 +441,6 @@ def test_generated_name_has_the_dialects_form(folder: Path) -> None:
 
 # -- messages ---------------------------------------------------------------------------------------------------------
 
-HB = {"algorithm": "Hyperband"}
 BAD: dict[str, tuple[Any, str]] = {
     "no algoDef": ({"modelSpec": {"args": ARGS}, "hyperParams": [LR]}, "algoDef: is missing: the algorithm"),
     "algoDef no object": (request() | {"algoDef": 5}, "algoDef: must be an object, not 5"),
@@ -515,38 +474,41 @@ BAD: dict[str, tuple[Any, str]] = {
     "metrics a list": (request(algo={"additionalMetrics": ["a"]}), "algoDef.additionalMetrics: must map metrics"),
     "algoParams no list": (request(algo={"algoParams": {"a": 1}}), "algoDef.algoParams: must be a list"),
     "unknown parameter": (
-        request(algo={"algorithm": "tpe", **_params(Points="3")}),
+        request(algo={"algorithm": "tpe", **algo_params(Points="3")}),
         'algoDef.algoParams[0].name: "Points" is no parameter of TPE; known: RandomSeed, WarmUp, EICandidate, '
         "GoodRatio, GoodMax",
     ),
     "repeated parameter": (
-        request(algo=_params(RandomSeed=1, randomseed=2)),
+        request(algo=algo_params(RandomSeed=1, randomseed=2)),
         'algoDef.algoParams[1].name: "randomseed" is',
     ),
     "seed x": (
-        request(algo=_params(RandomSeed="x")),
+        request(algo=algo_params(RandomSeed="x")),
         "algoDef.algoParams[0].value: RandomSeed must be a whole number, not",
     ),
-    "warm-up 2": (request(algo={"algorithm": "tpe", **_params(WarmUp="2")}), "WarmUp must be above 2, not"),
-    "candidates 1": (request(algo={"algorithm": "tpe", **_params(EICandidate="1")}), "EICandidate must be above 1"),
-    "ratio 0": (request(algo={"algorithm": "tpe", **_params(GoodRatio="0")}), "GoodRatio must be above 0"),
-    "good 1": (request(algo={"algorithm": "tpe", **_params(GoodMax="1")}), "GoodMax must be above 1"),
+    "warm-up 2": (request(algo={"algorithm": "tpe", **algo_params(WarmUp="2")}), "WarmUp must be above 2, not"),
+    "candidates 1": (request(algo={"algorithm": "tpe", **algo_params(EICandidate="1")}), "EICandidate must be above 1"),
+    "ratio 0": (request(algo={"algorithm": "tpe", **algo_params(GoodRatio="0")}), "GoodRatio must be above 0"),
+    "good 1": (request(algo={"algorithm": "tpe", **algo_params(GoodMax="1")}), "GoodMax must be above 1"),
     "noiseless maybe": (
-        request(algo={"algorithm": "bayesian", **_params(Noiseless="1")}),
+        request(algo={"algorithm": "bayesian", **algo_params(Noiseless="1")}),
         "Noiseless must be true or false",
     ),
-    "eta 1": (request(algo={**HB, **_params(eta=1, ResourceName="n", ResourceValue=3)}), "eta must be above 1"),
+    "eta 1": (request(algo={**HB, **algo_params(eta=1, ResourceName="n", ResourceValue=3)}), "eta must be above 1"),
     "hyperbandEta 1": (
-        request(algo={**HB, "hyperbandEta": 1, **_params(ResourceName="n", ResourceValue=3)}),
+        request(algo={**HB, "hyperbandEta": 1, **algo_params(ResourceName="n", ResourceValue=3)}),
         "algoDef.hyperbandEta: must be above 1, not 1",
     ),
-    "no resource": (request(algo={**HB, **_params(ResourceValue="9")}), "algoDef.algoParams: ResourceName is missing"),
+    "no resource": (
+        request(algo={**HB, **algo_params(ResourceValue="9")}),
+        "algoDef.algoParams: ResourceName is missing",
+    ),
     "no resource value": (
-        request(algo={**HB, **_params(ResourceName="n")}),
+        request(algo={**HB, **algo_params(ResourceName="n")}),
         "algoDef.algoParams: ResourceValue is missing",
     ),
     "resource 1.5": (
-        request(algo={**HB, **_params(ResourceName="n", ResourceValue="1.5")}),
+        request(algo={**HB, **algo_params(ResourceName="n", ResourceValue="1.5")}),
         "ResourceValue must be a whole",
     ),
     "no type": (request(params=[{**LR, "type": ""}]), "hyperParams[0].type: is missing; use Range, Discrete or Fix"),
@@ -853,7 +815,7 @@ def test_the_resource_stands_among_the_parameters_as_text() -> None:
 
 def test_second_generation_gets_the_request_with_types_in_lower_case(folder: Path) -> None:
     params = [{**BLANKS, **LR, "type": "RANGE", "dataType": "DOUBLE"}]
-    study = parse(request(algo={"algorithm": "Tpe", **_params(WarmUp="5")}, params=params), folder)
+    study = parse(request(algo={"algorithm": "Tpe", **algo_params(WarmUp="5")}, params=params), folder)
     seen = history(study=study)
     assert not {"algoDef", "hyperParams"} & set(wmla.task_object(seen, now=AT))
     answer = wmla.task_object(seen, now=AT, with_request=True)

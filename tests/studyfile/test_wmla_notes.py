@@ -15,7 +15,7 @@ from hpo_engine.space.searchspace import Choice, Constant, Float, SearchSpace
 from hpo_engine.study.spec import Resources
 from hpo_engine.studyfile import native, wmla
 from hpo_engine.studyfile.document import dump, read_document
-from tests.studyfile.test_wmla import ARGS, BAYES, HB, LR, TPE, _params, experiment, folder, parse, problems, request
+from tests.support.wmla import ARGS, BAYES, HB, LR, TPE, algo_params, experiment, folder, parse, problems, request
 
 __all__ = ["folder"]
 
@@ -66,7 +66,7 @@ def test_password_is_kept_nowhere(option: str, folder: Path) -> None:
 # -- what was a rule of ours only --------------------------------------------------------------------------------------
 
 GRID = {"algorithm": "ExperimentGridSearch"}
-HYPERBAND = {"algorithm": "Hyperband", **_params(ResourceName="n", ResourceValue="9")}
+HYPERBAND = {"algorithm": "Hyperband", **algo_params(ResourceName="n", ResourceValue="9")}
 NOTED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a name that is no folder's": (
         request(hpoName="../x y"), {"name": "x-y"}, 'hpoName: "../x y" cannot name a folder; the study is called x-y'
@@ -80,32 +80,32 @@ NOTED: dict[str, tuple[Any, dict[str, Any], str]] = {
         "algoDef.maxParallelJobNum: 2 is ignored, since maxParalleJobNum is 3",
     ),
     "a parameter of another algorithm": (
-        request(algo=_params(ResourceName="epochs")),
+        request(algo=algo_params(ResourceName="epochs")),
         {"algorithm_options": {}, "resource_name": None},
         "algoDef.algoParams[0]: ResourceName is a parameter of Hyperband; Random ignores it",
     ),
     "a parameter of two others": (
-        request(algo={**HYPERBAND, **_params(ResourceName="n", ResourceValue="9", cubesize="5")}),
+        request(algo={**HYPERBAND, **algo_params(ResourceName="n", ResourceValue="9", cubesize="5")}),
         {"algorithm_options": {"eta": 3}},
         "algoDef.algoParams[2]: cubesize is a parameter of Bayesian; Hyperband ignores it",
     ),
     "a warm-up beyond the trials": (
-        request(algo={"algorithm": "tpe", "maxJobNum": 4, **_params(WarmUp="20")}),
+        request(algo={"algorithm": "tpe", "maxJobNum": 4, **algo_params(WarmUp="20")}),
         {"algorithm_options": {**TPE, "n_startup": 4}},
         'algoDef.algoParams[0]: WarmUp "20" counts as 4, with maxJobNum 4',
     ),
     "a small cube without a limit": (
-        request(algo={"algorithm": "bayesian", **_params(CubeSize="500")}),
+        request(algo={"algorithm": "bayesian", **algo_params(CubeSize="500")}),
         {"algorithm_options": BAYES},
         'algoDef.algoParams[0]: CubeSize "500" counts as 10,000, as maxJobNum is unlimited',
     ),
     "a seed below 0": (
-        request(algo=_params(RandomSeed="-1")),
+        request(algo=algo_params(RandomSeed="-1")),
         {"seed": None},
         'algoDef.algoParams[0]: RandomSeed "-1" is taken as no seed; one is drawn',
     ),
     "two etas": (
-        request(algo={**HYPERBAND, "hyperbandEta": 3, **_params(eta="4", ResourceName="n", ResourceValue="9")}),
+        request(algo={**HYPERBAND, "hyperbandEta": 3, **algo_params(eta="4", ResourceName="n", ResourceValue="9")}),
         {"algorithm_options": {"eta": 4}},
         "algoDef.hyperbandEta: 3 is ignored, since algoParams has eta 4",
     ),
@@ -176,9 +176,9 @@ def test_notes_of_a_hostile_request_are_few(folder: Path) -> None:
 
 
 def test_blank_values_of_algo_params_are_the_defaults(folder: Path) -> None:
-    found = parse(request(algo={"algorithm": "tpe", **_params(RandomSeed="", WarmUp=None, GoodMax=" ")}), folder)
+    found = parse(request(algo={"algorithm": "tpe", **algo_params(RandomSeed="", WarmUp=None, GoodMax=" ")}), folder)
     assert (found.seed, found.algorithm_options, "notes" in found.labels) == (None, TPE, False)
-    assert problems(request(algo={**HB, **_params(ResourceName="", ResourceValue="9")}), folder)[0].endswith(
+    assert problems(request(algo={**HB, **algo_params(ResourceName="", ResourceValue="9")}), folder)[0].endswith(
         "ResourceName is missing: Hyperband needs ResourceName and ResourceValue"
     )
 

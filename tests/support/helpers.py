@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -84,3 +86,20 @@ def remove_tree(path: str | os.PathLike[str]) -> None:
         return not os.path.lexists(path)
 
     wait_until(gone)
+
+
+def tree(top: str | Path) -> dict[str, str]:
+    """Every name below the folder with what it is: a digest, a link's text, a folder."""
+    out = {}
+    for folder, folders, files in os.walk(top):
+        for name in (*folders, *files):
+            path = os.path.join(folder, name)
+            seen = os.lstat(path)
+            if stat.S_ISLNK(seen.st_mode):
+                what = "link " + os.readlink(path)
+            elif stat.S_ISDIR(seen.st_mode):
+                what = "folder"
+            else:
+                what = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            out[os.path.relpath(path, top)] = what
+    return out

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from study_by_hand import Study
+
+from tests.support.study_by_hand import Study
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study_by_hand import PARAMS, Study
 
 from hpo_engine.contract import binding
 from hpo_engine.report import remarks
@@ -19,6 +18,7 @@ from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import EarlyStopping
 from hpo_engine.trackers import lines
 from hpo_engine.trackers.advice import Advice
+from tests.support.study_by_hand import PARAMS, Study
 
 Make = Callable[..., Study]
 

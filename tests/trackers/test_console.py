@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from study_by_hand import PARAMS, Study
 
 from hpo_engine.space.searchspace import Choice, Constant, Float, SearchSpace
 from hpo_engine.study.events import (
@@ -39,6 +38,7 @@ from hpo_engine.text.tables import columns
 from hpo_engine.trackers import lines
 from hpo_engine.trackers.console import ConsoleTracker
 from hpo_engine.trackers.display import display
+from tests.support.study_by_hand import PARAMS, Study
 
 
 class Terminal(io.StringIO):
@@ -595,13 +595,13 @@ def test_dumb_terminal_gets_plain_lines(
 @pytest.mark.parametrize("ending", ["raise SystemExit(3)", "raise RuntimeError", "study.close()"])
 def test_cursor_is_back_whichever_way_the_process_ends(tmp_path: Path, ending: str) -> None:
     code = (
-        "import sys; from pathlib import Path; from study_by_hand import Study\n"
+        "import sys; from pathlib import Path; from tests.support.study_by_hand import Study\n"
         "from hpo_engine.trackers.console import ConsoleTracker\n"
         f"study = Study(Path({str(tmp_path / 's')!r})); study.listen(ConsoleTracker(sys.stdout))\n"
         f"study.start(); study.tick()\n{ending}"
     )
     ours, theirs = pty.openpty()
-    path = os.pathsep.join([str(Path(__file__).parent), os.getcwd()])
+    path = str(Path(__file__).parents[2])
     env = {**os.environ, "TERM": "xterm", "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
     child = subprocess.Popen([sys.executable, "-c", code], stdout=theirs, stderr=subprocess.DEVNULL, env=env)
     os.close(theirs)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from study_by_hand import PARAMS, Study
 
 from hpo_engine.searchers.hyperband import Hyperband
 from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.study.events import AttemptStarted, EngineStarted, TrialEnded, TrialProposed
 from hpo_engine.study.spec import Budget, Resources
 from hpo_engine.trackers.eta import seconds_left
+from tests.support.study_by_hand import PARAMS, Study
 
 
 class Machine:

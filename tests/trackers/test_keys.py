@@ -19,7 +19,7 @@ from hpo_engine.trackers.keys import Keys
 LIVE = """
 import os, sys, time
 from pathlib import Path
-from study_by_hand import Study
+from tests.support.study_by_hand import Study
 from hpo_engine.trackers.console import ConsoleTracker
 study = Study(Path({folder!r}))
 study.listen(ConsoleTracker(sys.stdout))
@@ -56,7 +56,7 @@ class Terminal:
     """A program that leads the session of a terminal of its own."""
 
     def __init__(self, *args: str) -> None:
-        path = os.pathsep.join([str(Path(__file__).parent), os.getcwd()])
+        path = str(Path(__file__).parents[2])
         env = {**os.environ, "TERM": "xterm", "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
         self.pid, self.fd = pty.fork()
         if self.pid == 0:

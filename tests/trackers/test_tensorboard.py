@@ -23,10 +23,11 @@ from hpo_engine.study.objective import Objective, Row
 from hpo_engine.trackers.tensorboard import TensorBoardTracker
 
 pytest.importorskip("tensorboard")
-from study_by_hand import PARAMS, Study  # noqa: E402
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer  # noqa: E402
 from tensorboard.plugins.hparams import api_pb2, metadata  # noqa: E402
 from tensorboard.util import tensor_util  # noqa: E402
+
+from tests.support.study_by_hand import PARAMS, Study
 
 
 def listening(study: Study) -> Study:

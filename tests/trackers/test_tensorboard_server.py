@@ -19,7 +19,7 @@ import pytest
 from hpo_engine.trackers.tensorboard import TensorBoardTracker
 
 pytest.importorskip("tensorboard.main")
-from study_by_hand import PARAMS, Study  # noqa: E402
+from tests.support.study_by_hand import PARAMS, Study
 
 ALL = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def line() -> ModuleType:
     pytest.importorskip("torch")
     pytest.importorskip("lightning")
-    from tests.trainees import line
+    from tests.support import line
 
     return line
 

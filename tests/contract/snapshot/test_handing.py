@@ -12,8 +12,7 @@ import pytest
 
 from hpo_engine.contract.snapshot import View, Views, freeze
 from hpo_engine.errors import LaunchError
-from tests.contract.snapshot.test_snapshot import tree
-from tests.support.helpers import put
+from tests.support.helpers import put, tree
 
 
 class Study:

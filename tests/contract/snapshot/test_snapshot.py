@@ -22,6 +22,7 @@ from hpo_engine.contract.binding import lay_out, lay_out_study
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot import View, freeze
 from hpo_engine.errors import LaunchError, SpecError
+from tests.support.helpers import tree
 
 ODD = ("with space", "new\nline", "quote'\"", "-dash", "$(touch x)", "größe", os.fsdecode(b"bad\xff\xfe"))
 
@@ -31,23 +32,6 @@ def put(path: Path, data: str | bytes = "x", mode: int = 0o644) -> Path:
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     path.chmod(mode)
     return path
-
-
-def tree(top: str | Path) -> dict[str, str]:
-    """Every name below the folder with what it is: a digest, a link's text, a folder."""
-    out = {}
-    for folder, folders, files in os.walk(top):
-        for name in (*folders, *files):
-            path = os.path.join(folder, name)
-            seen = os.lstat(path)
-            if stat.S_ISLNK(seen.st_mode):
-                what = "link " + os.readlink(path)
-            elif stat.S_ISDIR(seen.st_mode):
-                what = "folder"
-            else:
-                what = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-            out[os.path.relpath(path, top)] = what
-    return out
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ import pytest
 from hpo_engine.core.ports import Adoption
 from hpo_engine.executors.local import guard, processes, records
 from hpo_engine.study.trial import StopCause
-from tests.executors.local.test_local import Bench, launchers, nothing_left
-from tests.executors.local.test_local import bench as bench
 from tests.support.helpers import remove_tree, wait_until
+from tests.support.local_bench import Bench, launchers, nothing_left
 
 ABOVE = """
 import ctypes, os, signal, sys, time

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.executors.preload.test_preload import Both
+from tests.support.both import Both
 from tests.support.helpers import processes_with
 
 MAIN = """

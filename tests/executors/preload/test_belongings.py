@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpo_engine.contract.outputlog import logfiles
-from tests.executors.preload.test_preload import Both
+from tests.support.both import Both
 
 SHARED = {
     "named-for-the-user": """

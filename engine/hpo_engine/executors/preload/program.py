@@ -1,7 +1,7 @@
 """A fork of a launcher becomes a Python program: the script finds what a new interpreter would have given it.
 
 Runs in the fork, under the script's own interpreter: standard library only. What a script may look at is listed in
-tests/executors/likeness, where each of many small scripts is run both ways.
+tests/support/likeness, where each of many small scripts is run both ways.
 """
 
 from __future__ import annotations

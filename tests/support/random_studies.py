@@ -6,16 +6,18 @@ Case k is the same wherever it is made. Knows no searcher.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from hpo_engine import assembly
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, Param, SearchSpace
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, StudySpec
 from hpo_engine.study.trial import Proposal
-from tests.laws.searcher_laws import FATES, goes, opened, proposed, spec_of
+from hpo_engine.testing.histories import FATES, opened, proposed, spec_of, with_fate
 
 _MOST_DIMENSIONS, _MOST_TRIALS = 12, 60
 
@@ -37,7 +39,7 @@ def case(k: int) -> tuple[StudySpec, History]:
         if rng.random() < 0.9:  # else the same point again
             point = rng.random(len(point))
         history = proposed(history, [Proposal(spec.space.decode(point))])
-        history = goes(history, i, str(rng.choice(fates)), losses(point, rng))
+        history = with_fate(history, i, str(rng.choice(fates)), losses(point, rng))
     return spec, history
 
 
@@ -92,3 +94,14 @@ _LOSSES = (
     lambda x, rng: math.exp(float(rng.uniform(-700, 700))),
     lambda x, rng: 1e9 + 1e-6 * float(rng.normal()),
 )
+
+
+ALGORITHMS = [name for name in assembly.SEARCHERS if name not in ("optuna", "grid")]
+
+
+NEED_A_RESOURCE = ("hyperband", "asha", "bohb")
+
+
+def study_of(spec: StudySpec, algorithm: str) -> StudySpec:
+    needs = {"resource_name": "epochs", "resource_max": 9} if algorithm in NEED_A_RESOURCE else {}
+    return replace(spec, algorithm=algorithm, **needs)

@@ -1,0 +1,164 @@
+"""Histories made of events through `events.apply`, as an engine makes them. Knows no searcher by name."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hpo_engine.core.ports import Searcher
+from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
+from hpo_engine.study.events import (
+    AttemptEnded,
+    AttemptIntended,
+    AttemptStarted,
+    EngineStarted,
+    Event,
+    MetricsSeen,
+    StudyOpened,
+    TrialEnded,
+    TrialProposed,
+    apply,
+)
+from hpo_engine.study.history import History
+from hpo_engine.study.objective import Objective, Row
+from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.trial import Proposal, Trial
+
+SPACES: Mapping[str, SearchSpace] = {
+    "one float": SearchSpace((Float("x", -5, 5),)),
+    "mixed": SearchSpace(
+        (
+            Float("lr", 1e-5, 1e-1, log=True),
+            Int("hidden", 16, 256, log=True),
+            Int("width", 3, 6, power=2),
+            Float("dropout", 0, 0.5, step=0.1),
+            Choice("act", ("relu", "tanh", None, True, 1)),
+            Choice("size", (1, 2, 4), ordered=True),
+            Constant("epochs", 5),
+        )
+    ),
+    "conditional": SearchSpace(
+        (
+            Choice("opt", ("adam", "sgd")),
+            Float("lr", 0.001, 1, log=True),
+            Float("momentum", 0.5, 0.99, when={"opt": "sgd"}),
+            Choice("nesterov", (True, False), when={"opt": "sgd"}),
+            Int("delay", 1, 9, when={"nesterov": True}),
+        )
+    ),
+    "tiny": SearchSpace((Choice("a", (0, 1)), Int("b", 1, 3))),
+    "one value": SearchSpace((Int("a", 3, 3), Constant("c", [1, {"k": None}]))),
+}
+
+
+def spec_of(space: SearchSpace, **changes: Any) -> StudySpec:
+    """An opened study over `space`: 60 trials, seed 7, unless said otherwise."""
+    fields: dict[str, Any] = {"name": "law", "objective": Objective("loss"), "command": ("true",), "model_dir": "/"}
+    return StudySpec(**{**fields, "space": space, "seed": 7, "budget": Budget(trials=60), **changes})
+
+
+def opened(spec: StudySpec) -> History:
+    """The history of a study that has no trials yet."""
+    return applied(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, pid=1))
+
+
+def applied(history: History, *events: Event) -> History:
+    for event in events:
+        history = apply(history, event)
+    return history
+
+
+def proposed(history: History, proposals: Sequence[Proposal]) -> History:
+    """The history after these proposals became trials; they are pending. Goes through JSON, as the log does."""
+    for p in proposals:
+        params, slot = json.loads(json.dumps([dict(p.params), p.note]))
+        history = apply(history, TrialProposed(history.last_at + 1, history.next_id, params, p.resource, slot))
+    return history
+
+
+Loss = Callable[[Trial, np.random.Generator], float]
+
+
+FATES = ("completed", "completed", "completed", "failed", "timed_out", "stopped", "lost", "running", "pending", "nan")
+
+
+def noise(trial: Trial, rng: np.random.Generator) -> float:
+    """A loss that has nothing to do with the parameters."""
+    return float(rng.normal())
+
+
+def with_fate(history: History, trial_id: int, fate: str, value: float = 0.0) -> History:
+    """What happens to a pending trial: a state's name, or "nan" (fails after reporting NaN), or "retried"."""
+    at = history.last_at + 1
+    if fate == "pending":
+        return history
+    number = len(history.trials[trial_id].attempts) + 1
+    history = applied(
+        history,
+        AttemptIntended(at, trial_id, number, f"n{trial_id}.{number}"),
+        AttemptStarted(at, trial_id, number, pid=100 + trial_id),
+        MetricsSeen(at, trial_id, (Row(1, {"loss": math.nan if fate == "nan" else value, "other": math.inf}),)),
+    )
+    if fate == "running":
+        return history
+    if fate == "retried":
+        return apply(history, AttemptEnded(at, trial_id, number, {"code": 1}, "exit code 1"))
+    state = "failed" if fate == "nan" else fate
+    if state == "completed":
+        return with_values(history, trial_id, value)
+    return apply(history, TrialEnded(at, trial_id, state, None, state, {"code": 1}))
+
+
+def with_values(history: History, trial_id: int, value: float) -> History:
+    """A trial ends well. Its second objective, where there is one, has little to do with the first."""
+    values = (
+        (value, math.sin(math.fmod(1e3 * math.fmod(value, 10.0), 10.0) + trial_id)) if history.spec.objectives else None
+    )
+    event = TrialEnded(history.last_at + 1, trial_id, "completed", value, "", {"code": 0}, None, values)
+    return apply(history, event)
+
+
+def simulated(
+    history: History,
+    searcher: Searcher,
+    trials: int,
+    rng: np.random.Generator,
+    *,
+    batch: int = 3,
+    fates: Sequence[str] = FATES,
+    loss: Loss = noise,
+) -> History:
+    """The history after up to `trials` more trials of `searcher`, asked for in batches, with random fates."""
+    end = history.next_id + trials
+    while history.next_id < end:
+        first = history.next_id
+        history = proposed(history, searcher.ask(history, min(batch, end - first)))
+        if history.next_id == first:
+            # "Wait" while something is open: let that end; else the search is over.
+            if not history.open_ids:
+                break
+            history = all_completed(history, rng, loss)
+            continue
+        for trial_id in range(first, history.next_id):
+            value = loss(history.trials[trial_id], rng)
+            history = with_fate(history, trial_id, fates[int(rng.integers(len(fates)))], value)
+    return history
+
+
+def all_completed(history: History, rng: np.random.Generator, loss: Loss = noise) -> History:
+    """Every open trial completes."""
+    for trial in history.open:
+        if not trial.attempts or trial.state.value == "pending":
+            history = with_fate(history, trial.id, "completed", loss(trial, rng))
+        else:
+            history = with_values(history, trial.id, loss(trial, rng))
+    return history
+
+
+def as_text(proposals: Sequence[Proposal]) -> str:
+    """Proposals as text, types and order of the parameters included."""
+    return json.dumps([[dict(p.params), p.resource, None if p.note is None else dict(p.note)] for p in proposals])

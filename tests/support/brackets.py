@@ -1,0 +1,80 @@
+"""Whole searches of a searcher that rations a resource."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from hpo_engine.core.ports import Searcher
+from hpo_engine.space.searchspace import Choice, Float, SearchSpace
+from hpo_engine.study.events import TrialEnded, TrialProposed, apply
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.trial import Proposal, Trial
+from hpo_engine.testing.histories import spec_of
+
+SPACE = SearchSpace((Float("x", 0, 1), Choice("kind", ("a", "b", "c"))))
+Fail = Callable[[Trial], bool]
+
+
+def study(most: int = 9, least: int = 1, trials: int | None = None, space: SearchSpace = SPACE) -> StudySpec:
+    return spec_of(
+        space,
+        resource_name="epochs",
+        resource_max=most,
+        resource_min=least,
+        budget=Budget(trials),
+        algorithm="hyperband",
+    )
+
+
+def loss_of(trial: Trial) -> float:
+    """A curve that crosses others: what is best early is not always best late."""
+    x = trial.params.get("x", 0.5)
+    return (x - 0.7) ** 2 + (1 + 2 * x) / (trial.proposal.resource or 1)
+
+
+def never(trial: Trial) -> bool:
+    return False
+
+
+def run(
+    searcher: Searcher,
+    history: History,
+    *,
+    workers: int = 1,
+    seed: int = 0,
+    fail: Fail = never,
+    most: int = 5000,
+    loss: Callable[[Trial], float] = loss_of,
+) -> History:
+    """The whole search with so many workers, trials ending in random order; checks what every answer must keep."""
+    rng = random.Random(seed)
+    places = {place_of(t) for t in history.trials}
+    while history.next_id < most:
+        budget = history.spec.budget.trials
+        wanted = workers - len(history.open_ids)
+        if budget is not None:
+            wanted = min(wanted, budget - history.next_id)
+        got = searcher.ask(history, wanted) if wanted > 0 else []
+        for p in got:
+            assert p.resource is not None and history.spec.resource_min <= p.resource <= (
+                history.spec.resource_max or 0
+            )
+            assert place_of(p) not in places, "two trials in one place"
+            places.add(place_of(p))
+        for p in got:
+            history = apply(history, TrialProposed(0.0, history.next_id, p.params, p.resource, p.note))
+        if not history.open_ids:
+            return history
+        trial = history.trials[rng.choice(history.open_ids)]
+        state = rng.choice(["failed", "timed_out", "stopped", "lost"]) if fail(trial) else "completed"
+        history = apply(history, TrialEnded(0.0, trial.id, state, loss(trial) if state == "completed" else None))
+    return history
+
+
+def place_of(trial: Trial | Proposal) -> tuple[int, int, int]:
+    proposal = trial.proposal if isinstance(trial, Trial) else trial
+    slot: Any = proposal.note
+    return slot["bracket"], slot["rung"], slot["place"]
