@@ -84,7 +84,7 @@ def test_every_copied_path_exists_and_passes_the_dockerignore() -> None:
 
 def test_all_that_the_build_reads_is_copied() -> None:
     about = project()
-    packages = {p.split(".")[0] for p in about["tool"]["setuptools"]["packages"]["find"]["include"]}
+    packages = set(about["tool"]["setuptools"]["packages"]["find"]["where"])
     needed = {"pyproject.toml", about["project"]["readme"], *about["project"]["license-files"], *packages}
     assert needed <= {source for source, _ in copied()}
 

@@ -39,7 +39,7 @@ PEERS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
     "hebo": ("HEBO", "of_hebo", "Hebo", {}),
 }  # fmt: skip
 
-_FILES = ("searchers", "maths", "space.py", "axes.py", "params.py")
+_FILES = ("searchers", "maths", "space")
 
 
 def parse(word: str) -> tuple[str, dict[str, Any]]:
@@ -115,17 +115,17 @@ def digest(algorithm: str) -> str:
 
 def _named(text: str) -> set[str]:
     """The modules of the engine that a source text names, in imports or in strings."""
-    names = set(re.findall(r"engine(?:\.\w+)+", text))
+    names = set(re.findall(r"hpo_engine(?:\.\w+)+", text))
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("engine"):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("hpo_engine"):
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
 def _file(module: str) -> Path | None:
-    base = ROOT.joinpath(*module.split("."))
+    base = ROOT.joinpath("engine", *module.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):
-        inside = path.parts[len(ROOT.parts) + 1 : len(ROOT.parts) + 2]
+        inside = path.parts[len(ROOT.parts) + 2 : len(ROOT.parts) + 3]
         if path.exists() and inside and inside[0] in _FILES and path.name != "card.py":
             return path
     return None

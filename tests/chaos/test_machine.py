@@ -44,7 +44,7 @@ env: {{OUT: {out}}}
 space: {{x: {{float: [0, 1]}}}}
 """
 SLOWLY = """
-from engine import trouble
+from hpo_engine.core import trouble
 trouble._PATIENCE_S = 1.0
 import sys
 del sys.path[0]

@@ -551,7 +551,7 @@ def test_model_folder_with_a_stale_result_gives_no_false_verdict(shell: Shell) -
 
 
 def test_plugin_beside_the_script_searches(shell: Shell) -> None:
-    shell.write("mine.py", "from hpo_engine.study.history import Proposal\nclass Half:\n    def __init__(self, spec, *, at=0.5): self.at = at\n    def ask(self, history, count): return [Proposal({'x': self.at, 'kind': 'a b'})] * count\n")  # fmt: skip
+    shell.write("mine.py", "from hpo_engine.study.trial import Proposal\nclass Half:\n    def __init__(self, spec, *, at=0.5): self.at = at\n    def ask(self, history, count): return [Proposal({'x': self.at, 'kind': 'a b'})] * count\n")  # fmt: skip
     shell.write("algo.yaml", ALGO.replace("random", "mine:Half").replace("{seed: 1}", "{at: 0.25}"))
     shell.run("submit", "algo.yaml")
     trials = shell.json("show", "my-study")["trials"]

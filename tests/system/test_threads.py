@@ -62,7 +62,7 @@ def test_words() -> None:
 OWN_THREADS = """
 import os, sys
 import numpy
-from engine import threads
+from hpo_engine.system import threads
 import ctypes
 def counts():
     found = []

@@ -262,7 +262,7 @@ def test_two_runs_of_a_script_by_hand_leave_the_rows_of_the_second(by_hand: Path
 def test_it_imports_the_standard_library_only_and_not_the_engine(by_hand: Path) -> None:
     code = "import sys; before = set(sys.modules); import hpo_trainees.report; print(*(set(sys.modules) - before))"
     names = {name.split(".")[0] for name in run(code, by_hand).stdout.split()}
-    assert names - {"trainees"} <= set(sys.stdlib_module_names)
+    assert names - {"hpo_trainees"} <= set(sys.stdlib_module_names)
 
 
 def test_its_syntax_is_python_3_8() -> None:

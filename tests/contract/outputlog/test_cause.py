@@ -349,9 +349,9 @@ def test_frames_of_the_launcher_are_nobodys_business() -> None:
 
         Current thread 0x00007f (most recent call first):
           File "/w/train.py", line 10 in <module>
-          File "{here}/executors/launcher.py", line 294 in <module>
+          File "{here}/executors/local/launcher.py", line 294 in <module>
         Stack (most recent call last):
-          File "{here}/executors/launcher.py", line 294, in <module>
+          File "{here}/executors/local/launcher.py", line 294, in <module>
             exec(_program.code, _program.names)
           File "/w/train.py", line 5, in <module>
             log("x")
