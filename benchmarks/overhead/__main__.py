@@ -6,7 +6,7 @@
     python -m benchmarks.overhead long [--trials 10000]
     python -m benchmarks.overhead watch
     python -m benchmarks.overhead memory
-    python -m benchmarks.overhead all --readme      (everything, and the tables of README.md)
+    python -m benchmarks.overhead all --write      (everything, and the tables of docs/performance.md)
 
 All run the same script the same number of times, the same number at a time, by turns, on the same disk. The bare loop
 lays no folder out, keeps no log and can resume nothing: it is the floor. Medians over rounds, and of each round's ratio
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="5 of the no-op script, 3 of the others")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter that has the other tools; none: without them")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--readme", action="store_true", help="write the tables of README.md")
+    parser.add_argument("--write", action="store_true", help="write the tables of docs/performance.md")
     args = parser.parse_args()
     asked = lambda what: args.what in (what, "all")  # noqa: E731
     found: dict[str, Any] = {}
@@ -193,10 +193,10 @@ def main() -> None:
             print("\na long study:", json.dumps(found["long"]))
     if args.json:
         print(json.dumps(found))
-    if args.readme:
-        from benchmarks.overhead import readme
+    if args.write:
+        from benchmarks.overhead import tables
 
-        readme.write(ROOT / "README.md", found)
+        tables.write(ROOT / "docs" / "performance.md", found)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The league table: writes the tables of README.md in this folder, and the picture of the main README.
+"""The league table: writes the tables of README.md in this folder, and the picture docs/league.svg.
 
 Only results in results/ count. Algorithms that are costly have fewer runs; every table compares runs that all of its
 algorithms have.

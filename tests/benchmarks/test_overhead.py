@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from benchmarks.overhead import readme
+from benchmarks.overhead import tables
 from benchmarks.overhead.loops import SCRIPTS, Bench
 
 
@@ -26,9 +26,9 @@ def test_table_has_a_row_for_each_loop_and_names_what_does_not_run(tmp_path: Pat
         "Lightning": {"bare loop": {"ms": 9000.0, "ratio": 1.0}},
         "watch": {"trials": 64, "percent": 2.04},
     }
-    path = tmp_path / "README.md"
-    path.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
-    readme.write(path, found)
+    path = tmp_path / "performance.md"
+    path.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
+    tables.write(path, found)
     text = path.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert "| bare loop | 20.0 (1.00) | 9,000 (1.00) |" in text
@@ -39,10 +39,10 @@ def test_table_has_a_row_for_each_loop_and_names_what_does_not_run(tmp_path: Pat
 def test_table_of_the_ordinary_script_is_written_by_itself(tmp_path: Path) -> None:
     row = {"one_s": 100.04, "two_s": 50.0, "ratio": 0.5}
     found = {"ordinary": {"trials": 12, "bare loop": row, "Optuna": {"problem": "No module named 'optuna'"}}}
-    path = tmp_path / "README.md"
-    other = f"{readme.BEGIN}\nas it was\n{readme.END}\n"
-    path.write_text(f"{other}between\n{readme.ORDINARY}\nold\n{readme.ORDINARY_END}\nafter\n")
-    readme.write(path, found)
+    path = tmp_path / "performance.md"
+    other = f"{tables.BEGIN}\nas it was\n{tables.END}\n"
+    path.write_text(f"{other}between\n{tables.ORDINARY}\nold\n{tables.ORDINARY_END}\nafter\n")
+    tables.write(path, found)
     text = path.read_text()
     assert text.startswith(other + "between\n") and text.endswith("\nafter\n") and "old" not in text
     assert "| seconds of 12 trials | 1 at a time | 2 at a time | ratio |" in text

@@ -59,17 +59,11 @@ VERBS = (algorithms,)
 
 
 def page(cards: Mapping[str, Card]) -> str:
-    """docs/algorithms.md."""
-    head = (
-        "# The algorithms\n\n"
-        "Written by `python -m tests.test_readme` from what the searchers say of themselves; "
-        "`hpo-engine algorithms` prints the same.\n"
-        "`algorithm: NAME` and `options: {...}` in the study file choose one.\n\n"
-        f"Every algorithm has the option `seed`: {_common()['seed'].about}.\n"
-    )
+    """Every algorithm as Markdown, for a section of docs/algorithms.md: a table, then each with its options."""
     rows = "".join(f"| [`{name}`](#{_anchor(name)}) | {own.summary} | {own.suits} |\n" for name, own in cards.items())
     table = f"| algorithm | what it does | when to take it |\n| --- | --- | --- |\n{rows}"
-    return "\n".join([head, table, *(_section(name, own) + "\n" for name, own in cards.items())])
+    head = f"Every algorithm has the option `seed`: {_common()['seed'].about}.\n"
+    return "\n".join([table, head, *(_section(name, own) + "\n" for name, own in cards.items())])
 
 
 def _common() -> dict[str, Option]:

@@ -1,5 +1,7 @@
-"""The tables of README.md, between their marks. Rows of what was not measured this time are left out; a table of which
-nothing was measured stays as it is."""
+"""The tables of docs/performance.md, between their marks.
+
+Rows that were not measured this time are left out; a table of which nothing was measured stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ def table(found: dict[str, Any]) -> str:
         names: list[str] = []
         for title in scripts:
             names += [name for name in found[title] if name not in names]
-        head = ["ms a trial (ratio to the bare loop)", *(_TITLES.get(title, title) for title in scripts)]
+        head = ["ms per trial (ratio to the bare loop)", *(_TITLES.get(title, title) for title in scripts)]
         blocks.append(_rows([head, *([name, *(_cell(found[t].get(name)) for t in scripts)] for name in names)]))
     facts = []
     if "memory" in found:
@@ -63,7 +65,7 @@ def table(found: dict[str, Any]) -> str:
         facts += [
             [
                 f"trials 1 to 100 and the last 100 of {long['trials']:,}, two at a time",
-                f"{long['first_ms']:.1f} and {long['last_ms']:.1f} ms a trial, ratio {long['ratio']:.2f}",
+                f"{long['first_ms']:.1f} and {long['last_ms']:.1f} ms per trial, ratio {long['ratio']:.2f}",
             ],
             [f"memory of the engine after {long['trials']:,} trials", f"{long['engine_mb']:.0f} MB"],
             [

@@ -1,0 +1,1 @@
+"""The manual, and the programs that write its generated parts and pictures."""

@@ -1,0 +1,151 @@
+"""Writes the parts of the manual that the program itself knows best.
+
+    python -m docs.generate            write what is out of date
+    python -m docs.generate --check    name what is out of date, and fail if anything is
+
+A generated part of a page stands between `<!-- NAME: ... -->` and `<!-- /NAME -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from docs import wings
+from hpo_engine import assembly
+from hpo_engine.cli import algorithms, cli
+from hpo_engine.studyfile.native import json_schema
+
+DOCS = Path(__file__).parent
+
+
+def main() -> int:
+    stale = [(path, new) for path, new in results() if not path.exists() or path.read_text(encoding="utf-8") != new]
+    for path, new in stale:
+        print(f"{'out of date' if '--check' in sys.argv else 'written'}: {path.relative_to(DOCS.parent)}")
+        if "--check" not in sys.argv:
+            path.write_text(new, encoding="utf-8")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+def results() -> Iterator[tuple[Path, str]]:
+    """Every generated file with what it should contain."""
+    pages = {DOCS / page: (DOCS / page).read_text(encoding="utf-8") for page, _ in PARTS}
+    for (page, name), part in PARTS.items():
+        pages[DOCS / page] = replaced(pages[DOCS / page], name, part())
+    yield from pages.items()
+    yield DOCS / "wings.svg", wings.svg()
+
+
+def replaced(text: str, name: str, new: str) -> str:
+    """`text` with a new part NAME. Raises ValueError if it has no such part."""
+    pattern = rf"(<!-- {name}:.*?-->\n).*?(<!-- /{name} -->)"
+    text, found = re.subn(pattern, lambda m: f"{m[1]}\n{new.strip()}\n\n{m[2]}", text, flags=re.DOTALL)
+    if found != 1:
+        raise ValueError(f"there are {found} parts {name!r} where one is expected")
+    return text
+
+
+def rows(*lines: tuple[str, ...]) -> str:
+    """A Markdown table; the first line is its head."""
+    cells = [tuple(cell.replace("|", "\\|").replace("\n", " ") for cell in line) for line in lines]
+    head, *body = cells
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ("---",) * len(head), *body))
+
+
+# -- the study file ----------------------------------------------------------------------------------------------------
+
+
+def fields() -> str:
+    """Every field, then the fields of each nested mapping."""
+    schema = json_schema()
+    nested = {}
+    for name, field in schema["properties"].items():
+        for form in re.findall(r"'#/\$defs/(\w+)'", str(field)):
+            nested.setdefault(form, name)
+    parts = [_field_table(schema)]
+    for form, name in nested.items():
+        part = schema["$defs"][form]
+        parts.append(f"### `{name}`\n\n{part['description']}\n\n{_field_table(part)}")
+    return "\n".join(parts)
+
+
+def parameters() -> str:
+    kinds = json_schema()["properties"]["space"]["additionalProperties"]["anyOf"]
+    forms = [kind for kind in kinds if "properties" in kind]
+    return "\n".join(f"### `{next(iter(f['properties']))}`\n\n{f['description']}\n\n{_field_table(f)}" for f in forms)
+
+
+def _field_table(schema: Mapping[str, Any]) -> str:
+    required = schema.get("required", ())
+    lines = [
+        (
+            f"`{name}`",
+            field.get("description", "") + (" Required." if name in required else ""),
+            ", ".join(f"`{_flow(example)}`" for example in field.get("examples", ())),
+        )
+        for name, field in schema["properties"].items()
+    ]
+    return rows(("field", "meaning", "example"), *lines)
+
+
+def _flow(value: Any) -> str:
+    """A value as it is written in a study file, in one line."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=1_000, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+# -- the command line --------------------------------------------------------------------------------------------------
+
+
+def verbs() -> str:
+    lines = [(f"[`{name}`](#{name})", command.get_short_help_str(200)) for name, _, command in _commands()]
+    return rows(("verb", "what it does"), *lines)
+
+
+def options() -> str:
+    """A section for each verb."""
+    sections = []
+    for name, context, command in _commands():
+        usage = " ".join(["hpo-engine", name, *command.collect_usage_pieces(context)])
+        texts = [" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n")]
+        found = (option.get_help_record(context) for option in command.params if isinstance(option, click.Option))
+        lines = [(f"`{names}`", " ".join(text.split())) for names, text in filter(None, found)]
+        table = rows(("option", "meaning"), *lines) if lines else ""
+        sections.append("\n".join([f"### {name}\n", f"`{usage}`\n", *(f"{text}\n" for text in texts if text), table]))
+    return "\n".join(sections)
+
+
+def _commands() -> Iterator[tuple[str, click.Context, click.Command]]:
+    above = click.Context(cli, info_name="hpo-engine")
+    for name in cli.list_commands(above):
+        command = cli.get_command(above, name)
+        assert command is not None
+        yield name, click.Context(command, info_name=name, parent=above), command
+
+
+# -- the algorithms ----------------------------------------------------------------------------------------------------
+
+
+def cards() -> str:
+    found = {name: assembly.card(name) for name in assembly.SEARCHERS}
+    return algorithms.page({name: card for name, card in found.items() if card is not None})
+
+
+PARTS: dict[tuple[str, str], Callable[[], str]] = {
+    ("study-file.md", "fields"): fields,
+    ("study-file.md", "parameters"): parameters,
+    ("cli.md", "verbs"): verbs,
+    ("cli.md", "options"): options,
+    ("algorithms.md", "algorithms"): cards,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

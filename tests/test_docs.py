@@ -1,0 +1,189 @@
+"""The manual is true: links, commands, paths, study files, tables, examples and generated parts are those of the program."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from docs import generate
+from hpo_engine import assembly, errors
+from hpo_engine.cli import cli
+from hpo_engine.studyfile.document import read_document
+from hpo_engine.studyfile.native import parse_document
+from hpo_engine.studyfile.native.form import StudyForm, TrialForm, names
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+MANUAL = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [README, *MANUAL, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("README.md"))]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def fences(page: Path, language: str) -> list[str]:
+    """The contents of a page's code blocks of a language."""
+    found = re.findall(r"^```(\S*)\n(.*?)^```", text(page), re.DOTALL | re.MULTILINE)
+    return [content for word, content in found if word == language]
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", text(page), flags=re.DOTALL | re.MULTILINE)
+
+
+def table(page: Path, first_heading: str) -> list[list[str]]:
+    """The cells of a page's table with this first heading, one list per row."""
+    _, _, below = re.split(rf"^(\| {first_heading} \|.*\n\| ---.*\n)", text(page), maxsplit=1, flags=re.MULTILINE)
+    lines = re.match(r"(\|.*\n)*", below)
+    assert lines
+    return [[cell.strip() for cell in line.strip("|").split(" |")] for line in lines[0].splitlines()]
+
+
+def hpo_engine(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("HPO_")}
+    argv = [sys.executable, "-m", "hpo_engine.cli", *words]
+    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=240)
+
+
+# -- every page --------------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_every_link_and_picture_of_this_project_leads_somewhere(page: Path) -> None:
+    targets = [t for t in re.findall(r"\]\(([^)\s]+)\)", prose(page)) if not re.match(r"[a-z]+:", t)]
+    for target in targets:
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), target
+
+
+def commands(page: Path) -> Iterator[str]:
+    """What a page says to type after `hpo-engine`."""
+    shell = "\n".join(fences(page, "sh") + re.findall(r"`([^`]+)`", " ".join(prose(page).split())))
+    yield from re.findall(r"\bhpo-engine ((?:-{0,2}\w[\w-]*)(?: [^\n|&>#;)`]*)?)", shell)
+
+
+@each_page
+def test_every_command_shown_has_a_verb_and_options_that_exist(page: Path) -> None:
+    above = click.Context(cli, info_name="hpo-engine")
+    for command in commands(page):
+        verb, *words = [word for word in command.split() if word not in ("--debug", "VERB", "--help")] or ["list"]
+        found = cli.get_command(above, verb)
+        assert found is not None, f"hpo-engine {command}"
+        known = {name for p in found.params if isinstance(p, click.Option) for name in p.opts} | {"--help", "-h"}
+        assert {word for word in words if re.match(r"--?[a-z]", word)} <= known, f"hpo-engine {command}"
+
+
+@each_page
+def test_every_file_of_this_project_that_is_named_exists(page: Path) -> None:
+    tops = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
+    named = re.findall(rf"`((?:{tops})/[\w./-]*)(?:::\w+)?`", prose(page))
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+@each_page
+def test_every_study_file_shown_is_one(page: Path, tmp_path: Path) -> None:
+    """A block without a command is a part of one: it is completed before it is read."""
+    (tmp_path / "train.py").touch()
+    (tmp_path / "data").mkdir()
+    for shown in fences(page, "yaml"):
+        whole = shown
+        if not re.search(r"^command:", shown, re.MULTILINE):
+            rest = {"command": "python train.py", "objective": "minimize loss", "space": "{lr: {float: [0, 1]}}"}
+            missing = [name for name in rest if not re.search(rf"^{name}s?:", shown, re.MULTILINE)]
+            whole += "".join(f"{name}: {rest[name]}\n" for name in missing)
+        document = read_document(whole, str(tmp_path / "algo.yaml"))
+        parse_document(document, base_dir=str(tmp_path), algorithms=assembly.algorithms())
+
+
+def test_the_pictures_load_nothing_from_elsewhere() -> None:
+    for path in (ROOT / "docs").glob("*.svg"):
+        outside = [url for url in re.findall(r"https?://[^\"')\s]+", path.read_text()) if "www.w3.org" not in url]
+        assert not outside
+
+
+@pytest.mark.parametrize("path, new", generate.results(), ids=lambda v: v.name if isinstance(v, Path) else "")
+def test_what_is_generated_is_up_to_date(path: Path, new: str) -> None:
+    # Word by word, so that the version of a library that prints a line does not matter.
+    assert text(path).split() == new.split(), "write it anew: python -m docs.generate"
+
+
+def test_every_page_of_the_manual_is_in_the_readme() -> None:
+    links = {target for row in table(README, "page") for target in re.findall(r"\]\((\S+?)\)", row[0])}
+    assert links == {str(page.relative_to(ROOT)) for page in MANUAL}
+
+
+# -- the README --------------------------------------------------------------------------------------------------------
+
+
+def test_the_two_commands_stand_first_and_in_order() -> None:
+    assert "".join(fences(README, "sh")[:2]).splitlines() == [
+        "pip install '.[lightning]' && hpo-engine submit examples/digits/algo.yaml",
+        "pip install -e '.[test]' && pytest",
+    ]
+
+
+def smallest_study(folder: Path) -> str:
+    """Writes the README's script into the folder; its study file."""
+    (folder / "train.py").write_text(fences(README, "python")[0])
+    return fences(README, "yaml")[0]
+
+
+def test_the_smallest_study_ends_as_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "descent"
+    folder.mkdir()
+    (folder / "algo.yaml").write_text(smallest_study(folder))
+    done = hpo_engine("submit", "algo.yaml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    outcome, tree = fences(README, "text")[0].split("\n\n")
+    # The last digits depend on the processor: what is shown is what this study comes to, or nearly.
+    shown, found = (
+        re.search(r"best loss (\S+), trial \d+((?:\n  \w+ +\S+)+)", output) for output in (outcome, done.stdout)
+    )
+    assert shown and found and float(found[1]) < 1e-9 and float(shown[1]) < 1e-9
+    assert re.findall(r"^  (\w+)", shown[2], re.MULTILINE) == re.findall(r"^  (\w+)", found[2], re.MULTILINE)
+    root, *inside = re.findall(r"^ *(\S+)  ", tree, re.MULTILINE)
+    assert inside and all((folder / root / name).exists() for name in inside)
+
+
+# -- the tables --------------------------------------------------------------------------------------------------------
+
+
+def test_the_fields_of_the_study_file_are_complete() -> None:
+    named = set(re.findall(r"^\| `(\w+)` \|", text(ROOT / "docs/study-file.md"), re.MULTILINE))
+    assert {*names(StudyForm), *names(TrialForm)} <= named
+
+
+def test_the_algorithms_are_complete() -> None:
+    named = [re.findall(r"`(.*?)`", row[0])[0] for row in table(ROOT / "docs/algorithms.md", "algorithm")]
+    assert named == list(assembly.SEARCHERS)
+
+
+def test_the_verbs_with_json_are_those_that_have_the_option() -> None:
+    said = re.search(r"^(`[^.]*) take\s`--json`", text(ROOT / "docs/cli.md"), re.MULTILINE)
+    above = click.Context(cli, info_name="hpo-engine")
+    verbs = {name: cli.get_command(above, name) for name in cli.list_commands(above)}
+    have = {n for n, verb in verbs.items() if verb and any("--json" in option.opts for option in verb.params)}
+    assert said and set(re.findall(r"`(\w+)`", said[1])) == have
+
+
+def test_the_exit_codes_are_those_of_every_error() -> None:
+    codes = {int(code) for row in table(ROOT / "docs/cli.md", "exit code") for code in row[0].split(",")}
+    kinds = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, errors.EngineError)]
+    assert {kind.exit_code for kind in kinds} <= codes
