@@ -65,7 +65,7 @@ def rows(*lines: tuple[str, ...]) -> str:
 def fields() -> str:
     """Every field, then the fields of each nested mapping."""
     schema = json_schema()
-    nested = {}
+    nested: dict[str, str] = {}  # form -> the field that holds it
     for name, field in schema["properties"].items():
         for form in re.findall(r"'#/\$defs/(\w+)'", str(field)):
             nested.setdefault(form, name)
