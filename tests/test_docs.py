@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from docs import generate
 from hpo_engine import assembly, errors
@@ -187,3 +188,62 @@ def test_the_exit_codes_are_those_of_every_error() -> None:
     codes = {int(code) for row in table(ROOT / "docs/cli.md", "exit code") for code in row[0].split(",")}
     kinds = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, errors.EngineError)]
     assert {kind.exit_code for kind in kinds} <= codes
+
+
+# -- the contract ------------------------------------------------------------------------------------------------------
+
+
+def test_every_variable_that_a_trial_gets_is_in_the_contract(tmp_path: Path) -> None:
+    program = """sh, -c, "env -0 > variables; echo '[{\\"loss\\": 1}]' > val_dict_list.json\""""
+    study = f"name: s\ncommand: [{program}]\nobjective: minimize loss\ntrials: 2\nparallel: 2\nspace: {{x: {{float: [0, 1]}}}}\n"
+    (tmp_path / "algo.yaml").write_text(study)
+    done = hpo_engine("submit", "algo.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = (tmp_path / "hpo-runs/s/results/0/variables").read_text().split("\0")
+    given = {variable.partition("=")[0] for variable in found if variable} - {
+        *os.environ,
+        "PWD",
+        "OLDPWD",
+        "SHLVL",
+        "_",
+    }
+    page = prose(ROOT / "docs" / "contract.md") + prose(ROOT / "docs" / "resources.md")
+    assert {"RESULT_DIR", "SUBID"} <= given
+    assert not [name for name in given if not name.startswith("HPO_") and not re.search(rf"\b{name}\b", page)]
+
+
+# -- plugins -----------------------------------------------------------------------------------------------------------
+
+PLUGINS = ROOT / "docs" / "writing-plugins.md"
+
+
+def plugin_files() -> dict[str, str]:
+    """The files that the page shows: each code block has the name that was last mentioned before it."""
+    blocks = re.finditer(r"^```python\n(.*?)^```", text(PLUGINS), re.DOTALL | re.MULTILINE)
+    return {re.findall(r"`(\w+\.py)`", text(PLUGINS)[: block.start()])[-1]: block[1] for block in blocks}
+
+
+@pytest.fixture
+def with_plugins(tmp_path: Path) -> dict[str, object]:
+    """A folder with the smallest study's script and every plugin; the study."""
+    for name, content in plugin_files().items():
+        (tmp_path / name).write_text(content)
+    study = yaml.safe_load(smallest_study(tmp_path))
+    # A parameter that does not always apply is where a searcher of one's own goes wrong first.
+    study["space"] |= {"kind": {"choice": ["a", "b"]}, "only_a": {"float": [0, 1], "when": {"kind": "a"}}}
+    return {**study, "name": "s"}
+
+
+@pytest.mark.parametrize("part", fences(PLUGINS, "yaml"))
+def test_a_study_with_the_plugin_shown_runs(part: str, with_plugins: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "algo.yaml").write_text(yaml.safe_dump(with_plugins | yaml.safe_load(part)))
+    done = hpo_engine("submit", "algo.yaml", cwd=tmp_path)
+    assert done.returncode == 0 and "30 " in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("with_plugins")
+@pytest.mark.parametrize("name", [name for name in plugin_files() if name.startswith("test_")])
+def test_the_laws_shown_hold_for_the_plugin_shown(name: str, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", name]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr
