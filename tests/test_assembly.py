@@ -226,12 +226,12 @@ def test_all_wrong_options_are_told_at_once() -> None:
 def test_plugin_beside_the_script_is_found_with_its_options(model: Path, place: str) -> None:
     where = place.format(name=plugin(model, HALF))
     made: Any = searcher(spec(where, model, at=0.25))
-    assert made.inner.at == 0.25
+    assert made.inner.inner.at == 0.25
     assert refused(where, model, att=1).endswith('did you mean "at"?')
     assert refused(where, model, spec=1).startswith("options.spec: "), "the first argument is no option"
     assert refused(where.replace("Half", "Bare"), model, at=1).endswith("; known: seed")
     taker: Any = searcher(spec(where.replace("Half", "Open"), model, anything=1))
-    assert taker.inner.options == {"anything": 1}
+    assert taker.inner.inner.options == {"anything": 1}
 
 
 @pytest.mark.parametrize(

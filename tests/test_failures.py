@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hpo_engine.core.loop import Engine
-from hpo_engine.core.ports import Launch
+from hpo_engine.core.ports import Launch, Searcher
 from hpo_engine.space.searchspace import Choice, SearchSpace
 from hpo_engine.stoppers import AlikeStopper, MisnamedStopper, stopper
 from hpo_engine.stoppers.alike import _listed
@@ -120,7 +120,7 @@ def test_trials_are_listed_in_words(numbers: list[int], text: str) -> None:
 def test_values_of_parameters_are_no_cause_of_their_own(bench: Bench) -> None:
     choices = ("adam", "sgd", "rms prop")
 
-    class Turns:
+    class Turns(Searcher):
         def ask(self, history: Any, count: int) -> Any:
             from hpo_engine.study.trial import Proposal
 

@@ -23,8 +23,10 @@ from hpo_engine.contract import binding
 from hpo_engine.contract.paths import SUBMITTED, StudyPaths, absolute
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import Problem, SpecError, StudyGone, StudyLocked, nearest
+from hpo_engine.searchers import Searcher
 from hpo_engine.searchers.card import Card
 from hpo_engine.searchers.guided import Guided, guides
+from hpo_engine.searchers.interface import AskingOnly
 from hpo_engine.space.params import json_text
 from hpo_engine.store import inbox
 from hpo_engine.store.journal import Journal
@@ -37,7 +39,7 @@ from hpo_engine.system import threads
 
 if TYPE_CHECKING:
     from hpo_engine.core.loop import Engine
-    from hpo_engine.core.ports import Searcher, Tracker
+    from hpo_engine.core.ports import Tracker
     from hpo_engine.studyfile.document import Document
     from hpo_engine.trackers.console import ConsoleTracker
 
@@ -133,8 +135,8 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
         raise SpecError([Problem("resource.name", text)])
     made = searcher(spec)
     Slots(spec.resources, find_gpus(env) if spec.resources.gpus else (), count_cores())
-    usual = None if how_long else getattr(made, "usual_trials", None)
-    size = getattr(made, "size", None) if usual is None else usual
+    usual = None if how_long else made.traits.usual_trials
+    size = made.traits.size if usual is None else usual
     trials = spec.budget.trials if usual is None else None
     if size is None or (trials is not None and trials <= size):
         return spec
@@ -159,8 +161,11 @@ def searcher(spec: StudySpec) -> Searcher:
     """
     cls = _searcher_class(spec.algorithm, spec.model_dir)
     options = _checked_options(cls, spec)
+    if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.needs_resource and not spec.resource_name:
+        text = f"is missing: {spec.algorithm} needs one, as in {{name: epochs, max: 27}}"
+        raise SpecError([Problem("resource", text)])
     try:
-        made: Searcher = cls(spec, **options)
+        made: Any = cls(spec, **options)
     except SpecError:
         raise
     except (Exception, SystemExit) as error:
@@ -170,12 +175,13 @@ def searcher(spec: StudySpec) -> Searcher:
         raise SpecError(
             [Problem("algorithm", f"{spec.algorithm} is no searcher: it has no method ask(history, count)")]
         )
-    return Guided(spec, made) if guides(spec, made) else made
+    own = made if isinstance(made, Searcher) else AskingOnly(made)
+    return Guided(spec, own) if guides(spec, own) else own
 
 
 def about(spec: StudySpec) -> str:
     """What the searcher is going to do with the study, in a line; "" where there is nothing to say."""
-    return str(getattr(searcher(spec), "about", ""))
+    return searcher(spec).about()
 
 
 def plan(spec: StudySpec) -> str:
@@ -204,15 +210,14 @@ def warnings(spec: StudySpec) -> list[str]:
 def card(algorithm: str, folder: str = ".") -> Card | None:
     """What an algorithm says of itself, None where it says nothing. Raises SpecError where there is none."""
     cls = _searcher_class(algorithm, folder)
-    found = cls.card_of(algorithm) if hasattr(cls, "card_of") else getattr(cls, "card", None)
-    return found if isinstance(found, Card) else None
+    return cls.card_of(algorithm) if isinstance(cls, type) and issubclass(cls, Searcher) else None
 
 
 def _checked_options(cls: Callable[..., Any], spec: StudySpec) -> dict[str, Any]:
     """Against the class's card; where it has none, only the names, against its signature."""
-    options, own = dict(spec.algorithm_options), getattr(cls, "card", None)
-    if isinstance(own, Card):
-        return own.take(spec.algorithm, options)
+    options = dict(spec.algorithm_options)
+    if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.card is not None:
+        return cls.traits.card.take(spec.algorithm, options)
     known = _options_of(cls)
     unknown = [name for name in options if name not in known] if known is not None else []
     problems = []
@@ -410,7 +415,7 @@ def lead(
             protect=view.linked,
             base_env=base_env,
             redirect=redirect(binding.command(spec, sys.executable), base_env, spec.env, spec.model_dir, paths.model),
-            asker=None if getattr(made, "quick", False) else InThread(made.ask, executor.wake),
+            asker=None if made.traits.quick else InThread(made.ask, executor.wake),
             copied_from=copied_from,
             check=check,
         )

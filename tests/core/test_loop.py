@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hpo_engine.core.loop import Engine
-from hpo_engine.core.ports import Launch
+from hpo_engine.core.ports import Launch, Searcher
 from hpo_engine.core.searcher_thread import Answer
 from hpo_engine.errors import SearcherError
 from hpo_engine.stoppers import stopper
@@ -301,7 +301,7 @@ def test_attempt_that_ended_unseen_is_judged_on_resume(bench: Bench) -> None:
 
 
 def test_searcher_that_raises_closes_the_study_as_failed(bench: Bench) -> None:
-    class Broken:
+    class Broken(Searcher):
         def ask(self, history: History, count: int) -> Sequence[Proposal]:
             if history.next_id:
                 raise ZeroDivisionError("oops")

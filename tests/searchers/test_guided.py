@@ -31,7 +31,7 @@ from hpo_engine.testing.histories import FATES, SPACES, as_text, opened, propose
 SMALL = SearchSpace((Int("a", 1, 5), Choice("b", ("x", "y", "z")), Int("c", 1, 2, when={"b": "x"})))  # 5 * (2 + 1 + 1)
 
 
-class Stubborn:
+class Stubborn(Searcher):
     """Proposes the middle of the space, always: the worst that a searcher can do."""
 
     def __init__(self, spec: StudySpec) -> None:
@@ -42,7 +42,7 @@ class Stubborn:
         return [Proposal(space.decode([0.5] * len(space.dimensions)), note={"note": 1})] * count
 
 
-class Rungs:
+class Rungs(Searcher):
     """New configurations with resource 1; every fourth trial carries trial 0 on with 3."""
 
     def __init__(self, spec: StudySpec) -> None:
@@ -75,7 +75,7 @@ def test_finite_space_is_tried_whole_once_and_then_the_search_is_over(inner: Any
     spec = spec_of(SMALL)
     guided = Guided(spec, inner(spec))
     history = run(guided, spec, batch=batch)
-    assert history.next_id == 20 == len(set(texts(history))) == guided.size
+    assert history.next_id == 20 == len(set(texts(history))) == guided.traits.size
     assert guided.ask(history, 1) == [] == Guided(spec, inner(spec)).ask(history, 1)
     assert guided.over(history) == "searched it all: all 20 configurations were tried"
     assert guided.over(opened(spec)) == ""
@@ -96,8 +96,8 @@ def test_rules_are_kept_and_counted() -> None:
         spec = spec_of(space)
         guided = Guided(spec, inner(spec))
         history = run(guided, spec)
-        assert history.next_id == expected == guided.size == len(set(texts(history)))
-        assert all(space.contains(t.params) for t in history.trials)
+        assert history.next_id == expected == guided.traits.size == len(set(texts(history)))
+        assert all(space.problem_with(t.params) is None for t in history.trials)
 
 
 def test_forbidden_proposal_is_replaced_by_one_near_it() -> None:
@@ -134,7 +134,7 @@ def test_points_come_first_filled_in_and_once(inner: Any, batch: int) -> None:
     assert [(t.proposal.note or {}).get("point") for t in history.trials][:5] == [0, 1, 2, 3, None]
     assert all(point.items() <= dict(history.trials[i].params).items() for i, point in enumerate(points))
     assert history.trials[1].params["nesterov"] is True, "what has to be so for the delay to apply"
-    assert all(spec.space.contains(t.params) for t in history.trials) and len(set(texts(history))) == 12
+    assert all(spec.space.problem_with(t.params) is None for t in history.trials) and len(set(texts(history))) == 12
 
 
 def test_what_a_point_leaves_open_is_the_searchers_word() -> None:
@@ -175,7 +175,7 @@ def test_rungs_of_a_tiny_space_have_no_repeats() -> None:
     guided = Guided(spec, Rungs(spec))
     history = run(guided, spec, most=30)
     fresh = [text for i, text in enumerate(texts(history)) if i % 4 != 3]
-    assert len(fresh) == 6 == len(set(fresh)) and guided.size is None and guided.over(history) == ""
+    assert len(fresh) == 6 == len(set(fresh)) and guided.traits.size is None and guided.over(history) == ""
 
 
 def test_search_without_rungs_that_is_given_a_resource_ends_all_the_same() -> None:
@@ -194,9 +194,9 @@ def test_points_and_rules_are_kept_by_searchers_of_rungs(cls: Any) -> None:
     guided = Guided(spec, cls(spec))
     history = simulated(opened(spec), guided, 30, np.random.default_rng(4), batch=3)
     assert [t.params["lr"] for t in history.trials][:2] == [0.01, 0.02]
-    assert all(space.contains(t.params) for t in history.trials)
+    assert all(space.problem_with(t.params) is None for t in history.trials)
     assert {t.proposal.resource for t in history.trials} >= {1, 3, 9}
-    assert guided.usual_trials == cls(spec).usual_trials and guided.size == getattr(cls(spec), "size", None)
+    assert guided.traits == replace(cls(spec).traits, title=cls.__name__)
 
 
 def test_history_alone_decides() -> None:

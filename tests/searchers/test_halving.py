@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpo_engine import assembly
 from hpo_engine.core.ports import Searcher
 from hpo_engine.errors import SpecError
 from hpo_engine.searchers.asha import Asha
@@ -136,8 +137,8 @@ def test_rounds_and_budgets_end_it() -> None:
     assert run(Hyperband(study(9), rounds=3), opened(study(9))).next_id == 3 * round_
     assert run(Hyperband(study(9), rounds=1), opened(study(9, trials=500))).next_id == round_
     assert run(Hyperband(study(9, trials=500)), opened(study(9, trials=500))).next_id == 500
-    assert Hyperband(study(9)).size == round_ == Hyperband(study(9)).usual_trials
-    assert Hyperband(study(9), rounds=2).size == 2 * round_ and Hyperband(study(9, trials=7)).size is None
+    assert Hyperband(study(9)).traits.size == round_ == Hyperband(study(9)).traits.usual_trials
+    assert Hyperband(study(9), rounds=2).traits.size == 2 * round_ and Hyperband(study(9, trials=7)).traits.size is None
 
 
 def test_a_larger_budget_later_leaves_the_brackets_that_have_begun() -> None:
@@ -187,8 +188,13 @@ def test_trials_of_others_do_no_harm() -> None:
 
 @pytest.mark.parametrize("cls", [Hyperband, Asha])
 def test_without_a_resource_it_is_refused(cls: Any) -> None:
-    with pytest.raises(SpecError, match="resource: is missing: hyperband needs one, as in {name: epochs, max: 27}"):
-        cls(spec_of(SPACE, algorithm="hyperband"))
+    with pytest.raises(
+        SpecError,
+        match="resource: is missing: hyperband needs one, as in {name: epochs, max: 27}".replace(
+            "hyperband", cls.__name__.lower()
+        ),
+    ):
+        assembly.searcher(spec_of(SPACE, algorithm=cls.__name__.lower()))
 
 
 # -- asha ------------------------------------------------------------------------------------------------------------
@@ -281,7 +287,7 @@ def test_a_thousand_studies(block: int) -> None:
             searcher, opened(spec), workers=workers, seed=case, fail=lambda _, d=dice, r=rate: d.random() < r, most=end
         )
         small = isinstance(searcher, Hyperband) and space is not SPACE  # it ends when all have had the most
-        if not small and not (isinstance(searcher, Hyperband) and (trials is None or searcher.size is not None)):
+        if not small and not (isinstance(searcher, Hyperband) and (trials is None or searcher.traits.size is not None)):
             assert history.next_id >= end
         if rate == 0 and history.next_id >= 3 and (trials is not None or isinstance(searcher, Hyperband)):
             reached = max(t.proposal.resource or 0 for t in history.trials)

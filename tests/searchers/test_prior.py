@@ -90,7 +90,7 @@ def test_only_what_fits_the_new_space_is_kept() -> None:
         whole = {"lr": 0.01, "width": 20, "opt": "sgd", "fresh": 0.5, **params}
         if whole["opt"] == "sgd":
             whole.setdefault("momentum", 0.5)
-        assert new.contains(whole)
+        assert new.problem_with(whole) is None
     seen = [set(params) for params in points.values()]
     assert any("lr" not in names for names in seen) and any("opt" not in names for names in seen)
     assert not any("momentum" in names and "opt" not in names for names in seen)
@@ -165,7 +165,7 @@ def test_partial_starts_are_filled_in_and_rules_hold() -> None:
     spec = warm(wide, run(PLANE, bowl))
     guided = Guided(spec, Random(spec))
     history = simulated(opened(spec), guided, 10, np.random.default_rng(1), fates=FATES)
-    assert all(wide.contains(t.params) for t in history.trials)
+    assert all(wide.problem_with(t.params) is None for t in history.trials)
     assert (history.trials[0].params["x"], history.trials[0].params["y"]) == tuple(starts(spec)[0][1].values())
 
 

@@ -39,7 +39,7 @@ def test_completions_hold_what_is_given_and_are_members(space: SearchSpace) -> N
         wish = space.decode([rng.random() for _ in space.dimensions])
         assert problems_of(space, given) == []
         found = complete(space, given, wish, rng.random)
-        assert space.contains(found) and all(found[name] == value for name, value in given.items())
+        assert space.problem_with(found) is None and all(found[name] == value for name, value in given.items())
         assert list(found) == [name for name in space.names if name in found]
 
 
@@ -56,7 +56,7 @@ def test_parents_of_what_is_given_get_values_that_let_it_apply() -> None:
     seen = set()
     for i in range(40):
         found = complete(DEEP, {"steps": 3, "deep": 2, "extra": 1}, {}, random.Random(i).random)
-        assert DEEP.contains(found)
+        assert DEEP.problem_with(found) is None
         seen.add((found["opt"], found["level"]))
     assert seen == {(o, lv) for o in ("adam", "sgd") for lv in (0.5, 4.0)}
 

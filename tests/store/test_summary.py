@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo_engine.core.ports import Launch
+from hpo_engine.core.ports import Launch, Searcher
 from hpo_engine.errors import JournalError
 from hpo_engine.store.journal import Journal
 from hpo_engine.store.summary import glance
@@ -75,7 +75,7 @@ def test_study_with_failures_retries_interrupts_and_new_limits(bench: Bench) -> 
 
 
 def test_study_with_a_resource(bench: Bench) -> None:
-    class Rationing:
+    class Rationing(Searcher):
         def ask(self, history: History, count: int) -> list[Proposal]:
             ids = range(history.next_id, history.next_id + count)
             return [Proposal({"x": 0.1}, (None, 1, 3, 2)[i % 4]) for i in ids]

@@ -269,7 +269,7 @@ def test_experiments_need_no_space(folder: Path) -> None:
     assert (found.algorithm, found.budget.trials) == ("grid", None)
     assert found.experiments == ({"a": 1, "b": "x"}, {"a": 2, "b": "x"})
     assert found.space == SearchSpace((Choice("a", (1, 2)), Constant("b", "x")))
-    assert all(found.space.contains(e) for e in found.experiments)
+    assert all(found.space.problem_with(e) is None for e in found.experiments)
 
 
 # -- messages ---------------------------------------------------------------------------------------------------------
@@ -701,7 +701,7 @@ def test_what_is_written_is_parsed_back(examples: int) -> None:
 
 
 def _is_parsed_back(study: StudySpec) -> None:
-    assume(all(study.space.contains(experiment) for experiment in study.experiments))
+    assume(all(study.space.problem_with(experiment) is None for experiment in study.experiments))
     text = dump(spec.to_native(study))
     again = spec.parse(text, file="x.yaml", base_dir="/nowhere")
     labels = {name: value for name, value in again.labels.items() if name != "notes"}  # on steps, say

@@ -13,7 +13,7 @@ from hpo_engine.contract import binding
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot import Views
 from hpo_engine.core.loop import Engine
-from hpo_engine.core.ports import Launch
+from hpo_engine.core.ports import Launch, Searcher
 from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.stoppers import BudgetStopper
 from hpo_engine.study.events import StudyOpened, fold
@@ -24,7 +24,7 @@ from hpo_engine.study.trial import Exit, Proposal
 from tests.support.fakes import FakeExecutor, MemoryStore
 
 
-class Counting:
+class Counting(Searcher):
     """Proposes x = id / 100."""
 
     def __init__(self, limit: int = 1000) -> None:

@@ -1,45 +1,24 @@
-"""The five doors of the loop, on one page. What stands behind them is chosen in `assembly.py` and nowhere else."""
+"""The five ports of the loop; the searcher's is `searchers.interface`, since searchers see no higher floor.
+
+What implements them is chosen in `assembly.py` and nowhere else.
+"""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from hpo_engine.contract.paths import TrialPaths
+from hpo_engine.searchers import Searcher as Searcher
 from hpo_engine.study.events import Event
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Exit, Proposal, StopCause, Trial
+from hpo_engine.study.trial import Exit, StopCause, Trial
 
 if TYPE_CHECKING:
     from hpo_engine.stoppers import Halt
-
-
-class Searcher(Protocol):
-    """Proposes trials. Made as `Class(spec, **options)`; keeps no state but caches: the history is the state.
-
-    Options are keyword-only parameters of `__init__`, annotated, with defaults; a wrong value raises SpecError or
-    ValueError with a text that names the option. A searcher that will propose so many trials and no more may say so in
-    an attribute `size`.
-
-    Keys of a proposal's `note` with a meaning: "from", the id of the trial whose configuration it carries on with more
-    of the resource (it stays as it is; else a configuration that was tried before, or that the study's rules forbid, is
-    replaced by another one); "point" and "prior" are set where a configuration of the study's own was put in its place.
-
-    `ask` is called from a thread of its own, one call at a time, while the loop goes on. A searcher that always answers
-    within about a millisecond may set the class attribute `quick = True`: then the loop waits for it. A method
-    `over(history)` may say why the search is over, for the study's last word.
-    """
-
-    def ask(self, history: History, count: int) -> Sequence[Proposal]:
-        """At most `count` (>= 1) proposals inside `spec.space`; the same history gives the same answer.
-
-        The first proposal is for trial id `history.next_id`, the second for the next, ... An empty answer means
-        "wait" while a trial is open and "the search is over" when none is. Trials that failed and trials that
-        still run are in the history. Draw from `SeedSequence(spec.seed, spawn_key=(trial_id,))`.
-        """
 
 
 class Stopper(Protocol):

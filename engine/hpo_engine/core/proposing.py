@@ -59,9 +59,8 @@ class Proposer:
 
     def why_over(self) -> str:
         """The searcher's own reason for having nothing more to propose, if it gives one."""
-        over = getattr(self._searcher, "over", None)
         try:
-            return "" if over is None else str(over(self._recorder.history))
+            return self._searcher.over(self._recorder.history)
         except Exception:
             _log.debug("the searcher's `over` raised", exc_info=True)
             return ""
@@ -107,4 +106,4 @@ class Proposer:
 
     @property
     def _title(self) -> str:
-        return str(getattr(self._searcher, "title", type(self._searcher).__name__))
+        return self._searcher.traits.title or type(self._searcher).__name__

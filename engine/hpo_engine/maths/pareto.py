@@ -76,13 +76,6 @@ def hypervolume(losses: np.ndarray | Sequence[Sequence[float]], reference: Seque
     return _volume(points, end)
 
 
-def contributions(losses: np.ndarray | Sequence[Sequence[float]], reference: Sequence[float]) -> list[float]:
-    """For each row the volume that it alone dominates below the reference; 0 for dominated and for repeated rows."""
-    rows = [tuple(row) for row in _checked(losses).tolist()]
-    end = _reference(reference, len(rows[0]) if rows else len(reference))
-    return [gain(row, rows[:i] + rows[i + 1 :], end) for i, row in enumerate(rows)]
-
-
 def gain(point: Vector, others: Sequence[Vector], reference: Vector) -> float:
     """The volume that `point` adds to what the others dominate (While et al. 2012, equation 2)."""
     if any(p >= r for p, r in zip(point, reference, strict=True)):

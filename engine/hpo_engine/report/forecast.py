@@ -6,15 +6,15 @@ Numbers of plans only; how long a run takes is known to nobody yet.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from hpo_engine.contract.paths import SUBMITTED
+from hpo_engine.searchers import Searcher
 from hpo_engine.searchers.brackets import Plan, cut_off, in_words
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.text.tables import counted
 
 
-def plan(spec: StudySpec, searcher: Any, *, known: bool) -> str:
+def plan(spec: StudySpec, searcher: Searcher, *, known: bool) -> str:
     """The runs of a study with a resource and how much of it they take, in a line; "" if there is nothing to ration.
 
     Args:
@@ -22,7 +22,7 @@ def plan(spec: StudySpec, searcher: Any, *, known: bool) -> str:
     """
     if not spec.resource_name or not spec.resource_max:
         return ""
-    if own := str(getattr(searcher, "planned", "")):
+    if own := searcher.planned():
         return own if spec.early_stopping is None else f"at most {own}"
     if spec.budget.trials is None:
         return f"{'' if known else 'at most '}{spec.resource_max:,} {spec.resource_name} for every run"

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpo_engine.searchers.interface import Searcher as Searcher
+from hpo_engine.searchers.interface import Traits as Traits
+
 if TYPE_CHECKING:
     import numpy as np
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
+from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.brackets import Plan, in_words, trials_of
 from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.draws import Draws, Source
@@ -21,7 +23,7 @@ OPTIONS = {
 }
 
 
-class Asha:
+class Asha(Searcher):
     """Whenever a slot is free: of the highest rung where one of the best 1/`keep` so far has not gone on, that one goes
     on; else a new configuration begins. A trial that goes on is run again from the beginning with more.
 
@@ -37,15 +39,18 @@ class Asha:
     Source: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, Algorithm 2.
     """
 
-    card = Card(
-        summary="like hyperband, but never waits; needs `resource`",
-        suits="many workers, or trials that take very different times",
-        cost="0.2 ms, 0.4 ms after 10,000 trials",
-        source="Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020",
-        options=OPTIONS,
+    traits = Traits(
+        card=Card(
+            summary="like hyperband, but never waits; needs `resource`",
+            suits="many workers, or trials that take very different times",
+            cost="0.2 ms, 0.4 ms after 10,000 trials",
+            source="Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020",
+            options=OPTIONS,
+        ),
+        quick=True,
+        needs_resource=True,
+        rations=True,
     )
-
-    quick = True
 
     def __init__(self, spec: StudySpec, *, eta: float = 3.0, brackets: int = 1, keep: float | None = None) -> None:
         self.plan = plan_of(spec, eta)
@@ -53,12 +58,12 @@ class Asha:
         self._spec, self._brackets = spec, min(brackets, self.plan.deepest + 1)
         self._keep = eta if keep is None else keep
         self._fold = Fold(spec.space, self.plan.deepest + 1)
+        self.traits = replace(self.traits, usual_trials=trials_of(self.plan.bracket(self.plan.deepest)))
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         return self._proposals(history, count)
 
     def promote_waiting(self, history: History, count: int) -> list[Proposal]:
-        """As `ask`, when no new configuration is left."""
         return self._proposals(history, count, fresh=False)
 
     def _proposals(self, history: History, count: int, fresh: bool = True) -> list[Proposal]:
@@ -69,24 +74,12 @@ class Asha:
         new = sum(slot.parent is None for slot in slots)
         return proposals(slots, self.source.suggest(history, self._fold.begun, new, self._fold.keys) if new else [])
 
-    @property
-    def size(self) -> int | None:
-        """It never ends by itself."""
-        return None
-
-    @property
-    def usual_trials(self) -> int:
-        """Those of the longest bracket."""
-        return trials_of(self.plan.bracket(self.plan.deepest))
-
-    @property
     def about(self) -> str:
         amounts = self.plan.amounts
         return f"runs of {', '.join(map(str, amounts))} {self._spec.resource_name}"
 
-    @property
     def planned(self) -> str:
-        """The runs that are likely, and what they take: who goes on is known only when results are."""
+        # Likely ones: which trials are promoted is known only when there are results.
         trials, name, whole = self._spec.budget.trials, self._spec.resource_name or "", self._whole()
         if trials is None and whole is None:
             return f"no end is set; for each {in_words(self.likely(100), name, 'about ')}"

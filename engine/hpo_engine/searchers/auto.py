@@ -7,27 +7,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.card import Card
 from hpo_engine.searchers.evidence import Evidence, Reader
-from hpo_engine.searchers.modelled import made
+from hpo_engine.searchers.modelled import Model, model_of
 from hpo_engine.space.searchspace import Float, Int
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _SELDOM = 4  # one proposal in so many is TPE's where all parameters are plain numbers; elsewhere every other one
 _LONG = 300  # results from which on the process models a part of them only
 _WIDE = 60  # dimensions from which on the process has one lengthscale for all
 
 
-class Auto:
+class Auto(Searcher):
     """`bayesian` and `tpe` in turns; `bohb` for a study that has a resource.
 
     On plain numbers the Gaussian process finds more, so TPE has one trial in four there, as a guard against a process
@@ -38,41 +39,38 @@ class Auto:
     Failures and running trials need no rule: both searchers use them.
     """
 
-    card = Card(
-        summary="picks one of the others for each trial, by the space, the budget and the results so far",
-        suits="nearly everything: begin with it",
-        cost="1 to 60 ms, as the searcher that it picks",
-        source="the rule and its figures: benchmarks/search/README.md",
+    traits = Traits(
+        card=Card(
+            summary="picks one of the others for each trial, by the space, the budget and the results so far",
+            suits="nearly everything: begin with it",
+            cost="1 to 60 ms, as the searcher that it picks",
+            source="the rule and its figures: benchmarks/search/README.md",
+        ),
+        uses_running=True,
+        many_objectives=True,
     )
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec, self._reader = spec, Reader(spec.space)
-        self._made: dict[str, Any] = {}
+        self._models: dict[str, Model] = {}
+        self.traits = replace(self.traits, rations=spec.resource_name is not None)
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:
-        if self._spec.resource_name:
-            proposals: Sequence[Proposal] = self._searcher("bohb").ask(history, count)
-            return proposals
+        if self.traits.rations:
+            return self._bohb.ask(history, count)
         evidence, out = self._reader.read(history), []
         for trial_id in range(history.next_id, history.next_id + count):
             name = self.choice(evidence, trial_id)
-            for params in self._searcher(name).suggest(evidence, trial_id, 1):
+            for params in self._model(name).suggest(evidence, trial_id, 1):
                 out.append(Proposal(params, note={"by": name}))
                 evidence = replace(evidence, pending=np.vstack([evidence.pending, self._spec.space.encode(params)]))
         return out
 
-    @property
     def planned(self) -> str:
-        """With a resource, what bohb is going to do."""
-        return str(self._searcher("bohb").planned) if self._spec.resource_name else ""
+        return self._bohb.planned() if self.traits.rations else ""
 
-    @property
-    def promote_waiting(self) -> Callable[[History, int], Sequence[Proposal]] | None:
-        """For a study with a resource: what comes when no new configuration is left."""
-        found: Callable[[History, int], Sequence[Proposal]] | None = None
-        if self._spec.resource_name:
-            found = self._searcher("bohb").promote_waiting
-        return found
+    def promote_waiting(self, history: History, count: int) -> Sequence[Proposal]:
+        return self._bohb.promote_waiting(history, count) if self.traits.rations else ()
 
     def choice(self, evidence: Evidence, trial_id: int) -> str:
         """The searcher for a trial, given what is known. (A study with a resource is bohb's throughout.)"""
@@ -85,13 +83,13 @@ class Auto:
         """Whether all parameters are numbers, without conditions."""
         return all(isinstance(p, (Float, Int)) and not p.when for p in self._spec.space.dimensions)
 
-    def _searcher(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = _bohb(self._spec) if name == "bohb" else made(self._spec, name)
-        return self._made[name]
+    def _model(self, name: str) -> Model:
+        if name not in self._models:
+            self._models[name] = model_of(self._spec, name)
+        return self._models[name]
 
+    @cached_property
+    def _bohb(self) -> Searcher:
+        from hpo_engine.searchers.bohb import Bohb
 
-def _bohb(spec: StudySpec) -> Any:
-    from hpo_engine.searchers.bohb import Bohb
-
-    return Bohb(spec)
+        return Bohb(self._spec)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo_engine.maths.dedup import untaken
-from hpo_engine.searchers import trial_rng
+from hpo_engine.searchers import Searcher, Traits, trial_rng
 from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.evidence import Evidence, Layout, Reader
 from hpo_engine.searchers.skopt import Skopt
@@ -32,7 +32,7 @@ _TIED = 40  # dimensions from which on all share one lengthscale
 _KEPT_FITS = 64
 
 
-class Bayesian:
+class Bayesian(Searcher):
     """Models the losses by a Gaussian process and proposes where the expected improvement is largest.
 
     Pending trials count as if they had given what the model expects; failed ones lower the chance of success around
@@ -49,26 +49,30 @@ class Bayesian:
     Le Riche, Carraro, Kriging is well-suited to parallelize optimization (2010).
     """
 
-    card = Card(
-        summary="a Gaussian process of the losses; tries where it expects the most improvement",
-        suits="trials that take seconds or more, up to some hundred of them; numbers above all, some choices",
-        cost="20 to 40 ms at 50 trials, 50 to 100 ms at 200 with 5 to 20 parameters",
-        source="Jones, Schonlau, Welch 1998; Ament et al. 2023; Hvarfner et al. 2024",
-        options={
-            "n_startup": Option(
-                "quasi-random trials before the model decides (5 to 10 by default)",
-                int,
-                least=1,
-                formerly="init_points",
-            ),
-            "cube_size": Option(
-                "points that each proposal is chosen from, before it is refined", int, least=1, most=100_000
-            ),
-            "noiseless": Option("whether equal parameters give equal losses (learned by default)", bool),
-            "surrogate": Option(
-                "whose Gaussian process: ours, or scikit-optimize's", str, "own", words=("own", "skopt")
-            ),
-        },
+    traits = Traits(
+        card=Card(
+            summary="a Gaussian process of the losses; tries where it expects the most improvement",
+            suits="trials that take seconds or more, up to some hundred of them; numbers above all, some choices",
+            cost="20 to 40 ms at 50 trials, 50 to 100 ms at 200 with 5 to 20 parameters",
+            source="Jones, Schonlau, Welch 1998; Ament et al. 2023; Hvarfner et al. 2024",
+            options={
+                "n_startup": Option(
+                    "quasi-random trials before the model decides (5 to 10 by default)",
+                    int,
+                    least=1,
+                    formerly="init_points",
+                ),
+                "cube_size": Option(
+                    "points that each proposal is chosen from, before it is refined", int, least=1, most=100_000
+                ),
+                "noiseless": Option("whether equal parameters give equal losses (learned by default)", bool),
+                "surrogate": Option(
+                    "whose Gaussian process: ours, or scikit-optimize's", str, "own", words=("own", "skopt")
+                ),
+            },
+        ),
+        uses_running=True,
+        many_objectives=True,
     )
 
     def __init__(

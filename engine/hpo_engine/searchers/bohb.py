@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.asha import Asha
 from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.hyperband import Hyperband
-from hpo_engine.searchers.modelled import Modelled, made
+from hpo_engine.searchers.modelled import Modelled, model_of
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
 
 
-class Bohb:
+class Bohb(Searcher):
     """The scheduler says who gets how much of the resource, the model where new configurations come from.
 
     The paper schedules by Hyperband and fits its model to the largest amount with enough results. Here the scheduler
@@ -27,19 +30,26 @@ class Bohb:
     Source: Falkner, Klein, Hutter, BOHB: Robust and Efficient Hyperparameter Optimization at Scale, ICML 2018.
     """
 
-    card = Card(
-        summary="asha or hyperband, with new configurations from a model; needs `resource`",
-        suits="as hyperband, where there is time for dozens of trainings and results depend on several parameters",
-        cost="3 ms; 9 ms after 1,000 trials; with the model bayesian as that",
-        source="Falkner, Klein, Hutter, BOHB, ICML 2018; schedule of Li et al., MLSys 2020",
-        options={
-            "eta": Option("factor between amounts (default: 9 for asha, 3 for hyperband)", float, None, least=1.01),
-            "scheduler": Option("who goes on when", str, "asha", words=("asha", "hyperband")),
-            "brackets": Option("asha's least amounts of the resource to begin with", int, 2, least=1),
-            "keep": Option("asha: one in so many of a rung goes on (default: twice eta)", float, None, least=1.01),
-            "model": Option("where new configurations come from", str, "tpe", words=("tpe", "bayesian", "random")),
-            "random_share": Option("share of new configurations that are random draws", float, 0.1, least=0, most=1),
-        },
+    traits = Traits(
+        card=Card(
+            summary="asha or hyperband, with new configurations from a model; needs `resource`",
+            suits="as hyperband, where there is time for dozens of trainings and results depend on several parameters",
+            cost="3 ms; 9 ms after 1,000 trials; with the model bayesian as that",
+            source="Falkner, Klein, Hutter, BOHB, ICML 2018; schedule of Li et al., MLSys 2020",
+            options={
+                "eta": Option("factor between amounts (default: 9 for asha, 3 for hyperband)", float, None, least=1.01),
+                "scheduler": Option("who goes on when", str, "asha", words=("asha", "hyperband")),
+                "brackets": Option("asha's least amounts of the resource to begin with", int, 2, least=1),
+                "keep": Option("asha: one in so many of a rung goes on (default: twice eta)", float, None, least=1.01),
+                "model": Option("where new configurations come from", str, "tpe", words=("tpe", "bayesian", "random")),
+                "random_share": Option(
+                    "share of new configurations that are random draws", float, 0.1, least=0, most=1
+                ),
+            },
+        ),
+        needs_resource=True,
+        rations=True,
+        uses_running=True,
     )
 
     def __init__(
@@ -60,7 +70,9 @@ class Bohb:
         else:
             self._scheduler = Hyperband(spec, eta=3.0 if eta is None else eta)
         if model != "random":
-            self._scheduler.source = Modelled(spec, made(spec, model), random_share)
+            self._scheduler.source = Modelled(spec, model_of(spec, model), random_share)
+        known = self._scheduler.traits
+        self.traits = replace(self.traits, size=known.size, usual_trials=known.usual_trials)
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         return self._scheduler.ask(history, count)
@@ -68,21 +80,11 @@ class Bohb:
     def promote_waiting(self, history: History, count: int) -> list[Proposal]:
         return self._scheduler.promote_waiting(history, count)
 
-    @property
-    def size(self) -> int | None:
-        return self._scheduler.size
-
-    @property
-    def usual_trials(self) -> int:
-        return self._scheduler.usual_trials
-
-    @property
     def about(self) -> str:
-        return self._scheduler.about
+        return self._scheduler.about()
 
-    @property
     def planned(self) -> str:
-        return self._scheduler.planned
+        return self._scheduler.planned()
 
 
 def _widest(spec: StudySpec) -> float:

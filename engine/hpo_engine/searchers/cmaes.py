@@ -15,7 +15,7 @@ import numpy as np
 
 from hpo_engine.errors import Problem, SpecError
 from hpo_engine.maths import pareto
-from hpo_engine.searchers import trial_rng
+from hpo_engine.searchers import Searcher, Traits, trial_rng
 from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.start import start_point
 from hpo_engine.space.axes import Cells, axis_of
@@ -32,7 +32,7 @@ _DRAWS = 20  # for a configuration that is new, where all are discrete
 _RESTARTS_FROM = 1 << 20  # the start's points before it are left to the start
 
 
-class CmaEs:
+class CmaEs(Searcher):
     """CMA-ES for continuous, whole and categorical parameters, with restarts of twice the population.
 
     The first `n_startup` trials are a quasi-random start; the distribution begins at the weighted mean of their
@@ -42,24 +42,33 @@ class CmaEs:
     While a batch runs, further proposals are further samples of the same distribution.
     """
 
-    card = Card(
-        summary="CMA-ES: a normal distribution that learns where, how wide and along which directions to look",
-        suits="numeric spaces of 3 to 50 dimensions, several hundred trials, many workers",
-        cost="1 ms",
-        source="Hansen, The CMA Evolution Strategy: A Tutorial, 2016; Hamano et al., CatCMA with Margin, GECCO 2025",
-        options={
-            "n_startup": Option(
-                "trials of the quasi-random start; default: the population", int, None, least=1, formerly="init_points"
-            ),
-            "population": Option(
-                "trials of a generation; default: by dimensions and workers", int, None, least=4, most=10_000
-            ),
-            "sigma": Option(
-                "first standard deviation, in lengths of an axis", float, 0.15, least=0, most=1, above=True
-            ),
-            "restarts": Option("start again, with twice the population, where nothing improves any more", bool, True),
-        },
-        extra="cmaes",
+    traits = Traits(
+        card=Card(
+            summary="CMA-ES: a normal distribution that learns where, how wide and along which directions to look",
+            suits="numeric spaces of 3 to 50 dimensions, several hundred trials, many workers",
+            cost="1 ms",
+            source="Hansen, The CMA Evolution Strategy: A Tutorial, 2016; Hamano et al., CatCMA with Margin, GECCO 2025",
+            options={
+                "n_startup": Option(
+                    "trials of the quasi-random start; default: the population",
+                    int,
+                    None,
+                    least=1,
+                    formerly="init_points",
+                ),
+                "population": Option(
+                    "trials of a generation; default: by dimensions and workers", int, None, least=4, most=10_000
+                ),
+                "sigma": Option(
+                    "first standard deviation, in lengths of an axis", float, 0.15, least=0, most=1, above=True
+                ),
+                "restarts": Option(
+                    "start again, with twice the population, where nothing improves any more", bool, True
+                ),
+            },
+            extra="cmaes",
+        ),
+        many_objectives=True,
     )
 
     def __init__(

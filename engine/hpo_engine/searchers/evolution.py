@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo_engine.searchers import trial_rng
+from hpo_engine.searchers import Searcher, Traits, trial_rng
 from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.evidence import Evidence, Reader
 from hpo_engine.searchers.start import start_point
@@ -25,7 +25,7 @@ _STEP, _LEAP = 0.1, 0.3  # standard deviations of a change, in lengths of an axi
 _LEAPS = 0.2  # part of the changes that are leaps
 
 
-class Evolution:
+class Evolution(Searcher):
     """Steady-state evolution: a child for every free worker, as soon as there is one.
 
     The parents are the best of `tournament` trials drawn from the latest `population` and the best half as many: old
@@ -45,17 +45,20 @@ class Evolution:
     On three families of 10 conditional choices `tpe` was ahead: 0.66 and 0.52, to 0.68 and 0.56 with a tournament of 8.
     """
 
-    card = Card(
-        summary="evolution: children of good trials, with a few values changed or mixed from two",
-        suits="wide spaces of choices, 20 parameters and more; cheap trials and many workers",
-        cost="1 ms",
-        source="Real et al., Regularized Evolution for Image Classifier Architecture Search, AAAI 2019",
-        options={
-            "n_startup": Option("trials of the quasi-random start", int, 10, least=1, formerly="init_points"),
-            "population": Option("latest trials that may have children", int, 20, least=2),
-            "tournament": Option("trials of which the best has the child", int, 16, least=1),
-            "crossover": Option("part of the children that have two parents", float, 0.25, least=0, most=1),
-        },
+    traits = Traits(
+        card=Card(
+            summary="evolution: children of good trials, with a few values changed or mixed from two",
+            suits="wide spaces of choices, 20 parameters and more; cheap trials and many workers",
+            cost="1 ms",
+            source="Real et al., Regularized Evolution for Image Classifier Architecture Search, AAAI 2019",
+            options={
+                "n_startup": Option("trials of the quasi-random start", int, 10, least=1, formerly="init_points"),
+                "population": Option("latest trials that may have children", int, 20, least=2),
+                "tournament": Option("trials of which the best has the child", int, 16, least=1),
+                "crossover": Option("part of the children that have two parents", float, 0.25, least=0, most=1),
+            },
+        ),
+        many_objectives=True,
     )
 
     def __init__(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from hpo_engine.errors import SpecError
+from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.card import Card, Option
 from hpo_engine.space.params import key, plain
 from hpo_engine.study.history import History
@@ -18,7 +20,7 @@ _SKIPPED = 100_000  # of these, if their rules are short
 _PLACE = "place"
 
 
-class Grid:
+class Grid(Searcher):
     """Proposes grid point i as trial i, and nothing more when all are out. Where the study has rules or points of its
     own, some are left out, and a trial's slot says its `place`.
 
@@ -29,23 +31,24 @@ class Grid:
             of everything.
     """
 
-    card = Card(
-        summary="every combination once, in order; or the study's own list of experiments",
-        suits="few parameters with few values, and results that must be complete",
-        cost="0.05 ms",
-        source="-",
-        options={
-            "levels": Option("points of a continuous parameter, from low to high (1: its middle)", int, 5, least=1),
-            "shuffle": Option("in an order that the seed decides", bool, False),
-        },
+    traits = Traits(
+        card=Card(
+            summary="every combination once, in order; or the study's own list of experiments",
+            suits="few parameters with few values, and results that must be complete",
+            cost="0.05 ms",
+            source="-",
+            options={
+                "levels": Option("points of a continuous parameter, from low to high (1: its middle)", int, 5, least=1),
+                "shuffle": Option("in an order that the seed decides", bool, False),
+            },
+        ),
+        quick=True,
+        listed=True,
+        many_objectives=True,
     )
-
-    quick = True
-    listed = True  # what it proposes stays as it is
 
     def __init__(self, spec: StudySpec, *, levels: int = 5, shuffle: bool = False) -> None:
         self._points: Sequence[Params]
-        self.size: int | None
         if spec.experiments:
             self._points, self._length = spec.experiments, len(spec.experiments)
         else:
@@ -53,10 +56,10 @@ class Grid:
             self._points, self._length = grid, grid.size
         self._spec, self._shuffle = spec, shuffle
         self._allows = spec.space.allows if spec.space.rules and not spec.experiments else None
-        if self._allows is not None:  # then points are skipped, perhaps many
-            self.quick = False
         few = self._length <= spec.space.tries(_COUNT)
-        self.size = self._length if self._allows is None else sum(map(self._allows, self._points)) if few else None
+        size = self._length if self._allows is None else sum(map(self._allows, self._points)) if few else None
+        # With constraints, points are skipped, perhaps many.
+        self.traits = replace(self.traits, quick=self._allows is None, size=size)
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         first = history.next_id
@@ -66,7 +69,6 @@ class Grid:
         return list(islice(self._from(self._next_place(history), history), count))
 
     def over(self, history: History) -> str:
-        """Why there is nothing more to propose, as the last word of a study."""
         if self._spec.experiments:
             return ""
         if self._allows is None and not self._spec.points:

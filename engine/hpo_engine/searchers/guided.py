@@ -10,8 +10,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from hpo_engine.searchers import Searcher
 from hpo_engine.space.params import key
 from hpo_engine.space.partial import allowed_completion, is_whole
 from hpo_engine.study.history import History
@@ -32,11 +33,7 @@ POINT, START, FROM = "point", "prior", "from"
 trial that it carries on with."""
 
 
-class _Inner(Protocol):
-    def ask(self, history: History, count: int) -> Sequence[Proposal]: ...
-
-
-class Guided:
+class Guided(Searcher):
     """A searcher around another.
 
     A proposal whose slot has "from" carries an earlier configuration on with more of the resource, and stays as it is;
@@ -44,19 +41,16 @@ class Guided:
     `promote_waiting`, which is asked when no new configuration is left; with it a configuration begins only once.
     """
 
-    def __init__(self, spec: StudySpec, inner: _Inner) -> None:
+    def __init__(self, spec: StudySpec, inner: Searcher) -> None:
         self._spec, self._space, self.inner = spec, spec.space, inner
-        self._listed = bool(getattr(inner, "listed", False))
-        self.quick = bool(getattr(inner, "quick", False))
-        self.title = str(getattr(inner, "title", type(inner).__name__))
-        self._promote: Callable[[History, int], Sequence[Proposal]] | None = getattr(inner, "promote_waiting", None)
-        self._past = _Past(once=self._promote is not None)
+        self._listed, self._rations = inner.traits.listed, inner.traits.rations
+        self.traits = replace(inner.traits, title=inner.traits.title or type(inner).__name__, size=self._size)
+        self._past = _Past(once=self._rations)
         self._reader: Reader | None = None
 
     @property
-    def size(self) -> int | None:
-        """How many trials there will be and no more, where that can be told."""
-        own: int | None = getattr(self.inner, "size", None)
+    def _size(self) -> int | None:
+        own = self.inner.traits.size
         if own is None:
             return None if self._spec.resource_name else self._total
         if not self._listed:
@@ -64,11 +58,11 @@ class Guided:
         whole = all(is_whole(self._space, point) for point in self._spec.points)
         return own + len(self._spec.points) if whole else None
 
-    def __getattr__(self, name: str) -> Any:
-        """What the searcher says of itself beyond the port is said by its guide, too."""
-        if name.startswith("_") or name == "inner":
-            raise AttributeError(name)
-        return getattr(self.inner, name)
+    def about(self) -> str:
+        return self.inner.about()
+
+    def planned(self) -> str:
+        return self.inner.planned()
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         past = self._past.of(history)
@@ -129,13 +123,11 @@ class Guided:
         return believed
 
     def over(self, history: History) -> str:
-        """Why there is nothing more to propose; "" where it is not because everything was tried."""
-        own = getattr(self.inner, "over", None)
-        if own is not None:
-            return str(own(history))
+        if (own := self.inner.over(history)) or self._listed:
+            return own
         taken, most = self._past.of(history).taken, self._spec.resource_max
-        tried = len(taken) if self._promote else sum(resource == most for _, resource in taken)
-        done = self._total is not None and tried >= self._total and not (self._promote and _some_wait(history))
+        tried = len(taken) if self._rations else sum(resource == most for _, resource in taken)
+        done = self._total is not None and tried >= self._total and not (self._rations and _some_wait(history))
         return f"searched it all: all {tried} configurations were tried" if done else ""
 
     # -- proposals -----------------------------------------------------------------------------------------------------
@@ -143,7 +135,7 @@ class Guided:
     def _asked(self, history: History, count: int, taken: _Taken) -> list[Proposal]:
         """The searcher's proposals, each new and allowed. Fewer than asked for: there are no more now."""
         out: list[Proposal] = []
-        none_new = self._promote is not None and self._exhausted(taken)
+        none_new = self._rations and self._exhausted(taken)
         for proposal in [] if none_new else list(self.inner.ask(history, count))[:count]:
             begins = FROM not in (proposal.note or {})
             if none_new and begins:
@@ -159,11 +151,11 @@ class Guided:
 
     def _promoted(self, history: History, count: int, out: list[Proposal]) -> list[Proposal]:
         """The proposals, and those that the searcher has when no new configuration is left."""
-        if self._promote is None or len(out) >= count:
+        if not self._rations or len(out) >= count:
             return out
         for proposal in out:
             history = history.with_trial(Trial(history.next_id, proposal))
-        return [*out, *self._promote(history, count - len(out))][:count]
+        return [*out, *self.inner.promote_waiting(history, count - len(out))][:count]
 
     def _exhausted(self, taken: _Taken) -> bool:
         return self._total is not None and len(taken) >= self._total
@@ -211,9 +203,9 @@ class Guided:
         allowed = self._space.allows(proposal.params)
         if allowed and (key(proposal.params), resource) not in taken:
             return proposal
-        if (proposal.resource is None or self._promote) and self._exhausted(taken):
+        if (proposal.resource is None or self._rations) and self._exhausted(taken):
             return None
-        params = None if allowed and self.quick else self._nearby(proposal.params, resource, taken, rng)
+        params = None if allowed and self.traits.quick else self._nearby(proposal.params, resource, taken, rng)
         params = params or self._anywhere(resource, taken, rng)
         if params is None and not allowed:  # among strict rules, a longer look
             params = self._space.draw(self._points(rng))
@@ -250,7 +242,7 @@ class Guided:
     def _resource(self, proposal: Proposal) -> int | None:
         """What the trial will get: as the loop gives it, all there is where the searcher says nothing. None where
         another amount makes no other configuration."""
-        if self._promote is not None:
+        if self._rations:
             return None
         return self._spec.resource_max if proposal.resource is None else proposal.resource
 
@@ -265,13 +257,13 @@ class Guided:
         return lambda: [rng.random() for _ in self._space.dimensions]
 
 
-def guides(spec: StudySpec, inner: _Inner) -> bool:
+def guides(spec: StudySpec, inner: Searcher) -> bool:
     """Whether there is anything to guide: not where chance alone keeps trials apart and nothing else is asked for."""
     if spec.experiments:
         return False
     always = any(n is None and not p.when for n, p in zip(spec.space.cells, spec.space.dimensions, strict=True))
-    apart = getattr(inner, "listed", False) or (getattr(inner, "quick", False) and always)
-    return bool(spec.points or spec.prior or (spec.space.rules and not getattr(inner, "listed", False)) or not apart)
+    listed, quick = inner.traits.listed, inner.traits.quick
+    return bool(spec.points or spec.prior or (spec.space.rules and not listed) or not (listed or (quick and always)))
 
 
 class _Taken:

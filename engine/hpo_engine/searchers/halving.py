@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.errors import Problem, SpecError
 from hpo_engine.searchers.brackets import Bracket, Plan, Rung
 from hpo_engine.space.params import key, plain
 from hpo_engine.study.table import TrialTable
@@ -211,10 +210,8 @@ class Fold:
 
 
 def plan_of(spec: StudySpec, eta: float) -> Plan:
-    """The plan for the study's resource. Raises SpecError where it has none."""
-    if spec.resource_name is None or spec.resource_max is None:
-        text = f"is missing: {spec.algorithm} needs one, as in {{name: epochs, max: 27}}"
-        raise SpecError([Problem("resource", text)])
+    """The plan for the resource of a study that has one."""
+    assert spec.resource_max is not None
     return Plan(spec.resource_max, spec.resource_min, eta)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.brackets import Bracket, in_words, spent_by, trials_of
 from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.draws import Draws, Source
@@ -24,7 +26,7 @@ OPTIONS = {
 }
 
 
-class Hyperband:
+class Hyperband(Searcher):
     """Synchronous Hyperband. A rung's best go on when all of the rung has ended; while one is waited for, the next
     bracket begins, so that workers stay busy. Which places there are, and who goes on, depends on results alone and
     not on the number of workers.
@@ -44,27 +46,30 @@ class Hyperband:
     Source: Li et al., JMLR 2018.
     """
 
-    card = Card(
-        summary="many short runs, the best of them longer; needs `resource`",
-        suits="trainings whose quality shows early, and too many configurations to train each to the end",
-        cost="0.2 ms, 0.4 ms after 10,000 trials",
-        source="Li et al., Hyperband, JMLR 2018",
-        options=OPTIONS,
+    traits = Traits(
+        card=Card(
+            summary="many short runs, the best of them longer; needs `resource`",
+            suits="trainings whose quality shows early, and too many configurations to train each to the end",
+            cost="0.2 ms, 0.4 ms after 10,000 trials",
+            source="Li et al., Hyperband, JMLR 2018",
+            options=OPTIONS,
+        ),
+        quick=True,
+        needs_resource=True,
+        rations=True,
     )
-
-    quick = True
 
     def __init__(self, spec: StudySpec, *, eta: float = 3.0, rounds: int | None = None) -> None:
         self.plan = plan_of(spec, eta)
         self._spec, self._rounds = spec, rounds
         self.source: Source = Draws(spec)
         self._fold = Fold(spec.space)
+        self.traits = replace(self.traits, size=self._size, usual_trials=self._round_trials)
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         return self._proposals(history, count)
 
     def promote_waiting(self, history: History, count: int) -> list[Proposal]:
-        """As `ask`, when no new configuration is left."""
         return self._proposals(history, count, fresh=False)
 
     def _proposals(self, history: History, count: int, fresh: bool = True) -> list[Proposal]:
@@ -118,23 +123,20 @@ class Hyperband:
         """Whether there are more configurations than anybody would try out."""
         return self._configurations is None or self._configurations > MAX_WALK
 
-    # -- what a study file that gives no number of trials gets ---------------------------------------------------------
+    # -- what it says of itself ----------------------------------------------------------------------------------------
 
     @property
-    def size(self) -> int | None:
+    def _size(self) -> int | None:
         """Runs in all, where the search ends by itself."""
         if self._rounds is None and (self._spec.budget.trials is not None or not self._endless):
             return None
-        return (self._rounds or 1) * self.usual_trials
+        return (self._rounds or 1) * self._round_trials
 
     @property
-    def usual_trials(self) -> int:
-        """One round."""
+    def _round_trials(self) -> int:
         return sum(map(trials_of, self.plan.round(self._configurations)))
 
-    @property
     def about(self) -> str:
-        """What a round is."""
         brackets = self.plan.round(self._configurations)
         runs, name, trials = sum(map(trials_of, brackets)), self._spec.resource_name, self._spec.budget.trials
         part = "" if trials is None or trials >= runs else f"; {trials} trials are less: its brackets are smaller"
@@ -143,10 +145,8 @@ class Hyperband:
             f"{name}, {sum(map(spent_by, brackets))} {name} in all{part}"
         )
 
-    @property
     def planned(self) -> str:
-        """The runs, and what they take, unless some fail."""
-        limits = [limit for limit in (self._spec.budget.trials, self.size) if limit is not None]
+        limits = [limit for limit in (self._spec.budget.trials, self._size) if limit is not None]
         counts = self.plan.planned(min(limits, default=None), self._configurations)
         return in_words(counts, self._spec.resource_name or "")
 

@@ -133,7 +133,7 @@ def shares(results: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
     return out
 
 
-def made(spec: StudySpec, model: str) -> Model:
+def model_of(spec: StudySpec, model: str) -> Model:
     """The model of that name: tpe or bayesian."""
     if model == "tpe":
         from hpo_engine.searchers.tpe import Tpe

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 
 from hpo_engine.errors import Problem, SpecError, nearest
-from hpo_engine.searchers import trial_rng
+from hpo_engine.searchers import Searcher, Traits, trial_rng
 from hpo_engine.searchers.card import Card
 from hpo_engine.space.axes import Axis, Cells, axis_of
 from hpo_engine.space.params import Choice, Float, Int, json_text
@@ -33,7 +33,17 @@ _MOST_LOSS = 1e100  # samplers square losses
 _EXACT = 1 << 53  # up to here a float tells whole numbers apart
 
 
-class Optuna:
+_CARD = Card(
+    summary="a sampler of Optuna: optuna:tpe, optuna:gp, optuna:cmaes, optuna:nsgaii and others",
+    suits="studies that used Optuna before, and comparisons",
+    cost="as long as the sampler",
+    source="Akiba et al., Optuna: A Next-generation Hyperparameter Optimization Framework, KDD 2019",
+    extra="optuna",
+    open="those of the sampler's constructor; `hpo-engine algorithms optuna:tpe` names them",
+)
+
+
+class Optuna(Searcher):
     """The sampler that the algorithm's name says; `optuna` alone is Optuna's default, TPESampler.
 
     Options are those of the sampler's constructor, without its seed. Where it takes a sampler, a crossover or a
@@ -41,13 +51,10 @@ class Optuna:
     Several objectives are several directions.
     """
 
-    card = Card(
-        summary="a sampler of Optuna: optuna:tpe, optuna:gp, optuna:cmaes, optuna:nsgaii and others",
-        suits="studies that used Optuna before, and comparisons",
-        cost="as long as the sampler",
-        source="Akiba et al., Optuna: A Next-generation Hyperparameter Optimization Framework, KDD 2019",
-        extra="optuna",
-        open="those of the sampler's constructor; `hpo-engine algorithms optuna:tpe` names them",
+    traits = Traits(
+        card=_CARD,
+        uses_running=True,
+        many_objectives=True,
     )
 
     @classmethod
@@ -55,11 +62,11 @@ class Optuna:
         """The card with the options of the sampler that the name says. Raises SpecError where there is none."""
         name = algorithm.partition(":")[2]
         if not name or not importlib.util.find_spec("optuna"):
-            return cls.card
+            return _CARD
         sampler = _find(_samplers(), name, "sampler", "algorithm")
         known = {name: p for name, p in _known(sampler).items() if not _is_object(p)}
         given = [f"{option} ({_default(parameter)})" for option, parameter in known.items()]
-        return replace(cls.card, open=f"those of {sampler.__name__}: {', '.join(given) or 'none'}")
+        return replace(_CARD, open=f"those of {sampler.__name__}: {', '.join(given) or 'none'}")
 
     def __init__(self, spec: StudySpec, **options: Any) -> None:
         self._spec, self._options = spec, options

@@ -5,23 +5,26 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.card import Card
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
 
 
-class Random:
+class Random(Searcher):
     """Independent draws, repeats included; among what the study's rules allow."""
 
-    card = Card(
-        summary="independent draws",
-        suits="a baseline, very many workers, or values that are mostly noise",
-        cost="0.05 ms",
-        source="Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 2012",
+    traits = Traits(
+        card=Card(
+            summary="independent draws",
+            suits="a baseline, very many workers, or values that are mostly noise",
+            cost="0.05 ms",
+            source="Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 2012",
+        ),
+        quick=True,
+        many_objectives=True,
     )
-
-    quick = True
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.card import Card
 from hpo_engine.searchers.start import start_point
 from hpo_engine.study.history import History
@@ -9,20 +10,22 @@ from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
 
 
-class Sobol:
+class Sobol(Searcher):
     """Trial i is point i of a scrambled Sobol sequence of the study's seed, over the space's dimensions.
 
     Values of conditional parameters that do not apply at a point are skipped there. Most even after 2^k trials.
     """
 
-    card = Card(
-        summary="like random, but fills the space evenly",
-        suits="a look at the whole space; few parameters",
-        cost="0.1 ms",
-        source="Sobol 1967, with the scrambling of Matousek 1998",
+    traits = Traits(
+        card=Card(
+            summary="like random, but fills the space evenly",
+            suits="a look at the whole space; few parameters",
+            cost="0.1 ms",
+            source="Sobol 1967, with the scrambling of Matousek 1998",
+        ),
+        quick=True,
+        many_objectives=True,
     )
-
-    quick = True
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec

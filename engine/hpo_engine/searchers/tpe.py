@@ -14,7 +14,7 @@ import numpy as np
 
 from hpo_engine.maths.dedup import untaken
 from hpo_engine.maths.transforms import reined
-from hpo_engine.searchers import trial_rng
+from hpo_engine.searchers import Searcher, Traits, trial_rng
 from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.evidence import Evidence, Layout, Reader
 from hpo_engine.searchers.start import start_point
@@ -29,7 +29,7 @@ _MOST_WINDOWS = 2_000  # of the trials that are not good; of more, every k-th is
 _MOST_NUMBERS = 2_000_000  # windows times dimensions: bounds the time of an ask in very wide spaces
 
 
-class Tpe:
+class Tpe(Searcher):
     """Tree-structured Parzen estimator, multivariate.
 
     After `n_startup` quasi-random trials, the best `good_ratio` of the completed trials make the density l, all others
@@ -50,18 +50,24 @@ class Tpe:
     (+2%, standard error 6%), and does without.
     """
 
-    card = Card(
-        summary="models where good trials are dense and others are not",
-        suits="20 trials to thousands, mixed and conditional spaces, noise and plateaus, many workers",
-        cost="1 ms (2 ms after 1,000 trials)",
-        source="Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; multivariate as in "
-        "Falkner et al., BOHB, ICML 2018; weights of Watanabe, arXiv 2304.11127",
-        options={
-            "n_startup": Option("trials before the model is used", int, None, least=1, formerly="warm_up"),
-            "ei_candidates": Option("candidates of which the best is proposed", int, 24, least=1, most=100_000),
-            "good_ratio": Option("share of the completed trials that count as good", float, 0.1, least=0, above=True),
-            "good_max": Option("the most trials that count as good", int, 25, least=1),
-        },
+    traits = Traits(
+        card=Card(
+            summary="models where good trials are dense and others are not",
+            suits="20 trials to thousands, mixed and conditional spaces, noise and plateaus, many workers",
+            cost="1 ms (2 ms after 1,000 trials)",
+            source="Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; multivariate as in "
+            "Falkner et al., BOHB, ICML 2018; weights of Watanabe, arXiv 2304.11127",
+            options={
+                "n_startup": Option("trials before the model is used", int, None, least=1, formerly="warm_up"),
+                "ei_candidates": Option("candidates of which the best is proposed", int, 24, least=1, most=100_000),
+                "good_ratio": Option(
+                    "share of the completed trials that count as good", float, 0.1, least=0, above=True
+                ),
+                "good_max": Option("the most trials that count as good", int, 25, least=1),
+            },
+        ),
+        uses_running=True,
+        many_objectives=True,
     )
 
     spread = 0.15  # width of a window at n = 1 and d = 4

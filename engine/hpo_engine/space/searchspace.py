@@ -261,9 +261,6 @@ class SearchSpace:
             return np.isin(axis.cell(column), sorted(axis.grid_places(accepted, 1)))
         return np.array([key(axis.decode(u)) in accepted for u in column.tolist()], dtype=bool)
 
-    def contains(self, params: Mapping[str, Any]) -> bool:
-        return self.problem_with(params) is None
-
     def problem_with(self, params: Mapping[str, Any]) -> str | None:
         """Why `params` is no member of this space, in one line; None where it is one.
 

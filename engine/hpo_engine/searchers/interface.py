@@ -1,0 +1,99 @@
+"""What a searcher is to the rest of the package: one method, and one value that describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from hpo_engine.searchers.card import Card
+    from hpo_engine.study.history import History
+    from hpo_engine.study.trial import Proposal
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a searcher is like: set on its class; an instance may narrow it with what depends on the study.
+
+    Attributes:
+        card: what it is for, and its options with their ranges; None: options are checked by name only.
+        title: its name in messages; "": the name of its class.
+        quick: it always answers within about a millisecond, so the loop waits for it instead of using a thread.
+        listed: it works through a list of its own; its proposals are never replaced.
+        needs_resource: it cannot run without a `resource`.
+        rations: it gives trials less of the resource than the most, and promotes some of them (`promote_waiting`).
+        uses_running: trials that are still running influence its proposals.
+        many_objectives: it searches for all objectives of a study; if not, for the first one only.
+        size: the number of trials after which it has nothing more to propose; None: unknown or unlimited.
+        usual_trials: the number of trials for a study file that gives none; None: the general default.
+    """
+
+    card: Card | None = None
+    title: str = ""
+    quick: bool = False
+    listed: bool = False
+    needs_resource: bool = False
+    rations: bool = False
+    uses_running: bool = False
+    many_objectives: bool = False
+    size: int | None = None
+    usual_trials: int | None = None
+
+
+class Asks(Protocol):
+    """The least that a plugin needs to have; made as `Class(spec, **options)`."""
+
+    def ask(self, history: History, count: int) -> Sequence[Proposal]: ...
+
+
+class Searcher:
+    """Proposes trials. Made as `Class(spec, **options)`; keeps no state but caches: the history is the state.
+
+    Options are keyword-only parameters of `__init__`, annotated, with defaults; a wrong value raises SpecError or
+    ValueError with a text that names the option. `ask` is called from a thread of its own, one call at a time, unless
+    the searcher is `quick`. A plugin may be any class with a method `ask`; it derives from this one to say more.
+    """
+
+    traits: Traits = Traits()
+
+    @classmethod
+    def card_of(cls, algorithm: str) -> Card | None:
+        """The card for one spelling of the algorithm's name. Raises SpecError if the name is not valid."""
+        return cls.traits.card
+
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        """At most `count` (>= 1) proposals inside `spec.space`; the same history gives the same answer.
+
+        The first proposal is for trial id `history.next_id`, the second for the next one, and so on. An empty answer
+        means "wait" while a trial is open and "the search is over" when none is. Failed and running trials are in the
+        history. Draw from `SeedSequence(spec.seed, spawn_key=(trial_id,))`, see `searchers.trial_rng`.
+        """
+        raise NotImplementedError
+
+    def promote_waiting(self, history: History, count: int) -> Sequence[Proposal]:
+        """As `ask`, when no new configuration is left; only for searchers that ration a resource."""
+        return ()
+
+    def over(self, history: History) -> str:
+        """Why there is nothing more to propose, for the last line of a study; "" if there is no particular reason."""
+        return ""
+
+    def about(self) -> str:
+        """What it is going to do with the study, in one line; "" if there is nothing to say."""
+        return ""
+
+    def planned(self) -> str:
+        """The runs that it plans and the resource they take, in one line; "" if it rations nothing."""
+        return ""
+
+
+class AskingOnly(Searcher):
+    """A plugin's object that has only the method `ask`."""
+
+    def __init__(self, inner: Asks) -> None:
+        self.inner = inner
+        self.traits = Traits(title=type(inner).__name__)
+
+    def ask(self, history: History, count: int) -> Sequence[Proposal]:
+        return self.inner.ask(history, count)
