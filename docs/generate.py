@@ -134,8 +134,7 @@ def _commands() -> Iterator[tuple[str, click.Context, click.Command]]:
 
 
 def cards() -> str:
-    found = {name: assembly.card(name) for name in assembly.SEARCHERS}
-    return algorithms.page({name: card for name, card in found.items() if card is not None})
+    return algorithms.page({name: assembly.traits(name) for name in assembly.SEARCHERS})
 
 
 PARTS: dict[tuple[str, str], Callable[[], str]] = {

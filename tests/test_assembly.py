@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hpo_engine.assembly import Clock, about, card, load_spec, searcher
+from hpo_engine.assembly import Clock, about, load_spec, searcher, traits
 from hpo_engine.core.ports import Launch
 from hpo_engine.errors import SpecError
 from hpo_engine.study.history import StudyState
@@ -133,8 +133,8 @@ def test_searchers_of_the_house_are_made_by_name(name: str) -> None:
 
 @pytest.mark.parametrize(("algorithm", "former"), [("tpe", "warm_up"), ("bayesian", "init_points")])
 def test_former_name_of_an_option_is_accepted(algorithm: str, former: str) -> None:
-    known = card(algorithm)
-    assert known is not None and known.take(algorithm, {former: 3}) == {"n_startup": 3}
+    known = traits(algorithm).card
+    assert known.take(algorithm, {former: 3}) == {"n_startup": 3}
     assert refused(algorithm, **{former: 3, "n_startup": 4}) == (
         f"options.{former}: is another name of n_startup, which is given, too"
     )

@@ -23,8 +23,8 @@ from hpo_engine.contract import binding
 from hpo_engine.contract.paths import SUBMITTED, StudyPaths, absolute
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import Problem, SpecError, StudyGone, StudyLocked, nearest
-from hpo_engine.searchers import Searcher
-from hpo_engine.searchers.card import Card
+from hpo_engine.searchers import Searcher, Traits
+from hpo_engine.searchers.card import NO_CARD
 from hpo_engine.searchers.guided import Guided, guides
 from hpo_engine.searchers.interface import AskingOnly
 from hpo_engine.space.params import json_text
@@ -207,16 +207,18 @@ def warnings(spec: StudySpec) -> list[str]:
     return notes
 
 
-def card(algorithm: str, folder: str = ".") -> Card | None:
-    """What an algorithm says of itself, None where it says nothing. Raises SpecError where there is none."""
+def traits(algorithm: str, folder: str = ".") -> Traits:
+    """What an algorithm says of itself. Raises SpecError if there is no such algorithm."""
     cls = _searcher_class(algorithm, folder)
-    return cls.card_of(algorithm) if isinstance(cls, type) and issubclass(cls, Searcher) else None
+    if isinstance(cls, type) and issubclass(cls, Searcher):
+        return replace(cls.traits, card=cls.card_of(algorithm))
+    return Traits()
 
 
 def _checked_options(cls: Callable[..., Any], spec: StudySpec) -> dict[str, Any]:
     """Against the class's card; where it has none, only the names, against its signature."""
     options = dict(spec.algorithm_options)
-    if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.card is not None:
+    if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.card is not NO_CARD:
         return cls.traits.card.take(spec.algorithm, options)
     known = _options_of(cls)
     unknown = [name for name in options if name not in known] if known is not None else []

@@ -36,8 +36,7 @@ def test_no_line_is_wider_than_a_terminal(words: tuple[str, ...]) -> None:
 def test_every_algorithm_is_there_with_every_option() -> None:
     brief, full, told = run().output, run("--all").output, json.loads(run("--json").output)
     for name in assembly.SEARCHERS:
-        card = assembly.card(name)
-        assert card is not None, f"{name} has no card"
+        card = assembly.traits(name).card
         assert f"\n{name} " in brief and f"{name}: {card.summary}"[:60] in full
         assert set(told["algorithms"][name]["options"]) == set(card.options)
         assert all(f"\n  {option} (" in run(name).output for option in card.options)
@@ -48,10 +47,10 @@ def test_options_of_a_card_are_the_keywords_of_its_class_with_the_same_defaults(
     import inspect
 
     for name in assembly.SEARCHERS:
-        card, cls = assembly.card(name), assembly._searcher_class(name, ".")
+        card, cls = assembly.traits(name).card, assembly._searcher_class(name, ".")
         own = [p for p in list(inspect.signature(cls).parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
         keywords = {p.name: p.default for p in own}
-        assert card is not None and {k: o.default for k, o in card.options.items()} == keywords, name
+        assert {k: o.default for k, o in card.options.items()} == keywords, name
         for option in card.options.values():
             assert option.default is None or option.take(option.default) == option.default
 

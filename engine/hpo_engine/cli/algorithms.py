@@ -14,7 +14,8 @@ import click
 from hpo_engine.cli.common import dump, json_option
 
 if TYPE_CHECKING:
-    from hpo_engine.searchers.card import Card, Option
+    from hpo_engine.searchers import Traits
+    from hpo_engine.searchers.card import Option
 
 _WIDTH = 80
 
@@ -30,40 +31,43 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
     NAME may also be one of your own: module:Class, path/file.py:Class, or an installed plugin's.
     """
     from hpo_engine import assembly
+    from hpo_engine.searchers.card import NO_CARD
 
     if name is not None:
-        own = assembly.card(name)
-        if own is None:
+        own = assembly.traits(name)
+        if own.card is NO_CARD:
             click.echo(f"{name}: your own; it has no card that says what its options mean")
         elif as_json:
             click.echo(dump({name: _object(own)}))
         else:
             click.echo(_section(name, own) if markdown else _full(name, own))
         return
-    cards = {known: own for known in assembly.SEARCHERS if (own := assembly.card(known))}
+    ours = {known: assembly.traits(known) for known in assembly.SEARCHERS}
     plugins = {known: where for known, where in assembly.algorithms().items() if known not in assembly.SEARCHERS}
     if as_json:
-        objects = {known: _object(own) for known, own in cards.items()}
+        objects = {known: _object(own) for known, own in ours.items()}
         click.echo(dump({"algorithms": objects, "common": _options_object(_common()), "plugins": plugins}))
     elif markdown:
-        click.echo(page(cards), nl=False)
+        click.echo(page(ours), nl=False)
     elif everything:
-        click.echo("\n\n".join(_full(known, own) for known, own in cards.items()))
+        click.echo("\n\n".join(_full(known, own) for known, own in ours.items()))
         click.echo(f"\n{_all_have()}{_plugins(plugins)}")
     else:
-        click.echo(f"{_overview(cards)}\n\n{_all_have()}{_plugins(plugins)}")
+        click.echo(f"{_overview(ours)}\n\n{_all_have()}{_plugins(plugins)}")
         click.echo("hpo-engine algorithms NAME: one with its options; --all: all of them.")
 
 
 VERBS = (algorithms,)
 
 
-def page(cards: Mapping[str, Card]) -> str:
+def page(ours: Mapping[str, Traits]) -> str:
     """Every algorithm as Markdown, for a section of docs/algorithms.md: a table, then each with its options."""
-    rows = "".join(f"| [`{name}`](#{_anchor(name)}) | {own.summary} | {own.suits} |\n" for name, own in cards.items())
+    rows = "".join(
+        f"| [`{name}`](#{_anchor(name)}) | {own.card.summary} | {own.card.suits} |\n" for name, own in ours.items()
+    )
     table = f"| algorithm | what it does | when to take it |\n| --- | --- | --- |\n{rows}"
     head = f"Every algorithm has the option `seed`: {_common()['seed'].about}.\n"
-    return "\n".join([table, head, *(_section(name, own) + "\n" for name, own in cards.items())])
+    return "\n".join([table, head, *(_section(name, own) + "\n" for name, own in ours.items())])
 
 
 def _common() -> dict[str, Option]:
@@ -85,36 +89,45 @@ def _plugins(plugins: Mapping[str, str]) -> str:
 # -- text ------------------------------------------------------------------------------------------------------------
 
 
-def _overview(cards: Mapping[str, Card]) -> str:
+def _overview(ours: Mapping[str, Traits]) -> str:
     from hpo_engine.text.tables import table
 
-    names = max(map(len, cards)) + 2
-    extras = any(own.extra for own in cards.values())
-    costs, needs = 22, max(len(own.extra) for own in cards.values()) + 2 if extras else 0
+    names = max(map(len, ours)) + 2
+    extras = any(own.card.extra for own in ours.values())
+    costs, needs = 22, max(len(own.card.extra) for own in ours.values()) + 2 if extras else 0
     suits = _WIDTH - names - costs - needs - (2 if extras else 0)
     rows: list[list[str]] = []
-    for name, own in cards.items():
-        cells = [[name], textwrap.wrap(own.suits, suits), textwrap.wrap(own.cost, costs - 2), [own.extra]]
+    for name, own in ours.items():
+        cells = [
+            [name],
+            textwrap.wrap(own.card.suits, suits),
+            textwrap.wrap(own.card.cost, costs - 2),
+            [own.card.extra],
+        ]
         height = max(map(len, cells))
         rows += [[cell[i] if i < len(cell) else "" for cell in cells] for i in range(height)]
     headers = ["NAME", "WHAT IT IS FOR", "COST OF AN ASK", *(["EXTRA"] if extras else [])]
     return table(headers, rows, width=_WIDTH)
 
 
-def _full(name: str, own: Card) -> str:
-    lines = [_filled(f"{name}: {own.summary}", " " * (len(name) + 2))]
+def _full(name: str, own: Traits) -> str:
+    lines = [_filled(f"{name}: {own.card.summary}", " " * (len(name) + 2))]
     lines += [_filled(f"  {word:<9}{text}", " " * 11) for word, text in _facts(own)]
-    for option, about in own.options.items():
+    for option, about in own.card.options.items():
         text = f"  {option} ({_default(about)}): {about.about}; {about.range}"
         lines.append(_filled(text, "      "))
     return "\n".join(lines)
 
 
-def _facts(own: Card) -> list[tuple[str, str]]:
-    needs = [("needs", f"pip install 'hpo-engine[{own.extra}]'")] if own.extra else []
-    source = [("source", own.source)] if own.source not in ("", "-") else []
-    more = [("options", own.open)] if own.open else []
-    return [("for", own.suits), ("cost", f"an ask takes {own.cost}"), *needs, *source, *more]
+def _facts(own: Traits) -> list[tuple[str, str]]:
+    needs = [("needs", "a `resource` in the study file")] if own.needs_resource else []
+    needs += [("needs", f"pip install 'hpo-engine[{own.card.extra}]'")] if own.card.extra else []
+    goals = [] if own.many_objectives else [("goals", "the first objective of a study only")]
+    running = [("running", "trials that are still running influence its proposals")] if own.uses_running else []
+    source = [("source", own.card.source)] if own.card.source not in ("", "-") else []
+    more = [("options", own.card.open)] if own.card.open else []
+    head = [("for", own.card.suits), ("cost", f"an ask takes {own.card.cost}")]
+    return [*head, *goals, *running, *needs, *source, *more]
 
 
 def _filled(text: str, indent: str) -> str:
@@ -132,14 +145,14 @@ def _default(option: Option) -> str:
 # -- Markdown and JSON -----------------------------------------------------------------------------------------------
 
 
-def _section(name: str, own: Card) -> str:
-    lines = [f"## {name}", "", f"{own.summary[:1].upper()}{own.summary[1:]}.", ""]
+def _section(name: str, own: Traits) -> str:
+    lines = [f"## {name}", "", f"{own.card.summary[:1].upper()}{own.card.summary[1:]}.", ""]
     lines += [f"- {word}: {text}" for word, text in _facts(own)]
-    if own.options:
+    if own.card.options:
         lines += ["", "| option | default | allowed | meaning |", "| --- | --- | --- | --- |"]
         lines += [
             f"| `{option}` | {_default(about)} | {about.range} | {about.about} |".replace(" |  | ", " | - | ")
-            for option, about in own.options.items()
+            for option, about in own.card.options.items()
         ]
     return "\n".join(lines)
 
@@ -149,10 +162,11 @@ def _anchor(name: str) -> str:
     return "".join(c for c in name.lower().replace(" ", "-") if c.isalnum() or c in "-_")
 
 
-def _object(own: Card) -> dict[str, Any]:
+def _object(own: Traits) -> dict[str, Any]:
     return {
-        "summary": own.summary, "suits": own.suits, "cost": own.cost, "source": own.source,
-        "extra": own.extra or None, "options": _options_object(own.options),
+        "summary": own.card.summary, "suits": own.card.suits, "cost": own.card.cost, "source": own.card.source,
+        "extra": own.card.extra or None, "needs_resource": own.needs_resource, "uses_running": own.uses_running,
+        "many_objectives": own.many_objectives, "options": _options_object(own.card.options),
     }  # fmt: skip
 
 

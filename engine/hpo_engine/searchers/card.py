@@ -111,5 +111,8 @@ class Card:
         return taken
 
 
+NO_CARD = Card(summary="", suits="", cost="", source="")
+"""Of a plugin that describes nothing."""
+
 SEED = Option("the same seed proposes the same again; drawn and kept where it is not given", int, least=0)
 """The option that every algorithm has; the study keeps it, not the searcher."""

@@ -47,7 +47,8 @@ class CmaEs(Searcher):
             summary="CMA-ES: a normal distribution that learns where, how wide and along which directions to look",
             suits="numeric spaces of 3 to 50 dimensions, several hundred trials, many workers",
             cost="1 ms",
-            source="Hansen, The CMA Evolution Strategy: A Tutorial, 2016; Hamano et al., CatCMA with Margin, GECCO 2025",
+            source="Hansen, The CMA Evolution Strategy: A Tutorial, 2016; "
+            "Hamano et al., CatCMA with Margin, GECCO 2025",
             options={
                 "n_startup": Option(
                     "trials of the quasi-random start; default: the population",

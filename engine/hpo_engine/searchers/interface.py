@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from hpo_engine.searchers.card import NO_CARD, Card
+
 if TYPE_CHECKING:
-    from hpo_engine.searchers.card import Card
     from hpo_engine.study.history import History
     from hpo_engine.study.trial import Proposal
 
@@ -17,7 +18,7 @@ class Traits:
     """What a searcher is like: set on its class; an instance may narrow it with what depends on the study.
 
     Attributes:
-        card: what it is for, and its options with their ranges; None: options are checked by name only.
+        card: what it is for, and its options with their ranges; without one, options are checked by name only.
         title: its name in messages; "": the name of its class.
         quick: it always answers within about a millisecond, so the loop waits for it instead of using a thread.
         listed: it works through a list of its own; its proposals are never replaced.
@@ -29,7 +30,7 @@ class Traits:
         usual_trials: the number of trials for a study file that gives none; None: the general default.
     """
 
-    card: Card | None = None
+    card: Card = NO_CARD
     title: str = ""
     quick: bool = False
     listed: bool = False
@@ -58,7 +59,7 @@ class Searcher:
     traits: Traits = Traits()
 
     @classmethod
-    def card_of(cls, algorithm: str) -> Card | None:
+    def card_of(cls, algorithm: str) -> Card:
         """The card for one spelling of the algorithm's name. Raises SpecError if the name is not valid."""
         return cls.traits.card
 
