@@ -31,7 +31,7 @@ from hpo_engine.space.params import json_text
 from hpo_engine.store import inbox
 from hpo_engine.store.journal import Journal
 from hpo_engine.store.lock import Lead
-from hpo_engine.study.events import SpecChanged, TrialReopened, apply, fold
+from hpo_engine.study.events import SpecChanged, TrialReopened, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import TrialState
@@ -379,7 +379,7 @@ def lead(
             held.check()
             journal.check()
 
-        before = history = fold(journal.read())
+        before = history = journal.history()
         if opened_at not in (None, before.opened_at):
             raise StudyLocked(f"{paths.root}: the study was removed, and another one has its name; it is left alone")
         if copied_from := origin.origin(paths, history):

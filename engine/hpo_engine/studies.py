@@ -22,8 +22,7 @@ from hpo_engine.contract.paths import CONFIG, StudyPaths, absolute, is_below, lo
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
 from hpo_engine.failpoints import failpoint
-from hpo_engine.store import digest
-from hpo_engine.store.journal import Journal, is_ours
+from hpo_engine.store.journal import Journal, is_ours, read_history
 from hpo_engine.store.lock import Lead, hold_folder
 from hpo_engine.study.events import StudyOpened
 from hpo_engine.study.history import History
@@ -42,7 +41,7 @@ _NAMES = {"algorithm_options": "options", "extra_metrics": "metrics"}  # as stud
 
 def read(paths: StudyPaths) -> History:
     """The study's history as it stands; the rows of its trials are read when somebody looks. Raises JournalError."""
-    return digest.read(paths.db)
+    return read_history(paths.db)
 
 
 def opened_spec(paths: StudyPaths) -> StudySpec:

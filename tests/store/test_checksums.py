@@ -14,8 +14,7 @@ import pytest
 from hpo_engine import studies
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.errors import JournalError
-from hpo_engine.store import digest
-from hpo_engine.store.journal import SCHEMA_VERSION, Journal
+from hpo_engine.store.journal import SCHEMA_VERSION, Journal, read_history
 from hpo_engine.study.events import (
     AttemptIntended,
     AttemptStarted,
@@ -67,7 +66,11 @@ def edit(path: Path, *statements: str) -> None:
 def first_bad(path: Path) -> tuple[int, int]:
     """The damaged event and the last good one as the refusal names them; the same for every way to read a log."""
     said = set()
-    for read in (digest.read, lambda p: Journal(p).read(), lambda p: studies.opened_spec(StudyPaths(str(path.parent)))):
+    for read in (
+        read_history,
+        lambda p: Journal(p).read(),
+        lambda p: studies.opened_spec(StudyPaths(str(path.parent))),
+    ):
         with pytest.raises(JournalError) as caught:
             read(str(path))
         said.add(str(caught.value))
@@ -90,12 +93,12 @@ def test_every_digit_of_every_event_counts(log: Path) -> None:
             db = sqlite3.connect(log, isolation_level=None)
             db.execute("UPDATE events SET body = ? WHERE seq = ?", (other, number))
             with pytest.raises(JournalError, match=f"event {number} is not what was written"):
-                digest.read(str(log))
+                read_history(str(log))
             db.execute("UPDATE events SET body = ? WHERE seq = ?", (body, number))
             db.close()
             tried += 1
     assert tried > 80
-    assert len(digest.read(str(log)).trials) == TRIALS
+    assert len(read_history(str(log)).trials) == TRIALS
 
 
 @pytest.mark.parametrize(
@@ -146,7 +149,7 @@ def test_exchanged_missing_and_repeated_events_are_seen(
 def test_missing_number_is_told_as_missing(log: Path) -> None:
     edit(log, "DELETE FROM events WHERE seq = 20")
     with pytest.raises(JournalError, match="event 20 is missing; the last good one is event 19"):
-        digest.read(str(log))
+        read_history(str(log))
 
 
 def test_event_of_another_log_is_not_taken_for_one_of_this(log: Path, tmp_path: Path) -> None:
@@ -176,7 +179,7 @@ def test_byte_flipped_in_the_file_is_seen_wherever_it_is_one_of_an_event(tmp_pat
         for at, bit in zip(range(0, len(body), 11), itertools.cycle((0x01, 0x80, 0x10)), strict=False):
             copy.write_bytes(data[: place + at] + bytes([body[at] ^ bit]) + data[place + at + 1 :])
             with pytest.raises(JournalError, match=f"event {number} is not what was written; "):
-                digest.read(str(copy))
+                read_history(str(copy))
             tried += 1
     assert tried > 80
 
@@ -192,7 +195,7 @@ def test_page_that_sqlite_cannot_read_is_told_with_the_event_where_it_begins(tmp
         data[page * 4096 : page * 4096 + 100] = b"\xff" * 100
     path.write_bytes(data)
     with pytest.raises(JournalError) as caught:
-        digest.read(str(path))
+        read_history(str(path))
     found = re.search(r"damaged: event (\d+) cannot be read \(.*malformed\); the last good one is event (\d+)", str(caught.value))  # fmt: skip
     assert found and int(found[1]) == int(found[2]) + 1 > 1, caught.value
 
@@ -216,20 +219,23 @@ def test_log_that_was_cut_after_the_last_good_event_goes_on(log: Path) -> None:
     journal.append([StudyClosed(100.0, "stopped")])
     assert len(journal.read()) == bad
     journal.close()
-    assert digest.read(str(log)).state.value == "stopped"
+    assert read_history(str(log)).state.value == "stopped"
 
 
 @pytest.mark.parametrize("write", [False, True])
-def test_log_of_an_older_version_is_refused_in_a_line_and_left_alone(tmp_path: Path, write: bool) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_log_of_an_older_version_is_refused_in_a_line_and_left_alone(tmp_path: Path, version: int, write: bool) -> None:
     path = tmp_path / "study.db"
     edit(path, "CREATE TABLE events(seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL)",
-         "PRAGMA application_id = 1213222725", "PRAGMA user_version = 1")  # fmt: skip
+         "PRAGMA application_id = 1213222725", f"PRAGMA user_version = {version}")  # fmt: skip
     before = path.read_bytes()
-    with pytest.raises(JournalError, match=r"written by an older hpo-engine \(schema 1\).* under another --name"):
+    with pytest.raises(
+        JournalError, match=rf"written by an older hpo-engine \(schema {version}\).* under another --name"
+    ):
         Journal(str(path), write=write)
-    assert path.read_bytes() == before and SCHEMA_VERSION == 2
+    assert path.read_bytes() == before and SCHEMA_VERSION == 3
 
 
 def test_events_are_the_same_after_a_copy_of_the_file(log: Path, tmp_path: Path) -> None:
     shutil.copy(log, tmp_path / "copy.db")
-    assert digest.read(str(tmp_path / "copy.db")).best_id == digest.read(str(log)).best_id == 0
+    assert read_history(str(tmp_path / "copy.db")).best_id == read_history(str(log)).best_id == 0

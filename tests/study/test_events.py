@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     Mapping[str, Any]: st.dictionaries(text, json_values, max_size=4),
     tuple[int, ...]: st.lists(st.integers(), max_size=3).map(tuple),
     tuple[str, ...]: st.lists(text, max_size=3).map(tuple),
-    tuple[Row, ...]: st.lists(rows, max_size=4).map(tuple),
+    Sequence[Row]: st.lists(rows, max_size=4).map(tuple),
     tuple[float, ...]: st.lists(finite, max_size=4).map(tuple),
 }
 

@@ -94,9 +94,9 @@ def read_history(paths: StudyPaths) -> History:
     """For a verb that shows something and is over before any of the history is garbage."""
     import gc
 
-    from hpo_engine.store import digest
+    from hpo_engine.store import journal
 
-    history = digest.read(paths.db)
+    history = journal.read_history(paths.db)
     gc.freeze()
     return history
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hpo_engine.errors import EngineError, SpecError, nearest
-from hpo_engine.study.history import History, indices
+from hpo_engine.study.history import History, Indices
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
@@ -189,10 +189,12 @@ def judged_again(history: History, objective: Objective) -> History:
     extra = {name: goal for name, goal in {**before, **spec.extra_metrics}.items() if name != objective.metric}
     spec = replace(spec, objective=objective, objectives=(), extra_metrics=extra)
     trials = [_judged(trial, objective) for trial in history.trials]
-    done = sorted((t for t in trials if t.state is TrialState.COMPLETED), key=lambda t: (t.ended_at or 0.0, t.id))
-    if not done:
+    if not any(trial.state is TrialState.COMPLETED for trial in trials):
         raise EngineError(_none(history, objective.metric))
-    return changed(history, spec=spec, trials=TrialTable(trials), **indices(trials, [t.id for t in done]))
+    indices = Indices()
+    for trial in sorted(trials, key=lambda t: (t.ended_at or 0.0, t.id)):
+        indices.enter(trial, trials)
+    return changed(history, spec=spec, trials=TrialTable(trials), **indices.fields())
 
 
 def _judged(trial: Trial, objective: Objective) -> Trial:

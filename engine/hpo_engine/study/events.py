@@ -1,22 +1,27 @@
-"""What can happen to a study, as frozen values; their JSON form; and `apply(history, event) -> history`.
+"""What can happen to a study: each kind of event with its JSON form and its step, the one transition that it makes.
 
-The event log is the study: resume, trackers, answers and reports are folds of it. An event that cannot follow the
-history it meets is refused (JournalError), never guessed at.
+The event log is the study: resume, trackers, answers and reports are folds of it. `fold` runs the steps of a whole log
+over one draft, `apply` runs the step of one event. An event that cannot follow what came before it is refused
+(JournalError), never guessed at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 from hpo_engine.errors import JournalError
 from hpo_engine.study import rows
-from hpo_engine.study.history import Growing, History, StudyState
+from hpo_engine.study.draft import Draft
+from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Row
-from hpo_engine.study.spec import Budget, Resources, StudySpec
+from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Attempt, Exit, Proposal, Trial, TrialState
-from hpo_engine.study.values import changed
+from hpo_engine.study.values import amend, changed, made
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,15 @@ class Event:
         """The event's own fields as JSON values (without `at`, and without those that hold None)."""
         return {f.name: v for f in fields(self) if f.name != "at" and (v := getattr(self, f.name)) is not None}
 
+    @classmethod
+    def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
+        """The values of the fields from a body: the inverse of `body`. Raises LookupError, TypeError or ValueError."""
+        return body
+
+    def step(self, draft: Draft) -> None:
+        """Takes the study to where it stands after the event. Raises JournalError if it cannot follow here."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class StudyOpened(Event):
@@ -38,6 +52,12 @@ class StudyOpened(Event):
     kind: ClassVar[str] = "study_opened"
     spec: Mapping[str, Any]
     source: str = ""
+
+    def step(self, draft: Draft) -> None:
+        raise JournalError("the study is open already")
+
+    def opened(self) -> History:
+        return History(StudySpec.from_json(self.spec), opened_at=self.at, last_at=self.at)
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,23 @@ class EngineStarted(Event):
     path: str = ""
     folder: tuple[int, ...] = ()
 
+    @classmethod
+    def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {**body, "folder": tuple(body.get("folder", ()))}
+
+    def step(self, draft: Draft) -> None:
+        study = draft.study
+        spent = study.spent_s
+        if study.engine_at is not None and study.closed_at is None:  # the engine before this one was killed
+            spent += max(0.0, draft.last_at - study.engine_at)
+        # An engine that follows a killed one keeps its count of failures; one that follows a stop begins a new one.
+        stopped = study.closed_at is not None or study.stop_asked is not None
+        draft.study = changed(
+            study, state=StudyState.RUNNING, reason="", stop_asked=None, engine_at=self.at, spent_s=spent,
+            closed_at=None, path=self.path, folder=self.folder, halted="", overruled=study.halted or study.overruled,
+            counted_from=self.at if stopped else study.counted_from,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TrialProposed(Event):
@@ -60,7 +97,11 @@ class TrialProposed(Event):
     trial: int
     params: Mapping[str, Any]
     resource: int | None = None
-    slot: Mapping[str, Any] | None = None
+    note: Mapping[str, Any] | None = None
+
+    def step(self, draft: Draft) -> None:
+        proposal = made(Proposal, {"params": self.params, "resource": self.resource, "note": self.note})
+        draft.add(made(Trial, {"id": self.trial, "proposal": proposal, "proposed_at": self.at}))
 
 
 @dataclass(frozen=True)
@@ -73,6 +114,20 @@ class AttemptIntended(Event):
     nonce: str
     gpus: tuple[str, ...] = ()
 
+    @classmethod
+    def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {**body, "gpus": tuple(body.get("gpus", ()))}
+
+    def step(self, draft: Draft) -> None:
+        trial = draft.trial(self.trial, TrialState.PENDING)
+        if self.attempt != len(trial.attempts) + 1:
+            raise JournalError(f"trial {self.trial}: attempt {self.attempt} after {len(trial.attempts)}")
+        attempt = made(Attempt, {"number": self.attempt, "nonce": self.nonce, "gpus": self.gpus})
+        draft.move(
+            trial, TrialState.RUNNING, rows=(), reason="", started_at=trial.started_at or self.at,
+            attempts=(*trial.attempts, attempt),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class AttemptStarted(Event):
@@ -80,6 +135,10 @@ class AttemptStarted(Event):
     trial: int
     attempt: int
     pid: int
+
+    def step(self, draft: Draft) -> None:
+        trial = draft.trial(self.trial, TrialState.RUNNING)
+        amend(draft.latest_attempt(trial, self.attempt), started_at=self.at, pid=self.pid)
 
 
 @dataclass(frozen=True)
@@ -91,11 +150,19 @@ class MetricsSeen(Event):
 
     kind: ClassVar[str] = "metrics_seen"
     trial: int
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     replace: bool = False
 
     def body(self) -> dict[str, Any]:
         return {"trial": self.trial, "rows": rows.to_json(self.rows), "replace": self.replace}
+
+    @classmethod
+    def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {**body, "rows": rows.from_json(body["rows"]), "replace": body["replace"]}
+
+    def step(self, draft: Draft) -> None:
+        trial = draft.trial(self.trial, TrialState.RUNNING)
+        amend(trial, rows=self.rows if self.replace else rows.joined(trial.rows, self.rows))
 
 
 @dataclass(frozen=True)
@@ -107,6 +174,11 @@ class AttemptEnded(Event):
     attempt: int
     exit: Mapping[str, Any]
     reason: str = ""
+
+    def step(self, draft: Draft) -> None:
+        trial = draft.trial(self.trial, TrialState.RUNNING)
+        amend(draft.latest_attempt(trial, self.attempt), exit=Exit.from_json(self.exit), ended_at=self.at)
+        draft.move(trial, TrialState.PENDING, reason=self.reason)
 
 
 @dataclass(frozen=True)
@@ -125,6 +197,29 @@ class TrialEnded(Event):
     digest: str | None = None
     values: tuple[float, ...] | None = None
 
+    @classmethod
+    def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
+        values = body.get("values")
+        return body if values is None else {**body, "values": tuple(values)}
+
+    def step(self, draft: Draft) -> None:
+        trial, state = draft.trial(self.trial), TrialState(self.state)
+        if trial.state.ended or not state.ended:
+            raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot become {self.state}")
+        if (state is TrialState.COMPLETED) != (self.value is not None):
+            raise JournalError(f"trial {self.trial}: a value goes with state completed, and only with it")
+        if trial.attempts and self.exit is not None:
+            amend(trial.attempts[-1], exit=Exit.from_json(self.exit), ended_at=self.at)
+        draft.move(trial, state, losses=self._losses(draft.study.spec), reason=self.reason, ended_at=self.at)
+
+    def _losses(self, spec: StudySpec) -> tuple[float, ...]:
+        if self.value is None:
+            return ()
+        values = self.values if spec.objectives and self.values is not None else (self.value,)
+        if len(values) != len(spec.aims):
+            raise JournalError(f"trial {self.trial}: {len(values)} values for {len(spec.aims)} objectives")
+        return tuple([aim.loss(value) for aim, value in zip(spec.aims, values, strict=True)])
+
 
 @dataclass(frozen=True)
 class TrialReopened(Event):
@@ -132,6 +227,13 @@ class TrialReopened(Event):
 
     kind: ClassVar[str] = "trial_reopened"
     trial: int
+
+    def step(self, draft: Draft) -> None:
+        trial = draft.trial(self.trial)
+        if not trial.state.ended or trial.state is TrialState.COMPLETED:
+            raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot be run again")
+        draft.move(trial, TrialState.PENDING, losses=(), reason="retry", rows=(), ended_at=None)
+        draft.study = changed(draft.study, counted_from=self.at)
 
 
 @dataclass(frozen=True)
@@ -143,6 +245,12 @@ class StopAsked(Event):
     why: str = "stop"
     rule: str | None = None
 
+    def step(self, draft: Draft) -> None:
+        if self.trial is None:
+            draft.study = changed(draft.study, stop_asked=self.why, halted=self.rule or "")
+        else:
+            draft.trial(self.trial)  # it must exist
+
 
 @dataclass(frozen=True)
 class SpecChanged(Event):
@@ -151,12 +259,28 @@ class SpecChanged(Event):
     kind: ClassVar[str] = "spec_changed"
     changes: Mapping[str, Any]
 
+    def step(self, draft: Draft) -> None:
+        if unknown := set(self.changes) - {"trials", "time_s", "parallel"}:
+            raise JournalError(f"cannot change {sorted(unknown)}")
+        spec = draft.study.spec
+        limits = {name: value for name, value in self.changes.items() if name != "parallel"}
+        parallel = self.changes.get("parallel", spec.resources.parallel)
+        spec = replace(
+            spec, budget=replace(spec.budget, **limits), resources=replace(spec.resources, parallel=parallel)
+        )
+        draft.study = changed(draft.study, spec=spec)
+
 
 @dataclass(frozen=True)
 class StudyClosed(Event):
     kind: ClassVar[str] = "study_closed"
     state: str
     reason: str = ""
+
+    def step(self, draft: Draft) -> None:
+        study, state = draft.study, StudyState(self.state)
+        spent = study.elapsed_s(self.at)
+        draft.study = changed(study, state=state, reason=self.reason, spent_s=spent, closed_at=self.at, engine_at=None)
 
 
 KINDS: dict[str, type[Event]] = {
@@ -178,187 +302,110 @@ KINDS: dict[str, type[Event]] = {
 }
 
 
-def from_body(kind: str, at: float, body: Mapping[str, Any]) -> Event:
+# -- from the log ------------------------------------------------------------------------------------------------------
+
+Record = tuple[int, float, str, str]
+"""An event as the log has it: number, UTC seconds, kind, JSON text of the body."""
+_ROWS = re.compile(r'\{"trial":(0|[1-9][0-9]*),"rows":(\[\[.*\]\]),"replace":(true|false)\}').fullmatch
+_FORMS: set[tuple[str, ...]] = set()
+"""Kinds with the names in their bodies that are known to be right."""
+
+
+def decoded(records: Sequence[Record], *, lazy: bool = False) -> Iterator[Event]:
+    """The events of the records, in one pass.
+
+    Args:
+        lazy: leave the rows of trials unread until somebody looks at them; what is wrong with them is told then.
+
+    Raises:
+        JournalError: one of them cannot be read; it says which.
+    """
+    rows_of = [_ROWS(text) if lazy and kind == MetricsSeen.kind else None for _, _, kind, text in records]
+    bodies = iter(_bodies([record for record, found in zip(records, rows_of, strict=True) if found is None]))
+    for (number, at, kind, _), found in zip(records, rows_of, strict=True):
+        if found is not None:
+            trial, text, replaces = found.groups()
+            values = {"trial": int(trial), "rows": rows.Unread((text,)), "replace": replaces == "true"}
+            yield made(MetricsSeen, {"at": at, **values})
+            continue
+        try:
+            event = from_body(kind, at, next(bodies))
+        except JournalError as error:
+            raise JournalError(f"event {number}: {error}") from None
+        yield event
+
+
+def _bodies(records: Sequence[Record]) -> list[Any]:
+    with contextlib.suppress(ValueError):
+        # All at once: a call for each takes twice the time.
+        found: list[Any] = json.loads(f"[{','.join([text for _, _, _, text in records])}]")
+        if len(found) == len(records):
+            return found
+    found = []
+    for number, _, kind, text in records:
+        try:
+            found.append(json.loads(text))
+        except ValueError as error:
+            raise JournalError(f"event {number} ({kind}) cannot be read: {error}") from None
+    return found
+
+
+def from_body(kind: str, at: float, body: Any) -> Event:
     """The inverse of `Event.body`.
 
     Raises:
-        JournalError: unknown kind (a newer version wrote it), or missing fields.
+        JournalError: unknown kind (a newer version wrote it), or missing or unknown fields.
     """
     try:
         cls = KINDS[kind]
-        if cls is MetricsSeen:
-            return MetricsSeen(at, body["trial"], rows.from_json(body["rows"]), body["replace"])
-        if cls is AttemptIntended:
-            body = {**body, "gpus": tuple(body.get("gpus", ()))}
-        if cls is EngineStarted:
-            body = {**body, "folder": tuple(body.get("folder", ()))}
-        if cls is TrialEnded and body.get("values") is not None:
-            body = {**body, "values": tuple(body["values"])}
-        return cls(at, **body)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        values = cls.parsed(body)
+        if (kind, *values) not in _FORMS:
+            cls(at, **values)  # raises if this version does not know them
+            _FORMS.add((kind, *values))
+        return made(cls, {**values, "at": at})
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise JournalError(
             f"event of kind {kind!r} cannot be read ({error}); was it written by a newer version?"
         ) from None
 
 
+# -- folds -------------------------------------------------------------------------------------------------------------
+
+_FAULTS = (JournalError, LookupError, TypeError, ValueError, AttributeError)
+
+
 def fold(events: Iterable[Event]) -> History:
-    """The history that the events make. Raises JournalError where one cannot be applied, with its number."""
-    history: History | None = None
+    """The history that the events make. Raises JournalError if one cannot be applied, with its number."""
+    draft: Draft | None = None
     for number, event in enumerate(events, 1):
         try:
-            history = apply(history, event)
-            if number == 1:
-                history = Growing.of(history)
-        except (JournalError, LookupError, TypeError, ValueError, AttributeError) as error:
+            if draft is None:
+                draft = Draft(_opened(event))
+            else:
+                _take(draft, event)
+        except _FAULTS as error:
             raise JournalError(f"event {number} ({event.kind}) cannot be applied: {error}") from error
-    if history is None:
+    if draft is None:
         raise JournalError("the event log is empty: the study was never opened")
-    assert isinstance(history, Growing)
-    return history.grown()
+    return draft.frozen()
 
 
 def apply(history: History | None, event: Event) -> History:
     """The history after `event`."""
-    if isinstance(event, StudyOpened):
-        if history is not None:
-            raise JournalError("the study is open already")
-        return History(StudySpec.from_json(event.spec), opened_at=event.at, last_at=event.at)
     if history is None:
+        return _opened(event)
+    draft = Draft(history)
+    _take(draft, event)
+    return draft.frozen()
+
+
+def _opened(event: Event) -> History:
+    if not isinstance(event, StudyOpened):
         raise JournalError("the first event must open the study")
-    after: History = _APPLY[type(event)](history, event)
-    last_at = max(event.at, history.last_at)
-    if after is history and not isinstance(history, Growing):
-        return changed(history, last_at=last_at)
-    after.__dict__["last_at"] = last_at  # nobody has seen it yet
-    return after
+    return event.opened()
 
 
-def _engine_started(h: History, e: EngineStarted) -> History:
-    spent = h.spent_s
-    if h.engine_at is not None and h.closed_at is None:  # the engine before this one was killed
-        spent += max(0.0, h.last_at - h.engine_at)
-    # An engine that goes on after one that was killed counts on; one that was told to go on after a stop counts anew.
-    counted_from = e.at if h.closed_at is not None or h.stop_asked is not None else h.counted_from
-    return changed(
-        h, state=StudyState.RUNNING, reason="", stop_asked=None, engine_at=e.at, spent_s=spent, closed_at=None,
-        path=e.path, folder=e.folder,
-        halted="", overruled=h.halted or h.overruled, counted_from=counted_from,
-    )  # fmt: skip
-
-
-def _trial_proposed(h: History, e: TrialProposed) -> History:
-    if e.trial != h.next_id:
-        raise JournalError(f"trial {e.trial} proposed where {h.next_id} is next")
-    return h.with_trial(Trial(e.trial, Proposal(e.params, e.resource, e.slot), proposed_at=e.at))
-
-
-def _attempt_intended(h: History, e: AttemptIntended) -> History:
-    trial = _in_state(h, e.trial, TrialState.PENDING)
-    if e.attempt != len(trial.attempts) + 1:
-        raise JournalError(f"trial {e.trial}: attempt {e.attempt} after {len(trial.attempts)}")
-    attempt = Attempt(e.attempt, e.nonce, tuple(e.gpus))
-    return h.with_trial(
-        changed(trial, state=TrialState.RUNNING, rows=(), reason="", attempts=(*trial.attempts, attempt),
-                started_at=trial.started_at or e.at)
-    )  # fmt: skip
-
-
-def _attempt_started(h: History, e: AttemptStarted) -> History:
-    trial = _in_state(h, e.trial, TrialState.RUNNING)
-    return h.with_trial(_with_attempt(trial, e.attempt, started_at=e.at, pid=e.pid))
-
-
-def _metrics_seen(h: History, e: MetricsSeen) -> History:
-    trial = _in_state(h, e.trial, TrialState.RUNNING)
-    return h.with_trial(changed(trial, rows=e.rows if e.replace else rows.joined(trial.rows, e.rows)))
-
-
-def _attempt_ended(h: History, e: AttemptEnded) -> History:
-    trial = _in_state(h, e.trial, TrialState.RUNNING)
-    trial = _with_attempt(trial, e.attempt, exit=Exit(**e.exit), ended_at=e.at)
-    return h.with_trial(changed(trial, state=TrialState.PENDING, reason=e.reason))
-
-
-def _trial_ended(h: History, e: TrialEnded) -> History:
-    trial = _trial(h, e.trial)
-    state = TrialState(e.state)
-    if trial.state.ended or not state.ended:
-        raise JournalError(f"trial {e.trial} is {trial.state.value}: it cannot become {e.state}")
-    if (state is TrialState.COMPLETED) != (e.value is not None):
-        raise JournalError(f"trial {e.trial}: a value goes with state completed, and only with it")
-    if trial.attempts and e.exit is not None:
-        trial = _with_attempt(trial, len(trial.attempts), exit=Exit(**e.exit), ended_at=e.at)
-    losses: tuple[float, ...] = ()
-    if e.value is not None:
-        values = e.values if h.spec.objectives and e.values is not None else (e.value,)
-        if len(values) != len(h.spec.aims):
-            raise JournalError(f"trial {e.trial}: {len(values)} values for {len(h.spec.aims)} objectives")
-        losses = tuple(aim.loss(value) for aim, value in zip(h.spec.aims, values, strict=True))
-    return h.with_trial(changed(trial, state=state, losses=losses, reason=e.reason, ended_at=e.at))
-
-
-def _trial_reopened(h: History, e: TrialReopened) -> History:
-    trial = _trial(h, e.trial)
-    if not trial.state.ended or trial.state is TrialState.COMPLETED:
-        raise JournalError(f"trial {e.trial} is {trial.state.value}: it cannot be run again")
-    trial = changed(trial, state=TrialState.PENDING, losses=(), reason="retry", rows=(), ended_at=None)
-    return changed(h, counted_from=e.at).with_trial(trial)
-
-
-def _stop_asked(h: History, e: StopAsked) -> History:
-    if e.trial is None:
-        return changed(h, stop_asked=e.why, halted=e.rule or "")
-    _trial(h, e.trial)  # it must exist
-    return h
-
-
-def _spec_changed(h: History, e: SpecChanged) -> History:
-    unknown = set(e.changes) - {"trials", "time_s", "parallel"}
-    if unknown:
-        raise JournalError(f"cannot change {sorted(unknown)}")
-    limits = {k: v for k, v in e.changes.items() if k != "parallel"}
-    budget = Budget(**{"trials": h.spec.budget.trials, "time_s": h.spec.budget.time_s, **limits})
-    resources = Resources(
-        e.changes.get("parallel", h.spec.resources.parallel), h.spec.resources.cpus, h.spec.resources.gpus
-    )
-    return changed(h, spec=replace(h.spec, budget=budget, resources=resources))
-
-
-def _study_closed(h: History, e: StudyClosed) -> History:
-    return changed(
-        h, state=StudyState(e.state), reason=e.reason, spent_s=h.elapsed_s(e.at), closed_at=e.at, engine_at=None
-    )
-
-
-_APPLY: dict[type[Event], Any] = {
-    EngineStarted: _engine_started,
-    TrialProposed: _trial_proposed,
-    AttemptIntended: _attempt_intended,
-    AttemptStarted: _attempt_started,
-    MetricsSeen: _metrics_seen,
-    AttemptEnded: _attempt_ended,
-    TrialEnded: _trial_ended,
-    TrialReopened: _trial_reopened,
-    StopAsked: _stop_asked,
-    SpecChanged: _spec_changed,
-    StudyClosed: _study_closed,
-}
-
-
-def _trial(history: History, trial_id: int) -> Trial:
-    if not 0 <= trial_id < history.next_id:
-        raise JournalError(f"there is no trial {trial_id}")
-    return history.trials[trial_id]
-
-
-def _in_state(history: History, trial_id: int, state: TrialState) -> Trial:
-    trial = _trial(history, trial_id)
-    if trial.state is not state:
-        raise JournalError(f"trial {trial_id} is {trial.state.value}, not {state.value}")
-    return trial
-
-
-def _with_attempt(trial: Trial, number: int, **changes: Any) -> Trial:
-    if number != len(trial.attempts):
-        raise JournalError(f"trial {trial.id}: attempt {number} is not the latest ({len(trial.attempts)})")
-    return changed(trial, attempts=(*trial.attempts[:-1], changed(trial.attempts[-1], **changes)))
+def _take(draft: Draft, event: Event) -> None:
+    event.step(draft)
+    if event.at > draft.last_at:
+        draft.last_at = event.at

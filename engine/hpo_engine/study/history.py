@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -17,7 +17,7 @@ from hpo_engine.maths import front
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Trial, TrialState
-from hpo_engine.study.values import _names, changed
+from hpo_engine.study.values import changed
 
 
 class StudyState(str, enum.Enum):
@@ -35,8 +35,8 @@ class History:
 
     `open_ids`: trials that have not ended, in order. `counts`: trials by state. `members`: the COMPLETED trials that
     no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. Where trials
-    get more or less of a resource, those count that got the most so far, because losses after one epoch and after fifty
-    do not compare. `early`: the losses of the first ten COMPLETED.
+    get more or less of a resource, those count that got the most so far (`front_resource`), because losses after one
+    epoch and after fifty do not compare. `early`: the losses of the first ten COMPLETED.
     `spent_s`: seconds that earlier engines ran; `engine_at`: when this one began; `last_at`: the latest event.
     `path`, `folder`: where that engine found the study, and the folder's device and inode (empty: not known).
     `halted`: the rule that stopped the study, see `stoppers.Halt` (""; none did); `overruled`: the latest one after
@@ -51,6 +51,7 @@ class History:
     open_ids: tuple[int, ...] = ()
     counts: Mapping[TrialState, int] = field(default_factory=dict)
     members: tuple[front.Member, ...] = ()
+    front_resource: int = 0
     early: tuple[tuple[float, ...], ...] = ()
     opened_at: float = 0.0
     engine_at: float | None = None
@@ -157,99 +158,69 @@ class History:
         return out
 
     def with_trial(self, trial: Trial) -> History:
-        """A history in which `trial` replaces the one of its id; indices kept in step."""
-        old = self.trials[trial.id] if trial.id < len(self.trials) else None
+        """A history in which `trial` replaces the one of its id."""
+        indices = Indices(self)
+        if trial.id < len(self.trials):
+            indices.leave(self.trials[trial.id])
         trials = self.trials.put(trial)
-        return changed(self, trials=trials, **self._in_step(old, trial, trials))
-
-    def _in_step(self, old: Trial | None, trial: Trial, trials: Sequence[Trial]) -> dict[str, Any]:
-        """The indices that are others where `trial` stands for `old` in `trials`."""
-        changes: dict[str, Any] = {}
-        if old is None or old.state is not trial.state:
-            counts = dict(self.counts)
-            if old is not None:
-                counts[old.state] -= 1
-                if not counts[old.state]:
-                    del counts[old.state]
-            counts[trial.state] = counts.get(trial.state, 0) + 1
-            changes["counts"] = counts
-            was_open, is_open = old is not None and not old.state.ended, not trial.state.ended
-            if is_open and not was_open:
-                changes["open_ids"] = tuple(sorted((*self.open_ids, trial.id)))
-            elif was_open and not is_open:
-                changes["open_ids"] = tuple(i for i in self.open_ids if i != trial.id)
-        counts_now = trial.losses if trial.state is TrialState.COMPLETED else ()
-        if old is not None and old.state is TrialState.COMPLETED and old.losses not in ((), counts_now):
-            changes["members"] = _front_of(trials)
-        elif counts_now:
-            changes["members"] = _with_member(self.members, self.trials, trial)
-            if changes.get("counts", self.counts).get(TrialState.COMPLETED, 0) <= _EARLY:
-                changes["early"] = (*self.early, counts_now)
-        return changes
+        indices.enter(trial, trials)
+        return changed(self, trials=trials, **indices.fields())
 
 
-class Growing(History):
-    """A history that changes in place: for the one who folds a long log and shows nobody what is in between."""
+class Indices:
+    """`open_ids`, `counts`, `members` and `early` of a history while its trials change: kept in step here alone.
 
-    trials: list[Trial]  # type: ignore[assignment]
+    A trial that changes its state leaves as it was and enters as it is then.
+    """
 
-    @classmethod
-    def of(cls, history: History) -> Growing:
-        new: Growing = object.__new__(cls)
-        new.__dict__.update({name: getattr(history, name) for name in _names(History)})
-        new.__dict__["trials"] = list(history.trials)
-        return new
+    def __init__(self, history: History | None = None) -> None:
+        self._open = dict.fromkeys(history.open_ids if history else ())
+        self._counts = dict(history.counts) if history else {}
+        self._members = history.members if history else ()
+        self._early = history.early if history else ()
+        self._front_resource = history.front_resource if history else 0
+        self._lost_member = False
 
-    def with_trial(self, trial: Trial) -> History:
-        old = self.trials[trial.id] if trial.id < len(self.trials) else None
-        if old is None:
-            self.trials.append(trial)
-        else:
-            self.trials[trial.id] = trial
-        self.__dict__.update(self._in_step(old, trial, self.trials))
-        return self
+    def leave(self, trial: Trial) -> None:
+        left = self._counts[trial.state] = self._counts[trial.state] - 1
+        if not left:
+            del self._counts[trial.state]
+        self._open.pop(trial.id, None)
+        if trial.state is TrialState.COMPLETED and any(number == trial.id for _, number in self._members):
+            self._lost_member = True
 
-    def grown(self) -> History:
-        """The history that it has come to."""
-        known = {name: self.__dict__[name] for name in _names(History)}
-        return History(**{**known, "trials": TrialTable(self.trials)})
+    def enter(self, trial: Trial, trials: Iterable[Trial]) -> None:
+        """`trials`: all of the history, with this one."""
+        count = self._counts[trial.state] = self._counts.get(trial.state, 0) + 1
+        if not trial.state.ended:
+            self._open[trial.id] = None
+        if self._lost_member:
+            self._lost_member, self._members = False, ()
+            for other in trials:
+                if other.state is TrialState.COMPLETED and other.losses:
+                    self._join(other)
+        elif trial.state is TrialState.COMPLETED and trial.losses:
+            self._join(trial)
+        if trial.state is TrialState.COMPLETED and trial.losses and count <= _EARLY:
+            self._early = (*self._early, trial.losses)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a History with these indices."""
+        return {
+            "open_ids": tuple(sorted(self._open)), "counts": self._counts, "early": self._early,
+            "members": self._members, "front_resource": self._front_resource,
+        }  # fmt: skip
+
+    def _join(self, trial: Trial) -> None:
+        """A trial that got less of the resource than the members does not count; one that got more counts alone."""
+        given = trial.proposal.resource or 0
+        if not self._members or given > self._front_resource:
+            self._members, self._front_resource = ((trial.losses, trial.id),), given
+        elif given == self._front_resource:
+            self._members = front.joined(self._members, (trial.losses, trial.id))
 
 
 _EARLY = 10
-
-
-def indices(trials: Sequence[Trial], done: Sequence[int]) -> dict[str, Any]:
-    """The indices of a history of these trials, of which the `done` ones have COMPLETED, in this order."""
-    counts: dict[TrialState, int] = {}
-    for state in [trial.state for trial in trials]:
-        counts[state] = counts.get(state, 0) + 1
-    given = [trials[number].proposal.resource or 0 for number in done]
-    most = max(given, default=0)
-    members: tuple[front.Member, ...] = ()
-    for number, resource in zip(done, given, strict=True):
-        losses = trials[number].losses
-        if resource == most and not (len(losses) == 1 and members and members[0][0] < losses):
-            members = front.joined(members, (losses, number))
-    early = tuple(trials[number].losses for number in done[:_EARLY])
-    open_ids = tuple([trial.id for trial in trials if trial.state in (TrialState.PENDING, TrialState.RUNNING)])
-    return {"open_ids": open_ids, "counts": counts, "members": members, "early": early}
-
-
-def _front_of(trials: Sequence[Trial]) -> tuple[front.Member, ...]:
-    members: tuple[front.Member, ...] = ()
-    for trial in trials:
-        if trial.state is TrialState.COMPLETED and trial.losses:
-            members = _with_member(members, trials, trial)
-    return members
-
-
-def _with_member(members: tuple[front.Member, ...], trials: Sequence[Trial], trial: Trial) -> tuple[front.Member, ...]:
-    """The front when this trial has completed; one that got less of the resource than its members does not count."""
-    given = trial.proposal.resource or 0
-    most = trials[members[0][1]].proposal.resource or 0 if members else given
-    if given < most:
-        return members
-    return front.joined(members if given == most else (), (trial.losses, trial.id))
 
 
 @lru_cache(maxsize=8)

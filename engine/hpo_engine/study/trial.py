@@ -126,6 +126,8 @@ class TrialState(str, enum.Enum):
     PRUNED = "pruned"
     LOST = "lost"
 
+    __hash__ = str.__hash__  # Enum's own is Python, and slow: counts of thousands of trials are kept by state
+
     @property
     def ended(self) -> bool:
         return self not in (TrialState.PENDING, TrialState.RUNNING)

@@ -69,7 +69,7 @@ class TensorBoardTracker:
         # what an event says is taken from the event: the history may be ahead of it by the rest of a turn
         if isinstance(event, MetricsSeen):
             curve = self._curve(event.trial)
-            rows = event.rows if event.replace else (*curve.rows, *event.rows)
+            rows = tuple(event.rows) if event.replace else (*curve.rows, *event.rows)
             curve.arrive(rows, event.at, replaced=event.replace)
             self._dirty.add(event.trial)
         elif isinstance(event, TrialEnded):
