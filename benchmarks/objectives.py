@@ -143,7 +143,17 @@ PROBLEMS: dict[str, Problem] = {
 def ours(name: str) -> Callable[[Problem, int, int], list[tuple[float, ...]]]:
     def run(problem: Problem, trials: int, seed: int) -> list[tuple[float, ...]]:
         aims = tuple(Objective(f"f{i}", over="last") for i in range(len(problem.reference)))
-        spec = StudySpec("b", problem.space, aims[0], ("true",), "/", aims, name, budget=Budget(trials), seed=seed)
+        spec = StudySpec(
+            "b",
+            problem.space,
+            aims[0],
+            ("true",),
+            "/",
+            algorithm=name,
+            objectives=aims,
+            budget=Budget(trials),
+            seed=seed,
+        )
         history = apply(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, 1))
         searcher = assembly.searcher(spec)
         for i in range(trials):

@@ -96,7 +96,8 @@ def searched(algorithm: str, of: Problem, seed: int, evaluations: int, prior: tu
 
 
 def regrets(algorithm: str, name: str, kind: str, seed: int) -> np.ndarray:  # (len(AT),)
-    new, prior = problem(name), ()
+    new = problem(name)
+    prior: tuple[Any, ...] = ()
     if kind != "none":
         old = earlier(name, kind)
         history = searched("tpe", old, 1000 + seed, EARLIER, ())

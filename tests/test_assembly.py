@@ -133,11 +133,9 @@ def test_searchers_of_the_house_are_made_by_name(name: str) -> None:
 
 @pytest.mark.parametrize(("algorithm", "former"), [("tpe", "warm_up"), ("bayesian", "init_points")])
 def test_former_name_of_an_option_is_accepted(algorithm: str, former: str) -> None:
-    known = traits(algorithm).card
-    assert known.take(algorithm, {former: 3}) == {"n_startup": 3}
-    assert refused(algorithm, **{former: 3, "n_startup": 4}) == (
-        f"options.{former}: is another name of n_startup, which is given, too"
-    )
+    assert traits(algorithm).card.take(algorithm, {former: 3}) == {"n_startup": 3}
+    both: dict[str, Any] = {former: 3, "n_startup": 4}
+    assert refused(algorithm, **both) == f"options.{former}: is another name of n_startup, which is given, too"
 
 
 RATIONED = """\

@@ -19,7 +19,7 @@ from hpo_engine.study.events import TrialReopened, fold
 from hpo_engine.study.history import StudyState
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, EarlyStopping, Failures, Resources, TrialPolicy
-from hpo_engine.study.trial import Exit
+from hpo_engine.study.trial import Exit, StopCause
 from tests.support.fakes import MemoryStore
 from tests.support.loop_bench import Bench, states
 
@@ -145,7 +145,9 @@ def test_three_trials_in_all_end_as_they_did(bench: Bench) -> None:
 
 
 def test_time_limits_count_and_what_the_user_stopped_does_not(bench: Bench) -> None:
-    bench.behave = lambda launch: Exit(signal=15, stop_cause="user" if launch.trial_id < 5 else "time_limit")
+    bench.behave = lambda launch: Exit(
+        signal=15, stop_cause=StopCause.USER if launch.trial_id < 5 else StopCause.TIME_LIMIT
+    )
     history = bench.run(led(bench, resources=Resources(1), trial=TrialPolicy(time_limit_s=5)))
     assert states(history) == ["stopped"] * 5 + ["timed_out"] * 3
     assert history.reason.endswith("over its time limit of 5 s")
@@ -229,7 +231,7 @@ def test_another_metric_is_no_other_spelling(metric: str, name: str) -> None:
 
 def halted(rows: Sequence[dict[str, float]], bench: Bench, **changes: Any) -> Any:
     """What the first trial's rows, reported while it runs, do to the study."""
-    bench.behave = lambda launch: bench.write(launch, rows)  # type: ignore[func-returns-value]
+    bench.behave = lambda launch: bench.write(launch, rows)
     engine = led(bench, resources=Resources(2), **changes)
     for _ in range(3):
         bench.now += 1

@@ -44,7 +44,7 @@ def read() -> dict[str, Any]:
     return json.loads(PATH.read_text()) if PATH.exists() else {}
 
 
-def curves(word: str, name: str, at: Sequence[float]) -> np.ndarray:
+def curves(word: str, name: str, at: Sequence[float] | np.ndarray) -> np.ndarray:
     """Normalised regret (seeds, at) after so many full trainings; 1 before there is a full one."""
     runs = read()[word]["runs"][name]
     p = problem(name)

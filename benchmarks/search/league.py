@@ -38,7 +38,7 @@ def write() -> None:
     }
     for name, table in parts.items():
         pattern = rf"(<!-- {name}: .*?-->\n).*?(<!-- /{name} -->)"
-        text, found = re.subn(pattern, lambda m, t=table: m[1] + t + "\n" + m[2], text, flags=re.S)
+        text, found = re.subn(pattern, r"\1" + table.replace("\\", r"\\") + r"\n\2", text, flags=re.S)
         if found != 1:
             raise SystemExit(f"{README}: no place for the table {name!r}")
     README.write_text(text)

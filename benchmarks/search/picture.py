@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -26,7 +27,7 @@ def draw(path: Path, names: Sequence[str], most_seeds: int) -> None:
     shown = [n for n in _SHOWN if n in names]
     colours = _colours(names)
     counts = np.unique(np.geomspace(5, 100, 40).astype(int))
-    curves = {n: [] for n in shown}
+    curves: dict[str, list[Any]] = {n: [] for n in shown}
     for at in counts:
         table = figures(shown, NAMES, most_seeds, 1, int(at), kept=True)
         for name, mean in zip(shown, table.means.mean(axis=1), strict=True):

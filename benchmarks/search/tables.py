@@ -87,7 +87,7 @@ def _data(name: str) -> tuple[np.ndarray, np.ndarray]:
     from sklearn import datasets
 
     load = {"cancer": datasets.load_breast_cancer, "wine": datasets.load_wine, "digits": datasets.load_digits}
-    return load.get(name, datasets.load_diabetes)(return_X_y=True)  # type: ignore[no-any-return]
+    return load.get(name, datasets.load_diabetes)(return_X_y=True)
 
 
 @cache
@@ -325,8 +325,8 @@ def _dense(sizes: Sequence[int], p: Mapping[str, Any], dropout: float = 0.0) -> 
     for inputs, outputs in zip(sizes, sizes[1:], strict=False):
         layer = nn.Linear(inputs, outputs)
         with torch.no_grad():
-            layer.weight *= p["init_scale"]
-            layer.bias *= p["init_scale"]
+            layer.weight.mul_(p["init_scale"])
+            layer.bias.mul_(p["init_scale"])
         out += [layer, getattr(nn, _ACTIVATIONS[p["activation"]])()]
         out += [nn.Dropout(dropout)] if dropout else []
     return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -131,13 +133,13 @@ def test_workers_see_what_is_pending_and_are_never_more_than_allowed() -> None:
             open_.remove(token)
             self.inner.tell(token, loss)
 
-    done = trace(lambda *args: Watched(factory("random")(*args)), p, 0, 40, 4)  # type: ignore[arg-type,return-value]
+    done = trace(lambda *args: Watched(factory("random")(*args)), p, 0, 40, 4)  # type: ignore[arg-type]
     assert most == 4
     assert len(done) == 40
     assert [d.at for d in done] == sorted(d.at for d in done)
 
 
-def test_results_come_back_as_they_were_written(tmp_path, monkeypatch) -> None:
+def test_results_come_back_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(store, "KEPT", tmp_path / "kept")
     results = store.Results("tpe:a=1", 4, "k", "v")

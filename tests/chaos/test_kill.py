@@ -72,8 +72,8 @@ def test_every_durable_step_has_a_failpoint_in_its_function() -> None:
             if not isinstance(function, ast.FunctionDef) or function.name == "can_protect":  # a probe: nothing durable
                 continue
             text, calls = ast.unparse(function), [n for n in ast.walk(function) if isinstance(n, ast.Call)]
-            named = [c.func for c in calls if isinstance(c.func, ast.Attribute) and isinstance(c.func.value, ast.Name)]
-            durable = any(f.value.id == "os" and f.attr in steps for f in named) or "COMMIT" in text
+            named = {ast.unparse(call.func) for call in calls}
+            durable = any(f"os.{step}" in named for step in steps) or "COMMIT" in text
             if durable and "failpoint(" not in text:
                 missing.append(f"{path.name}: {function.name}")
     assert not missing

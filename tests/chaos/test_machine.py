@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ class Scene:
         begin = [sys.executable, "-c", SLOWLY] if impatient else [sys.executable, "-m", "hpo_engine.cli"]
         argv = [*begin, "submit", str(self.folder / "m" / "algo.yaml"), "--root", str(self.folder / "runs")]
         with open(self.folder / "said", "ab") as said:
-            return subprocess.Popen(argv, env=env, stdout=said, stderr=said, **more)  # type: ignore[call-overload,no-any-return]
+            return subprocess.Popen(argv, env=env, stdout=said, stderr=said, **more)  # type: ignore[call-overload]
 
     def said(self) -> str:
         return (self.folder / "said").read_text(errors="replace")
@@ -324,7 +325,7 @@ def test_stopped_launcher_and_supervisor_go_on_when_what_is_above_them_dies(tmp_
     assert launcher is not None and launcher > 1
     for pid in (launcher, shim):
         os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda pid=pid: processes.stands_still(pid))
+        wait_until(partial(processes.stands_still, pid))
     engine.kill()
     engine.wait()
     wait_until(lambda: not processes.stands_still(launcher) and not processes.stands_still(shim))

@@ -62,7 +62,7 @@ LINE = r"hpo-engine: standard output: No space left on device; [^\n]*\n"
 
 def into(shell: Shell, *args: str, **streams: str) -> tuple[int, str, str]:
     """The command with streams led into files: its exit code, and what came on the others."""
-    files = {name: open(path, "w") for name, path in streams.items()}  # noqa: SIM115
+    files: dict[str, Any] = {name: open(path, "w") for name, path in streams.items()}  # noqa: SIM115
     process = subprocess.Popen(
         [sys.executable, "-m", "hpo_engine.cli", *args], cwd=shell.folder, env=shell.env, text=True,
         stdin=subprocess.DEVNULL, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **files},
@@ -259,7 +259,7 @@ def test_place_is_known_wherever_a_write_fails(tmp_path: Path, monkeypatch: pyte
         assert caught.value.filename == path
         assert told(caught.value).startswith(f"{path}: No space left on device (the file system at /")
     os.mkdir(tmp_path / "trials" / "4")
-    monkeypatch.setattr(binding.os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EDQUOT, "Disk quota exceeded", "4")))  # fmt: skip
+    monkeypatch.setattr(os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EDQUOT, "Disk quota exceeded", "4")))  # fmt: skip
     with pytest.raises(OSError) as caught:
         binding.lay_out(study.trial(4))
     assert caught.value.filename == f"{study.results}/4"
@@ -271,7 +271,7 @@ def test_request_that_cannot_be_written_names_its_file_and_leaves_none(
     def dump(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(inbox.json, "dump", dump)
+    monkeypatch.setattr(json, "dump", dump)
     with pytest.raises(OSError) as caught:
         inbox.post(str(tmp_path / "inbox"), inbox.Request("stop"))
     assert caught.value.filename.startswith(f"{tmp_path}/inbox/") and os.listdir(tmp_path / "inbox") == []

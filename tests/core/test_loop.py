@@ -121,8 +121,8 @@ def test_config_holds_the_parameters_before_launch(bench: Bench) -> None:
         (Exit(error="cannot start x"), None, "failed", "cannot start x"),
         (Exit(code=0), [{"val_loss": 1, "acc": 2}], "failed", 'no metric "loss" in val_dict_list.json; it has'),
         (Exit(code=0), None, "failed", "val_dict_list.json"),
-        (Exit(code=0, stop_cause="time_limit"), [{"loss": 1}], "timed_out", "time limit of 5 s"),
-        (Exit(signal=15, stop_cause="outside"), [{"loss": 1}], "failed", "from outside"),
+        (Exit(code=0, stop_cause=StopCause.TIME_LIMIT), [{"loss": 1}], "timed_out", "time limit of 5 s"),
+        (Exit(signal=15, stop_cause=StopCause.OUTSIDE), [{"loss": 1}], "failed", "from outside"),
     ],
 )  # fmt: skip
 def test_how_a_run_ends_decides_its_trial(bench: Bench, exit_: Exit, rows: Any, state: str, words: str) -> None:
@@ -205,7 +205,7 @@ def test_second_interrupt_kills(bench: Bench) -> None:
     bench.behave = lambda launch: None
     engine = bench.open(budget=Budget(1))
     engine.step(bench.now)
-    bench.executor.stop = lambda trial_id, why, *, kill=False: bench.executor.stops.append((trial_id, why, kill))  # type: ignore[method-assign]
+    bench.executor.stop = lambda trial_id, cause, *, kill=False: bench.executor.stops.append((trial_id, cause, kill))  # type: ignore[method-assign]
     engine.interrupt("Ctrl-C", bench.now)
     engine.interrupt("Ctrl-C", bench.now, kill=True)
     assert bench.executor.stops == [(0, "interrupt", False), (0, "interrupt", True)]
@@ -354,7 +354,7 @@ class Thinking:
 def thinking(bench: Bench) -> Thinking:
     bench.asker = Thinking(bench)
     bench.behave = lambda launch: None
-    return bench.asker  # type: ignore[no-any-return]
+    return bench.asker
 
 
 def turn(bench: Bench, engine: Engine) -> bool:
@@ -607,7 +607,7 @@ def test_no_folder_is_laid_beyond_the_budget(bench: Bench) -> None:
 )
 def test_diverged_trial_counts_by_what_it_had(bench: Bench, over: str, rows: Any, state: str, value: Any) -> None:
     values = [{"loss": float(v)} for v in rows]
-    bench.behave = lambda launch: bench.write(launch, values)  # type: ignore[func-returns-value]
+    bench.behave = lambda launch: bench.write(launch, values)
     engine = bench.open(budget=Budget(1), objective=Objective("loss", over=over), trial=TrialPolicy(retries=2))
     bench.stopper = stopper(engine.history.spec)
     (trial,) = bench.run(bench.lead()).trials
@@ -616,7 +616,7 @@ def test_diverged_trial_counts_by_what_it_had(bench: Bench, over: str, rows: Any
 
 
 def test_a_rule_that_ended_a_trial_says_why_to_the_next_engine_as_well(bench: Bench) -> None:
-    bench.behave = lambda launch: bench.write(launch, [{"loss": 1}, *[{"loss": float("nan")}] * 2])  # type: ignore[func-returns-value]
+    bench.behave = lambda launch: bench.write(launch, [{"loss": 1}, *[{"loss": float("nan")}] * 2])
     engine = bench.open(budget=Budget(1), resources=Resources(1))
     bench.stopper = stopper(engine.history.spec)
     engine = bench.lead()
@@ -641,7 +641,7 @@ def test_rows_of_a_trial_that_ran_into_its_time_limit_count_if_they_may(
 ) -> None:
     bench.behave = lambda launch: (
         rows and bench.write(launch, rows),
-        Exit(signal=15, stop_cause="time_limit"),
+        Exit(signal=15, stop_cause=StopCause.TIME_LIMIT),
     )[1]  # fmt: skip
     trial_policy = TrialPolicy(time_limit_s=5, on_time_limit=policy, retries=1)
     (trial,) = bench.run(bench.open(budget=Budget(1), trial=trial_policy)).trials
@@ -649,15 +649,17 @@ def test_rows_of_a_trial_that_ran_into_its_time_limit_count_if_they_may(
     assert trial.losses == ((1.0,) if state == "completed" else ())
 
 
-@pytest.mark.parametrize("why", ["time_limit", "diverged"])
-def test_rows_that_were_seen_count_where_the_end_came_while_the_file_was_written(bench: Bench, why: str) -> None:
-    bench.behave = lambda launch: bench.write(launch, [{"loss": 3}, {"loss": 2}])  # type: ignore[func-returns-value]
+@pytest.mark.parametrize("cause", [StopCause.TIME_LIMIT, StopCause.DIVERGED])
+def test_rows_that_were_seen_count_where_the_end_came_while_the_file_was_written(
+    bench: Bench, cause: StopCause
+) -> None:
+    bench.behave = lambda launch: bench.write(launch, [{"loss": 3}, {"loss": 2}])
     policy = TrialPolicy(time_limit_s=5, on_time_limit="keep")
     engine = bench.open(budget=Budget(1), resources=Resources(1), trial=policy)
     for _ in range(3):
         bench.now += 1
         engine.step(bench.now)
     Path(bench.executor.running[0].paths.result_file).write_text('[{"los')
-    bench.executor.finish(0, Exit(signal=15, stop_cause=why))
+    bench.executor.finish(0, Exit(signal=15, stop_cause=cause))
     (trial,) = bench.run(engine).trials
     assert trial.state is TrialState.COMPLETED and trial.losses == (2.0,) and len(trial.rows) == 2

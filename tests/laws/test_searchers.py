@@ -120,7 +120,7 @@ class OptunaLaws(SearcherLaws):
     trials = 12
     many = 3
 
-    names = ("mixed", "conditional", "one value", "two objectives")
+    names: Sequence[str] = ("mixed", "conditional", "one value", "two objectives")
 
     def specs(self) -> Mapping[str, StudySpec]:
         return {name: spec for name, spec in super().specs().items() if name in self.names}

@@ -90,7 +90,8 @@ def test_slopes_of_the_prediction_are_those_of_differences() -> None:
     posterior = Posterior(Embedding(MIXED, points), np.log([0.3, 0.5, 0.7, 0.9, 1.2, 1e-3, 1.5]), points, values)
     at = mixed_points(9, rng)
     mean, variance, rise, widening = posterior.slopes(at)
-    assert (mean, variance) == (pytest.approx(posterior.predict(at)[0]), pytest.approx(posterior.predict(at)[1]))
+    expected = posterior.predict(at)
+    assert mean == pytest.approx(expected[0]) and variance == pytest.approx(expected[1])
     assert not rise[:, 1].any() and not rise[np.isnan(at)].any()
     for j in (0, 2, 3):
         step = np.zeros(4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -110,7 +111,8 @@ def test_a_budget_of_a_round_gives_the_round() -> None:
     ],
 )
 def test_budgets_smaller_than_a_bracket(budget: int, expected: list[list[tuple[int, int]]]) -> None:
-    plan, last, rest, out = Plan(81), None, budget, []
+    out: list[Any] = []
+    plan, last, rest = Plan(81), None, budget
     while (bracket := plan.next(last, rest)) and len(out) < len(expected):
         out.append(pairs(bracket))
         rest -= trials_of(bracket)

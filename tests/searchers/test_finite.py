@@ -203,7 +203,13 @@ def test_who_failed_and_is_retried_goes_on(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_points_are_tried_first_and_once(algorithm: str) -> None:
-    points = ({"a": "x", "n": 1}, {"a": "x", "n": 1, "d": 0.5}, {"a": "x", "n": 1}, {"a": "x", "n": 1}, {})
+    points: tuple[dict[str, Any], ...] = (
+        {"a": "x", "n": 1},
+        {"a": "x", "n": 1, "d": 0.5},
+        {"a": "x", "n": 1},
+        {"a": "x", "n": 1},
+        {},
+    )
     history = lived(a_study(algorithm, SPACES["24"], points=points), workers=2)
     check_whole(history, 24)
     placed = {(t.proposal.note or {}).get("point"): t for t in history.trials}

@@ -128,7 +128,8 @@ def test_duplicate_in_a_mixed_space_is_moved_a_little() -> None:
 @pytest.mark.parametrize("inner", [Random, Sobol, Stubborn, Grid])
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_points_come_first_filled_in_and_once(inner: Any, batch: int) -> None:
-    points = ({"opt": "sgd", "lr": 0.5, "momentum": 0.75, "nesterov": False}, {"delay": 4}, {"lr": 0.25}, {})
+    first = {"opt": "sgd", "lr": 0.5, "momentum": 0.75, "nesterov": False}
+    points: tuple[dict[str, Any], ...] = (first, {"delay": 4}, {"lr": 0.25}, {})
     spec = spec_of(SPACES["conditional"], points=points)
     history = run(Guided(spec, inner(spec)), spec, most=12, batch=batch)
     assert [(t.proposal.note or {}).get("point") for t in history.trials][:5] == [0, 1, 2, 3, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -253,7 +254,9 @@ def test_asha_tries_for_the_top_when_what_was_there_failed() -> None:
 def test_asha_shares_configurations_out_to_brackets_as_hyperband_would() -> None:
     spec = study(27, trials=400)
     history = run(Asha(spec, brackets=3), opened(spec), workers=4)
-    starts = Counter(t.proposal.resource for t in history.trials if t.proposal.note and "from" not in t.proposal.note)
+    starts = Counter(
+        t.proposal.resource or 0 for t in history.trials if t.proposal.note and "from" not in t.proposal.note
+    )
     assert set(starts) == {1, 3, 9}
     plan = Plan(27)
     shares = {1: plan.size(3), 3: plan.size(2), 9: plan.size(1)}
@@ -283,12 +286,14 @@ def test_a_thousand_studies(block: int) -> None:
             searcher = Asha(spec, eta=eta, brackets=int(rng.integers(1, 5)))
         dice = random.Random(case)
         end = trials or 100
-        history = run(
-            searcher, opened(spec), workers=workers, seed=case, fail=lambda _, d=dice, r=rate: d.random() < r, most=end
-        )
+        history = run(searcher, opened(spec), workers=workers, seed=case, fail=partial(_fails, dice, rate), most=end)
         small = isinstance(searcher, Hyperband) and space is not SPACE  # it ends when all have had the most
         if not small and not (isinstance(searcher, Hyperband) and (trials is None or searcher.traits.size is not None)):
             assert history.next_id >= end
         if rate == 0 and history.next_id >= 3 and (trials is not None or isinstance(searcher, Hyperband)):
             reached = max(t.proposal.resource or 0 for t in history.trials)
             assert reached == most or trials is None, (most, least, trials, eta)
+
+
+def _fails(dice: random.Random, rate: float, trial: Trial) -> bool:
+    return dice.random() < rate

@@ -65,7 +65,7 @@ def test_wrong_names_and_options_are_refused_in_words(name: str, options: dict[s
 
 @pytest.mark.parametrize("name", ["tpe", "cmaes", "nsgaii", "qmc"])
 def test_a_searcher_that_saw_the_study_grow_answers_as_a_new_one(name: str) -> None:
-    options = {"popsize": 4} if name == "cmaes" else {"population_size": 4} if name == "nsgaii" else {}
+    options: dict[str, Any] = {"popsize": 4} if name == "cmaes" else {"population_size": 4} if name == "nsgaii" else {}
     spec = _spec(f"optuna:{name}", **options)
     rng = np.random.default_rng(1)
     old, history = Optuna(spec, **options), opened(spec)
@@ -106,7 +106,7 @@ def test_values_that_python_takes_for_equal_stay_apart() -> None:
     )
     assert len({key(t.params) for t in history.trials}) == 9
     for trial in history.trials:
-        way = searcher._ways["c"]
+        way: Any = searcher._ways["c"]
         assert key(way.axis.value(way.inside(trial.params["c"]))) == key(trial.params["c"])
 
 

@@ -147,7 +147,7 @@ def test_the_lean_is_from_all_points_to_the_good_ones_where_a_parameter_applies(
 def test_a_corner_that_draws_is_approached_and_never_met_twice() -> None:
     # The losses fall towards (1, 1): steps along the lean end inside, so that no point comes up again.
     spec, seen = spec_of(SearchSpace((Float("x", 0, 1), Float("y", 0, 1)))), []
-    searched(Tpe(spec), spec, lambda q: seen.append((q["x"], q["y"])) or -q["x"] - q["y"], 60, batch=4)  # type: ignore[func-returns-value]
+    searched(Tpe(spec), spec, lambda q: seen.append((q["x"], q["y"])) or -q["x"] - q["y"], 60, batch=4)
     assert max(x + y for x, y in seen) > 1.9
     assert len(set(seen)) == 60 and all(0 <= v <= 1 for pair in seen for v in pair)
 
@@ -165,5 +165,5 @@ def test_wmla_s_meaning_of_its_parameters() -> None:
 def test_candidates_that_a_rule_forbids_are_not_proposed() -> None:
     spec = spec_of(SearchSpace((Float("x", 0, 1), Float("y", 0, 1)), ("y <= x",)))
     seen: list[dict[str, Any]] = []
-    searched(Tpe(spec), spec, lambda q: seen.append(q) or abs(q["x"] - 0.5) + abs(q["y"] - 0.6), 40)  # type: ignore[func-returns-value]
+    searched(Tpe(spec), spec, lambda q: seen.append(q) or abs(q["x"] - 0.5) + abs(q["y"] - 0.6), 40)
     assert all(spec.space.allows(q) for q in seen[10:]) and not all(spec.space.allows(q) for q in seen[:10])

@@ -21,7 +21,7 @@ from hpo_engine.testing.histories import SPACES, opened, spec_of
 
 ONE = Objective("loss")
 TWO = (Objective("loss", over="last"), Objective("acc", "maximize", "last"))
-Curve = Sequence[float | tuple[float, float]]
+Curve = Sequence[float | tuple[float, ...]]
 
 
 def study(rule: EarlyStopping | None = None, **changes: Any) -> StudySpec:

@@ -206,7 +206,7 @@ def raw(file: str) -> dict[str, Any]:
 def allows(entry: dict[str, Any], value: Any) -> bool:
     """Whether an entry of hyperParams allows a value, by the dialect's own words."""
     kind, data_type = entry.get("type", "Fix").lower(), str(entry.get("dataType", "")).lower()
-    types: dict[str, tuple[type, str, str]] = {
+    types: dict[str, tuple[Any, str, str]] = {
         "int": (int, "Int", "discreteIntVal"),
         "double": (float, "Db", "discreteDbVal"),
     }
@@ -216,7 +216,7 @@ def allows(entry: dict[str, Any], value: Any) -> bool:
     if kind == "fix":
         return bool(of(entry["fixedVal"]) == value)
     if kind == "discrete":
-        given = entry.get(listed) or entry.get("discreteStrVal")
+        given = entry.get(listed) or entry["discreteStrVal"]
         return value in [of(v) for v in given]
     low, high, step, power = (
         Decimal(str(entry.get(name) or 0)) for name in (f"min{ends}Val", f"max{ends}Val", "step", "power")

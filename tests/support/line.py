@@ -53,7 +53,12 @@ VAL = [1.0, 2.0, 3.0, 4.0, 100.0]  # in batches of 2, 2 and 1: the mean of the b
 
 
 def fit(folder: Path, model: pl.LightningModule, val: bool = True, **options: Any) -> list[dict[str, float]]:
-    settings = {"max_epochs": 2, "callbacks": [ReportCallback()], "logger": False, "enable_checkpointing": False}
+    settings: dict[str, Any] = {
+        "max_epochs": 2,
+        "callbacks": [ReportCallback()],
+        "logger": False,
+        "enable_checkpointing": False,
+    }
     settings |= {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", **options}
     trainer = pl.Trainer(**settings)
     trainer.fit(model, loader(TRAIN, 4), loader(VAL, 2) if val else None)

@@ -103,5 +103,5 @@ NEED_A_RESOURCE = ("hyperband", "asha", "bohb")
 
 
 def study_of(spec: StudySpec, algorithm: str) -> StudySpec:
-    needs = {"resource_name": "epochs", "resource_max": 9} if algorithm in NEED_A_RESOURCE else {}
+    needs: dict[str, Any] = {"resource_name": "epochs", "resource_max": 9} if algorithm in NEED_A_RESOURCE else {}
     return replace(spec, algorithm=algorithm, **needs)

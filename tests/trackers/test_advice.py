@@ -144,7 +144,7 @@ def test_on_a_file_system_without_access_times_nothing_is_said(
 ) -> None:
     study = make_study()
     said = heard(study)
-    monkeypatch.setattr(binding.os, "read", lambda fd, count: b"")  # so that no time moves, as with noatime
+    monkeypatch.setattr(os, "read", lambda fd, count: b"")  # so that no time moves, as with noatime
     run(study, ROWS, read=False)
     assert not said
 

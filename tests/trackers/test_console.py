@@ -44,7 +44,7 @@ from tests.support.study_by_hand import PARAMS, Study
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 
-    encoding = "utf-8"  # type: ignore[assignment]
+    encoding = "utf-8"
 
     def isatty(self) -> bool:
         return True
@@ -493,9 +493,10 @@ def test_picture_fits_and_is_harmless_whatever_it_shows(
         study.report(study.history.next_id - 1, (value, {metric: value}))
     lines = picture(study, width, height)
     assert len(lines) <= max(1, height - 1)
-    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
+    drawn = io.StringIO()
+    console = Console(file=drawn, width=width, color_system=None, highlight=False)
     console.print(display(study.history, study.now, width, height))
-    assert len(console.file.getvalue().rstrip("\n").split("\n")) <= len(lines)  # nothing is wrapped
+    assert len(drawn.getvalue().rstrip("\n").split("\n")) <= len(lines)  # nothing is wrapped
     for line in lines:
         assert columns(line) <= width
         assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\ud800-\udfff]", line)

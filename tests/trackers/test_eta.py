@@ -86,7 +86,7 @@ def test_estimate_after_a_resume_forgets_the_gap_and_knows_the_durations(make_st
     study.now += 5.0
     before = machine.left()
     study.feed(EngineStarted(study.now, 2, "box"))
-    assert machine.left() == before == pytest.approx(75, abs=1)
+    assert before is not None and machine.left() == before == pytest.approx(75, abs=1)
     study.now += 3
     assert machine.left() == pytest.approx(before - 3, abs=1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -25,7 +26,7 @@ def payload(record: bytes) -> bytes:
     return record[12:-4]
 
 
-def parsed(record: bytes) -> object:
+def parsed(record: bytes) -> Any:
     return event_pb2.Event.FromString(payload(record))
 
 
@@ -78,7 +79,7 @@ def test_scalar_beyond_single_precision_is_infinite_not_an_error(value: float, k
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(anything, st.one_of(st.floats(), anything, st.booleans()), max_size=5), st.floats(0, 1e11))
 @example({"": "", "off": False, "zero": 0.0}, 0.0)
-def test_session_start_reads_back_with_the_type_of_each_value(hparams: dict[str, object], started_at: float) -> None:
+def test_session_start_reads_back_with_the_type_of_each_value(hparams: dict[str, Any], started_at: float) -> None:
     tag, data = plugin_data(tfevents.session_start(hparams, started_at))
     assert tag == metadata.SESSION_START_INFO_TAG
     assert data.session_start_info.start_time_secs == started_at

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def line() -> ModuleType:
+def line() -> Any:
     pytest.importorskip("torch")
     pytest.importorskip("lightning")
     from tests.support import line
@@ -33,7 +32,7 @@ def mean(values: list[float]) -> Any:
     return pytest.approx(sum(values) / len(values), rel=1e-5)
 
 
-def test_a_row_an_epoch_with_true_means_over_uneven_batches(result_dir: Path, line: ModuleType) -> None:
+def test_a_row_an_epoch_with_true_means_over_uneven_batches(result_dir: Path, line: Any) -> None:
     model = line.Line()
     first, second = line.fit(result_dir, model)
     assert (first["step"], second["step"]) == (1, 2)
@@ -44,25 +43,25 @@ def test_a_row_an_epoch_with_true_means_over_uneven_batches(result_dir: Path, li
     assert first["train_loss"] != second["train_loss"]
 
 
-def test_sanity_check_is_not_reported(result_dir: Path, line: ModuleType) -> None:
+def test_sanity_check_is_not_reported(result_dir: Path, line: Any) -> None:
     rows = line.fit(result_dir, line.Line(), num_sanity_val_steps=-1)
     assert [row["validations"] for row in rows] == [0, 1]
 
 
-def test_values_of_single_batches_are_left_out(result_dir: Path, line: ModuleType) -> None:
+def test_values_of_single_batches_are_left_out(result_dir: Path, line: Any) -> None:
     rows = line.fit(result_dir, line.Line(on_step=True))
     assert all("of_one_batch" not in row and "train_loss_step" not in row for row in rows)
     assert all(row["train_loss"] == row["train_loss_epoch"] for row in rows)
 
 
-def test_validation_every_second_epoch_gives_a_row_for_those(result_dir: Path, line: ModuleType) -> None:
+def test_validation_every_second_epoch_gives_a_row_for_those(result_dir: Path, line: Any) -> None:
     model = line.Line()
     rows = line.fit(result_dir, model, max_epochs=5, check_val_every_n_epoch=2)
     assert [row["step"] for row in rows] == [2, 4]
     assert [row["train_loss"] for row in rows] == [mean(model.train_losses[1]), mean(model.train_losses[3])]
 
 
-def test_validation_within_epochs_counts_steps_and_duplicates_none(result_dir: Path, line: ModuleType) -> None:
+def test_validation_within_epochs_counts_steps_and_duplicates_none(result_dir: Path, line: Any) -> None:
     model = line.Line()
     rows = line.fit(result_dir, model, val_check_interval=1, max_epochs=2)  # three batches an epoch
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
@@ -71,20 +70,20 @@ def test_validation_within_epochs_counts_steps_and_duplicates_none(result_dir: P
     assert rows[5]["train_loss"] == mean(model.train_losses[1])
 
 
-def test_an_end_within_an_epoch_loses_no_validation(result_dir: Path, line: ModuleType) -> None:
+def test_an_end_within_an_epoch_loses_no_validation(result_dir: Path, line: Any) -> None:
     rows = line.fit(result_dir, line.Line(), val_check_interval=1, max_epochs=-1, max_steps=4)
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
 
 
-def test_without_validation_there_is_a_row_an_epoch(result_dir: Path, line: ModuleType) -> None:
+def test_without_validation_there_is_a_row_an_epoch(result_dir: Path, line: Any) -> None:
     model = line.Line()
     rows = line.fit(result_dir, model, val=False)
     assert [row["step"] for row in rows] == [1, 2]
     assert [row["train_loss"] for row in rows] == [mean(losses) for losses in model.train_losses]
 
 
-def test_what_the_module_logs_at_the_end_of_the_epoch_is_in_its_row(result_dir: Path, line: ModuleType) -> None:
-    class Late(line.Line):
+def test_what_the_module_logs_at_the_end_of_the_epoch_is_in_its_row(result_dir: Path, line: Any) -> None:
+    class Late(line.Line):  # type: ignore[misc]
         def on_train_epoch_end(self) -> None:
             self.log("late", float(self.current_epoch))
             self.log("step", 100.0)  # a common trick to move a logger's x axis
@@ -93,10 +92,10 @@ def test_what_the_module_logs_at_the_end_of_the_epoch_is_in_its_row(result_dir: 
     assert [(row["step"], row["late"]) for row in rows] == [(1, 0), (2, 1)]
 
 
-def test_a_value_that_is_no_number_any_more_is_reported(result_dir: Path, line: ModuleType) -> None:
+def test_a_value_that_is_no_number_any_more_is_reported(result_dir: Path, line: Any) -> None:
     import torch
 
-    class Lost(line.Line):
+    class Lost(line.Line):  # type: ignore[misc]
         def validation_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
             self.log("val_loss", torch.tensor(float("nan")))
 
@@ -104,21 +103,24 @@ def test_a_value_that_is_no_number_any_more_is_reported(result_dir: Path, line: 
     assert len(rows) == 2 and all(row["val_loss"] != row["val_loss"] for row in rows)
 
 
-def test_only_the_process_of_rank_0_reports(
-    result_dir: Path, monkeypatch: pytest.MonkeyPatch, line: ModuleType
-) -> None:
+def test_only_the_process_of_rank_0_reports(result_dir: Path, monkeypatch: pytest.MonkeyPatch, line: Any) -> None:
     import lightning.pytorch as pl
 
     monkeypatch.setattr(pl.Trainer, "is_global_zero", False)
     assert line.fit(result_dir, line.Line()) == []
 
 
-def test_validation_outside_of_fit_is_not_reported(result_dir: Path, line: ModuleType) -> None:
+def test_validation_outside_of_fit_is_not_reported(result_dir: Path, line: Any) -> None:
     import lightning.pytorch as pl
 
     from hpo_trainees.lightning import ReportCallback
 
-    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    options: dict[str, Any] = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "accelerator": "cpu",
+    }
     trainer = pl.Trainer(max_epochs=1, callbacks=[ReportCallback()], enable_model_summary=False, **options)
     model = line.Line()
     trainer.validate(model, line.loader(line.VAL, 2), verbose=False)
@@ -194,7 +196,7 @@ def test_digits_split_is_fixed_by_its_seed_and_loses_no_image() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"arch": "rnn"}, {"optimizer": "lion"}])
-def test_digits_refuse_what_they_do_not_know(wrong: dict[str, str]) -> None:
+def test_digits_refuse_what_they_do_not_know(wrong: dict[str, Any]) -> None:
     pytest.importorskip("sklearn")
     from hpo_trainees.digits import DigitsModule
 

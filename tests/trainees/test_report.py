@@ -213,7 +213,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(trial: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="space"):
-        patch.setattr(module.os, "replace", full)
+        patch.setattr(os, "replace", full)
         reporter.report(loss=2)
     assert rows(trial) == [{"loss": 1.0}] and len(list(trial.iterdir())) == 1
     reporter.report(loss=3)

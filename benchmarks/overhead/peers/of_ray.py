@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from typing import Any
 
 os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -21,7 +22,7 @@ def main(script: str, trials: int, parallel: int, reuse: bool) -> None:
     ray.init(num_cpus=parallel, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     with tempfile.TemporaryDirectory() as root:
 
-        def trainable(config):
+        def trainable(config: dict[str, Any]) -> dict[str, float]:
             sys.path.insert(0, here)
             from trial import run
 

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import warnings
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -19,16 +20,16 @@ class Net(pl.LightningModule):
         self.layers = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
         self.rows: list[dict[str, float]] = []
 
-    def training_step(self, batch, index):
+    def training_step(self, batch: Any, index: int) -> Any:
         return nn.functional.cross_entropy(self.layers(batch[0]), batch[1])
 
-    def validation_step(self, batch, index):
+    def validation_step(self, batch: Any, index: int) -> None:
         self.log("loss", nn.functional.cross_entropy(self.layers(batch[0]), batch[1]))
 
     def on_validation_epoch_end(self) -> None:
         self.rows.append({"step": self.current_epoch + 1, "loss": float(self.trainer.callback_metrics["loss"])})
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Any:
         return torch.optim.Adam(self.parameters(), self.rate)
 
 

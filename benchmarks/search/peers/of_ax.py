@@ -46,7 +46,7 @@ def _parameter(p: Float | Int | Choice) -> Any:
         return ChoiceParameterConfig(p.name, list(range(len(p.choices))), "int", is_ordered=p.ordered)
     scaling = "log" if p.log else "linear"
     if isinstance(p, Int) and p.low < p.high:
-        return RangeParameterConfig(p.name, (p.low, p.high), "int", scaling=scaling)  # type: ignore[arg-type]
+        return RangeParameterConfig(p.name, (p.low, p.high), "int", scaling=scaling)
     if p.step:
         return RangeParameterConfig(p.name, (0, round((p.high - p.low) / p.step)), "int")
-    return RangeParameterConfig(p.name, (p.low, p.high), "float", scaling=scaling)  # type: ignore[arg-type]
+    return RangeParameterConfig(p.name, (p.low, p.high), "float", scaling=scaling)

@@ -56,7 +56,8 @@ class Problem:
 def problem(name: str) -> Problem:
     """The problem of this name; a table takes about a second when it is first asked for."""
     family, space, evaluate, levels = _parts(name)
-    return Problem(name, family, space, evaluate, *_KNOWN[name], levels)
+    best, median = _KNOWN[name]
+    return Problem(name, family, space, evaluate, best, median, levels)
 
 
 def chosen(words: list[str]) -> list[str]:

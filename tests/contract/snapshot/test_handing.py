@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ class Study:
         (self.source / "data/empty").mkdir()
         (root / "runs/results").mkdir(parents=True)
         freeze(str(self.source), str(root / "runs/model"))
-        self.limits = {"max_files": 20, **limits}
+        self.limits: dict[str, Any] = {"max_files": 20, **limits}
         self.views = self.anew()
 
     def anew(self) -> Views:

@@ -57,7 +57,7 @@ def study(tmp_path: Path) -> StudyPaths:
     return paths
 
 
-def viewed(study: StudyPaths, source: Path, trial_id: int = 0, **limits: int) -> tuple[View, Path]:
+def viewed(study: StudyPaths, source: Path, trial_id: int = 0, **limits: Any) -> tuple[View, Path]:
     """A frozen copy (made once) and a trial's folder with its view."""
     if not os.path.exists(study.model):
         freeze(str(source), study.model)

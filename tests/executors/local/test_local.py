@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_shim_leaves_after_its_last_attempt_and_says_first_when_it_is_free(tmp_p
         os.close(fd)
     for trial in range(4):
         names = {name: f"{tmp_path}/{trial}.{name}" for name in ("started", "exit", "stop", "log")}
-        order = {
+        order: dict[str, Any] = {
             "trial": trial, "attempt": 1, "nonce": f"n{trial}", "argv": ["/bin/true"], "env": {}, "cwd": "/", **names,
             "tails": [], "time_limit_s": None, "grace_s": 1.0, "log_bytes": 4096, "protect": [], "warm": None,
         }  # fmt: skip
@@ -301,7 +302,8 @@ def test_token_that_was_copied_or_linked_opens_no_shim(bench: Bench) -> None:
     wait_until(bench.file(0, "here").exists)
     folder = Path(launch.paths.attempt(1))
     shim = bench.shim_pid(0)
-    for number, make in enumerate((shutil.copy, os.link)):
+    ways: tuple[Callable[[Path, Path], object], ...] = (shutil.copy, os.link)
+    for number, make in enumerate(ways):
         other = folder.parent / f"other{number}"
         other.mkdir()
         make(folder / records.STARTED, other / records.STARTED)
