@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo_engine.core.ports import Searcher
 from hpo_engine.searchers import trial_rng
 from hpo_engine.searchers.asha import Asha
 from hpo_engine.searchers.auto import Auto
@@ -21,6 +20,7 @@ from hpo_engine.searchers.evolution import Evolution
 from hpo_engine.searchers.grid import Grid
 from hpo_engine.searchers.guided import Guided
 from hpo_engine.searchers.hyperband import Hyperband
+from hpo_engine.searchers.interface import Asks, Searcher
 from hpo_engine.searchers.optuna import Optuna
 from hpo_engine.searchers.random import Random
 from hpo_engine.searchers.sobol import Sobol
@@ -314,7 +314,7 @@ class Fake:
 class TestFake(SearcherLaws):
     order_free = True
 
-    def make(self, spec: StudySpec) -> Searcher:
+    def make(self, spec: StudySpec) -> Asks:
         return Fake(spec)
 
 
@@ -416,7 +416,7 @@ def test_a_searcher_that_breaks_a_law_is_caught_by_it(broken: type[Fake], law: s
         order_free = True
         trials = 6
 
-        def make(self, spec: StudySpec) -> Searcher:
+        def make(self, spec: StudySpec) -> Asks:
             return broken(spec)
 
         def specs(self) -> Mapping[str, StudySpec]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo_engine.core.ports import Searcher
+from hpo_engine.searchers.interface import Asks
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
 from hpo_engine.study.events import (
     AttemptEnded,
@@ -124,7 +124,7 @@ def with_values(history: History, trial_id: int, value: float) -> History:
 
 def simulated(
     history: History,
-    searcher: Searcher,
+    searcher: Asks,
     trials: int,
     rng: np.random.Generator,
     *,

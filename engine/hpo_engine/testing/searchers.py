@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo_engine.core.ports import Searcher
+from hpo_engine.searchers.interface import Asks
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
@@ -59,7 +59,7 @@ class SearcherLaws:
     many = 40
     every = 1
 
-    def make(self, spec: StudySpec) -> Searcher:
+    def make(self, spec: StudySpec) -> Asks:
         raise NotImplementedError
 
     def specs(self) -> Mapping[str, StudySpec]:
@@ -111,7 +111,7 @@ class SearcherLaws:
             assert got <= count, f"{label}: {got} proposals where {count} were asked for"
 
     def test_the_same_question_has_the_same_answer(self) -> None:
-        kept: dict[str, Searcher] = {}
+        kept: dict[str, Asks] = {}
         for label, spec, history in self.cases():
             name = label.split(",")[0]
             old = kept.setdefault(name, self.make(spec))  # it has seen other histories of the study before
