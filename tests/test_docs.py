@@ -23,7 +23,8 @@ from hpo_engine.studyfile.native.form import StudyForm, TrialForm, names
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 MANUAL = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [README, *MANUAL, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("README.md"))]
+PAGES = [README, *MANUAL, *sorted(ROOT.glob("[CS]*.md")), *sorted(ROOT.glob("examples/**/README.md"))]
+PAGES += sorted(ROOT.glob("benchmarks/**/*.md"))
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
