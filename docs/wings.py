@@ -81,7 +81,7 @@ def direct(graph: dict[str, set[str]]) -> list[tuple[str, str]]:
 WIDTH, MARGIN, LEFT = 1000, 22, 40
 BOX, LINE, GAP = (204, 62), 16, 18  # a wing's size; the width that a passing arrow needs; the space between neighbours
 FLOOR = 104  # from one floor to the next
-ROUNDS = 60
+ROUNDS, STARTS = 24, 12
 
 
 @dataclass(eq=False)
@@ -98,15 +98,24 @@ class Point:
         return BOX[0] if self.wing else LINE
 
 
-def layout() -> tuple[list[list[Point]], list[list[Point]]]:
-    """Floors from the lowest, each from left to right, and arrows as points from tail to head."""
-    known = table()
+Layout = tuple[list[list[Point]], list[list[Point]]]
+"""Floors from the lowest, each from left to right, and arrows as points from tail to head."""
+
+
+def layout() -> Layout:
+    """The least tangled of some arrangements."""
+    known, edges = table(), direct(arrows())
+    return min((_arranged(known, edges, start) for start in range(STARTS)), key=_tangle)
+
+
+def _arranged(known: dict[str, Wing], edges: list[tuple[str, str]], start: int) -> Layout:
+    """One arrangement; `start` turns the order in which the points of each floor begin."""
     wing_points = {name: Point(wing.floor, name) for name, wing in known.items()}
     floors: list[list[Point]] = [[] for _ in range(max(w.floor for w in known.values()))]
     for point in wing_points.values():
         floors[point.floor - 1].append(point)
     paths = []
-    for tail, head in direct(arrows()):
+    for tail, head in edges:
         between = [Point(floor) for floor in range(known[tail].floor - 1, known[head].floor, -1)]
         for point in between:
             floors[point.floor - 1].append(point)
@@ -115,6 +124,9 @@ def layout() -> tuple[list[list[Point]], list[list[Point]]]:
             upper.near.append(lower)
             lower.near.append(upper)
         paths.append(path)
+    for points in floors:
+        for i, point in enumerate(points):
+            point.x = WIDTH * ((i + start) % len(points) + 1) / (len(points) + 1)
     for turn in range(ROUNDS):
         for points in floors if turn % 2 else reversed(floors):
             _settle(points)
@@ -122,18 +134,30 @@ def layout() -> tuple[list[list[Point]], list[list[Point]]]:
 
 
 def _settle(points: list[Point]) -> None:
-    """Moves each point of a floor toward the mean of its neighbours, and apart from the points beside it."""
+    """Moves each point of a floor to the mean of its neighbours, and then apart from the points beside it."""
     wanted = {point: sum(p.x for p in point.near) / len(point.near) if point.near else point.x for point in points}
     points.sort(key=lambda point: wanted[point])
     for point in points:
         point.x = wanted[point]
     for _ in range(60):
+        moved = False
         for left, right in zip(points, points[1:], strict=False):
             overlap = (left.width + right.width) / 2 + GAP - (right.x - left.x)
-            if overlap > 0:
-                left.x, right.x = left.x - overlap / 2, right.x + overlap / 2
+            if overlap > 0.1:
+                left.x, right.x, moved = left.x - overlap / 2, right.x + overlap / 2, True
         for point in points:
             point.x = min(max(point.x, LEFT + MARGIN + point.width / 2), WIDTH - MARGIN - point.width / 2)
+        if not moved:
+            break
+
+
+def _tangle(found: Layout) -> tuple[int, int]:
+    """How many arrows cross, then how far they go sideways."""
+    pieces = [(upper, lower) for path in found[1] for upper, lower in zip(path, path[1:], strict=False)]
+    crossings = sum(
+        (a.x - c.x) * (b.x - d.x) < 0 for a, b in pieces for c, d in pieces if a.floor == c.floor and a is not c
+    )
+    return crossings, round(sum(abs(upper.x - lower.x) for upper, lower in pieces))
 
 
 # -- the picture -------------------------------------------------------------------------------------------------------
