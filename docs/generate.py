@@ -8,9 +8,11 @@ A generated part of a page stands between `<!-- NAME: ... -->` and `<!-- /NAME -
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ import yaml
 from docs import wings
 from hpo_engine import assembly
 from hpo_engine.cli import algorithms, cli
+from hpo_engine.core import ports
+from hpo_engine.searchers import Searcher
+from hpo_engine.stoppers import Rule
 from hpo_engine.studyfile.native import json_schema
 
 DOCS = Path(__file__).parent
@@ -137,12 +142,33 @@ def cards() -> str:
     return algorithms.page({name: assembly.traits(name) for name in assembly.SEARCHERS})
 
 
+# -- the ports ---------------------------------------------------------------------------------------------------------
+
+
+def port(cls: type) -> str:
+    """The methods of a class with the first paragraph of what they promise."""
+    lines = [
+        (f"`{name}({', '.join(list(inspect.signature(method).parameters)[1:])})`", _first_paragraph(method))
+        for name, method in vars(cls).items()
+        if inspect.isfunction(method) and not name.startswith("_")
+    ]
+    return rows(("method", "what it does"), *lines)
+
+
+def _first_paragraph(method: Any) -> str:
+    return " ".join((inspect.getdoc(method) or "").split("\n\n")[0].split())
+
+
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("study-file.md", "fields"): fields,
     ("study-file.md", "parameters"): parameters,
     ("cli.md", "verbs"): verbs,
     ("cli.md", "options"): options,
     ("algorithms.md", "algorithms"): cards,
+    ("writing-plugins.md", "searcher"): partial(port, Searcher),
+    ("writing-plugins.md", "stopper"): partial(port, Rule),
+    ("writing-plugins.md", "tracker"): partial(port, ports.Tracker),
+    ("writing-plugins.md", "executor"): partial(port, ports.Executor),
 }
 
 
