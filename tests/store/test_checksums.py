@@ -211,7 +211,7 @@ def test_follower_sees_what_is_wrong_with_what_comes(log: Path) -> None:
 
 
 def test_log_that_was_cut_after_the_last_good_event_goes_on(log: Path) -> None:
-    """As the README says to do without a backup. (It is what a power cut leaves, so it is no damage.)"""
+    """As docs/reliability.md says to do without a backup. (A power cut leaves the same, so it is not damage.)"""
     edit(log, "UPDATE events SET body = replace(body, '0', '1') WHERE seq = 25")
     bad, good = first_bad(log)
     edit(log, f"DELETE FROM events WHERE seq > {good}")

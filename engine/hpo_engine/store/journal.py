@@ -233,7 +233,7 @@ class Journal:
         good = f"the last good one is event {number - 1}" if number > 1 else "no event is good"
         return JournalError(
             f"{self.path}: damaged: event {number} {what}; {good}; nothing was changed. Restore the file from a "
-            "backup; without one, see README, Nothing is lost"
+            "backup; without one, see docs/reliability.md, A damaged log"
         )
 
     def _error(self, error: Exception) -> JournalError:
