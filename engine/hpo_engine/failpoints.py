@@ -41,7 +41,7 @@ NAMES: tuple[str, ...] = (
     "resume.folded",
     "resume.adopted",
     "stop.before-reason",
-    "launcher.warmed",
+    "launcher.preloaded",
     "launcher.forked",
     "shim.before-token",
     "shim.token-made",

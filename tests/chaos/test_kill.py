@@ -29,7 +29,7 @@ UNKNOWN = "trial.unknown-aside"  # after a power cut
 LARGE = "folder.handed"  # in studies of many files
 EARLY = "trial.pruned"  # in studies with a rule
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]
-NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.warmed", "shim.child-forked")}
+NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.preloaded", "shim.child-forked")}
 POINTS = [name for name in failpoints.NAMES if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, EARLY, UNKNOWN, LARGE)]
 ON_RESUME = ("resume.adopted",)
 
@@ -63,7 +63,7 @@ def test_every_durable_step_has_a_failpoint_in_its_function() -> None:
     """A rename, link, fork, spawn or commit that no test can kill at would be a step that nobody has tried."""
     steps = {"rename", "replace", "link", "fork", "posix_spawn"}
     missing = []
-    probes = {PACKAGE / f"executors/preload/{name}.py" for name in ("warmup", "belongings")}  # nothing durable
+    probes = {PACKAGE / f"executors/preload/{name}.py" for name in ("importing", "privatefiles")}  # nothing durable
     for path in set(PACKAGE.rglob("*.py")) - probes:
         source = path.read_text()
         if not any(word in source for word in (*steps, "COMMIT")):

@@ -22,8 +22,8 @@ from hpo_engine.contract import binding
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.core.ports import Launch
-from hpo_engine.executors.preload import imports, warm
-from hpo_engine.executors.preload.warm import Command
+from hpo_engine.executors.preload import imports, launcherspec
+from hpo_engine.executors.preload.launcherspec import Command
 from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
@@ -152,7 +152,7 @@ print(os.popen("echo $PYTHONPATH $CONF").read())
         launch = both.launch(
             "warm", files, (f"{here}/sub/train.py",), trial, {"PYTHONPATH": f"{here}/lib", "CONF": f"{here}/c"}
         )
-        start = warm.start_of(launch, sys.executable, None)
+        start = launcherspec.spec_of(launch, sys.executable, None)
         assert start is not None
         keys.add(start.key)
     both.end("warm", 2)
@@ -484,9 +484,9 @@ def test_arguments_are_as_an_import_has_left_them(argv: tuple[str, ...], both: B
 def test_interpreter_in_the_model_folder_needs_no_launcher_per_trial(both: Both) -> None:
     launch = both.launch("warm", {"train.py": ""}, ("train.py",))
     both.end("warm")
-    assert warm.start_of(launch, sys.executable, None) is not None
+    assert launcherspec.spec_of(launch, sys.executable, None) is not None
     own = replace(launch, argv=("venv/bin/python", "train.py"))
-    assert warm.start_of(own, f"{launch.paths.result_dir}/venv/bin/python", None) is None
+    assert launcherspec.spec_of(own, f"{launch.paths.result_dir}/venv/bin/python", None) is None
 
 
 def test_other_visible_devices_have_a_launcher_of_their_own(both: Both) -> None:

@@ -1,84 +1,105 @@
-"""A launcher as its engine sees it: the process, the socket to it, and the lines that it says."""
+"""A launcher as its engine sees it: the process, the socket to it, the lines in both directions."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from hpo_engine.executors.preload.warm import Start
+from hpo_engine.contract.outputlog import logfiles
+from hpo_engine.core.ports import Launch
+from hpo_engine.executors.local import records
+from hpo_engine.executors.preload.launcherspec import LauncherSpec
+from hpo_engine.failpoints import failpoint
 from hpo_engine.system.faults import faultpoint
 
 LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
+NO_PRELOAD = ""  # the key of the launcher that has imported nothing
 
 
-class Link:
+class AttemptLine(NamedTuple):
+    """What a launcher says of an attempt: it has `started` (`number`: the shim's pid), could not for want of resources
+    (`starved`: the errno), or has `ended` (the shim's wait status)."""
+
+    what: bytes
+    trial_id: int
+    attempt: int
+    number: int
+
+
+class LauncherClient:
     """Starts a launcher and holds the socket to it.
 
     Args:
-        interpreter: Python of a launcher that imports nothing; start: what a warm one is started with, or None.
-        errors: file for what it may have to say; notices: descriptor of the pipe in which shims tell of their ends.
+        interpreter: Python of a launcher that imports nothing; spec: of one with imports done, or None.
+        errors: file for its stderr; notices: descriptor of the pipe in which shims report their attempts' ends.
 
     Raises:
         OSError: the process cannot be started.
     """
 
-    def __init__(self, interpreter: str, start: Start | None, errors: str, notices: int) -> None:
-        self.ready = start is None
+    def __init__(self, interpreter: str, spec: LauncherSpec | None, errors: str, notices: int) -> None:
+        self.key = NO_PRELOAD if spec is None else spec.key
+        self.ready = spec is None
         self.began = time.monotonic()
         self.given_up = False  # it was ended on purpose
         self.still_since: float | None = None  # it is stopped or traced (monotonic seconds)
-        self.imports = ""  # what a warm one was importing when it last said something
-        self.report: dict[str, Any] | None = None  # what a warm one said of its imports
+        self.importing = ""  # what it was importing when it last sent a line
+        self.report: dict[str, Any] | None = None  # of its imports, see `launcher._preloaded`
+        self._script = None if spec is None else spec.script
         self._buffer = self._unsent = b""
         faultpoint("engine.launcher-start")
         self.socket, theirs = socket.socketpair()
         self.socket.setblocking(False)  # our end: it may stand still, and the engine must not
         fds = [theirs.fileno(), notices]
         try:
-            with open(errors, "ab") as said:
-                if start is None:
+            with open(errors, "ab") as stderr:
+                if spec is None:
                     self._process = _popen(
                         [interpreter, "-I", "-S", LAUNCHER, *map(str, fds)], fds, None, "/",
-                        stdout=subprocess.DEVNULL, stderr=said,
+                        stdout=subprocess.DEVNULL, stderr=stderr,
                     )  # fmt: skip
                 else:
-                    self._process = _popen_warm(start, fds, said.fileno())
+                    self._process = _popen_preloading(spec, fds, stderr.fileno())
         except BaseException:
             self.socket.close()
             raise
         finally:
             theirs.close()
 
+    def order(self, launch: Launch, folder: str, argv0: str) -> None:
+        """Orders an attempt, see `order_of`. Raises OSError: the launcher is gone."""
+        order = order_of(launch, folder, argv0) | {"script": self._script}
+        self._unsent += b"%d %d %s\n" % (launch.trial_id, launch.attempt, json.dumps(order).encode())
+        self.flush()
+        failpoint("attempt.sent")
+
+    def flush(self) -> None:
+        """Sends what the launcher could not take before. Raises OSError: it is gone."""
+        while self._unsent:
+            try:
+                self._unsent = self._unsent[self.socket.send(self._unsent) :]
+            except BlockingIOError:
+                return
+
     def read(self) -> list[bytes] | None:
-        """The lines that have come; None: it has gone."""
+        """The lines that have arrived; None: the launcher is gone."""
         try:
             data = self.socket.recv(1 << 16)
         except BlockingIOError:
-            return []  # it was said of an earlier socket with the same number
+            return []  # the event was for an earlier socket with the same number
         except ConnectionError:
             data = b""
         if not data:
             return None
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         return lines
-
-    def send(self, data: bytes) -> None:
-        """Sends it, or keeps it for `flush`. Raises OSError: the launcher is gone."""
-        self._unsent += data
-        self.flush()
-
-    def flush(self) -> None:
-        while self._unsent:
-            try:
-                self._unsent = self._unsent[self.socket.send(self._unsent) :]
-            except BlockingIOError:
-                return
 
     @property
     def pid(self) -> int:
@@ -96,8 +117,51 @@ class Link:
         self._process.kill()
 
     def close(self) -> None:
-        self.wake()  # it leaves with its last attempt, which one that is stopped would not
+        self.wake()  # it leaves with its last attempt, which a stopped one would not
         self.socket.close()
+
+
+def order_of(launch: Launch, folder: str, argv0: str) -> dict[str, Any]:
+    """What a launcher is told of an attempt whose records are in `folder`, see `shim.Shim.serve`.
+
+    Args:
+        argv0: the command's program as a path.
+    """
+    return {
+        "trial": launch.trial_id,
+        "attempt": launch.attempt,
+        "nonce": launch.nonce,
+        "argv": [argv0, *launch.argv[1:]],
+        "env": dict(launch.env),
+        "cwd": launch.paths.result_dir,
+        "started": f"{folder}/{records.STARTED}",
+        "exit": f"{folder}/{records.EXIT}",
+        "stop": f"{folder}/{records.STOP}",
+        "log": f"{folder}/{logfiles.NAME}",
+        "tails": [f"{folder}/{name}" for name in logfiles.TAILS],
+        "time_limit_s": launch.time_limit_s,
+        "grace_s": launch.grace_s,
+        "log_bytes": launch.log_bytes,
+        "protect": list(launch.protect),
+    }
+
+
+def program_of(launch: Launch) -> str:
+    """argv[0] as a path: what a shell would find in the working directory or on the PATH.
+
+    Raises:
+        FileNotFoundError: there is none that can be executed; the text says why.
+    """
+    name = launch.argv[0]
+    if "/" in name:
+        path = os.path.join(launch.paths.result_dir, name)
+        if os.path.isfile(path) and not os.access(path, os.X_OK):
+            raise FileNotFoundError(f"cannot start {name}: it is not executable (chmod +x {os.path.basename(name)})")
+        return path
+    found = shutil.which(name, path=launch.env.get("PATH", os.defpath))
+    if found is None:
+        raise FileNotFoundError(f"cannot start {name}: not found on the PATH")
+    return found
 
 
 def _popen(argv: list[str], fds: list[int], env: Mapping[str, str] | None, cwd: str, **std: Any) -> Any:
@@ -107,14 +171,14 @@ def _popen(argv: list[str], fds: list[int], env: Mapping[str, str] | None, cwd: 
     )
 
 
-def _popen_warm(start: Start, fds: list[int], errors: int) -> Any:
-    order = json.dumps({**start.order, "errors": errors})
-    env = {**start.env, **{k: v for k, v in os.environ.items() if k.startswith("HPO_FAILPOINT")}}
+def _popen_preloading(spec: LauncherSpec, fds: list[int], errors: int) -> Any:
+    order = json.dumps({**spec.preload, "errors": errors})
+    env = {**spec.env, **{k: v for k, v in os.environ.items() if k.startswith("HPO_FAILPOINT")}}
     # Its output must be a pipe when Python starts, as that of a trial is: streams remember what they are made on.
     read_end, write_end = os.pipe()
     try:
         return _popen(
-            [*start.argv, LAUNCHER, *map(str, fds), order], [*fds, errors], env, start.folder,
+            [*spec.argv, LAUNCHER, *map(str, fds), order], [*fds, errors], env, spec.folder,
             stdout=write_end, stderr=write_end,
         )  # fmt: skip
     finally:

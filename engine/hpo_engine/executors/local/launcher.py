@@ -4,9 +4,9 @@ Run as a script, standard library only; one shim is always free. It outlives its
 ended. What a killed shim leaves behind falls to it, and it kills that. There are two kinds:
 
     python -I -S launcher.py ORDERS NOTICES            small, so that a fork is cheap; shims start any program
-    python OPTIONS launcher.py ORDERS NOTICES WARM     has imported what a Python script needs; shims fork the script
+    python OPTIONS launcher.py ORDERS NOTICES PRELOAD  has imported what a Python script needs; shims fork the script
 
-ORDERS, NOTICES: descriptors. WARM: a JSON object, see `warmup.warm_up`.
+ORDERS, NOTICES: descriptors. PRELOAD: a JSON object, see `importing.preload`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from hpo_engine.executors.preload.program import Program
+    from hpo_engine.executors.preload.forked import ForkedScript
 
 _STARTED_S = 0.1  # so long may the news of a start wait: most engines would be woken by it for nothing
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1)
@@ -49,15 +49,16 @@ class Launcher:
     """Lines `TRIAL ATTEMPT ORDER` come in over a socket (see shim.Shim.serve for the order, a JSON object); out go
 
     `started TRIAL ATTEMPT PID`; `starved TRIAL ATTEMPT ERRNO` if no shim can be forked; and `ended TRIAL ATTEMPT
-    STATUS` if the shim could not tell of the end itself (it was killed, or found the attempt taken). A warm one begins
-    as `_warmed` has it, and says `cold SECONDS` once it knows what a new interpreter costs.
+    STATUS` if the shim could not report the end itself (it was killed, or found the attempt taken). A launcher with
+    imports done begins with the lines of `_preloaded`, and sends `cold SECONDS` once it knows what a new interpreter
+    costs.
 
     Args:
-        warm: shims fork their programs from themselves; probe: pid of a fork whose end tells what the end of an
+        preloaded: shims fork their scripts from themselves; probe: pid of a fork whose end tells what the end of an
         interpreter costs.
     """
 
-    def __init__(self, orders: int, notices: int, *, warm: bool = False, probe: int = 0) -> None:
+    def __init__(self, orders: int, notices: int, *, preloaded: bool = False, probe: int = 0) -> None:
         self._engine, self._notices = orders, notices  # _engine: -1 when it is gone
         for fd in (orders, notices):
             os.set_inheritable(fd, False)  # no attempt may have them
@@ -67,7 +68,7 @@ class Launcher:
         self._busy: dict[int, bytes] = {}  # pid -> b"TRIAL ATTEMPT"
         self._untold: dict[int, bytes] = {}  # those whose start the engine has not heard of
         self._tell_at = 0.0
-        self._warm, self._probe = warm, probe
+        self._preloaded, self._probe = preloaded, probe
         self._boot = processes.boot_id()
         self._idle, self._idle_in = os.pipe2(os.O_CLOEXEC)  # shims that are free again write their pids
         os.set_blocking(self._idle, False)
@@ -160,8 +161,8 @@ class Launcher:
             try:
                 for fd in (where, *self._shims.values(), self._signals, self._signals_in, self._idle, self._engine):
                     os.close(fd)
-                shim.Shim(self._boot, orders, self._notices, self._idle_in, self._warm).serve()
-            except shim.Born:
+                shim.Shim(self._boot, orders, self._notices, self._idle_in, self._preloaded).serve()
+            except shim.ForkedChild:
                 raise
             except BaseException:
                 os._exit(70)
@@ -245,70 +246,70 @@ class Launcher:
             self._shims[pid] = -1
 
 
-def _main(orders: int, notices: int, warm: dict[str, Any] | None) -> Program | None:
-    """Launches until there is nothing left to do. Returns a program in forks that are to run one."""
+def _main(orders: int, notices: int, preload: dict[str, Any] | None) -> ForkedScript | None:
+    """Launches until there is nothing left to do. Returns a script in forks that are to run one."""
     processes.become_subreaper()
     processes.wake_when_orphaned()
-    if warm is None:
+    if preload is None:
         gc.collect()
         gc.freeze()  # a collection in a fork would touch, and so copy, every page
         gc.disable()
         Launcher(orders, notices).run()
         return None
-    from hpo_engine.executors.preload import program, warmup
+    from hpo_engine.executors.preload import forked, importing
 
-    probe, report, collecting = _warmed(orders, notices, warm)
+    probe, report, collecting = _preloaded(orders, notices, preload)
     handlers = [(int(number), _signal.getsignal(number)) for number in (*_SIGNALS, *_IGNORED)]
     wakeup, mask = signal.set_wakeup_fd(-1), signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    kept, known, title = warmup.opened(), frozenset(sys.modules), program.Title()
+    kept, known, title = importing.opened(), frozenset(sys.modules), forked.ProcessTitle()
     try:
-        Launcher(orders, notices, warm=True, probe=probe).run()
+        Launcher(orders, notices, preloaded=True, probe=probe).run()
         os._exit(0)  # what the imports have registered for the end is the programs' business
-    except shim.Born as born:
-        awaited = born.orders
+    except shim.ForkedChild as child:
+        awaited = child.orders
     shim.restore(handlers, wakeup, mask, kept | {awaited})
-    program.take_chances_anew()
+    forked.take_chances_anew()
     order = shim.awaited(awaited)
     if report["said"]:
         os.write(1, report["said"].encode("latin-1"))
-    return program.Program(order, title, known, report["environment"], collecting)
+    return forked.ForkedScript(order, title, known, report["environment"], collecting)
 
 
-def _warmed(orders: int, notices: int, warm: dict[str, Any]) -> tuple[int, dict[str, Any], bool]:
+def _preloaded(orders: int, notices: int, preload: dict[str, Any]) -> tuple[int, dict[str, Any], bool]:
     """Does the imports and says so. Returns the pid of a fork that ends as an interpreter does,
-    the report of `warm_up`, and whether garbage is collected.
+    the report of `importing.preload`, and whether garbage is collected.
 
-    Says `imports NAME` before each, then `warm {"problem": WHY}` and leaves where forks would not do (`"starved": WHY`
-    where none can be made at present); else `packages`, `seconds` (of the imports), `startup_s` (processor time of the
-    interpreter's start) and `fork_s`.
+    Sends `importing NAME` before each, then `preloaded REPORT`. The report has `problem` if forks would not be as good
+    as new interpreters, `starved` if none can be made at present (then the process leaves); else `packages`, `seconds`
+    (of the imports), `startup_s` (processor time of the interpreter's start) and `fork_s`.
     """
-    from hpo_engine.executors.preload import warmup
+    from hpo_engine.executors.preload import importing
 
-    warmup.begin()
+    importing.begin()
     try:
-        with warmup.not_without(orders):
+        with importing.not_without(orders):
             faultpoint("launcher.import")
-            report = warmup.warm_up(warm, _BARE, lambda name: _say(orders, "imports", name))
+            report = importing.preload(preload, _BARE, lambda name: _say(orders, "importing", name))
         collecting = gc.isenabled()
         gc.collect()
         gc.freeze()
         gc.disable()
-        fork_s = warmup.fork_seconds()
-    except warmup.Unfit as why:
+        fork_s = importing.fork_seconds()
+    except importing.NotForkable as why:
         processes.kill_all(os.getpid())  # what imports have started; before the engine hears of it and may end
-        _say(orders, "warm", {"problem": str(why)})
+        _say(orders, "preloaded", {"problem": str(why)})
         os._exit(0)
     except OSError as error:
         if not at_fault(error):
             raise
-        _say(orders, "warm", {"starved": os.strerror(error.errno or 0)})
+        _say(orders, "preloaded", {"starved": os.strerror(error.errno or 0)})
         os._exit(0)
-    os.dup2(warm["errors"], 2)
+    os.dup2(preload["errors"], 2)
     told = {name: report[name] for name in ("packages", "seconds")}
     told["startup_s"], told["fork_s"] = _STARTUP_S, fork_s
-    failpoint("launcher.warmed")
-    _say(orders, "warm", told)
-    return warmup.end_as_an_interpreter((orders, notices)), report, collecting
+    failpoint("launcher.preloaded")
+    _say(orders, "preloaded", told)
+    return importing.end_as_an_interpreter((orders, notices)), report, collecting
 
 
 def _say(engine: int, what: str, more: object) -> None:
@@ -317,11 +318,11 @@ def _say(engine: int, what: str, more: object) -> None:
 
 if __name__ == "__main__":
     _STARTUP_S = time.process_time()
-    _program = _main(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else None)
-    if _program is not None:
+    _script = _main(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]) if len(sys.argv) > 3 else None)
+    if _script is not None:
         # Here, so that one frame lies below the script's.
         try:
-            exec(_program.code, _program.names)
+            exec(_script.code, _script.names)
         except BaseException as _error:
-            _program.failed(_error)
-        _program.end()
+            _script.failed(_error)
+        _script.end()

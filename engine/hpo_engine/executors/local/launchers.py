@@ -1,10 +1,11 @@
-"""The launchers of one executor: which one takes an order, and what becomes of those that die, wait or stand still.
+"""The pool of launchers of one executor: which one serves an attempt, and what happens when one dies or is late.
 
-Knows nothing of attempts but what decides where an order goes.
+Of attempts it knows only what decides which launcher serves them.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import select
 import time
@@ -12,23 +13,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hpo_engine.core.ports import Launch
-from hpo_engine.executors.local.client import Link
-from hpo_engine.executors.preload import warm
+from hpo_engine.executors.local.client import NO_PRELOAD, AttemptLine, LauncherClient
+from hpo_engine.executors.preload.launcherspec import LauncherSpec, spec_of
 
 _log = logging.getLogger(__name__)
 _DEATHS = 5  # launchers of one kind in a row that die before they have run anything
-_WARM_DEATHS = 2
-_WARM_UP_S = 120.0
-_LONG_S = 2.0  # of imports that the user hears of
+_PRELOADED_DEATHS = 2
+_IMPORTS_S = 120.0
+_LONG_S = 2.0  # imports that take longer are announced
 _TOLD_BY = 3  # attempts that have ended when the user hears what the preload gains, at the latest
-_MOST_WARM = 16  # launchers with imports done: each holds them in memory
-COLD = ""  # the key of the launcher that has imported nothing
+_MOST_PRELOADED = 16  # launchers with imports done: each holds them in memory
+_NAMED = 4  # packages that the user is told of by name
 
 
-class Launchers:
+class LauncherPool:
     """Args:
-    interpreter: Python of the launcher that imports nothing; errors: file for what launchers may have to say;
-    notices: descriptor of the pipe in which shims tell of their ends.
+    interpreter: Python of the launcher that imports nothing; errors: file for the launchers' stderr; notices:
+        descriptor of the pipe in which shims report their attempts' ends.
     poller: hears of their sockets.
     say: called with one-line notices about the preload.
     """
@@ -38,130 +39,157 @@ class Launchers:
     ) -> None:
         self._interpreter, self._errors, self._notices = interpreter, errors, notices
         self._poller, self._say = poller, say
-        self._links: dict[str, Link] = {}
-        self._keys: dict[int, str] = {}  # by the descriptor of the socket
+        self._clients: dict[str, LauncherClient] = {}
+        self._sockets: dict[int, LauncherClient] = {}
         self._deaths: dict[str, int] = {}
-        self._too_cold = ""  # why no more attempts are forked from warm launchers
-        self._told_importing = self._told_warm = self._told_still = False
-        self._warm_ends = 0
+        self._no_preload = ""  # why no more attempts are forked from launchers with imports done
+        self._announced = self._told_gain = False
+        self._preloaded_ends = 0
 
-    def __iter__(self) -> Iterator[tuple[str, Link]]:
-        return iter(list(self._links.items()))
+    def __iter__(self) -> Iterator[LauncherClient]:
+        return iter(list(self._clients.values()))
 
-    def of_socket(self, fd: int) -> str | None:
-        return self._keys.get(fd)
+    def of_socket(self, fd: int) -> LauncherClient | None:
+        return self._sockets.get(fd)
 
-    def get(self, key: str | None) -> Link | None:
-        return self._links.get(key or COLD)
-
-    def waits(self, key: str | None) -> bool:
-        """Whether orders for it have not been sent, as it is not ready."""
-        link = self.get(key)
-        return link is not None and not link.ready
-
-    def start_of(self, launch: Launch, argv0: str) -> warm.Start | None:
-        """What the launcher is started with that a preloaded start of the attempt needs; None: the cold one will do."""
-        if launch.preload == "off" or self._too_cold:
+    def spec_of(self, launch: Launch, argv0: str) -> LauncherSpec | None:
+        """The launcher with imports done that can serve the attempt; None: the one without serves it."""
+        if launch.preload == "off" or self._no_preload:
             return None
         modules = None if isinstance(launch.preload, str) else launch.preload
-        start = warm.start_of(launch, argv0, modules)
-        if start is None or (start.key not in self._links and len(self._links) > _MOST_WARM):
+        spec = spec_of(launch, argv0, modules)
+        if spec is None or (spec.key not in self._clients and len(self._clients) > _MOST_PRELOADED):
             return None
-        return start
+        return spec
 
-    def link(self, key: str, start: warm.Start | None) -> Link:
-        """The launcher of that key, started if there is none. Raises OSError."""
-        if key not in self._links:
-            link = self._links[key] = Link(self._interpreter, start, self._errors, self._notices)
-            self._keys[link.socket.fileno()] = key
-            self._poller.register(link.socket, select.POLLIN)
-        return self._links[key]
+    def client(self, spec: LauncherSpec | None) -> LauncherClient:
+        """The launcher of that kind, started if there is none. Raises OSError."""
+        key = NO_PRELOAD if spec is None else spec.key
+        if key not in self._clients:
+            client = self._clients[key] = LauncherClient(self._interpreter, spec, self._errors, self._notices)
+            self._sockets[client.socket.fileno()] = client
+            self._poller.register(client.socket, select.POLLIN)
+        return self._clients[key]
 
-    def worked(self, key: str | None) -> None:
+    def read(self, client: LauncherClient) -> list[AttemptLine | dict[str, Any]] | None:
+        """What it says of attempts, and the report of its imports; None: it is gone, see `lost`."""
+        lines = client.read()
+        if lines is None:
+            return None
+        heard: list[AttemptLine | dict[str, Any]] = []
+        for line in lines:
+            what, _, rest = line.partition(b" ")
+            if what == b"preloaded":
+                heard.append(json.loads(rest))
+            elif what == b"importing":
+                client.importing = json.loads(rest)
+            elif what == b"cold":
+                self._tell_gain(client, float(rest))
+            else:
+                heard.append(AttemptLine(what, *map(int, rest.split())))
+        return heard
+
+    def worked(self, client: LauncherClient | None) -> None:
         """It has run something."""
-        self._deaths.pop(key or COLD, None)
+        if client is not None:
+            self._deaths.pop(client.key, None)
 
-    def die(self, key: str) -> bool:
-        """Whether it is no use to start another one now; asked again, one more is tried."""
+    def hopeless(self, key: str) -> bool:
+        """Whether it is no use to start another one of that kind now; asked again, one more is tried."""
         if self._deaths.get(key, 0) <= _DEATHS:
             return False
         self._deaths[key] = _DEATHS
         return True
 
-    def lost(self, key: str) -> None:
-        """It has died. Its shims go on."""
-        link = self._links.pop(key, None)
-        if link is not None:
-            self._poller.unregister(link.socket)
-            del self._keys[link.socket.fileno()]
-            link.close()
-        if link is not None and link.given_up:
-            return
+    def lost(self, key: str) -> LauncherClient | None:
+        """The launcher of that kind has died (it is returned), or could not be started. Its shims go on."""
+        client = self._clients.pop(key, None)
+        if client is not None:
+            self._poller.unregister(client.socket)
+            del self._sockets[client.socket.fileno()]
+            client.close()
+            if client.given_up:
+                return client
         self._deaths[key] = self._deaths.get(key, 0) + 1
-        if link is None:
-            return
-        if key != COLD and self._deaths[key] >= _WARM_DEATHS:
-            where = f" in import {link.imports}" if link.imports and not link.ready else ""
-            self.go_cold(f"its process dies{where}")
-        else:
+        if client is not None and key != NO_PRELOAD and self._deaths[key] >= _PRELOADED_DEATHS:
+            where = f" in import {client.importing}" if client.importing and not client.ready else ""
+            self._preload_no_more(f"its process dies{where}")
+        elif client is not None:
             _log.warning("the launcher died; a new one takes over")
-
-    def go_cold(self, why: str) -> None:
-        if not self._too_cold:
-            self._too_cold = why
-            self._say(f"no preload: {why}; each trial starts with a new interpreter")
-
-    # -- warm ones -------------------------------------------------------------------------------------------------
-
-    def warmed(self, key: str, report: dict[str, Any]) -> None:
-        """Its imports are done, or forks of it would not do."""
-        link = self._links[key]
-        if "problem" in report or "starved" in report:
-            link.given_up = True  # it leaves by itself
-        else:
-            link.ready, link.report = True, report
-        if "problem" in report:
-            self.go_cold(report["problem"])
-
-    def give_up_late_ones(self) -> None:
-        for link in self._links.values():
-            if link.ready or link.given_up:
-                continue
-            took = time.monotonic() - link.began
-            if took > _WARM_UP_S:
-                what = f"import {link.imports}" if link.imports else "its interpreter's start"
-                self.go_cold(f"{what} is not done after {_WARM_UP_S:g} s")
-                link.give_up()
-            elif took > _LONG_S and link.imports and not self._told_importing:
-                self._told_importing = True
-                self._say(f"preload: importing {link.imports} ...")
-
-    def attempt_ended(self, key: str | None, *, wanted: bool) -> None:
-        """An attempt of it has ended; `wanted`: others have orders for it."""
-        link = self.get(key)
-        if link is None:
-            return
-        if not link.ready and not wanted:
-            link.give_up()  # nobody waits for its imports any more
-        if link.report is not None:
-            self._warm_ends += 1
-            if self._warm_ends == _TOLD_BY:
-                self.tell_warm(link, link.report["startup_s"])
-
-    def tell_warm(self, link: Link, seconds: float) -> None:
-        """`seconds`: of a new interpreter's start and, if that is known, end, without the imports."""
-        if link.report is not None and not self._told_warm:
-            self._told_warm = True
-            self._say(warm.told(link.report, seconds))
+        return client
 
     def flush(self) -> None:
-        """Sends on what a launcher could not take before."""
-        for _, link in self:
+        """Sends what launchers could not take before."""
+        for client in self:
             try:
-                link.flush()
+                client.flush()
             except OSError:
                 pass  # it is gone; its end of the socket says so
 
     def close(self) -> None:
-        for link in self._links.values():
-            link.close()
+        for client in self:
+            client.close()
+
+    # -- those with imports done -----------------------------------------------------------------------------------
+
+    def preloaded(self, client: LauncherClient, report: dict[str, Any]) -> None:
+        """Its imports are done, or its forks would not be as good as new interpreters."""
+        if "problem" in report or "starved" in report:
+            client.given_up = True  # it leaves by itself
+        else:
+            client.ready, client.report = True, report
+        if "problem" in report:
+            self._preload_no_more(report["problem"])
+
+    def give_up_late_ones(self) -> None:
+        """Ends those whose imports take too long; announces long ones."""
+        for client in self:
+            if client.ready or client.given_up:
+                continue
+            took = time.monotonic() - client.began
+            if took > _IMPORTS_S:
+                what = f"import {client.importing}" if client.importing else "its interpreter's start"
+                self._preload_no_more(f"{what} is not done after {_IMPORTS_S:g} s")
+                client.give_up()
+            elif took > _LONG_S and client.importing and not self._announced:
+                self._announced = True
+                self._say(f"preload: importing {client.importing} ...")
+
+    def attempt_ended(self, client: LauncherClient | None, *, wanted: bool) -> None:
+        """An attempt of that launcher has ended; `wanted`: others wait for it or run under it."""
+        if client is None:
+            return
+        if not client.ready and not wanted:
+            client.give_up()  # nobody waits for its imports any more
+        if client.report is not None:
+            self._preloaded_ends += 1
+            if self._preloaded_ends == _TOLD_BY:
+                self._tell_gain(client, client.report["startup_s"])
+
+    def _preload_no_more(self, why: str) -> None:
+        if not self._no_preload:
+            self._no_preload = why
+            self._say(f"no preload: {why}; each trial starts with a new interpreter")
+
+    def _tell_gain(self, client: LauncherClient, cold_s: float) -> None:
+        """`cold_s`: of a new interpreter's start and, if that is known, end, without the imports."""
+        if client.report is not None and not self._told_gain:
+            self._told_gain = True
+            self._say(gain(client.report, cold_s))
+
+
+def gain(report: dict[str, Any], cold_s: float) -> str:
+    """`preload: torch, lightning imported in 5.1 s, then 12 ms per trial (cold 6.6 s)`.
+
+    Args:
+        report: see `launcher._preloaded`; cold_s: processor time of a new interpreter's start and end, without the
+            imports.
+    """
+    packages = list(report["packages"])
+    names = ", ".join(packages[:_NAMED]) + (f" and {len(packages) - _NAMED} more" if len(packages) > _NAMED else "")
+    imported = f"{names} imported in {_time(report['seconds'])}, then " if names else ""
+    return f"preload: {imported}{_time(report['fork_s'])} per trial (cold {_time(cold_s + report['seconds'])})"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{max(1.0, 1000 * seconds):.0f} ms"

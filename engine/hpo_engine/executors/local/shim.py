@@ -42,7 +42,7 @@ _HOUR_MS = 3_600_000.0  # poll takes no more than 25 days; it is looked at again
 _ALL_SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # 32, 33: the C library's own
 
 
-class Born(BaseException):  # noqa: N818  (it is no error)
+class ForkedChild(BaseException):  # noqa: N818  (it is no error)
     """Raised in the fork that is to be a program, so that it leaves every frame of its launcher. `orders`: descriptor
     to read its order from (as Shim.serve gets it), which may never come."""
 
@@ -81,19 +81,19 @@ def awaited(orders: int) -> dict[str, Any]:
 
 
 class Shim:
-    """Takes attempts, one at a time; all that needs no order is done before it comes, a warm program's fork included.
+    """Takes attempts, one at a time. All that needs no order is done before it comes, the fork for a script included.
 
     Args:
         boot: the boot id; orders: descriptor that they are read from; notices, idle: pipes that tell the engine of an
         end, and the launcher that this shim is free.
-        warm: programs are forks of this process, not what the order's argv names.
+        preloaded: programs are forks of this process, not what the order's argv names.
     """
 
-    def __init__(self, boot: str, orders: int, notices: int, idle: int, warm: bool) -> None:
+    def __init__(self, boot: str, orders: int, notices: int, idle: int, preloaded: bool) -> None:
         os.setsid()
         processes.become_subreaper()
         processes.wake_when_orphaned()
-        self._orders, self._notices, self._idle, self._warm = orders, notices, idle, warm
+        self._orders, self._notices, self._idle, self._preloaded = orders, notices, idle, preloaded
         self._buffer = b""
         self._ahead: _Ahead | None = None
         self._pid = os.getpid()
@@ -105,18 +105,18 @@ class Shim:
 
     def serve(self) -> NoReturn:
         """Runs the attempts that come, each a line with a JSON object: trial, attempt, nonce, argv, env, cwd; started,
-        exit, stop, log, tails (paths); time_limit_s, grace_s (seconds or None), log_bytes, protect (paths); warm (see
-        `program.Program`) or None.
+        exit, stop, log, tails (paths); time_limit_s, grace_s (seconds or None), log_bytes, protect (paths); script
+        (see `forked.ForkedScript`) or None.
 
         Leaves when no more can come, or after one that has made this process unlike a new one: status 0; UNTOLD and
         TAKEN are said at once.
 
         Raises:
-            Born: in the fork that is to be a program.
+            ForkedChild: in the fork that is to be a program.
         """
         left = _MOST_ATTEMPTS
         while left:
-            if self._warm and self._ahead is None:
+            if self._preloaded and self._ahead is None:
                 try:
                     self._ahead = _Ahead()
                 except OSError:
@@ -143,14 +143,14 @@ class Shim:
         if time.monotonic() > self._ooms_at + _COUNT_S:
             self._ooms, self._ooms_at = processes.oom_kills(), time.monotonic()
         attempt = _Attempt(order, self._signals, self._ooms)
-        attempt.run(lambda: self._spend(line) if self._warm else _spawned(order))
+        attempt.run(lambda: self._spend(line) if self._preloaded else _spawned(order))
         self._ooms = attempt.ooms
         os.close(token)
         try:
             os.write(self._notices, b"%d %d %d\n" % (order["trial"], order["attempt"], self._pid))
         except OSError:  # full, or nobody there
             os._exit(UNTOLD)
-        return attempt.all_gone and (self._warm or not order["protect"])
+        return attempt.all_gone and (self._preloaded or not order["protect"])
 
     def _next_order(self) -> bytes:
         """Empty: there will be none."""
@@ -218,7 +218,7 @@ class _Ahead:
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
             os.dup2(write_end, 1)
             os.dup2(write_end, 2)
-            raise Born(orders)
+            raise ForkedChild(orders)
         failpoint("shim.child-forked")
         try:
             os.setpgid(self.pid, self.pid)  # both do, so that it is done whoever comes first

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo_engine.executors import crowd
+from hpo_engine.executors.local import crowd
 from hpo_engine.study.trial import StopCause
 from tests.support.both import Both
 

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 
-from hpo_engine.executors.preload import belongings, program
+from hpo_engine.executors.preload import forked, privatefiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _ENDING_S = 0.5  # so long a thread may take that is about to end
 _own_files: set[int] = set()  # the launcher's descriptors, not an import's
 
 
-class Unfit(Exception):  # noqa: N818
+class NotForkable(Exception):  # noqa: N818
     """Forks of this process would not be as good as new interpreters; says why."""
 
 
@@ -49,7 +49,7 @@ def begin() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def warm_up(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], None]) -> dict[str, Any]:
+def preload(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], None]) -> dict[str, Any]:
     """Does the imports. `order`: modules (names, or None: those that the script imports), script, module, folder, argv
     (of the command), per_trial (variables that each trial has otherwise); `bare`: names of the modules that each
     interpreter loads before its script; `tell` hears what is imported next.
@@ -58,20 +58,20 @@ def warm_up(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
     environment (the variables that they set, with None for those that they removed).
 
     Raises:
-        Unfit
+        NotForkable
     """
     if sys.version_info < OLDEST:
-        raise Unfit(f"Python {sys.version_info[0]}.{sys.version_info[1]} is too old")
+        raise NotForkable(f"Python {sys.version_info[0]}.{sys.version_info[1]} is too old")
     if order["modules"] is None:
         found = _in_a_fork(lambda: _read(order))
     else:
         found = {"steps": [["import", name, []] for name in order["modules"]], "quiet": False, "moved": False}
-    program.forget("hpo_engine")
+    forked.forget("hpo_engine")
     begin = time.perf_counter()
     said = _Output()
     packages: list[str] = []
     environment: dict[str, str | None] = {}
-    ours, here = program.pretend(order), os.getcwd()
+    ours, here = forked.pretend(order), os.getcwd()
     try:
         for kind, name, value in found["steps"]:
             if kind == "set":
@@ -80,20 +80,20 @@ def warm_up(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
             top = name.partition(".")[0]
             kept = dict(os.environ)
             tell(name)
-            with _watched(top, order["per_trial"]), belongings.Watch() as watch:
+            with _watched(top, order["per_trial"]), privatefiles.FileWatch() as watch:
                 _import(name, value, "preload" if order["modules"] is not None else None)
             if problem := watch.problem():
-                raise Unfit(f"import {top} {problem}")
+                raise NotForkable(f"import {top} {problem}")
             _check(top, here)
             if watch.doubt() and (problem := watch.verdict(_interpreter(order), sys.argv, name, value)):
-                raise Unfit(f"import {top} {problem}")
+                raise NotForkable(f"import {top} {problem}")
             environment.update(_changed(kept))
             if top not in packages and top not in getattr(sys, "stdlib_module_names", ()):
                 packages.append(top)
     finally:
         text = said.end()
         sys.modules["__main__"] = ours
-    if program.has_own_folder():
+    if forked.has_own_folder():
         _check_hidden(_folder(order), bare)
     if found["moved"]:
         for folder, _, _ in os.walk(order["folder"]):
@@ -158,17 +158,17 @@ def _import(name: str, names: list[str], asked_by: str | None) -> None:
         __import__(name, {}, {}, names)
     except ModuleNotFoundError as error:
         if asked_by is not None:
-            raise Unfit(f"{error}, and {asked_by} asks for it") from None
+            raise NotForkable(f"{error}, and {asked_by} asks for it") from None
         if error.name is None or error.name.partition(".")[0] == name.partition(".")[0]:
-            raise Unfit(f"import {name} fails: {error}") from None
-        raise Unfit(f"import {name} fails: it needs {error.name}") from None
+            raise NotForkable(f"import {name} fails: {error}") from None
+        raise NotForkable(f"import {name} fails: it needs {error.name}") from None
     except BaseException as error:
-        raise Unfit(f"import {name} raises {type(error).__name__}: {error}") from None
+        raise NotForkable(f"import {name} raises {type(error).__name__}: {error}") from None
 
 
 @contextlib.contextmanager
 def _watched(top: str, per_trial: list[str]) -> Iterator[None]:
-    """Raises Unfit where an import looks at variables that each trial has for itself."""
+    """Raises NotForkable where an import looks at variables that each trial has for itself."""
     asked: set[str] = set()
     encode: Any = os.environ.encodekey  # called with each name that is asked for
 
@@ -182,7 +182,7 @@ def _watched(top: str, per_trial: list[str]) -> Iterator[None]:
     finally:
         os.environ.encodekey = encode
     for name in sorted(asked & set(per_trial) - set(os.environ)):  # (who looks at all there are means none of them)
-        raise Unfit(f"import {top} looks at {name}")
+        raise NotForkable(f"import {top} looks at {name}")
 
 
 def _interpreter(order: dict[str, Any]) -> list[str]:
@@ -192,9 +192,9 @@ def _interpreter(order: dict[str, Any]) -> list[str]:
 
 
 def _check(top: str, here: str) -> None:
-    """Raises Unfit where the last import has left something that forks could not have for themselves."""
+    """Raises NotForkable where the last import has left something that forks could not have for themselves."""
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-        raise Unfit(f"import {top} ignores SIGCHLD")
+        raise NotForkable(f"import {top} ignores SIGCHLD")
     if _threads() > 1:
         # Some libraries take their threads down before a fork and start them anew when they need them.
         pid = os.fork()
@@ -202,35 +202,35 @@ def _check(top: str, here: str) -> None:
             os._exit(0)
         os.waitpid(pid, 0)
         if not _alone_soon():
-            raise Unfit(f"import {top} starts a thread")
+            raise NotForkable(f"import {top} starts a thread")
     try:
         os.waitpid(-1, os.WNOHANG)
-        raise Unfit(f"import {top} starts a process")
+        raise NotForkable(f"import {top} starts a process")
     except ChildProcessError:
         pass
     if os.getcwd() != here:
-        raise Unfit(f"import {top} changes the working directory")
+        raise NotForkable(f"import {top} changes the working directory")
     if any(signal.getitimer(which)[0] for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)):
-        raise Unfit(f"import {top} sets a timer")
+        raise NotForkable(f"import {top} sets a timer")
     opened = sorted(set(_open_files().values()) - set(_HARMLESS_FILES))
     for path in opened:
         if path.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri")):
-            raise Unfit(f"import {top} opens the GPU ({path})")
-        raise Unfit(f"import {top} keeps {path} open")
+            raise NotForkable(f"import {top} opens the GPU ({path})")
+        raise NotForkable(f"import {top} keeps {path} open")
     torch = sys.modules.get("torch")
     cuda = getattr(torch, "cuda", None)
     if cuda is not None and hasattr(cuda, "is_initialized") and cuda.is_initialized():
-        raise Unfit(f"import {top} initialises CUDA")
+        raise NotForkable(f"import {top} initialises CUDA")
 
 
 def _check_hidden(folder: str, bare: frozenset[str]) -> None:
-    """Raises Unfit where a new interpreter would find one of this process's modules in that folder of the script's."""
+    """Raises NotForkable if a new interpreter would find one of this process's modules in that folder of the script."""
     known = {name for name in sys.modules if "." not in name} - bare - set(sys.builtin_module_names)
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         name, _, suffix = entry.name.partition(".")
         is_module = suffix in ("py", "pyc") or entry.name.endswith(".so") or (not suffix and _is_package(entry.path))
         if name in known and is_module:
-            raise Unfit(f"{entry.name} in {os.path.basename(folder)}/ hides the module {name} of others")
+            raise NotForkable(f"{entry.name} in {os.path.basename(folder)}/ hides the module {name} of others")
 
 
 def _is_package(path: str) -> bool:
@@ -312,7 +312,7 @@ def _in_a_fork(work: Any) -> Any:
     os.waitpid(pid, 0)
     good, value = json.loads(answer) if answer else (False, "its reader died")
     if not good:
-        raise Unfit(f"its imports cannot be read ({value})")
+        raise NotForkable(f"its imports cannot be read ({value})")
     return value
 
 

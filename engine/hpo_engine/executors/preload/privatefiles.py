@@ -26,7 +26,7 @@ _BLANKS = bytes(c if chr(c).isalnum() and c < 128 else 32 for c in range(256))
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG, prctl(2)
 
 
-class Watch:
+class FileWatch:
     """Notes, while it is entered, what is made and what is registered for the end."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Watch:
         self._at_exit: list[tuple[Any, Any]] = []  # functions, and what they are called with
         self._kept = os.mkdir, os.open, atexit.register
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> FileWatch:
         self._temporary = _temporary_names()
         self._finalizers = set(_finalizers())
         mkdir, open_, register = self._kept

@@ -29,16 +29,16 @@ MARK_ROOM = 8192  # bytes of HPO_ATTEMPT in a launcher's environment: room for w
 _flush_c = ctypes.CDLL(None).fflush
 
 
-class Program:
+class ForkedScript:
     """The script of `order` as `__main__`, in this process. Made at the launcher's outermost level, where then
 
-        exec(program.code, program.names)   # its exceptions go to `failed`
-        program.end()                       # does not return
+        exec(script.code, script.names)   # its exceptions go to `failed`
+        script.end()                     # does not return
 
     so that a single frame lies below the script's own.
 
     Args:
-        order: argv (of the command), env, warm (see `warm.Start.program`).
+        order: argv (of the command), env, script (see `LauncherSpec.script`).
         title: the process's.
         known: names of the modules that the launcher had imported.
         changes: what the imports did to the environment, None where they removed a variable.
@@ -48,14 +48,14 @@ class Program:
     def __init__(
         self,
         order: dict[str, Any],
-        title: Title,
+        title: ProcessTitle,
         known: frozenset[str],
         changes: dict[str, str | None],
         collecting: bool,
     ) -> None:
         self._known, self._status, self._interrupted = known, 0, False
-        warm, argv = order["warm"], order["argv"]
-        self._is_file = warm["module"] is None
+        script, argv = order["script"], order["argv"]
+        self._is_file = script["module"] is None
         title.set(argv, _set_environment(order["env"]))
         _change_environment(changes)
         _as_if_imported_now()
@@ -64,19 +64,19 @@ class Program:
         main = ModuleType("__main__")
         self.names = main.__dict__
         sys.modules["__main__"] = main
-        _lead(warm["folder"], argv)
+        _lead(script["folder"], argv)
         here = has_own_folder()
-        if warm["module"] is not None:
+        if script["module"] is not None:
             if here:
                 sys.path.insert(0, os.getcwd())
             self._skip = 2
             _fill(main, None)
-            run = f"__import__('runpy')._run_module_as_main({warm['module']!r})"
+            run = f"__import__('runpy')._run_module_as_main({script['module']!r})"
             self.code = compile(run, "<string>", "exec", dont_inherit=True)
             self.names = {}
             return
         self._skip = 1
-        path = os.path.join(os.getcwd(), argv[warm["words"]])  # ".." stays: behind a link only the kernel knows it
+        path = os.path.join(os.getcwd(), argv[script["words"]])  # ".." stays: behind a link only the kernel knows it
         if here:
             sys.path.insert(0, _folder_of(path))
         _fill(main, path)
@@ -304,7 +304,7 @@ def _as_if_imported_now() -> None:
         loaded["logging"]._startTime = now
 
 
-class Title:
+class ProcessTitle:
     """The process's command line and environment, as others see them in /proc: they stand where the launcher's stood.
 
     Made in the launcher. What its environment has in common with an attempt's stays in its place, as pointers to it may

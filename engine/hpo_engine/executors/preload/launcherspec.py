@@ -11,7 +11,7 @@ from typing import Any
 
 from hpo_engine.contract import binding
 from hpo_engine.core.ports import Launch
-from hpo_engine.executors.preload.program import MARK_ROOM
+from hpo_engine.executors.preload.forked import MARK_ROOM
 
 Modules = tuple[str, ...] | None
 """What to import; None: what the script does."""
@@ -19,7 +19,6 @@ Modules = tuple[str, ...] | None
 _PYTHON = re.compile(r"python(\d(\.\d+)?)?t?$")
 _ALONE = set("bBdEIOPqsSuv")  # options of the interpreter without a value ...
 _VALUED = set("WX")  # ... and with one
-_NAMED = 4  # packages that the user is told of by name
 _SEARCHED = ("PYTHONPATH", "PATH", "LD_LIBRARY_PATH")  # variables that a launcher has, too
 _NOT_SHARED = ("importtime", "frozen_modules", "showrefcount", "perf", "presite")  # of -X: about the start itself
 
@@ -55,22 +54,23 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Start:
-    """How to start the launcher of one or many attempts: `key` is the same where one launcher can serve them.
+class LauncherSpec:
+    """How to start a launcher with imports done: `key` is the same for all attempts that one launcher can serve.
 
-    `order`: what the launcher is told (see `warmup.warm_up`); `program`: what the order of an attempt says of it.
+    `preload`: what it imports (see `importing.preload`); `script`: what the order of an attempt says of its script (see
+    `forked.ForkedScript`).
     """
 
     key: str
     argv: tuple[str, ...]
     env: Mapping[str, str]
     folder: str
-    order: Mapping[str, Any]
-    program: Mapping[str, Any]
+    preload: Mapping[str, Any]
+    script: Mapping[str, Any]
 
 
-def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
-    """The launcher that this attempt can be forked from; None where a new interpreter has to run it.
+def spec_of(launch: Launch, argv0: str, modules: Modules) -> LauncherSpec | None:
+    """The launcher that this attempt can be forked from; None if only a new interpreter can run it.
 
     Args:
         argv0: the command's program as a path.
@@ -90,7 +90,7 @@ def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
     env = {k: v for k, v in launch.env.items() if k not in own and (v != result_dir or k in _SEARCHED)}
     env |= {k: _shared(env[k], result_dir, folder) for k in _SEARCHED if k in env}
     head = (argv0, *argv[1 : command.words - (command.module is not None)])
-    order = {
+    preload = {
         "modules": modules,
         "script": script,
         "module": command.module,
@@ -99,13 +99,13 @@ def start_of(launch: Launch, argv0: str, modules: Modules) -> Start | None:
         "argv": [argv0, *argv[1:]],
         "words": command.words,
     }
-    return Start(
-        key=json.dumps([head, order, sorted(env.items())]),
+    return LauncherSpec(
+        key=json.dumps([head, preload, sorted(env.items())]),
         argv=head,
         env={**env, "HPO_ATTEMPT": "-" * MARK_ROOM},
         folder=folder,
-        order=order,
-        program={"words": command.words, "module": command.module, "folder": folder},
+        preload=preload,
+        script={"words": command.words, "module": command.module, "folder": folder},
     )
 
 
@@ -114,23 +114,6 @@ def _shared(text: str, result_dir: str, folder: str) -> str:
     if result_dir not in text:
         return text
     return re.sub(re.escape(result_dir) + r"(?![\w.-])", lambda _: folder, text)
-
-
-def told(report: Mapping[str, Any], seconds: float) -> str:
-    """`preload: torch, lightning imported in 5.1 s, then 12 ms per trial (cold 6.6 s)`; see `launcher._warmed`.
-
-    Args:
-        seconds: processor time of a new interpreter's start and end, without the imports.
-    """
-    packages = list(report["packages"])
-    names = ", ".join(packages[:_NAMED]) + (f" and {len(packages) - _NAMED} more" if len(packages) > _NAMED else "")
-    cold = seconds + report["seconds"]
-    imported = f"{names} imported in {_time(report['seconds'])}, then " if names else ""
-    return f"preload: {imported}{_time(report['fork_s'])} per trial (cold {_time(cold)})"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{max(1.0, 1000 * seconds):.0f} ms"
 
 
 def _absolute(path: str | None) -> bool:

@@ -1,0 +1,285 @@
+"""The attempts under way, and what became of each: their files are believed more than any launcher, which may die.
+
+Knows launchers only as the parents of shims.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from hpo_engine.core.ports import Adoption, Launch
+from hpo_engine.executors.local import processes, records
+from hpo_engine.executors.local.client import LauncherClient
+from hpo_engine.executors.local.records import Fate
+from hpo_engine.study.trial import Exit, StopCause
+from hpo_engine.system.faults import at_fault
+from hpo_engine.text.tables import counted
+
+_log = logging.getLogger(__name__)
+_ADOPTED_S = 1.0
+_NO_TOKEN_S = 2.0  # after which a run that cannot be told to stop is signalled
+_AGAIN_S = 0.1  # until records that could not be read are looked at again
+_LEAVING_S = 1.0  # so long may a shim that has ended still hold its lock
+
+
+@dataclass
+class Run:
+    """An attempt under way; all times are monotonic seconds.
+
+    `launcher`: the one that has its order (None: it is adopted), `sent_at` since when. `pid`: its shim, as that
+    launcher says (0: not yet). `pidfd`: of its shim, if it is watched without a launcher. `started`: Started was
+    reported. `why`: it was asked to stop, at `stop_at`, with SIGKILL at once if `kill`; `signalled`: its shim knows.
+    `token`: what its record says of its shim; `still_since`: that stands still. `blame`: why it fails if nothing
+    records how it ended. `pressed`: it was told to end at once, as it is overdue.
+    """
+
+    launch: Launch
+    folder: str
+    launcher: LauncherClient | None = None
+    sent_at: float | None = None
+    pid: int = 0
+    pidfd: int | None = None
+    started: bool = False
+    why: StopCause | None = None
+    kill: bool = False
+    stop_at: float | None = None
+    signalled: bool = False
+    token: records.Token | None = None
+    still_since: float | None = None
+    blame: str = ""
+    pressed: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether its order has not been sent, as its launcher is not ready."""
+        return self.launcher is not None and not self.launcher.ready
+
+    def open_shim(self) -> int | None:
+        """A pidfd of the shim: the one that the token names; if there is no token (the shim was stopped before it made
+        one, or somebody removed it), the child of our own launcher that has the order. None if it is not alive."""
+        pidfd = records.open_shim(self.folder, self.launch.nonce)
+        if pidfd is not None or self.launcher is None or not self.pid:
+            return pidfd
+        if records.token(self.folder, self.launch.nonce) is not None:
+            return None
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            return None
+        if processes.parent(self.pid) == self.launcher.pid:
+            return pidfd
+        os.close(pidfd)
+        return None
+
+
+class Runs:
+    """All attempts under way, by trial.
+
+    Args:
+        poller: hears of the ends of shims that are watched without a launcher.
+        started, ended: called once for each run.
+    """
+
+    def __init__(self, poller: select.poll, started: Callable[[Run], None], ended: Callable[[Run, Exit], None]) -> None:
+        self._poller, self._on_start, self._on_end = poller, started, ended
+        self._runs: dict[int, Run] = {}
+        self._pidfds: dict[int, int] = {}  # pidfd -> trial
+        self._look_at_adopted = 0.0
+        self._unread: dict[int, Run] = {}  # whose records could not be read, for want of descriptors say
+        self._read_again = 0.0
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(list(self._runs.values()))
+
+    def get(self, trial_id: int) -> Run | None:
+        return self._runs.get(trial_id)
+
+    def of(self, trial_id: int, attempt: int) -> Run | None:
+        run = self._runs.get(trial_id)
+        return run if run is not None and run.launch.attempt == attempt else None
+
+    def add(self, launch: Launch) -> Run:
+        run = self._runs[launch.trial_id] = Run(launch, launch.paths.attempt(launch.attempt))
+        return run
+
+    def adopt(self, launch: Launch) -> Adoption:
+        """Takes over what an earlier engine intended."""
+        fate, _ = records.fate(launch.paths.attempt(launch.attempt), launch.nonce)
+        if fate is Fate.NEVER and not launch.begun:
+            return Adoption.NEVER
+        run = self.add(launch)
+        run.started = True
+        return self.settle(run)
+
+    def started(self, trial_id: int, attempt: int, pid: int) -> None:
+        run = self.of(trial_id, attempt)
+        if run is None:
+            return
+        run.pid = pid
+        if not run.started:
+            run.started = True
+            self._on_start(run)
+
+    def end(self, run: Run, exit_: Exit) -> None:
+        if self._runs.pop(run.launch.trial_id, None) is None:
+            return
+        if exit_.stop_cause == StopCause.OUTSIDE and run.why is not None:
+            exit_ = replace(exit_, stop_cause=run.why)  # the reason could not be left for its shim
+        self._on_end(run, exit_)
+
+    def close(self) -> None:
+        for pidfd in self._pidfds:
+            os.close(pidfd)
+
+    # -- fates -----------------------------------------------------------------------------------------------------
+
+    def settle(self, run: Run) -> Adoption:
+        """Does what the files say: adopts what is alive, ends what has ended."""
+        try:
+            return self._settle(run)
+        except OSError as error:
+            if not at_fault(error):
+                raise
+            _log.info("trial %d: its records cannot be read now: %s", run.launch.trial_id, error)
+            self._unread[run.launch.trial_id] = run
+            self._read_again = time.monotonic() + _AGAIN_S
+            return Adoption.RUNNING
+
+    def _settle(self, run: Run) -> Adoption:
+        deadline = time.monotonic() + _LEAVING_S
+        while True:
+            fate, exit_ = records.fate(run.folder, run.launch.nonce)
+            if fate is not Fate.ALIVE:
+                break
+            if (pidfd := records.open_shim(run.folder, run.launch.nonce)) is not None:
+                self._adopt(run, pidfd)
+                return Adoption.RUNNING
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(0.001)  # it is about to leave
+        self.end(run, exit_ or _unrecorded(run))
+        return Adoption.ENDED
+
+    def _adopt(self, run: Run, pidfd: int) -> None:
+        self.watch(run, pidfd)
+        if not run.started and (token := records.token(run.folder, run.launch.nonce)):
+            self.started(run.launch.trial_id, run.launch.attempt, token.pid)  # its launcher died before it said so
+
+    def settle_again(self) -> None:
+        """Looks at those whose files may say more by now."""
+        now = time.monotonic()
+        if self._unread and now >= self._read_again:
+            waiting, self._unread = self._unread, {}
+            for run in waiting.values():
+                if self._runs.get(run.launch.trial_id) is run:
+                    self.settle(run)
+        # While another engine lives, its shims do not leave with their attempts' ends.
+        if self._pidfds and now >= self._look_at_adopted:
+            self._look_at_adopted = now + _ADOPTED_S
+            for pidfd, trial_id in list(self._pidfds.items()):
+                adopted = self._runs.get(trial_id)
+                if adopted is None or records.read_exit(adopted.folder, adopted.launch.nonce):
+                    self.shim_ended(pidfd)
+
+    # -- shims without a launcher ----------------------------------------------------------------------------------
+
+    def watch(self, run: Run, pidfd: int) -> None:
+        """From now on the end of the shim is seen without its launcher; takes `pidfd` over."""
+        if run.pidfd is not None:
+            self._forget(run.pidfd)
+        run.pidfd = pidfd
+        self._pidfds[pidfd] = run.launch.trial_id
+        self._poller.register(pidfd, select.POLLIN)
+
+    def shim_ended(self, fd: int) -> bool:
+        """Whether that is the pidfd of a watched shim; then its run is settled."""
+        if fd not in self._pidfds:
+            return False
+        run = self._runs.get(self._pidfds[fd])
+        self._forget(fd)
+        if run is not None:
+            run.pidfd = None
+            self.settle(run)
+        return True
+
+    def _forget(self, pidfd: int) -> None:
+        self._poller.unregister(pidfd)
+        del self._pidfds[pidfd]
+        os.close(pidfd)
+
+    # -- stopping --------------------------------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> list[Run]:
+        """Those that were asked to stop while their shims could not hear it yet."""
+        return [run for run in self._runs.values() if run.why is not None and not run.signalled]
+
+    def stop(self, trial_id: int, why: StopCause, *, kill: bool) -> None:
+        run = self._runs.get(trial_id)
+        if run is None:
+            return
+        if run.waits:
+            self.end(run, Exit(stop_cause=why))
+            return
+        if run.launcher is not None:
+            run.launcher.wake()
+        if run.kill and kill:  # asked for again: it does not answer
+            records.kill_shim(run.folder, run.launch.nonce)
+        if run.why is not None and run.kill >= kill:
+            return
+        run.why, run.kill = run.why or why, kill
+        run.stop_at = time.monotonic()
+        self.ask_to_stop(run)
+
+    def ask_to_stop(self, run: Run) -> None:
+        assert run.why is not None
+        try:
+            run.signalled = records.ask_to_stop(run.folder, run.launch.nonce, run.why, kill=run.kill)
+            if not run.signalled and run.stop_at is not None and time.monotonic() > run.stop_at + _NO_TOKEN_S:
+                _terminate(run)
+        except OSError as error:
+            if not at_fault(error):
+                raise
+            run.signalled = False  # it is tried again
+
+    def give_up(self, run: Run) -> None:
+        """Ends the run's shim, which does not see to its end. Whoever hears of that first sees to what it leaves."""
+        pidfd = run.open_shim()
+        if pidfd is None:
+            return
+        # From now on we hear of its end ourselves: the launcher may stand still, and of a process that is traced who
+        # traces it hears first.
+        if records.token(run.folder, run.launch.nonce) is not None:
+            self.settle(run)
+        elif run.pidfd is None:
+            self.watch(run, os.dup(pidfd))
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+
+
+def _terminate(run: Run) -> None:
+    """Stops a run whose folder somebody has removed, so that no reason can be left for its shim."""
+    pidfd = run.open_shim()
+    if pidfd is not None:
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        os.close(pidfd)
+        run.signalled = True
+
+
+def _unrecorded(run: Run) -> Exit:
+    """The end of a run whose shim has left no record of it; ends what it has left of processes, too."""
+    killed = records.sweep(run.launch.paths, run.launch.attempt, run.launch.nonce)
+    if killed and run.why is None and not run.blame:
+        left = counted(killed, "process", "processes")
+        _log.warning("trial %d: its supervisor died; %s killed", run.launch.trial_id, left)
+    if run.why is not None:
+        return Exit(signal=signal.SIGKILL, stop_cause=run.why)
+    return Exit(signal=signal.SIGKILL, error=run.blame) if run.blame else Exit(lost=True)
