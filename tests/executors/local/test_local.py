@@ -122,14 +122,14 @@ def test_shim_leaves_after_its_last_attempt_and_says_first_when_it_is_free(tmp_p
         shim._MOST_ATTEMPTS = 3
         signal.signal(signal.SIGCHLD, lambda *_: None)  # as launchers do
         os.close(orders_in)
-        shim.Shim(processes.boot_id(), orders, notices_in, idle_in, warm=False).serve()
+        shim.Shim(processes.boot_id(), orders, notices_in, idle_in, preloaded=False).serve()
     for fd in (orders, notices_in, idle_in):
         os.close(fd)
     for trial in range(4):
         names = {name: f"{tmp_path}/{trial}.{name}" for name in ("started", "exit", "stop", "log")}
         order: dict[str, Any] = {
             "trial": trial, "attempt": 1, "nonce": f"n{trial}", "argv": ["/bin/true"], "env": {}, "cwd": "/", **names,
-            "tails": [], "time_limit_s": None, "grace_s": 1.0, "log_bytes": 4096, "protect": [], "warm": None,
+            "tails": [], "time_limit_s": None, "grace_s": 1.0, "log_bytes": 4096, "protect": [], "script": None,
         }  # fmt: skip
         os.write(orders_in, json.dumps(order).encode() + b"\n")
     assert os.waitpid(pid, 0) == (pid, 0)
