@@ -297,7 +297,7 @@ def test_exit_functions_of_imports_run_in_trials_only(both: Both) -> None:
     for trial in range(3):
         both.launch("warm", {"train.py": "import lib"}, ("train.py",), trial, {"PYTHONPATH": str(site)})
     both.end("warm", 3)
-    both.drive_until(lambda: any("a trial (cold" in text for text in both.said))
+    both.drive_until(lambda: any("per trial (cold" in text for text in both.said))
     assert (both.root / "log").read_text() == "bye\n" * 3
 
 
