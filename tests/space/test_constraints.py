@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.errors import SpecError
-from hpo_engine.space.constraints import MAX_TEXT, read_rule
+from hpo_engine.space.constraints import read_rule
+from hpo_engine.space.words import MAX_TEXT
 from hpo_engine.space.params import Choice, Constant, Float, Int
 
 PARAMS = (

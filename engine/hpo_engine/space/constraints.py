@@ -19,22 +19,35 @@ Knows parameters by their kinds only.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpo_engine.errors import Problem, SpecError, nearest
+from hpo_engine.errors import SpecError, nearest
 from hpo_engine.space import arithmetic
 from hpo_engine.space.arithmetic import exact
+from hpo_engine.space.operators import (
+    ARITHMETIC,
+    COMPARE,
+    FUNCTIONS,
+    LIST,
+    NUMBER,
+    ORDER,
+    TEXT,
+    TRUTH,
+    among,
+    number,
+    truth,
+    type_of,
+)
 from hpo_engine.space.params import Choice, Constant, Float, Int, Param, shown
+from hpo_engine.space.words import Word, literal, words_of, wrong
 
-MAX_TEXT = 1000
 _MAX_DEPTH = 40
 
-NUMBER, TEXT, TRUTH, NULL, LIST = "a number", "text", "true or false", "null", "a list"
 _DRAWN, _WHOLE, _LISTED = "drawn", "whole", "listed"
+_VALUES: Mapping[str, Any] = {"true": True, "false": False, "null": None}
+_RESERVED = ("and", "or", "not", "in")
 _Types = frozenset[str]
 _Run = Callable[[Mapping[str, Any]], Any]
 
@@ -77,62 +90,8 @@ def _origin(param: Param) -> str:
 
 def _types_of(param: Param) -> _Types:
     if isinstance(param, Choice):
-        return frozenset(_type_of(v) for v in param.choices)
-    return frozenset([_type_of(param.value) if isinstance(param, Constant) else NUMBER])
-
-
-def _type_of(value: Any) -> str:
-    if isinstance(value, bool):
-        return TRUTH
-    if type(value) in arithmetic.NUMBERS or isinstance(value, (int, float)):
-        return NUMBER
-    return NULL if value is None else TEXT if isinstance(value, str) else LIST
-
-
-# -- words -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Word:
-    """`kind`: number, text, name (in backticks), word, sign, end; `column` from 1."""
-
-    kind: str
-    text: str
-    column: int
-
-    def __str__(self) -> str:
-        return "the end" if self.kind == "end" else shown(self.text)
-
-
-_WORDS = re.compile(
-    r"(?P<space>\s+)|(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<word>[^\W\d][\w.]*)"
-    r"|(?P<name>`[^`]*`)|(?P<text>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
-    r"|(?P<sign>\*\*|//|<=|>=|==|!=|<>|&&|\|\||[-+*/%<>=!&|^~()\[\],{}])",
-    re.DOTALL,
-)
-_ELSEWHERE = {"=": "==", "&&": "and", "&": "and", "||": "or", "|": "or", "!": "not", "^": "**", "<>": "!=", "~": "not"}
-
-
-def _words(text: str) -> list[_Word]:
-    if len(text) > MAX_TEXT:
-        raise _wrong(MAX_TEXT, f"a rule has at most {MAX_TEXT} characters, not {len(text)}")
-    out, at = [], 0
-    while at < len(text):
-        found = _WORDS.match(text, at)
-        if found is None:
-            what = {"'": "a quote that is not closed", '"': "a quote that is not closed", "`": "a backtick alone"}
-            raise _wrong(at + 1, what.get(text[at], f"{shown(text[at])} means nothing here"))
-        kind = str(found.lastgroup)
-        if kind == "sign" and found[0] in _ELSEWHERE:
-            raise _wrong(at + 1, f'{found[0]} means nothing here; write "{_ELSEWHERE[found[0]]}"')
-        if kind != "space":
-            out.append(_Word(kind, found[0], at + 1))
-        at = found.end()
-    return [*out, _Word("end", "", len(text) + 1)]
-
-
-def _wrong(column: int, text: str) -> SpecError:
-    return SpecError([Problem("", f"column {column}: {text}")])
+        return frozenset(type_of(v) for v in param.choices)
+    return frozenset([type_of(param.value) if isinstance(param, Constant) else NUMBER])
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -149,7 +108,7 @@ class _Node:
     def needs(self, type_: str, what: str) -> _Node:
         """Itself; raises SpecError where it can never be of this type."""
         if type_ not in self.types:
-            raise _wrong(self.column, f"{what} needs {type_}, and this is {_either(self.types)}")
+            raise wrong(self.column, f"{what} needs {type_}, and this is {_either(self.types)}")
         return self
 
 
@@ -160,7 +119,7 @@ def _either(types: _Types) -> str:
 class _Reader:
     def __init__(self, text: str, known: Mapping[str, _Types], origins: Mapping[str, str]) -> None:
         self._text, self._known, self._origins = text, known, origins
-        self._words, self._at, self._depth = _words(text), 0, 0
+        self._words, self._at, self._depth = words_of(text), 0, 0
         self._names: set[str] = set()
         # Where all is drawn from ranges nothing is exact, and floats are quicker.
         named = {origins.get(word.text.strip("`")) for word in self._words if word.kind in ("word", "name")}
@@ -172,14 +131,14 @@ class _Reader:
             raise self._unexpected("an operator or the end")
         node.needs(TRUTH, "a rule")
         if not self._names:
-            raise _wrong(1, "a rule speaks of at least one parameter")
+            raise wrong(1, "a rule speaks of at least one parameter")
         return Rule(self._text, frozenset(self._names), len(self._words) - 1, node.run)
 
     @property
-    def _now(self) -> _Word:
+    def _now(self) -> Word:
         return self._words[self._at]
 
-    def _take(self, *texts: str) -> _Word | None:
+    def _take(self, *texts: str) -> Word | None:
         """The word that stands here where it is one of these, and moves on."""
         word = self._now
         if word.kind not in ("word", "sign") or word.text not in texts:
@@ -192,12 +151,12 @@ class _Reader:
             raise self._unexpected(f'"{text}"')
 
     def _unexpected(self, expected: str) -> SpecError:
-        return _wrong(self._now.column, f"{expected} is expected, not {self._now}")
+        return wrong(self._now.column, f"{expected} is expected, not {self._now}")
 
     def _deeper(self, read: Callable[[], _Node]) -> _Node:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise _wrong(self._now.column, f"nested more than {_MAX_DEPTH} deep")
+            raise wrong(self._now.column, f"nested more than {_MAX_DEPTH} deep")
         node = read()
         self._depth -= 1
         return node
@@ -216,14 +175,14 @@ class _Reader:
         while self._take(word):
             nodes.append(read().needs(TRUTH, word))
         runs = [node.run for node in nodes]
-        return _Node(lambda params: join(_truth(run(params)) for run in runs), frozenset([TRUTH]), first.column)
+        return _Node(lambda params: join(truth(run(params)) for run in runs), frozenset([TRUTH]), first.column)
 
     def _not(self) -> _Node:
         word = self._take("not")
         if word is None:
             return self._compare()
         inner = self._deeper(self._not).needs(TRUTH, "not").run
-        return _Node(lambda params: not _truth(inner(params)), frozenset([TRUTH]), word.column)
+        return _Node(lambda params: not truth(inner(params)), frozenset([TRUTH]), word.column)
 
     def _compare(self) -> _Node:
         first = left = self._sum()
@@ -231,9 +190,9 @@ class _Reader:
         while (found := self._comparison()) is not None:
             word, compare = found
             right = self._sum()
-            if word.text in _ORDER and not any(t in left.types and t in right.types for t in (NUMBER, TEXT)):
+            if word.text in ORDER and not any(t in left.types and t in right.types for t in (NUMBER, TEXT)):
                 what = f"{_either(left.types)} with {_either(right.types)}"
-                raise _wrong(word.column, f"{word} compares numbers or texts, not {what}")
+                raise wrong(word.column, f"{word} compares numbers or texts, not {what}")
             if word.text in ("in", "not"):
                 right.needs(LIST, "in")
             steps.append((compare, right.run))
@@ -253,14 +212,14 @@ class _Reader:
 
         return _Node(run, frozenset([TRUTH]), first.column)
 
-    def _comparison(self) -> tuple[_Word, Callable[[Any, Any], bool]] | None:
-        word = self._take(*_COMPARE, "in", "not")
+    def _comparison(self) -> tuple[Word, Callable[[Any, Any], bool]] | None:
+        word = self._take(*COMPARE, "in", "not")
         if word is None:
             return None
         if word.text == "not":
             self._must("in")
-            return word, lambda a, b: not _among(a, b)
-        return word, _among if word.text == "in" else _COMPARE[word.text]
+            return word, lambda a, b: not among(a, b)
+        return word, among if word.text == "in" else COMPARE[word.text]
 
     def _sum(self) -> _Node:
         return self._numbers(self._term, "+", "-")
@@ -273,15 +232,15 @@ class _Reader:
         steps: list[tuple[Callable[[Any, Any], Any], _Run]] = []
         while (sign := self._take(*signs)) is not None:
             first.needs(NUMBER, sign.text)
-            steps.append((_ARITHMETIC[sign.text], read().needs(NUMBER, sign.text).run))
+            steps.append((ARITHMETIC[sign.text], read().needs(NUMBER, sign.text).run))
         if not steps:
             return first
         begin = first.run
 
         def run(params: Mapping[str, Any]) -> Any:
-            value = _number(begin(params))
+            value = number(begin(params))
             for compute, then in steps:
-                value = compute(value, _number(then(params)))
+                value = compute(value, number(then(params)))
             return value
 
         return _Node(run, frozenset([NUMBER]), first.column)
@@ -292,7 +251,7 @@ class _Reader:
             inner = self._deeper(self._factor).needs(NUMBER, sign.text).run
             negative = sign.text == "-"
             return _Node(
-                lambda params: arithmetic.negative(_number(inner(params))) if negative else _number(inner(params)),
+                lambda params: arithmetic.negative(number(inner(params))) if negative else number(inner(params)),
                 frozenset([NUMBER]), sign.column,
             )  # fmt: skip
         base = self._atom()
@@ -300,7 +259,7 @@ class _Reader:
             return base
         low, high = base.needs(NUMBER, "**").run, self._deeper(self._factor).needs(NUMBER, "**").run
         return _Node(
-            lambda params: arithmetic.power(_number(low(params)), _number(high(params))),
+            lambda params: arithmetic.power(number(low(params)), number(high(params))),
             frozenset([NUMBER]), base.column,
         )  # fmt: skip
 
@@ -308,10 +267,10 @@ class _Reader:
         word = self._now
         if word.kind in ("number", "text"):
             self._at += 1
-            value = _literal(word)
+            value = literal(word)
             if word.kind == "number":
                 value = self._number(value)
-            return _Node(lambda params: value, frozenset([_type_of(value)]), word.column)
+            return _Node(lambda params: value, frozenset([type_of(value)]), word.column)
         if word.kind == "name":
             return self._name(word, word.text[1:-1])
         if word.kind == "word":
@@ -325,37 +284,37 @@ class _Reader:
             return _Node(lambda params: [run(params) for run in runs], frozenset([LIST]), word.column)
         raise self._unexpected("a parameter, a number or a text")
 
-    def _word(self, word: _Word) -> _Node:
+    def _word(self, word: Word) -> _Node:
         if word.text in _VALUES and word.text not in self._known:
             self._at += 1
             value = _VALUES[word.text]
-            return _Node(lambda params: value, frozenset([_type_of(value)]), word.column)
+            return _Node(lambda params: value, frozenset([type_of(value)]), word.column)
         if word.text in _RESERVED:
             raise self._unexpected("a parameter, a number or a text")
         after = self._words[self._at + 1]
-        if word.text in _FUNCTIONS and after.kind == "sign" and after.text == "(":
+        if word.text in FUNCTIONS and after.kind == "sign" and after.text == "(":
             return self._call(word)
         return self._name(word, word.text)
 
-    def _name(self, word: _Word, name: str) -> _Node:
+    def _name(self, word: Word, name: str) -> _Node:
         if name not in self._known:
-            also = () if word.kind == "name" else (*_VALUES, *_FUNCTIONS)
-            raise _wrong(word.column, f"there is no parameter {shown(name)}{nearest(name, self._known, also)}")
+            also = () if word.kind == "name" else (*_VALUES, *FUNCTIONS)
+            raise wrong(word.column, f"there is no parameter {shown(name)}{nearest(name, self._known, also)}")
         self._at += 1
         self._names.add(name)
         if self._origins[name] == _LISTED and NUMBER in self._known[name]:
             return _Node(lambda params: exact(params[name]), self._known[name], word.column)
         return _Node(lambda params: params[name], self._known[name], word.column)
 
-    def _call(self, word: _Word) -> _Node:
+    def _call(self, word: Word) -> _Node:
         self._at += 2
         nodes = [node.needs(NUMBER, word.text) for node in self._list(")")]
-        least, most, compute = _FUNCTIONS[word.text]
+        least, most, compute = FUNCTIONS[word.text]
         if not least <= len(nodes) <= most:
             need = "one number" if most == 1 else "at least two numbers"
-            raise _wrong(word.column, f"{word.text}() takes {need}, not {len(nodes)}")
+            raise wrong(word.column, f"{word.text}() takes {need}, not {len(nodes)}")
         runs = [node.run for node in nodes]
-        return _Node(lambda params: compute(*[_number(run(params)) for run in runs]), frozenset([NUMBER]), word.column)
+        return _Node(lambda params: compute(*[number(run(params)) for run in runs]), frozenset([NUMBER]), word.column)
 
     def _list(self, close: str) -> list[_Node]:
         nodes: list[_Node] = []
@@ -364,86 +323,3 @@ class _Reader:
                 self._must(",")
             nodes.append(self._deeper(self._or))
         return nodes
-
-
-# -- values ----------------------------------------------------------------------------------------------------------
-
-
-def _literal(word: _Word) -> Any:
-    if word.kind == "text":
-        return re.sub(r"\\(.)", r"\1", word.text[1:-1], flags=re.DOTALL)
-    if len(word.text) > 60:
-        raise _wrong(word.column, "a number has at most 60 digits")
-    value = int(word.text) if word.text.isdigit() else float(word.text)
-    if math.isinf(value):
-        raise _wrong(word.column, f"{word} is too large for a number")
-    return value
-
-
-def _number(value: Any) -> Any:
-    if type(value) in arithmetic.NUMBERS:
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError
-    return float(value) if isinstance(value, float) else int(value)  # numpy's, say
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _same(a: Any, b: Any) -> bool:
-    """1 and 1.0 are the same here, true and 1 are not."""
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_same, a, b))
-    if type(a) in arithmetic.NUMBERS and type(b) in arithmetic.NUMBERS:
-        return arithmetic.same(a, b)
-    return _type_of(a) == _type_of(b) and bool(a == b)
-
-
-def _among(a: Any, values: Any) -> bool:
-    if not isinstance(values, list):
-        raise TypeError
-    return any(_same(a, value) for value in values)
-
-
-def _less(a: Any, b: Any) -> bool:
-    if isinstance(a, str) and isinstance(b, str):
-        return a < b
-    return arithmetic.less(_number(a), _number(b))
-
-
-def _at_most(a: Any, b: Any) -> bool:
-    if isinstance(a, str) and isinstance(b, str):
-        return a <= b
-    return arithmetic.at_most(_number(a), _number(b))
-
-
-_ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
-    "<": _less,
-    "<=": _at_most,
-    ">": lambda a, b: _less(b, a),
-    ">=": lambda a, b: _at_most(b, a),
-}
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {**_ORDER, "==": _same, "!=": lambda a, b: not _same(a, b)}
-_ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
-    "+": arithmetic.plus,
-    "-": arithmetic.minus,
-    "*": arithmetic.times,
-    "/": arithmetic.divided,
-    "//": arithmetic.floor_divided,
-    "%": arithmetic.modulo,
-}
-_MANY = 1000
-_FUNCTIONS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
-    "min": (2, _MANY, min),
-    "max": (2, _MANY, max),
-    "abs": (1, 1, arithmetic.absolute),
-    "log": (1, 1, math.log),
-    "log2": (1, 1, math.log2),
-    "sqrt": (1, 1, math.sqrt),
-}
-_VALUES: Mapping[str, Any] = {"true": True, "false": False, "null": None}
-_RESERVED = ("and", "or", "not", "in")

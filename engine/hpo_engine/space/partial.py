@@ -9,8 +9,9 @@ from typing import Any
 
 from hpo_engine.errors import Problem, SpecError, nearest
 from hpo_engine.space.axes import Axis, Cells
+from hpo_engine.space.conditions import applies, when_text
 from hpo_engine.space.params import Constant, key, shown
-from hpo_engine.space.searchspace import SearchSpace, applies, when_text
+from hpo_engine.space.searchspace import SearchSpace
 
 _TRIES = 1000
 _DRAWS = 10_000

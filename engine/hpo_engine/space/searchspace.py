@@ -7,26 +7,25 @@ the other. Discrete values own equal shares (cells) of [0, 1]. Knows nothing of 
 from __future__ import annotations
 
 import math
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from hpo_engine.errors import Problem, SpecError, nearest
-from hpo_engine.space.axes import Axis, Cells, Steps, axis_of
-from hpo_engine.space.constraints import Rule, read_rule
+from hpo_engine.space.axes import Axis, Cells, axis_of
+from hpo_engine.space.checks import read_rules, space_problems
+from hpo_engine.space.conditions import Condition, applies, conditions_of, parents_first, when_text
+from hpo_engine.space.constraints import Rule
+from hpo_engine.space.grid import Grid
 from hpo_engine.space.params import (
     Choice,
     Constant,
     Float,
     Int,
     Param,
-    When,
-    field_problems,
     json_text,
     key,
-    name_problem,
     param_from,
     param_json,
     shown,
@@ -37,14 +36,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "Constant", "Float", "Grid", "Int", "Param", "SearchSpace"]
 
-MAX_PARAMS = 10_000
-MAX_GRID_STATES = 200_000
-MAX_RULES = 100
-MAX_RULE_WORDS = 2000  # of all rules together
 MAX_DRAWS = 100_000
 MAX_WALK = 50_000  # configurations: a larger space is not walked through
 _SOME = 3  # rules that a message repeats
 _SHORT = 200  # words and signs: rules that long may be held against as many configurations as shorter ones
+
+
+Step = tuple[str, Axis, int, tuple[Condition, ...]]
+"""One parameter of a plan: name, axis, place in the vector (-1: a constant), conditions."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,10 @@ class SearchSpace:
         object.__setattr__(self, "params", tuple(self.params))
         texts = (self.require,) if isinstance(self.require, str) else tuple(self.require)
         object.__setattr__(self, "require", texts)
-        problems = _problems(self.params)
+        problems = space_problems(self.params)
         if problems:
             raise SpecError(problems)
-        object.__setattr__(self, "rules", _rules(self.require, self.params))
+        object.__setattr__(self, "rules", read_rules(self.require, self.params))
         object.__setattr__(self, "_by_name", {p.name: p for p in self.params})
 
     def __getitem__(self, name: str) -> Param:
@@ -317,10 +316,10 @@ class SearchSpace:
 
     @cached_property
     def plan(self) -> tuple[Step, ...]:
-        """The parameters, parents first: name, axis, place in the vector (-1: a constant), conditions."""
+        """The parameters, parents first."""
         return tuple(
             (p.name, self._axes[p.name], self._places.get(p.name, -1), self.conditions[p.name])
-            for p in _parents_first(self.params)
+            for p in parents_first(self.params)
         )
 
     @cached_property
@@ -330,7 +329,7 @@ class SearchSpace:
 
     @cached_property
     def conditions(self) -> dict[str, tuple[Condition, ...]]:
-        return {p.name: _conditions(p, self._axes) for p in self.params}
+        return {p.name: conditions_of(p, self._axes) for p in self.params}
 
     @cached_property
     def _children(self) -> dict[str, list[tuple[str, frozenset[Any]]]]:
@@ -344,243 +343,3 @@ class SearchSpace:
     @cached_property
     def _in_order(self) -> bool:
         return tuple(step[0] for step in self.plan) == self.names
-
-
-class Grid(Sequence[dict[str, Any]]):
-    """All grid points of a space by index, each made when asked for; the first parameters vary slowest.
-
-    A parameter that does not apply adds no combinations. `size` is exact (`len` fails above 2^63 - 1).
-
-    Raises:
-        SpecError: conditions so entangled that they cannot be counted.
-    """
-
-    # An axis is cut into runs of values that switch the same conditions off; a state is the set (bits, by place in
-    # the plan) of later parameters that are off already. Configurations are counted per state, from the end.
-
-    def __init__(self, space: SearchSpace, levels: int) -> None:
-        self.levels = levels
-        self._space = space
-        self._place = {step[0]: i for i, step in enumerate(space.plan)}
-        self._runs = [self._runs_of(step[0], step[1]) for step in space.plan]
-        self._counts = self._count()
-
-    @property
-    def size(self) -> int:
-        return self._counts[0][0]
-
-    def __len__(self) -> int:
-        return self.size
-
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self.size))]
-        if index < 0:
-            index += self.size
-        if not 0 <= index < self.size:
-            raise IndexError(index)
-        out: dict[str, Any] = {}
-        off = 0
-        for i, (name, axis, _, _) in enumerate(self._space.plan):
-            if off >> i & 1:
-                off |= self._children_bits(i)
-                continue
-            for start, stop, switched in self._runs[i]:
-                inside = self._counts[i + 1][_later(off | switched, i)]
-                if index < (stop - start) * inside:
-                    k, index = divmod(index, inside)
-                    out[name] = axis.at(start + k, self.levels)
-                    off |= switched
-                    break
-                index -= (stop - start) * inside
-        return {name: out[name] for name in self._space.names if name in out}
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[i] for i in range(self.size))
-
-    def _runs_of(self, name: str, axis: Axis) -> list[tuple[int, int, int]]:
-        """(start, stop, what is switched off) along the axis's grid."""
-        length = axis.grid_size(self.levels)
-        cares = [
-            (self._place[child], axis.grid_places(accepted, self.levels))
-            for child, accepted in self._space._children.get(name, ())
-        ]
-        edges = {0, length}
-        for _, accepted_at in cares:
-            for k in accepted_at:
-                edges |= {k, k + 1}
-        cuts = sorted(edges)
-        return [
-            (a, b, sum({1 << child for child, accepted_at in cares if a not in accepted_at}))
-            for a, b in zip(cuts, cuts[1:], strict=False)
-        ]
-
-    def _children_bits(self, i: int) -> int:
-        children = self._space._children.get(self._space.plan[i][0], ())
-        return sum({1 << self._place[child] for child, _ in children})
-
-    def _count(self) -> list[dict[int, int]]:
-        reached: list[set[int]] = [{0}]
-        for i, runs in enumerate(self._runs):
-            after = set()
-            for off in reached[-1]:
-                if off >> i & 1:
-                    after.add(_later(off | self._children_bits(i), i))
-                else:
-                    after |= {_later(off | switched, i) for _, _, switched in runs}
-            reached.append(after)
-            if len(after) > MAX_GRID_STATES:
-                raise SpecError("the space's conditions are too entangled for a grid; use another algorithm")
-        counts: list[dict[int, int]] = [{} for _ in reached[:-1]] + [{0: 1}]
-        for i in range(len(self._runs) - 1, -1, -1):
-            for off in reached[i]:
-                if off >> i & 1:
-                    counts[i][off] = counts[i + 1][_later(off | self._children_bits(i), i)]
-                else:
-                    counts[i][off] = sum(
-                        (b - a) * counts[i + 1][_later(off | switched, i)] for a, b, switched in self._runs[i]
-                    )
-        return counts
-
-
-def _later(off: int, i: int) -> int:
-    """The bits of parameters after place i."""
-    return off >> (i + 1) << (i + 1)
-
-
-# -- conditions ---------------------------------------------------------------------------------------------------
-
-Condition = tuple[str, frozenset[Any]]  # parent, keys of the values that let the child apply
-
-
-def applies(conditions: tuple[Condition, ...], seen: Mapping[str, Any]) -> bool:
-    """Whether every parent applies itself and has an accepted value."""
-    return all(parent in seen and key(seen[parent]) in accepted for parent, accepted in conditions)
-
-
-def _conditions(param: Param, axes: Mapping[str, Axis]) -> tuple[Condition, ...]:
-    return tuple(
-        (parent, frozenset(key(axes[parent].tidy(v)) for v in _accepted(values, axes[parent])))
-        for parent, values in (param.when or {}).items()
-    )
-
-
-def _accepted(values: Any, axis: Axis) -> list[Any]:
-    """The values that a condition lists; a list that is itself one value of the parent (a choice) means that value."""
-    return values if isinstance(values, list) and axis.problem(values) is not None else [values]
-
-
-def _parents_first(params: Sequence[Param]) -> list[Param]:
-    """In the order given, but each parameter right after the last of its parents; those in a circle are left out."""
-    by_name = {p.name: p for p in params}
-    missing = {p.name: len(p.when or {}) for p in params}
-    children: dict[str, list[str]] = {}
-    for p in params:
-        for parent in p.when or {}:
-            children.setdefault(parent, []).append(p.name)
-    order: list[Param] = []
-    for p in params:
-        ready = [p.name] if not p.when else []
-        while ready:
-            name = ready.pop()
-            order.append(by_name[name])
-            for child in reversed(children.get(name, [])):
-                missing[child] -= 1
-                if not missing[child]:
-                    ready.append(child)
-    return order
-
-
-def when_text(when: When | None) -> str:
-    return "where " + " and ".join(f"{shown(k)} is {json_text(v)}" for k, v in (when or {}).items())
-
-
-Step = tuple[str, Axis, int, tuple[Condition, ...]]
-
-
-# -- what a space refuses --------------------------------------------------------------------------------------------
-
-
-def _problems(params: Sequence[Param]) -> list[Problem]:
-    if len(params) > MAX_PARAMS:
-        return [Problem("space", f"{len(params)} parameters; at most {MAX_PARAMS} are allowed")]
-    found: list[Problem] = []
-    seen: dict[str, str] = {}
-    sound: dict[str, Axis] = {}
-    paths = [
-        f"space.{shown(p.name)}" if isinstance(p.name, str) and p.name else f"space[{i}]" for i, p in enumerate(params)
-    ]
-    for path, param in zip(paths, params, strict=True):
-        wrong = name_problem(param.name)
-        if wrong is None:
-            normal = unicodedata.normalize("NFC", param.name)
-            twin = seen.get(normal)
-            seen.setdefault(normal, param.name)
-            if twin is not None:
-                wrong = "duplicate name" if twin == param.name else "duplicate name (the same text, encoded otherwise)"
-        if wrong:
-            found.append(Problem(path, wrong))
-        in_fields = [Problem(f"{path}.{name}", text) for name, text in field_problems(param)]
-        if not in_fields:
-            axis = axis_of(param)
-            if isinstance(axis, Steps) and axis.too_fine:
-                in_fields = [Problem(f"{path}.step", "is too small: it does not tell the values apart")]
-            elif not wrong:
-                sound[param.name] = axis
-        found += in_fields
-    known = {p.name for p in params if isinstance(p.name, str)}
-    for path, param in zip(paths, params, strict=True):
-        found += [Problem(f"{path}.{name}", text) for name, text in _when_problems(param, known, sound)]
-    if not found:
-        placed = {p.name for p in _parents_first(params)}
-        circle = [path for path, p in zip(paths, params, strict=True) if p.name not in placed]
-        found += [Problem(f"{path}.when", "goes round in a circle of conditions") for path in circle]
-    return found
-
-
-def _when_problems(param: Param, known: set[str], sound: Mapping[str, Axis]) -> Iterator[tuple[str, str]]:
-    if param.when is None:
-        return
-    if not isinstance(param.when, Mapping):
-        yield "when", f"must map parameters to values, not {json_text(param.when)}"
-        return
-    for parent, values in param.when.items():
-        path = f"when.{shown(parent)}"
-        if parent not in known:
-            yield path, f"there is no such parameter{nearest(str(parent), known)}"
-        elif parent == param.name:
-            yield path, "a parameter cannot be its own condition"
-        elif parent in sound:
-            accepted = _accepted(values, sound[parent])
-            if not accepted:
-                yield path, "lists no values"
-            for value in accepted:
-                wrong = sound[parent].problem(value)
-                if wrong:
-                    yield path, wrong
-
-
-def _rules(texts: Sequence[Any], params: Sequence[Param]) -> tuple[Rule, ...]:
-    """The rules that the texts say. Raises SpecError with every problem."""
-    rules, problems = [], []
-    for i, text in enumerate(texts[:MAX_RULES]):
-        path = f"require[{i}]"
-        if not isinstance(text, str):
-            problems.append(Problem(path, f'must be a rule as text, as in "hidden2 <= hidden1", not {json_text(text)}'))
-            continue
-        try:
-            rules.append(read_rule(text, params))
-        except SpecError as error:
-            problems += [Problem(path, problem.text) for problem in error.problems]
-    if len(texts) > MAX_RULES:
-        problems.append(Problem("require", f"{len(texts)} rules; at most {MAX_RULES} are allowed"))
-    if (words := sum(rule.length for rule in rules)) > MAX_RULE_WORDS:
-        text = f"the rules have {words:,} words and signs in all; at most {MAX_RULE_WORDS:,} are allowed"
-        problems.append(Problem("require", text))
-    if problems:
-        raise SpecError(problems)
-    return tuple(rules)
