@@ -53,7 +53,7 @@ def test_names_may_be_short_and_of_any_case(name: str, sampler: str) -> None:
         ("optuna:nsgaii", {"crossover": "unifrom"}, 'Optuna has no crossover "unifrom"; did you mean "uniform"?'),
         ("optuna:nsgaii", {"population_size": 1}, "NSGAIISampler: "),
         ("optuna:grid", {}, "GridSampler needs the option search_space"),
-        ("optuna:grid", {"search_space": {"hiden": [1]}}, 'is no parameter of the space; did you mean "hidden"?'),
+        ("optuna:grid", {"search_space": {"hiden": [1]}}, 'is not a parameter of the space; did you mean "hidden"?'),
         ("optuna:bruteforce", {}, "BruteForceSampler: "),
     ],
 )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from hpo_engine.errors import SpecError
 from hpo_engine.space.constraints import read_rule
-from hpo_engine.space.words import MAX_TEXT
 from hpo_engine.space.params import Choice, Constant, Float, Int
+from hpo_engine.space.words import MAX_TEXT
 
 PARAMS = (
     Int("a", 1, 10),
@@ -89,13 +89,13 @@ def test_rule_on_a_parameter_that_does_not_apply_says_nothing() -> None:
         ("a < absolute_zero", "known: a, b"),
         ("flase == fast", 'column 1: there is no parameter flase; did you mean "false"?'),
         ("`odd name` < 1", 'column 1: there is no parameter odd name; did you mean "odd name-1"?'),
-        ("a = b", 'column 3: = means nothing here; write "=="'),
-        ("a < b && b < 3", 'column 7: && means nothing here; write "and"'),
-        ("a ^ 2 < b", 'column 3: ^ means nothing here; write "**"'),
-        ("!fast", 'column 1: ! means nothing here; write "not"'),
+        ("a = b", 'column 3: = is not valid here; write "=="'),
+        ("a < b && b < 3", 'column 7: && is not valid here; write "and"'),
+        ("a ^ 2 < b", 'column 3: ^ is not valid here; write "**"'),
+        ("!fast", 'column 1: ! is not valid here; write "not"'),
         ("a < 'b", "column 5: a quote that is not closed"),
-        ("`a < b", "column 1: a backtick alone"),
-        ("a < $b", "column 5: $ means nothing here"),
+        ("`a < b", "column 1: a backtick that is not closed"),
+        ("a < $b", "column 5: $ is not valid here"),
         ("opt < a", "column 5: < compares numbers or texts, not null or text with a number"),
         ("fast >= 1", "column 6: >= compares numbers or texts, not true or false with a number"),
         ("opt + 1 > a", "column 1: + needs a number, and this is null or text"),
@@ -107,7 +107,7 @@ def test_rule_on_a_parameter_that_does_not_apply_says_nothing() -> None:
         ("fast or a + 1", "column 9: or needs true or false, and this is a number"),
         ("not a", "column 5: not needs true or false"),
         ("a in 3", "column 6: in needs a list, and this is a number"),
-        ("1 < 2", "column 1: a rule speaks of at least one parameter"),
+        ("1 < 2", "column 1: a rule must name at least one parameter"),
         ("min(a) < 2", "column 1: min() takes at least two numbers, not 1"),
         ("abs(a, b) < 2", "column 1: abs() takes one number, not 2"),
         ("sin(a) < 2", "column 1: there is no parameter sin; did you mean"),
@@ -120,7 +120,7 @@ def test_rule_on_a_parameter_that_does_not_apply_says_nothing() -> None:
         ("a < " + "1 + " * 300 + "1", f"a rule has at most {MAX_TEXT} characters"),
         ("a.__class__ < 1", "column 1: there is no parameter a.__class__"),
         ("a[0] < 1", "column 2: an operator or the end is expected, not ["),
-        ("a < \u202eb", "column 5: \\u202e means nothing here"),
+        ("a < \u202eb", "column 5: \\u202e is not valid here"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_column(text: str, words: str) -> None:

@@ -64,14 +64,14 @@ def test_parents_of_what_is_given_get_values_that_let_it_apply() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"optt": 1}, 'optt: is no parameter of the space; did you mean "opt"?'),
-        ({"opt": "adm"}, 'opt: "adm" is no choice'),
+        ({"optt": 1}, 'optt: is not a parameter of the space; did you mean "opt"?'),
+        ({"opt": "adm"}, 'opt: "adm" is not one of the choices'),
         ({"level": 0.3}, "level: 0.3 is not on the grid"),
         ({"steps": 12, "momentum": "x"}, "steps: 12 is outside 1 ... 9"),
-        ({"momentum": 0.5, "opt": "adam"}, 'momentum: applies only where opt is "sgd", which is not so here'),
-        ({"steps": 5, "opt": "none"}, "steps: applies only where warm is true, which is not so here"),
-        ({"steps": 5, "warm": False}, "steps: applies only where warm is true, which is not so here"),
-        ({"k": 4}, "k: 4 is no choice"),
+        ({"momentum": 0.5, "opt": "adam"}, 'momentum: applies only if opt is "sgd", which does not apply here'),
+        ({"steps": 5, "opt": "none"}, "steps: applies only if warm is true, which does not apply here"),
+        ({"steps": 5, "warm": False}, "steps: applies only if warm is true, which does not apply here"),
+        ({"k": 4}, "k: 4 is not one of the choices"),
     ],
 )
 def test_what_can_be_in_no_configuration_is_told(given: dict[str, Any], words: str) -> None:
@@ -106,8 +106,8 @@ def test_points_are_told_apart_and_held_against_the_rules() -> None:
     said = [str(problem) for problem in point_problems(space, points)]
     assert said == [
         "points[3]: is the same as points[0]",
-        "points[4]: nothing that has these values fulfils b < a",
-        "points[5].c: is no parameter of the space; known: a, b",
+        "points[4]: no configuration with these values satisfies b < a",
+        "points[5].c: is not a parameter of the space; known: a, b",
     ]
 
 
@@ -120,7 +120,7 @@ def test_after_a_hundred_problems_nobody_looks_for_more() -> None:
 @given(st.integers(1, 40))
 def test_space_that_rules_empty_is_refused_and_no_other(top: int) -> None:
     refuse_empty(SearchSpace((Int("a", 1, 40), Int("b", 1, 40)), (f"a == {top} and b == {top}",)))  # one of 1,600
-    with pytest.raises(SpecError, match="require: no configuration fulfils a"):
+    with pytest.raises(SpecError, match="require: no configuration satisfies a"):
         refuse_empty(SearchSpace((Int("a", 1, top),), (f"a > {top}",)))
 
 
@@ -130,6 +130,6 @@ def test_long_rules_cost_no_more_than_short_ones(tail: str) -> None:
     space = SearchSpace((Int("a", 1, 40), Int("b", 1, 999)), (*sums, "b > 2000"))
     assert space.tries(10_000) < 1_100
     with pytest.raises(
-        SpecError, match=r"require: none of 1,\d{3} random configurations fulfils a \+ a .* and 2 more$"
+        SpecError, match=r"require: none of 1,\d{3} random configurations satisfies a \+ a .* and 2 more$"
     ):
         refuse_empty(space)

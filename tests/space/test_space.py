@@ -224,7 +224,7 @@ def test_encode_clips_numbers_and_refuses_unknown_choices() -> None:
     space = SearchSpace((Float("x", 0, 1), Int("n", 1, 4, log=True), Choice("c", ("a", "b"))))
     point = space.encode({"x": 10**400, "n": -5})
     assert point[0] == 1 and space.decode([1, point[1], 0])["n"] == 1 and math.isnan(point[2])
-    with pytest.raises(ValueError, match='"z" is no choice'):
+    with pytest.raises(ValueError, match='"z" is not one of the choices'):
         space.encode({"c": "z"})
 
 
@@ -247,19 +247,19 @@ NESTED = SearchSpace(
         ({"opt": "adam", "epochs": 5}, None),
         ({"opt": "sgd", "momentum": 0.5, "nesterov": False, "epochs": 5}, None),
         ({"opt": "sgd", "momentum": 0.5, "nesterov": True, "delay": 3, "epochs": 5}, None),
-        ({"opt": "adam", "momentum": 0.5, "epochs": 5}, 'momentum is given, but applies only where opt is "sgd"'),
+        ({"opt": "adam", "momentum": 0.5, "epochs": 5}, 'momentum is given, but applies only if opt is "sgd"'),
         ({"opt": "sgd", "nesterov": False, "epochs": 5}, "momentum is missing"),
         (
             {"opt": "sgd", "momentum": 0.5, "nesterov": False, "delay": 1, "epochs": 5},
             "delay is given, but applies only",
         ),
         ({"opt": "adam", "delay": 1, "epochs": 5}, "delay is given"),
-        ({"opt": "sgdx", "epochs": 5}, 'opt: "sgdx" is no choice; choices: "adam", "sgd"'),
-        ({"opt": "adam", "epochs": 6}, "epochs: 6 is no choice; choices: 5"),
-        ({"opt": "adam", "epoch": 5}, 'epoch is no parameter of the space; did you mean "epochs"?'),
+        ({"opt": "sgdx", "epochs": 5}, 'opt: "sgdx" is not one of the choices: "adam", "sgd"'),
+        ({"opt": "adam", "epochs": 6}, "epochs: 6 is not one of the choices: 5"),
+        ({"opt": "adam", "epoch": 5}, 'epoch is not a parameter of the space; did you mean "epochs"?'),
         ({"opt": "sgd", "momentum": math.nan, "nesterov": False, "epochs": 5}, "momentum: nan is outside 0.5 ... 0.99"),
         ({"opt": "sgd", "momentum": "0.6", "nesterov": False, "epochs": 5}, 'momentum: "0.6" is not a number'),
-        ({"opt": "sgd", "momentum": 0.6, "nesterov": 1, "epochs": 5}, "nesterov: 1 is no choice"),
+        ({"opt": "sgd", "momentum": 0.6, "nesterov": 1, "epochs": 5}, "nesterov: 1 is not one of the choices"),
         (
             {"opt": "sgd", "momentum": 0.6, "nesterov": True, "delay": True, "epochs": 5},
             "delay: true is not a whole number",
@@ -268,7 +268,7 @@ NESTED = SearchSpace(
             {"opt": "sgd", "momentum": 0.6, "nesterov": True, "delay": 2.5, "epochs": 5},
             "delay: 2.5 is not a whole number",
         ),
-        ({"opt": {1, 2}, "epochs": 5}, "opt: {1, 2} is no choice"),
+        ({"opt": {1, 2}, "epochs": 5}, "opt: {1, 2} is not one of the choices"),
         (None, "parameters must map names to values, not null"),
     ],
 )
@@ -403,7 +403,7 @@ def test_json_of_another_kind_is_refused(entry: dict[str, Any], text: str) -> No
     ("params", "path", "text"),
     [
         ([Int("x", 0, 1), Int("x", 0, 1)], "space.x", "duplicate name"),
-        ([Int("\u00e9", 0, 1), Int("e\u0301", 0, 1)], "space.e\u0301", "encoded otherwise"),
+        ([Int("\u00e9", 0, 1), Int("e\u0301", 0, 1)], "space.e\u0301", "in another Unicode form"),
         ([Int("", 0, 1)], "space[0]", "empty"),
         ([Int("  ", 0, 1)], "space.  ", "empty"),
         ([Int("x" * 201, 0, 1)], f"space.{'x' * 57}...", "201 characters"),
@@ -440,23 +440,23 @@ def test_json_of_another_kind_is_refused(entry: dict[str, Any], text: str) -> No
         ([Int("x", 0, 10**9, power=2)], "space.x.power", "64 bits"),
         ([Choice("x", ())], "space.x.choices", "is empty"),
         ([Choice("x", "adam")], "space.x.choices", 'a list, not "adam"'),  # type: ignore[arg-type]
-        ([Choice("x", (1, 2, 1))], "space.x.choices", "1 stands there twice"),
-        ([Choice("x", ([1], (1,)))], "space.x.choices", "[1] stands there twice"),
+        ([Choice("x", (1, 2, 1))], "space.x.choices", "1 is listed twice"),
+        ([Choice("x", ([1], (1,)))], "space.x.choices", "[1] is listed twice"),
         ([Choice("x", (math.nan,))], "space.x.choices", "not a finite number"),
-        ([Choice("x", (b"x",))], "space.x.choices", "no JSON value"),
-        ([Choice("x", ({1: 2},))], "space.x.choices", "key that is no text"),
-        ([Constant("x", "\ud800")], "space.x.value", "no valid text"),
-        ([Constant("x", {"a": {1}})], "space.x.value", "no JSON value"),
+        ([Choice("x", (b"x",))], "space.x.choices", "not a JSON value"),
+        ([Choice("x", ({1: 2},))], "space.x.choices", "key that is not text"),
+        ([Constant("x", "\ud800")], "space.x.value", "not valid text"),
+        ([Constant("x", {"a": {1}})], "space.x.value", "not a JSON value"),
         ([Int("x", 0, 1, when={"y": 1})], "space.x.when.y", "no such parameter"),
         ([Int("x", 0, 1, when={"x": 1})], "space.x.when.x", "its own condition"),
         ([Int("x", 0, 1, when=["y"])], "space.x.when", "must map"),  # type: ignore[arg-type]
-        ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": 1.5})], "space.x.when.y", "1.5 is no choice"),
-        ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": True})], "space.x.when.y", "true is no choice"),
-        ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": [1, 3]})], "space.x.when.y", "3 is no choice"),
+        ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": 1.5})], "space.x.when.y", "1.5 is not one of the choices"),
+        ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": True})], "space.x.when.y", "true is not one of the choices"),
+        ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": [1, 3]})], "space.x.when.y", "3 is not one of the choices"),
         ([Choice("y", (1, 2)), Int("x", 0, 1, when={"y": []})], "space.x.when.y", "no values"),
         ([Int("y", 0, 9, step=2), Int("x", 0, 1, when={"y": 3})], "space.x.when.y", "not on the grid"),
-        ([Constant("y", 1), Int("x", 0, 1, when={"y": 2})], "space.x.when.y", "2 is no choice"),
-        ([Int("x", 0, 1, when={"y": 1}), Int("y", 0, 1, when={"x": 1})], "space.x.when", "circle"),
+        ([Constant("y", 1), Int("x", 0, 1, when={"y": 2})], "space.x.when.y", "2 is not one of the choices"),
+        ([Int("x", 0, 1, when={"y": 1}), Int("y", 0, 1, when={"x": 1})], "space.x.when", "cyclic"),
         ([Int(f"x{i}", 0, 1) for i in range(10_001)], "space", "10001 parameters"),
     ],
     ids=str,
@@ -557,7 +557,7 @@ def test_samples_obey_the_rules_and_the_rest_knows_nothing_of_them() -> None:
 
 
 def test_rules_that_leave_nothing_end_a_sample_with_an_error() -> None:
-    with pytest.raises(SpecError, match=r"require: no configuration in 100,000 draws fulfils a > 3"):
+    with pytest.raises(SpecError, match=r"require: no configuration in 100,000 draws satisfies a > 3"):
         SearchSpace((Int("a", 1, 3),), ("a > 3",)).sample(np.random.default_rng(0))
 
 

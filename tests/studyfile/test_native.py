@@ -332,10 +332,10 @@ BAD_FIELDS = {
     "experiments: [{lr: 2}]": 'experiments[0]: lr: must be within',
     "require: lrr < 1": 'require: column 1: there is no parameter lrr; did you mean "lr"?',
     "require: [lr < 1, lr <]": "require[1]: column 5: a parameter, a number or a text is expected, not the end",
-    "require: lr > 2": "require: none of 10,000 random configurations fulfils lr > 2",
+    "require: lr > 2": "require: none of 10,000 random configurations satisfies lr > 2",
     "require: 5": 'require: must be a rule such as "hidden2 <= hidden1", or a list of them, not 5',
     "points: [{lr: 0.1}, {lr: 5}]": "points[1].lr: 5 is outside 0.0 ... 1.0",
-    "points: [{rl: 0.1}]": 'points[0].rl: is no parameter of the space; known: lr',
+    "points: [{rl: 0.1}]": 'points[0].rl: is not a parameter of the space; known: lr',
     "points: [{lr: 0.1}, {}, {lr: 0.1}]": "points[2]: is the same as points[0]",
     "warm_start: [5]": "warm_start: must be text, not 5",
     **dict.fromkeys(
@@ -382,7 +382,7 @@ BAD_PARAMETERS = {
     "{int: [1, 5], power: 1}": "space.a.power: must be at least 2",
     "{choice: []}": "space.a.choice: is empty",
     "{choice: x}": 'space.a.choice: must be a list, not "x"',
-    "{choice: [1, 1]}": "space.a.choice: 1 stands there twice",
+    "{choice: [1, 1]}": "space.a.choice: 1 is listed twice",
     "{choice: [a, b], ordered: 1}": "space.a.ordered: must be true or false, not 1",
     "{float: [0, 1], when: {b: 1}}": "space.a.when.b: there is no such parameter",
     "{float: [0, 1], when: 5}": "space.a.when: must map parameters to values, not 5",
@@ -742,9 +742,9 @@ def test_points_and_rules_that_break_each_other_are_told(folder: Path) -> None:
     rules = 'require: ["b <= a", "b > 1"]\n'
     points = "points:\n- {a: 2, b: 3}\n- {b: 1}\n- {opt: y, m: 0.5}\n- {m: 0.5}\n- {a: 9}\n- {}\n- {}\n"
     assert problems(small(rules + points, space), folder) == [
-        "algo.yaml:6: points[0]: nothing that has these values fulfils b <= a and b > 1",
-        "algo.yaml:7: points[1]: nothing that has these values fulfils b <= a and b > 1",
-        'algo.yaml:8: points[2].m: applies only where "opt" is "x", which is not so here'.replace('"opt"', "opt"),
+        "algo.yaml:6: points[0]: no configuration with these values satisfies b <= a and b > 1",
+        "algo.yaml:7: points[1]: no configuration with these values satisfies b <= a and b > 1",
+        'algo.yaml:8: points[2].m: applies only if "opt" is "x", which does not apply here'.replace('"opt"', "opt"),
     ]
 
 

@@ -518,7 +518,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "same name": (request(params=[LR, LR]), 'hyperParams[1].name: duplicate name "lr"; hyperParams[0] has it too'),
     "same name, otherwise encoded": (
         request(params=[{**LR, "name": "\u00e9"}, {**LR, "name": "e\u0301"}]),
-        "hyperParams[1].name: duplicate name (the same text, encoded otherwise)",
+        "hyperParams[1].name: duplicate name (the same text in another Unicode form)",
     ),
     "long name": (request(params=[{**LR, "name": "n" * 10_000}]), "hyperParams[0].name: the name has 10000 characters"),
     "range of text": (

@@ -131,7 +131,7 @@ class Optuna(Searcher):
         if isinstance(value, dict) and name in _BY_NAME:
             unknown = [key for key in value if key not in self._ways]
             if unknown:
-                text = f"is no parameter of the space{nearest(unknown[0], self._ways)}"
+                text = f"is not a parameter of the space{nearest(unknown[0], self._ways)}"
                 raise SpecError([Problem(f"{path}.{unknown[0]}", text)])
             inside = {k: self._ways[k].inside for k in value}
             return {k: [inside[k](u) for u in v] if isinstance(v, list) else inside[k](v) for k, v in value.items()}

@@ -1,4 +1,4 @@
-"""The numbers of rules: decimals are exact, and what no decimal holds exactly is compared with a tolerance.
+"""Arithmetic of rules: decimals are exact, and what no decimal represents exactly is compared with a tolerance.
 
 Whole numbers are `int`, other decimals of up to 15 digits are `Decimal`. The results of + - * // % and ** of these are
 exact, and so is that of / if it has up to 50 digits. Everything else is a `float`: values drawn from a range, roots,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-9
 NUMBERS: set[type] = {int, float}
-"""The types of numbers here, and Decimal where there are any."""
+"""The types of numbers here, with Decimal once it is loaded."""
 
 _DIGITS = 15  # all that a float holds of any decimal
 _MAX_BITS = 1024  # of a whole number that a power makes
@@ -28,7 +28,7 @@ _known: dict[float, Any] = {}
 
 
 def exact(value: Any) -> Any:
-    """The number that is meant by a value; whatever is not a float stays as it is."""
+    """The exact number that a float stands for; anything else is returned unchanged."""
     if type(value) is not float:
         return value
     found = _known.get(value)
@@ -50,7 +50,7 @@ def _exact(value: float) -> Any:
     return found if len(found.as_tuple().digits) <= _DIGITS else value
 
 
-# Decimal arithmetic that says when it cannot be exact: loading it takes milliseconds, so only where it is needed.
+# Decimal arithmetic that raises if it cannot be exact: loading it takes milliseconds, so it happens on demand.
 _decimal: Any = None
 _inexact: Any = ()
 _overflow: Any = ()
@@ -65,7 +65,7 @@ def _load() -> None:
     import decimal
 
     global _decimal, _inexact, _overflow, _add, _subtract, _multiply, _divide, _wide
-    # Beyond what a float holds nothing is worked out: Overflow is an ArithmeticError.
+    # Nothing beyond the range of floats is computed: Overflow is an ArithmeticError.
     wrong = [decimal.Inexact, decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow]
     _wide = decimal.Context(prec=1000, Emin=-999_999, Emax=308, traps=wrong)
     _add, _subtract, _multiply = _wide.add, _wide.subtract, _wide.multiply
@@ -198,7 +198,7 @@ def _whole_power(base: int, exponent: int) -> int:
 
 
 def _decimal_power(base: Decimal, exponent: int) -> Any:
-    """None where it has too many digits."""
+    """None if it has too many digits."""
     sign, digits, shift = base.as_tuple()
     if not isinstance(shift, int) or 4 * len(digits) * abs(exponent) > _MAX_BITS:
         return None

@@ -1,6 +1,6 @@
-"""Axes: one parameter's way between [0, 1] and its values, exact for discrete values.
+"""Axes: the mapping between [0, 1] and one parameter's values, exact for discrete values.
 
-Knows a parameter's own fields only; which parameters apply is the space's business.
+Knows only the parameter's own fields; which parameters apply is decided by the space.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-_MOST_POWERS = 10_000  # kept by an axis, as they are dear
-_FINE = 1 << 50  # values of an axis; beyond it, floats in [0, 1] do not tell them apart
-_UNIT = 1 << 53  # floats below 1 are whole multiples of its inverse, but for the smallest
+_MOST_POWERS = 10_000  # cached by an axis, as they are expensive
+_FINE = 1 << 50  # values of an axis; beyond it, floats in [0, 1] cannot distinguish them
+_UNIT = 1 << 53  # floats below 1 are whole multiples of its inverse, except for the smallest
 _COARSE, _HALVINGS = 1 << 30, 64
 
 
 class Axis:
-    """`size`: how many values (None: continuous). `decode` and `encode` are monotone; `at` gives the grid's values."""
+    """`size`: the number of values (None: continuous). `decode` and `encode` are monotone; `at` is a grid value."""
 
     size: int | None
 
@@ -47,7 +47,7 @@ class Axis:
         raise NotImplementedError
 
     def tidy(self, value: Any) -> Any:
-        """The member that is meant by `value`, in the type and without the dust that decode would not give it."""
+        """The canonical form of a valid `value`: the type and the digits that decode would return."""
         return value
 
     def snap(self, u: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
@@ -56,10 +56,10 @@ class Axis:
 
 
 class _Line(Axis):
-    """A continuous axis; `to` and `back` lead to the scale on which it is uniform, and from it.
+    """A continuous axis; `to` and `back` convert to the scale on which it is uniform, and from it.
 
     Args:
-        clean: takes the dust of `back` off a value.
+        clean: removes the rounding errors of `back` from a value.
     """
 
     size = None
@@ -99,14 +99,14 @@ class _Line(Axis):
         return {k for k in guesses if key(self.at(k, levels)) in accepted}
 
     def tidy(self, value: Any) -> float:
-        if not self._low < value < self._high:  # the ends are as they were given
+        if not self._low < value < self._high:  # the ends stay as they were written
             return float(min(max(value, self._low), self._high))
         return min(max(self._clean(float(value)), self._low), self._high)
 
 
 class Cells(Axis):
-    """`size` values in order, each with an equal share of [0, 1]. Where they are more than floats tell apart (`fine`),
-    decode finds some of them only, and encode leads back to these exactly."""
+    """`size` values in order, each with an equal share of [0, 1]. If floats cannot distinguish all of them (`fine`),
+    decode returns only some, and encode inverts it exactly for these."""
 
     size: int
 
@@ -167,7 +167,7 @@ class _Choices(Cells):
         return found
 
     def _place(self, value: Any) -> int | None:
-        """The place of the choice that is the value, or else equal to it as a number: 1.0 is 1, true is not."""
+        """The place of the choice equal to the value, if need be as a number: 1.0 is 1, true is not."""
         try:
             found = self._places.get(key(value))
             if found is None and isinstance(value, (int, float, list, dict)) and not isinstance(value, bool):
@@ -182,7 +182,7 @@ class _Choices(Cells):
         if self._place(value) is not None:
             return None
         some = ", ".join(json_text(v) for v in self._choices[:5]) + (", ..." if len(self._choices) > 5 else "")
-        return f"{json_text(value)} is no choice; choices: {some}"
+        return f"{json_text(value)} is not one of the choices: {some}"
 
     def tidy(self, value: Any) -> Any:
         found = self._place(value)
@@ -193,14 +193,14 @@ class _Choices(Cells):
 
 
 class _Fixed(_Choices):
-    """A constant: an axis with one value, which is no dimension."""
+    """A constant: an axis with one value, which is not a dimension."""
 
     def __init__(self, value: Any) -> None:
         super().__init__((value,))
 
 
 class Steps(Cells):
-    """The numbers start + k * step, computed exactly as (a + k * s) / scale; whole numbers where scale is None."""
+    """The numbers start + k * step, computed exactly as (a + k * s) / scale; whole numbers if scale is None."""
 
     def __init__(self, low: float, high: float, step: float, power: float | None, whole: bool) -> None:
         self._a, self._s, top, self._scale = _exact(low, high, step, whole)
@@ -211,13 +211,13 @@ class Steps(Cells):
 
     @property
     def too_fine(self) -> bool:
-        """Whether values next to each other come out equal (a step below what a float can tell)."""
+        """Whether adjacent values are equal floats (the step is below their resolution)."""
         last = self.size - 1
         return last > 0 and (self.value(0) == self.value(1) or self.value(last - 1) == self.value(last))
 
     @property
     def end(self) -> Any:
-        """The last number of the grid (of powers: the last exponent), which may be below the range's end."""
+        """The last number of the grid (for powers: the last exponent), which may be below the end of the range."""
         return self._grid(self.size - 1)
 
     def _grid(self, k: int) -> Any:
@@ -255,8 +255,8 @@ class Steps(Cells):
         if wrong:
             return wrong
         nearest_value = self.value(self.place(value))
-        dust = 0.0 if self._scale is None else abs(nearest_value if self._power else self._step) * 1e-9
-        if abs(nearest_value - value) <= dust:
+        tolerance = 0.0 if self._scale is None else abs(nearest_value if self._power else self._step) * 1e-9
+        if abs(nearest_value - value) <= tolerance:
             return None
         return f"{value} is not on the grid; the nearest value is {nearest_value}"
 
@@ -269,7 +269,7 @@ class _LogSteps(Steps):
 
     def __init__(self, low: float, high: float, step: float, whole: bool) -> None:
         super().__init__(low, high, step, None, whole)
-        # Half a step below the lowest value may be no positive number: its cell ends at half the value at most.
+        # Half a step below the lowest value may not be positive: its cell ends at half the value at most.
         self._from = math.log(max(self._low - step / 2, self._low / 2))
         self._span = math.log(self._high + step / 2) - self._from
 
@@ -286,7 +286,7 @@ class _LogSteps(Steps):
         return u if self.size <= _COARSE or self.decode(u) == middle else self._found(middle, u)
 
     def _found(self, value: Any, near: float) -> float:
-        """The place that decodes to a value whose cell is too narrow to be computed; `near` where there is none."""
+        """The place that decodes to a value whose cell is too narrow to be computed; `near` if there is none."""
         low, high = 0.0, 1.0
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
@@ -302,7 +302,7 @@ class _LogSteps(Steps):
         return self._cells(u).astype(np.int64)
 
     def _cells(self, u: np.ndarray) -> np.ndarray:
-        """As `cell`, but floats, which hold places of any size."""
+        """As `cell`, but as floats, so that places can be of any size."""
         import numpy as np
 
         places = np.rint((np.exp(self._from + u * self._span) - self._start) / self._step)
@@ -326,7 +326,7 @@ def axis_of(param: Param) -> Axis:
     low, high, step, power = param.low, param.high, param.step, param.power
     whole = isinstance(param, Int)
     if whole or step is not None or low == high:
-        # One value needs some step; any will do.
+        # A single value needs some step; any will do.
         step = step if step is not None else 1 if whole else max(abs(low), 1.0)
         if param.log and low != high:
             return _LogSteps(low, high, step, whole)

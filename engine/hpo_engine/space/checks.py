@@ -33,7 +33,9 @@ def space_problems(params: Sequence[Param]) -> list[Problem]:
             twin = seen.get(normal)
             seen.setdefault(normal, param.name)
             if twin is not None:
-                wrong = "duplicate name" if twin == param.name else "duplicate name (the same text, encoded otherwise)"
+                wrong = (
+                    "duplicate name" if twin == param.name else "duplicate name (the same text in another Unicode form)"
+                )
         if wrong:
             found.append(Problem(path, wrong))
         in_fields = [Problem(f"{path}.{name}", text) for name, text in field_problems(param)]
@@ -50,7 +52,7 @@ def space_problems(params: Sequence[Param]) -> list[Problem]:
     if not found:
         placed = {p.name for p in parents_first(params)}
         circle = [path for path, p in zip(paths, params, strict=True) if p.name not in placed]
-        found += [Problem(f"{path}.when", "goes round in a circle of conditions") for path in circle]
+        found += [Problem(f"{path}.when", "the conditions are cyclic") for path in circle]
     return found
 
 

@@ -24,12 +24,12 @@ def conditions_of(param: Param, axes: Mapping[str, Axis]) -> tuple[Condition, ..
 
 
 def accepted_values(values: Any, axis: Axis) -> list[Any]:
-    """The values that a condition lists; a list that is itself one value of the parent (a choice) means that value."""
+    """The values that a condition lists; a list that is itself a value of the parent (a choice) means that value."""
     return values if isinstance(values, list) and axis.problem(values) is not None else [values]
 
 
 def parents_first(params: Sequence[Param]) -> list[Param]:
-    """In the order given, but each parameter right after the last of its parents; those in a circle are left out."""
+    """In the given order, but each parameter right after the last of its parents; cyclic ones are left out."""
     by_name = {p.name: p for p in params}
     missing = {p.name: len(p.when or {}) for p in params}
     children: dict[str, list[str]] = {}
@@ -50,4 +50,4 @@ def parents_first(params: Sequence[Param]) -> list[Param]:
 
 
 def when_text(when: When | None) -> str:
-    return "where " + " and ".join(f"{shown(k)} is {json_text(v)}" for k, v in (when or {}).items())
+    return "if " + " and ".join(f"{shown(k)} is {json_text(v)}" for k, v in (when or {}).items())

@@ -1,4 +1,4 @@
-"""Rules between parameters, such as "hidden2 <= hidden1": a small language of our own, read once and then run.
+"""Rules between parameters, such as "hidden2 <= hidden1": a small language of our own, parsed once and then evaluated.
 
     rule    := or                        names of parameters (odd ones in `backticks`), numbers, 'text', true, false,
     or      := and ("or" and)*           null, [lists]; + - * / // % **; < <= > >= == != (chained), in, not in;
@@ -10,10 +10,10 @@
     factor  := "-" factor | atom ("**" factor)?
     atom    := value | name | function "(" or ("," or)* ")" | "(" or ")" | "[" (or ("," or)*)? "]"
 
-Decimals are exact (0.1 + 0.2 == 0.3, and 0.3 % 0.1 == 0); where a value drawn from a continuous range, a logarithm or a
-root takes part, every comparison has a tolerance of 1e-9: see `hpo_engine.space.arithmetic`.
+Decimals are exact (0.1 + 0.2 == 0.3, and 0.3 % 0.1 == 0); if a value from a continuous range, a logarithm or a root is
+involved, every comparison has a tolerance of 1e-9: see `hpo_engine.space.arithmetic`.
 
-Texts come from strangers: nothing is handed to Python's own parser, and length, depth and sizes of numbers are bounded.
+Rules are untrusted input: nothing is passed to Python's own parser, and length, depth and sizes of numbers are bounded.
 Knows parameters by their kinds only.
 """
 
@@ -54,7 +54,7 @@ _Run = Callable[[Mapping[str, Any]], Any]
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `names`: the parameters that it speaks of. `length`: its words and signs, which say what it costs."""
+    """One rule. `names`: its parameters. `length`: the number of its words and signs, a measure of its cost."""
 
     text: str
     names: frozenset[str]
@@ -62,8 +62,8 @@ class Rule:
     _run: _Run = field(repr=False, compare=False)
 
     def holds(self, params: Mapping[str, Any]) -> bool:
-        """Whether `params` fulfil it. A rule on a parameter that is not there (it does not apply) says nothing; one
-        that cannot be worked out (a division by zero, text where a number is needed) is not fulfilled."""
+        """Whether `params` satisfy it. A rule on a parameter that is missing (because it does not apply) is satisfied;
+        one that cannot be evaluated (a division by zero, text instead of a number) is not."""
         if not self.names <= params.keys():
             return True
         try:
@@ -73,16 +73,16 @@ class Rule:
 
 
 def read_rule(text: str, params: Sequence[Param]) -> Rule:
-    """The rule that a text says of these parameters.
+    """Parses a rule about these parameters.
 
     Raises:
-        SpecError: "column N: ..." with what stands there and what is expected.
+        SpecError: "column N: ..." with what was found there and what was expected.
     """
     return _Reader(text, {p.name: _types_of(p) for p in params}, {p.name: _origin(p) for p in params}).rule()
 
 
 def _origin(param: Param) -> str:
-    """Where a parameter's numbers come from: drawn from a range (floats as they are), whole, or listed (decimals)."""
+    """The origin of a parameter's numbers: drawn from a range (floats as they are), whole, or listed (decimals)."""
     if isinstance(param, Float):
         return _DRAWN if param.step is None and param.low != param.high else _LISTED
     return _WHOLE if isinstance(param, Int) else _LISTED
@@ -99,14 +99,14 @@ def _types_of(param: Param) -> _Types:
 
 @dataclass(frozen=True)
 class _Node:
-    """A part of a rule: how it is worked out, what it can be, and where it begins."""
+    """A part of a rule: how it is evaluated, its possible types, and where it begins."""
 
     run: _Run
     types: _Types
     column: int
 
     def needs(self, type_: str, what: str) -> _Node:
-        """Itself; raises SpecError where it can never be of this type."""
+        """Itself; raises SpecError if it can never be of this type."""
         if type_ not in self.types:
             raise wrong(self.column, f"{what} needs {type_}, and this is {_either(self.types)}")
         return self
@@ -121,7 +121,7 @@ class _Reader:
         self._text, self._known, self._origins = text, known, origins
         self._words, self._at, self._depth = words_of(text), 0, 0
         self._names: set[str] = set()
-        # Where all is drawn from ranges nothing is exact, and floats are quicker.
+        # If all values are drawn from ranges nothing is exact, and floats are faster.
         named = {origins.get(word.text.strip("`")) for word in self._words if word.kind in ("word", "name")}
         self._number = float if _DRAWN in named and not named & {_WHOLE, _LISTED} else exact
 
@@ -131,7 +131,7 @@ class _Reader:
             raise self._unexpected("an operator or the end")
         node.needs(TRUTH, "a rule")
         if not self._names:
-            raise wrong(1, "a rule speaks of at least one parameter")
+            raise wrong(1, "a rule must name at least one parameter")
         return Rule(self._text, frozenset(self._names), len(self._words) - 1, node.run)
 
     @property
@@ -139,7 +139,7 @@ class _Reader:
         return self._words[self._at]
 
     def _take(self, *texts: str) -> Word | None:
-        """The word that stands here where it is one of these, and moves on."""
+        """Consumes the current word if it is one of these."""
         word = self._now
         if word.kind not in ("word", "sign") or word.text not in texts:
             return None

@@ -1,6 +1,6 @@
 """What the operators and functions of constraints do with values of any JSON type.
 
-Each raises TypeError for values that it does not take; numbers are `arithmetic`'s.
+Each raises TypeError for values of the wrong type; numbers are those of `arithmetic`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def truth(value: Any) -> bool:
 
 
 def same(a: Any, b: Any) -> bool:
-    """1 and 1.0 are the same here, true and 1 are not."""
+    """Equality of values: 1 equals 1.0, true does not equal 1."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(same, a, b))
     if type(a) in arithmetic.NUMBERS and type(b) in arithmetic.NUMBERS:

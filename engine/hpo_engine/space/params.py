@@ -1,6 +1,6 @@
 """The parameters of a search space, each by itself: frozen values, their JSON form, and what may be wrong with one.
 
-Knows nothing of the other parameters of a space, nor of how values are scaled.
+Knows nothing of other parameters of a space, nor of how values are scaled.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ When = Mapping[str, Any]
 class Float:
     """A real number from `low` to `high`, both included.
 
-    `log`: uniform in the logarithm. `step`: only low + k * step. `power`: the value is power ** u and low, high and
-    step speak of u. `when`: applies only where each named parameter has the value (or one of the values) given.
+    `log`: uniform in the logarithm. `step`: only low + k * step. `power`: the value is power ** u, and low, high
+    and step refer to u. `when`: applies only if each named parameter has the given value (or one of the values).
     """
 
     kind: ClassVar[str] = "float"
@@ -45,7 +45,7 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number from `low` to `high`, both included; the fields mean what they mean for Float."""
+    """A whole number from `low` to `high`, both included; the fields are those of Float."""
 
     kind: ClassVar[str] = "int"
     name: str
@@ -62,7 +62,8 @@ class Int:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some JSON values, told apart by type and value (1, 1.0, true: three). `ordered`: neighbours are alike."""
+    """One of a list of JSON values, distinguished by type and value (1, 1.0 and true differ). `ordered`: neighbours are
+    similar."""
 
     kind: ClassVar[str] = "choice"
     name: str
@@ -78,7 +79,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Constant:
-    """A fixed JSON value, handed to every trial (to which `when` applies)."""
+    """A fixed JSON value, passed to every trial (unless `when` excludes it)."""
 
     kind: ClassVar[str] = "constant"
     name: str
@@ -113,7 +114,7 @@ def name_problem(name: Any) -> str | None:
 
 
 def field_problems(param: Param) -> Iterator[tuple[str, str]]:
-    """(field, text) for what is wrong within one parameter, conditions aside."""
+    """(field, text) for each problem within one parameter, ignoring conditions."""
     if isinstance(param, Constant):
         wrong = json_problem(param.value)
         if wrong:
@@ -136,7 +137,7 @@ def _choice_problems(param: Choice) -> Iterator[tuple[str, str]]:
         if wrong:
             yield "choices", wrong
         elif key(value) in seen:
-            yield "choices", f"{json_text(value)} stands there twice"
+            yield "choices", f"{json_text(value)} is listed twice"
         else:
             seen.add(key(value))
     if not isinstance(param.ordered, bool):
@@ -166,7 +167,7 @@ def _number_problems(param: Float | Int) -> Iterator[tuple[str, str]]:
 
 
 def _range_problems(param: Float | Int) -> Iterator[tuple[str, str]]:
-    """What is wrong between the fields, each of which is sound by itself."""
+    """Problems between the fields, each of which is valid by itself."""
     if param.low > param.high:
         yield "low", f"low {param.low} is above high {param.high}"
     if param.power is not None:
@@ -203,22 +204,22 @@ def _power_problem(param: Float | Int, power: float) -> str | None:
 
 
 def json_problem(value: Any, depth: int = 0) -> str | None:
-    """Why a value cannot stand in config.json; None where it can."""
+    """Why a value cannot be written to config.json; None if it can."""
     if depth > _MAX_DEPTH:
         return "is nested too deep"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is not a finite number"
     if isinstance(value, str) and not _encodes(value):
-        return f"{value!r} is no valid text"
+        return f"{value!r} is not valid text"
     if isinstance(value, list):
         return next((p for v in value if (p := json_problem(v, depth + 1))), None)
     if isinstance(value, dict):
         if not all(isinstance(k, str) and _encodes(k) for k in value):
-            return "has a key that is no text"
+            return "has a key that is not text"
         return next((p for v in value.values() if (p := json_problem(v, depth + 1))), None)
     if value is None or isinstance(value, (bool, int, float, str)):
         return None
-    return f"{json_text(value)} is no JSON value (text, number, true, false, null, list or object)"
+    return f"{json_text(value)} is not a JSON value (text, number, true, false, null, list or object)"
 
 
 def _encodes(text: str) -> bool:
@@ -230,7 +231,7 @@ def _encodes(text: str) -> bool:
 
 
 def _tidy(param: Param, number: Callable[[Any], Any] | None = None) -> None:
-    """Brings the fields of a new parameter into their one form (tuples to lists, 1 to 1.0 ...); wrong ones stay."""
+    """Normalises the fields of a new parameter (tuples to lists, 1 to 1.0 ...); invalid ones stay as they are."""
     if number:
         for name in ("low", "high", "step", "power"):
             object.__setattr__(param, name, number(getattr(param, name)))
@@ -261,7 +262,7 @@ def _sound_number(value: Any, whole: bool) -> bool:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """The value as JSON would give it back: new lists and dicts, Python's own scalars; what is no JSON stays."""
+    """The value after a round trip through JSON: new lists and dicts, Python's own scalars; anything else stays."""
     if depth > _MAX_DEPTH + 1:
         return value
     if isinstance(value, (list, tuple)):
@@ -297,7 +298,7 @@ def param_from(entry: Mapping[str, Any]) -> Param:
 
 
 def shown(name: Any) -> str:
-    """A name as it may stand in a message: printable, not too long."""
+    """A name for a message: printable, not too long."""
     text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in str(name))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -312,14 +313,14 @@ def json_text(value: Any) -> str:
 
 
 def as_whole(value: Any) -> int | None:
-    """The whole number that a number is: 5.0 is 5; None for all others (true is not a number)."""
+    """The int equal to a number: 5.0 is 5; None if there is none (true is not a number)."""
     if type(value) is int:
         return value
     return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def alike(value: Any) -> Any:
-    """Equal for values that a person would call the same: as `key`, but 1 and 1.0 are, and 0.1 + 0.2 and 0.3."""
+    """Equal for values that a person would call equal: as `key`, but 1 equals 1.0, and 0.1 + 0.2 equals 0.3."""
     return key(_rounded(value))
 
 

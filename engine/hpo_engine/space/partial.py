@@ -1,4 +1,4 @@
-"""Configurations that name some parameters only: what is wrong with one, and how the rest of it is filled in."""
+"""Partial configurations: their problems, and how the missing parameters are filled in."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ _MOST_PROBLEMS = 100
 
 
 def problems_of(space: SearchSpace, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(parameter, text) of all that keeps `given` from being part of any configuration of the space, rules aside."""
+    """(parameter, text) for each reason why `given` is not part of a configuration of the space, ignoring the rules."""
     found = []
     for name, value in given.items():
         if name not in space:
-            found.append((name, f"is no parameter of the space{nearest(name, space.names)}"))
+            found.append((name, f"is not a parameter of the space{nearest(name, space.names)}"))
         elif wrong := space.axis(name).problem(value):
             found.append((name, wrong))
     if not found:
         for name in given:
             if _demands(space, {name: given[name]}, given) is None:
-                found.append((name, f"applies only {when_text(space[name].when)}, which is not so here"))
+                found.append((name, f"applies only {when_text(space[name].when)}, which does not apply here"))
     if not found and _demands(space, given, given) is None:
         found.append(("", f"{', '.join(map(shown, given))} never apply together"))
     return found
 
 
 def is_whole(space: SearchSpace, given: Mapping[str, Any]) -> bool:
-    """Whether nothing is left to be filled in but constants."""
+    """Whether only constants are missing."""
     return space.misfit({**_constants(space, given), **given}) is None
 
 
 def complete(
     space: SearchSpace, given: Mapping[str, Any], wish: Mapping[str, Any], draw: Callable[[], float]
 ) -> dict[str, Any]:
-    """A configuration of the space that has what is `given` (without problems), of the rest as much as fits from
-    `wish`, and of what is still missing independent draws. Knows nothing of rules.
+    """A configuration with the `given` values (valid ones), as many of the others from `wish` as fit, and independent
+    draws for the rest. Ignores the rules.
 
     Args:
-        draw: gives numbers in [0, 1).
+        draw: returns numbers in [0, 1).
     """
     demands = _demands(space, given, given) or {}
     out: dict[str, Any] = {}
@@ -72,8 +72,8 @@ def allowed_completion(
     draw: Callable[[], float],
     good: Callable[[Mapping[str, Any]], bool] = lambda params: True,
 ) -> dict[str, Any] | None:
-    """The first completion that the rules allow and that is `good`: with the wish, then without. None: there seems to
-    be none."""
+    """The first completion that the rules allow and that is `good`: with the wish, then without. None: none was
+    found."""
     for attempt in range(space.tries(_TRIES)):
         params = complete(space, given, {} if attempt else wish, draw)
         if space.allows(params) and good(params):
@@ -82,8 +82,8 @@ def allowed_completion(
 
 
 def refuse_empty(space: SearchSpace) -> None:
-    """Raises SpecError where the rules leave nothing: none of 10,000 draws, nor of a small space's configurations;
-    fewer of both where the rules are long."""
+    """Raises SpecError if the rules exclude everything: 10,000 draws, and all configurations of a small space (fewer of
+    both if the rules are long)."""
     if not space.rules:
         return
     rng, n, count = random.Random(0), space.size, space.tries(_DRAWS)
@@ -91,11 +91,11 @@ def refuse_empty(space: SearchSpace) -> None:
     small = space.grid(1) if n is not None and n <= space.tries(_WALK) else ()
     if not any(map(space.allows, draws)) and not any(map(space.allows, small)):
         none = "no configuration" if small else f"none of {count:,} random configurations"
-        raise SpecError([Problem("require", f"{none} fulfils {space.rules_text}")])
+        raise SpecError([Problem("require", f"{none} satisfies {space.rules_text}")])
 
 
 def point_problems(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> list[Problem]:
-    """What is wrong with configurations that are to be tried first, paths "points[<number>].<name>"."""
+    """Problems of configurations to be tried first, with paths "points[<number>].<name>"."""
     found: list[Problem] = []
     seen: dict[Any, int] = {}
     for i, point in enumerate(points):
@@ -110,7 +110,7 @@ def point_problems(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> l
         if twin != i and is_whole(space, point):
             found.append(Problem(path, f"is the same as points[{twin}]"))
         elif allowed_completion(space, point, {}, random.Random(i).random) is None:
-            found.append(Problem(path, f"nothing that has these values fulfils {space.rules_text}"))
+            found.append(Problem(path, f"no configuration with these values satisfies {space.rules_text}"))
     return found
 
 
@@ -118,7 +118,7 @@ _Demands = dict[str, frozenset[Any]]
 
 
 def _demands(space: SearchSpace, names: Mapping[str, Any], given: Mapping[str, Any]) -> _Demands | None:
-    """Parent -> the keys of the values that let all of `names` apply; None where `given` or nothing can meet them."""
+    """Parent -> the keys of the values that let all of `names` apply; None if none does, or not the one given."""
     demands: _Demands = {}
     todo, seen = list(names), set(names)
     while todo:
@@ -142,7 +142,7 @@ def _among(value: Any, accepted: frozenset[Any] | None) -> bool:
 
 
 def _one_of(axis: Axis, accepted: frozenset[Any], u: float) -> Any:
-    """One of the accepted values, by a number in [0, 1)."""
+    """One of the accepted values, chosen by a number in [0, 1)."""
     if isinstance(axis, Cells):
         places = sorted(axis.grid_places(accepted, 1))
         return axis.value(places[int(u * len(places))])
@@ -151,7 +151,7 @@ def _one_of(axis: Axis, accepted: frozenset[Any], u: float) -> Any:
 
 
 def _constants(space: SearchSpace, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The constants that apply beside what is given."""
+    """The constants that apply with the given values."""
     out: dict[str, Any] = {}
     for name, axis, where, conditions in space.plan:
         if not conditions or applies(conditions, out):

@@ -1,7 +1,7 @@
 """The search space: parameters, and the only place that scales, rounds, or decides which of them apply.
 
-Searchers see points of the unit cube; training scripts see plain JSON values; `encode` and `decode` lead from one to
-the other. Discrete values own equal shares (cells) of [0, 1]. Knows nothing of studies, trials or files.
+Searchers see points of the unit cube; training scripts see plain JSON values; `encode` and `decode` convert between
+them. Each discrete value has an equal share (cell) of [0, 1]. Knows nothing of studies, trials or files.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "Constant", "Float", "Grid", "Int", "Param", "SearchSpace"]
 
 MAX_DRAWS = 100_000
-MAX_WALK = 50_000  # configurations: a larger space is not walked through
+MAX_WALK = 50_000  # configurations: a larger space is not enumerated
 _SOME = 3  # rules that a message repeats
-_SHORT = 200  # words and signs: rules that long may be held against as many configurations as shorter ones
+_SHORT = 200  # words and signs: rules up to this length are checked on the full number of configurations
 
 
 Step = tuple[str, Axis, int, tuple[Condition, ...]]
@@ -50,12 +50,12 @@ Step = tuple[str, Axis, int, tuple[Condition, ...]]
 class SearchSpace:
     """A set of parameters. Points are vectors (d,) in [0, 1], one number for each of `dimensions`.
 
-    `require`: rules between parameters, as `constraints` reads them. A configuration that breaks one is no member of
-    the space; `decode`, `tidy`, `grid` and `size` know nothing of them.
+    `require`: rules between parameters, as `constraints` reads them. A configuration that violates one is not a
+    member of the space; `decode`, `tidy`, `grid` and `size` ignore them.
 
-    Laws: decode(encode(p)) == p for the values that decode gives (continuous ones to within rounding); every value is
-    decode of some point; what decode gives is inside the space but for the rules, and holds only the parameters that
-    apply.
+    Laws: decode(encode(p)) == p for every value that decode returns (continuous ones to within rounding); every value
+    is decode of some point; what decode returns is inside the space except for the rules, and has only the parameters
+    that apply.
 
     Raises:
         SpecError: with every problem found, paths "space.<name>.<field>" and "require[<number>]".
@@ -96,13 +96,13 @@ class SearchSpace:
 
     @cached_property
     def cells(self) -> tuple[int | None, ...]:
-        """For each dimension the number of its values; None where it is continuous."""
+        """The number of values of each dimension; None if it is continuous."""
         return tuple(self._axes[p.name].size for p in self.dimensions)
 
     @cached_property
     def size(self) -> int | None:
-        """How many different configurations there are, rules aside; None where a dimension is continuous, or nobody can
-        count."""
+        """The number of different configurations, ignoring the rules; None if a dimension is continuous, or if the
+        conditions are too entangled to count."""
         try:
             return None if None in self.cells else self.grid(1).size
         except SpecError:
@@ -110,8 +110,7 @@ class SearchSpace:
 
     @cached_property
     def allowed_size(self) -> int | None:
-        """How many configurations the rules allow; None where there is no end of them, or too many to hold against the
-        rules one by one."""
+        """The number of configurations that the rules allow; None if unlimited, or too large to check one by one."""
         n = self.size
         if n is None or not self.rules:
             return n
@@ -120,8 +119,8 @@ class SearchSpace:
     def unlike(
         self, known: Callable[[dict[str, Any]], bool], start: float, most: int = MAX_WALK
     ) -> dict[str, Any] | None:
-        """The first configuration that the rules allow and that is not known, from a place in [0, 1) on; None if there
-        is none, or if there are more than `most` to walk through."""
+        """The first allowed configuration that is not known, walking through the grid from `start` in [0, 1); None if
+        there is none, or if the grid has more than `most` points."""
         n = self.size
         if n is None or n > self.tries(most):
             return None
@@ -130,8 +129,8 @@ class SearchSpace:
         return next((params for params in walked if self.allows(params) and not known(params)), None)
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Independent and uniform in the unit cube, among what the rules allow: takes len(dimensions) numbers from
-        `rng`, again and again until they do. Raises SpecError after 100,000 times (fewer where rules are long)."""
+        """Independent and uniform in the unit cube, rejecting what the rules forbid: each try takes len(dimensions)
+        numbers from `rng`. Raises SpecError after 100,000 tries (fewer if the rules are long)."""
         return self.draw(lambda: rng.random(len(self.dimensions)).tolist())
 
     def draw(self, point: Callable[[], Sequence[float]]) -> dict[str, Any]:
@@ -141,10 +140,10 @@ class SearchSpace:
             params = self.decode(point())
             if not self.rules or self.allows(params):
                 return params
-        raise SpecError([Problem("require", f"no configuration in {draws:,} draws fulfils {self.rules_text}")])
+        raise SpecError([Problem("require", f"no configuration in {draws:,} draws satisfies {self.rules_text}")])
 
     def allows(self, params: Mapping[str, Any]) -> bool:
-        """Whether a configuration fulfils the rules, all of them."""
+        """Whether a configuration satisfies all rules."""
         return all(rule.holds(params) for rule in self.rules)
 
     def allowed(self, points: np.ndarray) -> np.ndarray:  # (n, d) -> (n,) bool
@@ -157,7 +156,7 @@ class SearchSpace:
             named = [(p.name, self._axes[p.name], self._places.get(p.name, -1)) for p in self.params]
             named = [step for step in named if step[0] in rule.names]
             columns = [i for _, _, i in named if i >= 0]
-            # Conditions on constants cannot be told from NaN; decode tells.
+            # Conditions on constants leave no NaN in the point; decode evaluates them.
             whole = any(i < 0 and self[name].when for name, _, i in named)
             rows = np.flatnonzero(out & ~np.isnan(live[:, columns]).any(axis=1))
             for row, point in zip(rows.tolist(), live[rows].tolist(), strict=True):
@@ -166,8 +165,8 @@ class SearchSpace:
         return out
 
     def tries(self, most: int) -> int:
-        """How many configurations to hold against the rules: `most`, or fewer where they are so long that it would take
-        longer than that for short ones."""
+        """How many configurations to check against the rules: `most`, or fewer if the rules are long, so that it takes
+        no longer than for short ones."""
         return most if self._words <= _SHORT else most * _SHORT // self._words
 
     @cached_property
@@ -176,7 +175,7 @@ class SearchSpace:
 
     @property
     def rules_text(self) -> str:
-        """The rules in words, some of them where there are many."""
+        """The rules for a message, abbreviated if there are many."""
         some = [shown(text) for text in self.require[:_SOME]]
         return " and ".join(some) + (f" and {more} more" if (more := len(self.require) - _SOME) > 0 else "")
 
@@ -196,13 +195,13 @@ class SearchSpace:
         return out if self._in_order else {name: out[name] for name in self.names if name in out}
 
     def tidied(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Values without `problem`, as the parameters have them: 5.0 is 5 for a whole number, 0.1 + 0.2 is 0.3."""
+        """Valid values in their canonical form: 5.0 becomes 5 for a whole number, 0.1 + 0.2 becomes 0.3."""
         return {name: self._axes[name].tidy(value) for name, value in params.items()}
 
     def walk(self, pick: Callable[[Float | Int | Choice], Any]) -> dict[str, Any]:
-        """The parameters with the values that `pick` gives, parents first; it is asked for those that apply, only.
+        """The parameters with the values that `pick` returns, parents first; it is called for those that apply only.
 
-        Values are taken to the nearest member. Raises ValueError for a choice that is not there.
+        Values are moved to the nearest valid one. Raises ValueError for an unknown choice.
         """
         out: dict[str, Any] = {}
         for name, axis, where, conditions in self.plan:
@@ -213,7 +212,7 @@ class SearchSpace:
     def encode(self, params: Mapping[str, Any]) -> np.ndarray:
         """The point (d,) of a parameter set: centres of cells, NaN where a parameter does not apply or is missing.
 
-        Numbers outside their bounds come out at the bound. Raises ValueError for a choice that is not there.
+        Numbers outside their bounds become the bound. Raises ValueError for an unknown choice.
         """
         import numpy as np
 
@@ -261,22 +260,22 @@ class SearchSpace:
         return np.array([key(axis.decode(u)) in accepted for u in column.tolist()], dtype=bool)
 
     def problem_with(self, params: Mapping[str, Any]) -> str | None:
-        """Why `params` is no member of this space, in one line; None where it is one.
+        """Why `params` is not a member of this space, in one line; None if it is one.
 
-        A member has all the parameters that apply and no others, and fulfils the rules; rounding dust is forgiven, and
-        5.0 is a whole number: see `tidied`.
+        A member has all the parameters that apply and no others, and satisfies the rules. Rounding errors are
+        forgiven, and 5.0 is a whole number: see `tidied`.
         """
         wrong = self.misfit(params)
         broken = None if wrong else next((rule for rule in self.rules if not rule.holds(params)), None)
         return wrong if broken is None else f"require: {shown(broken.text)} does not hold"
 
     def misfit(self, params: Mapping[str, Any]) -> str | None:
-        """As `problem_with`, rules aside."""
+        """As `problem_with`, ignoring the rules."""
         if not isinstance(params, Mapping):
             return f"parameters must map names to values, not {json_text(params)}"
         for name in params:
             if name not in self._by_name:
-                return f"{shown(name)} is no parameter of the space{nearest(str(name), self.names)}"
+                return f"{shown(name)} is not a parameter of the space{nearest(str(name), self.names)}"
         seen: dict[str, Any] = {}
         for name, axis, _, conditions in self.plan:
             if conditions and not applies(conditions, seen):
@@ -307,7 +306,7 @@ class SearchSpace:
         return cls(tuple(param_from(entry) for entry in data["params"]), tuple(data.get("require", ())))
 
     def axis(self, name: str) -> Axis:
-        """The way of one parameter's values to [0, 1] and back."""
+        """The mapping of one parameter's values to [0, 1] and back."""
         return self._axes[name]
 
     @cached_property

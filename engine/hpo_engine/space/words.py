@@ -41,11 +41,15 @@ def words_of(text: str) -> list[Word]:
     while at < len(text):
         found = _WORDS.match(text, at)
         if found is None:
-            what = {"'": "a quote that is not closed", '"': "a quote that is not closed", "`": "a backtick alone"}
-            raise wrong(at + 1, what.get(text[at], f"{shown(text[at])} means nothing here"))
+            what = {
+                "'": "a quote that is not closed",
+                '"': "a quote that is not closed",
+                "`": "a backtick that is not closed",
+            }
+            raise wrong(at + 1, what.get(text[at], f"{shown(text[at])} is not valid here"))
         kind = str(found.lastgroup)
         if kind == "sign" and found[0] in _ELSEWHERE:
-            raise wrong(at + 1, f'{found[0]} means nothing here; write "{_ELSEWHERE[found[0]]}"')
+            raise wrong(at + 1, f'{found[0]} is not valid here; write "{_ELSEWHERE[found[0]]}"')
         if kind != "space":
             out.append(Word(kind, found[0], at + 1))
         at = found.end()
