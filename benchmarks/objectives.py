@@ -23,7 +23,7 @@ from hpo_engine.maths import pareto
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.events import EngineStarted, StudyOpened, TrialEnded, TrialProposed, apply
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.spec import Budget, Named, StudySpec
 
 TRIALS = (50, 100)
 Params = Mapping[str, Any]
@@ -146,11 +146,10 @@ def ours(name: str) -> Callable[[Problem, int, int], list[tuple[float, ...]]]:
         spec = StudySpec(
             "b",
             problem.space,
-            aims[0],
+            aims,
             ("true",),
             "/",
-            algorithm=name,
-            objectives=aims,
+            algorithm=Named(name),
             budget=Budget(trials),
             seed=seed,
         )

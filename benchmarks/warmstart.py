@@ -41,6 +41,7 @@ from hpo_engine.searchers.evidence import Reader
 from hpo_engine.searchers.prior import reduced
 from hpo_engine.study.events import EngineStarted, StudyOpened, apply
 from hpo_engine.study.history import History
+from hpo_engine.study.spec import PriorTrial
 
 # The new problem, and a related one (None: itself, moved).
 PROBLEMS: Mapping[str, str | None] = {
@@ -83,7 +84,7 @@ def _moved(new: Problem) -> Callable[..., float]:
     return evaluate
 
 
-def searched(algorithm: str, of: Problem, seed: int, evaluations: int, prior: tuple[Mapping[str, Any], ...]) -> History:
+def searched(algorithm: str, of: Problem, seed: int, evaluations: int, prior: tuple[PriorTrial, ...]) -> History:
     """The history of a search, one trial after the other, at full resource."""
     at = Ours(algorithm, {}, replace(of, levels=()), seed, evaluations, 1)
     spec = replace(at.history.spec, prior=prior)
@@ -102,7 +103,7 @@ def regrets(algorithm: str, name: str, kind: str, seed: int) -> np.ndarray:  # (
         old = earlier(name, kind)
         history = searched("tpe", old, 1000 + seed, EARLIER, ())
         losses = Reader(old.space).read(history).losses.tolist()
-        prior = (reduced("earlier", new.space, list(history.trials), losses),)
+        prior = reduced(0, new.space, list(history.trials), losses)
     losses = np.array([t.loss for t in searched(algorithm, new, seed, max(AT), prior).trials])
     best: np.ndarray = new.regret(np.minimum.accumulate(losses))[[n - 1 for n in AT]]
     return best

@@ -13,7 +13,7 @@ from hpo_engine.assembly import Clock, about, load_spec, searcher, traits
 from hpo_engine.core.ports import Launch
 from hpo_engine.errors import SpecError
 from hpo_engine.study.history import StudyState
-from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.spec import Budget, Named, StudySpec
 from hpo_engine.study.trial import Exit
 from tests.support import random_logs
 from tests.support.loop_bench import Bench
@@ -92,7 +92,7 @@ def refused(algorithm: str, model_dir: Path | str = "/m", **options: Any) -> str
 
 
 def spec(algorithm: str, model_dir: Path | str = "/m", **options: Any) -> StudySpec:
-    return replace(random_logs.spec(), algorithm=algorithm, algorithm_options=options, model_dir=str(model_dir))
+    return replace(random_logs.spec(), algorithm=Named(algorithm, options), model_dir=str(model_dir))
 
 
 @pytest.fixture

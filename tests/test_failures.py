@@ -18,7 +18,7 @@ from hpo_engine.stoppers.spelling import other_spelling
 from hpo_engine.study.events import TrialReopened, fold
 from hpo_engine.study.history import StudyState
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, EarlyStopping, Failures, Resources, TrialPolicy
+from hpo_engine.study.spec import ALIKE, MISNAMED, RANK, Budget, Named, Resources, TrialPolicy
 from hpo_engine.study.trial import Exit, StopCause
 from tests.support.fakes import MemoryStore
 from tests.support.loop_bench import Bench, states
@@ -77,7 +77,7 @@ def test_running_trials_are_stopped_and_run_again(bench: Bench) -> None:
 @pytest.mark.parametrize("parallel", [1, 2, 8])
 def test_at_most_first_and_parallel_less_one_run(bench: Bench, parallel: int) -> None:
     bench.behave = lambda launch: Exit(code=1)
-    history = bench.run(led(bench, resources=Resources(parallel), failures=Failures(5)))
+    history = bench.run(led(bench, resources=Resources(parallel), stop=(Named(MISNAMED), Named(ALIKE, {"first": 5}))))
     assert history.halted and len(history.trials) <= 5 + parallel - 1
 
 
@@ -134,7 +134,7 @@ def test_values_of_parameters_are_no_cause_of_their_own(bench: Bench) -> None:
 
 def test_nothing_stops_where_it_is_off_or_nothing_is_left(bench: Bench) -> None:
     bench.behave = lambda launch: Exit(code=1)
-    history = bench.run(led(bench, budget=Budget(12), failures=None))
+    history = bench.run(led(bench, budget=Budget(12), stop=()))
     assert history.state is StudyState.FAILED and history.next_id == 12 and not history.halted
 
 
@@ -241,7 +241,7 @@ def halted(rows: Sequence[dict[str, float]], bench: Bench, **changes: Any) -> An
 
 
 def test_a_misspelt_objective_is_told_at_the_first_row_and_nothing_trains_on(bench: Bench) -> None:
-    history = halted([{"step": 1, "train_loss": 2, "val_loss": 1}], bench, objective=Objective("valid_loss"))
+    history = halted([{"step": 1, "train_loss": 2, "val_loss": 1}], bench, objectives=(Objective("valid_loss"),))
     assert history.reason == 'trial 0: no "valid_loss" in its rows; it has "val_loss", "train_loss"'
     assert (history.state, history.halted) == (StudyState.STOPPED, "objective")
     assert states(history) == ["pending"] * 2 and not bench.executor.running
@@ -272,27 +272,27 @@ EPOCHS = [{"step": 1, "train_loss": 2.0}, {"step": 1, "val_loss": 1.0}]
     ],
 )
 def test_rows_that_lack_the_objective_yet_stop_nothing(bench: Bench, metric: str, rows: Any) -> None:
-    history = halted(rows, bench, objective=Objective(metric))
+    history = halted(rows, bench, objectives=(Objective(metric),))
     assert not history.halted and states(history) == ["running"] * 2
 
 
 def test_both_spellings_named_by_the_user_are_two_metrics(bench: Bench) -> None:
     rows = [{"eval_loss": 1.0}]
     aims = (Objective("val_loss"), Objective("eval_loss", over="last"))
-    for changes in ({"objectives": aims}, {"extra_metrics": {"eval_loss": "latest"}}):
+    for changes in ({"objectives": aims}, {"objectives": aims[:1], "extra_metrics": {"eval_loss": "latest"}}):
         bench.store = MemoryStore()
-        assert not halted(rows, bench, objective=aims[0], **changes).halted
+        assert not halted(rows, bench, **changes).halted
 
 
 def test_one_of_several_objectives_may_be_misspelt(bench: Bench) -> None:
     aims = (Objective("val_loss", over="last"), Objective("val_accuracy", "maximize", "last"))
-    history = halted([{"val_loss": 1.0, "val_acc": 0.5}], bench, objective=aims[0], objectives=aims)
+    history = halted([{"val_loss": 1.0, "val_acc": 0.5}], bench, objectives=aims)
     assert 'no "val_accuracy" in its rows; it has "val_acc"' in history.reason
 
 
 def test_rows_at_the_end_tell_it_as_well(bench: Bench) -> None:
     bench.behave = lambda launch: (bench.write(launch, [{"val_loss": 1}]), Exit(code=0))[1]
-    history = bench.run(led(bench, objective=Objective("valid_loss"), resources=Resources(1)))
+    history = bench.run(led(bench, objectives=(Objective("valid_loss"),), resources=Resources(1)))
     assert history.halted == "objective" and states(history) == ["failed"]
 
 
@@ -311,7 +311,7 @@ def test_rows_at_the_end_tell_it_as_well(bench: Bench) -> None:
 )
 def test_first_trial_that_ends_without_the_objective_tells_it(bench: Bench, metric: str, row: Any, halts: str) -> None:
     bench.behave = lambda launch: (bench.write(launch, [row]), Exit(code=0))[1]
-    history = bench.run(led(bench, objective=Objective(metric), resources=Resources(1)))
+    history = bench.run(led(bench, objectives=(Objective(metric),), resources=Resources(1)))
     assert history.halted == ("objective" if halts else "failures") and len(states(history)) == (1 if halts else 3)
     if halts:
         assert history.reason.startswith(f'trial 0 ended: no "{metric}" in its rows; it has "{halts}"')
@@ -338,10 +338,10 @@ def test_once_any_trial_has_reported_it_nothing_is_misspelt(bench: Bench) -> Non
         return Exit(code=0)
 
     bench.behave = behave
-    history = bench.run(led(bench, objective=Objective("valid_loss"), resources=Resources(1), budget=Budget(5)))
+    history = bench.run(led(bench, objectives=(Objective("valid_loss"),), resources=Resources(1), budget=Budget(5)))
     assert not history.halted and states(history) == ["completed"] + ["failed"] * 4
 
 
 def test_rules_are_those_that_the_study_asks_for(bench: Bench) -> None:
-    spec = bench.open(failures=None, diverged=False, early_stopping=EarlyStopping()).history.spec
+    spec = bench.open(stop=(Named(RANK),)).history.spec
     assert not [r for r in stopper(spec)._rules if isinstance(r, AlikeStopper | MisnamedStopper)]

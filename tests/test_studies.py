@@ -22,7 +22,7 @@ from hpo_engine.executors.local import records
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
 from hpo_engine.store.lock import Lead
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, Resources, StudySpec, TrialPolicy
+from hpo_engine.study.spec import Budget, Named, Resources, StudySpec, TrialPolicy
 from hpo_engine.study.trial import TrialState
 from tests.support.helpers import processes_with, wait_until
 
@@ -50,7 +50,7 @@ def spec_of(model: Path | str = "/m", **changes: Any) -> StudySpec:
     fixed: dict[str, Any] = {
         "name": "s",
         "space": SPACE,
-        "objective": Objective("loss"),
+        "objectives": (Objective("loss"),),
         "command": ("python", "train.py"),
         "model_dir": str(model),
         "budget": Budget(3),
@@ -295,7 +295,7 @@ def test_same_spec_and_new_limits_are_no_difference() -> None:
     assert studies.differences(old, replace(old, seed=None)) == [], "a file without a seed agrees with any"
     assert studies.differences(old, replace(old, budget=Budget(99, 60.0))) == []
     assert studies.differences(old, replace(old, resources=Resources(parallel=7))) == []
-    assert studies.differences(old, replace(old, labels={"sigName": "x"})) == []
+    assert studies.differences(old, replace(old, dialect={"sigName": "x"})) == []
 
 
 @pytest.mark.parametrize(
@@ -303,19 +303,19 @@ def test_same_spec_and_new_limits_are_no_difference() -> None:
     [
         ({"command": ("python", "other.py")}, "command", "train.py", "other.py"),
         ({"command": ("python", "train.py", "two words")}, "command", "train.py", "two words"),
-        ({"objective": Objective("acc")}, "objective", "loss", "acc"),
-        ({"objective": Objective("loss", "maximize")}, "objective", "minimize", "maximize"),
-        ({"objective": Objective("loss", over="last")}, "objective", "best", "last"),
+        ({"objectives": (Objective("acc"),)}, "objective", "loss", "acc"),
+        ({"objectives": (Objective("loss", "maximize"),)}, "objective", "minimize", "maximize"),
+        ({"objectives": (Objective("loss", over="last"),)}, "objective", "minimize", "last"),
         ({"env": {"A": "2"}}, "env", '"1"', '"2"'),
-        ({"env": {}}, "env", '"A"', "{}"),
-        ({"data_dir": "/data"}, "data_dir", "null", "/data"),
-        ({"trial": TrialPolicy(retries=4)}, "trial", '"retries": 0', '"retries": 4'),
-        ({"trial": TrialPolicy(time_limit_s=60.0)}, "trial", '"time_limit_s": null', '"time_limit_s": 60.0'),
-        ({"resources": Resources(cpus=2)}, "resources", '"cpus": null', '"cpus": 2'),
-        ({"algorithm": "grid"}, "algorithm", "random", "grid"),
-        ({"algorithm_options": {"levels": 3}}, "options", "{}", '"levels": 3'),
+        ({"env": {}}, "env", '"A"', "none"),
+        ({"data_dir": "/data"}, "data_dir", "none", "/data"),
+        ({"trial": TrialPolicy(retries=4)}, "trial", "none", '"retries": 4'),
+        ({"trial": TrialPolicy(time_limit_s=60.0)}, "trial", "none", '"time_limit": 60'),
+        ({"resources": Resources(cpus=2)}, "trial", "none", '"cpus": 2'),
+        ({"algorithm": Named("grid")}, "algorithm", "random", "grid"),
+        ({"algorithm": Named("random", {"levels": 3})}, "options", "none", '"levels": 3'),
         ({"model_dir": "/other"}, "model_dir", "/m", "/other"),
-        ({"interpreter": "/usr/bin/python3"}, "interpreter", "null", "/usr/bin/python3"),
+        ({"interpreter": "/usr/bin/python3"}, "interpreter", "none", "/usr/bin/python3"),
         ({"seed": 6}, "seed", "5", "6"),
     ],
     ids=lambda value: str(value)[:40],
@@ -350,7 +350,7 @@ def test_parameters_that_come_go_or_trade_places_are_named() -> None:
     turned = replace(old, space=SearchSpace(SPACE.params[::-1]))
     assert studies.differences(old, turned) == ["space: the order of the parameters"]
     more = studies.differences(old, replace(old, space=SearchSpace(SPACE.params[1:3]), command=("sh",)))
-    assert [line.partition(":")[0] for line in more] == ["space.lr", "space.drop", "space.e", "command"]
+    assert [line.partition(":")[0] for line in more] == ["command", "space.lr", "space.drop", "space.e"]
 
 
 @pytest.mark.parametrize("field", ["command", "env"])

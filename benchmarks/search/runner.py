@@ -97,16 +97,15 @@ class Ours:
         from hpo_engine import assembly
         from hpo_engine.study.events import EngineStarted, StudyOpened, apply
         from hpo_engine.study.objective import Objective
-        from hpo_engine.study.spec import Budget, Resources, StudySpec
+        from hpo_engine.study.spec import Budget, Named, Resource, Resources, StudySpec
 
         rationed = bool(problem.levels) and algorithm in RATIONING
         spec = StudySpec(
-            "benchmark", problem.space, Objective("loss"), ("true",), "/", algorithm=algorithm,
-            algorithm_options=dict(options), budget=Budget(trials=evaluations), resources=Resources(parallel=workers),
+            "benchmark", problem.space, (Objective("loss"),), ("true",), "/", algorithm=Named(algorithm, dict(options)),
+            budget=Budget(trials=evaluations), resources=Resources(parallel=workers),
             seed=seed,
-            resource_name="resource" if rationed else None,
-            resource_max=problem.levels[-1] if rationed else None,
-        )  # fmt: skip
+            resource=Resource("resource", problem.levels[-1]) if rationed else None,
+            )  # fmt: skip
         self.history = apply(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, pid=1))
         self.searcher: Any = assembly.searcher(self.history.spec)
 

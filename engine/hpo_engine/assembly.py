@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hpo_engine.contract import binding
-from hpo_engine.contract.paths import SUBMITTED, StudyPaths, absolute
+from hpo_engine.contract.paths import StudyPaths, absolute
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import Problem, SpecError, StudyGone, StudyLocked, nearest
 from hpo_engine.searchers import Searcher, Traits
@@ -130,8 +130,8 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
                 f"; a file of model_dir is called ./{program}" if os.path.exists(f"{spec.model_dir}/{program}") else ""
             )
             raise SpecError([Problem("command", f"no program {json_text(program)} on the PATH{hint}")])
-    if spec.resource_name is not None and spec.resource_name in spec.space:
-        text = f"{spec.resource_name} is a parameter of the space, too; a trial's config.json can hold only one"
+    if spec.resource is not None and spec.resource.name in spec.space:
+        text = f"{spec.resource.name} is a parameter of the space, too; a trial's config.json can hold only one"
         raise SpecError([Problem("resource.name", text)])
     made = searcher(spec)
     Slots(spec.resources, find_gpus(env) if spec.resources.gpus else (), count_cores())
@@ -159,10 +159,10 @@ def searcher(spec: StudySpec) -> Searcher:
     Raises:
         SpecError: unknown name or option, wrong value, a plugin that cannot be loaded.
     """
-    cls = _searcher_class(spec.algorithm, spec.model_dir)
+    cls = _searcher_class(spec.algorithm.name, spec.model_dir)
     options = _checked_options(cls, spec)
-    if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.needs_resource and not spec.resource_name:
-        text = f"is missing: {spec.algorithm} needs one, as in {{name: epochs, max: 27}}"
+    if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.needs_resource and spec.resource is None:
+        text = f"is missing: {spec.algorithm.name} needs one, as in {{name: epochs, max: 27}}"
         raise SpecError([Problem("resource", text)])
     try:
         made: Any = cls(spec, **options)
@@ -170,10 +170,10 @@ def searcher(spec: StudySpec) -> Searcher:
         raise
     except (Exception, SystemExit) as error:
         why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "it ended the program"
-        raise SpecError([Problem("options", f"{spec.algorithm} cannot be made: {why}")]) from error
+        raise SpecError([Problem("options", f"{spec.algorithm.name} cannot be made: {why}")]) from error
     if not callable(getattr(made, "ask", None)):
         raise SpecError(
-            [Problem("algorithm", f"{spec.algorithm} is no searcher: it has no method ask(history, count)")]
+            [Problem("algorithm", f"{spec.algorithm.name} is no searcher: it has no method ask(history, count)")]
         )
     own = made if isinstance(made, Searcher) else AskingOnly(made)
     return Guided(spec, own) if guides(spec, own) else own
@@ -186,11 +186,11 @@ def about(spec: StudySpec) -> str:
 
 def plan(spec: StudySpec) -> str:
     """What a study with a resource is going to take of it, in a line; "" if there is none."""
-    if not spec.resource_name:
+    if spec.resource is None:
         return ""
     from hpo_engine.report import forecast
 
-    return forecast.plan(spec, searcher(spec), known=spec.algorithm.partition(":")[0] in SEARCHERS)
+    return forecast.plan(spec, searcher(spec), known=spec.algorithm.name.partition(":")[0] in SEARCHERS)
 
 
 def warnings(spec: StudySpec) -> list[str]:
@@ -202,7 +202,7 @@ def warnings(spec: StudySpec) -> list[str]:
     gpus = find_gpus(os.environ) if spec.resources.gpus else ()
     free = Slots(spec.resources, gpus, cores).free()
     notes = list(forecast.at_once(spec, free, cores, len(gpus)))
-    if SUBMITTED in spec.labels:  # only a request was meant for another machine
+    if spec.submitted_code is not None:  # only a request was meant for another machine
         notes += forecast.warnings(spec, cores)
     return notes
 
@@ -217,15 +217,15 @@ def traits(algorithm: str, folder: str = ".") -> Traits:
 
 def _checked_options(cls: Callable[..., Any], spec: StudySpec) -> dict[str, Any]:
     """Against the class's card; where it has none, only the names, against its signature."""
-    options = dict(spec.algorithm_options)
+    options = dict(spec.algorithm.options)
     if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.card is not NO_CARD:
-        return cls.traits.card.take(spec.algorithm, options)
+        return cls.traits.card.take(spec.algorithm.name, options)
     known = _options_of(cls)
     unknown = [name for name in options if name not in known] if known is not None else []
     problems = []
     for name in unknown:
         hint = nearest(name, [*(known or ()), "seed"])
-        problems.append(Problem(f"options.{name}", f"no option of {spec.algorithm}{hint}"))
+        problems.append(Problem(f"options.{name}", f"no option of {spec.algorithm.name}{hint}"))
     if problems:
         raise SpecError(problems)
     return options

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from hpo_engine.store.journal import Journal, is_ours, read_history
 from hpo_engine.store.lock import Lead, hold_folder
 from hpo_engine.study.events import StudyOpened
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import StudySpec, noted
+from hpo_engine.study.spec import LinkedFile, PriorTrial, Resources, StudySpec
 from hpo_engine.study.trial import StopCause, Trial, TrialState
 from hpo_engine.studyfile.common import read_base_config
 from hpo_engine.system.faults import placed
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from hpo_engine.contract import snapshot
 
 _NEW = ".new-"
-_LINKED = "_linked"  # label: size and time of the big files that the study has links to instead of copies
-_NAMES = {"algorithm_options": "options", "extra_metrics": "metrics"}  # as study files have them
+_MAY_DIFFER = ("budget", "notes", "dialect", "submitted_code", "prior", "base", "linked")  # of a StudySpec
+_LIMITS = ("trials", "time_limit", "parallel", "dialect", "submitted_code")  # of a study file
 
 
 def read(paths: StudyPaths) -> History:
@@ -65,7 +65,8 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
     from hpo_engine.searchers.evidence import Reader
     from hpo_engine.searchers.prior import reduced
 
-    prior, notes, problems = [], [], []
+    prior, notes, problems = list[PriorTrial](), list[str](), list[Problem]()
+    studies = 0
     for i, name in enumerate(spec.warm_start):
         path = f"warm_start[{i}]"
         try:
@@ -78,21 +79,21 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
             problems.append(Problem(path, "is this study itself; name an earlier one" if itself else f"{error}{hint}"))
             continue
         done = [t for t in history.trials if t.state is TrialState.COMPLETED]
-        told = reduced(history.spec.name, spec.space, done, Reader(history.spec.space).read(history).losses.tolist())
+        told = reduced(studies, spec.space, done, Reader(history.spec.space).read(history).losses.tolist())
         notes += [f"{path}: {history.spec.name} {text}" for text in _doubts(history, spec, len(done), told)]
-        if told["points"]:
-            prior.append(told)
+        prior += told
+        studies += bool(told)
     if problems:
         raise SpecError(problems)
     return replace(spec, prior=tuple(prior)), notes
 
 
-def _doubts(history: History, spec: StudySpec, done: int, told: Mapping[str, Any]) -> list[str]:
+def _doubts(history: History, spec: StudySpec, done: int, told: Sequence[PriorTrial]) -> list[str]:
     """What the user should know of an earlier study."""
-    old, new = (", ".join(f"{a.goal} {a.metric}" for a in study.aims) for study in (history.spec, spec))
+    old, new = (", ".join(f"{a.goal} {a.metric}" for a in study.objectives) for study in (history.spec, spec))
     if not done:
         return ["has no completed trial; it says nothing"]
-    if not told["points"]:
+    if not told:
         return ["has no parameter in common with this study; it says nothing"]
     if old != new:
         return [f"was to {old}, this one is to {new}; only the order of its trials counts"]
@@ -141,10 +142,8 @@ def create(
         _refuse_without_script(spec, found)
         led = redirect(binding.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
         notes = [*snapshot.notes(found), *_note_on_config(spec), *led.notes]
-        spec = noted(spec, *notes)
-        if found.linked:
-            kept = {file.name: [file.size, file.mtime_ns] for file in found.linked}
-            spec = replace(spec, labels={**spec.labels, _LINKED: kept})
+        linked = tuple(LinkedFile(file.name, file.size, file.mtime_ns) for file in found.linked)
+        spec = replace(spec.noted(*notes), linked=linked)
         failpoint("study.frozen")
         binding.lay_out_study(paths, binding.user_of(os.environ))
         with open(paths.source, "w", encoding="utf-8") as file:
@@ -212,7 +211,9 @@ def _note_on_config(spec: StudySpec) -> list[str]:
             config = json.load(file)
     except (OSError, ValueError, RecursionError):
         return []
-    note = snapshot.dropped_config(config, [*spec.base, *(p.name for p in spec.space.params), spec.resource_name or ""])
+    note = snapshot.dropped_config(
+        config, [*spec.base, *(p.name for p in spec.space.params), *([spec.resource.name] if spec.resource else [])]
+    )
     return [note] if note else []
 
 
@@ -288,15 +289,14 @@ def edited(paths: StudyPaths, spec: StudySpec) -> list[str]:
 def linked_problem(paths: StudyPaths, spec: StudySpec) -> str | None:
     """A line on big files that the copy only links to, which are gone or are no longer as the first trials saw them."""
     gone, changed = [], []
-    linked = spec.labels.get(_LINKED)
-    for name, (size, mtime_ns) in linked.items() if isinstance(linked, dict) else ():
-        target = os.path.realpath(os.path.join(paths.model, name))
+    for file in spec.linked:
+        target = os.path.realpath(os.path.join(paths.model, file.name))
         try:
             seen = os.stat(target)
         except OSError:
             gone.append(target)
             continue
-        if (seen.st_size, seen.st_mtime_ns) != (size, mtime_ns):
+        if (seen.st_size, seen.st_mtime_ns) != (file.size, file.mtime_ns):
             changed.append(target)
     parts = [f"gone: {_some(gone)} (put back what trials need)"] if gone else []
     parts += [f"changed since: {_some(changed)} (later trials see it as it is now)"] if changed else []
@@ -308,37 +308,34 @@ def _some(names: list[str]) -> str:
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
-    """What a study file says otherwise than the study that has its name; limits do not count (they may change)."""
-    free = {"budget", "seed", "labels", "prior", "base"}
-    left, right = old.to_json(), new.to_json()
+    """One line for each field of a study file that differs from the study of that name; limits do not count."""
+    if old == replace(
+        new, **{name: getattr(old, name) for name in _MAY_DIFFER}, resources=_like(old, new), seed=old.seed
+    ):
+        return [f"seed: {old.seed} -> {new.seed}"] if new.seed not in (None, old.seed) else []
+    from hpo_engine.studyfile.native import to_native  # pydantic: only on the way to an error
+
+    left, right = (to_native(replace(spec, seed=None)) for spec in (old, new))
     out = []
-    for key in left:
-        if key in free:
-            continue
+    for key in dict.fromkeys([*left, *right]):
         if key == "space":
-            out += _space_differences(old, new)
-            continue
-        if key == "resources":
-            left[key], right[key] = ({k: v for k, v in d[key].items() if k != "parallel"} for d in (left, right))
-        if left[key] != right[key]:
-            was, now = _brief(_json(left[key]), _json(right[key]))
-            out.append(f"{_NAMES.get(key, key)}: {was} -> {now}")
-    if new.seed is not None and new.seed != old.seed:
-        out.append(f"seed: {old.seed} -> {new.seed}")
-    return out
+            out += _space_differences(left.get(key, {}), right.get(key, {}))
+        elif key not in _LIMITS and left.get(key) != right.get(key):
+            out.append(
+                f"{key}: {' -> '.join(_brief(*(_json(doc[key]) if key in doc else 'none' for doc in (left, right))))}"
+            )
+    return out + ([f"seed: {old.seed} -> {new.seed}"] if new.seed not in (None, old.seed) else [])
 
 
-def _space_differences(old: StudySpec, new: StudySpec) -> list[str]:
-    """One line a parameter that is not the same, each as a study file has it."""
-    from hpo_engine.studyfile.native import entry  # pydantic: only on the way to an error
+def _like(old: StudySpec, new: StudySpec) -> Resources:
+    return replace(new.resources, parallel=old.resources.parallel)
 
-    left, right = ({p.name: _json(entry(p)) for p in s.space.params} for s in (old, new))
-    names = [*left, *(name for name in right if name not in left)]
-    sides = [(name, left.get(name, "none"), right.get(name, "none")) for name in names]
+
+def _space_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """One line for each parameter that is not the same, as a study file has it."""
+    left, right = ({name: _json(entry) for name, entry in space.items()} for space in (old, new))
+    sides = [(name, left.get(name, "none"), right.get(name, "none")) for name in dict.fromkeys([*left, *right])]
     changed = [f"space.{name}: {' -> '.join(_brief(was, now))}" for name, was, now in sides if was != now]
-    if old.space.require != new.space.require:
-        was, now = ("; ".join(s.space.require) or "none" for s in (old, new))
-        changed.append(f"require: {was} -> {now}")
     return changed or (["space: the order of the parameters"] if list(left) != list(right) else [])
 
 

@@ -278,7 +278,7 @@ def made(root: Path, at: float) -> StudyPaths:
     shutil.rmtree(root, ignore_errors=True)
     (root.parent / "m").mkdir(exist_ok=True)
     space = SearchSpace((Float("x", 0.0, 1.0),))
-    spec = StudySpec(name="s", command=("true",), objective=Objective("loss"), space=space, model_dir=str(root.parent / "m"))  # fmt: skip
+    spec = StudySpec(name="s", command=("true",), objectives=(Objective("loss"),), space=space, model_dir=str(root.parent / "m"))  # fmt: skip
     return studies.create(spec, "", str(root), at)
 
 

@@ -71,7 +71,7 @@ def test_what_the_machine_makes_of_parallel(shell: Shell) -> None:
 
 @pytest.mark.parametrize(("parallel", "told"), [(30, True), (4, False), (1, False)])
 def test_many_trials_at_a_time_take_many_times_the_memory(parallel: int, told: bool) -> None:
-    spec = random_logs.spec(resources=Resources(parallel), budget=Budget(None), labels={})
+    spec = random_logs.spec(resources=Resources(parallel), budget=Budget(None))
     found = list(forecast.at_once(spec, parallel, 2, 0))
     line = "30 trials at a time share 2 cores and need the memory of 30; with --parallel 2 each has a core to itself"
     assert found == ([line] if told else [])

@@ -33,13 +33,13 @@ LOSS = Objective("loss")
 
 
 def spec_of(**changes: Any) -> StudySpec:
-    args: dict[str, Any] = {"name": "digits", "space": SearchSpace((Float("lr", 0.0, 1.0),)), "objective": LOSS}
+    args: dict[str, Any] = {"name": "digits", "space": SearchSpace((Float("lr", 0.0, 1.0),)), "objectives": (LOSS,)}
     return StudySpec(**{**args, "command": ("python", "train.py"), "model_dir": "/m", **changes})
 
 
 def asked(model: str, **changes: Any) -> StudySpec:
     """The study of a WMLA request."""
-    return spec_of(labels={"_submitted_code": model}, **changes)
+    return spec_of(submitted_code=model, **changes)
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -231,10 +231,9 @@ def test_submitted_code_of_a_request_leads_to_the_working_directory(trial: Trial
     assert [os.path.basename(folder) for folder, _, _ in os.walk(trial.result_dir)] == [trial.name, "_submitted_code"]
 
 
-@pytest.mark.parametrize("name", [None, "", ".", "..", "a/b", "/tmp/x", 3, "a\0b"])
+@pytest.mark.parametrize("name", [None, "", ".", "..", "a/b", "/tmp/x", "a\0b"])
 def test_nothing_is_submitted_where_no_request_was(trial: TrialPaths, name: Any) -> None:
-    labels = {} if name is None else {"_submitted_code": name}
-    view_of(spec_of(labels=labels), lambda _: None)(trial.result_dir)
+    view_of(spec_of(submitted_code=name), lambda _: None)(trial.result_dir)
     assert os.listdir(trial.result_dir) == []
 
 
@@ -402,5 +401,5 @@ def test_user_without_a_usable_name(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_python_as_first_word_is_the_interpreter_of_the_engine(
     words: tuple[str, ...], interpreter: str | None, argv: tuple[str, ...]
 ) -> None:
-    spec = StudySpec("s", SearchSpace(()), LOSS, words, "/m", interpreter=interpreter)
+    spec = StudySpec("s", SearchSpace(()), (LOSS,), words, "/m", interpreter=interpreter)
     assert command(spec, "/env/bin/python") == argv

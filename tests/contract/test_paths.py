@@ -92,7 +92,7 @@ space: {x: {float: [0, 1]}}
     assert study.model_dir == str(sub)
     assert study.interpreter == str(other / "bin/python")
     assert (study.data_dir, study.data_root) == (str(sub / "data"), str(other))
-    assert (study.algorithm, study.warm_start) == (f"{sub}/climb.py:Climb", (f"{sub}/runs/a",))
+    assert (study.algorithm.name, study.warm_start) == (f"{sub}/climb.py:Climb", (f"{sub}/runs/a",))
 
 
 def test_roots_studies_and_data_paths_lead_where_the_kernel_goes(linked: Path, monkeypatch: pytest.MonkeyPatch) -> None:

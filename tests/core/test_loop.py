@@ -19,7 +19,7 @@ from hpo_engine.store import inbox
 from hpo_engine.study.events import SpecChanged, TrialReopened, apply, fold
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, EarlyStopping, Resources, TrialPolicy
+from hpo_engine.study.spec import GUARDS, RANK, Budget, Named, Resources, TrialPolicy
 from hpo_engine.study.trial import Exit, Proposal, StopCause, TrialState
 from tests.support.fakes import FakeExecutor
 from tests.support.loop_bench import Bench, Counting, states
@@ -38,7 +38,7 @@ def test_study_runs_its_budget_and_finds_the_best(bench: Bench) -> None:
 
 
 def test_maximise_and_last_change_the_verdict(bench: Bench) -> None:
-    history = bench.run(bench.open(objective=Objective("loss", "maximize", "last")))
+    history = bench.run(bench.open(objectives=(Objective("loss", "maximize", "last"),)))
     assert history.best_id == 2 and history.best_value == 2.5 and history.losses == {0: -0.5, 1: -1.5, 2: -2.5}
 
 
@@ -52,7 +52,7 @@ def test_two_objectives_make_a_front(bench: Bench) -> None:
         return Exit(code=0)
 
     bench.behave = behave
-    history = bench.run(bench.open(objective=TWO[0], objectives=TWO, budget=Budget(4)))
+    history = bench.run(bench.open(objectives=TWO, budget=Budget(4)))
     assert history.state is StudyState.FINISHED
     assert [t.losses for t in history.trials] == [(3.0, -0.9), (1.0, -0.5), (4.0, -0.8), (1.0, -0.5)]
     assert history.front == (0, 1) and history.best_id == 1 and history.best_value == 1.0
@@ -61,7 +61,7 @@ def test_two_objectives_make_a_front(bench: Bench) -> None:
 
 def test_trial_without_one_of_its_objectives_fails_and_names_it(bench: Bench) -> None:
     bench.behave = lambda launch: (bench.write(launch, [{"loss": 1.0}]), Exit(code=0))[1]
-    history = bench.run(bench.open(objective=TWO[0], objectives=TWO, budget=Budget(1)))
+    history = bench.run(bench.open(objectives=TWO, budget=Budget(1)))
     assert states(history) == ["failed"] and not history.front and history.hypervolume is None
     assert history.trials[0].reason == 'trial 0: no metric "acc" in val_dict_list.json; it has "loss" (step 1)'
 
@@ -69,7 +69,7 @@ def test_trial_without_one_of_its_objectives_fails_and_names_it(bench: Bench) ->
 def test_objectives_that_are_never_finite_together_fail_the_trial(bench: Bench) -> None:
     rows = [{"loss": 1.0, "acc": float("nan")}, {"loss": float("nan"), "acc": 0.5}]
     bench.behave = lambda launch: (bench.write(launch, rows), Exit(code=0))[1]
-    history = bench.run(bench.open(objective=TWO[0], objectives=TWO, budget=Budget(1)))
+    history = bench.run(bench.open(objectives=TWO, budget=Budget(1)))
     why = 'trial 0: "loss" and "acc" are never finite in the same of 2 rows of val_dict_list.json'
     assert states(history) == ["failed"] and history.trials[0].reason == why
 
@@ -80,9 +80,9 @@ def test_rule_ends_a_trial_that_is_not_promising(bench: Bench) -> None:
         bench.write(launch, [{"step": step, "loss": launch.trial_id} for step in steps])
         return None if launch.trial_id == 3 else Exit(code=0)
 
-    rule = EarlyStopping(min_rivals=3)
+    stop = (*GUARDS, Named(RANK, {"min_rivals": 3}))
     bench.behave = behave
-    engine = bench.open(budget=Budget(5), early_stopping=rule, trial=TrialPolicy(retries=2), resources=Resources(1))
+    engine = bench.open(budget=Budget(5), stop=stop, trial=TrialPolicy(retries=2), resources=Resources(1))
     bench.stopper = stopper(engine.history.spec)
     history = bench.run(bench.lead())
     assert states(history) == ["completed"] * 3 + ["pruned", "completed"]
@@ -608,7 +608,7 @@ def test_no_folder_is_laid_beyond_the_budget(bench: Bench) -> None:
 def test_diverged_trial_counts_by_what_it_had(bench: Bench, over: str, rows: Any, state: str, value: Any) -> None:
     values = [{"loss": float(v)} for v in rows]
     bench.behave = lambda launch: bench.write(launch, values)
-    engine = bench.open(budget=Budget(1), objective=Objective("loss", over=over), trial=TrialPolicy(retries=2))
+    engine = bench.open(budget=Budget(1), objectives=(Objective("loss", over=over),), trial=TrialPolicy(retries=2))
     bench.stopper = stopper(engine.history.spec)
     (trial,) = bench.run(bench.lead()).trials
     assert (trial.state.value, trial.attempts[0].exit.stop_cause, len(trial.attempts)) == (state, "diverged", 1)  # type: ignore[union-attr]

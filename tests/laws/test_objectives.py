@@ -13,7 +13,7 @@ from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.study.events import TrialEnded, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.spec import Budget, Named, StudySpec
 from hpo_engine.testing.histories import opened, proposed, spec_of
 
 AIMS = (Objective("near", over="last"), Objective("far", "maximize", "last"))
@@ -21,7 +21,7 @@ SPACE = SearchSpace(tuple(Float(f"x{i}", 0.0, 1.0) for i in range(4)))
 
 
 def study(algorithm: str, seed: int = 1) -> StudySpec:
-    return spec_of(SPACE, objective=AIMS[0], objectives=AIMS, algorithm=algorithm, seed=seed, budget=Budget(trials=40))
+    return spec_of(SPACE, objectives=AIMS, algorithm=Named(algorithm), seed=seed, budget=Budget(trials=40))
 
 
 def bowls(x: np.ndarray) -> tuple[float, float]:

@@ -28,7 +28,7 @@ from hpo_engine.searchers.tpe import Tpe
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.events import TrialReopened, apply
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import Named, Resource, StudySpec
 from hpo_engine.study.trial import Proposal
 from hpo_engine.testing.histories import FATES, SPACES, as_text, opened, proposed, spec_of, with_fate
 from hpo_engine.testing.searchers import SearcherLaws
@@ -127,7 +127,7 @@ class OptunaLaws(SearcherLaws):
 
     def make(self, spec: StudySpec) -> Searcher:
         pytest.importorskip("optuna")
-        return Optuna(replace(spec, algorithm=f"optuna:{self.name}"), **self.options)
+        return Optuna(replace(spec, algorithm=Named(f"optuna:{self.name}")), **self.options)
 
 
 class TestOptunaTpe(OptunaLaws):
@@ -237,7 +237,7 @@ class Rationed(SearcherLaws):
     """Searchers that ration a resource: the same studies, with one."""
 
     def specs(self) -> Mapping[str, StudySpec]:
-        given = {"resource_name": "epoch", "resource_max": 9}
+        given = {"resource": Resource("epoch", 9)}
         return {name: spec_of(space, **given) for name, space in SPACES.items()}
 
     def test_one_that_saw_the_study_grow_answers_as_a_new_one(self) -> None:
@@ -270,7 +270,7 @@ class TestHyperband(Rationed):
 
 class TestOneRoundOfHyperband(Rationed):
     def make(self, spec: StudySpec) -> Searcher:
-        return Hyperband(replace(spec, resource_max=3), eta=1.5, rounds=1)
+        return Hyperband(replace(spec, resource=Resource("epochs", 3)), eta=1.5, rounds=1)
 
 
 class TestBohb(Rationed):

@@ -13,56 +13,55 @@ from hpo_engine import assembly
 from hpo_engine.searchers.asha import Asha
 from hpo_engine.space.searchspace import Choice, Float, SearchSpace
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, EarlyStopping, Resources, StudySpec
+from hpo_engine.study.spec import GUARDS, RANK, Budget, Named, Resource, Resources, StudySpec
 
 STUDY = StudySpec(
     name="s",
     space=SearchSpace((Float("lr", 0, 1),)),
-    objective=Objective("loss"),
+    objectives=(Objective("loss"),),
     command=("python", "train.py"),
     model_dir="/",
     budget=Budget(20),
-    resource_name="epochs",
-    resource_max=27,
+    resource=Resource("epochs", 27),
     seed=1,
 )
 PLANS: dict[str, tuple[dict[str, Any], str]] = {
     "hyperband, a round": (
-        {"algorithm": "hyperband", "budget": Budget(69)},
+        {"algorithm": Named("hyperband"), "budget": Budget(69)},
         "69 runs: 27 of 1, 21 of 3, 13 of 9, 8 of 27 epochs; 423 epochs in all",
     ),
     "hyperband, unlimited": (
-        {"algorithm": "hyperband", "budget": Budget()},
+        {"algorithm": Named("hyperband"), "budget": Budget()},
         "69 runs: 27 of 1, 21 of 3, 13 of 9, 8 of 27 epochs; 423 epochs in all",
     ),
     "hyperband, two rounds": (
-        {"algorithm": "hyperband", "budget": Budget(), "algorithm_options": {"rounds": 2}},
+        {"algorithm": Named("hyperband", {"rounds": 2}), "budget": Budget()},
         "138 runs: 54 of 1, 42 of 3, 26 of 9, 16 of 27 epochs; 846 epochs in all",
     ),
     "hyperband, few": (
-        {"algorithm": "hyperband", "budget": Budget(5)},
+        {"algorithm": Named("hyperband"), "budget": Budget(5)},
         "5 runs: 4 of 9, 1 of 27 epochs; 63 epochs in all",
     ),
     "hyperband, points to try first": (
-        {"algorithm": "hyperband", "budget": Budget(5), "points": ({"lr": 0.5},)},
+        {"algorithm": Named("hyperband"), "budget": Budget(5), "points": ({"lr": 0.5},)},
         "5 runs: 4 of 9, 1 of 27 epochs; 63 epochs in all",
     ),
     "asha": (
-        {"algorithm": "asha", "budget": Budget(40)},
+        {"algorithm": Named("asha"), "budget": Budget(40)},
         "40 runs: about 27 of 1, 9 of 3, 3 of 9, 1 of 27 epochs; about 108 epochs in all",
     ),
     "asha, unlimited": (
-        {"algorithm": "asha", "budget": Budget()},
+        {"algorithm": Named("asha"), "budget": Budget()},
         "no end is set; for each 100 runs: about 68 of 1, 22 of 3, 8 of 9, 2 of 27 epochs; about 260 epochs in all",
     ),
-    "bohb": ({"algorithm": "bohb"}, "20 runs: about 16 of 3, 4 of 27 epochs; about 156 epochs in all"),
-    "auto": ({"algorithm": "auto"}, "20 runs: about 16 of 3, 4 of 27 epochs; about 156 epochs in all"),
-    "others give every run the most": ({"algorithm": "random"}, "20 runs of 27 epochs; 540 epochs in all"),
-    "others, unlimited": ({"algorithm": "random", "budget": Budget()}, "27 epochs for every run"),
+    "bohb": ({"algorithm": Named("bohb")}, "20 runs: about 16 of 3, 4 of 27 epochs; about 156 epochs in all"),
+    "auto": ({"algorithm": Named("auto")}, "20 runs: about 16 of 3, 4 of 27 epochs; about 156 epochs in all"),
+    "others give every run the most": ({"algorithm": Named("random")}, "20 runs of 27 epochs; 540 epochs in all"),
+    "others, unlimited": ({"algorithm": Named("random"), "budget": Budget()}, "27 epochs for every run"),
     "others that may stop runs early": (
-        {"algorithm": "random", "early_stopping": EarlyStopping()}, "20 runs of 27 epochs; at most 540 epochs in all"
+        {"algorithm": Named("random"), "stop": (*GUARDS, Named(RANK))}, "20 runs of 27 epochs; at most 540 epochs in all"
     ),
-    "nothing to ration": ({"algorithm": "random", "resource_name": None, "resource_max": None}, ""),
+    "nothing to ration": ({"algorithm": Named("random"), "resource": None}, ""),
 }  # fmt: skip
 
 
@@ -75,18 +74,18 @@ def test_the_plan_is_said(what: str) -> None:
 @given(st.integers(0, 500), st.integers(1, 300), st.sampled_from([2.0, 3.0, 9.0, 2.5]), st.integers(1, 4))
 @settings(max_examples=100)
 def test_what_is_likely_adds_up_to_the_budget(trials: int, most: int, eta: float, brackets: int) -> None:
-    spec = replace(STUDY, resource_max=most, budget=Budget(trials))
+    spec = replace(STUDY, resource=Resource("epochs", most), budget=Budget(trials))
     counts = Asha(spec, eta=eta, brackets=brackets).likely(trials)
     assert counts.total() == trials and all(runs > 0 for runs in counts.values())
     assert trials == 0 or counts[most] >= 1
 
 
 def asked(**changes: Any) -> StudySpec:
-    return replace(STUDY, labels={"_submitted_code": "model"}, **changes)
+    return replace(STUDY, submitted_code="model", **changes)
 
 
 def test_a_native_study_is_what_its_author_wants() -> None:
-    wide = replace(STUDY, resources=Resources(1000), algorithm="hyperband", budget=Budget(8))
+    wide = replace(STUDY, resources=Resources(1000), algorithm=Named("hyperband"), budget=Budget(8))
     found = assembly.warnings(wide)
     assert (
         all("need the memory of 8" in note for note in found) and len(found) <= 1
@@ -95,7 +94,7 @@ def test_a_native_study_is_what_its_author_wants() -> None:
 
 
 def test_a_request_is_told_what_costs_more_than_on_its_cluster() -> None:
-    hyperband = asked(algorithm="hyperband", algorithm_options={"eta": 3}, resource_max=81)
+    hyperband = asked(algorithm=Named("hyperband", {"eta": 3}), resource=Resource("epochs", 81))
     few = assembly.warnings(replace(hyperband, budget=Budget(8)))
     assert len(few) == 1 and "8 runs of 1 epochs; 8 epochs in all" in few[0] and few[0].endswith("takes 324 epochs")
     assert assembly.warnings(replace(hyperband, budget=Budget(206))) == [], "a round is a round"
@@ -105,7 +104,7 @@ def test_a_request_is_told_what_costs_more_than_on_its_cluster() -> None:
 
 
 def test_a_request_is_told_of_more_trials_at_a_time_than_cores() -> None:
-    found = assembly.warnings(asked(algorithm="random", resources=Resources(1000), budget=Budget()))
+    found = assembly.warnings(asked(algorithm=Named("random"), resources=Resources(1000), budget=Budget()))
     assert len(found) == 1 and found[0].startswith("maxParalleJobNum is 1000: 1000 trials at a time share")
-    assert assembly.warnings(asked(algorithm="random", resources=Resources(1000), budget=Budget(1))) == []
-    assert assembly.warnings(asked(algorithm="random", resources=Resources(1))) == []
+    assert assembly.warnings(asked(algorithm=Named("random"), resources=Resources(1000), budget=Budget(1))) == []
+    assert assembly.warnings(asked(algorithm=Named("random"), resources=Resources(1))) == []

@@ -23,7 +23,7 @@ from hpo_engine.study.events import (
 )
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import Resource, StudySpec
 from hpo_engine.study.trial import TrialState
 
 SPACE = SearchSpace((Float("lr", 0, 1), Choice("opt", ("adam", 3, None, "SGD"))))
@@ -32,7 +32,7 @@ SPACE = SearchSpace((Float("lr", 0, 1), Choice("opt", ("adam", 3, None, "SGD")))
 def study(**changes: Any) -> History:
     fields: dict[str, Any] = {"extra_metrics": {"acc": "maximize", "size": "latest", "err": "minimize"}, **changes}
     spec = StudySpec(
-        "digits", SPACE, fields.pop("objective", Objective("loss")), ("python", "train.py"), "/m", **fields
+        "digits", SPACE, fields.pop("objectives", (Objective("loss"),)), ("python", "train.py"), "/m", **fields
     )
     return apply(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, 1, "box"))
 
@@ -112,7 +112,7 @@ def test_order_by_nothing_that_there_is_names_the_nearest() -> None:
 
 
 def test_best_first_puts_the_most_of_the_resource_first() -> None:
-    history = study(resource_name="epochs", resource_max=9)
+    history = study(resource=Resource("epochs", 9))
     for value, resource in ((0.1, 1), (0.5, 3), (0.4, 3), (0.2, 1)):
         history = trial(history, {"loss": value}, value=value, resource=resource)
     assert [t.id for t in best_first(history)] == [2, 1, 0, 3]
@@ -126,14 +126,14 @@ def test_judged_again_by_another_metric_is_as_if_it_had_been_the_objective() -> 
     assert (history.best_id, history.best_value) == (0, 0.7)
     assert history.counts == before.counts and history.open_ids == before.open_ids
     assert beside(history, history.trials[1]) == {"loss": 1}, "the former objective stands beside the new one"
-    assert before.best_id == 1 and judged_again(history, before.spec.objective).best_id == 1
+    assert before.best_id == 1 and judged_again(history, before.spec.objectives[0]).best_id == 1
     history = judged_again(before, Objective("other"))
     assert history.best_id == 0 and history.trials[1].state is TrialState.FAILED
     assert history.trials[1].reason == 'trial 1: no finite "other" in its rows'
 
 
 def test_trials_that_failed_for_their_metrics_alone_count_and_others_do_not() -> None:
-    history = study(objective=Objective("valid_loss"))
+    history = study(objectives=(Objective("valid_loss"),))
     history = trial(history, {"loss": 3}, {"loss": 2}, {"loss": 2.5})
     history = trial(history, {"loss": 1}, code=1)
     history = apply(history, StudyClosed(99, "failed", "no trial gave a valid value"))
@@ -143,7 +143,7 @@ def test_trials_that_failed_for_their_metrics_alone_count_and_others_do_not() ->
 
 
 def test_judged_again_with_a_resource_counts_what_had_the_most() -> None:
-    history = study(resource_name="epochs", resource_max=9)
+    history = study(resource=Resource("epochs", 9))
     for acc, resource in ((0.9, 1), (0.5, 3), (0.6, 3)):
         history = trial(history, {"loss": 1.0, "acc": acc}, value=1.0, resource=resource)
     assert judged_again(history, Objective("acc", "maximize")).best_id == 2
@@ -165,7 +165,7 @@ def test_metric_that_no_trial_has_is_refused_with_those_that_they_have() -> None
 
 def test_goal_comes_from_the_study_and_is_not_guessed() -> None:
     history = trial(study(), {"loss": 1, "unheard": 2, "size": 3}, value=1.0)
-    objective = history.spec.objective
+    objective = history.spec.objectives[0]
     assert objective_for(history, "acc", None, None) == Objective("acc", "maximize", "best")
     assert objective_for(history, "acc", "minimize", "last") == Objective("acc", "minimize", "last")
     assert objective_for(history, "loss", None, None) == objective_for(history, None, None, None) == objective

@@ -40,7 +40,7 @@ def test_kept_rows_change_no_answer() -> None:
 
 def test_several_objectives_become_one_order() -> None:
     aims = (Objective("loss"), Objective("acc", "maximize"))
-    spec = spec_of(SPACES["mixed"], objective=aims[0], objectives=aims)
+    spec = spec_of(SPACES["mixed"], objectives=aims)
     history = simulated(opened(spec), Random(spec), 60, np.random.default_rng(0), fates=FATES)
     seen = Reader(spec.space).read(history)
     done = [t for t in history.trials if t.state.value == "completed"]
@@ -54,7 +54,7 @@ def test_a_reader_of_studies_with_one_and_with_two_objectives_mixes_nothing() ->
     one = spec_of(SPACES["mixed"])
     histories = [
         simulated(opened(spec), Random(spec), 20, np.random.default_rng(0))
-        for spec in (one, spec_of(one.space, objective=aims[0], objectives=aims))
+        for spec in (one, spec_of(one.space, objectives=aims))
     ]
     reader = Reader(one.space)
     for history in histories * 2:

@@ -18,7 +18,7 @@ from hpo_engine.searchers.brackets import in_words
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
 from hpo_engine.study.events import TrialEnded, TrialProposed, apply
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import Budget, Resources, StudySpec
+from hpo_engine.study.spec import Budget, Named, Resource, Resources, StudySpec
 from hpo_engine.study.trial import Proposal, Trial, TrialState
 from hpo_engine.testing.histories import opened, spec_of
 
@@ -48,8 +48,8 @@ Loss = Callable[[Trial], float]
 
 def a_study(algorithm: str, space: SearchSpace, trials: int | None = None, **changes: Any) -> StudySpec:
     options = {**ALGORITHMS, **FLAT, **SLOW}[algorithm]
-    fields = {"resource_name": "epochs", "resource_max": 9, "budget": Budget(trials), "algorithm_options": options}
-    return spec_of(space, algorithm=algorithm.strip(), **{**fields, **changes})
+    fields = {"resource": Resource("epochs", 9), "budget": Budget(trials)}
+    return spec_of(space, algorithm=Named(algorithm.strip(), options), **{**fields, **changes})
 
 
 def loss_of(trial: Trial) -> float:
@@ -79,14 +79,14 @@ def lived(
         made = searcher(spec) if anew else made
         got: Sequence[Proposal] = made.ask(history, wanted) if wanted > 0 else []
         for p in got:
-            resource = spec.resource_max if p.resource is None else p.resource
+            resource = spec.full_resource if p.resource is None else p.resource
             history = apply(history, TrialProposed(0.0, history.next_id, p.params, resource, p.note))
         if not history.open_ids:
             return history
         trial = history.trials[rng.choice(history.open_ids)]
         state = rng.choice(["failed", "timed_out", "pruned", "lost", "stopped"]) if fails(trial) else "completed"
         history = apply(history, TrialEnded(0.0, trial.id, state, loss_of(trial) if state == "completed" else None))
-    raise AssertionError(f"{spec.algorithm} does not end")
+    raise AssertionError(f"{spec.algorithm.name} does not end")
 
 
 def check(history: History) -> None:
@@ -260,7 +260,7 @@ def test_random_spaces(seed: int) -> None:
     count = sum(map(space.allows, space.grid(1)))
     algorithm = rng.choice(list(ALGORITHMS))
     most, least = rng.choice([(9, 1), (27, 1), (7, 2), (1, 1), (5, 5)])
-    spec = a_study(algorithm, space, resource_max=most, resource_min=least, seed=seed)
+    spec = a_study(algorithm, space, resource=Resource("epochs", most, least), seed=seed)
     rate = rng.choice([0, 0, 0.3])
     history = lived(spec, workers=rng.choice([1, 2, 7]), seed=seed, fails=lambda _: rng.random() < rate)
     check(history)

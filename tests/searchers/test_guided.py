@@ -24,7 +24,7 @@ from hpo_engine.searchers.random import Random
 from hpo_engine.searchers.sobol import Sobol
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.spec import Budget, Resource, StudySpec
 from hpo_engine.study.trial import Proposal
 from hpo_engine.testing.histories import FATES, SPACES, as_text, opened, proposed, simulated, spec_of, with_fate
 
@@ -155,7 +155,7 @@ def test_grid_counts_from_the_first_trial_of_its_own_and_leaves_out_what_was_a_p
 
 def test_promotions_stay_as_they_are_and_points_wait_for_a_new_configuration() -> None:
     points = tuple({"a": a, "b": "y"} for a in (1, 2, 3, 4, 5))
-    spec = spec_of(SMALL, points=points, resource_name="epochs", resource_max=9)
+    spec = spec_of(SMALL, points=points, resource=Resource("epochs", 9))
     history = run(Guided(spec, Rungs(spec)), spec, most=12, batch=5)
     slots = [dict(t.proposal.note or {}) for t in history.trials]
     assert slots[:4] == [
@@ -172,7 +172,7 @@ def test_promotions_stay_as_they_are_and_points_wait_for_a_new_configuration() -
 
 
 def test_rungs_of_a_tiny_space_have_no_repeats() -> None:
-    spec = spec_of(SPACES["tiny"], resource_name="epochs", resource_max=9)
+    spec = spec_of(SPACES["tiny"], resource=Resource("epochs", 9))
     guided = Guided(spec, Rungs(spec))
     history = run(guided, spec, most=30)
     fresh = [text for i, text in enumerate(texts(history)) if i % 4 != 3]
@@ -180,7 +180,7 @@ def test_rungs_of_a_tiny_space_have_no_repeats() -> None:
 
 
 def test_search_without_rungs_that_is_given_a_resource_ends_all_the_same() -> None:
-    spec = spec_of(SPACES["tiny"], resource_name="epochs", resource_max=9)
+    spec = spec_of(SPACES["tiny"], resource=Resource("epochs", 9))
     guided = Guided(spec, Random(spec))
     history = opened(spec)
     while answer := guided.ask(history, 2):
@@ -191,7 +191,7 @@ def test_search_without_rungs_that_is_given_a_resource_ends_all_the_same() -> No
 @pytest.mark.parametrize("cls", [Hyperband, Asha])
 def test_points_and_rules_are_kept_by_searchers_of_rungs(cls: Any) -> None:
     space = SearchSpace(SPACES["mixed"].params, ("hidden > 100",))
-    spec = spec_of(space, points=({"lr": 0.01}, {"lr": 0.02}), resource_name="steps", resource_max=9, budget=Budget(30))
+    spec = spec_of(space, points=({"lr": 0.01}, {"lr": 0.02}), resource=Resource("steps", 9), budget=Budget(30))
     guided = Guided(spec, cls(spec))
     history = simulated(opened(spec), guided, 30, np.random.default_rng(4), batch=3)
     assert [t.params["lr"] for t in history.trials][:2] == [0.01, 0.02]

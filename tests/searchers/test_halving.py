@@ -19,7 +19,7 @@ from hpo_engine.searchers.hyperband import Hyperband
 from hpo_engine.space.searchspace import Choice, Int, SearchSpace
 from hpo_engine.study.events import SpecChanged, TrialReopened, apply
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import Named, StudySpec
 from hpo_engine.study.trial import Proposal, Trial
 from hpo_engine.testing.histories import as_text, opened, proposed, spec_of, with_fate
 from tests.support.brackets import SPACE, place_of, run, study
@@ -195,7 +195,7 @@ def test_without_a_resource_it_is_refused(cls: Any) -> None:
             "hyperband", cls.__name__.lower()
         ),
     ):
-        assembly.searcher(spec_of(SPACE, algorithm=cls.__name__.lower()))
+        assembly.searcher(spec_of(SPACE, algorithm=Named(cls.__name__.lower())))
 
 
 # -- asha ------------------------------------------------------------------------------------------------------------

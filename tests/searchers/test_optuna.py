@@ -13,7 +13,7 @@ from hpo_engine.errors import SpecError
 from hpo_engine.space.params import key
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import Named, StudySpec
 from hpo_engine.studyfile.common import algorithm_problem
 from hpo_engine.testing.histories import SPACES, all_completed, as_text, opened, proposed, simulated, spec_of
 
@@ -22,7 +22,7 @@ from hpo_engine.searchers.optuna import Optuna  # noqa: E402
 
 
 def _spec(algorithm: str, space: SearchSpace = SPACES["mixed"], **options: Any) -> StudySpec:
-    return spec_of(space, algorithm=algorithm, algorithm_options=options)
+    return spec_of(space, algorithm=Named(algorithm, options))
 
 
 @pytest.mark.parametrize(

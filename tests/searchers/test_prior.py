@@ -18,7 +18,7 @@ from hpo_engine.searchers.random import Random
 from hpo_engine.searchers.relevance import relevance
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import PriorTrial, StudySpec
 from hpo_engine.study.trial import Trial
 from hpo_engine.testing.histories import FATES, SPACES, as_text, opened, simulated, spec_of
 
@@ -36,15 +36,15 @@ def run(space: SearchSpace, loss: Callable[[Mapping[str, Any]], float], n: int =
     )
 
 
-def kept(history: History, space: SearchSpace, name: str = "old") -> dict[str, Any]:
+def kept(history: History, space: SearchSpace, study: int = 0) -> tuple[PriorTrial, ...]:
     done = [t for t in history.trials if t.loss is not None]
-    out = reduced(name, space, done, [t.loss for t in done if t.loss is not None])
-    assert out == json.loads(json.dumps(out)), "plain JSON"
+    out = reduced(study, space, done, [t.loss for t in done if t.loss is not None])
+    assert all(vars(trial) == json.loads(json.dumps(vars(trial))) for trial in out), "plain JSON"
     return out
 
 
 def warm(space: SearchSpace, *histories: History, **changes: Any) -> StudySpec:
-    return spec_of(space, prior=tuple(kept(h, space, f"old{i}") for i, h in enumerate(histories)), **changes)
+    return spec_of(space, prior=tuple(t for i, h in enumerate(histories) for t in kept(h, space, i)), **changes)
 
 
 # -- what is kept ------------------------------------------------------------------------------------------------------
@@ -52,13 +52,13 @@ def warm(space: SearchSpace, *histories: History, **changes: Any) -> StudySpec:
 
 def test_ranks_go_from_best_to_worst_and_ties_share() -> None:
     history = run(PLANE, lambda p: round(p["x"]))
-    points = kept(history, PLANE)["points"]
+    points = kept(history, PLANE)
     good = sum(t.params["x"] < 0.5 for t in history.trials)
-    ranks = sorted({rank for _, rank in points})
+    ranks = sorted({trial.rank for trial in points})
     assert ranks == pytest.approx([(good - 1) / 2 / 39, (good + 39) / 2 / 39], abs=1e-6)
-    points = kept(run(PLANE, bowl), PLANE)["points"]
-    assert [rank for _, rank in points] == pytest.approx(list(np.linspace(0, 1, 40)), abs=1e-6)
-    assert [bowl(params) for params, _ in points] == sorted(bowl(params) for params, _ in points)
+    points = kept(run(PLANE, bowl), PLANE)
+    assert [trial.rank for trial in points] == pytest.approx(list(np.linspace(0, 1, 40)), abs=1e-6)
+    assert [bowl(t.params) for t in points] == sorted(bowl(t.params) for t in points)
 
 
 def test_only_what_fits_the_new_space_is_kept() -> None:
@@ -83,7 +83,7 @@ def test_only_what_fits_the_new_space_is_kept() -> None:
         )
     )
     history = run(old, lambda p: p["lr"])
-    points = {json.dumps(params): params for params, _ in kept(history, new)["points"]}
+    points = {json.dumps(trial.params): trial.params for trial in kept(history, new)}
     assert len(points) > 20
     for params in points.values():
         assert set(params) <= {"lr", "width", "opt", "momentum", "batch"} and params["batch"] == 64
@@ -98,23 +98,22 @@ def test_only_what_fits_the_new_space_is_kept() -> None:
 
 def test_long_studies_are_thinned_with_the_best_all_there() -> None:
     history = run(PLANE, bowl, n=900)
-    found = kept(history, PLANE)
-    ranks = [rank for _, rank in found["points"]]
-    assert found["trials"] == 900 and len(ranks) == MOST_POINTS and ranks == sorted(ranks)
+    ranks = [trial.rank for trial in kept(history, PLANE)]
+    assert len(ranks) == MOST_POINTS and ranks == sorted(ranks)
     assert ranks[:100] == pytest.approx(list(np.arange(100) / 899), abs=1e-6) and ranks[-1] == 1.0
 
 
 def test_trials_with_less_of_a_resource_are_left_out() -> None:
     trials = [replace(t, proposal=replace(t.proposal, resource=9 if t.id % 4 else 3)) for t in run(PLANE, bowl).trials]
-    found = reduced("old", PLANE, trials, [t.loss or 0.0 for t in trials])
-    assert len(found["points"]) == 30
+    found = reduced(0, PLANE, trials, [t.loss or 0.0 for t in trials])
+    assert len(found) == 30
 
 
 def test_nothing_in_common_and_nothing_done_give_nothing() -> None:
     other = SearchSpace((Float("z", 0, 1),))
-    assert kept(run(PLANE, bowl), other)["points"] == []
+    assert kept(run(PLANE, bowl), other) == ()
     none: list[Trial] = []
-    assert reduced("old", PLANE, none, []) == {"study": "old", "trials": 0, "points": []}
+    assert reduced(0, PLANE, none, []) == ()
 
 
 # -- which come early --------------------------------------------------------------------------------------------------

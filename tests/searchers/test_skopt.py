@@ -13,6 +13,7 @@ from hpo_engine.errors import SpecError
 from hpo_engine.searchers.bayesian import Bayesian
 from hpo_engine.searchers.evidence import Evidence
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
+from hpo_engine.study.spec import Named
 from hpo_engine.testing.histories import SPACES, as_text, opened, simulated, spec_of
 
 LINE = SearchSpace((Float("x", 0, 1),))
@@ -21,7 +22,7 @@ LINE = SearchSpace((Float("x", 0, 1),))
 def test_without_the_package_the_study_is_refused_and_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skopt", None)
     with pytest.raises(SpecError, match=r"pip install 'hpo-engine\[skopt\]'"):
-        assembly.searcher(spec_of(LINE, algorithm="bayesian", algorithm_options={"surrogate": "skopt"}))
+        assembly.searcher(spec_of(LINE, algorithm=Named("bayesian", {"surrogate": "skopt"})))
 
 
 class TestInstalled:

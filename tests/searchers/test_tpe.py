@@ -74,7 +74,7 @@ def test_shifted_and_scaled_losses_change_no_proposal(change: Callable[[float], 
 
 
 def test_maximising_the_negative_is_the_same_search() -> None:
-    down, up = spec_of(SPACE), spec_of(SPACE, objective=Objective("loss", "maximize"))
+    down, up = spec_of(SPACE), spec_of(SPACE, objectives=(Objective("loss", "maximize"),))
     assert searched(Tpe(down), down, loss, 40) == [-v for v in searched(Tpe(up), up, lambda q: -loss(q), 40)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from hpo_engine.stoppers.rank import rungs
 from hpo_engine.study.events import AttemptIntended, MetricsSeen, TrialEnded, TrialProposed, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row
-from hpo_engine.study.spec import Budget, EarlyStopping, StudySpec
+from hpo_engine.study.spec import DIVERGED, GUARDS, RANK, Budget, Named, Resource, StudySpec
 from hpo_engine.testing.histories import SPACES, opened, spec_of
 
 ONE = Objective("loss")
@@ -24,8 +24,12 @@ TWO = (Objective("loss", over="last"), Objective("acc", "maximize", "last"))
 Curve = Sequence[float | tuple[float, ...]]
 
 
-def study(rule: EarlyStopping | None = None, **changes: Any) -> StudySpec:
-    return spec_of(SPACES["one float"], early_stopping=rule or EarlyStopping(), **changes)
+def rank_of(spec: StudySpec) -> RankStopper:
+    return RankStopper(spec, **spec.stop[-1].options)
+
+
+def study(rank: Mapping[str, Any] | None = None, **changes: Any) -> StudySpec:
+    return spec_of(SPACES["one float"], stop=(*GUARDS, Named(RANK, rank or {})), **changes)
 
 
 def report(history: History, trial: int, curve: Curve, *, again: bool = False, step: float = 1.0) -> History:
@@ -33,7 +37,7 @@ def report(history: History, trial: int, curve: Curve, *, again: bool = False, s
     if trial == history.next_id:
         history = apply(history, TrialProposed(0.0, trial, {"x": 0.0}))
         history = apply(history, AttemptIntended(0.0, trial, 1, f"n{trial}"))
-    names = [aim.metric for aim in history.spec.aims]
+    names = [aim.metric for aim in history.spec.objectives]
     values = [v if isinstance(v, tuple) else (v,) for v in curve]
     rows = [Row((i + 1) * step, dict(zip(names, v, strict=False))) for i, v in enumerate(values)]
     return apply(history, MetricsSeen(0.0, trial, tuple(rows), replace=True))
@@ -48,7 +52,7 @@ def curves(spec: StudySpec, *all_: Curve, step: float = 1.0) -> History:
 
 def ended(history: History) -> set[int]:
     """The running trials that the rule ends now; a fresh stopper says the same as one that saw every history."""
-    rule = RankStopper(history.spec)
+    rule = rank_of(history.spec)
     return {t.id for t in history.running if rule.end_trial(t, history, 0.0)}
 
 
@@ -64,7 +68,7 @@ def test_the_worst_half_ends_once_enough_have_come_as_far() -> None:
 
 @pytest.mark.parametrize(("keep", "gone"), [(0.2, {2, 3, 4, 5, 6, 7, 8, 9}), (0.9, {9}), (0.5, {5, 6, 7, 8, 9})])
 def test_keep_is_the_share_that_goes_on(keep: float, gone: set[int]) -> None:
-    assert ended(curves(study(EarlyStopping(keep=keep)), *[[float(i)] for i in range(10)])) == gone
+    assert ended(curves(study({"keep": keep}), *[[float(i)] for i in range(10)])) == gone
 
 
 def test_a_trial_is_held_against_others_at_the_highest_rung_that_it_has_reached() -> None:
@@ -72,33 +76,37 @@ def test_a_trial_is_held_against_others_at_the_highest_rung_that_it_has_reached(
     assert ended(curves(study(), *slow)) == {0}, "step 3 is no rung: it is judged at step 2"
     slow[0] = [9.0, 8.0, 0.0, 0.0]
     assert ended(curves(study(), *slow)) == set()
-    assert ended(curves(study(EarlyStopping(from_step=3)), *slow)) == set()
+    assert ended(curves(study({"from_step": 3}), *slow)) == set()
     alone = [[5.0, 5.0]] + [[1.0]] * 9
     assert ended(curves(study(), *alone)) == set(), "nobody else has come to step 2"
 
 
 def test_equal_curves_all_go_on() -> None:
-    for spec, curve in ((study(), [3.0, 2.0, 1.0]), (study(objective=TWO[0], objectives=TWO), [(1.0, 0.5)] * 3)):
+    for spec, curve in ((study(), [3.0, 2.0, 1.0]), (study(objectives=TWO), [(1.0, 0.5)] * 3)):
         assert ended(curves(spec, *[curve] * 20)) == set()
 
 
 def test_best_and_last_count_as_the_objective_says() -> None:
     worse_later = [[0.0, 9.0]] + [[1.0, 1.0]] * 6
     assert ended(curves(study(), *worse_later)) == set()
-    assert ended(curves(study(objective=Objective("loss", over="last")), *worse_later)) == {0}
-    assert ended(curves(study(objective=Objective("loss", "maximize")), *[[float(i)] for i in range(6)])) == {0, 1, 2}
+    assert ended(curves(study(objectives=(Objective("loss", over="last"),)), *worse_later)) == {0}
+    assert ended(curves(study(objectives=(Objective("loss", "maximize"),)), *[[float(i)] for i in range(6)])) == {
+        0,
+        1,
+        2,
+    }
 
 
 def test_values_that_are_not_finite_are_worse_than_all_others() -> None:
     for bad in (math.nan, math.inf, -math.inf):
         assert ended(curves(study(), [bad], *[[1.0]] * 5)) == {0}
-    both = study(objective=TWO[0], objectives=TWO)
+    both = study(objectives=TWO)
     assert ended(curves(both, [(0.0, math.nan)], *[[(1.0, 0.5)]] * 5)) == {0}
     assert ended(curves(study(), *[[math.nan]] * 8)) == set(), "all are equally bad"
 
 
 def test_with_several_objectives_the_fronts_decide_and_none_of_the_first_ends() -> None:
-    spec = study(objective=TWO[0], objectives=TWO)
+    spec = study(objectives=TWO)
     front = [[(float(i), i / 10)] for i in range(8)]
     assert ended(curves(spec, *front)) == set()
     behind = [[(float(i) + 1, i / 10)] for i in range(8)]
@@ -108,7 +116,7 @@ def test_with_several_objectives_the_fronts_decide_and_none_of_the_first_ends() 
 
 
 def test_without_live_values_of_the_objective_nothing_happens() -> None:
-    spec = study(objective=TWO[0], objectives=TWO)
+    spec = study(objectives=TWO)
     history = opened(spec)
     for trial in range(9):
         history = report(history, trial, [(float(trial),)])  # only the first of the two
@@ -122,7 +130,7 @@ def test_steps_that_begin_high_or_lie_far_apart_are_rungs_all_the_same() -> None
 
 
 def test_trials_with_another_share_of_the_resource_are_not_held_against_each_other() -> None:
-    history = opened(study(resource_name="epochs"))
+    history = opened(study(resource=Resource("epochs", 9)))
     for trial in range(12):
         history = apply(history, TrialProposed(0.0, trial, {"x": 0.0}, 1 if trial < 6 else 3))
         history = apply(history, AttemptIntended(0.0, trial, 1, f"n{trial}"))
@@ -149,8 +157,8 @@ def test_without_the_field_no_trial_ends_early_and_the_time_limit_still_counts()
 @settings(max_examples=40, deadline=None)
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_what_was_seen_before_changes_no_answer(rng: random.Random, several: bool) -> None:
-    spec = study(EarlyStopping(min_rivals=2), **({"objective": TWO[0], "objectives": TWO} if several else {}))
-    rule, history, past = RankStopper(spec), opened(spec), []
+    spec = study({"min_rivals": 2}, **({"objectives": TWO} if several else {}))
+    rule, history, past = rank_of(spec), opened(spec), []
     for _ in range(25):
         trial = rng.randrange(history.next_id + 1)
         if trial < history.next_id and history.trials[trial].state.ended:
@@ -198,19 +206,20 @@ def test_a_rung_is_reached_when_the_objective_has_been_reported(shape: Any, ends
 
 
 @pytest.mark.parametrize(
-    ("rule", "steps"),
+    ("keep", "from_step", "steps"),
     [
-        (EarlyStopping(), (1, 2, 4, 8, 16)),
-        (EarlyStopping(keep=0.3), (1, 3, 11, 37, 123)),
-        (EarlyStopping(keep=0.9), (1, 2, 3, 4, 5)),
-        (EarlyStopping(keep=1 / 3, from_step=3), (3, 9, 27, 81, 243)),
-        (EarlyStopping(from_step=2.6), (3, 5, 10, 21, 42)),
-        (EarlyStopping(from_step=0.25), (0.25, 0.5, 1, 2, 4)),
+        (0.5, 1, (1, 2, 4, 8, 16)),
+        (0.3, 1, (1, 3, 11, 37, 123)),
+        (0.9, 1, (1, 2, 3, 4, 5)),
+        (1 / 3, 3, (3, 9, 27, 81, 243)),
+        (0.5, 2.6, (3, 5, 10, 21, 42)),
+        (0.5, 0.25, (0.25, 0.5, 1, 2, 4)),
     ],
 )
-def test_rungs_are_whole_steps(rule: EarlyStopping, steps: tuple[float, ...]) -> None:
-    assert rungs(rule)[:5] == steps and len(set(rungs(rule))) == len(rungs(rule)) == len(sorted(rungs(rule)))
-    assert len(rungs(EarlyStopping(keep=1e-9, from_step=1e300))) == 0
+def test_rungs_are_whole_steps(keep: float, from_step: float, steps: tuple[float, ...]) -> None:
+    found = rungs(keep, from_step)
+    assert found[:5] == steps and len(set(found)) == len(found) == len(sorted(found))
+    assert len(rungs(1e-9, 1e300)) == 0
 
 
 def test_no_trial_is_stopped_at_its_last_step() -> None:
@@ -232,8 +241,7 @@ def test_trials_that_a_time_limit_cut_off_do_not_say_where_trainings_end() -> No
 @settings(max_examples=60, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from([0.3, 0.5, 0.7]))
 def test_rank_is_what_a_plain_reading_of_the_rule_says(rng: random.Random, keep: float) -> None:
-    rule = EarlyStopping(keep=keep, min_rivals=2)
-    history = opened(study(rule))
+    history = opened(study({"keep": keep, "min_rivals": 2}))
     for trial in range(8):
         step, rows = 0, []
         for _ in range(rng.randrange(1, 9)):
@@ -243,10 +251,10 @@ def test_rank_is_what_a_plain_reading_of_the_rule_says(rng: random.Random, keep:
         history = rows_of(history, trial, rows)
         if rng.random() < 0.4 and any(math.isfinite(r.values.get("loss", math.nan)) for r in rows):
             history = apply(history, TrialEnded(0.0, trial, "completed", 1.0, exit={"code": 0}))
-    assert ended(history) == by_the_letter(history, rule)
+    assert ended(history) == by_the_letter(history, keep, 2)
 
 
-def by_the_letter(history: History, rule: EarlyStopping) -> set[int]:
+def by_the_letter(history: History, keep: float, min_rivals: int) -> set[int]:
     def at(trial: Any, rung: float) -> float | None:
         for i, row in enumerate(trial.rows):
             upto = trial.rows[: i + 1]
@@ -255,7 +263,7 @@ def by_the_letter(history: History, rule: EarlyStopping) -> set[int]:
                 return min(finite) if finite else math.inf
         return None
 
-    steps, out = [s for s in rungs(rule) if s < 100], set()
+    steps, out = [s for s in rungs(keep, 1) if s < 100], set()
     ends = {max(r.step for r in t.rows) for t in history.trials if t.state.value == "completed"}
     for trial in history.running:
         reached = [s for s in steps if at(trial, s) is not None and s < max(ends, default=math.inf)]
@@ -265,7 +273,7 @@ def by_the_letter(history: History, rule: EarlyStopping) -> set[int]:
         own, others = at(trial, reached[-1]), [at(t, reached[-1]) for t in history.trials if t.id != trial.id]
         rivals = [v for v in others if v is not None]
         better = sum(v < own for v in rivals)  # type: ignore[operator]
-        if len(rivals) >= rule.min_rivals and better >= math.ceil(rule.keep * (len(rivals) + 1)):
+        if len(rivals) >= min_rivals and better >= math.ceil(keep * (len(rivals) + 1)):
             out.add(trial.id)
     return out
 
@@ -320,7 +328,7 @@ def test_nan_beside_a_finite_loss_may_be_what_was_not_measured() -> None:
 
 
 def test_any_of_several_objectives_may_diverge_and_the_last_step_is_left_alone() -> None:
-    both = curves(study(objective=TWO[0], objectives=TWO), [(1.0, 0.5), (NAN, NAN), (INF, NAN)])
+    both = curves(study(objectives=TWO), [(1.0, 0.5), (NAN, NAN), (INF, NAN)])
     assert gone(both) == {0: "diverged: loss is infinite since step 2"}
     only = [Row(1, {"loss": 1.0, "acc": 0.5}), *(Row(i, {"acc": NAN}) for i in (2, 3))]
     assert gone(rows_of(opened(both.spec), 0, only)) == {0: "diverged: acc is nan since step 2"}
@@ -331,7 +339,7 @@ def test_any_of_several_objectives_may_diverge_and_the_last_step_is_left_alone()
 
 def test_diverged_is_on_unless_the_study_says_off() -> None:
     for on in (True, False):
-        spec = spec_of(SPACES["one float"], diverged=on)
+        spec = spec_of(SPACES["one float"], stop=(Named(DIVERGED),) if on else ())
         history = curves(spec, [1.0, NAN, NAN])
         assert bool(stopper(spec).diverged(history.trials[0], history, 0.0)) is on
 

@@ -117,7 +117,7 @@ def test_log_of_a_real_study_is_read_at_any_time(tmp_path: Path) -> None:
         return Exit(code=3) if launch.trial_id % 4 == 1 else bench.good(launch)
 
     bench.behave = behave
-    engine = bench.open(trial=TrialPolicy(retries=1), objective=Objective("loss", "maximize"))
+    engine = bench.open(trial=TrialPolicy(retries=1), objectives=(Objective("loss", "maximize"),))
     for _ in range(6):
         bench.now += 1
         engine.step(bench.now)

@@ -13,7 +13,7 @@ from hpo_engine.store.summary import glance
 from hpo_engine.study.events import SpecChanged, fold
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, TrialPolicy
+from hpo_engine.study.spec import Budget, Resource, TrialPolicy
 from hpo_engine.study.trial import Exit, Proposal
 from tests.support.loop_bench import Bench
 
@@ -34,7 +34,7 @@ def check(bench: Bench) -> None:
         best = None if history.best_id is None else (history.best_id, history.best_value)
         assert seen.counts == {state.value: count for state, count in history.counts.items()}
         assert (seen.state, seen.best, seen.total) == (history.state.value, best, history.spec.budget.trials)
-        assert (seen.metrics, seen.front) == (tuple(o.metric for o in history.spec.aims), len(history.front))
+        assert (seen.metrics, seen.front) == (tuple(o.metric for o in history.spec.objectives), len(history.front))
         assert seen.ended == history.ended_count
         assert seen.seconds == pytest.approx(history.spent_s)
         assert (seen.engine_at, seen.last_at) == (history.engine_at, history.last_at)
@@ -42,7 +42,7 @@ def check(bench: Bench) -> None:
 
 
 def test_finished_study(bench: Bench) -> None:
-    bench.run(bench.open(objective=Objective("loss", "maximize")))
+    bench.run(bench.open(objectives=(Objective("loss", "maximize"),)))
     check(bench)
 
 
@@ -54,7 +54,7 @@ def test_study_with_two_objectives(bench: Bench) -> None:
 
     bench.behave = behave
     aims = (Objective("loss", over="last"), Objective("speed", "maximize", "last"))
-    history = bench.run(bench.open(objective=aims[0], objectives=aims, budget=Budget(8)))
+    history = bench.run(bench.open(objectives=aims, budget=Budget(8)))
     assert len(history.front) > 1 and history.trials[2].state.value == "failed"
     check(bench)
 
@@ -81,7 +81,7 @@ def test_study_with_a_resource(bench: Bench) -> None:
             return [Proposal({"x": 0.1}, (None, 1, 3, 2)[i % 4]) for i in ids]
 
     bench.searcher = Rationing()
-    history = bench.run(bench.open(budget=Budget(9), resource_name="epochs", resource_max=3))
+    history = bench.run(bench.open(budget=Budget(9), resource=Resource("epochs", 3)))
     assert history.best_id == 0, "who says nothing of the resource gets the most"
     assert [t.proposal.resource for t in history.trials] == [3, 1, 3, 2, 3, 1, 3, 2, 3]
     check(bench)

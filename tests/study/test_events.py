@@ -252,7 +252,7 @@ def test_retry_of_a_failed_trial_begins_without_its_rows_and_end() -> None:
 
 @pytest.mark.parametrize(("goal", "best"), [("minimize", 0), ("maximize", 1)])
 def test_best_goes_by_the_goal_and_keeps_the_users_sign(goal: str, best: int) -> None:
-    events: list[Event] = [StudyOpened(1.0, random_logs.spec(objective=Objective("loss", goal)).to_json())]
+    events: list[Event] = [StudyOpened(1.0, random_logs.spec(objectives=(Objective("loss", goal),)).to_json())]
     for trial, value in enumerate((0.5, 2.0, 1.0)):
         events += [TrialProposed(2.0, trial, {"x": 0.5}), AttemptIntended(3.0, trial, 1, "a")]
         events.append(TrialEnded(5.0, trial, "completed", value, "", {"code": 0}))

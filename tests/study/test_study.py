@@ -17,7 +17,7 @@ from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpa
 from hpo_engine.study.events import Event, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, Resources, StudySpec, TrialPolicy
+from hpo_engine.study.spec import Budget, LinkedFile, Named, PriorTrial, Resource, Resources, StudySpec, TrialPolicy
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Attempt, Exit, Proposal, Trial, TrialState
 from tests.support import random_logs
@@ -118,7 +118,7 @@ def check_indices(history: History) -> None:
     assert history.best == (None if best is None else trials[best])
     vectors = {i: trials[i].losses for i in at_most}
     assert history.front == tuple(i for i in vectors if not any(beats(vectors, j, i) for j in vectors))
-    sign = -1 if history.spec.objective.goal == "maximize" else 1
+    sign = -1 if history.spec.objectives[0].goal == "maximize" else 1
     assert history.best_value == (None if best is None else sign * good[best])
 
 
@@ -168,7 +168,7 @@ def test_earliest_of_equals_is_the_best_also_when_it_ends_later() -> None:
 
 
 def test_best_is_sought_among_those_that_got_the_most_of_the_resource() -> None:
-    history = History(random_logs.spec(resource_name="epochs"))
+    history = History(random_logs.spec(resource=Resource("epochs", 9)))
 
     def done(number: int, resource: int, loss: float) -> Trial:
         return Trial(number, Proposal({}, resource), TrialState.COMPLETED, losses=(loss,))
@@ -189,7 +189,7 @@ TWO = (Objective("loss"), Objective("acc", "maximize"))
 
 def completed(*losses: tuple[float, ...]) -> Iterator[History]:
     """The history after each of these trials has ended."""
-    history = History(random_logs.spec(objective=TWO[0], objectives=TWO))
+    history = History(random_logs.spec(objectives=TWO))
     for number, vector in enumerate(losses):
         trial = replace(a_trial(number), state=TrialState.COMPLETED, losses=vector)
         history = history.with_trial(trial)
@@ -231,17 +231,16 @@ def test_reference_is_beyond_the_first_ten_and_stays() -> None:
 
 
 def test_no_hypervolume_without_trials_with_one_objective_or_beyond_numbers() -> None:
-    assert History(random_logs.spec(objective=TWO[0], objectives=TWO)).hypervolume is None
+    assert History(random_logs.spec(objectives=TWO)).hypervolume is None
     history = History(random_logs.spec()).with_trial(replace(a_trial(0), state=TrialState.COMPLETED, losses=(1.0,)))
     assert history.hypervolume is None and history.front == (0,)
     huge = list(completed((1e308, -1e308), (-1e308, 1e308)))[-1]
     assert huge.hypervolume is None and huge.front == (0, 1)
 
 
-def test_objectives_are_several_and_begin_with_the_objective() -> None:
-    for wrong in ((TWO[0],), (TWO[1], TWO[0])):
-        with pytest.raises(ValueError, match="two or more"):
-            random_logs.spec(objective=TWO[0], objectives=wrong)
+def test_a_study_has_an_objective() -> None:
+    with pytest.raises(ValueError, match="needs an objective"):
+        random_logs.spec(objectives=())
 
 
 # -- trials ------------------------------------------------------------------------------------------------------------
@@ -250,7 +249,7 @@ def test_objectives_are_several_and_begin_with_the_objective() -> None:
 def test_config_has_the_resource_under_its_name_and_leaves_the_parameters_alone() -> None:
     trial = Trial(0, Proposal({"x": 1, "epochs": 9}, resource=3))
     assert History(random_logs.spec()).config(trial) == {"x": 1, "epochs": 9}
-    history = History(random_logs.spec(resource_name="epochs"))
+    history = History(random_logs.spec(resource=Resource("epochs", 9)))
     assert history.config(trial) == {"x": 1, "epochs": 3}
     assert trial.params == {"x": 1, "epochs": 9}
     assert history.config(Trial(0, Proposal({"x": 1}))) == {"x": 1}
@@ -291,15 +290,19 @@ spaces = st.sampled_from(
         SearchSpace((Choice("k", (1, 1.0, True, "1", None)), Float("m", 0.0, 0.5, step=0.1, when={"k": [1, "1"]}))),
     ]
 )
+named = st.builds(Named, words, objects)
 specs = st.builds(
     StudySpec,
     name=words,
     space=spaces,
-    objective=st.builds(Objective, words, st.sampled_from(["minimize", "maximize"]), st.sampled_from(["best", "last"])),
+    objectives=st.lists(
+        st.builds(Objective, words, st.sampled_from(["minimize", "maximize"]), st.sampled_from(["best", "last"])),
+        min_size=1,
+        max_size=3,
+    ).map(tuple),
     command=st.lists(words, max_size=3).map(tuple),
     model_dir=words,
-    algorithm=words,
-    algorithm_options=objects,
+    algorithm=named,
     budget=st.builds(Budget, st.none() | st.integers(1), st.none() | finite),
     resources=st.builds(Resources, st.integers(1, 99), st.none() | st.integers(1), st.none() | finite),
     trial=st.builds(TrialPolicy, st.none() | finite, st.integers(0, 9), finite, finite),
@@ -307,11 +310,15 @@ specs = st.builds(
     data_dir=st.none() | words,
     data_root=st.none() | words,
     interpreter=st.none() | words,
-    resource_name=st.none() | words,
-    resource_max=st.none() | st.integers(),
+    resource=st.none() | st.builds(Resource, words, st.integers(), st.integers()),
     experiments=st.lists(objects, max_size=3).map(tuple),
     extra_metrics=st.dictionaries(words, st.sampled_from(["minimize", "latest"]), max_size=2),
-    labels=objects,
+    prior=st.lists(st.builds(PriorTrial, st.integers(0, 3), objects, finite), max_size=3).map(tuple),
+    stop=st.lists(named, max_size=3).map(tuple),
+    trackers=st.lists(named, max_size=2).map(tuple),
+    notes=st.lists(words, max_size=2).map(tuple),
+    linked=st.lists(st.builds(LinkedFile, words, st.integers(0), st.integers(0)), max_size=2).map(tuple),
+    dialect=objects,
     seed=st.none() | st.integers(0),
 )
 
@@ -343,5 +350,5 @@ def test_spec_of_another_version_is_read_where_it_is_known() -> None:
     spec = random_logs.spec(trial=TrialPolicy(retries=2))
     data: dict[str, Any] = {**spec.to_json(), "wormhole": 1}
     data["trial"] = {"retries": 2, "teleport": True}
-    del data["labels"], data["experiments"], data["budget"]
+    del data["dialect"], data["experiments"], data["budget"]
     assert StudySpec.from_json(data) == replace(spec, budget=Budget())

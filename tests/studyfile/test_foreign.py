@@ -125,7 +125,7 @@ def test_the_study_file_tells_them_with_their_line(folder: Path) -> None:
     epochs = small("resource: {name: epochs, max: 3}", command="python train.py $epochs")
     assert problems(epochs, folder)[0].startswith("algo.yaml:1: command: $epochs is not filled in")
     listed = parse(small('env: {A: "$B"}', command='[python, train.py, "{lr}", ">"]'), folder)
-    assert listed.command[2:] == ("{lr}", ">") and len(listed.labels["notes"]) == 2
+    assert listed.command[2:] == ("{lr}", ">") and len(listed.notes) == 2
 
 
 @pytest.mark.parametrize("text", ["$" * 5000, "{lr" * 3000, "'" + "x" * 10000, "@lr" * 3000, "[" * 5000 + " *" * 2000])

@@ -18,11 +18,25 @@ from hypothesis import strategies as st
 from hpo_engine.errors import SpecError
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, EarlyStopping, Failures, Resources, StudySpec, TrialPolicy
+from hpo_engine.study.spec import (
+    ALIKE,
+    DIVERGED,
+    GUARDS,
+    MISNAMED,
+    RANK,
+    Budget,
+    Named,
+    Resource,
+    Resources,
+    StudySpec,
+    TrialPolicy,
+)
 from hpo_engine.studyfile import native as spec
 from hpo_engine.studyfile.common import default_name, study_name, study_name_problem
 from hpo_engine.studyfile.document import dump, read_document
-from tests.support.native import parse, problems, small
+from tests.support.native import folder, parse, problems, small
+
+__all__ = ["folder"]
 
 GOOD = """\
 name: digits                      # optional
@@ -94,11 +108,10 @@ def test_every_field(folder: Path) -> None:
                 Constant("nothing", None),
             )
         ),
-        objective=Objective("loss", "minimize", "best"),
+        objectives=(Objective("loss", "minimize", "best"),),
         command=("python", "train.py", "--epochs", "5"),
         model_dir=str(folder),
-        algorithm="tpe",
-        algorithm_options={"n_startup": 5},
+        algorithm=Named("tpe", {"n_startup": 5}),
         budget=Budget(30, 600),
         resources=Resources(2, 1, 0),
         trial=TrialPolicy(120, 1, 30, 1024),
@@ -112,9 +125,9 @@ def test_every_field(folder: Path) -> None:
 
 def test_defaults(folder: Path) -> None:
     found = parse(small(), folder)
-    assert (found.algorithm, found.budget, found.seed) == ("auto", Budget(20, None), None)
+    assert (found.algorithm.name, found.budget, found.seed) == ("auto", Budget(20, None), None)
     assert (found.resources, found.trial) == (Resources(1, None, None), TrialPolicy())
-    assert (found.model_dir, found.env, found.labels) == (str(folder), {}, {})
+    assert (found.model_dir, found.env, found.dialect) == (str(folder), {}, {})
 
 
 def test_json_file_is_the_same(folder: Path) -> None:
@@ -162,7 +175,7 @@ def test_budget(fields: str, budget: Budget, folder: Path) -> None:
     ],
 )
 def test_objective(text: str, objective: Objective, folder: Path) -> None:
-    assert parse(small().replace("minimize loss", text), folder).objective == objective
+    assert parse(small().replace("minimize loss", text), folder).objectives == (objective,)
 
 
 SEVERAL = (Objective("loss", "minimize", "last"), Objective("acc", "maximize", "last"))
@@ -179,20 +192,21 @@ SEVERAL = (Objective("loss", "minimize", "last"), Objective("acc", "maximize", "
 )
 def test_objectives(text: str, objectives: tuple[Objective, ...], folder: Path) -> None:
     study = parse(small().replace("objective: minimize loss", f"objectives: {text}"), folder)
-    assert study.objectives == study.aims == objectives and study.objective == objectives[0]
+    assert study.objectives == objectives
 
 
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("rank", EarlyStopping()),
-        ("{rule: rank}", EarlyStopping()),
-        ("{keep: 0.25, min_rivals: 3, from_step: 2}", EarlyStopping("rank", 0.25, 3, 2)),
-        ("null", None),
+        ("rank", (Named(RANK),)),
+        ("{rule: rank}", (Named(RANK),)),
+        ("{rule: rank, keep: 0.5}", (Named(RANK),)),
+        ("{keep: 0.25, min_rivals: 3, from_step: 2}", (Named(RANK, {"keep": 0.25, "min_rivals": 3, "from_step": 2}),)),
+        ("null", ()),
     ],
 )
-def test_early_stopping(text: str, rule: EarlyStopping | None, folder: Path) -> None:
-    assert parse(small(f"early_stopping: {text}"), folder).early_stopping == rule
+def test_early_stopping(text: str, rule: tuple[Named, ...], folder: Path) -> None:
+    assert parse(small(f"early_stopping: {text}"), folder).stop == (*GUARDS, *rule)
 
 
 @pytest.mark.parametrize(
@@ -258,15 +272,15 @@ def test_gpus(text: str, gpus: float | None, folder: Path) -> None:
 
 def test_algorithm_by_file_becomes_absolute(folder: Path) -> None:
     (folder / "mine.py").write_text("")
-    assert parse(small("algorithm: mine.py:Search"), folder).algorithm == f"{folder}/mine.py:Search"
-    assert parse(small("algorithm: a.b:Search"), folder, algorithms=["random"]).algorithm == "a.b:Search"
-    assert parse(small("algorithm: TPE"), folder, algorithms=["random", "tpe"]).algorithm == "tpe"
+    assert parse(small("algorithm: mine.py:Search"), folder).algorithm.name == f"{folder}/mine.py:Search"
+    assert parse(small("algorithm: a.b:Search"), folder, algorithms=["random"]).algorithm.name == "a.b:Search"
+    assert parse(small("algorithm: TPE"), folder, algorithms=["random", "tpe"]).algorithm.name == "tpe"
 
 
 def test_experiments_need_no_space(folder: Path) -> None:
     text = small("experiments: [{a: 1, b: x}, {a: 2, b: x}]").replace("space: {lr: {float: [0, 1]}}\n", "")
     found = parse(text, folder)
-    assert (found.algorithm, found.budget.trials) == ("grid", None)
+    assert (found.algorithm.name, found.budget.trials) == ("grid", None)
     assert found.experiments == ({"a": 1, "b": "x"}, {"a": 2, "b": "x"})
     assert found.space == SearchSpace((Choice("a", (1, 2)), Constant("b", "x")))
     assert all(found.space.problem_with(e) is None for e in found.experiments)
@@ -349,7 +363,8 @@ BAD_FIELDS = {
     "resource: {name: epochs}": "resource.max: is missing: The most that one trial gets.",
     "resource: {name: epochs, max: 0}": "resource.max: must be at least 1, not 0",
     "resource: {name: epochs, max: 3, min: 4}": "resource.min: must be at most the max, which is 3, not 4",
-    "labels: [1]": "labels: must be a mapping, not [1]",
+    "labels: {a: 1}": 'labels: unknown key "labels"; they had no effect; leave them out',
+    "dialect: [1]": "dialect: must be a mapping, not [1]",
 }  # fmt: skip
 
 
@@ -440,9 +455,9 @@ def test_message_of_a_parameter(entry: str, folder: Path) -> None:
     ],
 )
 def test_notes_on_what_may_be_a_range(entry: str, note: str, folder: Path) -> None:
-    notes = parse(small(space=f"\n  a: {entry}"), folder).labels.get("notes", [])
+    notes = parse(small(space=f"\n  a: {entry}"), folder).notes
     if entry == "16:9":  # it does not rise
-        assert notes == []
+        assert not notes
     else:
         assert [n[: len(note)] for n in notes] == ([note] if note else [])
 
@@ -668,13 +683,11 @@ def specs(draw: st.DrawFn) -> StudySpec:
     return StudySpec(
         name=draw(names.filter(lambda n: study_name_problem(n) is None)),
         space=whole,
-        objective=aims[0],
-        objectives=aims if len(aims) > 1 else (),
+        objectives=aims,
         command=("cat", *draw(st.lists(texts | st.just(""), max_size=3))),
         model_dir="/",
         exclude=draw(st.sampled_from([(), ("*.ckpt",), ("a b/", "!c", "\\#d"), ("checkpoints/", "*.pt")])),
-        algorithm=draw(st.sampled_from(["random", "grid", "tpe", "some.module:Class"])),
-        algorithm_options=draw(st.dictionaries(names.filter(lambda n: n != "seed"), scalars, max_size=2)),
+        algorithm=Named(draw(st.sampled_from(["random", "grid", "tpe", "some.module:Class"])), draw(st.dictionaries(names.filter(lambda n: n != "seed"), scalars, max_size=2))),
         budget=Budget(draw(st.none() | st.integers(1, 10**6)), draw(st.none() | seconds)),
         resources=Resources(draw(st.integers(1, 9)), draw(st.none() | st.integers(1, 9)), draw(gpus)),
         trial=TrialPolicy(draw(st.none() | seconds), draw(st.integers(0, 3)), draw(seconds), draw(megabytes)),
@@ -682,15 +695,13 @@ def specs(draw: st.DrawFn) -> StudySpec:
         data_dir=draw(st.sampled_from([None, "/"])),
         data_root=draw(st.sampled_from([None, "/data"])),
         interpreter=draw(st.sampled_from([None, "python3.12", "/bin/sh"])),
-        resource_name="epochs" if (most := draw(st.none() | st.integers(1, 99))) else None,
-        resource_max=most,
-        resource_min=draw(st.integers(1, most)) if most else 1,
-        early_stopping=draw(st.none() | st.builds(EarlyStopping, keep=st.sampled_from([0.1, 0.5]), min_rivals=st.integers(1, 9))),
+        resource=Resource("epochs", most, draw(st.integers(1, most))) if (most := draw(st.none() | st.integers(1, 99))) else None,
+        stop=draw(st.sampled_from([GUARDS, (*GUARDS, Named(RANK)), (Named(RANK, {"keep": 0.1}),), (), (Named(MISNAMED), Named(ALIKE, {"first": None}))])),
         experiments=({"a": 1}, {"a": 3}) if listed else (),
         points=() if listed else draw(st.sampled_from([(), (first,), ({},), (dict(list(first.items())[:1]),)])),
         warm_start=() if listed else draw(st.sampled_from([(), ("first",), ("/runs/first", "second")])),
         extra_metrics=draw(st.dictionaries(words, st.sampled_from(["minimize", "maximize", "latest"]), max_size=2)),
-        labels=draw(st.dictionaries(texts, scalars | st.lists(scalars, max_size=2), max_size=2)),
+        dialect=draw(st.dictionaries(texts, scalars | st.lists(scalars, max_size=2), max_size=2)),
         seed=draw(st.none() | st.integers(0, 2**64)),
     )  # fmt: skip
 
@@ -704,10 +715,7 @@ def _is_parsed_back(study: StudySpec) -> None:
     assume(all(study.space.problem_with(experiment) is None for experiment in study.experiments))
     text = dump(spec.to_native(study))
     again = spec.parse(text, file="x.yaml", base_dir="/nowhere")
-    labels = {name: value for name, value in again.labels.items() if name != "notes"}  # on steps, say
-    assert replace(again, labels=labels) == replace(
-        study, labels={k: v for k, v in study.labels.items() if k != "notes"}
-    )
+    assert replace(again, notes=()) == study  # there may be some on steps, say
 
 
 @pytest.mark.parametrize(
@@ -728,7 +736,7 @@ def _is_parsed_back(study: StudySpec) -> None:
     ],
 )
 def test_steps_that_do_not_reach_the_end_of_the_range_are_noted(entry: str, note: str, folder: Path) -> None:
-    assert parse(small(space=f"{{p: {entry}}}"), folder).labels.get("notes", []) == ([note] if note else [])
+    assert parse(small(space=f"{{p: {entry}}}"), folder).notes == ((note,) if note else ())
 
 
 def test_written_form_is_short(folder: Path) -> None:
@@ -921,7 +929,7 @@ def _study_or_refusal(text: str) -> None:
     try:
         study = spec.parse(text, file="a.yaml", base_dir=os.path.dirname(__file__))
         assert StudySpec.from_json(study.to_json()) == study
-        assert not any(isinstance(v, float) and math.isnan(v) for v in study.algorithm_options.values())
+        assert not any(isinstance(v, float) and math.isnan(v) for v in study.algorithm.options.values())
     except SpecError as error:
         assert error.problems
         assert all("\n" not in str(p) for p in error.problems)
@@ -931,42 +939,39 @@ def _study_or_refusal(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "failures"),
     [
-        ("", Failures()),
+        ("", {}),
         ("failures: off", None),
         ("failures: false", None),
-        ("failures: 5", Failures(5)),
-        ("failures: {first: 1}", Failures(1)),
-        ("failures: {in_a_row: 20}", Failures(3, 20)),
-        ("failures: {first: off, in_a_row: 4}", Failures(None, 4)),
+        ("failures: 5", {"first": 5}),
+        ("failures: {first: 1}", {"first": 1}),
+        ("failures: {in_a_row: 20}", {"in_a_row": 20}),
+        ("failures: {first: off, in_a_row: 4}", {"first": None, "in_a_row": 4}),
         ("failures: {first: null, in_a_row: off}", None),
     ],
 )
-def test_failures(text: str, failures: Failures | None, folder: Path) -> None:
+def test_failures(text: str, failures: dict[str, Any] | None, folder: Path) -> None:
     study = parse(small(text), folder)
-    assert study.failures == failures
-    assert parse(dump(spec.to_native(study)), folder).failures == failures
-    assert StudySpec.from_json(study.to_json()).failures == failures
+    assert study.stop == (*(() if failures is None else (Named(MISNAMED), Named(ALIKE, failures))), Named(DIVERGED))
+    assert parse(dump(spec.to_native(study)), folder).stop == study.stop == StudySpec.from_json(study.to_json()).stop
 
 
 @pytest.mark.parametrize(
     ("text", "rule", "diverged"),
     [
         ("", None, True),
-        ("early_stopping: rank", EarlyStopping(), True),
+        ("early_stopping: rank", {}, True),
         ("early_stopping: off", None, False),
         ("early_stopping: false", None, False),
         ("early_stopping: {diverged: off}", None, False),
         ("early_stopping: {diverged: on}", None, True),
-        ("early_stopping: {keep: 0.3, diverged: false}", EarlyStopping(keep=0.3), False),
-        ("early_stopping: {rule: rank, diverged: off}", EarlyStopping(), False),
+        ("early_stopping: {keep: 0.3, diverged: false}", {"keep": 0.3}, False),
+        ("early_stopping: {rule: rank, diverged: off}", {}, False),
     ],
 )
-def test_diverged_trials(text: str, rule: EarlyStopping | None, diverged: bool, folder: Path) -> None:
+def test_diverged_trials(text: str, rule: dict[str, Any] | None, diverged: bool, folder: Path) -> None:
     study = parse(small(text), folder)
-    assert (study.early_stopping, study.diverged) == (rule, diverged)
-    again = parse(dump(spec.to_native(study)), folder)
-    assert (again.early_stopping, again.diverged) == (rule, diverged)
-    assert StudySpec.from_json(study.to_json()).diverged is diverged
+    assert study.stop[2:] == (*([Named(DIVERGED)] * diverged), *([] if rule is None else [Named(RANK, rule)]))
+    assert parse(dump(spec.to_native(study)), folder).stop == study.stop
 
 
 def test_on_time_limit(folder: Path) -> None:

@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
 def test_it_parses(folder: Path) -> None:
     study = parse(starter("train.py", SCRIPT), folder)
     assert (study.command, study.model_dir, study.seed) == (("python", "train.py"), str(folder), 1)
-    assert (study.objective.metric, study.objective.goal) == ("val_loss", "minimize")
+    assert (study.objectives[0].metric, study.objectives[0].goal) == ("val_loss", "minimize")
     assert study.budget.trials == 20
 
 
@@ -108,7 +108,7 @@ def test_commented_lines_hold_when_uncommented(folder: Path) -> None:
     active = re.sub(r"(?m)^( *)# ((?:  )?[a-z_]+:.*)$", r"\1\2", text).replace("#   ", "  ")
     study = parse(active, folder)
     assert study.name == "my-study"
-    assert study.objective.over == "last"
+    assert study.objectives[0].over == "last"
     assert study.budget.time_s == 3600
     assert (study.trial.time_limit_s, study.trial.retries) == (600, 1)
     assert (study.resources.cpus, study.resources.gpus) == (2, 1)

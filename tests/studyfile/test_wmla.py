@@ -32,11 +32,14 @@ from hpo_engine.study.events import (
 )
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row
-from hpo_engine.study.spec import Budget, Resources, StudySpec
+from hpo_engine.study.spec import Budget, Named, Resource, Resources, StudySpec
 from hpo_engine.studyfile import native, wmla
 from hpo_engine.studyfile.document import dump, read_document, read_text
 from hpo_engine.studyfile.wmla.request import new_name
-from tests.support.wmla import ARGS, BAYES, HB, LR, TPE, algo_params, experiment, parse, problems, request
+from tests.support.specs import fact
+from tests.support.wmla import ARGS, BAYES, HB, LR, TPE, algo_params, experiment, folder, parse, problems, request
+
+__all__ = ["folder"]
 
 DATA = Path(__file__).parents[1] / "data" / "wmla"
 # What real requests send in the fields that do not apply.
@@ -65,13 +68,13 @@ def test_whole_request(file: str, folder: Path) -> None:
     found = wmla.parse_request(
         document, base_dir=str(folder), env={"DLI_DATA_FS": "/shared"}, user="ann", now=1.5e9, rng=random.Random(1)
     )
-    assert replace(found, labels={}) == StudySpec(
+    assert replace(found, dialect={}, submitted_code=None, notes=()) == StudySpec(
         name=new_name("ann", 1.5e9, random.Random(1)),
         space=MNIST,
-        objective=Objective("loss", "minimize", "best"),
+        objectives=(Objective("loss", "minimize", "best"),),
         command=("python", "train.py", "--epochs", "2"),
         model_dir=str(folder / "model"),
-        algorithm="random",
+        algorithm=Named("random"),
         budget=Budget(4, 3600),
         resources=Resources(2, gpus=1),
         data_dir="/shared/mnist",
@@ -79,8 +82,8 @@ def test_whole_request(file: str, folder: Path) -> None:
         extra_metrics={"accuracy": "maximize", "lr_now": "latest"},
         seed=2,
     )
-    assert found.labels["sigName"] == "dli-notebook"
-    assert found.labels["args"] == document.data["modelSpec"]["args"]
+    assert found.dialect["sigName"] == "dli-notebook"
+    assert found.dialect["args"] == document.data["modelSpec"]["args"]
     assert StudySpec.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
 
 
@@ -106,7 +109,7 @@ ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "another spelling": ({"maxParalleJob": 3}, {"resources": Resources(3)}),
     "the right spelling": ({"maxParallelJobNum": 3}, {"resources": Resources(3)}),
     "two spellings that agree": ({"maxParalleJob": 3, "maxParalleJobNum": 3}, {"resources": Resources(3)}),
-    "maximize in any case": ({"objective": "Maximize"}, {"objective": Objective("loss", "maximize")}),
+    "maximize in any case": ({"objective": "Maximize"}, {"objectives": (Objective("loss", "maximize"),)}),
     "any other word means latest": (
         {"additionalMetrics": {"a": "minimize", "b": "MAXIMIZE", "c": "latest", "d": "last", "e": "", "f": None}},
         {
@@ -121,65 +124,65 @@ ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
     "no additional metrics": ({"additionalMetrics": None}, {"extra_metrics": {}}),
-    "random": ({"algorithm": "RANDOM"}, {"algorithm": "random", "algorithm_options": {}, "seed": None}),
+    "random": ({"algorithm": "RANDOM"}, {"algorithm": "random", "options": {}, "seed": None}),
     "seed in text": (algo_params(RandomSeed="17"), {"seed": 17}),
     "parameter names in any case": (algo_params(randomSEED="17"), {"seed": 17}),
     "algoParams null": ({"algoParams": None}, {"seed": None}),
-    "tpe in any case": ({"algorithm": "Tpe"}, {"algorithm": "tpe", "algorithm_options": TPE}),
-    "tpe as listed": ({"algorithm": "TPE"}, {"algorithm": "tpe", "algorithm_options": TPE}),
+    "tpe in any case": ({"algorithm": "Tpe"}, {"algorithm": "tpe", "options": TPE}),
+    "tpe as listed": ({"algorithm": "TPE"}, {"algorithm": "tpe", "options": TPE}),
     "tpe's parameters": (
         {"algorithm": "tpe", **algo_params(RandomSeed="1", WarmUp="5", EICandidate="30", GoodRatio="0.5", GoodMax="9")},
-        {"algorithm_options": {"n_startup": 5, "ei_candidates": 30, "good_ratio": 0.5, "good_max": 9}, "seed": 1},
+        {"options": {"n_startup": 5, "ei_candidates": 30, "good_ratio": 0.5, "good_max": 9}, "seed": 1},
     ),
     "tpe's default warm-up fits the trials": (
         {"algorithm": "tpe", "maxJobNum": 8},
-        {"algorithm_options": {**TPE, "n_startup": 8}, "budget": Budget(8)},
+        {"options": {**TPE, "n_startup": 8}, "budget": Budget(8)},
     ),
     "tpe's warm-up may be all trials": (
         {"algorithm": "tpe", "maxJobNum": 8, **algo_params(WarmUp="8")},
-        {"algorithm_options": {**TPE, "n_startup": 8}},
+        {"options": {**TPE, "n_startup": 8}},
     ),
-    "bayesian, unlimited": ({"algorithm": "Bayesian"}, {"algorithm": "bayesian", "algorithm_options": BAYES}),
+    "bayesian, unlimited": ({"algorithm": "Bayesian"}, {"algorithm": "bayesian", "options": BAYES}),
     "bayesian, limited": (
         {"algorithm": "bayesian", "maxJobNum": 20},
-        {"algorithm_options": {**BAYES, "cube_size": 2000}},
+        {"options": {**BAYES, "cube_size": 2000}},
     ),
     "bayesian's parameters": (
         {"algorithm": "bayesian", **algo_params(InitPoints="3", CubeSize="500", Noiseless="False")},
-        {"algorithm_options": {"n_startup": 3, "cube_size": 10_000, "noiseless": False}},
+        {"options": {"n_startup": 3, "cube_size": 10_000, "noiseless": False}},
     ),
     "bayesian with more points than ours takes": (
         {"algorithm": "bayesian", "maxJobNum": 5000, **algo_params(CubeSize="500000")},
-        {"algorithm_options": {**BAYES, "cube_size": 100_000}},
+        {"options": {**BAYES, "cube_size": 100_000}},
     ),
     "bayesian, long": (
         {"algorithm": "bayesian", "maxJobNum": 5000},
-        {"algorithm_options": {**BAYES, "cube_size": 100_000}},
+        {"options": {**BAYES, "cube_size": 100_000}},
     ),
     "tpe with more candidates than ours takes": (
         {"algorithm": "tpe", **algo_params(EICandidate="1000000000")},
-        {"algorithm_options": {**TPE, "ei_candidates": 100_000}},
+        {"options": {**TPE, "ei_candidates": 100_000}},
     ),
     "hyperband": (
         {"algorithm": "Hyperband", **algo_params(ResourceName="epochs", ResourceValue="27")},
-        {"algorithm": "hyperband", "algorithm_options": {"eta": 3}, "resource_name": "epochs", "resource_max": 27},
+        {"algorithm": "hyperband", "options": {"eta": 3}, "resource": Resource("epochs", 27)},
     ),
     "hyperband's eta": (
         {"algorithm": "hyperband", **algo_params(eta="4", resourcename="n", RESOURCEVALUE=9)},
-        {"algorithm_options": {"eta": 4}, "resource_name": "n", "resource_max": 9},
+        {"options": {"eta": 4}, "resource": Resource("n", 9)},
     ),
     "hyperbandEta": (
         {"algorithm": "hyperband", "hyperbandEta": 2.5, **algo_params(ResourceName="n", ResourceValue="9")},
-        {"algorithm_options": {"eta": 2.5}},
+        {"options": {"eta": 2.5}},
     ),
     "hyperbandEta and eta agree": (
         {"algorithm": "hyperband", "hyperbandEta": 2, **algo_params(eta="2", ResourceName="n", ResourceValue="9")},
-        {"algorithm_options": {"eta": 2}},
+        {"options": {"eta": 2}},
     ),
-    "hyperbandEta 0 elsewhere": ({"hyperbandEta": 0}, {"algorithm_options": {}}),
+    "hyperbandEta 0 elsewhere": ({"hyperbandEta": 0}, {"options": {}}),
     "a plugin gets text": (
         {"algorithm": "MySearch", **algo_params(RandomSeed="1", Depth=3, Mixed="A")},
-        {"algorithm": "MySearch", "algorithm_options": {"RandomSeed": "1", "Depth": "3", "Mixed": "A"}, "seed": None},
+        {"algorithm": "MySearch", "options": {"RandomSeed": "1", "Depth": "3", "Mixed": "A"}, "seed": None},
     ),
     "fields that nobody documents": ({"someThingElseEntirely": 1}, {"budget": Budget(None)}),
 }
@@ -189,11 +192,11 @@ ALGO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_algo_def(quirk: str, folder: Path) -> None:
     change, expected = ALGO[quirk]
     found = parse(request(algo=change), folder)
-    assert {name: getattr(found, name) for name in expected} == expected
+    assert {name: fact(found, name) for name in expected} == expected
 
 
 def test_installed_plugin_in_any_case(folder: Path) -> None:
-    assert parse(request(algo={"algorithm": "mysearch"}), folder, plugins=["MySearch"]).algorithm == "MySearch"
+    assert parse(request(algo={"algorithm": "mysearch"}), folder, plugins=["MySearch"]).algorithm.name == "MySearch"
 
 
 # -- hyperParams ------------------------------------------------------------------------------------------------------
@@ -282,7 +285,7 @@ def test_experiments_become_a_grid(folder: Path) -> None:
         experiment(2, lr=0.1, n=3, kind="7"),
     ]
     found = parse(request(algo={"algorithm": "experimentGRIDsearch"}, params=[], experiments=runs), folder)
-    assert found.algorithm == "grid"
+    assert found.algorithm.name == "grid"
     assert found.experiments == (
         {"lr": 0.1, "n": 3, "kind": "a"},
         {"lr": 0.2, "n": 3, "kind": "b"},
@@ -393,7 +396,7 @@ ARGUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_args(quirk: str, folder: Path) -> None:
     line, expected = ARGUMENTS[quirk]
     found = parse(request(args=f"{ARGS} {line}"), folder, env={"DLI_DATA_FS": "/shared"})
-    assert {name: getattr(found, name) for name in expected} == expected
+    assert {name: fact(found, name) for name in expected} == expected
 
 
 def test_data_root_is_the_folder_where_nothing_is_shared(folder: Path) -> None:
@@ -421,10 +424,10 @@ def test_conda_environment_is_used_where_it_is_found(folder: Path) -> None:
     )
     found = parse(request(args=f"{line} tf"), folder, env=env)
     assert found.interpreter == f"{folder}/home/miniconda3/envs/tf/bin/python"
-    assert "notes" not in found.labels
+    assert not found.notes
     missing = parse(request(args=f"{line} none"), folder, env=env)
-    assert missing.labels["notes"] == ['conda environment "none" was not found; the usual Python runs the script']
-    assert missing.labels["options"]["--conda-env-name"] == "none"
+    assert missing.notes == ('conda environment "none" was not found; the usual Python runs the script',)
+    assert missing.dialect["options"]["--conda-env-name"] == "none"
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
@@ -694,12 +697,12 @@ def test_hostile_request_costs_little(data: Any, folder: Path) -> None:
 STUDY = StudySpec(
     name="h",
     space=SearchSpace((Float("lr", 0, 1), Int("n", 1, 9), Choice("kind", ("a", "b")), Constant("on", True))),
-    objective=Objective("acc", "maximize"),
+    objectives=(Objective("acc", "maximize"),),
     command=("python", "train.py"),
     model_dir="/",
     budget=Budget(6),
     extra_metrics={"loss": "minimize"},
-    labels={"creator": "ann"},
+    dialect={"creator": "ann"},
     seed=1,
 )
 AT = 1_600_000_000.0
@@ -807,7 +810,7 @@ def test_progress_of_unlimited_and_fixed_tasks() -> None:
 
 
 def test_the_resource_stands_among_the_parameters_as_text() -> None:
-    study = replace(STUDY, algorithm="hyperband", resource_name="epochs", resource_max=9)
+    study = replace(STUDY, algorithm=Named("hyperband"), resource=Resource("epochs", 9))
     answer = wmla.task_object(history(*run(0, AT, resource=3), study=study), now=AT)["experiments"][0]
     assert answer["maxiteration"] == 3
     assert answer["hyperParams"][-1] == {"name": "epochs", "dataType": "str", "fixedVal": "3", "userDefined": False}

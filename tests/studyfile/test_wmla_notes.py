@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from hpo_engine.space.searchspace import Choice, Constant, Float, SearchSpace
-from hpo_engine.study.spec import Resources
+from hpo_engine.study.spec import Resource, Resources
 from hpo_engine.studyfile import native, wmla
 from hpo_engine.studyfile.document import dump, read_document
+from tests.support.specs import fact
 from tests.support.wmla import ARGS, BAYES, HB, LR, TPE, algo_params, experiment, folder, parse, problems, request
 
 __all__ = ["folder"]
@@ -25,10 +26,10 @@ def test_model_dir_of_another_machine_is_the_requests_own_folder(folder: Path) -
     for named in ("/home/ibm/mnist", "mnist", "../mnist"):
         found = parse(request(args=f"--model-dir {named} --model-main main.py"), folder)
         assert found.model_dir == str(folder)
-        assert found.labels["_submitted_code"] == "mnist"
-        assert found.labels["notes"] == [
-            f'modelSpec.args: --model-dir "{named}" does not exist here; the folder of the request is used'
-        ]
+        assert found.submitted_code == "mnist"
+        assert found.notes == (
+            f'modelSpec.args: --model-dir "{named}" does not exist here; the folder of the request is used',
+        )
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_name_of_the_submitted_code(options: str, name: str, folder: Path) -> No
     (folder / "x").mkdir()
     (folder / "train.py").write_text("")
     found = parse(request(args=f"--model-main train.py {options}"), folder)
-    assert found.labels["_submitted_code"] == name.format(folder=folder.name)
+    assert found.submitted_code == name.format(folder=folder.name)
 
 
 @pytest.mark.parametrize(
@@ -55,11 +56,11 @@ def test_password_is_kept_nowhere(option: str, folder: Path) -> None:
     found = parse(data, folder)
     assert "s3cret" not in json.dumps(found.to_json())
     assert found.command == ("python", "train.py", "--password", "mine")
-    assert found.labels["notes"] == ["modelSpec.args: --password is not needed here, and was not kept"]
+    assert found.notes == ("modelSpec.args: --password is not needed here, and was not kept",)
     hidden = wmla.without_secrets(read_document(json.dumps(data), "r.json"))
     assert "s3cret" not in json.dumps(hidden) and hidden["hyperParams"] == data["hyperParams"]
     again = parse(hidden, folder)
-    assert again.labels["args"] == found.labels["args"] and again.command == found.command
+    assert again.dialect["args"] == found.dialect["args"] and again.command == found.command
     assert wmla.without_secrets(read_document(json.dumps(request(args=f"{ARGS} -- --password mine")), "r")) is None
 
 
@@ -81,22 +82,22 @@ NOTED: dict[str, tuple[Any, dict[str, Any], str]] = {
     ),
     "a parameter of another algorithm": (
         request(algo=algo_params(ResourceName="epochs")),
-        {"algorithm_options": {}, "resource_name": None},
+        {"options": {}, "resource": None},
         "algoDef.algoParams[0]: ResourceName is a parameter of Hyperband; Random ignores it",
     ),
     "a parameter of two others": (
         request(algo={**HYPERBAND, **algo_params(ResourceName="n", ResourceValue="9", cubesize="5")}),
-        {"algorithm_options": {"eta": 3}},
+        {"options": {"eta": 3}},
         "algoDef.algoParams[2]: cubesize is a parameter of Bayesian; Hyperband ignores it",
     ),
     "a warm-up beyond the trials": (
         request(algo={"algorithm": "tpe", "maxJobNum": 4, **algo_params(WarmUp="20")}),
-        {"algorithm_options": {**TPE, "n_startup": 4}},
+        {"options": {**TPE, "n_startup": 4}},
         'algoDef.algoParams[0]: WarmUp "20" counts as 4, with maxJobNum 4',
     ),
     "a small cube without a limit": (
         request(algo={"algorithm": "bayesian", **algo_params(CubeSize="500")}),
-        {"algorithm_options": BAYES},
+        {"options": BAYES},
         'algoDef.algoParams[0]: CubeSize "500" counts as 10,000, as maxJobNum is unlimited',
     ),
     "a seed below 0": (
@@ -106,7 +107,7 @@ NOTED: dict[str, tuple[Any, dict[str, Any], str]] = {
     ),
     "two etas": (
         request(algo={**HYPERBAND, "hyperbandEta": 3, **algo_params(eta="4", ResourceName="n", ResourceValue="9")}),
-        {"algorithm_options": {"eta": 4}},
+        {"options": {"eta": 4}},
         "algoDef.hyperbandEta: 3 is ignored, since algoParams has eta 4",
     ),
     "a parameter that is the resource, too": (
@@ -155,29 +156,29 @@ NOTED: dict[str, tuple[Any, dict[str, Any], str]] = {
 def test_what_ran_on_wmla_runs_with_a_note(what: str, folder: Path) -> None:
     data, expected, note = NOTED[what]
     found = parse(data, folder)
-    assert {name: getattr(found, name) for name in expected} == expected
-    assert found.labels["notes"] == [note]
+    assert {name: fact(found, name) for name in expected} == expected
+    assert found.notes == (note,)
     again = native.parse(
         dump(native.to_native(found)), file="x", base_dir="/"
     )  # which has notes of its own, on steps say
-    assert replace(again, labels={**again.labels, "notes": [note]}) == found
+    assert replace(again, notes=(note,)) == found
 
 
 def test_resource_may_be_all_there_is(folder: Path) -> None:
     found = parse(request(algo=HYPERBAND, params=[{**LR, "name": "n"}]), folder)
-    assert (found.space, found.resource_name, len(found.labels["notes"])) == (SearchSpace(()), "n", 1)
+    assert (found.space, found.resource, len(found.notes)) == (SearchSpace(()), Resource("n", 9), 1)
 
 
 def test_notes_of_a_hostile_request_are_few(folder: Path) -> None:
     params = [{"name": f"{'eta' if i % 2 else 'ETA'}", "value": 1} for i in range(2)]
     params += [{**LR, "name": f"p{i}", "step": 0.3} for i in range(5000)]
-    notes = parse(request(params=params[2:]), folder).labels["notes"]
+    notes = parse(request(params=params[2:]), folder).notes
     assert len(notes) == 21 and notes[-1] == "4980 more of the kind"
 
 
 def test_blank_values_of_algo_params_are_the_defaults(folder: Path) -> None:
     found = parse(request(algo={"algorithm": "tpe", **algo_params(RandomSeed="", WarmUp=None, GoodMax=" ")}), folder)
-    assert (found.seed, found.algorithm_options, "notes" in found.labels) == (None, TPE, False)
+    assert (found.seed, found.algorithm.options, found.notes) == (None, TPE, ())
     assert problems(request(algo={**HB, **algo_params(ResourceName="", ResourceValue="9")}), folder)[0].endswith(
         "ResourceName is missing: Hyperband needs ResourceName and ResourceValue"
     )

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from hpo_engine import assembly
-from hpo_engine.study.spec import Budget, Resources, StudySpec
+from hpo_engine.study.spec import Budget, Resource, Resources, StudySpec
+from tests.support.specs import fact
 
 REQUESTS = Path(__file__).parents[1] / "data" / "wmla" / "requests"
 TPE = {"n_startup": 20, "ei_candidates": 24, "good_ratio": 0.25, "good_max": 25}
@@ -33,13 +34,13 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "pytorch_tpe_all_fields.json": (
         "model/train.py",
-        {"algorithm_options": {**TPE, "n_startup": 4}, "seed": 2, "budget": Budget(4), "resources": Resources(2)},
+        {"options": {**TPE, "n_startup": 4}, "seed": 2, "budget": Budget(4), "resources": Resources(2)},
         ['WarmUp "20" counts as 4, with maxJobNum 4'],
     ),
     "tf_bayesian_unlimited.py": (
         "tf_cnn/cnn.py",
         {
-            "algorithm_options": {"n_startup": 2, "cube_size": 10_000, "noiseless": True},
+            "options": {"n_startup": 2, "cube_size": 10_000, "noiseless": True},
             "budget": Budget(80, 1800.0),  # all there are
             "command": ("python", "cnn.py", "--epochs", "3"),
             "resources": Resources(1, gpus=0),
@@ -48,7 +49,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "hyperband_81.json": (
         "hb/main.py",
-        {"algorithm": "hyperband", "resource_name": "epochs", "resource_max": 81, "budget": Budget(8)},
+        {"algorithm": "hyperband", "resource": Resource("epochs", 81), "budget": Budget(8)},
         ['"epochs" is Hyperband\'s resource'],
     ),
     "grid_ragged.json": (
@@ -56,7 +57,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {
             "algorithm": "grid",
             "experiments": ({"lr": 0.1}, {"lr": 0.2, "momentum": 0.9}, {"optimizer": "adam", "layers": 3}),
-            "resource_name": None,
+            "resource": None,
         },
         [
             "ResourceName is a parameter of Hyperband; ExperimentGridSearch ignores it",
@@ -81,18 +82,18 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "edt.py": (
         "edt/main.py",
-        {"command": ("python", "main.py"), "algorithm_options": {**TPE, "n_startup": 5}},
+        {"command": ("python", "main.py"), "options": {**TPE, "n_startup": 5}},
         ["fabric_model", "asks for up to 4 GPUs for each trial; this machine has none"],
     ),
     "ddl.json": (
         "ddl/d.py",
-        {"command": ("python", "d.py", "--dl-sync", "3"), "budget": Budget(2), "algorithm_options": {}},
+        {"command": ("python", "d.py", "--dl-sync", "3"), "budget": Budget(2), "options": {}},
         ["--dl-sync looks like an option of WMLA's launcher", "asks for 4 GPUs for each trial"],
     ),
     "bayesian_limited.yaml": (
         "bayes/b.py",
         {
-            "algorithm_options": {"n_startup": 10, "cube_size": 5000, "noiseless": True},
+            "options": {"n_startup": 10, "cube_size": 5000, "noiseless": True},
             "seed": None,
             "extra_metrics": {"loss": "latest", "f1": "maximize"},
         },
@@ -100,7 +101,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "hyperband_eta.json": (
         "h/h.py",
-        {"algorithm_options": {"eta": 2}, "resource_name": "iters", "resource_max": 8, "seed": None},
+        {"options": {"eta": 2}, "resource": Resource("iters", 8), "seed": None},
         [
             'RandomSeed "-1" is taken as no seed',
             "with power 1 the value is always 1",
@@ -118,7 +119,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "tpe_limits.json": (
         "l/l.py",
-        {"algorithm_options": {"n_startup": 2, "ei_candidates": 100_000, "good_ratio": 3, "good_max": 1000}},
+        {"options": {"n_startup": 2, "ei_candidates": 100_000, "good_ratio": 3, "good_max": 1000}},
         [
             'WarmUp "20" counts as 2, with maxJobNum 2',
             'EICandidate "1000000" counts as 100,000',
@@ -145,7 +146,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         },
         [],
     ),
-    "resubmitted.json": ("r/r.py", {"algorithm_options": {**TPE, "n_startup": 3}, "name": "ann-hpo-1600000000001"}, []),
+    "resubmitted.json": ("r/r.py", {"options": {**TPE, "n_startup": 3}, "name": "ann-hpo-1600000000001"}, []),
     "powers.json": ("p/p.py", {"budget": Budget(20)}, []),
     "steps.json": (
         "s/s.py",
@@ -182,8 +183,8 @@ def test_every_request_is_tried() -> None:
 def test_request_is_accepted_and_means_what_it_says(file: str, tmp_path: Path) -> None:
     _, expected, wanted = ACCEPTED[file]
     spec = loaded(file, tmp_path)
-    assert {name: getattr(spec, name) for name in expected} == expected
-    notes = list(spec.labels.get("notes", ()))
+    assert {name: fact(spec, name) for name in expected} == expected
+    notes = list(spec.notes)
     for text in wanted:
         assert [note for note in notes if text in note], (text, notes)
     assert len(notes) == len(wanted), notes
@@ -245,7 +246,7 @@ def test_the_oracle_can_say_no() -> None:
 def test_values_obey_the_request(file: str, tmp_path: Path) -> None:
     spec, data, rng = loaded(file, tmp_path), raw(file), np.random.default_rng(1)
     entries = {e["name"]: e for e in [*data["hyperParams"], *data.get("fixedHyperParams", ())]}
-    entries.pop(str(spec.resource_name), None)
+    entries.pop(spec.resource.name if spec.resource else "", None)
     seen: dict[str, set[Any]] = {name: set() for name in entries}
     for _ in range(300):
         params = spec.space.sample(rng)
@@ -282,7 +283,7 @@ def test_constants_of_the_older_spelling_are_in_every_trial(tmp_path: Path) -> N
 def test_gpus_are_what_the_machine_has(file: str, gpus: str, given: int, note: str, tmp_path: Path) -> None:
     spec = loaded(file, tmp_path, HPO_ENGINE_GPUS=gpus)
     assert spec.resources.gpus == given
-    found = [n for n in spec.labels.get("notes", ()) if "GPU" in n]
+    found = [n for n in spec.notes if "GPU" in n]
     assert (note in found[0] and len(found) == 1) if note else not found
 
 

@@ -10,7 +10,7 @@ from hpo_engine.core.ports import Searcher
 from hpo_engine.space.searchspace import Choice, Float, SearchSpace
 from hpo_engine.study.events import TrialEnded, TrialProposed, apply
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.spec import Budget, Named, Resource, StudySpec
 from hpo_engine.study.trial import Proposal, Trial
 from hpo_engine.testing.histories import spec_of
 
@@ -21,11 +21,9 @@ Fail = Callable[[Trial], bool]
 def study(most: int = 9, least: int = 1, trials: int | None = None, space: SearchSpace = SPACE) -> StudySpec:
     return spec_of(
         space,
-        resource_name="epochs",
-        resource_max=most,
-        resource_min=least,
+        resource=Resource("epochs", most, least),
         budget=Budget(trials),
-        algorithm="hyperband",
+        algorithm=Named("hyperband"),
     )
 
 
@@ -59,9 +57,8 @@ def run(
             wanted = min(wanted, budget - history.next_id)
         got = searcher.ask(history, wanted) if wanted > 0 else []
         for p in got:
-            assert p.resource is not None and history.spec.resource_min <= p.resource <= (
-                history.spec.resource_max or 0
-            )
+            assert history.spec.resource is not None and p.resource is not None
+            assert history.spec.resource.min <= p.resource <= history.spec.resource.max
             assert place_of(p) not in places, "two trials in one place"
             places.add(place_of(p))
         for p in got:

@@ -51,7 +51,7 @@ class Bench:
         spec = StudySpec(
             name="s",
             space=SearchSpace((Float("x", 0.0, 10.0),)),
-            objective=Objective("loss"),
+            objectives=(Objective("loss"),),
             command=("run",),
             model_dir=str(self.paths.model),
             seed=1,

@@ -34,7 +34,7 @@ def spec(**changes: Any) -> StudySpec:
     fixed: dict[str, Any] = {
         "name": "s",
         "space": SearchSpace((Float("x", 0.0, 1.0),)),
-        "objective": Objective("loss"),
+        "objectives": (Objective("loss"),),
         "command": ("run",),
         "model_dir": "/m",
         "budget": Budget(1000),
@@ -48,7 +48,7 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
     """Keeps books of its own, so that it is a witness to `events.apply` and not an echo of it."""
     goals = draw(st.lists(st.sampled_from(["minimize", "maximize"]), min_size=1, max_size=3))
     aims = tuple(Objective(name, goal) for name, goal in zip(("loss", "size", "time"), goals, strict=False))
-    opened = spec(objective=aims[0], objectives=aims if len(aims) > 1 else ())
+    opened = spec(objectives=aims)
     events: list[Event] = [StudyOpened(0.0, opened.to_json(), "text")]
     states: list[str] = []  # pending | running | good | bad
     attempts: list[int] = []

@@ -15,7 +15,7 @@ from hpo_engine import assembly
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, Param, SearchSpace
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.spec import Budget, Named, Resource, StudySpec
 from hpo_engine.study.trial import Proposal
 from hpo_engine.testing.histories import FATES, opened, proposed, spec_of, with_fate
 
@@ -29,7 +29,7 @@ def case(k: int) -> tuple[StudySpec, History]:
         space(rng),
         seed=int(rng.integers(1000)),
         budget=Budget(trials=int(rng.integers(1, 200))),
-        objective=Objective("loss", str(rng.choice(["minimize", "maximize"]))),
+        objectives=(Objective("loss", str(rng.choice(["minimize", "maximize"]))),),
     )
     history = opened(spec)
     fates = FATES if rng.random() < 0.7 else (str(rng.choice(FATES)),)
@@ -103,5 +103,5 @@ NEED_A_RESOURCE = ("hyperband", "asha", "bohb")
 
 
 def study_of(spec: StudySpec, algorithm: str) -> StudySpec:
-    needs: dict[str, Any] = {"resource_name": "epochs", "resource_max": 9} if algorithm in NEED_A_RESOURCE else {}
-    return replace(spec, algorithm=algorithm, **needs)
+    needs: dict[str, Any] = {"resource": Resource("epochs", 9)} if algorithm in NEED_A_RESOURCE else {}
+    return replace(spec, algorithm=Named(algorithm), **needs)

@@ -42,7 +42,9 @@ class Study:
     """Feeds events to `apply` and to a tracker, one second apart."""
 
     def __init__(self, root: Path, **changes: Any) -> None:
-        spec = StudySpec("digits", SPACE, Objective("loss"), ("python", "train.py"), "/model", budget=Budget(trials=30))
+        spec = StudySpec(
+            "digits", SPACE, (Objective("loss"),), ("python", "train.py"), "/model", budget=Budget(trials=30)
+        )
         self.now = 1_700_000_000.0
         self.paths = StudyPaths(str(root))
         self.tracker: Tracker | None = None

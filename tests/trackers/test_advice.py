@@ -15,7 +15,7 @@ from hpo_engine.contract import binding
 from hpo_engine.report import remarks
 from hpo_engine.space.searchspace import Constant, Float, SearchSpace
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import EarlyStopping
+from hpo_engine.study.spec import GUARDS, RANK, Named
 from hpo_engine.trackers import lines
 from hpo_engine.trackers.advice import Advice
 from tests.support.study_by_hand import PARAMS, Study
@@ -88,7 +88,7 @@ def test_what_counts_as_identical(make_study: Make, rows: Any, params: Any, told
 
 
 def test_an_objective_that_is_a_time_must_be_the_same(make_study: Make) -> None:
-    study = make_study(objective=Objective("time"))
+    study = make_study(objectives=(Objective("time"),))
     said = heard(study)
     for i in range(6):
         run(study, [(1, {"time": i})], hidden=20 + i)
@@ -173,7 +173,7 @@ def test_constants_alone_have_no_effect_to_miss(make_study: Make) -> None:
     ],
 )
 def test_rows_without_the_objective_are_noted_once(make_study: Make, metric: str, names: list[str], told: bool) -> None:
-    study = make_study(objective=Objective(metric))
+    study = make_study(objectives=(Objective(metric),))
     said = heard(study)
     for trial in (study.start(), study.start()):
         study.report(trial, (1, dict.fromkeys(names, 1.0)))
@@ -195,7 +195,7 @@ def test_other_metrics_under_another_name_are_noted(make_study: Make) -> None:
 
 
 def test_early_stopping_that_never_sees_a_row_is_told_once(make_study: Make) -> None:
-    study = make_study(early_stopping=EarlyStopping(), space=SearchSpace((Float("lr", 0, 1),)))
+    study = make_study(stop=(*GUARDS, Named(RANK)), space=SearchSpace((Float("lr", 0, 1),)))
     said = heard(study)
     for i in range(6):
         run(study, [(1, {"loss": float(i)})], live=False, lr=i / 10)
@@ -203,7 +203,7 @@ def test_early_stopping_that_never_sees_a_row_is_told_once(make_study: Make) -> 
 
 
 def test_early_stopping_that_sees_rows_says_nothing(make_study: Make) -> None:
-    study = make_study(early_stopping=EarlyStopping())
+    study = make_study(stop=(*GUARDS, Named(RANK)))
     said = heard(study)
     for i in range(6):
         run(study, [(1, {"loss": float(i)})], live=i == 2, hidden=20 + i)

@@ -32,7 +32,7 @@ from hpo_engine.study.events import (
     TrialProposed,
 )
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, Resources
+from hpo_engine.study.spec import Budget, Resource, Resources
 from hpo_engine.study.trial import TrialState
 from hpo_engine.text.tables import columns
 from hpo_engine.trackers import lines
@@ -126,7 +126,7 @@ def test_plain_lines_of_two_objectives_tell_the_front(
     monkeypatch: pytest.MonkeyPatch, make_study: Callable[..., Study]
 ) -> None:
     monkeypatch.setenv("HPO_ENGINE_ROOT", "/runs")
-    study = make_study(budget=Budget(trials=3), objective=TWO[0], objectives=TWO)
+    study = make_study(budget=Budget(trials=3), objectives=TWO)
     stream = plain(study, folder="/runs/digits")
     for values in ((3.0, 10.0), (1.0, 20.0), (2.0, 30.0)):
         ended_with(study, *values)
@@ -188,7 +188,7 @@ def test_plain_line_tells_a_retry(study: Study) -> None:
 
 
 def test_maximised_objective_is_shown_in_its_own_sign(make_study: Callable[..., Study]) -> None:
-    study = make_study(objective=Objective("acc", "maximize"), budget=Budget())
+    study = make_study(objectives=(Objective("acc", "maximize"),), budget=Budget())
     stream = plain(study)
     study.end(study.start(), 0.9)
     study.end(study.start(), 0.5)
@@ -324,7 +324,7 @@ def test_picture_of_a_running_study(make_study: Callable[..., Study]) -> None:
 
 
 def test_picture_of_two_objectives_shows_the_front_by_each_of_them(make_study: Callable[..., Study]) -> None:
-    study = make_study(budget=Budget(trials=30), objective=TWO[0], objectives=TWO)
+    study = make_study(budget=Budget(trials=30), objectives=TWO)
     for values in ((3.0, 10.0), (1.0, 20.0), (2.0, 30.0)):
         ended_with(study, *values, seconds=1.0)
     study.report(study.start(), (1, {"size": 7.0}), (2, {"loss": 0.5}))
@@ -388,7 +388,7 @@ def test_picture_says_that_the_study_stops_or_has_ended(study: Study) -> None:
 
 def test_picture_shows_the_resource_and_no_constants(make_study: Callable[..., Study]) -> None:
     space = SearchSpace((Float("lr", 0, 1), Constant("epochs", 5), Choice("layers", ([1], [2, 3]))))
-    study = make_study(space=space, resource_name="budget", resource_max=9)
+    study = make_study(space=space, resource=Resource("budget", 9))
     study.feed(TrialProposed(study.now, 0, {"lr": 0.5, "epochs": 5, "layers": [2, 3]}, 3))
     study.attempt(0)
     header, row = picture(study)[-2:]
@@ -397,7 +397,7 @@ def test_picture_shows_the_resource_and_no_constants(make_study: Callable[..., S
 
 
 def rationed(make_study: Callable[..., Study], **changes: Any) -> Study:
-    return make_study(resource_name="epochs", resource_max=9, budget=Budget(trials=4), **changes)
+    return make_study(resource=Resource("epochs", 9), budget=Budget(trials=4), **changes)
 
 
 def with_epochs(study: Study, epochs: int, value: float | None) -> None:
@@ -482,7 +482,7 @@ def test_picture_fits_and_is_harmless_whatever_it_shows(
     except ValueError:
         return
     with tempfile.TemporaryDirectory() as root:
-        study = Study(Path(root), name=name, objective=Objective(metric), space=space)
+        study = Study(Path(root), name=name, objectives=(Objective(metric),), space=space)
     params = {"a": text, "p" * 50: text}
     if math.isfinite(value):
         study.feed(TrialProposed(study.now, 0, params))

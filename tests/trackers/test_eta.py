@@ -11,7 +11,7 @@ import pytest
 from hpo_engine.searchers.hyperband import Hyperband
 from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.study.events import AttemptStarted, EngineStarted, TrialEnded, TrialProposed
-from hpo_engine.study.spec import Budget, Resources
+from hpo_engine.study.spec import Budget, Named, Resource, Resources
 from hpo_engine.trackers.eta import seconds_left
 from tests.support.study_by_hand import PARAMS, Study
 
@@ -132,8 +132,8 @@ def test_many_trials_to_come_cost_no_time(make_study: Callable[..., Study]) -> N
 def test_rationed_trials_take_time_by_what_they_get(make_study: Callable[..., Study], done: int) -> None:
     space = SearchSpace((Float("x", 0, 1),))
     study = make_study(
-        space=space, budget=Budget(trials=44), resources=Resources(parallel=2), algorithm="hyperband",
-        resource_name="epochs", resource_max=9, seed=1,
+        space=space, budget=Budget(trials=44), resources=Resources(parallel=2), algorithm=Named("hyperband"),
+        resource=Resource("epochs", 9), seed=1,
     )  # fmt: skip
     searcher = Hyperband(study.history.spec)
     machine = Machine(study, 2, lambda _, epochs: 1.0 + 2.0 * (epochs or 0))

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
 from hpo_engine.study.events import AttemptEnded, AttemptIntended, MetricsSeen, TrialEnded, TrialProposed, TrialReopened
 from hpo_engine.study.objective import Objective, Row
+from hpo_engine.study.spec import Resource
 from hpo_engine.trackers.tensorboard import TensorBoardTracker
 
 pytest.importorskip("tensorboard")
@@ -123,7 +124,7 @@ def test_trial_without_a_value_is_a_session_with_its_partial_curve(study: Study,
 
 
 def test_objective_over_the_last_row_needs_no_column_of_its_own(make_study: Callable[..., Study]) -> None:
-    study = listening(make_study(objective=Objective("loss", over="last")))
+    study = listening(make_study(objectives=(Objective("loss", over="last"),)))
     trial = study.start()
     study.report(trial, (1, {"loss": 0.25}), (2, {"loss": 0.5}))
     study.end(trial, 0.5)
@@ -152,9 +153,8 @@ def test_columns_are_the_space_and_the_metrics_objective_first(make_study: Calla
     )
     study = listening(
         make_study(
-            space=space, objective=Objective("acc", "maximize"), extra_metrics={"f1": "latest"},
-            resource_name="budget", resource_max=27,
-        )
+            space=space, objectives=(Objective("acc", "maximize"),), extra_metrics={"f1": "latest"},
+            resource=Resource("budget", 27), )
     )  # fmt: skip
     params = {"lr": 0.1, "width": 64, "tiny": 0.001, "opt": "adam", "layers": [64, 64], "clip": None, "batch": 32}
     params |= {"bias": False, "mixed": True, "many": 999, "epochs": 5, "tag": {"a": None}}
@@ -193,7 +193,7 @@ ROWS = (1, {"loss": 0.5, "size": 9.0, "acc": 0.1}), (2, {"loss": 0.7, "size": 8.
 
 def test_several_objectives_of_the_last_row_are_columns(make_study: Callable[..., Study]) -> None:
     aims = (Objective("size", over="last"), Objective("acc", "maximize", "last"))
-    study = listening(make_study(objective=aims[0], objectives=aims))
+    study = listening(make_study(objectives=aims))
     study.report(study.start(), *ROWS)
     study.feed(TrialEnded(study.now, 0, "completed", 8.0, values=(8.0, 0.2)))
     told = {m.name.tag: m.description for m in read(study).experiment("0").metric_infos}
@@ -203,7 +203,7 @@ def test_several_objectives_of_the_last_row_are_columns(make_study: Callable[...
 
 def test_several_objectives_of_a_chosen_row_have_columns_of_their_own(make_study: Callable[..., Study]) -> None:
     aims = (Objective("loss"), Objective("size", over="last"))
-    study = listening(make_study(objective=aims[0], objectives=aims))
+    study = listening(make_study(objectives=aims))
     study.report(study.start(), *ROWS)
     study.feed(TrialEnded(study.now, 0, "completed", 0.5, values=(0.5, 9.0)))
     found = read(study)

@@ -55,8 +55,8 @@ def studies(folder: Path, spec: StudySpec) -> Iterator[TrialPaths]:
         params = spec.space.sample(numpy.random.default_rng(number))
         if "digits" in spec.model_dir:
             params["epochs"] = 2
-        if spec.resource_name:
-            params[spec.resource_name] = spec.resource_min
+        if spec.resource:
+            params[spec.resource.name] = spec.resource.min
         binding.write_config(paths, params)
         yield paths
 
@@ -87,7 +87,7 @@ def test_a_trial_of_the_example_gives_a_valid_value(file: str, tmp_path: Path) -
         done = run(spec, paths)
         assert done.returncode == 0 and done.stderr == "", done.stderr
         reading = metrics.final_rows(paths)
-        value, note = metrics.verdict(reading, spec.aims, paths.trial_id)
+        value, note = metrics.verdict(reading, spec.objectives, paths.trial_id)
         assert value is not None and note == "" and reading.source == RESULT
         assert set(spec.extra_metrics) <= set(reading.metrics)
         values.append(value)

@@ -113,7 +113,7 @@ def best_object(history: History) -> dict[str, Any] | None:
 
 def front_object(history: History) -> dict[str, Any]:
     """With several objectives: the front by the first of them, its hypervolume, and what that is measured from."""
-    aims = history.spec.aims
+    aims = history.spec.objectives
     reference = [aim.value(loss) for aim, loss in zip(aims, history.reference, strict=False)]
     return {
         "front": [member_object(history, history.trials[number]) for _, number in history.members],
@@ -124,7 +124,7 @@ def front_object(history: History) -> dict[str, Any]:
 
 def member_object(history: History, trial: Trial) -> dict[str, Any]:
     values = history.values(trial)
-    several: dict[str, Any] = {"values": values_object(history, trial)} if history.spec.objectives else {}
+    several: dict[str, Any] = {"values": values_object(history, trial)} if history.spec.multi_objective else {}
     several |= metrics_object(history, trial)
     return {"trial": trial.id, "value": values[0], **several, "params": history.config(trial)}
 
@@ -139,7 +139,7 @@ def metrics_object(history: History, trial: Trial) -> dict[str, Any]:
 
 def values_object(history: History, trial: Trial) -> dict[str, float] | None:
     """Objective -> value; None where the trial has none."""
-    names = [aim.metric for aim in history.spec.aims]
+    names = [aim.metric for aim in history.spec.objectives]
     return dict(zip(names, history.values(trial), strict=False)) or None
 
 
@@ -149,7 +149,7 @@ def summary(history: History, led: bool, now: float) -> dict[str, Any]:
         "study": history.spec.name,
         "state": state_word(history.state.value, led),
         "best": best_object(history),
-        **(front_object(history) if history.spec.objectives else {}),
+        **(front_object(history) if history.spec.multi_objective else {}),
         **({"reason": history.reason} if history.halted else {}),
         "counts": {state.value: count for state, count in sorted(history.counts.items())},
         "seconds": round(history.elapsed_s(now), 3),
@@ -159,12 +159,12 @@ def summary(history: History, led: bool, now: float) -> dict[str, Any]:
 def trial_object(history: History, trial: Trial) -> dict[str, Any]:
     last = trial.rows[-1] if trial.rows else None
     values, several = values_object(history, trial), {}
-    if history.spec.objectives:
+    if history.spec.multi_objective:
         several = {"values": values, "front": trial.id in history.front}
     return {
         "trial": trial.id,
         "state": trial.state.value,
-        "value": None if values is None else values[history.spec.objective.metric],
+        "value": None if values is None else values[history.spec.objectives[0].metric],
         **several,
         **metrics_object(history, trial),
         "params": history.config(trial),

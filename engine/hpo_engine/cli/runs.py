@@ -69,7 +69,7 @@ def submit(
     spec, source = assembly.load_spec(file, os.environ)
     given = {"trials": trials, "parallel": parallel}
     spec = _overridden(spec, name, trials, parallel, seed)
-    for note in spec.labels.get("notes", ()):
+    for note in spec.notes:
         click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
     folder = runs_root(root, os.environ)
     changes: dict[str, Any] = {}
@@ -94,7 +94,7 @@ def submit(
     for warning in assembly.warnings(spec) if made else ():
         click.echo(f"hpo-engine: note: {safe_text(warning)}", err=True)
     if made and not quiet and (about := assembly.about(spec)):
-        click.echo(f"{safe_text(spec.algorithm)}: {safe_text(about)}", err=as_json)
+        click.echo(f"{safe_text(spec.algorithm.name)}: {safe_text(about)}", err=as_json)
     if made and not quiet and (plan := assembly.plan(spec)):
         click.echo(f"plan: {safe_text(plan)}", err=as_json)
     if not made:
@@ -333,11 +333,12 @@ def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyP
     from hpo_engine import studies
     from hpo_engine.trackers.lines import called
 
-    alike = replace(old, objective=new.objective, objectives=new.objectives, extra_metrics=new.extra_metrics)
-    if new.objectives or studies.differences(alike, new):
+    alike = replace(old, objectives=new.objectives, extra_metrics=new.extra_metrics)
+    if new.multi_objective or studies.differences(alike, new):
         return ""
-    metric, goal, over = new.objective.metric, new.objective.goal, new.objective.over
-    if new.objective == old.objective and not old.objectives:  # then it is the metrics beside it that changed
+    (objective,) = new.objectives
+    metric, goal, over = objective.metric, objective.goal, objective.over
+    if new.objectives == old.objectives:  # then it is the metrics beside it that changed
         added = next((name for name in new.extra_metrics if name not in old.extra_metrics), None)
         if added is None:
             return ""

@@ -54,7 +54,7 @@ def show(
     """STUDY's state and trials, or one TRIAL in full."""
     from hpo_engine.report.ranking import ordered
     from hpo_engine.store.lock import who_leads
-    from hpo_engine.trackers.lines import aim
+    from hpo_engine.trackers.lines import objective_text
 
     paths = find(study, root)
     read = read_history(paths)
@@ -63,7 +63,7 @@ def show(
     if trial is not None:
         _show_trial(history, trial_of(history, trial), paths, as_json)
         return
-    sort = sort or (f"metrics.{history.spec.objective.metric}" if top is not None else None)
+    sort = sort or (f"metrics.{history.spec.objectives[0].metric}" if top is not None else None)
     trials = list(history.trials) if sort is None else ordered(history, sort, reverse=reverse)
     if sort is None and reverse:
         trials.reverse()
@@ -72,7 +72,7 @@ def show(
         objects = [trial_object(history, t) for t in trials]
         click.echo(dump({**summary(history, led, time.time()), "folder": paths.root, "trials": objects}))
     else:
-        _show_study(history, trials, sort, paths, led, "" if history is read else aim(read.spec), reverse)
+        _show_study(history, trials, sort, paths, led, "" if history is read else objective_text(read.spec), reverse)
 
 
 VERBS = (show,)
@@ -86,18 +86,22 @@ def _show_study(
     from hpo_engine.report.remarks import identical
     from hpo_engine.store.lock import who_leads
     from hpo_engine.text.tables import assignments, duration, room_beside, safe_text, table
-    from hpo_engine.trackers.lines import aim, counts, front_line
+    from hpo_engine.trackers.lines import counts, front_line, objective_text
 
     spec = history.spec
     total = spec.budget.trials
     lines = [
         f"{spec.name}: {state_word(history.state.value, led)}" + (f" ({history.reason})" if history.reason else ""),
-        f"  {once or aim(spec)} with {spec.algorithm} (seed {spec.seed})",
-        *([f"  judged again: {aim(spec)}, by the {spec.objective.over} row of each trial"] if once else []),
+        f"  {once or objective_text(spec)} with {spec.algorithm.name} (seed {spec.seed})",
+        *(
+            [f"  judged again: {objective_text(spec)}, by the {spec.objectives[0].over} row of each trial"]
+            if once
+            else []
+        ),
         f"  trials {history.ended_count}/{total or '?'}: " + ", ".join(text for _, text in counts(history)),
         f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
     ]
-    if spec.objectives and history.members:
+    if spec.multi_objective and history.members:
         lines.append(f"  {front_line(history)}")
     if remark := identical(history):
         lines.append(f"  {remark}")
@@ -109,7 +113,7 @@ def _show_study(
     if trials:
         extra = _columns(history, sort)
         rows = [_row(history, t, extra) for t in trials]
-        metrics = [safe_text(name.upper()) for name in (*(aim.metric for aim in spec.aims), *extra)]
+        metrics = [safe_text(name.upper()) for name in (*(aim.metric for aim in spec.objectives), *extra)]
         headers = ["TRIAL", "STATE", *metrics, "TOOK"]
         room = room_beside(headers, rows, output_width())
         for row, trial in zip(rows, trials, strict=True):
@@ -125,7 +129,7 @@ def _order(history: History, sort: str | None, reverse: bool) -> str:
     from hpo_engine.report.ranking import is_metric
 
     name = (sort or "").removeprefix("-").removeprefix("metrics.")
-    known = any(aim.metric == name for aim in history.spec.aims) or history.spec.extra_metrics.get(name) in GOALS
+    known = any(aim.metric == name for aim in history.spec.objectives) or history.spec.extra_metrics.get(name) in GOALS
     if known or not is_metric(history, name):
         return ""
     if reverse != (sort or "").startswith("-"):
@@ -138,7 +142,7 @@ def _columns(history: History, sort: str | None) -> list[str]:
     from hpo_engine.report.ranking import beside_names, is_metric
 
     names, sort = beside_names(history.spec), (sort or "").removeprefix("-").removeprefix("metrics.")
-    known = {*names, *(aim.metric for aim in history.spec.aims)}
+    known = {*names, *(aim.metric for aim in history.spec.objectives)}
     return [*names, sort] if sort not in known and is_metric(history, sort) else names
 
 
@@ -149,7 +153,7 @@ def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
     from hpo_engine.study.trial import TrialState
     from hpo_engine.text.tables import duration, number
 
-    aims, running = history.spec.aims, trial.state is TrialState.RUNNING
+    aims, running = history.spec.objectives, trial.state is TrialState.RUNNING
     values = [number(v) for v in history.values(trial)] or [""] * len(aims)
     beside = [wanted(history.spec, name).pick(trial.rows) for name in extra]
     state, took = trial.state.value, trial.ran_s

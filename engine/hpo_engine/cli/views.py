@@ -101,9 +101,9 @@ def best(
 
     paths = find(study, root)
     history = judged(read_history(paths), metric, goal, over)
-    several = bool(history.spec.objectives)
+    several = history.spec.multi_objective
     if history.best is None:
-        metrics = " and ".join(aim.metric for aim in history.spec.aims)
+        metrics = " and ".join(aim.metric for aim in history.spec.objectives)
         raise EngineError(f"{history.spec.name} has no finished trial with a valid {metrics} yet{_other(history)}")
     found = history.best if trial is None else _of_front(history, trial)
     if config and several and trial is None:
@@ -179,7 +179,7 @@ def _show_best(history: History, trial: Trial) -> None:
     from hpo_engine.text.tables import number, safe_text
     from hpo_engine.text.tables import value as text_of
 
-    shown = {aim.metric: v for aim, v in zip(history.spec.aims, history.values(trial), strict=True)}
+    shown = {aim.metric: v for aim, v in zip(history.spec.objectives, history.values(trial), strict=True)}
     shown.update(beside(history, trial))
     click.echo(f"trial {trial.id}: " + ", ".join(f"{safe_text(name)} = {number(v)}" for name, v in shown.items()))
     for name, value in history.config(trial).items():
@@ -203,7 +203,7 @@ def _of_front(history: History, number: int) -> Trial:
     if number not in history.front:
         name, front = history.spec.name, history.front
         best = f"in the front ({', '.join(map(str, front[:20]))}{' ...' if len(front) > 20 else ''})"
-        what = best if history.spec.objectives else f"the best one ({front[0]})"
+        what = best if history.spec.multi_objective else f"the best one ({front[0]})"
         raise SpecError(f"trial {number} of {name} is not {what}; to see it: hpo-engine show {name} {number}")
     return trial
 

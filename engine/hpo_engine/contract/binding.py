@@ -123,8 +123,8 @@ def lay_out(paths: TrialPaths) -> None:
 def view_of(spec: StudySpec, lay: Callable[[str], None]) -> Callable[[str], None]:
     """`lay`, which puts the model's view into a RESULT_DIR, and for requests of WMLA the place where its older versions
     had the working directory: _submitted_code/<name of the model folder>, a link to it."""
-    name = spec.labels.get(SUBMITTED)
-    if not isinstance(name, str) or "/" in name or "\0" in name or name in ("", ".", ".."):
+    name = spec.submitted_code
+    if name is None or "/" in name or "\0" in name or name in ("", ".", ".."):
         return lay
 
     def lay_both(result_dir: str) -> None:
@@ -269,7 +269,7 @@ def environment(
         "PWD": paths.result_dir,
     }
     for name in ("DLI_WORK_DIR", "MODEL_PATH"):  # who never had WMLA may mean something else by these names
-        if SUBMITTED in spec.labels or base.get(name) in (None, base.get("RESULT_DIR")):
+        if spec.submitted_code is not None or base.get(name) in (None, base.get("RESULT_DIR")):
             env[name] = paths.result_dir
     env.setdefault("PYTHONUNBUFFERED", "1")
     if resources.gpus is not None:

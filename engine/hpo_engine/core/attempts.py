@@ -184,7 +184,7 @@ class Attempts:
     def _named(self) -> frozenset[str]:
         """The metrics that the study speaks of: none of them is the step of a row, whatever it is called."""
         spec = self._recorder.history.spec
-        return frozenset([*(aim.metric for aim in spec.aims), *spec.extra_metrics])
+        return frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
 
     # -- ended -----------------------------------------------------------------------------------------------------
 
@@ -230,11 +230,13 @@ class Attempts:
         outcome = judge(history, trial, exit_, said, over, why)
         values = None
         if outcome.state is TrialState.COMPLETED:
-            values, lacking = metrics.verdict(reading, history.spec.aims, trial.id)
+            values, lacking = metrics.verdict(reading, history.spec.objectives, trial.id)
             if values is None:
                 error = "" if reading.rows else logfiles.error(self._paths.trial(trial.id).attempt(news.attempt))
                 lacking += f"; its output has: {error[:300]}" if error else ""
-                outcome = without_value(trial, exit_, outcome, metrics.failure(reading, history.spec.aims), lacking)
+                outcome = without_value(
+                    trial, exit_, outcome, metrics.failure(reading, history.spec.objectives), lacking
+                )
         if outcome.state is TrialState.FAILED and self._layout.was_uprooted(trial.id, history):
             exit_ = replace(exit_, lost=True, error="the study's folders were removed while it ran")
             outcome = judge(history, trial, exit_, said, over, why)
@@ -251,7 +253,7 @@ class Attempts:
             self._recorder.record(AttemptEnded(now, trial.id, number, exit_.to_json(), reason))
             return
         value = values[0] if values else None
-        values = values if self._recorder.history.spec.objectives else None
+        values = values if self._recorder.history.spec.multi_objective else None
         self._recorder.record(TrialEnded(now, trial.id, state.value, value, reason, exit_.to_json(), digest, values))
         if not (exit_.lost or exit_.error):
             self._layout.over(trial.id)

@@ -88,7 +88,7 @@ class Proposer:
             problem = spec.space.problem_with(proposal.params)
             if problem and proposal.params not in spec.experiments:  # these are what they are
                 raise SearcherError(f"{self._title} proposed what the space does not hold: {problem}")
-            resource = spec.resource_max if proposal.resource is None else proposal.resource
+            resource = spec.full_resource if proposal.resource is None else proposal.resource
             recorder.record(TrialProposed(now, trial_id, spec.space.tidied(proposal.params), resource, proposal.note))
             failpoint("trial.proposed")
             ids.append(trial_id)

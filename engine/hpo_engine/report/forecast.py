@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpo_engine.contract.paths import SUBMITTED
 from hpo_engine.searchers import Searcher
 from hpo_engine.searchers.brackets import Plan, cut_off, in_words
 from hpo_engine.study.spec import StudySpec
@@ -20,14 +19,14 @@ def plan(spec: StudySpec, searcher: Searcher, *, known: bool) -> str:
     Args:
         known: whether the searcher is one of ours, which gives every run the most if it has no plan of its own.
     """
-    if not spec.resource_name or not spec.resource_max:
+    if spec.resource is None:
         return ""
     if own := searcher.planned():
-        return own if spec.early_stopping is None else f"at most {own}"
+        return f"at most {own}" if spec.prunes else own
     if spec.budget.trials is None:
-        return f"{'' if known else 'at most '}{spec.resource_max:,} {spec.resource_name} for every run"
-    exact = known and spec.early_stopping is None
-    return in_words({spec.resource_max: spec.budget.trials}, spec.resource_name, "" if exact else "at most ")
+        return f"{'' if known else 'at most '}{spec.resource.max:,} {spec.resource.name} for every run"
+    exact = known and not spec.prunes
+    return in_words({spec.resource.max: spec.budget.trials}, spec.resource.name, "" if exact else "at most ")
 
 
 _MANY = 2  # trials at a time for each core: more only wait for each other
@@ -48,7 +47,7 @@ def at_once(spec: StudySpec, free: int, cores: int, gpus: int) -> Iterator[str]:
         if own.gpus and gpus / own.gpus < wanted:
             needs.append(f"{own.gpus:g} GPU{'' if own.gpus == 1 else 's'} each of {gpus}")
         yield f"{counted(free, 'trial')} at a time, not {own.parallel}: {', '.join(needs)}"
-    elif own.cpus is None and not own.gpus and wanted > _MANY * cores and SUBMITTED not in spec.labels:
+    elif own.cpus is None and not own.gpus and wanted > _MANY * cores and spec.submitted_code is None:
         share = f"{counted(wanted, 'trial')} at a time share {counted(cores, 'core')} and need the memory of {wanted}"
         yield f"{share}; with --parallel {cores} each has a core to itself"
 
@@ -59,13 +58,13 @@ def warnings(spec: StudySpec, cores: int) -> Iterator[str]:
 
     if crowded := wmla.crowded(spec, cores):
         yield crowded
-    if spec.algorithm == "hyperband" and spec.resource_max and spec.budget.trials:
-        yield from _dearer(spec, spec.resource_name or "", spec.resource_max, spec.budget.trials)
+    if spec.algorithm.name == "hyperband" and spec.resource and spec.budget.trials:
+        yield from _dearer(spec, spec.resource.name, spec.resource.max, spec.budget.trials)
 
 
 def _dearer(spec: StudySpec, name: str, most: int, trials: int) -> Iterator[str]:
     """WMLA ran the first brackets as they are, and cut off what maxJobNum did not allow."""
-    plan = Plan(most, 1, float(spec.algorithm_options.get("eta", 3)))
+    plan = Plan(most, 1, float(spec.algorithm.options.get("eta", 3)))
     theirs, ours = cut_off(plan, trials), plan.planned(trials, spec.space.size)
     spent = [sum(amount * runs for amount, runs in counts.items()) for counts in (theirs, ours)]
     if spent[1] > spent[0]:

@@ -34,7 +34,7 @@ WORDS: Mapping[str, Callable[[Trial], Any]] = {
 
 def beside_names(spec: StudySpec) -> list[str]:
     """The names under `metrics:` that are not objectives."""
-    return [name for name in spec.extra_metrics if all(name != aim.metric for aim in spec.aims)]
+    return [name for name in spec.extra_metrics if all(name != aim.metric for aim in spec.objectives)]
 
 
 def beside(history: History, trial: Trial) -> dict[str, float]:
@@ -45,7 +45,7 @@ def beside(history: History, trial: Trial) -> dict[str, float]:
 
 def wanted(spec: StudySpec, name: str) -> Objective:
     """How a metric counts: as an objective says, as `metrics:` says, else by its latest value."""
-    aim = next((aim for aim in spec.aims if aim.metric == name), None)
+    aim = next((aim for aim in spec.objectives if aim.metric == name), None)
     goal = spec.extra_metrics.get(name, "latest")
     if aim is not None:
         return aim
@@ -97,28 +97,36 @@ def ordered(history: History, name: str, *, reverse: bool = False) -> list[Trial
 def _getter(history: History, name: str) -> Callable[[Trial], Any]:
     spec = history.spec
     kind, _, rest = name.partition(".")
-    params = {*spec.space.names, *([spec.resource_name] if spec.resource_name else [])}
+    params = {*spec.space.names, *([spec.resource.name] if spec.resource else [])}
     if kind == "params" and rest in params:
         return _param(history, rest)
     if kind == "metrics" and rest:
         return _metric(history, rest)
     if name == "value":
-        return _metric(history, spec.objective.metric)
+        return _metric(history, spec.objectives[0].metric)
     if name in WORDS:
         return WORDS[name]
-    if any(aim.metric == name for aim in spec.aims) or name in spec.extra_metrics:
+    if any(aim.metric == name for aim in spec.objectives) or name in spec.extra_metrics:
         return _metric(history, name)
     if name in params:
         return _param(history, name)
     if name in row_metrics(history):
         return _metric(history, name)
-    known = [*WORDS, "value", *params, *(aim.metric for aim in spec.aims), *spec.extra_metrics, *row_metrics(history)]
+    known = [
+        *WORDS,
+        "value",
+        *params,
+        *(aim.metric for aim in spec.objectives),
+        *spec.extra_metrics,
+        *row_metrics(history),
+    ]
     raise SpecError(f'--sort: {spec.name} has no metric or parameter "{name}"{nearest(name, known)}')
 
 
 def is_metric(history: History, name: str) -> bool:
     """Whether `name` stands for a metric when trials are sorted by it, and not for anything else."""
-    other = name in WORDS or name in history.spec.space or name == history.spec.resource_name
+    resource = history.spec.resource
+    other = name in WORDS or name in history.spec.space or (resource is not None and name == resource.name)
     return not other and name in row_metrics(history)
 
 
@@ -135,7 +143,7 @@ def _param(history: History, name: str) -> Callable[[Trial], Any]:
 
 def _metric(history: History, name: str) -> Callable[[Trial], Any]:
     how = wanted(history.spec, name)
-    which = next((i for i, aim in enumerate(history.spec.aims) if aim.metric == name), None)
+    which = next((i for i, aim in enumerate(history.spec.objectives) if aim.metric == name), None)
 
     def get(trial: Trial) -> Any:
         if which is not None:  # what the trial was judged by; one that failed or still runs has no value
@@ -156,7 +164,9 @@ def objective_for(history: History, metric: str | None, goal: str | None, over: 
         SpecError: the goal is known from nowhere. EngineError: no trial has the metric.
     """
     spec = history.spec
-    named = next((aim for aim in spec.aims if aim.metric == metric), spec.objective if metric is None else None)
+    named = next(
+        (aim for aim in spec.objectives if aim.metric == metric), spec.objectives[0] if metric is None else None
+    )
     if named is not None:
         return replace(named, goal=goal or named.goal, over=over or named.over)
     assert metric is not None
@@ -182,12 +192,12 @@ def judged_again(history: History, objective: Objective) -> History:
         EngineError: no trial has a value of the metric.
     """
     spec = history.spec
-    before = {aim.metric: aim.goal if aim.over == "best" else "latest" for aim in spec.aims}
+    before = {aim.metric: aim.goal if aim.over == "best" else "latest" for aim in spec.objectives}
     before = {
         name: goal for name, goal in before.items() if any(name in row.values for t in history.trials for row in t.rows)
     }
     extra = {name: goal for name, goal in {**before, **spec.extra_metrics}.items() if name != objective.metric}
-    spec = replace(spec, objective=objective, objectives=(), extra_metrics=extra)
+    spec = replace(spec, objectives=(objective,), extra_metrics=extra)
     trials = [_judged(trial, objective) for trial in history.trials]
     if not any(trial.state is TrialState.COMPLETED for trial in trials):
         raise EngineError(_none(history, objective.metric))

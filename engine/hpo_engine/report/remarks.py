@@ -29,7 +29,7 @@ class Sameness:
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
-        self._aims = {aim.metric for aim in spec.aims}
+        self._aims = {aim.metric for aim in spec.objectives}
         self._first: dict[int, Trial] = {}
         self._configurations: dict[int, set[str]] = {}
         self.broken = False

@@ -10,7 +10,7 @@ from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.brackets import Plan, in_words, trials_of
 from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.draws import Draws, Source
-from hpo_engine.searchers.halving import Fold, Ladder, Slot, plan_of, proposals
+from hpo_engine.searchers.halving import Fold, Ladder, Slot, proposals, rationed
 from hpo_engine.space.searchspace import MAX_WALK
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
@@ -53,7 +53,8 @@ class Asha(Searcher):
     )
 
     def __init__(self, spec: StudySpec, *, eta: float = 3.0, brackets: int = 1, keep: float | None = None) -> None:
-        self.plan = plan_of(spec, eta)
+        self.resource = rationed(spec)
+        self.plan = Plan(self.resource.max, self.resource.min, eta)
         self.source: Source = Draws(spec)
         self._spec, self._brackets = spec, min(brackets, self.plan.deepest + 1)
         self._keep = eta if keep is None else keep
@@ -76,11 +77,11 @@ class Asha(Searcher):
 
     def about(self) -> str:
         amounts = self.plan.amounts
-        return f"runs of {', '.join(map(str, amounts))} {self._spec.resource_name}"
+        return f"runs of {', '.join(map(str, amounts))} {self.resource.name}"
 
     def planned(self) -> str:
         # Likely ones: which trials are promoted is known only when there are results.
-        trials, name, whole = self._spec.budget.trials, self._spec.resource_name or "", self._whole()
+        trials, name, whole = self._spec.budget.trials, self.resource.name, self._whole()
         if trials is None and whole is None:
             return f"no end is set; for each {in_words(self.likely(100), name, 'about ')}"
         if whole is not None and (trials is None or trials >= whole.total()):

@@ -53,7 +53,7 @@ class Auto(Searcher):
     def __init__(self, spec: StudySpec) -> None:
         self._spec, self._reader = spec, Reader(spec.space)
         self._models: dict[str, Model] = {}
-        self.traits = replace(self.traits, rations=spec.resource_name is not None)
+        self.traits = replace(self.traits, rations=spec.resource is not None)
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:
         if self.traits.rations:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.asha import Asha
 from hpo_engine.searchers.card import Card, Option
+from hpo_engine.searchers.halving import rationed
 from hpo_engine.searchers.hyperband import Hyperband
 from hpo_engine.searchers.modelled import Modelled, model_of
 from hpo_engine.study.history import History
@@ -89,4 +90,5 @@ class Bohb(Searcher):
 
 def _widest(spec: StudySpec) -> float:
     """9, or less where that would leave one amount only."""
-    return max(2.0, min(9.0, (spec.resource_max or 1) / spec.resource_min))
+    resource = rationed(spec)
+    return max(2.0, min(9.0, resource.max / resource.min))

@@ -175,7 +175,7 @@ class CmaEs(Searcher):
             return  # nothing says which way to go
         ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
         run.search.tell([(self._parts.solution(at), float(rank)) for at, rank in zip(points, ranks, strict=True)])
-        if len(self._spec.aims) == 1:
+        if len(self._spec.objectives) == 1:
             run.idle = run.idle + 1 if losses.min() >= run.best else 0
             run.best = min(run.best, float(losses.min()))
         if self._restarts and self._over(run, points):

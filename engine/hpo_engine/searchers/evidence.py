@@ -94,7 +94,7 @@ class Reader:
 
     def read(self, history: History, resource: int | None = None) -> Evidence:
         """The evidence of all trials, or of those that were given this much of the resource."""
-        trials, k = history.trials, len(history.spec.aims)
+        trials, k = history.trials, len(history.spec.objectives)
         if len(trials) < len(self._seen) or self._vectors.shape[1] != k:
             self._reset(k)
         for i, trial in enumerate(trials):

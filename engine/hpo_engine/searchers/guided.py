@@ -52,7 +52,7 @@ class Guided(Searcher):
     def _size(self) -> int | None:
         own = self.inner.traits.size
         if own is None:
-            return None if self._spec.resource_name else self._total
+            return None if self._spec.resource else self._total
         if not self._listed:
             return own
         whole = all(is_whole(self._space, point) for point in self._spec.points)
@@ -125,7 +125,7 @@ class Guided(Searcher):
     def over(self, history: History) -> str:
         if (own := self.inner.over(history)) or self._listed:
             return own
-        taken, most = self._past.of(history).taken, self._spec.resource_max
+        taken, most = self._past.of(history).taken, self._spec.full_resource
         tried = len(taken) if self._rations else sum(resource == most for _, resource in taken)
         done = self._total is not None and tried >= self._total and not (self._rations and _some_wait(history))
         return f"searched it all: all {tried} configurations were tried" if done else ""
@@ -164,7 +164,7 @@ class Guided(Searcher):
         """What is given, filled in; or what has to go before it."""
         proposal = Proposal({})
         # The searcher has a say in what is left open, and in how much of the resource it gets.
-        if self._spec.resource_name is not None or not (self._listed or is_whole(self._space, given)):
+        if self._spec.resource is not None or not (self._listed or is_whole(self._space, given)):
             asked = list(self.inner.ask(history, 1))[:1]
             if not asked or FROM in (asked[0].note or ()):
                 return asked
@@ -244,7 +244,7 @@ class Guided(Searcher):
         another amount makes no other configuration."""
         if self._rations:
             return None
-        return self._spec.resource_max if proposal.resource is None else proposal.resource
+        return self._spec.full_resource if proposal.resource is None else proposal.resource
 
     def _key(self, proposal: Proposal) -> Any:
         return _key(proposal.params, self._resource(proposal))
@@ -323,7 +323,7 @@ def _key(params: Params, resource: int | None) -> tuple[Any, int | None]:
 def _some_wait(history: History) -> bool:
     """Whether a configuration could go on to more of the resource."""
     gone = {(trial.proposal.note or {}).get(FROM) for trial in history.trials}
-    most = history.spec.resource_max or 0
+    most = history.spec.full_resource or 0
     return any(
         trial.state is TrialState.COMPLETED and (trial.proposal.resource or most) < most and trial.id not in gone
         for trial in history.trials

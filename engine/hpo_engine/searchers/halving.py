@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.searchers.brackets import Bracket, Plan, Rung
+from hpo_engine.searchers.brackets import Bracket, Rung
 from hpo_engine.space.params import key, plain
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Proposal, Trial, TrialState
 
 if TYPE_CHECKING:
     from hpo_engine.space.searchspace import SearchSpace
-    from hpo_engine.study.spec import StudySpec
+    from hpo_engine.study.spec import Resource, StudySpec
 
 
 @dataclass(frozen=True)
@@ -209,10 +209,10 @@ class Fold:
             self.begun += "from" not in note
 
 
-def plan_of(spec: StudySpec, eta: float) -> Plan:
-    """The plan for the resource of a study that has one."""
-    assert spec.resource_max is not None
-    return Plan(spec.resource_max, spec.resource_min, eta)
+def rationed(spec: StudySpec) -> Resource:
+    """The resource of a study that has one."""
+    assert spec.resource is not None
+    return spec.resource
 
 
 def proposals(slots: Sequence[Slot], fresh: Sequence[Mapping[str, Any]]) -> list[Proposal]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.searchers.brackets import Bracket, in_words, spent_by, trials_of
+from hpo_engine.searchers.brackets import Bracket, Plan, in_words, spent_by, trials_of
 from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.draws import Draws, Source
-from hpo_engine.searchers.halving import Fold, Ladder, Slot, plan_of, proposals
+from hpo_engine.searchers.halving import Fold, Ladder, Slot, proposals, rationed
 from hpo_engine.space.searchspace import MAX_WALK
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
@@ -60,7 +60,8 @@ class Hyperband(Searcher):
     )
 
     def __init__(self, spec: StudySpec, *, eta: float = 3.0, rounds: int | None = None) -> None:
-        self.plan = plan_of(spec, eta)
+        self.resource = rationed(spec)
+        self.plan = Plan(self.resource.max, self.resource.min, eta)
         self._spec, self._rounds = spec, rounds
         self.source: Source = Draws(spec)
         self._fold = Fold(spec.space)
@@ -138,7 +139,7 @@ class Hyperband(Searcher):
 
     def about(self) -> str:
         brackets = self.plan.round(self._configurations)
-        runs, name, trials = sum(map(trials_of, brackets)), self._spec.resource_name, self._spec.budget.trials
+        runs, name, trials = sum(map(trials_of, brackets)), self.resource.name, self._spec.budget.trials
         part = "" if trials is None or trials >= runs else f"; {trials} trials are less: its brackets are smaller"
         return (
             f"a round is {len(brackets)} brackets, {runs} runs of {self.plan.amounts[0]} to {self.plan.amounts[-1]} "
@@ -148,7 +149,7 @@ class Hyperband(Searcher):
     def planned(self) -> str:
         limits = [limit for limit in (self._spec.budget.trials, self._size) if limit is not None]
         counts = self.plan.planned(min(limits, default=None), self._configurations)
-        return in_words(counts, self._spec.resource_name or "")
+        return in_words(counts, self.resource.name)
 
 
 def _left_over(begun: dict[int, Ladder], trials: Sequence[Trial], count: int) -> list[Slot]:

@@ -70,7 +70,7 @@ class Optuna(Searcher):
 
     def __init__(self, spec: StudySpec, **options: Any) -> None:
         self._spec, self._options = spec, options
-        self._class = _find(_samplers(), spec.algorithm.partition(":")[2] or "tpe", "sampler", "algorithm")
+        self._class = _find(_samplers(), spec.algorithm.name.partition(":")[2] or "tpe", "sampler", "algorithm")
         problems = [*_missing(self._class), *_problems(self._class, options)]
         if problems:
             raise SpecError(problems)
@@ -140,7 +140,7 @@ class Optuna(Searcher):
     # -- the study in memory -----------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
-        self._study = _optuna().create_study(directions=["minimize"] * len(self._spec.aims))
+        self._study = _optuna().create_study(directions=["minimize"] * len(self._spec.objectives))
         self._known: list[Trial] = []  # the study's trials, by number
         self._promised: list[Proposal] = []  # what was proposed after them: RUNNING in the study
 

@@ -7,13 +7,14 @@ about the same thing at all is `relevance`'s question.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from hpo_engine.space.axes import Axis
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import PriorTrial, StudySpec
 from hpo_engine.study.trial import Trial
 
 MOST_POINTS = 300  # kept of one study
@@ -23,8 +24,8 @@ MOST_STARTS = 5
 # -- at submit: what is kept of an earlier study -----------------------------------------------------------------------
 
 
-def reduced(name: str, space: SearchSpace, trials: Sequence[Trial], losses: Sequence[float]) -> dict[str, Any]:
-    """A JSON object {study, trials, points: [[params, rank], ...]} of an earlier study's completed trials.
+def reduced(study: int, space: SearchSpace, trials: Sequence[Trial], losses: Sequence[float]) -> tuple[PriorTrial, ...]:
+    """The completed trials of an earlier study, as number `study`, the best first.
 
     Kept are parameters that the new space has under the same name, with values that it holds there; ranks go from 0,
     the best, to 1. Of more than 300 the best third is kept, and a spread of the others. Of trials with less of a
@@ -33,11 +34,11 @@ def reduced(name: str, space: SearchSpace, trials: Sequence[Trial], losses: Sequ
     most = max((t.proposal.resource or 0 for t in trials), default=0)
     full = [(loss, t) for loss, t in zip(losses, trials, strict=True) if (t.proposal.resource or 0) == most]
     full.sort(key=lambda item: (item[0], item[1].id))
-    points = []
+    points = list[PriorTrial]()
     for params, rank in zip([_fitting(space, t.params) for _, t in full], _ranks([x for x, _ in full]), strict=True):
         if params:
-            points.append([params, round(rank, 6)])
-    return {"study": name, "trials": len(trials), "points": _thinned(points)}
+            points.append(PriorTrial(study, params, round(rank, 6)))
+    return tuple(_thinned(points))
 
 
 def _fitting(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _ranks(losses: Sequence[float]) -> list[float]:
     return [float(r) for r in out / max(1, len(losses) - 1)]
 
 
-def _thinned(points: list[Any]) -> list[Any]:
+def _thinned(points: list[PriorTrial]) -> list[PriorTrial]:
     best = MOST_POINTS // 3
     if len(points) <= MOST_POINTS:
         return points
@@ -90,9 +91,10 @@ def starts(spec: StudySpec) -> list[tuple[int, dict[str, Any]]]:
     from those chosen.
     """
     good = []
-    for study in spec.prior:
-        shown = study["points"][: max(10, len(study["points"]) // 10)]
-        good.append([params for params, rank in shown if rank <= 0.5 or params is shown[0][0]])
+    for _, of_study in groupby(spec.prior, lambda trial: trial.study):
+        trials = list(of_study)
+        shown = trials[: max(10, len(trials) // 10)]
+        good.append([dict(trial.params) for trial in shown if trial.rank <= 0.5 or trial is shown[0]])
     most = min(MOST_STARTS, max(3, 2 * len(good)))
     chosen: list[tuple[int, dict[str, Any]]] = []
     vectors: list[list[float]] = []
@@ -109,10 +111,10 @@ def starts(spec: StudySpec) -> list[tuple[int, dict[str, Any]]]:
 
 def arrays(spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points (m, d), NaN for what is missing; their ranks (m,) in [0, 1]; the number of their study (m,)."""
-    rows = [(params, rank, k) for k, study in enumerate(spec.prior) for params, rank in study["points"]]
-    points = np.array([spec.space.vector(params) for params, _, _ in rows], dtype=float)
-    d = len(spec.space.dimensions)
-    return points.reshape(len(rows), d), np.array([r for _, r, _ in rows]), np.array([k for _, _, k in rows], dtype=int)
+    points = np.array([spec.space.vector(trial.params) for trial in spec.prior], dtype=float)
+    shape = len(spec.prior), len(spec.space.dimensions)
+    ranks, studies = [trial.rank for trial in spec.prior], [trial.study for trial in spec.prior]
+    return points.reshape(shape), np.array(ranks), np.array(studies, dtype=int)
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (n, d), (m, d) -> (n, m)

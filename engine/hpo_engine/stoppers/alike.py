@@ -27,9 +27,8 @@ class AlikeStopper(Rule):
     what has ended since the user last let the study go on after a stop. Nothing stops once all trials have begun.
     """
 
-    def __init__(self, spec: StudySpec) -> None:
-        assert spec.failures is not None
-        self._first, self._in_a_row = spec.failures.first, spec.failures.in_a_row
+    def __init__(self, spec: StudySpec, *, first: int | None = 3, in_a_row: int | None = 10) -> None:
+        self._first, self._in_a_row = first, in_a_row
         self._values = _values_of(spec)
         self._restart(TrialTable(), 0.0)
 

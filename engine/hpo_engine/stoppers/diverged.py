@@ -30,7 +30,7 @@ class DivergedStopper(Rule):
     """
 
     def __init__(self, spec: StudySpec) -> None:
-        self._metrics = [aim.metric for aim in spec.aims]
+        self._metrics = [aim.metric for aim in spec.objectives]
         self._ends = Ends()
         self._seen: dict[int, tuple[Sequence[Row], str | None]] = {}  # of running trials: what was found in these rows
         self._table = TrialTable()

@@ -32,9 +32,9 @@ class MisnamedStopper(Rule):
     """
 
     def __init__(self, spec: StudySpec) -> None:
-        self._aims = spec.aims
-        self._named = {aim.metric for aim in spec.aims} | set(spec.extra_metrics)
-        self._more_may_tell = spec.resource_name is not None  # a score may be measured every fifth epoch
+        self._aims = spec.objectives
+        self._named = {aim.metric for aim in spec.objectives} | set(spec.extra_metrics)
+        self._more_may_tell = spec.resource is not None  # a score may be measured every fifth epoch
         self._told: set[str] = set()  # objectives that have been reported
         self._table = TrialTable()
         self._halt: Halt | None = None

@@ -11,7 +11,7 @@ from hpo_engine.stoppers.ends import Ends
 from hpo_engine.stoppers.rule import Rule
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row, pick_values
-from hpo_engine.study.spec import EarlyStopping, StudySpec
+from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Trial
 
@@ -39,10 +39,9 @@ class RankStopper(Rule):
     successive halving, arXiv:2106.12639, section 3.
     """
 
-    def __init__(self, spec: StudySpec) -> None:
-        assert spec.early_stopping is not None
-        self._rule = spec.early_stopping
-        self._steps = rungs(spec.early_stopping)
+    def __init__(self, spec: StudySpec, *, keep: float = 0.5, min_rivals: int = 5, from_step: float = 1.0) -> None:
+        self._keep, self._min_rivals = keep, min_rivals
+        self._steps = rungs(keep, from_step)
         self._ends = Ends()
         self._table = TrialTable()
         self._rungs: dict[tuple[int, int], _Rung] = {}  # by number and resource
@@ -57,7 +56,7 @@ class RankStopper(Rule):
         if number < 0:
             return None
         better, rivals = self._rungs[number, resource].better_than(trial.id)
-        if rivals < self._rule.min_rivals or better < math.ceil(self._rule.keep * (rivals + 1)):
+        if rivals < self._min_rivals or better < math.ceil(self._keep * (rivals + 1)):
             return None
         if self._ends.reached(trial, history):
             return None
@@ -72,7 +71,7 @@ class RankStopper(Rule):
         for trial in history.trials.changed(self._table):
             # What else changes does not matter here.
             if trial.id >= known or self._table[trial.id].rows is not trial.rows:
-                self._take(trial, history.spec.aims)
+                self._take(trial, history.spec.objectives)
         self._table = history.trials
 
     def _take(self, trial: Trial, aims: Sequence[Objective]) -> None:
@@ -88,16 +87,16 @@ class RankStopper(Rule):
             number += 1
 
 
-def rungs(rule: EarlyStopping) -> tuple[float, ...]:
+def rungs(keep: float, from_step: float) -> tuple[float, ...]:
     """The steps that are looked at: `from_step` and then each 1/`keep` times the one before, as whole steps (but below
     1, for scripts that count in fractions of an epoch), each once."""
     out: list[float] = []
-    step = float(rule.from_step)
+    step = float(from_step)
     while len(out) < _MOST_RUNGS and step < _LAST_RUNG:
         whole = float(round(step)) if step >= 1 else step
         if not out or whole > out[-1]:
             out.append(whole)
-        step /= rule.keep
+        step /= keep
     return tuple(out)
 
 

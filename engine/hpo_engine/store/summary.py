@@ -64,8 +64,8 @@ def _read(db: sqlite3.Connection, path: str) -> Glance:
     spec = json.loads(first[2])["spec"]
     total = spec["budget"]["trials"]
     trials = db.execute("SELECT count(*) FROM events WHERE kind = 'trial_proposed'").fetchone()[0]
-    given = _resources(db) if spec.get("resource_name") else {}
-    aims = spec.get("objectives") or [spec["objective"]]
+    given = _resources(db) if spec["resource"] else {}
+    aims = spec["objectives"]
     states: dict[int, tuple[str, Sequence[float]]] = {}
     state, seconds, engine_at, closed = "running", 0.0, None, False
     marks = ",".join("?" * len(_BRIEF))
@@ -105,7 +105,17 @@ def _read(db: sqlite3.Connection, path: str) -> Glance:
     best = (front[0][1], signs[0] * front[0][0][0]) if front else None
     metrics = tuple(aim["metric"] for aim in aims)
     return Glance(
-        spec["name"], spec["algorithm"], metrics, state, counts, best, len(front), total, seconds, engine_at, last_at
+        spec["name"],
+        spec["algorithm"]["name"],
+        metrics,
+        state,
+        counts,
+        best,
+        len(front),
+        total,
+        seconds,
+        engine_at,
+        last_at,
     )
 
 

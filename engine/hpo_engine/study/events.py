@@ -215,10 +215,10 @@ class TrialEnded(Event):
     def _losses(self, spec: StudySpec) -> tuple[float, ...]:
         if self.value is None:
             return ()
-        values = self.values if spec.objectives and self.values is not None else (self.value,)
-        if len(values) != len(spec.aims):
-            raise JournalError(f"trial {self.trial}: {len(values)} values for {len(spec.aims)} objectives")
-        return tuple([aim.loss(value) for aim, value in zip(spec.aims, values, strict=True)])
+        values = self.values if spec.multi_objective and self.values is not None else (self.value,)
+        if len(values) != len(spec.objectives):
+            raise JournalError(f"trial {self.trial}: {len(values)} values for {len(spec.objectives)} objectives")
+        return tuple([aim.loss(value) for aim, value in zip(spec.objectives, values, strict=True)])
 
 
 @dataclass(frozen=True)

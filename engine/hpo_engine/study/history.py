@@ -104,11 +104,11 @@ class History:
     def best_value(self) -> float | None:
         """The best trial's objective value (of the first objective), in the user's own sign."""
         best = self.best
-        return None if best is None or best.loss is None else self.spec.objective.value(best.loss)
+        return None if best is None or best.loss is None else self.spec.objectives[0].value(best.loss)
 
     def values(self, trial: Trial) -> tuple[float, ...]:
         """The trial's values in the user's own signs, one for each objective; none where it has none."""
-        return tuple([aim.value(loss) for aim, loss in zip(self.spec.aims, trial.losses, strict=False)])
+        return tuple([aim.value(loss) for aim, loss in zip(self.spec.objectives, trial.losses, strict=False)])
 
     @property
     def reference(self) -> tuple[float, ...]:
@@ -126,8 +126,8 @@ class History:
         None: one objective, no COMPLETED trial, beyond what numbers hold, or a front too large to be worth the time
         (4 objectives: over 150 trials, 5: 60, more: 30).
         """
-        most = {2: 10_000, 3: 2_000, 4: 150, 5: 60}.get(len(self.spec.aims), 30)
-        if not self.spec.objectives or not self.members or len(self.members) > most:
+        most = {2: 10_000, 3: 2_000, 4: 150, 5: 60}.get(len(self.spec.objectives), 30)
+        if not self.spec.multi_objective or not self.members or len(self.members) > most:
             return None
         return _hypervolume(tuple(vector for vector, _ in self.members), self.reference)
 
@@ -153,8 +153,8 @@ class History:
     def config(self, trial: Trial) -> dict[str, Any]:
         """What the study decides of the trial's config.json: its parameters, and the resource under its name."""
         out = dict(trial.params)
-        if trial.proposal.resource is not None and self.spec.resource_name:
-            out[self.spec.resource_name] = trial.proposal.resource
+        if trial.proposal.resource is not None and self.spec.resource:
+            out[self.spec.resource.name] = trial.proposal.resource
         return out
 
     def with_trial(self, trial: Trial) -> History:

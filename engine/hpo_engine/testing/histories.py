@@ -57,7 +57,7 @@ SPACES: Mapping[str, SearchSpace] = {
 
 def spec_of(space: SearchSpace, **changes: Any) -> StudySpec:
     """An opened study over `space`: 60 trials, seed 7, unless said otherwise."""
-    fields: dict[str, Any] = {"name": "law", "objective": Objective("loss"), "command": ("true",), "model_dir": "/"}
+    fields: dict[str, Any] = {"name": "law", "objectives": (Objective("loss"),), "command": ("true",), "model_dir": "/"}
     return StudySpec(**{**fields, "space": space, "seed": 7, "budget": Budget(trials=60), **changes})
 
 
@@ -116,7 +116,9 @@ def with_fate(history: History, trial_id: int, fate: str, value: float = 0.0) ->
 def with_values(history: History, trial_id: int, value: float) -> History:
     """A trial ends well. Its second objective, where there is one, has little to do with the first."""
     values = (
-        (value, math.sin(math.fmod(1e3 * math.fmod(value, 10.0), 10.0) + trial_id)) if history.spec.objectives else None
+        (value, math.sin(math.fmod(1e3 * math.fmod(value, 10.0), 10.0) + trial_id))
+        if len(history.spec.objectives) > 1
+        else None
     )
     event = TrialEnded(history.last_at + 1, trial_id, "completed", value, "", {"code": 0}, None, values)
     return apply(history, event)

@@ -13,6 +13,7 @@ from hpo_engine.stoppers.misnamed import lacks, metrics_of, unexpected
 from hpo_engine.stoppers.spelling import other_spelling
 from hpo_engine.study.events import Event, MetricsSeen, TrialEnded
 from hpo_engine.study.history import History
+from hpo_engine.study.spec import MISNAMED
 from hpo_engine.study.trial import Trial, TrialState
 
 _LOOKED_AT = 3  # trials whose config.json is looked at
@@ -33,7 +34,7 @@ class Advice:
         fresh = history.ended_count == 0
         if fresh and any(remarks.searched(history.spec, {p.name: None}) for p in history.spec.space.params):
             self._to_look_at = _LOOKED_AT
-        self._unseen = _UNSEEN if fresh and history.spec.early_stopping is not None else 0
+        self._unseen = _UNSEEN if fresh and history.spec.prunes else 0
         self._missing = fresh
         same = remarks.Sameness(history.spec)
         for trial in history.trials:
@@ -62,13 +63,13 @@ class Advice:
 
     def _rows(self, trial: Trial, at: float, history: History) -> None:
         names = metrics_of(trial.rows)
-        missing = [aim.metric for aim in history.spec.aims if aim.metric not in names]
+        missing = [aim.metric for aim in history.spec.objectives if aim.metric not in names]
         if not missing:
             self._missing = False
             self._seen_at.setdefault(trial.id, at)
         elif self._missing and trial.state is TrialState.RUNNING and unexpected(missing[0], names):
             self._missing = False
-            if other_spelling(missing[0], names) is None or history.spec.failures is None:  # else the study stops
+            if other_spelling(missing[0], names) is None or not history.spec.stops(MISNAMED):  # else the study stops
                 self._say(
                     f"trial {trial.id}: {lacks(missing[0], names)}; a trial that never reports it has no value "
                     "(objective in the study file)"
@@ -82,7 +83,7 @@ class Advice:
         if self._unseen:
             self._unseen = 0 if live else self._unseen - 1
             if not live and not self._unseen:
-                metrics = " and ".join(f'"{aim.metric}"' for aim in history.spec.aims)
+                metrics = " and ".join(f'"{aim.metric}"' for aim in history.spec.objectives)
                 self._say(
                     f"early_stopping: the first {_UNSEEN} trials ended before {metrics} was seen of them, so that none "
                     "can be ended early; write the rows after each epoch, not at the end"
@@ -96,7 +97,10 @@ class Advice:
 
     def _misspelt(self, trial: Trial, history: History) -> None:
         """Other metrics that the rows have under another name (a misspelt objective stops the study)."""
-        names, known = metrics_of(trial.rows), {*history.spec.extra_metrics, *(aim.metric for aim in history.spec.aims)}
+        names, known = (
+            metrics_of(trial.rows),
+            {*history.spec.extra_metrics, *(aim.metric for aim in history.spec.objectives)},
+        )
         for metric in history.spec.extra_metrics:
             twin = other_spelling(metric, [name for name in names if name not in known])
             if metric not in names and twin is not None:

@@ -15,14 +15,14 @@ from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.trial import Trial, TrialState
 from hpo_engine.text.tables import ELLIPSIS, assignments, columns, cut, cut_name, duration, number, safe_text, value
 from hpo_engine.trackers.eta import seconds_left
-from hpo_engine.trackers.lines import BAD, aim, counts, front_line, searched
+from hpo_engine.trackers.lines import BAD, counts, front_line, objective_text, searched
 
 Piece = tuple[str, str]  # text, style
 Line = list[Piece]
 
 MAX_BAR = 60
 MAX_COLUMN, SHORT_NAME = 16, 10
-MAX_AIMS = 4
+MAX_OBJECTIVES = 4
 
 
 def display(history: History, now: float, width: int, height: int) -> Text:
@@ -50,8 +50,8 @@ def _append(out: Text, line: Line, width: int) -> None:
 
 def _title(history: History, width: int) -> Line:
     state, style = _state(history)
-    algorithm = safe_text(history.spec.algorithm)
-    line = [(safe_text(history.spec.name), "bold"), (f"  {algorithm}, {aim(history.spec)}", "dim")]
+    algorithm = safe_text(history.spec.algorithm.name)
+    line = [(safe_text(history.spec.name), "bold"), (f"  {algorithm}, {objective_text(history.spec)}", "dim")]
     return [*line, (f"  {state}", style)] if state else line
 
 
@@ -113,7 +113,7 @@ def _best(history: History, width: int) -> list[Line]:
     best, best_value = history.best, history.best_value
     if best is None or best_value is None:
         return []
-    if history.spec.objectives:
+    if history.spec.multi_objective:
         return _front(history, width)
     head = [("best ", "dim"), (number(best_value), "bold green"), (f"  trial {best.id}  ", "dim")]
     if extra := assignments(beside(history, best)):
@@ -124,11 +124,11 @@ def _best(history: History, width: int) -> list[Line]:
 def _front(history: History, width: int) -> list[Line]:
     """The front's size and volume, and for each objective the trial that is best by it."""
     lines: list[Line] = [[(front_line(history), "bold green")]]
-    for i, objective in enumerate(history.spec.aims[:MAX_AIMS]):
+    for i, objective in enumerate(history.spec.objectives[:MAX_OBJECTIVES]):
         _, number_ = min(history.members, key=lambda member: (member[0][i], member))
         trial = history.trials[number_]
         values = history.values(trial)
-        others = {o.metric: v for o, v in zip(history.spec.aims, values, strict=True) if o is not objective}
+        others = {o.metric: v for o, v in zip(history.spec.objectives, values, strict=True) if o is not objective}
         shown = assignments({**others, **beside(history, trial)})
         head = [("best ", "dim"), (f"{safe_text(objective.metric)} ", ""), (number(values[i]), "bold green")]
         head += [(f"  trial {trial.id}  ", "dim"), (shown, ""), ("  ", "")]
@@ -138,7 +138,7 @@ def _front(history: History, width: int) -> list[Line]:
 
 def _with_params(head: Line, history: History, trial: Trial, width: int) -> Line:
     params = assignments(searched(history.spec, history.config(trial)), max(0, width - _length(head)))
-    return [*head, (params, "dim" if history.spec.objectives else "")]
+    return [*head, (params, "dim" if history.spec.multi_objective else "")]
 
 
 def _running(history: History, now: float, width: int, room: int) -> list[Line]:
@@ -148,7 +148,7 @@ def _running(history: History, now: float, width: int, room: int) -> list[Line]:
     if not shown:
         return [[(f"{len(running)} running", "dim")]] if running else []
     names = _varied(history)
-    metrics = [safe_text(o.metric) for o in history.spec.aims]
+    metrics = [safe_text(o.metric) for o in history.spec.objectives]
     fixed = 4 + len(metrics)
     extra = beside_names(history.spec)
     headers = ["trial", "run", "time", "step", *metrics, *map(safe_text, [*extra, *names])]
@@ -170,7 +170,7 @@ def _running(history: History, now: float, width: int, room: int) -> list[Line]:
 
 def _varied(history: History) -> list[str]:
     """The names that tell one trial from another: the resource, then the parameters that are searched."""
-    resource = [history.spec.resource_name] if history.spec.resource_name else []
+    resource = [history.spec.resource.name] if history.spec.resource else []
     return [*resource, *searched(history.spec, dict.fromkeys(history.spec.space.names))]
 
 
@@ -184,7 +184,7 @@ def _cells(trial: Trial, history: History, now: float, extra: Sequence[str], nam
         str(len(trial.attempts)) if len(trial.attempts) > 1 else "",
         "starting" if since is None else duration(now - since),
         number(trial.rows[-1].step) if trial.rows else "",
-        *(_newest(trial, name) for name in [*(o.metric for o in history.spec.aims), *extra]),
+        *(_newest(trial, name) for name in [*(o.metric for o in history.spec.objectives), *extra]),
         *(value(config[name]) if name in config else "" for name in names),
     ]
 

@@ -104,7 +104,7 @@ def _slots(history: History, now: float) -> int:
 def _amounts_to_come(history: History, count: int) -> Iterator[int | None]:
     """How much of the resource each of the next trials gets, as far as that is known."""
     spec = history.spec
-    if spec.resource_name is None or spec.resource_max is None:
+    if spec.resource is None:
         yield from [None] * count
         return
     waiting = [t.proposal.resource for t in history.pending]
@@ -134,9 +134,9 @@ def _planned(spec: StudySpec, history: History, count: int) -> Iterator[int]:
         for size, amount in layout:
             yield from [amount] * max(0, size - begun.get((number, amount), 0))
         last = len(layout) - 1
-    if spec.algorithm != "hyperband" or spec.resource_max is None or last is None:
+    if spec.algorithm.name != "hyperband" or spec.resource is None or last is None:
         return
-    plan = Plan(spec.resource_max, spec.resource_min, float(spec.algorithm_options.get("eta", 3.0)))
+    plan = Plan(spec.resource.max, spec.resource.min, float(spec.algorithm.options.get("eta", 3.0)))
     rest = count - sum(max(0, s - begun.get((n, a), 0)) for n, layout in brackets.items() for s, a in layout)
     while rest > 0 and (bracket := plan.next(last, rest)):
         for rung in bracket:

@@ -33,15 +33,23 @@ class Columns:
     def __init__(self, history: History) -> None:
         spec = history.spec
         self._infos = [_info(p) for p in spec.space.params[:MAX_PARAMS]]
-        if spec.resource_name:
-            self._infos.append(_resource(spec))
+        if spec.resource is not None:
+            self._infos.append(
+                HParamInfo(
+                    spec.resource.name,
+                    "number",
+                    low=0.0,
+                    high=float(spec.resource.max),
+                    description="resource of a trial",
+                )
+            )
         self._types = {info.name: info.type for info in self._infos}
-        self._metrics = dict.fromkeys([*(o.metric for o in spec.aims), *spec.extra_metrics])
+        self._metrics = dict.fromkeys([*(o.metric for o in spec.objectives), *spec.extra_metrics])
         for trial in history.trials:
             if trial.loss is not None and trial.rows:
                 self._see((trial.rows[0], trial.rows[-1]))
         self._record: tfevents.Stamped | None = None
-        self.best_tags = best_tags(spec.aims)
+        self.best_tags = best_tags(spec.objectives)
 
     def session(self, config: Mapping[str, Any], started_at: float) -> bytes:
         """The summary value that makes a run a row of the page; parameters that do not apply are left out."""
@@ -65,11 +73,11 @@ class Columns:
         return len(self._metrics) > before
 
     def _metric_infos(self, spec: StudySpec) -> Iterator[MetricInfo]:
-        word = "An objective" if spec.objectives else "The objective"
-        for objective, tag in zip(spec.aims, self.best_tags, strict=False):
+        word = "An objective" if spec.multi_objective else "The objective"
+        for objective, tag in zip(spec.objectives, self.best_tags, strict=False):
             which = f"the best {objective.metric}" if objective.over == "best" else tag
             yield MetricInfo(tag, f"{word}: {which} of a trial ({objective.goal})")
-        goals = {} if self.best_tags else {o.metric: o.goal for o in spec.aims}
+        goals = {} if self.best_tags else {o.metric: o.goal for o in spec.objectives}
         for name in list(self._metrics)[:MAX_METRICS]:
             text = f"{word}: {goals[name]}" if name in goals else "The last value"
             yield MetricInfo(name[:MAX_TAG], text)
@@ -93,7 +101,7 @@ def metrics(row: Row) -> list[tuple[str, float]]:
 
 
 def _title(spec: StudySpec) -> str:
-    return f"{spec.name}: {', '.join(f'{o.goal} {o.metric}' for o in spec.aims)} ({spec.algorithm})"
+    return f"{spec.name}: {', '.join(f'{o.goal} {o.metric}' for o in spec.objectives)} ({spec.algorithm.name})"
 
 
 def _info(param: Float | Int | Choice | Constant) -> HParamInfo:
@@ -114,17 +122,6 @@ def _info(param: Float | Int | Choice | Constant) -> HParamInfo:
     if not (math.isfinite(low) and math.isfinite(high)):
         return HParamInfo(param.name, "number", description=text)
     return HParamInfo(param.name, "number", low=low, high=high, description=text)
-
-
-def _resource(spec: StudySpec) -> HParamInfo:
-    most = float(spec.resource_max or 0)
-    return HParamInfo(
-        spec.resource_name or "",
-        "number",
-        low=0.0 if most else None,
-        high=most or None,
-        description="resource of a trial",
-    )
 
 
 def _power(base: float, exponent: float) -> float:

@@ -64,14 +64,14 @@ def begin(history: History) -> str:
     limits += [duration(spec.budget.time_s)] if spec.budget.time_s is not None else []
     seed = f", seed {spec.seed}" if spec.seed is not None else ""
     return (
-        f"{name}: {aim(spec)}; {' or '.join(limits) or 'no limit'}, "
-        f"{spec.resources.parallel} at a time, {safe_text(spec.algorithm)} search{seed}"
+        f"{name}: {objective_text(spec)}; {' or '.join(limits) or 'no limit'}, "
+        f"{spec.resources.parallel} at a time, {safe_text(spec.algorithm.name)} search{seed}"
     )
 
 
-def aim(spec: StudySpec) -> str:
+def objective_text(spec: StudySpec) -> str:
     """`minimize loss`, or `minimize loss, maximize accuracy`."""
-    return ", ".join(f"{o.goal} {safe_text(o.metric)}" for o in spec.aims)
+    return ", ".join(f"{o.goal} {safe_text(o.metric)}" for o in spec.objectives)
 
 
 def progress(history: History) -> str:
@@ -91,7 +91,7 @@ def ended(trial: Trial, history: History, count: int) -> str:
     of = f"{count:{digits}d}/{'?' if total is None else total}"
     parts = [f"[{of}] trial {trial.id} {STATE_WORDS[trial.state]}"]
     if trial.losses:
-        inside = "in the " if history.spec.objectives and trial.id in history.front else ""
+        inside = "in the " if history.spec.multi_objective and trial.id in history.front else ""
         more = _why_worse(history, trial)
         parts.append(f"{_values(history, trial)}{_best_so_far(history, inside, more)}")
         parts.append(reason(trial))  # of one that was ended and counts all the same
@@ -106,20 +106,20 @@ def ended(trial: Trial, history: History, count: int) -> str:
 
 def given(history: History, trial: Trial) -> str:
     """How much of the resource the trial gets: `epochs 9`; "" where nothing is rationed."""
-    resource, name = trial.proposal.resource, history.spec.resource_name
-    return f"{safe_text(name)} {resource}" if name and resource is not None else ""
+    resource, rationed = trial.proposal.resource, history.spec.resource
+    return f"{safe_text(rationed.name)} {resource}" if rationed and resource is not None else ""
 
 
 def _why_worse(history: History, trial: Trial) -> str:
     """Why the best value may have got worse: this trial is the first with so much of the resource."""
-    amount = trial.proposal.resource
-    if not history.spec.resource_name or amount is None or trial.id != history.best_id or history.spec.objectives:
+    amount, rationed = trial.proposal.resource, history.spec.resource
+    if rationed is None or amount is None or trial.id != history.best_id or history.spec.multi_objective:
         return ""
     others = [t for t in best_first(history) if t.id != trial.id]
     if not others or (others[0].proposal.resource or 0) >= amount:
         return ""
     before = number(history.values(others[0])[0])
-    name = safe_text(history.spec.resource_name)
+    name = safe_text(rationed.name)
     return f"; before: {before} with {given(history, others[0])}, but results with the most {name} count"
 
 
@@ -234,7 +234,7 @@ def _more_time(history: History) -> str:
 
 def _results(history: History, name: str) -> Steps:
     """Commands that show what was found."""
-    if history.best_id is not None and history.spec.objectives:
+    if history.best_id is not None and history.spec.multi_objective:
         return [
             (f"hpo-engine best {name}", "the whole front"),
             (f"hpo-engine best {name} {history.best_id} --config", "one trial's parameters as JSON"),
@@ -243,7 +243,7 @@ def _results(history: History, name: str) -> Steps:
         return [(f"hpo-engine best {name} --config", "the best parameters as JSON")]
     if not (other := _other_metric(history)):
         return []
-    goal = history.spec.objective.goal
+    goal = history.spec.objectives[0].goal
     return [
         (f"hpo-engine best {name} --metric {shlex.quote(other)} --goal {goal}", "judge the trials by another metric")
     ]
@@ -255,9 +255,9 @@ def _other_metric(history: History) -> str:
         return ""
     import difflib  # only on the way to an error
 
-    aims = {aim.metric for aim in history.spec.aims}
-    others = [name for name in row_metrics(history) if name.isprintable() and name not in aims]
-    close = difflib.get_close_matches(history.spec.objective.metric, others, n=1, cutoff=0.4)
+    own = {objective.metric for objective in history.spec.objectives}
+    others = [name for name in row_metrics(history) if name.isprintable() and name not in own]
+    close = difflib.get_close_matches(history.spec.objectives[0].metric, others, n=1, cutoff=0.4)
     return close[0] if close else ""
 
 
@@ -301,7 +301,7 @@ def front(history: History, width: int | None = None, most: int | None = None) -
     rows = [[str(t.id), *map(number, history.values(t)), *_shown(beside(history, t), extra)] for t in shown]
     headers = [
         "TRIAL",
-        *(safe_text(o.metric.upper()) for o in history.spec.aims),
+        *(safe_text(o.metric.upper()) for o in history.spec.objectives),
         *(safe_text(n.upper()) for n in extra),
     ]
     room = room_beside(headers, rows, width)
@@ -309,12 +309,16 @@ def front(history: History, width: int | None = None, most: int | None = None) -
         row.append(assignments(searched(history.spec, history.config(trial)), room))
     headers.append("PARAMETERS")
     more = [f"... and {len(members) - len(rows)} more"] if len(members) > len(rows) else []
-    return [f"{front_line(history)}; {aim(history.spec)}", *table(headers, rows, width=width).split("\n"), *more]
+    return [
+        f"{front_line(history)}; {objective_text(history.spec)}",
+        *table(headers, rows, width=width).split("\n"),
+        *more,
+    ]
 
 
 def _values(history: History, trial: Trial) -> str:
     """`loss=0.12`, or `loss=0.12 size=3`."""
-    pairs = zip(history.spec.aims, history.values(trial), strict=True)
+    pairs = zip(history.spec.objectives, history.values(trial), strict=True)
     shown = {**{o.metric: v for o, v in pairs}, **beside(history, trial)}
     return " ".join(f"{safe_text(name)}={number(v)}" for name, v in shown.items())
 
@@ -322,7 +326,7 @@ def _values(history: History, trial: Trial) -> str:
 def _best_so_far(history: History, inside: str = "", more: str = "") -> str:
     if history.best_id is None or history.best_value is None:
         return ""
-    if history.spec.objectives:
+    if history.spec.multi_objective:
         return f" ({inside}{front_line(history)})"
     amount = given(history, history.trials[history.best_id])
     return f" (best {number(history.best_value)}{' with ' if amount else ''}{amount}, trial {history.best_id}{more})"
@@ -332,13 +336,13 @@ def _best_block(history: History, width: int) -> list[str]:
     best, best_value = history.best, history.best_value
     if best is None or best_value is None:
         return []
-    if history.spec.objectives:
+    if history.spec.multi_objective:
         head, *rows = front(history, width - 2, MAX_FRONT)
         return ["", head, *(f"  {row}" for row in rows)]
     config = history.config(best)
     params = [(safe_text(name), cut(value(v), VALUE_WIDTH)) for name, v in list(config.items())[:MAX_PARAMS]]
     widest = min(max((columns(name) for name, _ in params), default=0), 40)
-    head = f"best {safe_text(history.spec.objective.metric)} {number(best_value)}, trial {best.id}"
+    head = f"best {safe_text(history.spec.objectives[0].metric)} {number(best_value)}, trial {best.id}"
     head += "".join(f", {safe_text(name)} {number(v)}" for name, v in beside(history, best).items())
     shown = [f"  {name}{' ' * max(0, widest - columns(name))}  {text}" for name, text in params]
     more = [f"  ... and {len(config) - MAX_PARAMS} more"] if len(config) > MAX_PARAMS else []
@@ -352,9 +356,9 @@ def _best_table(history: History, width: int) -> list[str]:
         return []
     extra = beside_names(spec)
     configs = [history.config(t) for t in best]
-    names = [*([spec.resource_name] if spec.resource_name else []), *searched(spec, dict.fromkeys(spec.space.names))]
+    names = [*([spec.resource.name] if spec.resource else []), *searched(spec, dict.fromkeys(spec.space.names))]
     rows = [[str(t.id), *map(number, history.values(t)), *_shown(beside(history, t), extra)] for t in best]
-    columns_ = [["trial", *(safe_text(o.metric) for o in spec.aims), *map(safe_text, extra)], *rows]
+    columns_ = [["trial", *(safe_text(o.metric) for o in spec.objectives), *map(safe_text, extra)], *rows]
     room = width - sum(max(map(columns, cells)) + 2 for cells in zip(*columns_, strict=True))
     for i, name in enumerate(names):
         values = [cut(value(config[name]), MAX_COLUMN) if name in config else "" for config in configs]

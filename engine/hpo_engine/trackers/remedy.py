@@ -43,7 +43,7 @@ def _more_time(spec: StudySpec, failed: list[Trial]) -> str:
 
 
 def _reporting(spec: StudySpec) -> str:
-    metric = spec.objective.metric
+    metric = spec.objectives[0].metric
     call = f"report(step=1, {metric}=...)" if metric.isidentifier() else f"report(step=1, **{{{quoted(metric)}: ...}})"
     return (
         f"the script has to report its metrics: {call} of hpo_trainees.report, ReportCallback of "

@@ -164,7 +164,9 @@ class TensorBoardTracker:
         assert self._columns is not None
         if end.values:
             yield self._columns.experiment(history, curve.rows, end.at)
-            for objective, tag, value in zip(history.spec.aims, self._columns.best_tags, end.values, strict=False):
+            for objective, tag, value in zip(
+                history.spec.objectives, self._columns.best_tags, end.values, strict=False
+            ):
                 at, step = curve.where(objective.metric, value)
                 yield tfevents.summary(at or end.at, step, [tfevents.scalar(tag, value)])
         status = _STATUS.get(end.state, tfevents.UNKNOWN)

@@ -520,7 +520,7 @@ def test_commands_that_can_be_forked(argv: tuple[str, ...], command: Command | N
 
 
 def test_every_variable_that_differs_between_attempts_is_known(tmp_path: Path) -> None:
-    spec = StudySpec("a", SearchSpace((Float("x", 0, 1),)), Objective("loss"), ("python", "train.py"), str(tmp_path))
+    spec = StudySpec("a", SearchSpace((Float("x", 0, 1),)), (Objective("loss"),), ("python", "train.py"), str(tmp_path))
     one, two = (
         binding.environment(spec, StudyPaths(str(tmp_path)).trial(i), os.environ, f"nonce{i}", ()) for i in (1, 2)
     )

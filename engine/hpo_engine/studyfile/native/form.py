@@ -407,7 +407,14 @@ class StudyForm(_Form):
         description='What "python" in command means. Default: the Python of the shell.',
         examples=["venv/bin/python"],
     )
-    labels: _Mapping = Field(default_factory=dict, description="Kept with the study and shown; no meaning here.")
+    submitted_code: Annotated[str | None, _Is(values.name, _or_null(_NAME))] = Field(
+        default=None,
+        description="For scripts of WMLA that look for themselves in RESULT_DIR/_submitted_code/NAME: that NAME.",
+    )
+    dialect: _Mapping = Field(
+        default_factory=dict,
+        description="What a request of WMLA said beside this; kept with the study, no meaning here.",
+    )
 
 
 PARTS: dict[str, type[BaseModel]] = {

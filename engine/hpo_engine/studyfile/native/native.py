@@ -8,7 +8,7 @@ from typing import Any
 
 from hpo_engine.space.params import Choice, Constant, Param
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import EarlyStopping, Failures, Resources, StudySpec, TrialPolicy
+from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, Named, Resource, Resources, StudySpec, TrialPolicy
 from hpo_engine.studyfile.common import ragged
 from hpo_engine.studyfile.native.form import StudyForm
 
@@ -37,15 +37,17 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "model_dir": spec.model_dir,
         "exclude": list(spec.exclude),
         "base_config": spec.base_config,
-        "objective": None if spec.objectives else _objective(spec.objective, "best"),
-        "objectives": [_objective(o, "last") for o in spec.objectives],
-        "algorithm": spec.algorithm,
-        "options": {**spec.algorithm_options, **_given({"seed": spec.seed})},
+        "objective": None if spec.multi_objective else _objective(spec.objectives[0], "best"),
+        "objectives": [_objective(o, "last") for o in spec.objectives] if spec.multi_objective else [],
+        "algorithm": spec.algorithm.name,
+        "options": {**spec.algorithm.options, **_given({"seed": spec.seed})},
         "trials": "unlimited" if trials is None else trials,
         "parallel": spec.resources.parallel,
         "time_limit": _seconds(spec.budget.time_s),
         "early_stopping": _early_stopping(spec),
-        "failures": _failures(spec.failures),
+        "failures": _failures(spec),
+        "stop": [_named(chosen) for chosen in spec.stop if chosen.name not in _OWN_FIELDS],
+        "trackers": None if spec.trackers == StudySpec.trackers else [_named(chosen) for chosen in spec.trackers],
         "trial": _trial(spec.resources, spec.trial),
         "resource": _resource(spec),
         # That of ragged experiments is no rule for them: it follows from them.
@@ -59,14 +61,17 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "data_dir": spec.data_dir,
         "data_root": spec.data_root,
         "interpreter": spec.interpreter,
-        "labels": dict(spec.labels),
+        "dialect": dict(spec.dialect),
+        "submitted_code": spec.submitted_code,
     }
-    return {k: v for k, v in document.items() if v not in (None, {}, [])}
+    return {k: v for k, v in document.items() if v not in (None, {}, []) or (k, v) == ("trackers", [])}
 
 
 def _resource(spec: StudySpec) -> dict[str, Any]:
-    least = spec.resource_min if spec.resource_min != StudySpec.resource_min else None
-    return _given({"name": spec.resource_name, "max": spec.resource_max, "min": least})
+    if spec.resource is None:
+        return {}
+    least = spec.resource.min if spec.resource.min != Resource.min else None
+    return _given({"name": spec.resource.name, "max": spec.resource.max, "min": least})
 
 
 def _objective(objective: Objective, default_over: str) -> dict[str, Any]:
@@ -74,19 +79,24 @@ def _objective(objective: Objective, default_over: str) -> dict[str, Any]:
     return out if objective.over == default_over else {**out, "over": objective.over}
 
 
+_OWN_FIELDS = (MISNAMED, ALIKE, DIVERGED, RANK)
+
+
 def _early_stopping(spec: StudySpec) -> Any:
-    rule, diverged = spec.early_stopping, {} if spec.diverged else {"diverged": "off"}
-    if rule is None:
+    rank = next((chosen for chosen in spec.stop if chosen.name == RANK), None)
+    diverged = {} if spec.stops(DIVERGED) else {"diverged": "off"}
+    if rank is None:
         return diverged and "off"
-    fields = {"keep": rule.keep, "min_rivals": rule.min_rivals, "from_step": _seconds(rule.from_step)}
-    return {"rule": rule.rule, **{k: v for k, v in fields.items() if v != getattr(EarlyStopping, k)}, **diverged}
+    return {"rule": RANK, **rank.options, **diverged}
 
 
-def _failures(failures: Failures | None) -> Any:
-    if failures is None:
-        return "off"
-    fields = {"first": failures.first, "in_a_row": failures.in_a_row}
-    return {k: "off" if v is None else v for k, v in fields.items() if v != getattr(Failures, k)}
+def _failures(spec: StudySpec) -> Any:
+    alike = next((chosen for chosen in spec.stop if chosen.name == ALIKE), None)
+    return "off" if alike is None else {k: "off" if v is None else v for k, v in alike.options.items()}
+
+
+def _named(chosen: Named) -> Any:
+    return {"name": chosen.name, **chosen.options} if chosen.options else chosen.name
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,18 @@ from hpo_engine.space.params import Choice, Constant, Param, json_text, shown
 from hpo_engine.space.partial import point_problems, refuse_empty
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, EarlyStopping, Failures, Resources, StudySpec, TrialPolicy, noted
+from hpo_engine.study.spec import (
+    ALIKE,
+    DIVERGED,
+    MISNAMED,
+    RANK,
+    Budget,
+    Named,
+    Resource,
+    Resources,
+    StudySpec,
+    TrialPolicy,
+)
 from hpo_engine.studyfile import foreign
 from hpo_engine.studyfile.common import (
     MOST_PROBLEMS,
@@ -66,6 +77,7 @@ _ELSEWHERE = {
     "max_failures": "write failures: {in_a_row: ...}",
     "max_failed_trials": "write failures: {in_a_row: ...}",
     "script": 'write command: "python train.py"',
+    "labels": "they had no effect; leave them out",
     "preload": "write trial: {preload: ...}",
 }
 _ELSEWHERE_IN: dict[type[BaseModel], dict[str, str]] = {
@@ -130,7 +142,7 @@ def parse_document(
             problems.add(f"env.{variable}", wrong)
     if not form.name and name and (wrong := study_name_problem(name)):
         problems.add("name", wrong)
-    aims = _aims(form, data, problems)
+    objectives = _objectives(form, data, problems)
     notes = _foreign(form, data, failed, paths["model_dir"], problems)
     problems.check()
     assert space is not None  # its absence is a problem
@@ -138,12 +150,11 @@ def parse_document(
     spec = StudySpec(
         name=form.name or name or default_name(document.file, base_dir),
         space=space,
-        objective=aims[0],
-        objectives=aims if len(aims) > 1 else (),
+        objectives=objectives,
         command=tuple(form.command),
         exclude=tuple(form.exclude),
-        algorithm=algorithm,
-        algorithm_options=options,
+        algorithm=Named(algorithm, options),
+        resource=Resource(form.resource.name, form.resource.max, form.resource.min) if form.resource else None,
         budget=Budget(trials, form.time_limit),
         resources=Resources(form.parallel, form.trial.cpus, form.trial.gpus),
         trial=TrialPolicy(
@@ -154,23 +165,19 @@ def parse_document(
             form.trial.preload if isinstance(form.trial.preload, str) else tuple(form.trial.preload),
             form.trial.on_time_limit,
         ),
-        early_stopping=_early_stopping(form),
-        diverged=form.early_stopping is None or form.early_stopping.diverged,
-        failures=_failures(form),
+        stop=_stoppers(form),
         env=form.env,
-        resource_name=form.resource.name if form.resource else None,
-        resource_max=form.resource.max if form.resource else None,
-        resource_min=form.resource.min if form.resource else 1,
         experiments=experiments,
         points=points,
         warm_start=tuple(under(base_dir, name) if os.sep in name else name for name in form.warm_start),
         extra_metrics=form.metrics,
-        labels=form.labels,
+        dialect=form.dialect,
+        submitted_code=form.submitted_code,
         seed=seed,
         **paths,
     )
     doubts = filter(None, map(slips.doubtful_exponents, space.params))
-    return noted(spec, *problems.notes, *notes, *_short_steps(space), *doubts)
+    return spec.noted(*problems.notes, *notes, *_short_steps(space), *doubts)
 
 
 def _short_steps(space: SearchSpace) -> Iterator[str]:
@@ -308,19 +315,24 @@ def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, prob
     return name
 
 
-def _early_stopping(form: StudyForm) -> EarlyStopping | None:
-    rule = form.early_stopping
-    if rule is None or rule.rule is None or rule.model_fields_set == {"diverged"}:
-        return None
-    return EarlyStopping(rule.rule, rule.keep, rule.min_rivals, rule.from_step)
+def _stoppers(form: StudyForm) -> tuple[Named, ...]:
+    """What `failures` and `early_stopping` come to; options at their default are left out."""
+    failures, rank, out = form.failures, form.early_stopping, list[Named]()
+    if failures.first is not None or failures.in_a_row is not None:
+        out += [Named(MISNAMED), Named(ALIKE, _changed(failures))]
+    if rank is None or rank.diverged:
+        out.append(Named(DIVERGED))
+    if rank is not None and rank.rule is not None and rank.model_fields_set != {"diverged"}:
+        out.append(Named(RANK, _changed(rank, "rule", "diverged")))
+    return tuple(out)
 
 
-def _failures(form: StudyForm) -> Failures | None:
-    first, in_a_row = form.failures.first, form.failures.in_a_row
-    return None if first is None and in_a_row is None else Failures(first, in_a_row)
+def _changed(form: BaseModel, *but: str) -> dict[str, Any]:
+    """The fields that do not hold their default."""
+    return form.model_dump(exclude_defaults=True, exclude=set(but))
 
 
-def _aims(form: StudyForm, data: Mapping[str, Any], problems: Problems) -> tuple[Objective, ...]:
+def _objectives(form: StudyForm, data: Mapping[str, Any], problems: Problems) -> tuple[Objective, ...]:
     """The objective, or all of them; none where something is wrong with them."""
     given = [name for name in ("objective", "objectives") if data.get(name) is not None]
     if len(given) > 1:
@@ -329,14 +341,14 @@ def _aims(form: StudyForm, data: Mapping[str, Any], problems: Problems) -> tuple
         problems.add("objective", f"is missing: {StudyForm.model_fields['objective'].description}")
     if form.objective is not None:
         return (form.objective.objective("best"),)
-    aims = tuple(o.objective("last") for o in form.objectives or ())
-    for i, aim in enumerate(aims):
-        if aim.metric in [a.metric for a in aims[:i]]:
-            problems.add(f"objectives[{i}]", f"{json_text(aim.metric)} is there already")
-    if len(best := [i for i, aim in enumerate(aims) if aim.over == "best"]) > 1:
+    objectives = tuple(o.objective("last") for o in form.objectives or ())
+    for i, one in enumerate(objectives):
+        if one.metric in [a.metric for a in objectives[:i]]:
+            problems.add(f"objectives[{i}]", f"{json_text(one.metric)} is there already")
+    if len(best := [i for i, one in enumerate(objectives) if one.over == "best"]) > 1:
         why = "a trial counts by one report, and only one objective can say which"
         problems.add(f"objectives[{best[1]}].over", f"{why}; leave over: best to one of them")
-    return aims
+    return objectives
 
 
 def _seed(value: Any, problems: Problems) -> int | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpo_engine.space.params import json_text
+from hpo_engine.study.spec import Resource
 from hpo_engine.studyfile.common import Problems, algorithm_problem
 from hpo_engine.studyfile.wmla.fields import Fields, as_number
 
@@ -20,8 +21,7 @@ class Algorithm:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
-    resource_name: str | None = None
-    resource_max: int | None = None
+    resource: Resource | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ def take_algorithm(
             if needed.lower() not in names:
                 algo.wrong("algoParams", f"{needed} is missing: Hyperband needs ResourceName and ResourceValue")
     options = {k: v for k, v in values.items() if k not in ("seed", "resource_name", "resource_max")}
-    return Algorithm(ours, options, values.get("seed"), values.get("resource_name"), values.get("resource_max"))
+    name, most = values.get("resource_name"), values.get("resource_max")
+    return Algorithm(ours, options, values.get("seed"), Resource(name, most) if name and most else None)
 
 
 def _algo_params(algo: Fields, problems: Problems) -> _Given:

@@ -61,9 +61,9 @@ def task_object(
 
 def _asked(history: History) -> dict[str, Any]:
     """What the request said, as the second generation of clients gets it: types in lower case."""
-    labels = history.spec.labels
-    out: dict[str, Any] = {"algoDef": labels["algoDef"]} if "algoDef" in labels else {}
-    if isinstance(params := labels.get("hyperParams"), list):
+    asked = history.spec.dialect
+    out: dict[str, Any] = {"algoDef": asked["algoDef"]} if "algoDef" in asked else {}
+    if isinstance(params := asked.get("hyperParams"), list):
         out["hyperParams"] = [_in_lower_case(param) for param in params]
     return out
 
@@ -109,8 +109,8 @@ def trial_object(history: History, trial: Trial, *, now: float) -> dict[str, Any
 def _hyper_params(history: History, trial: Trial) -> list[dict[str, Any]]:
     """The parameters as config.json has them; Hyperband's resource, if it is rationed, as text."""
     out = [hyper_param(name, value) for name, value in trial.params.items()]
-    if trial.proposal.resource is not None and history.spec.resource_name:
-        out.append({**hyper_param(history.spec.resource_name, trial.proposal.resource), "dataType": "str"})
+    if trial.proposal.resource is not None and history.spec.resource:
+        out.append({**hyper_param(history.spec.resource.name, trial.proposal.resource), "dataType": "str"})
     return out
 
 
@@ -128,7 +128,7 @@ def trial_state(trial: Trial) -> str:
 
 def metric_value(history: History, trial: Trial) -> float | None:
     """The objective: the verdict of a trial that ended well, the best so far of one that runs, else None."""
-    objective = history.spec.objective
+    objective = history.spec.objectives[0]
     if trial.loss is not None:
         return objective.value(trial.loss)
     return None if trial.state.ended else objective.pick(trial.rows)
@@ -141,7 +141,7 @@ def metrics(history: History, trial: Trial) -> list[dict[str, Any]]:
     for row in trial.rows:
         for name, value in row.values.items():
             seen.setdefault(name, []).append(value)
-    wanted = [*(o.metric for o in spec.aims), *spec.extra_metrics]
+    wanted = [*(o.metric for o in spec.objectives), *spec.extra_metrics]
     names = [n for n in dict.fromkeys(wanted) if n in seen] + [n for n in seen if n not in wanted]
     return [{"name": name, **_summary(seen[name])} for name in names]
 
@@ -153,7 +153,7 @@ def _summary(values: list[float]) -> Mapping[str, float | None]:
 
 
 def creator(history: History) -> str:
-    return str(history.spec.labels.get("creator") or "user")
+    return str(history.spec.dialect.get("creator") or "user")
 
 
 def app_id(history: History, trial_id: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hpo_engine.study.spec import StudySpec, noted
+from hpo_engine.study.spec import StudySpec
 from hpo_engine.studyfile.wmla.arguments import read_arguments
 
 
@@ -13,7 +13,7 @@ def fitted(spec: StudySpec, gpus: int) -> StudySpec:
     asked = spec.resources.gpus
     if not asked:
         return spec
-    most = read_arguments(str(spec.labels.get("args", ""))).elastic
+    most = read_arguments(str(spec.dialect.get("args", ""))).elastic
     # "Up to": then trials that run at the same time share what there is.
     share = max(1, gpus // spec.resources.parallel) if most else gpus
     given = min(asked, share, gpus)
@@ -21,7 +21,7 @@ def fitted(spec: StudySpec, gpus: int) -> StudySpec:
         return spec
     asks = f"the request asks for {'up to ' if most else ''}{asked:g} GPU{'' if asked == 1 else 's'} for each trial"
     has = f"this machine has {gpus}, so each gets {given:g}" if gpus else "this machine has none, so trials run without"
-    return noted(replace(spec, resources=replace(spec.resources, gpus=given or None)), f"{asks}; {has}")
+    return replace(spec, resources=replace(spec.resources, gpus=given or None)).noted(f"{asks}; {has}")
 
 
 def crowded(spec: StudySpec, cores: int) -> str | None:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from hpo_engine.contract.paths import SUBMITTED, absolute
+from hpo_engine.contract.paths import absolute
 from hpo_engine.space.params import json_problem, json_text
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, Resources, StudySpec, noted
+from hpo_engine.study.spec import Budget, Named, Resources, StudySpec
 from hpo_engine.studyfile import foreign
 from hpo_engine.studyfile.common import Problems, folder_problem, is_wmla, study_name, study_name_problem, under
 from hpo_engine.studyfile.document import Document
@@ -77,7 +77,7 @@ def parse_request(
     objective = _objective(algo) if algo else None
     parallel = _parallel(algo) if algo else 1
     extra_metrics = _extra_metrics(algo) if algo else {}
-    resource_name = algorithm.resource_name if algorithm else None
+    resource_name = algorithm.resource.name if algorithm and algorithm.resource else None
     experiments, space = _space(top, str(algo.raw("algorithm") or "") if algo else "", resource_name, problems)
     arguments = _arguments(model, problems) if model else None
     places = _places(arguments, base_dir, model_dir, env, problems) if arguments else {}
@@ -86,24 +86,23 @@ def parse_request(
     assert space is not None  # it may have no parameters: all of them may be the resource
     for note in foreign.in_arguments(arguments.script, {p.name for p in space.params}):
         problems.note("modelSpec.args", note)
-    spec = StudySpec(
+    return StudySpec(
         name=name,
         space=space,
-        objective=objective,
-        algorithm=algorithm.name,
-        algorithm_options=algorithm.options,
+        objectives=(objective,),
+        algorithm=Named(algorithm.name, algorithm.options),
+        resource=algorithm.resource,
         budget=Budget(trials, None if minutes is None else minutes * 60.0),
         resources=Resources(parallel, gpus=arguments.gpus),
         env=arguments.env,
-        resource_name=algorithm.resource_name,
-        resource_max=algorithm.resource_max,
         experiments=experiments,
         extra_metrics=extra_metrics,
         seed=algorithm.seed,
-        labels=_labels(top, model, algo, arguments, user, places["model_dir"]),
+        notes=tuple(problems.notes),
+        dialect=_dialect(top, model, algo, arguments, user),
+        submitted_code=_submitted_code(arguments, places["model_dir"]),
         **places,
     )
-    return noted(spec, *problems.notes)
 
 
 def new_name(user: str, now: float, rng: random.Random) -> str:
@@ -256,11 +255,16 @@ def _places(
     }
 
 
-def _labels(top: Fields, model: Fields, algo: Fields, arguments: Arguments, user: str, folder: str) -> dict[str, Any]:
-    """What answers give back as it came, and what only a request's trials have."""
-    options = {k: v for k, v in arguments.options.items() if k not in ("--model-main", "--model-dir")}
+def _submitted_code(arguments: Arguments, folder: str) -> str:
+    """The name of the model's folder, as scripts look for it."""
     given = os.path.basename(os.path.normpath(arguments.options.get("--model-dir") or "."))
-    labels = {
+    return given if given not in (".", "..", "/") else os.path.basename(folder) or "model"
+
+
+def _dialect(top: Fields, model: Fields, algo: Fields, arguments: Arguments, user: str) -> dict[str, Any]:
+    """What answers give back as it came."""
+    options = {k: v for k, v in arguments.options.items() if k not in ("--model-main", "--model-dir")}
+    given = {
         "creator": user,
         "args": arguments.line,
         "algorithm": algo.text("algorithm"),
@@ -269,6 +273,5 @@ def _labels(top: Fields, model: Fields, algo: Fields, arguments: Arguments, user
         "hpoName": top.text("hpoName"),
         "algoDef": algo.data,
         "hyperParams": [*top.list("hyperParams"), *_fixed(top)],
-        SUBMITTED: given if given not in (".", "..", "/") else os.path.basename(folder) or "model",
     }
-    return {name: value for name, value in labels.items() if value and json_problem(value) is None}
+    return {name: value for name, value in given.items() if value and json_problem(value) is None}
