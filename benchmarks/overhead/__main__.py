@@ -33,7 +33,7 @@ from benchmarks.overhead.loops import Bench
 from hpo_engine.system import threads
 
 ROOT = Path(__file__).parents[2]
-OPTUNA = "Optuna, a process a trial"
+OPTUNA = "Optuna, one process per trial"
 PEERS = {
     OPTUNA: ("of_optuna.py",),
     "Ray Tune, actors reused": ("of_ray.py", "reuse"),

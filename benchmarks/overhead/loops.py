@@ -56,7 +56,7 @@ class Bench:
             os.environ.update(kept)
 
     def bare(self, script: str, trials: int, parallel: int) -> float:
-        """The loop that anybody would write: a thread a slot, a process a trial, a folder a trial."""
+        """The loop that anybody would write: one thread per slot, one process and one folder per trial."""
         path, results = str(SCRIPTS / f"{script}.py"), self.new()
 
         def one(number: int) -> None:

@@ -1,7 +1,7 @@
 """A small neural network on scikit-learn's handwritten digits, for as many epochs as config.json says.
 
 The epochs come from the search: Hyperband begins with many short trainings and repeats the best ones with more.
-Nothing here knows of that. Imports nothing of the engine: config.json in, val_dict_list.json out.
+Nothing here depends on that. Imports nothing from hpo-engine: config.json in, val_dict_list.json out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Cross-validates a classifier of the kind and with the settings that config.json names; a row for every fold.
+"""Cross-validates a classifier of the kind and with the settings that config.json names; one row per fold.
 
-Imports nothing of the engine: two files are all there is between them, config.json in and val_dict_list.json out.
+Imports nothing from hpo-engine: two files connect them, config.json in and val_dict_list.json out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sklearn.svm import SVC
 
 
 def classifier(settings: dict[str, Any]) -> Any:
-    """Only the settings of the chosen kind are in config.json, so nothing else can be asked for by mistake."""
+    """Only the settings of the chosen kind are in config.json, so nothing else can be used by mistake."""
     kind = settings["model"]
     if kind == "logistic":
         return make_pipeline(StandardScaler(), LogisticRegression(C=settings["C"], max_iter=2000))

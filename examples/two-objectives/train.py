@@ -1,6 +1,6 @@
 """Trains a small network on handwritten digits and reports, after each epoch, its error and how many weights it has.
 
-Imports nothing of the engine: config.json in, val_dict_list.json out.
+Imports nothing from hpo-engine: config.json in, val_dict_list.json out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Optuna's random sampler, a process a trial, `n_jobs` threads."""
+"""Optuna's random sampler, one process per trial, `n_jobs` threads."""
 
 from __future__ import annotations
 
