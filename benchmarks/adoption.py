@@ -51,14 +51,16 @@ def one_round(folder: Path, trials: int) -> tuple[float, float]:
     second.send_signal(signal.SIGKILL)
     second.wait()
     begin = time.perf_counter()
-    led = assembly.lead(StudyPaths(str(folder / "runs" / folder.name)), assembly.Clock())
-    adopt_s = time.perf_counter() - begin
-    if led.adopted != trials or len(counts.read_text()) != trials:
-        raise SystemExit(f"{led.adopted} of {trials} adopted, {len(counts.read_text())} starts")
-    led.engine.interrupt("benchmark over", time.time(), kill=True)
-    while led.engine.step(time.time()):
-        led.engine.executor.wait(0.1)
-    led.close()
+    with assembly.open_study(StudyPaths(str(folder / "runs" / folder.name))) as opened:
+        engine = assembly.engine_for(opened, time.time)
+        adopted = engine.resume(time.time())
+        adopt_s = time.perf_counter() - begin
+        if adopted != trials or len(counts.read_text()) != trials:
+            raise SystemExit(f"{adopted} of {trials} adopted, {len(counts.read_text())} starts")
+        engine.interrupt("benchmark over", time.time(), kill=True)
+        while engine.step(time.time()):
+            engine.executor.wait(0.1)
+        engine.close()
     return command_s, adopt_s
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
 from pathlib import Path
@@ -56,3 +57,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     if not whole or any(config.getoption(name, None) for name in ("keyword", "lf")) or config.option.capture == "no":
         return 0
     return len(os.sched_getaffinity(0)) + 1  # a good part of the time is waiting for other processes
+
+
+@pytest.fixture(autouse=True)
+def _machine_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has the machine to itself, as if no study ran beside it."""
+    monkeypatch.setenv("HPO_ENGINE_LEDGER", str(tmp_path_factory.getbasetemp() / "ledger" / secrets.token_hex(4)))

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from hpo_engine.core.loop import Engine
-from hpo_engine.core.ports import Launch, Searcher
+from hpo_engine.core.ports import Searcher
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.space.searchspace import Choice, SearchSpace
 from hpo_engine.stoppers import AlikeStopper, MisnamedStopper, stopper
 from hpo_engine.stoppers.alike import _listed
@@ -39,7 +40,7 @@ def led(bench: Bench, *events: Any, **changes: Any) -> Engine:
 def says(*lines: str | None) -> Any:
     """Trial i fails, and this is the last line of its output; None: it succeeds. The last of them is everybody's."""
 
-    def behave(launch: Launch) -> Exit:
+    def behave(launch: BoundLaunch) -> Exit:
         line = lines[min(launch.trial_id, len(lines) - 1)]
         if line is None:
             Path(launch.paths.result_file).write_text('[{"loss": 1}]')
@@ -94,7 +95,7 @@ def test_at_most_first_and_parallel_less_one_run(bench: Bench, parallel: int) ->
     ],
 )
 def test_alike_is_the_same_cause_whatever_the_numbers(bench: Bench, lines: Sequence[str | None], halts: bool) -> None:
-    def behave(launch: Launch) -> Exit:
+    def behave(launch: BoundLaunch) -> Exit:
         i = launch.trial_id
         line = lines[min(i, len(lines) - 1)]
         exit_: Exit = says(None if line is None else line.format(i, i * 7, i, i))(launch)
@@ -320,7 +321,7 @@ def test_first_trial_that_ends_without_the_objective_tells_it(bench: Bench, metr
 
 
 def test_trial_that_ends_without_an_objective_that_another_reports_stops_nothing(bench: Bench) -> None:
-    def behave(launch: Launch) -> Exit | None:
+    def behave(launch: BoundLaunch) -> Exit | None:
         bench.write(launch, [{"val_loss": 1, **({"loss": 1} if launch.trial_id == 0 else {})}])
         return None if launch.trial_id == 0 else Exit(code=1 - launch.trial_id % 2)
 
@@ -333,7 +334,7 @@ def test_trial_that_ends_without_an_objective_that_another_reports_stops_nothing
 
 
 def test_once_any_trial_has_reported_it_nothing_is_misspelt(bench: Bench) -> None:
-    def behave(launch: Launch) -> Exit:
+    def behave(launch: BoundLaunch) -> Exit:
         bench.write(launch, [{"val_loss" if launch.trial_id else "valid_loss": 1}])
         return Exit(code=0)
 

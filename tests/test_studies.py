@@ -186,10 +186,12 @@ class Unled:
             trial=TrialPolicy(grace_s=30.0),
         )
         self.paths = studies.create(spec, "", str(folder / "root"), time.time())
-        led = assembly.lead(self.paths, time.time)
-        wait_until(lambda: (led.engine.step(time.time()), self.began())[1])
-        led.engine.step(time.time())
-        led.close()
+        with assembly.open_study(self.paths) as study:
+            engine = assembly.engine_for(study, time.time)
+            engine.resume(time.time())
+            wait_until(lambda: (engine.step(time.time()), self.began())[1])
+            engine.step(time.time())
+            engine.close()
         self.trial = studies.read(self.paths).trials[0]
         self.mark = f"MARK={folder}"
 
@@ -237,10 +239,13 @@ def test_trial_without_an_engine_is_really_stopped_and_the_next_engine_records_i
     found = records.read_exit(unled.paths.trial(0).attempt(1), unled.trial.attempt.nonce)
     assert found is not None and found.stop_cause == "user"
     assert found.signal == (signal.SIGKILL if kill else signal.SIGTERM)
-    led = assembly.lead(unled.paths, time.time, stop="enough")
-    while led.engine.step(time.time()):
-        led.engine.executor.wait(0.05)
-    led.close()
+    with assembly.open_study(unled.paths) as study:
+        engine = assembly.engine_for(study, time.time)
+        engine.resume(time.time())
+        engine.interrupt("enough", time.time())
+        while engine.step(time.time()):
+            engine.executor.wait(0.05)
+        engine.close()
     trial = studies.read(unled.paths).trials[0]
     assert (trial.state, len(trial.attempts)) == (TrialState.STOPPED, 1) and "by the user" in trial.reason
 

@@ -16,7 +16,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hpo_engine.contract import binding
@@ -31,7 +33,7 @@ from hpo_engine.space.params import json_text
 from hpo_engine.store import inbox
 from hpo_engine.store.journal import Journal
 from hpo_engine.store.lock import Lead
-from hpo_engine.study.events import SpecChanged, TrialReopened, apply
+from hpo_engine.study.events import Event, SpecChanged, TrialReopened, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import TrialState
@@ -40,6 +42,7 @@ from hpo_engine.system import threads
 if TYPE_CHECKING:
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.ports import Tracker
+    from hpo_engine.executors.local.executor import LocalExecutor
     from hpo_engine.studyfile.document import Document
     from hpo_engine.trackers.console import ConsoleTracker
 
@@ -84,7 +87,7 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
 
         spec = wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=algorithms())
         if spec.resources.gpus:
-            from hpo_engine.executors.slots import find_gpus
+            from hpo_engine.executors.devices import find_gpus
 
             spec = wmla.fitted(spec, len(find_gpus(env)))
         hidden = wmla.without_secrets(doc)
@@ -120,7 +123,7 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
     """Raises SpecError where the searcher or this machine cannot serve the study, before anything is made. A search
     that ends by itself (a grid) limits the trials, so that its progress can be told. `how_long`: the user said how
     many trials; if not, a searcher may have a number of its own that is usual (a round of Hyperband)."""
-    from hpo_engine.executors.slots import Slots, count_cores, find_gpus
+    from hpo_engine.executors.machine import Place, capacity
 
     program = spec.command[0]
     if "/" not in program and program not in ("python", "python3"):
@@ -134,7 +137,7 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
         text = f"{spec.resource.name} is a parameter of the space, too; a trial's config.json can hold only one"
         raise SpecError([Problem("resource.name", text)])
     made = searcher(spec)
-    Slots(spec.resources, find_gpus(env) if spec.resources.gpus else (), count_cores())
+    capacity(spec.resources, Place.here(env, gpus=bool(spec.resources.gpus)))
     usual = None if how_long else made.traits.usual_trials
     size = made.traits.size if usual is None else usual
     trials = spec.budget.trials if usual is None else None
@@ -195,13 +198,12 @@ def plan(spec: StudySpec) -> str:
 
 def warnings(spec: StudySpec) -> list[str]:
     """What the user should know before a new study starts, limits given on the command line included."""
-    from hpo_engine.executors.slots import Slots, count_cores, find_gpus
+    from hpo_engine.executors.machine import Place, capacity
     from hpo_engine.report import forecast
 
-    cores = count_cores()
-    gpus = find_gpus(os.environ) if spec.resources.gpus else ()
-    free = Slots(spec.resources, gpus, cores).free()
-    notes = list(forecast.at_once(spec, free, cores, len(gpus)))
+    place = Place.here(os.environ, gpus=bool(spec.resources.gpus))
+    cores = place.cores.count
+    notes = list(forecast.at_once(spec, capacity(spec.resources, place), cores, len(place.gpus)))
     if spec.submitted_code is not None:  # only a request was meant for another machine
         notes += forecast.warnings(spec, cores)
     return notes
@@ -316,134 +318,154 @@ class Clock:
 
 
 @dataclass
-class Led:
-    """An engine and the lead that it holds; `adopted`: trials that it found running."""
+class OpenStudy:
+    """A study that this process leads: its lock, its event log, and its history up to now.
 
-    engine: Engine
-    lead: Lead
-    adopted: int
-    before: History
+    `copied_from`: the folder that it is a copy of, if trials were running there ("": it is no copy).
+    """
 
-    def close(self) -> None:
-        self.engine.close()
-        self.lead.close()
+    paths: StudyPaths
+    lock: Lead
+    journal: Journal
+    history: History
+    copied_from: str = ""
 
-    def leave(self) -> None:
-        """`close`, where the study is another one's by now: nothing more is written to it."""
-        self.engine.leave()
-        self.lead.close()
+    def check(self) -> None:
+        """Raises StudyLocked, StudyGone: the study is not this process's any more."""
+        self.lock.check()
+        self.journal.check()
+
+    def __enter__(self) -> OpenStudy:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.journal.close()
+        self.lock.close()
 
 
-def lead(
-    paths: StudyPaths,
-    clock: Callable[[], float],
-    listeners: Sequence[Tracker] = (),
-    *,
-    wait_s: float = 0.0,
-    opened_at: float | None = None,
-    changes: Mapping[str, Any] | None = None,
-    retry: bool = False,
-    stop: str | None = None,
-    kill: bool = False,
-    say: Callable[[str], None] = _log.info,
-) -> Led:
-    """Takes the lead of a study and brings its engine up to where it stood.
+def open_study(paths: StudyPaths, *, wait_s: float = 0.0, opened_at: float | None = None) -> OpenStudy:
+    """Takes the lead of a study and reads its log.
 
     Args:
-        listeners: the trackers. wait_s: how long to wait for another engine to leave.
+        wait_s: how long to wait for another engine to leave.
         opened_at: of the study that is meant; one of the same name that was opened at another time is left alone.
-        changes: new limits (SpecChanged). retry: run trials that failed, timed out or were lost again.
-        stop: stop at once, with this reason, instead of going on. kill: without grace.
-        say: takes what there is to tell besides, in a line (how trials start).
 
     Raises:
-        StudyLocked, StudyGone, JournalError, SpecError (the searcher or the machine cannot serve it).
+        StudyLocked, StudyGone, JournalError.
     """
-    from hpo_engine.contract import snapshot
-    from hpo_engine.core.loop import Engine
-    from hpo_engine.core.searcher_thread import InThread
     from hpo_engine.executors.local import origin
-    from hpo_engine.executors.local.executor import LocalExecutor
-    from hpo_engine.executors.local.processes import can_protect
-    from hpo_engine.stoppers import stopper
 
-    held = Lead(paths.lock, wait_s)
-    try:
+    with ExitStack() as held:
+        lock = Lead(paths.lock, wait_s)
+        held.callback(lock.close)
         if not os.path.exists(paths.db):  # else a new one would be made
             raise StudyGone(f"{paths.db}: the event log was removed")
         if elsewhere := origin.own_files(paths):
             _log.warning(origin.not_here(paths, elsewhere))
         journal = Journal(paths.db, write=True)
-
-        def check() -> None:
-            held.check()
-            journal.check()
-
-        before = history = journal.history()
-        if opened_at not in (None, before.opened_at):
+        held.callback(journal.close)
+        history = journal.history()
+        if opened_at not in (None, history.opened_at):
             raise StudyLocked(f"{paths.root}: the study was removed, and another one has its name; it is left alone")
         if copied_from := origin.origin(paths, history):
             _log.warning(origin.described(paths, history, copied_from))
-        events: list[Any] = [SpecChanged(clock(), dict(changes))] if changes else []
-        if retry:
-            again = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
-            events += [TrialReopened(clock(), t.id) for t in history.trials if t.state in again]
-        for event in events:
-            history = apply(history, event)
-        spec = history.spec
-        binding.lay_out_study(paths, binding.user_of(os.environ))  # a trial may have removed one of its folders
-        for path, request in inbox.pending(paths.inbox):
-            if request is None or request.trial is None:
-                inbox.done(path)  # it was meant for an engine that is no more
-        view = snapshot.View.of(paths.model, source_dir=spec.model_dir)
-        if view.linked and not can_protect():
-            _log.warning(
-                "big files are linked, not copied, and here only their modes keep trials from changing them: %s",
-                ", ".join(view.linked),
-            )
-        made = searcher(replace(spec, model_dir=paths.model))
-        threads.keep_to_one(os.environ)
-        executor = LocalExecutor(spec.resources, os.environ, errors=paths.engine_log, say=say)
-        base_env, shared = _base_env(spec, executor.free())
-        engine = Engine(
-            paths,
-            journal,
-            history,
-            made,
-            stopper(spec),
-            executor,
-            listeners,
-            views=snapshot.Views(view, lambda lay: binding.view_of(spec, lay)),
-            protect=view.linked,
-            base_env=base_env,
-            redirect=redirect(binding.command(spec, sys.executable), base_env, spec.env, spec.model_dir, paths.model),
-            asker=None if made.traits.quick else InThread(made.ask, executor.wake),
-            copied_from=copied_from,
-            check=check,
-        )
-        if events:
-            journal.append(events)
-        adopted = engine.resume(clock())
-        if stop is not None:
-            engine.interrupt(stop, clock(), kill=kill)
-        elif shared:
-            say(shared)
-        return Led(engine, held, adopted, before)
-    except BaseException:
-        held.close()
-        raise
+        held.pop_all()
+        return OpenStudy(paths, lock, journal, history, copied_from)
 
 
-def _base_env(spec: StudySpec, slots: int) -> tuple[dict[str, str], str]:
-    """The environment that trials inherit, and a line for the user where it bounds their threads ("": it does not).
+def engine_for(
+    study: OpenStudy,
+    clock: Callable[[], float],
+    trackers: Sequence[Tracker] = (),
+    *,
+    changes: Mapping[str, Any] | None = None,
+    retry: bool = False,
+    say: Callable[[str], None] = _log.info,
+) -> Engine:
+    """The engine of a study, to be resumed. Nothing is recorded if it cannot be made.
 
     Args:
-        slots: how many trials the machine can run at a time.
-    """
-    from hpo_engine.executors.slots import count_cores
+        changes: new limits (SpecChanged). retry: run trials that failed, timed out or were lost again.
+        say: called with one-line notices (how trials start, what they share).
 
-    at_once = min(n for n in (slots, spec.budget.trials) if n is not None)
-    cores, given = count_cores(), {**os.environ, **spec.env}
-    each = None if spec.resources.cpus is not None else threads.share(cores, len(os.sched_getaffinity(0)), at_once)
-    env = {**os.environ, "USER": binding.user_of(os.environ), **threads.variables(given, each)}
-    return env, threads.told(each, cores, at_once) if each is not None and threads.OMP not in given else ""
+    Raises:
+        JournalError, SpecError (the searcher or the machine cannot serve it).
+    """
+    from hpo_engine.contract import snapshot
+    from hpo_engine.core.loop import Engine
+    from hpo_engine.core.searcher_thread import InThread
+    from hpo_engine.stoppers import stopper
+
+    paths, events = study.paths, _events(study.history, clock(), changes, retry=retry)
+    history = reduce(apply, events, study.history)
+    spec, user = history.spec, binding.user_of(os.environ)
+    binding.lay_out_study(paths, user)  # a trial may have removed one of its folders
+    _drop_old_requests(paths)
+    view = snapshot.View.of(paths.model, source_dir=spec.model_dir)
+    made = searcher(replace(spec, model_dir=paths.model))
+    threads.keep_to_one(os.environ)
+    executor = _executor(spec, paths, view.linked, say)
+    engine = Engine(
+        paths,
+        study.journal,
+        history,
+        made,
+        stopper(spec),
+        executor,
+        trackers,
+        views=snapshot.Views(view, lambda lay: binding.view_of(spec, lay)),
+        user=user,
+        asker=None if made.traits.quick else InThread(made.ask, executor.wake),
+        copied_from=study.copied_from,
+        check=study.check,
+    )
+    if events:
+        study.journal.append(events)
+    return engine
+
+
+def _events(history: History, now: float, changes: Mapping[str, Any] | None, *, retry: bool) -> list[Event]:
+    """What the user wants otherwise from now on."""
+    events: list[Event] = [SpecChanged(now, dict(changes))] if changes else []
+    if retry:
+        again = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
+        events += [TrialReopened(now, trial.id) for trial in history.trials if trial.state in again]
+    return events
+
+
+def _drop_old_requests(paths: StudyPaths) -> None:
+    """Requests to end the study were meant for an engine that is no more."""
+    for path, request in inbox.pending(paths.inbox):
+        if request is None or request.trial is None:
+            inbox.done(path)
+
+
+def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: Callable[[str], None]) -> LocalExecutor:
+    """Args:
+    linked: big files that trials share.
+    """
+    from hpo_engine.executors.local.bound import Binder
+    from hpo_engine.executors.local.executor import LocalExecutor
+    from hpo_engine.executors.local.processes import can_protect
+    from hpo_engine.executors.machine import study_id
+
+    if linked and not can_protect():
+        _log.warning(
+            "big files are linked, not copied, and here only their modes keep trials from changing them: %s",
+            ", ".join(linked),
+        )
+    base = {**os.environ, "USER": binding.user_of(os.environ)}
+    there = redirect(binding.command(spec, sys.executable), base, spec.env, spec.model_dir, paths.model)
+    most = min(n for n in (spec.resources.parallel, spec.budget.trials) if n is not None)
+    executor = LocalExecutor(
+        replace(spec.resources, parallel=most),
+        os.environ,
+        errors=paths.engine_log,
+        say=say,
+        study=study_id(paths.root),
+        name=spec.name,
+        bind=Binder(spec, paths, base, there, linked),
+    )
+    if (each := executor.machine.threads()) is not None and threads.OMP not in {**os.environ, **spec.env}:
+        say(threads.told(each, *executor.machine.sharers()))
+    return executor

@@ -269,7 +269,7 @@ def test_study_of_the_name_that_is_not_the_one_meant_is_left_alone(tmp_path: Pat
     paths = [made(tmp_path / "runs", at) for at in (1.0, 2.0)]
     assert paths[0] == paths[1]
     with pytest.raises(StudyLocked, match="another one has its name; it is left alone"):
-        assembly.lead(paths[1], assembly.Clock(), opened_at=1.0)
+        assembly.open_study(paths[1], opened_at=1.0)
     assert len(Journal(paths[1].db).records()) == 1 and who_leads(paths[1].lock) is None
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from hpo_engine.core.loop import Engine
-from hpo_engine.core.ports import Launch, Searcher
+from hpo_engine.core.ports import Searcher
 from hpo_engine.core.searcher_thread import Answer
 from hpo_engine.errors import SearcherError
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.stoppers import stopper
 from hpo_engine.store import inbox
 from hpo_engine.study.events import SpecChanged, TrialReopened, apply, fold
@@ -21,7 +22,6 @@ from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import GUARDS, RANK, Budget, Named, Resources, TrialPolicy
 from hpo_engine.study.trial import Exit, Proposal, StopCause, TrialState
-from tests.support.fakes import FakeExecutor
 from tests.support.loop_bench import Bench, Counting, states
 
 
@@ -46,7 +46,7 @@ TWO = (Objective("loss", over="last"), Objective("acc", "maximize", "last"))
 
 
 def test_two_objectives_make_a_front(bench: Bench) -> None:
-    def behave(launch: Launch) -> Exit:
+    def behave(launch: BoundLaunch) -> Exit:
         loss, acc = [(3.0, 0.9), (1.0, 0.5), (4.0, 0.8), (1.0, 0.5)][launch.trial_id]
         bench.write(launch, [{"loss": 0.1, "acc": 0.1}, {"loss": loss, "acc": acc}])
         return Exit(code=0)
@@ -75,7 +75,7 @@ def test_objectives_that_are_never_finite_together_fail_the_trial(bench: Bench) 
 
 
 def test_rule_ends_a_trial_that_is_not_promising(bench: Bench) -> None:
-    def behave(launch: Launch) -> Exit | None:
+    def behave(launch: BoundLaunch) -> Exit | None:
         steps = [1] if launch.trial_id == 3 else [1, 2]
         bench.write(launch, [{"step": step, "loss": launch.trial_id} for step in steps])
         return None if launch.trial_id == 3 else Exit(code=0)
@@ -126,7 +126,7 @@ def test_config_holds_the_parameters_before_launch(bench: Bench) -> None:
     ],
 )  # fmt: skip
 def test_how_a_run_ends_decides_its_trial(bench: Bench, exit_: Exit, rows: Any, state: str, words: str) -> None:
-    def behave(launch: Launch) -> Exit:
+    def behave(launch: BoundLaunch) -> Exit:
         if rows is not None:
             bench.write(launch, rows)
         return exit_
@@ -147,7 +147,7 @@ def test_failed_run_is_retried_then_given_up(bench: Bench) -> None:
 
 
 def test_retry_that_succeeds_completes_with_a_fresh_result_dir(bench: Bench) -> None:
-    def behave(launch: Launch) -> Exit:
+    def behave(launch: BoundLaunch) -> Exit:
         if launch.attempt == 1:
             bench.write(launch, [{"loss": -99}])
             return Exit(code=4)
@@ -277,8 +277,7 @@ def test_resume_adopts_what_runs_and_launches_what_never_started(bench: Bench) -
     bench.executor.running.clear()
     bench.executor.alive = {first.nonce}
     Path(second.paths.result_dir, "half").write_text("made")
-    bench.executor.slots.release = lambda *a: None  # type: ignore[attr-defined]
-    executor = FakeExecutor(Resources(2), behave=lambda launch: None)
+    executor = bench.new_executor(lambda launch: None)
     executor.alive = {first.nonce}
     bench.executor = executor
     engine = bench.engine()
@@ -293,7 +292,7 @@ def test_attempt_that_ended_unseen_is_judged_on_resume(bench: Bench) -> None:
     engine.step(bench.now)
     (launch,) = bench.executor.launched
     bench.write(launch, [{"loss": 0.125}])
-    executor = FakeExecutor(Resources(2))
+    executor = bench.new_executor()
     executor.past = {launch.nonce: Exit(code=0)}
     bench.executor = executor
     assert bench.run(bench.engine()).best_value == 0.125

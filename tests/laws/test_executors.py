@@ -5,7 +5,9 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.core.ports import Launch
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.local.executor import LocalExecutor
 from hpo_engine.study.spec import Resources
 from hpo_engine.testing.executors import ExecutorLaws
@@ -29,7 +31,12 @@ class TestLocalExecutor(ExecutorLaws):
             return ("missing-program",)
         return ("/bin/sh", "-c", _PROGRAMS[program[0]], "sh", *program[1:])
 
-    def await_trap(self, executor: Any, launch: Launch) -> None:
+    def bound(self, launch: Launch, *program: str) -> BoundLaunch:
+        paths = StudyPaths(str(self.root)).trial(launch.trial_id)
+        env = {**os.environ, "HPO_ATTEMPT": launch.nonce}
+        return BoundLaunch(**vars(launch), argv=self.argv(*program), env=env, paths=paths)
+
+    def await_trap(self, executor: Any, launch: Any) -> None:
         wait_until(lambda: executor.wait(0.01) or os.path.exists(f"{launch.paths.result_dir}/trapped"))
 
 
@@ -54,18 +61,19 @@ class TestLocalExecutorWarm(TestLocalExecutor):
     def argv(self, *program: str) -> tuple[str, ...]:
         return ("missing-program",) if program[0] == "missing" else (sys.executable, "program.py", *program)
 
-    def order(self, trial_id: int, *program: str, attempt: int = 1, **more: Any) -> Launch:
-        launch = super().order(trial_id, *program, attempt=attempt, **more)
-        os.makedirs(launch.paths.study.model, exist_ok=True)
-        for folder in (launch.paths.study.model, launch.paths.result_dir):
+    def bound(self, launch: Launch, *program: str) -> BoundLaunch:
+        bound = super().bound(launch, *program)
+        os.makedirs(bound.paths.study.model, exist_ok=True)
+        for folder in (bound.paths.study.model, bound.paths.result_dir):
             with open(f"{folder}/program.py", "w") as file:
                 file.write(_SCRIPT)
-        return replace(launch, preload="auto")
+        return replace(bound, preload="auto")
 
 
 class TestFakeExecutor(ExecutorLaws):
     def make(self, resources: Resources, gpus: tuple[str, ...] = ()) -> Any:
         return FakeExecutor(resources, gpus)
 
-    def argv(self, *program: str) -> tuple[str, ...]:
-        return program
+    def bound(self, launch: Launch, *program: str) -> BoundLaunch:
+        paths = StudyPaths(str(self.root)).trial(launch.trial_id)
+        return BoundLaunch(**vars(launch), argv=program, env={}, paths=paths)

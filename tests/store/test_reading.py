@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo_engine.core.ports import Launch
 from hpo_engine.errors import JournalError
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.store.journal import Journal, read_history
 from hpo_engine.study.events import (
     AttemptIntended,
@@ -110,7 +110,7 @@ def test_log_of_a_real_study_is_read_at_any_time(tmp_path: Path) -> None:
     """Retries, failures, an engine that is killed, an interrupt, a resume with other limits, a retry of the failed."""
     bench = Bench(tmp_path)
 
-    def behave(launch: Launch) -> Exit | None:
+    def behave(launch: BoundLaunch) -> Exit | None:
         if launch.trial_id == 2 and launch.attempt == 1:
             bench.write(launch, [{"step": 1, "loss": float("nan")}])
             return None

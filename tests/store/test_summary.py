@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo_engine.core.ports import Launch, Searcher
+from hpo_engine.core.ports import Searcher
 from hpo_engine.errors import JournalError
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.store.journal import Journal
 from hpo_engine.store.summary import glance
 from hpo_engine.study.events import SpecChanged, fold
@@ -47,7 +48,7 @@ def test_finished_study(bench: Bench) -> None:
 
 
 def test_study_with_two_objectives(bench: Bench) -> None:
-    def behave(launch: Launch) -> Exit:
+    def behave(launch: BoundLaunch) -> Exit:
         i = launch.trial_id
         bench.write(launch, [{"loss": (3 * i) % 7, "speed": (3 * i) % 7}] if i != 2 else [{"loss": 1}])
         return Exit(code=0)

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo_engine.core.ports import Launch
 from hpo_engine.errors import JournalError
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.study.events import (
     KINDS,
     AttemptEnded,
@@ -118,7 +118,7 @@ SAMPLES: dict[str, Event] = {
         StudyOpened(1.0, {"name": "s"}, "text"),
         EngineStarted(1.0, 7, "host"),
         TrialProposed(1.0, 0, {"x": 1}, 3, {"rung": 1}),
-        AttemptIntended(1.0, 0, 1, "abc", ("0",)),
+        AttemptIntended(1.0, 0, 1, "abc"),
         AttemptStarted(1.0, 0, 1, 99),
         MetricsSeen(1.0, 0, (Row(1, {"loss": 0.5}),), True),
         AttemptEnded(1.0, 0, 1, {"code": 1}, "why"),
@@ -224,9 +224,9 @@ def test_empty_log_was_never_opened() -> None:
 
 
 def test_trial_goes_through_its_life() -> None:
-    history = fold([*AGAIN, AttemptIntended(5.0, 0, 2, "b", ("1",)), AttemptStarted(6.0, 0, 2, 77)])
+    history = fold([*AGAIN, AttemptIntended(5.0, 0, 2, "b"), AttemptStarted(6.0, 0, 2, 77, ("1",))])
     (trial,) = history.trials
-    assert [(a.number, a.nonce, a.pid, a.gpus) for a in trial.attempts] == [(1, "a", None, ()), (2, "b", 77, ("1",))]
+    assert [(a.number, a.nonce, a.pid, a.devices) for a in trial.attempts] == [(1, "a", None, ()), (2, "b", 77, ("1",))]
     assert trial.attempts[0].exit == Exit(code=1) and trial.attempts[0].ended_at == 4.0
     assert (trial.started_at, trial.state) == (3.0, TrialState.RUNNING)
     history = apply(history, MetricsSeen(7.0, 0, (Row(1, {"loss": 2.0}),)))
@@ -315,7 +315,7 @@ def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
     """Retries, failures, an engine that is killed, an interrupt, a resume with other limits, a retry of the failed."""
     bench = Bench(tmp_path)
 
-    def behave(launch: Launch) -> Exit | None:
+    def behave(launch: BoundLaunch) -> Exit | None:
         if launch.trial_id % 4 == 1:
             return Exit(code=3)
         if launch.trial_id == 2 and launch.attempt == 1:

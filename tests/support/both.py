@@ -13,7 +13,8 @@ from typing import Any
 
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.core.ports import Ended, Launch
+from hpo_engine.core.ports import Ended
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.local.executor import LocalExecutor
 from hpo_engine.study.spec import Resources
 
@@ -38,7 +39,7 @@ class Both:
     def launch(
         self, kind: str, files: dict[str, str], argv: tuple[str, ...], trial: int = 0, env: dict[str, str] | None = None,
         modules: str | tuple[str, ...] = "auto", protect: tuple[str, ...] = (),
-    ) -> Launch:  # fmt: skip
+    ) -> BoundLaunch:  # fmt: skip
         study = StudyPaths(str(self.root / kind))
         paths = study.trial(trial)
         for folder in (study.model, paths.result_dir):
@@ -49,14 +50,12 @@ class Both:
         os.makedirs(paths.attempt(1), exist_ok=True)
         own = {"PATH": os.environ["PATH"], "HPO_ATTEMPT": f"nonce-{trial}", "RESULT_DIR": paths.result_dir}
         own |= {"PWD": paths.result_dir, "LANG": "C.UTF-8", **(env or {})}
-        launch = Launch(
-            trial, 1, f"nonce-{trial}", (sys.executable, *argv), own, paths, grace_s=1.0,
+        launch = BoundLaunch(
+            trial, 1, f"nonce-{trial}", Resources(100), grace_s=1.0, argv=(sys.executable, *argv), env=own, paths=paths,
             preload=modules if kind == "warm" else "off",
             protect=tuple(os.path.join(study.model, name) for name in protect),
         )  # fmt: skip
-        executor = self.executor(kind)
-        executor.reserve(trial)
-        executor.launch(launch)
+        self.executor(kind).launch(launch)
         return launch
 
     def end(self, kind: str, count: int = 1) -> list[Ended]:

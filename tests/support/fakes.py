@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Iterable
 
 from hpo_engine.core.ports import Adoption, Ended, Launch, Started
-from hpo_engine.executors.slots import Slots
+from hpo_engine.executors.devices import Cores
+from hpo_engine.executors.local.bound import Bind, BoundLaunch, as_bound
+from hpo_engine.executors.machine import Machine, Place
 from hpo_engine.study.events import Event, from_body
 from hpo_engine.study.spec import Resources
 from hpo_engine.study.trial import Exit, StopCause
@@ -31,60 +33,71 @@ class MemoryStore:
 class FakeExecutor:
     """An Executor without processes: `behave(launch)` gives the Exit at once, or None: it runs until it is stopped,
     or until `finish` is called. An attempt's argv may also say it: ("exit", "3"), ("signal", "9"), ("sleep",),
-    ("stubborn",), ("missing",)."""
+    ("stubborn",), ("missing",). `bind` gives it the folders in which it is to leave results."""
 
     def __init__(
-        self, resources: Resources, gpus: tuple[str, ...] = (), behave: Callable[[Launch], Exit | None] | None = None
+        self,
+        resources: Resources,
+        gpus: tuple[str, ...] = (),
+        behave: Callable[[BoundLaunch], Exit | None] | None = None,
+        bind: Bind = as_bound,
     ) -> None:
-        self.slots = Slots(resources, gpus, cores=64)
-        self.behave = behave or by_argv
-        self.launched: list[Launch] = []
+        self.machine = Machine(resources, Place(Cores((1 << 64) - 1), {gpu: gpu for gpu in gpus}))
+        self.behave, self.bind = behave or by_argv, bind
+        self.launched: list[BoundLaunch] = []
+        self.queue: list[Launch] = []
         self.stops: list[tuple[int, StopCause, bool]] = []
-        self.running: dict[int, Launch] = {}
+        self.running: dict[int, BoundLaunch] = {}
         self.past: dict[str, Exit] = {}
         self.alive: set[str] = set()
         self.news: list[Started | Ended] = []
 
-    def free(self) -> int:
-        return self.slots.free()
-
-    def reserve(self, trial_id: int) -> tuple[str, ...]:
-        return self.slots.take(trial_id)
-
-    def release(self, trial_id: int) -> None:
-        self.slots.give_back(trial_id)
+    def free(self, request: Resources, wanted: int) -> int:
+        return self.machine.free(request, wanted)
 
     def launch(self, launch: Launch) -> None:
-        self.launched.append(launch)
-        self.running[launch.trial_id] = launch
-        exit_ = self.behave(launch)
+        devices = self.machine.take(launch.nonce, launch.request)
+        if devices is None:
+            self.queue.append(launch)
+            return
+        bound = self.bind(launch, devices, None)
+        self.launched.append(bound)
+        self.running[launch.trial_id] = bound
+        exit_ = self.behave(bound)
         if exit_ is None or not exit_.error:
-            self.news.append(Started(launch.trial_id, launch.attempt, 1000 + launch.trial_id))
+            self.news.append(Started(launch.trial_id, launch.attempt, 1000 + launch.trial_id, devices))
         if exit_ is not None:
             self.finish(launch.trial_id, exit_)
 
     def adopt(self, launch: Launch) -> Adoption:
-        self.slots.hold(launch.trial_id, launch.gpus)
+        bound = self.bind(launch, launch.devices, None)
         if launch.nonce in self.alive:
-            self.running[launch.trial_id] = launch
+            self.machine.hold(launch.nonce, launch.request, launch.devices)
+            self.running[launch.trial_id] = bound
             return Adoption.RUNNING
         if launch.nonce in self.past:
-            self.running[launch.trial_id] = launch
+            self.running[launch.trial_id] = bound
             self.finish(launch.trial_id, self.past[launch.nonce])
             return Adoption.ENDED
         return Adoption.NEVER
 
     def finish(self, trial_id: int, exit_: Exit) -> None:
         launch = self.running.pop(trial_id)
-        self.slots.give_back(trial_id)
+        self.machine.give_back(launch.nonce)
         self.past[launch.nonce] = exit_
         self.news.append(Ended(trial_id, launch.attempt, exit_))
 
     def reap(self) -> list[Started | Ended]:
+        queue, self.queue = self.queue, []
+        for launch in queue:
+            self.launch(launch)
         news, self.news = self.news, []
         return news
 
     def stop(self, trial_id: int, cause: StopCause, *, kill: bool = False) -> None:
+        for launch in [launch for launch in self.queue if launch.trial_id == trial_id]:
+            self.queue.remove(launch)
+            self.news.append(Ended(trial_id, launch.attempt, Exit(stop_cause=cause)))
         if trial_id in self.running:
             self.stops.append((trial_id, cause, kill))
             stubborn = self.running[trial_id].argv[0] == "stubborn"
@@ -100,7 +113,7 @@ class FakeExecutor:
         pass
 
 
-def by_argv(launch: Launch) -> Exit | None:
+def by_argv(launch: BoundLaunch) -> Exit | None:
     kind, *rest = launch.argv
     if kind == "exit":
         return Exit(code=int(rest[0]))

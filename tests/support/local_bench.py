@@ -12,8 +12,9 @@ from typing import Any
 
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.core.ports import Ended, Launch
+from hpo_engine.core.ports import Ended
 from hpo_engine.executors.local import records
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.local.executor import LocalExecutor
 from hpo_engine.study.spec import Resources
 from tests.support.helpers import processes_with, wait_until
@@ -33,24 +34,25 @@ class Bench:
         self.executors.append(self.executor)
         return self.executor
 
-    def order(self, trial_id: int, *argv: str, **more: Any) -> Launch:
+    def order(self, trial_id: int, *argv: str, **more: Any) -> BoundLaunch:
         paths = self.paths.trial(trial_id)
         nonce = f"nonce-{self.paths.root}-{trial_id}"
         os.makedirs(paths.result_dir, exist_ok=True)
         os.makedirs(paths.attempt(1), exist_ok=True)
         env = {"PATH": os.environ["PATH"], "HPO_ATTEMPT": nonce, "RESULT_DIR": paths.result_dir}
-        return Launch(trial_id, 1, nonce, argv, env, paths, **{"grace_s": 0.3, **more})
+        return BoundLaunch(
+            trial_id, 1, nonce, Resources(100), argv=argv, env=env, paths=paths, **{"grace_s": 0.3, **more}
+        )
 
-    def start(self, trial_id: int, *argv: str, **more: Any) -> Launch:
+    def start(self, trial_id: int, *argv: str, **more: Any) -> BoundLaunch:
         launch = self.order(trial_id, *argv, **more)
-        self.executor.reserve(trial_id)
         self.executor.launch(launch)
         return launch
 
-    def shell(self, trial_id: int, script: str, **more: Any) -> Launch:
+    def shell(self, trial_id: int, script: str, **more: Any) -> BoundLaunch:
         return self.start(trial_id, "/bin/sh", "-c", script, **more)
 
-    def python(self, trial_id: int, script: str, **more: Any) -> Launch:
+    def python(self, trial_id: int, script: str, **more: Any) -> BoundLaunch:
         return self.start(trial_id, sys.executable, "-c", script, **more)
 
     def end(self, count: int = 1, timeout_s: float = 30.0) -> list[Ended]:

@@ -13,7 +13,8 @@ from hpo_engine.contract import binding
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot import Views
 from hpo_engine.core.loop import Engine
-from hpo_engine.core.ports import Launch, Searcher
+from hpo_engine.core.ports import Searcher
+from hpo_engine.executors.local.bound import Binder, BoundLaunch
 from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.stoppers import BudgetStopper
 from hpo_engine.study.events import StudyOpened, fold
@@ -41,7 +42,7 @@ class Bench:
         binding.lay_out_study(self.paths, "me")
         self.store = MemoryStore()
         self.now = 1000.0
-        self.behave: Callable[[Launch], Exit | None] = self.good
+        self.behave: Callable[[BoundLaunch], Exit | None] = self.good
         self.searcher: Any = Counting()
         self.stopper: Any = BudgetStopper()
         self.trackers: list[Any] = []
@@ -64,13 +65,17 @@ class Bench:
     def lead(self, *events: Any) -> Engine:
         if events:
             self.store.append(events)
-        self.executor = FakeExecutor(fold(self.store.read()).spec.resources, behave=lambda launch: self.behave(launch))
+        self.executor = self.new_executor(lambda launch: self.behave(launch))
         return self.engine()
+
+    def new_executor(self, behave: Callable[[BoundLaunch], Exit | None] | None = None) -> FakeExecutor:
+        spec = fold(self.store.read()).spec
+        return FakeExecutor(spec.resources, behave=behave, bind=Binder(spec, self.paths, {"PATH": "/bin"}))
 
     def engine(self) -> Engine:
         engine = Engine(
             self.paths, self.store, fold(self.store.read()), self.searcher, self.stopper, self.executor, self.trackers,
-            views=Views(None), base_env={"PATH": "/bin"}, asker=self.asker,
+            views=Views(None), user="me", asker=self.asker,
         )  # fmt: skip
         engine.resume(self.now)
         return engine
@@ -90,11 +95,11 @@ class Bench:
         assert replace(told, trials=engine.history.trials) == engine.history
         return engine.history
 
-    def good(self, launch: Launch) -> Exit | None:
+    def good(self, launch: BoundLaunch) -> Exit | None:
         self.write(launch, [{"step": 1, "loss": 1.0 + launch.trial_id}, {"step": 2, "loss": 0.5 + launch.trial_id}])
         return Exit(code=0)
 
-    def write(self, launch: Launch, rows: Any) -> None:
+    def write(self, launch: BoundLaunch, rows: Any) -> None:
         Path(launch.paths.result_file).write_text(json.dumps(rows))
 
 

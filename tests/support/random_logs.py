@@ -79,9 +79,9 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
         elif move == "intend":
             attempts[trial] += 1
             states[trial] = "running"
-            events.append(AttemptIntended(now, trial, attempts[trial], f"nonce-{at}", ("0",)))
+            events.append(AttemptIntended(now, trial, attempts[trial], f"nonce-{at}"))
         elif move == "start":
-            events.append(AttemptStarted(now, trial, attempts[trial], 1000 + at))
+            events.append(AttemptStarted(now, trial, attempts[trial], 1000 + at, ("0",)))
         elif move == "report":
             rows = draw(
                 st.lists(st.builds(Row, st.integers(0, 9), st.dictionaries(st.just("loss"), VALUES)), max_size=3)

@@ -1,4 +1,4 @@
-"""Drives a led study to its end in the foreground: the loop, signals, and what is said at the end."""
+"""Runs a study to its end in the foreground: the loop, signals, and what is printed at the end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import select
 import signal
 import stat
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hpo_engine.cli.common import dump, summary
@@ -17,27 +18,43 @@ from hpo_engine.study.history import StudyState
 from hpo_engine.text.tables import counted
 
 if TYPE_CHECKING:
-    from hpo_engine.assembly import Clock, Led
+    from collections.abc import Mapping
+
+    from hpo_engine.assembly import Clock, OpenStudy
     from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.core.loop import Engine
 
 _TICK_S = 0.25
 _WHY = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 _UNHEARD = "its output was closed"
 
 
-class Driver:
-    """Leads `paths` and runs it until it closes.
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user asked for.
 
-    Args:
-        options: further arguments of `assembly.lead`.
+    `wait_s`: how long to wait for another engine to leave. `opened_at`: of the study that is meant, if it was there
+    before. `changes`: new limits. `retry`: run trials that failed again. `stop`: stop at once, for this reason, instead
+    of going on; `kill`: without grace.
     """
 
-    def __init__(self, paths: StudyPaths, *, as_json: bool, quiet: bool, **options: Any) -> None:
-        self._paths, self._as_json, self._quiet, self._options = paths, as_json, quiet, options
+    wait_s: float = 0.0
+    opened_at: float | None = None
+    changes: Mapping[str, Any] | None = None
+    retry: bool = False
+    stop: str | None = None
+    kill: bool = False
+
+
+class Driver:
+    """Takes the lead of the study at `paths` and runs it until it closes."""
+
+    def __init__(self, paths: StudyPaths, options: RunOptions, *, as_json: bool, quiet: bool) -> None:
+        self._paths, self._options, self._as_json, self._quiet = paths, options, as_json, quiet
         self._stream = sys.stderr if as_json else sys.stdout
         self._signals: list[int] = []
         self._console: Any = None
-        self._led: Led | None = None
+        self._engine: Engine | None = None
 
     def run(self) -> int:
         """Returns the exit code."""
@@ -50,40 +67,50 @@ class Driver:
                 signal.signal(number, self._on_signal)
         clock = assembly.Clock()
         self._console, listeners = assembly.trackers(self._paths, self._stream, quiet=self._quiet)
-        self._led = led = assembly.lead(self._paths, clock, listeners, say=self._say, **self._options)
-        gc.freeze()  # what is loaded by now stays: not to be looked through again and again
-        close = led.close
-        try:
-            self._loop(led, clock)
-            history = led.engine.history
-        except (StudyLocked, StudyGone):
-            close = led.leave
-            self._console.restore()
-            raise
-        finally:
-            close()
+        options = self._options
+        with assembly.open_study(self._paths, wait_s=options.wait_s, opened_at=options.opened_at) as study:
+            self._engine = engine = assembly.engine_for(
+                study, clock, listeners, changes=options.changes, retry=options.retry, say=self._say
+            )
+            gc.freeze()  # what is loaded by now stays: the collector need not look through it again and again
+            close = engine.close
+            try:
+                self._resume(engine, study, clock)
+                self._loop(engine, clock)
+            except (StudyLocked, StudyGone):
+                close = engine.leave
+                self._console.restore()
+                raise
+            finally:
+                close()
+        history = engine.history
         if self._as_json:
             print(dump(summary(history, False, clock())), flush=True)
         if self._signals:
             return 128 + self._signals[0]
         return 3 if history.state is StudyState.FAILED or history.halted else 0
 
-    def _loop(self, led: Led, clock: Clock) -> None:
-        engine, taken = led.engine, 0
-        if led.adopted:
-            first = led.before.next_id
-            self.note(f"took over {counted(led.adopted, 'running trial')}; the next new one is trial {first}")
+    def _resume(self, engine: Engine, study: OpenStudy, clock: Clock) -> None:
+        if adopted := engine.resume(clock()):
+            first = study.history.next_id
+            self.note(f"took over {counted(adopted, 'running trial')}; the next new one is trial {first}")
+        if self._options.stop is not None:
+            engine.interrupt(self._options.stop, clock(), kill=self._options.kill)
+
+    def _loop(self, engine: Engine, clock: Clock) -> None:
+        taken = 0
         while True:
             if len(self._signals) > taken:
-                taken = self._interrupt(led, clock(), taken)
+                taken = self._interrupt(engine, clock(), taken)
             if not engine.step(clock()):
                 return
             engine.executor.wait(_TICK_S)
             if not self._signals and (self._console.unheard or _hung_up(self._stream)):  # `| head` has read enough
                 self._signals.append(signal.SIGPIPE)
 
-    def _interrupt(self, led: Led, now: float, taken: int) -> int:
-        engine, again, taken = led.engine, taken > 0, len(self._signals)  # one that comes from here on is another one
+    def _interrupt(self, engine: Engine, now: float, taken: int) -> int:
+        """Stops the study, or kills its trials if it is being stopped already. Returns how many signals were heeded."""
+        again, taken = taken > 0, len(self._signals)  # one that comes from here on is another one
         running, grace = len(engine.history.running), engine.history.spec.trial.grace_s
         if again:
             self.note(f"killing {counted(running, 'trial')}")
@@ -99,7 +126,7 @@ class Driver:
             self.note(text)
 
     def note(self, text: str) -> None:
-        """Says something without tearing the live picture."""
+        """Prints a line without breaking the live display."""
         if self._console is not None:
             self._console.note(text)
         else:
@@ -107,14 +134,14 @@ class Driver:
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._signals.append(number)
-        if self._led is not None:
-            self._led.engine.executor.wake()
+        if self._engine is not None:
+            self._engine.executor.wake()
         elif len(self._signals) > 2:
             raise KeyboardInterrupt
 
 
 def _hung_up(stream: TextIO) -> bool:
-    """Whether whoever read the pipe has gone, which a write would only tell later."""
+    """Whether the reader of the pipe has gone, which otherwise only the next write would find out."""
     poller = select.poll()
     try:
         if not stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
@@ -126,7 +153,7 @@ def _hung_up(stream: TextIO) -> bool:
 
 
 class _Noted(logging.Handler):
-    """Warnings go where the study is shown."""
+    """Prints warnings where the study is displayed."""
 
     def __init__(self, driver: Driver) -> None:
         super().__init__(logging.WARNING)

@@ -124,8 +124,8 @@ VERBS = (init, schema, doctor, tensorboard)
 def _facts() -> list[tuple[str, Any, str]]:
     import sqlite3
 
+    from hpo_engine.executors.devices import count_cores, find_gpus
     from hpo_engine.executors.local.processes import can_protect, proc_problem
-    from hpo_engine.executors.slots import count_cores, find_gpus
 
     gpus = find_gpus(os.environ)
     cgroup, problem = _writable_cgroup(), proc_problem()

@@ -377,9 +377,9 @@ def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
 def _go(paths: StudyPaths, *, detach: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     if detach:
         return _in_background(paths, options, as_json)
-    from hpo_engine.cli.driver import Driver
+    from hpo_engine.cli.driver import Driver, RunOptions
 
-    return Driver(paths, as_json=as_json, quiet=quiet, **options).run()
+    return Driver(paths, RunOptions(**options), as_json=as_json, quiet=quiet).run()
 
 
 def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) -> int:

@@ -193,7 +193,7 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
         left = f", {counted(count, 'process', 'processes')} left behind and killed" if count else ""
         click.echo(
             f"  attempt {attempt.number}: {attempt.exit or 'runs'}{left}"
-            + (f" on GPU {','.join(attempt.gpus)}" if attempt.gpus else "")
+            + (f" on GPU {','.join(attempt.devices)}" if attempt.devices else "")
         )
     click.echo(f"  results: {folders.result_dir}\n  logs: {folders.log_dir}")
     if trial.rows:

@@ -10,8 +10,7 @@ import logging
 import os
 import secrets
 import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ from hpo_engine.contract import binding
 from hpo_engine.contract.layout import Layout
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.contract.snapshot.redirect import Redirect
 from hpo_engine.contract.sources import metrics
 from hpo_engine.core.early import EarlyStopping
 from hpo_engine.core.outcome import judge, without_value
@@ -52,8 +50,6 @@ class Attempts:
 
     Args:
         early: says why a trial was ended early, and why the study ends.
-        protect: paths that a view of the model folder links to; base_env: the environment that trials inherit;
-        redirect: turns paths into the model folder into paths into the view of it.
         check: raises if the study is no longer this engine's; called before each launch.
     """
 
@@ -63,15 +59,11 @@ class Attempts:
         executor: Executor,
         layout: Layout,
         early: EarlyStopping,
-        *,
-        protect: tuple[str, ...],
-        base_env: Mapping[str, str],
-        redirect: Redirect,
         check: Callable[[], None],
     ) -> None:
         self._recorder, self._executor, self._layout, self._early = recorder, executor, layout, early
         self._paths: StudyPaths = layout.paths
-        self._protect, self._base_env, self._redirect, self._check = protect, base_env, redirect, check
+        self._check = check
         self._readers: dict[int, metrics.MetricsReader] = {}
         self._trouble = Trouble()
         self._unread: dict[int, Ended] = {}  # trials whose results could not be read, for want of descriptors say
@@ -86,8 +78,7 @@ class Attempts:
     def intend(self, trial_id: int, now: float) -> None:
         """Promises an attempt; call `start` when that is committed."""
         number = len(self._recorder.history.trials[trial_id].attempts) + 1
-        gpus = self._executor.reserve(trial_id)
-        self._recorder.record(AttemptIntended(now, trial_id, number, secrets.token_hex(8), gpus))
+        self._recorder.record(AttemptIntended(now, trial_id, number, secrets.token_hex(8)))
 
     def start(self, trial_id: int, now: float) -> None:
         """Lays the trial's folder out and launches the attempt that the log promises."""
@@ -107,7 +98,6 @@ class Attempts:
                 if not machine:
                     raise
                 error = LaunchError(told(error))
-            self._executor.release(trial.id)
             self._ended(Ended(trial.id, trial.attempt.number, Exit(error=str(error), machine=machine)), now)
             return
         self._executor.launch(self._launch_of(trial))
@@ -135,24 +125,19 @@ class Attempts:
                     raise placed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder)
 
     def _launch_of(self, trial: Trial) -> Launch:
-        spec, paths, attempt = self._recorder.history.spec, self._paths.trial(trial.id), trial.attempt
+        spec, attempt = self._recorder.history.spec, trial.attempt
         assert attempt is not None
         return Launch(
             trial.id,
             attempt.number,
             attempt.nonce,
-            self._redirect.command(binding.command(spec, sys.executable), paths.result_dir),
-            self._redirect.environment(
-                binding.environment(spec, paths, self._base_env, attempt.nonce, attempt.gpus), paths.result_dir
-            ),
-            paths,
-            attempt.gpus,
+            spec.resources,
             spec.trial.time_limit_s,
             spec.trial.grace_s,
             max(_LOG_MIN, int(spec.trial.log_mb * (1 << 20))),
             spec.trial.preload,
-            self._protect,
             begun=attempt.started_at is not None,
+            devices=attempt.devices,
         )
 
     # -- running ---------------------------------------------------------------------------------------------------
@@ -161,7 +146,7 @@ class Attempts:
         """Takes in which attempts have begun and which have ended."""
         for news in (*self._unread.values(), *self._executor.reap()):
             if isinstance(news, Started):
-                self._recorder.record(AttemptStarted(now, news.trial_id, news.attempt, news.pid))
+                self._recorder.record(AttemptStarted(now, news.trial_id, news.attempt, news.pid, news.devices))
                 self._trouble.eased(news.trial_id, now)
                 failpoint("attempt.started")
             else:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from hpo_engine.contract import binding
 from hpo_engine.contract.layout import Layout
 from hpo_engine.contract.paths import StudyPaths, identity
 from hpo_engine.contract.snapshot import Views
-from hpo_engine.contract.snapshot.redirect import NOWHERE, Redirect
 from hpo_engine.core.attempts import Attempts
 from hpo_engine.core.early import EarlyStopping
 from hpo_engine.core.outcome import why_none
@@ -41,8 +40,7 @@ class Engine:
 
     Args:
         paths: the study's folder; store: its log; history: the fold of that log.
-        views: put the model folder's view into a fresh RESULT_DIR; protect: paths that this view links to.
-        base_env: the environment that trials inherit; redirect: paths into the model folder, to the view of it.
+        views: put the model folder's view into a fresh RESULT_DIR; user: what `binding.user_of` says.
         poll_s: how often growing result files are looked at (seconds).
         asker: puts questions to the searcher (None: in line, the loop waits for the answer).
         copied_from: the folder that the study's is a copy of, if trials were running there ("": it is no copy).
@@ -60,9 +58,7 @@ class Engine:
         trackers: Sequence[Tracker] = (),
         *,
         views: Views,
-        protect: tuple[str, ...] = (),
-        base_env: Mapping[str, str],
-        redirect: Redirect = NOWHERE,
+        user: str,
         poll_s: float = 0.5,
         asker: Asker | None = None,
         copied_from: str = "",
@@ -72,17 +68,8 @@ class Engine:
         self._recorder = Recorder(store, history, trackers)
         self._proposer = Proposer(self._recorder, searcher, asker)
         self._early = EarlyStopping(self._recorder, stopper, executor)
-        self._layout = Layout(paths, views, binding.user_of(base_env))
-        self._attempts = Attempts(
-            self._recorder,
-            executor,
-            self._layout,
-            self._early,
-            protect=protect,
-            base_env=base_env,
-            redirect=redirect,
-            check=check,
-        )
+        self._layout = Layout(paths, views, user)
+        self._attempts = Attempts(self._recorder, executor, self._layout, self._early, check)
         self._stopper, self._check, self._copied_from = stopper, check, copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
         self._broken: SearcherError | None = None
@@ -202,8 +189,9 @@ class Engine:
             self.interrupt(halt.reason, now, rule=halt.rule)
 
     def _launch(self, now: float, room: int) -> None:
-        """Fills the free slots, with at most `room`: first with trials that wait to run again, then with new ones."""
-        free = min(room, self.executor.free())
+        """Fills the free room, with at most `room`: first with trials that wait to run again, then with new ones."""
+        wanted = min(room, len(self.history.pending) + self._proposer.wanted)
+        free = self.executor.free(self.history.spec.resources, wanted) if wanted else 0
         again = [trial.id for trial in self.history.pending[:free]]
         for trial_id in again:
             self._attempts.intend(trial_id, now)

@@ -6,15 +6,14 @@ What implements them is chosen in `assembly.py` and nowhere else.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from hpo_engine.contract.paths import TrialPaths
 from hpo_engine.searchers import Searcher as Searcher
 from hpo_engine.study.events import Event
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import Resources, StudySpec
 from hpo_engine.study.trial import Exit, StopCause, Trial
 
 if TYPE_CHECKING:
@@ -35,33 +34,32 @@ class Stopper(Protocol):
 
 @dataclass(frozen=True)
 class Launch:
-    """All that an executor needs to start one attempt; argv[0] is found through `env["PATH"]` or relative to cwd.
+    """An attempt that is to start. Its argv, environment and folders are the executor's to find, as is its place.
 
-    `preload`: whether a Python script may start with its imports done, see `study.TrialPolicy`.
+    `nonce` names the attempt among all attempts of all studies. `request`: what it needs to run. `preload`: whether a
+    Python script may start with its imports done, see `study.TrialPolicy`.
     """
 
     trial_id: int
     attempt: int
     nonce: str
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    paths: TrialPaths
-    gpus: tuple[str, ...] = ()
+    request: Resources = Resources()
     time_limit_s: float | None = None
     grace_s: float = 10.0
     log_bytes: int = 16 << 20
     preload: str | tuple[str, ...] = "off"
-    protect: tuple[str, ...] = ()  # paths that must stay as they are, where the operating system can see to it
     begun: bool = False  # it is known to have begun, whatever its records say
+    devices: tuple[str, ...] = ()  # that it is known to have; for `adopt`
 
 
 @dataclass(frozen=True)
 class Started:
-    """An attempt's process exists."""
+    """An attempt's process exists. `devices`: the GPUs that it has, as CUDA_VISIBLE_DEVICES names them."""
 
     trial_id: int
     attempt: int
     pid: int
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,18 +82,13 @@ class Adoption(enum.Enum):
 class Executor(Protocol):
     """Runs attempts, at most once each. Never looks at results; never blocks except in `wait` and `close`."""
 
-    def free(self) -> int:
-        """How many more attempts can start now."""
-
-    def reserve(self, trial_id: int) -> tuple[str, ...]:
-        """Takes a slot for the trial and returns its GPUs (call only while `free()` > 0). Ended frees it."""
-
-    def release(self, trial_id: int) -> None:
-        """Gives a reserved slot back without a launch."""
+    def free(self, request: Resources, wanted: int) -> int:
+        """How many of `wanted` more attempts, each of which needs `request`, can start now; at most
+        `request.parallel` run at a time."""
 
     def launch(self, launch: Launch) -> None:
-        """Starts the attempt soon. Whatever happens, an Ended for it comes out of `reap` in the end; where the
-        machine could not start it, with `exit.machine`."""
+        """Starts the attempt as soon as there is room for it. Whatever happens, an Ended for it comes out of `reap` in
+        the end; if the machine could not start it, with `exit.machine`."""
 
     def adopt(self, launch: Launch) -> Adoption:
         """After a restart: takes over an attempt that an earlier engine intended, whatever became of it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import traceback
 
 from hpo_engine.core.ports import Searcher
@@ -56,6 +57,12 @@ class Proposer:
         if stale and left > 0 and not self.exhausted:
             self._asker.ask(self._recorder.history, left)  # something happened while it thought: slots got free, say
         return ids
+
+    @property
+    def wanted(self) -> int:
+        """How many new trials may be proposed now, if there is room for them."""
+        searching = not self.exhausted and self._nothing_at is not self._recorder.history
+        return self._wanted(sys.maxsize) if searching else 0
 
     def why_over(self) -> str:
         """The searcher's own reason for having nothing more to propose, if it gives one."""

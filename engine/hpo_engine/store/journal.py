@@ -188,7 +188,8 @@ class Journal:
 
     def close(self) -> None:
         """Returns when all is on the disk."""
-        problem = self._syncer.finish() if self._syncer is not None else None
+        syncer, self._syncer = self._syncer, None
+        problem = syncer.finish() if syncer is not None else None
         self._db.close()
         if problem is not None:
             raise self._error(problem)

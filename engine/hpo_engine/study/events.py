@@ -112,17 +112,12 @@ class AttemptIntended(Event):
     trial: int
     attempt: int
     nonce: str
-    gpus: tuple[str, ...] = ()
-
-    @classmethod
-    def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {**body, "gpus": tuple(body.get("gpus", ()))}
 
     def step(self, draft: Draft) -> None:
         trial = draft.trial(self.trial, TrialState.PENDING)
         if self.attempt != len(trial.attempts) + 1:
             raise JournalError(f"trial {self.trial}: attempt {self.attempt} after {len(trial.attempts)}")
-        attempt = made(Attempt, {"number": self.attempt, "nonce": self.nonce, "gpus": self.gpus})
+        attempt = made(Attempt, {"number": self.attempt, "nonce": self.nonce})
         draft.move(
             trial, TrialState.RUNNING, rows=(), reason="", started_at=trial.started_at or self.at,
             attempts=(*trial.attempts, attempt),
@@ -135,10 +130,15 @@ class AttemptStarted(Event):
     trial: int
     attempt: int
     pid: int
+    devices: tuple[str, ...] = ()
+
+    @classmethod
+    def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {**body, "devices": tuple(body.get("devices", ()))}
 
     def step(self, draft: Draft) -> None:
         trial = draft.trial(self.trial, TrialState.RUNNING)
-        amend(draft.latest_attempt(trial, self.attempt), started_at=self.at, pid=self.pid)
+        amend(draft.latest_attempt(trial, self.attempt), started_at=self.at, pid=self.pid, devices=self.devices)
 
 
 @dataclass(frozen=True)

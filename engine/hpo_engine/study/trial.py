@@ -145,11 +145,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One start of a trial's process: `number` from 1, `nonce` names it at most once, `gpus` it was given."""
+    """One start of a trial's process: `number` from 1, `nonce` names it at most once, `devices` it was given."""
 
     number: int
     nonce: str
-    gpus: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
     started_at: float | None = None
     pid: int | None = None
     exit: Exit | None = None

@@ -57,13 +57,14 @@ def variables(given: Mapping[str, str], threads: int | None) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if name not in given}
 
 
-def told(threads: int, cores: int, at_once: int) -> str:
-    """`2 trials at a time share 2 cores: 1 thread each (OMP_NUM_THREADS and its like)`."""
+def told(threads: int, cores: int, at_once: int, studies: int = 1) -> str:
+    """`2 trials at a time share 2 cores: 1 thread each (OMP_NUM_THREADS and its like)`; `studies`: whose trials."""
     of = f"{cores} core{'' if cores == 1 else 's'}"
     each = f"{threads} thread{'' if threads == 1 else 's'}"
     if at_once == 1:
         return f"a quota gives trials {of}: {each} ({OMP} and its like)"
-    return f"{at_once} trials at a time share {of}: {each} each ({OMP} and its like)"
+    whose = f" of {studies} studies" if studies > 1 else ""
+    return f"{at_once} trials at a time{whose} share {of}: {each} each ({OMP} and its like)"
 
 
 def keep_to_one(given: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from hpo_engine.study.objective import Row
 EVENTS: list[Event] = [
     StudyOpened(1.0, {"name": "s"}, "source: text\n"),
     TrialProposed(2.0, 0, {"x": 0.5, "s": 'a "b" $c\n', "n": None, "l": [1, 2]}, 3, {"rung": 1}),
-    AttemptIntended(2.5, 0, 1, "abc", ("0", "GPU-1")),
+    AttemptIntended(2.5, 0, 1, "abc"),
     MetricsSeen(3.0, 0, (Row(1, {"loss": 0.25, "bad": math.inf}), Row(2.5, {"loss": -math.inf}))),
     StopAsked(4.0, None, "Ctrl-C"),
 ]

@@ -225,7 +225,6 @@ def test_same_attempt_launched_twice_runs_once(bench: Bench) -> None:
     other = LocalExecutor(Resources(parallel=9), os.environ)
     bench.executors.append(other)
     for executor in (bench.executor, other):
-        executor.reserve(0)
         executor.launch(launch)
     (end,) = bench.end()
     assert end.exit.code == 0
@@ -433,7 +432,6 @@ def test_closed_output_does_not_end_the_trial(bench: Bench) -> None:
 def test_missing_working_directory_is_an_error_of_the_attempt(bench: Bench) -> None:
     launch = bench.order(0, "/bin/true")
     os.rmdir(launch.paths.result_dir)
-    bench.executor.reserve(0)
     bench.executor.launch(launch)
     (end,) = bench.end()
     assert end.exit.error is not None and "No such file" in end.exit.error

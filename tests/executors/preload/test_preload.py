@@ -21,12 +21,12 @@ import pytest
 from hpo_engine.contract import binding
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.core.ports import Launch
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.preload import imports, launcherspec
 from hpo_engine.executors.preload.launcherspec import Command
 from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import Resources, StudySpec
 from hpo_engine.study.trial import Exit, StopCause
 from tests.support.both import Both
 from tests.support.helpers import processes_with, put
@@ -188,11 +188,10 @@ def test_script_that_is_gone_when_its_turn_comes(both: Both) -> None:
         executor = both.executor(kind)
         paths = StudyPaths(str(both.root / kind)).trial(1)
         os.makedirs(paths.attempt(2), exist_ok=True)
-        again = Launch(
-            1, 2, "nonce-again", (sys.executable, "train.py"), {"PATH": os.environ["PATH"]}, paths,
-            preload="auto" if kind == "warm" else "off",
+        again = BoundLaunch(
+            1, 2, "nonce-again", Resources(100), preload="auto" if kind == "warm" else "off",
+            argv=(sys.executable, "train.py"), env={"PATH": os.environ["PATH"]}, paths=paths,
         )  # fmt: skip
-        executor.reserve(1)
         executor.launch(again)
         (end,) = both.end(kind)
         log = Path(paths.attempt(2), logfiles.NAME).read_text().replace(f"{both.root}/{kind}", "ROOT")

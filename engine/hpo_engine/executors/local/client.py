@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from hpo_engine.contract.outputlog import logfiles
-from hpo_engine.core.ports import Launch
 from hpo_engine.executors.local import records
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.preload.launcherspec import LauncherSpec
 from hpo_engine.failpoints import failpoint
 from hpo_engine.system.faults import faultpoint
@@ -73,7 +73,7 @@ class LauncherClient:
         finally:
             theirs.close()
 
-    def order(self, launch: Launch, folder: str, argv0: str) -> None:
+    def order(self, launch: BoundLaunch, folder: str, argv0: str) -> None:
         """Orders an attempt, see `order_of`. Raises OSError: the launcher is gone."""
         order = order_of(launch, folder, argv0) | {"script": self._script}
         self._unsent += b"%d %d %s\n" % (launch.trial_id, launch.attempt, json.dumps(order).encode())
@@ -121,7 +121,7 @@ class LauncherClient:
         self.socket.close()
 
 
-def order_of(launch: Launch, folder: str, argv0: str) -> dict[str, Any]:
+def order_of(launch: BoundLaunch, folder: str, argv0: str) -> dict[str, Any]:
     """What a launcher is told of an attempt whose records are in `folder`, see `shim.Shim.serve`.
 
     Args:
@@ -143,10 +143,11 @@ def order_of(launch: Launch, folder: str, argv0: str) -> dict[str, Any]:
         "grace_s": launch.grace_s,
         "log_bytes": launch.log_bytes,
         "protect": list(launch.protect),
+        "lease": launch.lease,
     }
 
 
-def program_of(launch: Launch) -> str:
+def program_of(launch: BoundLaunch) -> str:
     """argv[0] as a path: what a shell would find in the working directory or on the PATH.
 
     Raises:

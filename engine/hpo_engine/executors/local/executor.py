@@ -9,23 +9,26 @@ import select
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hpo_engine.core.ports import Adoption, Ended, Launch, Started
 from hpo_engine.executors.local import records, shim
+from hpo_engine.executors.local.bound import Bind, as_bound
 from hpo_engine.executors.local.client import NO_PRELOAD, AttemptLine, LauncherClient, program_of
 from hpo_engine.executors.local.crowd import Crowd
 from hpo_engine.executors.local.guard import Guard
 from hpo_engine.executors.local.launchers import LauncherPool
 from hpo_engine.executors.local.records import Fate
 from hpo_engine.executors.local.runs import Run, Runs
-from hpo_engine.executors.slots import Slots, count_cores, find_gpus
+from hpo_engine.executors.machine import Machine, Place
 from hpo_engine.study.spec import Resources
 from hpo_engine.study.trial import Exit, StopCause
 from hpo_engine.system.faults import at_fault
 
 _log = logging.getLogger(__name__)
 _STOP_AGAIN_S = 0.02
+_TURN_S = 0.05  # from one look to the next whether others have left room
 _TRIES = 3  # to order an attempt from a launcher
 
 
@@ -33,8 +36,10 @@ class LocalExecutor:
     """The Executor of one machine.
 
     Args:
-        resources: slots; env: the caller's environment (which GPUs there are); errors: file for the launchers' stderr;
-            interpreter: Python of the launcher that imports nothing.
+        resources: of the study; env: the caller's environment (which GPUs there are); errors: file for the launchers'
+            stderr; interpreter: Python of the launcher that imports nothing.
+        study, name: of the study in the ledger of the machine, see `machine`; without an identity only it is counted.
+        bind: finds argv, environment and folders of an attempt.
         say: called with one-line notices about the preload.
 
     Raises:
@@ -48,11 +53,15 @@ class LocalExecutor:
         errors: str = os.devnull,
         interpreter: str = sys.executable,
         say: Callable[[str], None] = _log.info,
+        *,
+        study: str = "",
+        name: str = "",
+        bind: Bind = as_bound,
     ) -> None:
-        gpus = find_gpus(env) if resources.gpus else ()
-        cores = count_cores()
-        self._slots = Slots(resources, gpus, cores)
-        self._crowd = Crowd(cores, say)
+        place = Place.here(env, gpus=bool(resources.gpus))
+        self.machine, self._bind = Machine(resources, place, study, name, env), bind
+        self._queue: dict[str, Launch] = {}  # by nonce: attempts for which there is no room yet
+        self._crowd = Crowd(place.cores.count, say)
         self._news: list[Started | Ended] = []
         self._poller = select.poll()
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -64,24 +73,23 @@ class LocalExecutor:
         self._runs = Runs(self._poller, self._started, self._ended)
         self._guard = Guard(self._pool, self._runs)
 
-    def free(self) -> int:
-        return self._slots.free()
-
-    def reserve(self, trial_id: int) -> tuple[str, ...]:
-        return self._slots.take(trial_id)
-
-    def release(self, trial_id: int) -> None:
-        self._slots.give_back(trial_id)
+    def free(self, request: Resources, wanted: int) -> int:
+        return 0 if self._queue else self.machine.free(request, wanted)
 
     def launch(self, launch: Launch) -> None:
-        self._order(self._runs.add(launch))
+        self._queue[launch.nonce] = launch
+        self._begin()
 
     def adopt(self, launch: Launch) -> Adoption:
-        self._slots.hold(launch.trial_id, launch.gpus)
-        return self._runs.adopt(launch)
+        self.machine.hold(launch.nonce, launch.request, launch.devices)
+        adoption = self._runs.adopt(self._bind(launch, launch.devices, None))
+        if adoption is Adoption.NEVER:
+            self.machine.give_back(launch.nonce)
+        return adoption
 
     def reap(self) -> list[Started | Ended]:
         self._look(0)
+        self._begin()
         self._pool.give_up_late_ones()
         self._runs.settle_again()
         with contextlib.suppress(OSError):  # not now: too many files are open, say
@@ -92,12 +100,18 @@ class LocalExecutor:
         news, self._news = self._news, []
         return news
 
-    def stop(self, trial_id: int, why: StopCause, *, kill: bool = False) -> None:
-        self._runs.stop(trial_id, why, kill=kill)
+    def stop(self, trial_id: int, cause: StopCause, *, kill: bool = False) -> None:
+        for launch in [launch for launch in self._queue.values() if launch.trial_id == trial_id]:
+            del self._queue[launch.nonce]
+            self._news.append(Ended(trial_id, launch.attempt, Exit(stop_cause=cause)))
+        self._runs.stop(trial_id, cause, kill=kill)
 
     def wait(self, timeout_s: float) -> None:
+        self.machine.turn_over()
         if self._news:
             return
+        if self.machine.is_waiting:
+            timeout_s = min(timeout_s, _TURN_S)
         if self._runs.stopping:
             timeout_s = min(timeout_s, _STOP_AGAIN_S)  # it is starting: signal it as soon as it can hear
         self._look(timeout_s)
@@ -107,12 +121,23 @@ class LocalExecutor:
             os.write(self._waker, b"\0")
 
     def close(self) -> None:
+        self.machine.close()
         self._pool.close()
         self._runs.close()
         for fd in (self._woken, self._waker, self._notices, self._notices_in):
             os.close(fd)
 
     # -- orders ----------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Starts those of the queue for which there is room."""
+        for launch in list(self._queue.values()):
+            devices = self.machine.take(launch.nonce, launch.request)
+            if devices is None:
+                return
+            del self._queue[launch.nonce]
+            bound = self._bind(launch, devices, self.machine.threads())
+            self._order(self._runs.add(replace(bound, lease=self.machine.lease_path(launch.nonce))))
 
     def _order(self, run: Run) -> None:
         """Orders the attempt from a launcher, or ends it if none can take it."""
@@ -223,11 +248,11 @@ class LocalExecutor:
     def _started(self, run: Run) -> None:
         self._pool.worked(run.launcher)
         self._crowd.started(run.launch.trial_id, run.pid)
-        self._news.append(Started(run.launch.trial_id, run.launch.attempt, run.pid))
+        self._news.append(Started(run.launch.trial_id, run.launch.attempt, run.pid, run.launch.devices))
 
     def _ended(self, run: Run, exit_: Exit) -> None:
         launch = run.launch
         self._pool.attempt_ended(run.launcher, wanted=any(run.launcher is other.launcher for other in self._runs))
-        self._slots.give_back(launch.trial_id)
+        self.machine.give_back(launch.nonce)
         self._crowd.ended(launch.trial_id)
         self._news.append(Ended(launch.trial_id, launch.attempt, exit_))

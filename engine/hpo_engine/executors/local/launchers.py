@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hpo_engine.core.ports import Launch
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.local.client import NO_PRELOAD, AttemptLine, LauncherClient
 from hpo_engine.executors.preload.launcherspec import LauncherSpec, spec_of
 
@@ -52,7 +52,7 @@ class LauncherPool:
     def of_socket(self, fd: int) -> LauncherClient | None:
         return self._sockets.get(fd)
 
-    def spec_of(self, launch: Launch, argv0: str) -> LauncherSpec | None:
+    def spec_of(self, launch: BoundLaunch, argv0: str) -> LauncherSpec | None:
         """The launcher with imports done that can serve the attempt; None: the one without serves it."""
         if launch.preload == "off" or self._no_preload:
             return None

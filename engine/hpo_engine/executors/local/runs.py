@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from hpo_engine.core.ports import Adoption, Launch
+from hpo_engine.core.ports import Adoption
 from hpo_engine.executors.local import processes, records
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.local.client import LauncherClient
 from hpo_engine.executors.local.records import Fate
 from hpo_engine.study.trial import Exit, StopCause
@@ -40,7 +41,7 @@ class Run:
     records how it ended. `pressed`: it was told to end at once, as it is overdue.
     """
 
-    launch: Launch
+    launch: BoundLaunch
     folder: str
     launcher: LauncherClient | None = None
     sent_at: float | None = None
@@ -105,11 +106,11 @@ class Runs:
         run = self._runs.get(trial_id)
         return run if run is not None and run.launch.attempt == attempt else None
 
-    def add(self, launch: Launch) -> Run:
+    def add(self, launch: BoundLaunch) -> Run:
         run = self._runs[launch.trial_id] = Run(launch, launch.paths.attempt(launch.attempt))
         return run
 
-    def adopt(self, launch: Launch) -> Adoption:
+    def adopt(self, launch: BoundLaunch) -> Adoption:
         """Takes over what an earlier engine intended."""
         fate, _ = records.fate(launch.paths.attempt(launch.attempt), launch.nonce)
         if fate is Fate.NEVER and not launch.begun:

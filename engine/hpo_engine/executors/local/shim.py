@@ -7,6 +7,7 @@ dies: time limit and grace are kept here, by the monotonic clock. Knows paths it
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # as signal, without enumerations: they cost a fork a tenth of a ms
+import errno
 import fcntl
 import json
 import os
@@ -105,8 +106,8 @@ class Shim:
 
     def serve(self) -> NoReturn:
         """Runs the attempts that come, each a line with a JSON object: trial, attempt, nonce, argv, env, cwd; started,
-        exit, stop, log, tails (paths); time_limit_s, grace_s (seconds or None), log_bytes, protect (paths); script
-        (see `forked.ForkedScript`) or None.
+        exit, stop, log, tails (paths); time_limit_s, grace_s (seconds or None), log_bytes, protect (paths); lease (a
+        path) and script (see `forked.ForkedScript`), or None.
 
         Leaves when no more can come, or after one that has made this process unlike a new one: status 0; UNTOLD and
         TAKEN are said at once.
@@ -135,6 +136,7 @@ class Shim:
         except BlockingIOError:
             pass
         try:
+            lease = _hold(order["lease"])
             token = self._take_token(order)
         except OSError as error:
             os._exit(UNABLE + min(error.errno or 0, 255 - UNABLE))
@@ -145,7 +147,9 @@ class Shim:
         attempt = _Attempt(order, self._signals, self._ooms)
         attempt.run(lambda: self._spend(line) if self._preloaded else _spawned(order))
         self._ooms = attempt.ooms
-        os.close(token)
+        for fd in (token, lease):
+            if fd >= 0:
+                os.close(fd)
         try:
             os.write(self._notices, b"%d %d %d\n" % (order["trial"], order["attempt"], self._pid))
         except OSError:  # full, or nobody there
@@ -196,6 +200,19 @@ class Shim:
             os.unlink(aside)
         failpoint("shim.token-made")
         return fd  # open, and the lock held, until the attempt has ended
+
+
+def _hold(lease: str | None) -> int:
+    """Keeps what the attempt has of the machine its own until all its processes are gone, whoever else dies; -1: it is
+    not noted anywhere. Raises OSError: others may have it by now, as nobody was there to hold it."""
+    if lease is None:
+        return -1
+    fd = os.open(lease, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    if os.fstat(fd).st_nlink:
+        return fd
+    os.close(fd)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), lease)
 
 
 class _Ahead:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo_engine.contract import binding
-from hpo_engine.core.ports import Launch
+from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.preload.forked import MARK_ROOM
 
 Modules = tuple[str, ...] | None
@@ -69,7 +69,7 @@ class LauncherSpec:
     script: Mapping[str, Any]
 
 
-def spec_of(launch: Launch, argv0: str, modules: Modules) -> LauncherSpec | None:
+def spec_of(launch: BoundLaunch, argv0: str, modules: Modules) -> LauncherSpec | None:
     """The launcher that this attempt can be forked from; None if only a new interpreter can run it.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which devices there are, and who gets which."""
+"""Which GPUs and cores there are."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from hpo_engine.errors import SpecError
-from hpo_engine.executors import slots
-from hpo_engine.executors.slots import Slots, count_cores, cpu_quota, find_gpus
-from hpo_engine.study.spec import Resources
-
-# -- finding devices ---------------------------------------------------------------------------------------------------
+from hpo_engine.executors import devices
+from hpo_engine.executors.devices import Cores, count_cores, cpu_limit, find_gpus, gpu_identities
 
 
 class Bin:
@@ -143,125 +137,44 @@ def test_quota_of_control_groups(tmp_path: Path, groups: str, files: dict[str, s
         path = tmp_path / "sys" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    assert cpu_quota(str(tmp_path / "cgroup"), str(tmp_path / "sys")) == quota
+    limit = cpu_limit(str(tmp_path / "cgroup"), str(tmp_path / "sys"))
+    assert (None if limit is None else limit[0]) == quota
+    assert limit is None or os.path.isdir(limit[1])
 
 
 @pytest.mark.parametrize(("quota", "cores"), [(0.2, 1), (1.0, 1), (1.5, 2), (1000.0, None), (None, None)])
 def test_quota_leaves_fewer_cores_than_are_seen(
     monkeypatch: pytest.MonkeyPatch, quota: float | None, cores: int | None
 ) -> None:
-    monkeypatch.setattr(slots, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(devices, "cpu_limit", lambda: None if quota is None else (quota, "/"))
     seen = len(os.sched_getaffinity(0))
     assert count_cores() == min(seen, cores or seen)
+    assert Cores.here().mask.bit_count() == seen and bool(Cores.here().group) == (quota is not None)
 
 
-# -- giving them out ---------------------------------------------------------------------------------------------------
-
-
-def taken(slots: Slots, count: int) -> list[tuple[str, ...]]:
-    return [slots.take(i) for i in range(count)]
+UUIDS = "0, GPU-8932f937-d72c\\n1, GPU-8932aaaa-0001\\n10, GPU-11111111-0002\\n"
 
 
 @pytest.mark.parametrize(
-    ("resources", "gpus", "cores", "free"),
+    ("name", "identity"),
     [
-        (Resources(3), (), 1, 3),
-        (Resources(3), ("0",), 1, 3),
-        (Resources(8, cpus=2), (), 8, 4),
-        (Resources(3, cpus=2), (), 8, 3),
-        (Resources(8, cpus=3), (), 8, 2),
-        (Resources(8, cpus=8), (), 8, 1),
-        (Resources(8, gpus=0), ("0",), 8, 8),
-        (Resources(8, gpus=1), ("0", "1"), 8, 2),
-        (Resources(1, gpus=1), ("0", "1"), 8, 1),
-        (Resources(8, gpus=2), ("0", "1", "2", "3", "4"), 8, 2),
-        (Resources(8, gpus=0.5), ("0", "1"), 8, 4),
-        (Resources(8, gpus=0.3), ("0",), 8, 3),
-        (Resources(99, gpus=0.1), ("0", "1"), 8, 20),
-        (Resources(99, gpus=1 / 3), ("0",), 8, 3),
-        (Resources(8, gpus=0.7), ("0", "1"), 8, 2),
-        (Resources(8, cpus=4, gpus=0.5), ("0", "1"), 8, 2),
+        ("0", "GPU-8932f937-d72c"),
+        ("10", "GPU-11111111-0002"),
+        ("GPU-8932f937-d72c", "GPU-8932f937-d72c"),
+        ("GPU-8932f", "GPU-8932f937-d72c"),
+        ("GPU-8932", "GPU-8932"),  # two GPUs begin so
+        ("MIG-4", "MIG-4"),
+        ("7", "7"),
     ],
 )
-def test_as_many_fit_as_the_scarcest_allows(resources: Resources, gpus: tuple[str, ...], cores: int, free: int) -> None:
-    slots = Slots(resources, gpus, cores)
-    assert slots.free() == free
-    for left in range(free - 1, -1, -1):
-        slots.take(left)
-        assert slots.free() == left
-    for number in range(free):
-        slots.give_back(number)
-        assert slots.free() == number + 1
+def test_one_gpu_under_two_names_is_one_gpu(path: Bin, name: str, identity: str) -> None:
+    path.nvidia_smi(f"printf '{UUIDS}'")
+    assert gpu_identities([name]) == {name: identity}
 
 
-def test_whole_devices_are_not_shared_and_parts_go_to_the_least_used() -> None:
-    assert taken(Slots(Resources(9), ("0",), 9), 2) == [(), ()]
-    assert taken(Slots(Resources(9, gpus=1), ("3", "7"), 9), 2) == [("3",), ("7",)]
-    assert taken(Slots(Resources(9, gpus=2), ("0", "1", "2", "3"), 9), 2) == [("0", "1"), ("2", "3")]
-    assert taken(Slots(Resources(9, gpus=0.5), ("0", "1"), 9), 4) == [("0",), ("1",), ("0",), ("1",)]
-    slots = Slots(Resources(9, gpus=1), ("0", "1", "2"), 9)
-    taken(slots, 3)
-    slots.give_back(1)
-    assert slots.take(7) == ("1",)
-
-
-@pytest.mark.parametrize(
-    ("resources", "gpus", "path", "words"),
-    [
-        (Resources(cpus=9), (), "trial.cpus", "9 cores a trial, but this machine has 8"),
-        (Resources(gpus=1), (), "trial.gpus", "1 a trial, but this machine has no GPUs"),
-        (Resources(gpus=0.5), (), "trial.gpus", "0.5 a trial, but this machine has no GPUs"),
-        (Resources(gpus=3), ("1", "4"), "trial.gpus", r"3 a trial, but this machine has 2 GPUs \(1, 4\)"),
-    ],
-)
-def test_trial_that_never_fits_is_refused_at_once(
-    resources: Resources, gpus: tuple[str, ...], path: str, words: str
-) -> None:
-    with pytest.raises(SpecError, match=words) as caught:
-        Slots(resources, gpus, 8)
-    assert [p.path for p in caught.value.problems] == [path]
-
-
-def test_what_an_earlier_engine_gave_out_is_held_also_over_a_lower_limit() -> None:
-    slots = Slots(Resources(2, gpus=1), ("0", "1", "2"), 8)
-    for number, gpu in ((0, "2"), (1, "0"), (2, "gone")):
-        slots.hold(number, (gpu,))
-    assert slots.free() == 0
-    slots.give_back(2)
-    assert slots.free() == 0
-    slots.give_back(1)
-    assert slots.free() == 1
-    assert slots.take(5) == ("0",)
-    slots.give_back(5)
-    slots.give_back(5)
-    slots.give_back(99)
-    assert slots.free() == 1
-
-
-@settings(max_examples=80, deadline=None)
-@given(
-    st.sampled_from([0.1, 0.25, 0.3, 1 / 3, 0.5, 0.7, 1, 2, 3]),
-    st.integers(3, 5),
-    st.integers(1, 12),
-    st.lists(st.integers(0, 30), max_size=80),
-)
-def test_no_device_is_ever_given_out_more_than_once_over(
-    need: float, devices: int, parallel: int, moves: list[int]
-) -> None:
-    gpus = tuple(str(i) for i in range(devices))
-    slots = Slots(Resources(parallel, gpus=need), gpus, 8)
-    begin, held = slots.free(), dict[int, tuple[str, ...]]()
-    for turn, move in enumerate(moves):
-        if move % 2 and held:
-            number = sorted(held)[move % len(held)]
-            slots.give_back(number)
-            del held[number]
-        elif slots.free():
-            held[turn] = slots.take(turn)
-            assert len(set(held[turn])) == len(held[turn]) == max(1, round(need))
-        load = {gpu: sum(min(1.0, need) for given in held.values() if gpu in given) for gpu in gpus}
-        assert all(used <= 1 + 1e-9 for used in load.values())
-        assert len(held) <= parallel and 0 <= slots.free() <= parallel - len(held)
-    for number in held:
-        slots.give_back(number)
-    assert slots.free() == begin, "rounding adds nothing up"
+def test_names_stand_for_themselves_if_nobody_knows_the_gpus(path: Bin) -> None:
+    assert gpu_identities(["0", "GPU-1"]) == {"0": "0", "GPU-1": "GPU-1"}
+    path.nvidia_smi("printf '0\\n1\\n'")  # one that does not list UUIDs
+    assert gpu_identities(["0"]) == {"0": "0"}
+    (path.folder / "asked").unlink()
+    assert gpu_identities([]) == {} and not path.asked
