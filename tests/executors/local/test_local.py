@@ -129,7 +129,7 @@ def test_shim_leaves_after_its_last_attempt_and_says_first_when_it_is_free(tmp_p
         names = {name: f"{tmp_path}/{trial}.{name}" for name in ("started", "exit", "stop", "log")}
         order: dict[str, Any] = {
             "trial": trial, "attempt": 1, "nonce": f"n{trial}", "argv": ["/bin/true"], "env": {}, "cwd": "/", **names,
-            "tails": [], "time_limit_s": None, "grace_s": 1.0, "log_bytes": 4096, "protect": [], "script": None,
+            "tails": [], "time_limit_s": None, "grace_s": 1.0, "log_bytes": 4096, "protect": [], "lease": None, "script": None,
         }  # fmt: skip
         os.write(orders_in, json.dumps(order).encode() + b"\n")
     assert os.waitpid(pid, 0) == (pid, 0)
