@@ -420,7 +420,7 @@ def engine_for(
         check=study.check,
     )
     if events:
-        study.journal.append(events)
+        study.journal.append(events, history)
     return engine
 
 

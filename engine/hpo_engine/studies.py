@@ -22,9 +22,10 @@ from hpo_engine.contract.paths import CONFIG, StudyPaths, absolute, is_below, lo
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
 from hpo_engine.failpoints import failpoint
-from hpo_engine.store.journal import Journal, is_ours, read_history
+from hpo_engine.store.database import is_ours
+from hpo_engine.store.journal import Journal, read_history
 from hpo_engine.store.lock import Lead, hold_folder
-from hpo_engine.study.events import StudyOpened
+from hpo_engine.study.events import StudyOpened, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import LinkedFile, PriorTrial, Resources, StudySpec
 from hpo_engine.study.trial import StopCause, Trial, TrialState
@@ -149,7 +150,8 @@ def create(
         with open(paths.source, "w", encoding="utf-8") as file:
             file.write(source)
         journal = Journal(paths.db, write=True)
-        journal.append([StudyOpened(now, spec.to_json(), source)])
+        opened = StudyOpened(now, spec.to_json(), source)
+        journal.append([opened], apply(None, opened))
         journal.close()
         try:
             os.rename(aside, final)

@@ -14,7 +14,8 @@ import pytest
 from hpo_engine import studies
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.errors import JournalError
-from hpo_engine.store.journal import SCHEMA_VERSION, Journal, read_history
+from hpo_engine.store.database import SCHEMA_VERSION
+from hpo_engine.store.journal import Journal, read_history
 from hpo_engine.study.events import (
     AttemptIntended,
     AttemptStarted,

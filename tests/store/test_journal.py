@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from hpo_engine.errors import JournalError
-from hpo_engine.store.journal import SCHEMA_VERSION, Journal, connect
+from hpo_engine.store.database import SCHEMA_VERSION, connect
+from hpo_engine.store.journal import Journal
 from hpo_engine.study.events import Event, StopAsked, StudyOpened
 from hpo_engine.testing.stores import EVENTS
 from tests.support.helpers import seal, wait_until

@@ -1,7 +1,8 @@
-"""The short look says what the fold of the same log says."""
+"""The study in short says what the fold of the same log says, and is written with the events or not at all."""
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,15 @@ import pytest
 from hpo_engine.core.ports import Searcher
 from hpo_engine.errors import JournalError
 from hpo_engine.executors.local.bound import BoundLaunch
-from hpo_engine.store.journal import Journal
-from hpo_engine.store.summary import glance
-from hpo_engine.study.events import SpecChanged, fold
+from hpo_engine.store import journal as journals
+from hpo_engine.store.journal import Journal, read_history, read_summary
+from hpo_engine.store.summary import Summary
+from hpo_engine.study.events import SpecChanged, StudyClosed, fold
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, Resource, TrialPolicy
 from hpo_engine.study.trial import Exit, Proposal
+from tests.support.helpers import seal
 from tests.support.loop_bench import Bench
 
 
@@ -24,30 +27,30 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def check(bench: Bench) -> None:
-    """At every prefix of the log."""
+def check(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every prefix of the log, without a look at its events."""
     events = bench.store.read()
     path = bench.paths.db
     journal = Journal(path, write=True)
+    monkeypatch.setattr(journals, "read_history", None)
     for number, event in enumerate(events, 1):
-        journal.append([event])
-        seen, history = glance(path), fold(events[:number])
+        history = fold(events[:number])
+        journal.append([event], history)
+        seen = read_summary(path)
         best = None if history.best_id is None else (history.best_id, history.best_value)
         assert seen.counts == {state.value: count for state, count in history.counts.items()}
         assert (seen.state, seen.best, seen.total) == (history.state.value, best, history.spec.budget.trials)
         assert (seen.metrics, seen.front) == (tuple(o.metric for o in history.spec.objectives), len(history.front))
-        assert seen.ended == history.ended_count
-        assert seen.seconds == pytest.approx(history.spent_s)
-        assert (seen.engine_at, seen.last_at) == (history.engine_at, history.last_at)
+        assert (seen.ended, seen.last_at) == (history.ended_count, history.last_at)
     journal.close()
 
 
-def test_finished_study(bench: Bench) -> None:
+def test_finished_study(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.run(bench.open(objectives=(Objective("loss", "maximize"),)))
-    check(bench)
+    check(bench, monkeypatch)
 
 
-def test_study_with_two_objectives(bench: Bench) -> None:
+def test_study_with_two_objectives(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def behave(launch: BoundLaunch) -> Exit:
         i = launch.trial_id
         bench.write(launch, [{"loss": (3 * i) % 7, "speed": (3 * i) % 7}] if i != 2 else [{"loss": 1}])
@@ -57,10 +60,10 @@ def test_study_with_two_objectives(bench: Bench) -> None:
     aims = (Objective("loss", over="last"), Objective("speed", "maximize", "last"))
     history = bench.run(bench.open(objectives=aims, budget=Budget(8)))
     assert len(history.front) > 1 and history.trials[2].state.value == "failed"
-    check(bench)
+    check(bench, monkeypatch)
 
 
-def test_study_with_failures_retries_interrupts_and_new_limits(bench: Bench) -> None:
+def test_study_with_failures_retries_interrupts_and_new_limits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.behave = lambda launch: Exit(code=1) if launch.trial_id % 2 else bench.good(launch)
     bench.run(bench.open(budget=Budget(5), trial=TrialPolicy(retries=1)))
     bench.behave = lambda launch: None
@@ -72,20 +75,78 @@ def test_study_with_failures_retries_interrupts_and_new_limits(bench: Bench) -> 
     engine = bench.engine()
     engine.interrupt("Ctrl-C", bench.now + 7)
     bench.run(engine)
-    check(bench)
+    check(bench, monkeypatch)
 
 
-def test_study_with_a_resource(bench: Bench) -> None:
-    class Rationing(Searcher):
+def test_study_with_a_resource(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rationing:
         def ask(self, history: History, count: int) -> list[Proposal]:
             ids = range(history.next_id, history.next_id + count)
             return [Proposal({"x": 0.1}, (None, 1, 3, 2)[i % 4]) for i in ids]
 
     bench.searcher = Rationing()
     history = bench.run(bench.open(budget=Budget(9), resource=Resource("epochs", 3)))
-    assert history.best_id == 0, "who says nothing of the resource gets the most"
+    assert history.best_id == 0, "a proposal without a resource gets the most"
     assert [t.proposal.resource for t in history.trials] == [3, 1, 3, 2, 3, 1, 3, 2, 3]
-    check(bench)
+    check(bench, monkeypatch)
+
+
+# -- a summary that is not of these events -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log(bench: Bench) -> str:
+    bench.run(bench.open(budget=Budget(4)))
+    events = bench.store.read()
+    journal = Journal(bench.paths.db, write=True)
+    journal.append(events[:-1])
+    journal.append(events[-1:], fold(events))
+    journal.close()
+    return bench.paths.db
+
+
+def sql(path: str, statement: str) -> None:
+    db = sqlite3.connect(path)
+    db.execute(statement)
+    db.commit()
+    db.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["DELETE FROM summary", "DELETE FROM events WHERE seq > 6", "UPDATE summary SET body = replace(body, '4', '5')",
+     "UPDATE summary SET seq = 6", "UPDATE summary SET crc = crc + 1"],
+)  # fmt: skip
+def test_summary_that_is_missing_behind_or_changed_is_made_from_the_events(log: str, change: str) -> None:
+    sql(log, change)
+    assert read_summary(log) == Summary.of(read_history(log))
+
+
+def test_summary_of_a_writer_that_gave_none_is_made_from_the_events(log: str) -> None:
+    journal = Journal(log, write=True)
+    journal.append([StudyClosed(1e9, "stopped")])
+    journal.close()
+    assert (read_summary(log).state, read_summary(log).last_at) == ("stopped", 1e9)
+
+
+def test_events_that_are_not_committed_leave_the_summary_as_it_was(log: str) -> None:
+    before = read_summary(log)
+    journal = Journal(log, write=True)
+    sql(log, "CREATE TRIGGER no BEFORE INSERT ON summary BEGIN SELECT RAISE(ABORT, 'no'); END")
+    closed = StudyClosed(1e9, "stopped")
+    with pytest.raises(JournalError):
+        journal.append([closed], fold([*journal.read(), closed]))
+    sql(log, "DROP TRIGGER no")
+    assert read_summary(log) == before == Summary.of(read_history(log))
+    journal.close()
+
+
+def test_what_is_wrong_with_the_events_is_told_if_they_are_needed(log: str) -> None:
+    sql(log, "DELETE FROM summary")
+    sql(log, "UPDATE events SET kind = 'trial_teleported' WHERE seq = 4")
+    seal(log)
+    with pytest.raises(JournalError, match="event 4: event of kind 'trial_teleported'"):
+        read_summary(log)
 
 
 def test_what_is_no_log_is_told(tmp_path: Path) -> None:
@@ -93,4 +154,4 @@ def test_what_is_no_log_is_told(tmp_path: Path) -> None:
     for content in (b"", b"not a database" * 100):
         path.write_bytes(content)
         with pytest.raises(JournalError, match="study.db"):
-            glance(str(path))
+            read_summary(str(path))

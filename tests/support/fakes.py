@@ -10,6 +10,7 @@ from hpo_engine.executors.devices import Cores
 from hpo_engine.executors.local.bound import Bind, BoundLaunch, as_bound
 from hpo_engine.executors.machine import Machine, Place
 from hpo_engine.study.events import Event, from_body
+from hpo_engine.study.history import History
 from hpo_engine.study.spec import Resources
 from hpo_engine.study.trial import Exit, StopCause
 
@@ -20,7 +21,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.rows: list[tuple[float, str, str]] = []
 
-    def append(self, events: Iterable[Event]) -> None:
+    def append(self, events: Iterable[Event], history: History | None = None) -> None:
         self.rows += [(e.at, e.kind, json.dumps(e.body(), allow_nan=False)) for e in events]
 
     def read(self, after: int = 0) -> list[Event]:

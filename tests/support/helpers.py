@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hpo_engine.store.journal import _NOTHING, _checksum
+from hpo_engine.store.database import NOTHING, checksum
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
@@ -66,9 +66,9 @@ def emetrics_line(step: object = 1, group: str | None = "test", **values: object
 
 def seal(path: str | Path) -> None:
     """Gives the events of a log that a test has changed the checksums that a writer would have given them."""
-    db, (_, crc) = sqlite3.connect(path), _NOTHING
+    db, (_, crc) = sqlite3.connect(path), NOTHING
     for number, at, kind, body in db.execute("SELECT seq, at, kind, body FROM events ORDER BY seq").fetchall():
-        crc = _checksum(crc, number, at, kind, body)
+        crc = checksum(crc, number, at, kind, body)
         db.execute("UPDATE events SET crc = ? WHERE seq = ?", (crc, number))
     db.commit()
     db.close()

@@ -27,7 +27,7 @@ from hpo_engine.cli.common import (
 from hpo_engine.errors import EngineError, JournalError, SpecError
 
 if TYPE_CHECKING:
-    from hpo_engine.store.summary import Glance
+    from hpo_engine.store.summary import Summary
     from hpo_engine.study.history import History
     from hpo_engine.study.trial import Trial
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 def list_(root: str | None, as_json: bool) -> None:
     """The studies under the root."""
     from hpo_engine.contract.paths import runs_root, studies
+    from hpo_engine.store.journal import read_summary
     from hpo_engine.store.lock import who_leads
-    from hpo_engine.store.summary import glance
     from hpo_engine.text.tables import table
 
     folder = runs_root(root, os.environ)
@@ -48,23 +48,16 @@ def list_(root: str | None, as_json: bool) -> None:
     for paths in studies(folder):
         name = os.path.basename(paths.root)
         try:
-            seen = glance(paths.db)
+            found = read_summary(paths.db)
         except JournalError as error:
-            objects.append({"study": name, "state": "damaged", "error": str(error), "folder": paths.root})
-            rows.append([name, "damaged", "", "", "", ""])
+            objects.append({"study": name, "state": "unreadable", "error": str(error), "folder": paths.root})
+            rows.append([name, "unreadable", "", "", "", str(error).removeprefix(f"{paths.db}: ")])
             continue
-        led = who_leads(paths.lock) is not None
-        state = state_word(seen.state, led)
-        best = None if seen.best is None else {"trial": seen.best[0], "value": seen.best[1]}
-        several = {"front": seen.front} if len(seen.metrics) > 1 else {}
-        objects.append({
-            "study": name, "state": state, "best": best, **several, "counts": seen.counts, "trials": seen.total,
-            "algorithm": seen.algorithm, "last_at": seen.last_at, "folder": paths.root,
-        })  # fmt: skip
+        state = state_word(found.state, who_leads(paths.lock) is not None)
+        objects.append({"study": name, "state": state, **_summary_object(found), "folder": paths.root})
         rows.append([
-            name, state, f"{seen.ended}/{seen.total or '?'}",
-            _best_word(seen), seen.algorithm,
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(seen.last_at)),
+            name, state, f"{found.ended}/{found.total or '?'}", _best_cell(found), found.algorithm,
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(found.last_at)),
         ])  # fmt: skip
     if as_json:
         click.echo(dump(objects))
@@ -164,14 +157,23 @@ def export(study: str, root: str | None, form: str, metric: str | None, goal: st
 VERBS = (list_, best, export)
 
 
-def _best_word(seen: Glance) -> str:
+def _summary_object(found: Summary) -> dict[str, Any]:
+    best = None if found.best is None else {"trial": found.best[0], "value": found.best[1]}
+    several = {"front": found.front} if len(found.metrics) > 1 else {}
+    return {
+        "best": best, **several, "counts": found.counts, "trials": found.total, "algorithm": found.algorithm,
+        "last_at": found.last_at,
+    }  # fmt: skip
+
+
+def _best_cell(found: Summary) -> str:
     """`loss=0.31`, or `front of 7: loss, size`."""
     from hpo_engine.text.tables import number, safe_text
 
-    if seen.best is None:
+    if found.best is None:
         return ""
-    metrics = ", ".join(map(safe_text, seen.metrics))
-    return f"front of {seen.front}: {metrics}" if len(seen.metrics) > 1 else f"{metrics}={number(seen.best[1])}"
+    metrics = ", ".join(map(safe_text, found.metrics))
+    return f"front of {found.front}: {metrics}" if len(found.metrics) > 1 else f"{metrics}={number(found.best[1])}"
 
 
 def _show_best(history: History, trial: Trial) -> None:

@@ -132,8 +132,9 @@ class Store(Protocol):
     does when `close` has returned.
     """
 
-    def append(self, events: Iterable[Event]) -> None:
-        """Commits all of them or none. Raises JournalError."""
+    def append(self, events: Iterable[Event], history: History | None = None) -> None:
+        """Commits all of them or none. `history`: what the log makes with them, to be kept in short. Raises
+        JournalError."""
 
     def read(self, after: int = 0) -> list[Event]:
         """The events from number `after` + 1 on."""

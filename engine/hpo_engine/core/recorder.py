@@ -35,7 +35,7 @@ class Recorder:
     def commit(self) -> None:
         """Writes what was recorded since the last commit. Raises JournalError."""
         if self._batch:
-            self._store.append([event for event, _ in self._batch])
+            self._store.append([event for event, _ in self._batch], self.history)
             self._untold += self._batch
             self._batch = []
 

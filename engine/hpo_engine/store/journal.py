@@ -26,19 +26,12 @@ from zlib import crc32
 
 from hpo_engine.errors import JournalError, StudyLocked
 from hpo_engine.failpoints import failpoint
-from hpo_engine.system.faults import at_fault, room
+from hpo_engine.store.database import NOTHING, NUMBERS, checksum, last_event, opened, refusal
+from hpo_engine.store.summary import Summary, stored
 
 if TYPE_CHECKING:
     from hpo_engine.study.events import Event, Record
     from hpo_engine.study.history import History
-
-SCHEMA_VERSION = 3
-_APPLICATION_ID = 0x48504F45  # "HPOE"
-_BUSY_S = 60.0
-_NUMBERS = struct.Struct("<qd").pack
-_NOTHING = (0, 0)
-"""Number and checksum of the event before the first."""
-_PLAIN = frozenset(b"/._-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")  # of a path in a URL
 
 
 class Journal:
@@ -55,21 +48,21 @@ class Journal:
     def __init__(self, path: str, *, write: bool = False) -> None:
         self.path = path
         self._syncer: _Syncer | None = None
-        self._end = _NOTHING  # where a writer goes on
-        if not write and not os.path.exists(path):
-            raise JournalError(f"{path}: no such event log")
+        self._end = NOTHING  # where a writer goes on
+        self._db = opened(path, write=write)
         try:
-            self._db = connect(path, write=write)
-            self._check(write)
             if write:  # not before it is known to be ours: this changes the file
                 self._db.execute("PRAGMA journal_mode=WAL")
-                self._end = self._last()
+                self._end = last_event(self._db)
             self._inode = _inode(path)
         except (sqlite3.Error, ValueError) as error:
-            raise self._error(error) from error
+            raise refusal(path, error) from error
 
-    def append(self, events: Iterable[Event]) -> None:
+    def append(self, events: Iterable[Event], history: History | None = None) -> None:
         """Commits all of the events or none.
+
+        Args:
+            history: the fold of the log with these events; its summary is kept for `list`. None: `list` makes it.
 
         Raises:
             StudyLocked: the log does not end where this writer left it: there is another one.
@@ -78,25 +71,27 @@ class Journal:
         for event in events:
             number, at = number + 1, float(event.at)
             body = json.dumps(event.body(), allow_nan=False, separators=(",", ":"))
-            crc = _checksum(crc, number, at, event.kind, body)
+            crc = checksum(crc, number, at, event.kind, body)
             rows.append((number, at, event.kind, body, crc))
         failpoint("journal.before-commit")
         if self._syncer is not None and self._syncer.problem is not None:
-            raise self._error(self._syncer.problem)
+            raise refusal(self.path, self._syncer.problem)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                if (found := self._last()) != self._end:
+                if (found := last_event(self._db)) != self._end:
                     raise self._other_writer(found[0])
                 # Numbers of our own: should all else fail, the key refuses a number that is taken.
                 self._db.executemany("INSERT INTO events(seq, at, kind, body, crc) VALUES (?, ?, ?, ?, ?)", rows)
+                if history is not None:
+                    Summary.of(history).store(self._db, (number, crc))
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise self._error(error) from error
+            raise refusal(self.path, error) from error
         self._end = (number, crc)
         failpoint("journal.after-commit")
         if self._syncer is None:
@@ -110,7 +105,7 @@ class Journal:
             JournalError: one of them is not what was written; it says which.
         """
         rows, problem = self._rows(after)
-        before: int | None = _NOTHING[1]
+        before: int | None = NOTHING[1]
         if after:
             before = rows.pop(0)[4] if rows and rows[0][0] == after else None
         bad = _first_bad(rows, after, before)
@@ -118,7 +113,9 @@ class Journal:
             there = rows[bad - after - 1][0]
             raise self._damaged(bad, "is missing" if there > bad else "is not what was written")
         if problem is not None:
-            raise self._damaged(after + len(rows) + 1, f"cannot be read ({problem})") if rows else self._error(problem)
+            if not rows:
+                raise refusal(self.path, problem)
+            raise self._damaged(after + len(rows) + 1, f"cannot be read ({problem})")
         return [row[:4] for row in rows]
 
     def _rows(self, after: int) -> tuple[list[Any], Exception | None]:
@@ -192,37 +189,7 @@ class Journal:
         problem = syncer.finish() if syncer is not None else None
         self._db.close()
         if problem is not None:
-            raise self._error(problem)
-
-    def _check(self, write: bool) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise JournalError(f"{self.path}: written by a newer hpo-engine (schema {version}); upgrade to open it")
-        if version and self._db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-            raise JournalError(f"{self.path}: not an event log of hpo-engine")
-        if version == 0:
-            if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise JournalError(f"{self.path}: not an event log of hpo-engine")
-            if not write:
-                raise JournalError(f"{self.path}: the event log is empty: the study was never opened")
-            self._db.executescript(
-                f"BEGIN; CREATE TABLE events(seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL,"
-                f" body TEXT NOT NULL, crc INTEGER NOT NULL); PRAGMA application_id={_APPLICATION_ID};"
-                f" PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-            )
-            failpoint("journal.made")
-        elif version < SCHEMA_VERSION:
-            raise JournalError(
-                f"{self.path}: written by an older hpo-engine (schema {version}), whose events this version does not "
-                "read; open it with that version, or submit the study again under another --name"
-            )
-
-    def _last(self) -> tuple[int, int]:
-        """Number and checksum of the last event."""
-        found: tuple[int, int] | None = self._db.execute(
-            "SELECT seq, crc FROM events ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
-        return found or _NOTHING
+            raise refusal(self.path, problem)
 
     def _other_writer(self, count: int) -> StudyLocked:
         return StudyLocked(
@@ -237,19 +204,6 @@ class Journal:
             "backup; without one, see docs/reliability.md, A damaged log"
         )
 
-    def _error(self, error: Exception) -> JournalError:
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            return JournalError(f"{self.path}: damaged ({error}); restore it from a backup, nothing was changed")
-        text = error.strerror if isinstance(error, OSError) else str(error)
-        # A full disk is told as SQLITE_FULL or, in its index, as an I/O error.
-        full = room(self.path) if text in ("database or disk is full", "disk I/O error") or at_fault(error) else ""
-        return JournalError(f"{self.path}: {text}; free space or access is needed, then resume{full}")
-
-
-def _checksum(before: int, number: int, at: float, kind: str, body: str) -> int:
-    """Of an event, and of all that precede it: `before` is the checksum of the one before."""
-    return crc32(_NUMBERS(number, at) + f"{kind} {body}".encode(), before)
-
 
 def _first_bad(rows: Sequence[Any], after: int, before: int | None) -> int | None:
     """The number of the first row that is not what was written, or not the next one.
@@ -259,8 +213,8 @@ def _first_bad(rows: Sequence[Any], after: int, before: int | None) -> int | Non
     """
     for number, (there, at, kind, body, crc) in enumerate(rows, after + 1):
         try:
-            # `_checksum`, written out: a log has many rows.
-            before = crc if before is None else crc32(_NUMBERS(there, at) + f"{kind} {body}".encode(), before)
+            # `checksum`, written out: a log has many rows.
+            before = crc if before is None else crc32(NUMBERS(there, at) + f"{kind} {body}".encode(), before)
         except (struct.error, UnicodeEncodeError):  # not even of the right type
             return number
         if before != crc or there != number:
@@ -319,32 +273,12 @@ def read_history(path: str) -> History:
         return journal.history()
 
 
-def is_ours(path: str) -> bool:
-    """Whether the database at `path` is an event log of ours, as far as can be read."""
-    try:
-        db = connect(path)
+def read_summary(path: str) -> Summary:
+    """The study at `path` in short. Raises JournalError."""
+    with contextlib.closing(opened(path)) as db:
         try:
-            return bool(db.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID)
-        finally:
-            db.close()
-    except (sqlite3.Error, ValueError):
-        return False
-
-
-def connect(path: str, *, write: bool = False) -> sqlite3.Connection:
-    """A connection to a study's database; without `write` one that cannot change it. Raises sqlite3.Error."""
-    quoted = "".join([chr(c) if c in _PLAIN else f"%{c:02X}" for c in os.fsencode(path)])
-    url = f"file:{quoted}?mode={'rwc' if write else 'ro'}"
-    db = sqlite3.connect(url, uri=True, isolation_level=None, timeout=_BUSY_S)
-    if write:
-        db.execute("PRAGMA synchronous=NORMAL")  # a log that is whole after a power cut; see _Syncer for the rest
-        return db
-    db.execute("PRAGMA query_only=1")
-    try:
-        db.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        # A WAL database on a read-only disk opens only as a file that nobody changes.
-        if os.path.exists(path + "-wal") or os.access(os.path.dirname(path), os.W_OK):
-            raise
-        db = sqlite3.connect(f"{url}&immutable=1", uri=True, isolation_level=None)
-    return db
+            found = stored(db, last_event(db))
+        except (sqlite3.Error, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise refusal(path, error) from error
+    # It is not there if the log was cut or put together by hand: then the events say it.
+    return found or Summary.of(read_history(path))

@@ -16,7 +16,8 @@ from typing import Any
 from hpo_engine.contract.paths import StudyPaths, identity
 from hpo_engine.executors.local import records
 from hpo_engine.failpoints import failpoint
-from hpo_engine.store.journal import Journal, connect
+from hpo_engine.store.database import connect
+from hpo_engine.store.journal import Journal
 from hpo_engine.store.lock import who_leads
 from hpo_engine.study.events import AttemptIntended, Event, TrialEnded
 from hpo_engine.study.history import History
