@@ -80,7 +80,7 @@ def test_created_study_is_whole(tmp_path: Path, model: Path) -> None:
     history = studies.read(paths)
     assert history.opened_at == 7.0 and history.next_id == 0
     assert history.spec.seed is not None, "a seed is drawn and kept"
-    assert studies.opened_spec(paths) == history.spec == replace(spec_of(model), seed=history.spec.seed)
+    assert history.opened_spec == history.spec == replace(spec_of(model), seed=history.spec.seed)
 
 
 def test_seed_that_was_given_is_kept(tmp_path: Path, model: Path) -> None:

@@ -45,18 +45,6 @@ def read(paths: StudyPaths) -> History:
     return read_history(paths.db)
 
 
-def opened_spec(paths: StudyPaths) -> StudySpec:
-    """The spec that the study was opened with, before any change of its limits."""
-    journal = Journal(paths.db)
-    try:
-        first = journal.read()[:1]
-    finally:
-        journal.close()
-    if not first or not isinstance(first[0], StudyOpened):
-        raise JournalError(f"{paths.db}: the event log does not begin with the study")
-    return StudySpec.from_json(first[0].spec)
-
-
 def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
     """The study with what its earlier studies have to say at this moment, and notes for the user. Reads them only.
 

@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -542,6 +543,23 @@ def test_damaged_log_exits_5_and_is_left_alone(shell: Shell) -> None:
         shell.refuses(*args, words="study.db", code=5)
     assert "damaged" in shell.run("list")
     assert db.read_bytes() == data
+
+
+def test_log_of_an_older_version_is_refused_by_every_verb_in_one_line(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml", "--trials", "1")
+    db = shell.folder / "hpo-runs" / "my-study" / "study.db"
+    connection = sqlite3.connect(db)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    before = db.read_bytes()
+    verbs = ("show", "best", "export", "watch", "stop", "resume", "logs 0", "retry --failed")
+    calls = [[verb.split()[0], "my-study", *verb.split()[1:]] for verb in verbs]
+    for args in [*calls, ["submit", "algo.yaml"]]:
+        said = shell.refuses(*args, words="study.db: written by an older hpo-engine .schema 2.*another --name", code=5)
+        assert len(said.splitlines()) == 1, args
+    row = next(line for line in shell.run("list").splitlines() if line.startswith("my-study"))
+    assert re.search(r"unreadable +written by an older hpo-engine \(schema 2\)", row)
+    assert db.read_bytes() == before
 
 
 def test_model_folder_with_a_stale_result_gives_no_false_verdict(shell: Shell) -> None:

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo_engine import studies
-from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.errors import JournalError
 from hpo_engine.store.database import SCHEMA_VERSION
-from hpo_engine.store.journal import Journal, read_history
+from hpo_engine.store.journal import Follower, Journal, read_history
 from hpo_engine.study.events import (
     AttemptIntended,
     AttemptStarted,
@@ -67,11 +65,7 @@ def edit(path: Path, *statements: str) -> None:
 def first_bad(path: Path) -> tuple[int, int]:
     """The damaged event and the last good one as the refusal names them; the same for every way to read a log."""
     said = set()
-    for read in (
-        read_history,
-        lambda p: Journal(p).read(),
-        lambda p: studies.opened_spec(StudyPaths(str(path.parent))),
-    ):
+    for read in (read_history, lambda p: Journal(p).read(), Follower):
         with pytest.raises(JournalError) as caught:
             read(str(path))
         said.add(str(caught.value))

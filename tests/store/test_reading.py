@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hpo_engine.errors import JournalError
 from hpo_engine.executors.local.bound import BoundLaunch
-from hpo_engine.store.journal import Journal, read_history
+from hpo_engine.store.journal import Follower, Journal, read_history
 from hpo_engine.study.events import (
     AttemptIntended,
     AttemptStarted,
@@ -20,7 +20,9 @@ from hpo_engine.study.events import (
     MetricsSeen,
     Record,
     SpecChanged,
+    StudyClosed,
     StudyOpened,
+    TrialEnded,
     TrialProposed,
     TrialReopened,
     apply,
@@ -166,6 +168,35 @@ def test_rows_that_are_none_are_told_to_who_looks_at_them(tmp_path: Path) -> Non
     rows = read_history(path).trials[0].rows
     with pytest.raises(JournalError, match="rows in the event log cannot be read"):
         list(rows)
+
+
+# -- a log that goes on ------------------------------------------------------------------------------------------------
+
+
+def test_follower_applies_what_is_new_and_reads_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = opened_log(tmp_path / "study.db")
+    follower = Follower(path)
+    assert follower.news() == [] and follower.history.events == 5
+    monkeypatch.setattr(Journal, "history", None)
+    writer = Journal(path, write=True)
+    ended = TrialEnded(3.0, 0, "completed", 0.5)
+    writer.append([ended, StudyClosed(4.0, "finished")])
+    (first, after), (last, history) = follower.news()
+    assert first == ended and last.kind == "study_closed"
+    assert (after.best_id, after.state.value, history.state.value) == (0, "running", "finished")
+    assert follower.history is history and follower.news() == []
+    writer.close()
+    follower.close()
+
+
+def test_follower_refuses_an_event_that_cannot_follow(tmp_path: Path) -> None:
+    path = opened_log(tmp_path / "study.db")
+    follower = Follower(path)
+    writer = Journal(path, write=True)
+    writer.append([TrialProposed(3.0, 7, {})])
+    writer.close()
+    with pytest.raises(JournalError, match=r"event 6 \(trial_proposed\) cannot be applied: trial 7"):
+        follower.news()
 
 
 # -- what is refused, and how ------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from hpo_engine.core.ports import Searcher
 from hpo_engine.errors import JournalError
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.store import journal as journals

@@ -265,11 +265,12 @@ def test_limits_change_one_by_one_and_null_is_unlimited() -> None:
     assert (history.spec.budget.trials, history.spec.budget.time_s, history.spec.resources.parallel) == (1000, 60, 8)
     history = apply(history, SpecChanged(4.0, {"trials": None}))
     assert (history.spec.budget.trials, history.spec.budget.time_s, history.spec.resources.parallel) == (None, 60, 8)
+    assert history.opened_spec == fold([OPENED]).spec
 
 
 def test_only_time_with_an_engine_counts_and_a_killed_one_counts_to_its_last_event() -> None:
     log: list[Event] = [OPENED, EngineStarted(10.0, 1), StopAsked(30.0)]
-    assert fold(log).elapsed_s(40.0) == 30.0
+    assert fold(log).elapsed_s(40.0) == 30.0 and fold(log).events == 3
     log.append(EngineStarted(1000.0, 2))  # the first was killed after second 30
     history = fold(log)
     assert history.stop_asked is None and history.elapsed_s(1005.0) == 25.0

@@ -25,19 +25,20 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
 
     Shown as a terminal would: of a progress bar that redraws itself, the last state.
     """
-    from hpo_engine import studies
     from hpo_engine.contract.outputlog import logfiles
+    from hpo_engine.store.journal import Follower
 
     paths = find(study, root)
-    history = studies.read(paths)
-    attempt = trial_of(history, trial).attempt
+    log = Follower(paths.db)
+    attempt = trial_of(log.history, trial).attempt
     if attempt is None:
         raise EngineError(f"trial {trial} has not started yet")
     tail = logfiles.Follower(paths.trial(trial).attempt(attempt.number))
     printer = None if raw else _Printer(follow=follow, live=follow and sys.stdout.isatty())
     wrote = False
     while True:
-        over = not follow or trial not in studies.read(paths).open_ids
+        log.news()
+        over = not follow or trial not in log.history.open_ids
         for chunk in tail.fresh():
             wrote = True
             if printer is None:
@@ -50,6 +51,7 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
         if over:
             break
         time.sleep(_FOLLOW_S)
+    log.close()
     if printer is not None:
         printer.close()
     if not wrote and not follow:

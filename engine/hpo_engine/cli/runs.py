@@ -18,6 +18,7 @@ from hpo_engine.text import streams
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.store.journal import Follower
     from hpo_engine.study.history import History
     from hpo_engine.study.spec import StudySpec
 
@@ -194,11 +195,13 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
     from hpo_engine import studies
     from hpo_engine.executors.local.processes import need_proc
     from hpo_engine.store import inbox
+    from hpo_engine.store.journal import Follower
     from hpo_engine.store.lock import who_leads
 
     need_proc()
     paths = find(study, root)
-    history = studies.read(paths)
+    log = Follower(paths.db)
+    history = log.history
     if trial is not None and trial not in range(history.next_id):
         raise SpecError(f"{history.spec.name} has no trial {trial}; it has {history.next_id}")
     if trial is not None and trial not in history.open_ids:
@@ -233,7 +236,7 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
             f"trial {trial} is told to stop; no engine leads {history.spec.name}: resume it to have that recorded"
         )
         return 0
-    return _await_stop(paths, history, trial, request)
+    return _await_stop(paths, log, trial, request)
 
 
 @click.command()
@@ -310,7 +313,7 @@ def _changes(history: History, spec: StudySpec, given: dict[str, int | None], pa
     """New limits that a file submitted again asks for. Raises StudyExists where it is another study."""
     from hpo_engine import studies
 
-    opened = studies.opened_spec(paths)
+    opened = history.opened_spec
     if different := studies.differences(opened, spec):
         lines = "\n".join(f"  {line}" for line in different)
         again = _judge_again(history, opened, spec, paths)
@@ -440,21 +443,20 @@ def _copied_from(paths: StudyPaths, history: History) -> str:
     return origin(paths, history)
 
 
-def _await_stop(paths: StudyPaths, history: History, trial: int | None, request: str) -> int:
+def _await_stop(paths: StudyPaths, log: Follower, trial: int | None, request: str) -> int:
     """Until the leading engine has carried the request out; it may take the grace."""
-    from hpo_engine import studies
     from hpo_engine.store import inbox
     from hpo_engine.store.lock import who_leads
 
-    deadline = time.monotonic() + history.spec.trial.grace_s + 10.0
+    deadline = time.monotonic() + log.history.spec.trial.grace_s + 10.0
     while time.monotonic() < deadline:
         left = who_leads(paths.lock) is None
-        if not os.path.exists(request) and (left if trial is None else trial not in studies.read(paths).open_ids):
-            break
-        if left:
+        log.news()
+        if left or (not os.path.exists(request) and trial is not None and trial not in log.history.open_ids):
             break
         time.sleep(_POLL_S)
-    now = studies.read(paths)
+    log.news()
+    now = log.history
     if os.path.exists(request):
         inbox.done(request)  # or it would meet an engine that it was not meant for
         raise EngineError(f"{now.spec.name}: its engine does not answer ({who_leads(paths.lock)}); nothing was stopped")

@@ -7,9 +7,8 @@ import time
 
 from hpo_engine import assembly
 from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.store.journal import Journal
+from hpo_engine.store.journal import Follower
 from hpo_engine.store.lock import who_leads
-from hpo_engine.study.events import apply, fold
 from hpo_engine.trackers.console import ConsoleTracker
 
 _POLL_S = 0.25
@@ -17,20 +16,16 @@ _POLL_S = 0.25
 
 def follow(paths: StudyPaths) -> int:
     """Until the study closes, its engine goes away, or Ctrl-C. Returns 0."""
-    journal = Journal(paths.db)
-    events = journal.read()
-    history, seen = fold(events), len(events)
+    log = Follower(paths.db)
     console = ConsoleTracker(sys.stdout, folder=paths.root)
     clock = assembly.Clock()
     try:
-        console.open(history, clock())
+        console.open(log.history, clock())
         while True:
             led = who_leads(paths.lock) is not None
-            for event in journal.read(seen):
-                seen += 1
-                history = apply(history, event)
+            for event, history in log.news():
                 console.on(event, history)
-            console.tick(history, clock())
+            console.tick(log.history, clock())
             if console.problem is not None:
                 raise console.problem
             if console.unheard:
@@ -38,11 +33,11 @@ def follow(paths: StudyPaths) -> int:
             if not led:
                 break
             time.sleep(_POLL_S)
-        if history.state.value == "running":
-            console.note(f"no engine leads it; to go on: hpo-engine resume {history.spec.name}")
+        if log.history.state.value == "running":
+            console.note(f"no engine runs it; to go on: hpo-engine resume {log.history.spec.name}")
     except KeyboardInterrupt:
-        console.note("it goes on")
+        console.note("the study runs on")
     finally:
-        console.close(history)
-        journal.close()
+        console.close(log.history)
+        log.close()
     return 0

@@ -144,13 +144,13 @@ class Journal:
         except sqlite3.Error:  # a file that cannot be read, or an SQLite that does not know JSON
             return False
 
-    def read(self, after: int = 0) -> list[Event]:
-        """The events from number `after` + 1 on. Raises JournalError."""
+    def read(self, after: int = 0, *, lazy: bool = False) -> list[Event]:
+        """The events from number `after` + 1 on. Raises JournalError. `lazy`: see `events.decoded`."""
         from hpo_engine.study.events import decoded
 
         records = self.records(after)
         try:
-            return list(decoded(records))
+            return list(decoded(records, lazy=lazy and self._all_json("metrics_seen")))
         except JournalError as error:
             raise JournalError(f"{self.path}: {error}") from None
 
@@ -265,6 +265,31 @@ class _Syncer:
             except OSError as error:
                 self.problem = error
                 return
+
+
+class Follower:
+    """The `history` of a log that another process may write, and how it goes on.
+
+    Raises:
+        JournalError: as `Journal.history` does.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._journal = Journal(path)
+        self.history = self._journal.history()
+
+    def news(self) -> list[tuple[Event, History]]:
+        """The events since the last look, each with the history after it."""
+        from hpo_engine.study.events import apply
+
+        found = []
+        for event in self._journal.read(self.history.events):
+            self.history = apply(self.history, event)
+            found.append((event, self.history))
+        return found
+
+    def close(self) -> None:
+        self._journal.close()
 
 
 def read_history(path: str) -> History:

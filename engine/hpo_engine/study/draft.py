@@ -19,13 +19,14 @@ from hpo_engine.study.values import amend, changed
 class Draft:
     """The study while events are applied to it.
 
-    `study` is all of the history but its trials and indices; a step replaces it. `last_at`: UTC seconds of the latest
-    event so far. The trials that `trial` returns, and their latest attempts, belong to the draft: a step amends them.
+    `study` is all of the history but its trials and indices; a step replaces it. `events`: the number of those applied
+    so far; `last_at`: UTC seconds of the latest one. The trials that `trial` returns, and their latest attempts, belong
+    to the draft: a step amends them.
     """
 
     def __init__(self, history: History) -> None:
         self.study = history
-        self.last_at = history.last_at
+        self.events, self.last_at = history.events, history.last_at
         self._before = history.trials
         self._own: dict[int, Trial] = {}
         self._count = len(history.trials)
@@ -75,7 +76,7 @@ class Draft:
         else:
             trials = TrialTable(list(self._own.values()))  # proposed in the order of their ids
         indices = self._indices.fields() if self._indices is not None else {}
-        return changed(self.study, trials=trials, last_at=self.last_at, **indices)
+        return changed(self.study, trials=trials, events=self.events, last_at=self.last_at, **indices)
 
     def _thawed(self) -> Indices:
         if self._indices is None:

@@ -57,7 +57,7 @@ class StudyOpened(Event):
         raise JournalError("the study is open already")
 
     def opened(self) -> History:
-        return History(StudySpec.from_json(self.spec), opened_at=self.at, last_at=self.at)
+        return History(StudySpec.from_json(self.spec), events=1, opened_at=self.at, last_at=self.at)
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ class SpecChanged(Event):
         spec = replace(
             spec, budget=replace(spec.budget, **limits), resources=replace(spec.resources, parallel=parallel)
         )
-        draft.study = changed(draft.study, spec=spec)
+        draft.study = changed(draft.study, spec=spec, first_spec=draft.study.opened_spec)
 
 
 @dataclass(frozen=True)
@@ -371,27 +371,22 @@ def from_body(kind: str, at: float, body: Any) -> Event:
 
 # -- folds -------------------------------------------------------------------------------------------------------------
 
-_FAULTS = (JournalError, LookupError, TypeError, ValueError, AttributeError)
-
 
 def fold(events: Iterable[Event]) -> History:
     """The history that the events make. Raises JournalError if one cannot be applied, with its number."""
     draft: Draft | None = None
-    for number, event in enumerate(events, 1):
-        try:
-            if draft is None:
-                draft = Draft(_opened(event))
-            else:
-                _take(draft, event)
-        except _FAULTS as error:
-            raise JournalError(f"event {number} ({event.kind}) cannot be applied: {error}") from error
+    for event in events:
+        if draft is None:
+            draft = Draft(_opened(event))
+        else:
+            _take(draft, event)
     if draft is None:
         raise JournalError("the event log is empty: the study was never opened")
     return draft.frozen()
 
 
 def apply(history: History | None, event: Event) -> History:
-    """The history after `event`."""
+    """The history after `event`. Raises JournalError if it cannot be applied, with its number."""
     if history is None:
         return _opened(event)
     draft = Draft(history)
@@ -399,13 +394,28 @@ def apply(history: History | None, event: Event) -> History:
     return draft.frozen()
 
 
+_FAULTS = (JournalError, LookupError, TypeError, ValueError, AttributeError)
+
+
 def _opened(event: Event) -> History:
-    if not isinstance(event, StudyOpened):
-        raise JournalError("the first event must open the study")
-    return event.opened()
+    try:
+        if not isinstance(event, StudyOpened):
+            raise JournalError("the first event must open the study")
+        return event.opened()
+    except _FAULTS as error:
+        raise _refused(1, event, error) from error
 
 
 def _take(draft: Draft, event: Event) -> None:
-    event.step(draft)
+    number = draft.events + 1
+    try:
+        event.step(draft)
+    except _FAULTS as error:
+        raise _refused(number, event, error) from error
+    draft.events = number
     if event.at > draft.last_at:
         draft.last_at = event.at
+
+
+def _refused(number: int, event: Event, error: Exception) -> JournalError:
+    return JournalError(f"event {number} ({event.kind}) cannot be applied: {error}")

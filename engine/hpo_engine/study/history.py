@@ -34,13 +34,15 @@ class History:
     """All that is known of a study: the fold of its events. What a searcher sees, a stopper judges, a table shows.
 
     `open_ids`: trials that have not ended, in order. `counts`: trials by state. `members`: the COMPLETED trials that
-    no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. Where trials
-    get more or less of a resource, those count that got the most so far (`front_resource`), because losses after one
-    epoch and after fifty do not compare. `early`: the losses of the first ten COMPLETED.
-    `spent_s`: seconds that earlier engines ran; `engine_at`: when this one began; `last_at`: the latest event.
-    `path`, `folder`: where that engine found the study, and the folder's device and inode (empty: not known).
-    `halted`: the rule that stopped the study, see `stoppers.Halt` (""; none did); `overruled`: the latest one after
-    which the user let it go on. `counted_from`: failures before that do not count any more.
+    no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. If trials
+    get more or less of a resource, only those count that got the most so far (`front_resource`), because losses after
+    one epoch and after fifty do not compare. `early`: the losses of the first ten COMPLETED trials.
+
+    `events`: their number. `first_spec`: see `opened_spec` (None: its limits never changed). `spent_s`: seconds that
+    earlier engines ran; `engine_at`: when the present one began; `last_at`: the latest event (UTC seconds).
+    `path`, `folder`: where that engine found the study, and the folder's device and inode (empty: unknown).
+    `halted`: the rule that stopped the study, see `stoppers.Halt` ("": none did); `overruled`: the latest one after
+    which the user let it go on. `counted_from`: failures before that time no longer count.
     """
 
     spec: StudySpec
@@ -53,7 +55,9 @@ class History:
     members: tuple[front.Member, ...] = ()
     front_resource: int = 0
     early: tuple[tuple[float, ...], ...] = ()
+    events: int = 0
     opened_at: float = 0.0
+    first_spec: StudySpec | None = None
     engine_at: float | None = None
     spent_s: float = 0.0
     last_at: float = 0.0
@@ -63,6 +67,11 @@ class History:
     halted: str = ""
     overruled: str = ""
     counted_from: float = 0.0
+
+    @property
+    def opened_spec(self) -> StudySpec:
+        """The spec that the study was opened with, before any change of its limits."""
+        return self.first_spec or self.spec
 
     @property
     def next_id(self) -> int:

@@ -68,7 +68,7 @@ def own_files(paths: StudyPaths) -> int:
     if led_in == identity(paths.root) or not (led_in or shared):
         return 0
     with contextlib.closing(Journal(paths.db)) as journal:
-        events = journal.read()
+        events = journal.read(lazy=True)
     kept = events[: _last_whole(paths, events)]
     if len(kept) == len(events) and not shared:
         return 0
@@ -86,7 +86,7 @@ def own_files(paths: StudyPaths) -> int:
 def whole(paths: StudyPaths) -> bool:
     """Whether of each trial that the log says has ended this folder has the files."""
     with contextlib.closing(Journal(paths.db)) as journal:
-        events = journal.read()
+        events = journal.read(lazy=True)
     return _last_whole(paths, events) == len(events)
 
 
