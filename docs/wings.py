@@ -200,7 +200,8 @@ def svg() -> str:
 def _box(point: Point, y: int, about: str) -> str:
     x, (width, height) = round(point.x), BOX
     lines = textwrap.wrap(about.replace("`", ""), 34)
-    assert len(lines) <= 2, f"the description of {point.wing} does not fit into its box: {about}"
+    if len(lines) > 2:
+        raise ValueError(f"the description of {point.wing} does not fit into its box: {about}")
     texts = "".join(
         f'<text class="about" x="{x}" y="{y + 38 + 13 * i}">{escape(line)}</text>' for i, line in enumerate(lines)
     )
