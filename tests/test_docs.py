@@ -19,6 +19,7 @@ from hpo_engine.cli import cli
 from hpo_engine.studyfile.document import read_document
 from hpo_engine.studyfile.native import parse_document
 from hpo_engine.studyfile.native.form import StudyForm, TrialForm, names
+from tests.support.command import run as run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -52,8 +53,7 @@ def table(page: Path, first_heading: str) -> list[list[str]]:
 
 def hpo_engine(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("HPO_")}
-    argv = [sys.executable, "-m", "hpo_engine.cli", *words]
-    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=240)
+    return run_command(*words, cwd=cwd, env=env)
 
 
 # -- every page --------------------------------------------------------------------------------------------------------

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support import command
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p for p in (ROOT / "examples").glob("*/algo*.*"))
@@ -26,20 +26,9 @@ def test_all_examples_are_here() -> None:
 def test_example_runs(file: Path, tmp_path: Path) -> None:
     if (program := NEEDS.get(file.name)) and shutil.which(program) is None:
         pytest.skip(f"{program} is not on this machine")
-    argv = [
-        sys.executable,
-        "-m",
-        "hpo_engine.cli",
-        "submit",
-        str(file),
-        "--root",
-        str(tmp_path),
-        "--trials",
-        "2",
-        "--json",
-    ]
+    argv = ["submit", str(file), "--root", str(tmp_path), "--trials", "2", "--json"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
+    done = command.run(*argv, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["state"] == "finished" and result["counts"] == {"completed": 2}

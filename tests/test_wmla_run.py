@@ -7,11 +7,12 @@ import io
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support import command
 
 ROOT = Path(__file__).parents[1]
 TRAIN = """\
@@ -84,8 +85,7 @@ def request(algorithm: str, params: dict[str, str], **changes: Any) -> dict[str,
 
 def hpo_engine(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    argv = [sys.executable, "-m", "hpo_engine.cli", *words]
-    return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=240)
+    return command.run(*words, cwd=folder, env=env)
 
 
 def submitted(folder: Path, what: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:

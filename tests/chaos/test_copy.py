@@ -18,6 +18,7 @@ from hpo_engine import studies
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import StopCause
+from tests.support import command
 from tests.support.helpers import processes_with, remove_tree, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -64,11 +65,11 @@ class Original:
         self.engine = self.hpo("submit", str(folder / "m" / "algo.yaml"))
         wait_until(lambda: self.words()["begin"] == 2)
 
-    def hpo(self, *words: str) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-m", "hpo_engine.cli", *words, "--root", str(self.folder / "runs")]
+    def hpo(self, *words: str) -> command.Command:
+        argv = [*words, "--root", str(self.folder / "runs")]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         with open(self.folder / "said", "ab") as said:
-            return subprocess.Popen(argv, env=env, cwd=self.folder, stdout=said, stderr=said, text=True)
+            return command.start(*argv, cwd=self.folder, env=env, stdout=said)
 
     def verb(self, *words: str, code: int = 0) -> str:
         """What the verb said."""

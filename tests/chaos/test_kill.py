@@ -9,8 +9,6 @@ import random
 import re
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 
 from hpo_engine import failpoints
+from tests.support import command
 from tests.support.helpers import processes_with, wait_until
 from tests.support.scene import Scene, killed
 
@@ -135,10 +134,10 @@ def test_kill_while_a_rule_ends_a_trial(tmp_path: Path) -> None:
         "command: python train.py\nobjective: minimize loss\nearly_stopping: {rule: rank, min_rivals: 3}\n"
         "experiments: [{number: 0}, {number: 1}, {number: 2}, {number: 3}, {number: 4}]\n"
     )
-    argv = [sys.executable, "-m", "hpo_engine.cli", "submit", "algo.yaml", "--name", "s", "--json"]
+    argv = ["submit", "algo.yaml", "--name", "s", "--json"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    assert killed(subprocess.run(argv, cwd=tmp_path, env={**env, "HPO_FAILPOINT": f"{EARLY}:1:kill"}).returncode)
-    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
+    assert killed(command.run(*argv, cwd=tmp_path, env={**env, "HPO_FAILPOINT": f"{EARLY}:1:kill"}).returncode)
+    done = command.run(*argv, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["counts"] == {"completed": 4, "pruned": 1}
 
@@ -164,11 +163,10 @@ def test_kill_while_a_folder_is_handed_on(tmp_path: Path, number: int) -> None:
         "command: python -S train.py\nobjective: minimize loss\nalgorithm: random\ntrials: 5\n"
         f"env: {{COUNTS: {tmp_path}/counts}}\nspace: {{x: {{float: [0, 1]}}}}\n"
     )
-    argv = [sys.executable, "-m", "hpo_engine.cli", "submit", "m/algo.yaml", "--name", "s", "--json"]
+    argv = ["submit", "m/algo.yaml", "--name", "s", "--json"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    first = subprocess.run(argv, cwd=tmp_path, env={**env, "HPO_FAILPOINT": f"{LARGE}:{number}:kill"}, timeout=240)
-    assert killed(first.returncode)
-    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
+    assert killed(command.run(*argv, cwd=tmp_path, env={**env, "HPO_FAILPOINT": f"{LARGE}:{number}:kill"}).returncode)
+    done = command.run(*argv, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["counts"] == {"completed": 5}
     assert len(os.listdir(tmp_path / "counts")) == 5
@@ -221,8 +219,8 @@ def test_power_cut_takes_the_last_events_and_no_trial(
 def test_removal_that_was_killed_is_finished_by_the_next_submit(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert scene.run() == 0, scene.said()
-    argv = [sys.executable, "-m", "hpo_engine.cli", "remove", str(scene.paths.root), "--yes"]
-    removing = subprocess.run(argv, env={**os.environ, "HPO_FAILPOINT": "study.removed:1:kill"})
+    argv = ["remove", str(scene.paths.root), "--yes"]
+    removing = command.run(*argv, cwd=tmp_path, env={**os.environ, "HPO_FAILPOINT": "study.removed:1:kill"})
     assert killed(removing.returncode) and not os.path.exists(scene.paths.root)
     for leftover in (scene.counts, Path(f"{scene.counts}.failed")):
         leftover.unlink()

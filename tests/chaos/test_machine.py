@@ -22,6 +22,7 @@ from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.executors.local import processes
 from hpo_engine.study.history import History
 from hpo_engine.system import faults
+from tests.support import command
 from tests.support.helpers import processes_with, remove_tree, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -65,14 +66,17 @@ class Scene:
 
     def engine(
         self, points: str = "", code: str = "", impatient: bool = False, **more: object
-    ) -> subprocess.Popen[bytes]:
+    ) -> subprocess.Popen[bytes] | command.Command:
         """An engine for which the calls at `points` fail with `code` as long as the spell lasts."""
         env = {**os.environ, "PYTHONPATH": str(ROOT), "HPO_FAILPOINT_WHILE": str(self.spell)}
         if points:
             env["HPO_FAILPOINT_ERRNO"] = f"{points}:{code}"
-        begin = [sys.executable, "-c", SLOWLY] if impatient else [sys.executable, "-m", "hpo_engine.cli"]
-        argv = [*begin, "submit", str(self.folder / "m" / "algo.yaml"), "--root", str(self.folder / "runs")]
+        argv = ["submit", str(self.folder / "m" / "algo.yaml"), "--root", str(self.folder / "runs")]
         with open(self.folder / "said", "ab") as said:
+            if not impatient and not more:
+                return command.start(*argv, cwd=Path.cwd(), env=env, stdout=said)
+            begin = [sys.executable, "-c", SLOWLY] if impatient else [sys.executable, "-m", "hpo_engine.cli"]
+            argv = [*begin, *argv]
             return subprocess.Popen(argv, env=env, stdout=said, stderr=said, **more)  # type: ignore[call-overload]
 
     def said(self) -> str:

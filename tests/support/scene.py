@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from hpo_engine import studies
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.study.history import History
+from tests.support import command
 from tests.support.helpers import processes_with, wait_until
 
 SCRIPT = """\
@@ -64,13 +64,13 @@ class Scene:
         )
         self.paths = StudyPaths(str(folder / "runs" / "m"))
 
-    def engine(self, failpoint: str = "", once: Path | None = None) -> subprocess.Popen[bytes]:
+    def engine(self, failpoint: str = "", once: Path | None = None) -> command.Command:
         env = {**os.environ, "HPO_FAILPOINT": failpoint} if failpoint else dict(os.environ)
         if once is not None:
             env["HPO_FAILPOINT_ONCE"] = str(once)
-        argv = [sys.executable, "-m", "hpo_engine.cli", "submit", str(self.folder / "m" / "algo.yaml"), "--root"]
+        argv = ["submit", str(self.folder / "m" / "algo.yaml"), "--root", str(self.folder / "runs")]
         with open(self.folder / "said", "ab") as said:
-            return subprocess.Popen([*argv, str(self.folder / "runs")], env=env, stdout=said, stderr=said)
+            return command.start(*argv, cwd=Path.cwd(), env=env, stdout=said)
 
     def run(self, failpoint: str = "", timeout_s: float = 240.0, once: Path | None = None) -> int:
         """An engine from start to end; its exit code, or minus the signal that ended it."""

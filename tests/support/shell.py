@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support import command
 from tests.support.helpers import processes_with
 
 TRAIN = """\
@@ -56,6 +57,7 @@ class Shell:
         self.write("train.py", TRAIN)
         self.write("algo.yaml", ALGO)
         self.env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "MARK": str(folder)}
+        self.usual = dict(self.env)
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -69,12 +71,19 @@ class Shell:
         return subprocess.Popen(argv, cwd=self.folder, env=self.env, text=True, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, **more)  # fmt: skip
 
     def run(self, *args: str, code: int = 0) -> str:
-        process = self.start(*args)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == code, (args, process.returncode, out, err)
+        done = self.process(*args)
+        out, err = done.stdout, done.stderr
+        assert done.returncode == code, (args, done.returncode, out, err)
         assert "Traceback" not in out + err or args[0] in ("show", "logs"), "only a trial's own may be shown"
         self.err = err
         return out
+
+    def process(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """A forked process does, unless a test has changed the environment, which an interpreter reads at its start."""
+        if self.env == self.usual:
+            return command.run(*args, cwd=self.folder, env=self.env, timeout=120)
+        argv = [sys.executable, "-m", "hpo_engine.cli", *args]
+        return subprocess.run(argv, cwd=self.folder, env=self.env, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)  # fmt: skip
 
     def raw(self, *args: str) -> str:
         """What it prints, with carriage returns as they are."""
