@@ -293,11 +293,12 @@ def _on_path(folder: str) -> Any:
 
 def trackers(paths: StudyPaths, stream: TextIO, *, quiet: bool) -> tuple[ConsoleTracker, list[Tracker]]:
     """The one that shows the study on `stream`, and all of them."""
+    from hpo_engine.executors.machine import waits
     from hpo_engine.trackers.advice import Advice
     from hpo_engine.trackers.console import ConsoleTracker
     from hpo_engine.trackers.tensorboard import TensorBoardTracker
 
-    console = ConsoleTracker(stream, quiet=quiet, folder=paths.root)
+    console = ConsoleTracker(stream, quiet=quiet, folder=paths.root, waits=lambda: waits(paths.root, os.environ))
     return console, [console, TensorBoardTracker(paths), Advice(paths, lambda text: console.note(f"note: {text}"))]
 
 

@@ -502,6 +502,24 @@ def test_picture_fits_and_is_harmless_whatever_it_shows(
         assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\ud800-\udfff]", line)
 
 
+def test_who_waits_for_other_studies_says_so_once_in_lines_and_always_in_the_picture(
+    study: Study, terminal: Terminal
+) -> None:
+    said = ["waiting for b"]
+    stream = plain(study, waits=lambda: said[0])
+    study.listen(ConsoleTracker(terminal, waits=lambda: said[0]))
+    study.start()
+    for _ in range(5):
+        study.tick(1)
+    assert stream.getvalue().count("waiting for b") == 1
+    assert "waiting for b" in bare(terminal.getvalue())
+    assert display(study.history, study.now, 80, 24, "waiting for b").plain.count("waiting for b") == 1
+    said[0], begin = "", len(terminal.getvalue())
+    study.tick(1)
+    study.tick(1)
+    assert "waiting" not in bare(terminal.getvalue()[begin:]) and len(terminal.getvalue()) > begin
+
+
 # --- on a terminal ----------------------------------------------------------------------------------------------
 
 

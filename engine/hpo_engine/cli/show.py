@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -83,6 +84,7 @@ def _show_study(
     history: History, trials: Sequence[Trial], sort: str | None, paths: StudyPaths, led: bool, once: str, reverse: bool
 ) -> None:
     """`once`: what the study was to find, where its trials are judged by something else now."""
+    from hpo_engine.executors.machine import waits
     from hpo_engine.report.remarks import identical
     from hpo_engine.store.lock import who_leads
     from hpo_engine.text.tables import assignments, duration, room_beside, safe_text, table
@@ -107,6 +109,8 @@ def _show_study(
         lines.append(f"  {remark}")
     if led:
         lines.append(f"  run by hpo-engine ({who_leads(paths.lock)})")
+        if waiting := waits(paths.root, os.environ):
+            lines.append(f"  {waiting}")
     if order := _order(history, sort, reverse):
         lines.append(f"  {order}")
     click.echo("\n".join(safe_text(line) for line in lines) + "\n")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from functools import partial
 
 from hpo_engine import assembly
 from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.executors.machine import waits
 from hpo_engine.store.journal import Follower
 from hpo_engine.store.lock import who_leads
 from hpo_engine.trackers.console import ConsoleTracker
@@ -17,7 +20,7 @@ _POLL_S = 0.25
 def follow(paths: StudyPaths) -> int:
     """Until the study closes, its engine goes away, or Ctrl-C. Returns 0."""
     log = Follower(paths.db)
-    console = ConsoleTracker(sys.stdout, folder=paths.root)
+    console = ConsoleTracker(sys.stdout, folder=paths.root, waits=partial(waits, paths.root, os.environ))
     clock = assembly.Clock()
     try:
         console.open(log.history, clock())

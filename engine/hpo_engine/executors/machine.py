@@ -320,7 +320,7 @@ def _waits(peer: Peer, now: float) -> bool:
 
 def waits(folder: str, env: Mapping[str, str]) -> str:
     """A line on whose trials the study in `folder` waits for, as its engine says; "" if it does not."""
-    seen = overview(study_id(folder), env)
+    seen = overview(study_id(folder), env) if os.path.isdir(folder) else None
     if seen is None or not seen[0].waits or time.monotonic() < seen[0].since + _TOLD_S:
         return ""
     return waiting_line(*seen)

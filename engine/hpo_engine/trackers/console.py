@@ -37,15 +37,24 @@ class ConsoleTracker:
         quiet: nothing but notes and the summary at the end.
         folder: the study's folder, for the summary.
         next_steps: (history, folder) -> commands for the end of the summary.
+        waits: a line on the other studies whose trials this one waits for, or "".
     """
 
     def __init__(
-        self, stream: TextIO, *, quiet: bool = False, folder: str = "", next_steps: NextSteps = lines.next_steps
+        self,
+        stream: TextIO,
+        *,
+        quiet: bool = False,
+        folder: str = "",
+        next_steps: NextSteps = lines.next_steps,
+        waits: Callable[[], str] = lambda: "",
     ) -> None:
         self._folder, self._next_steps, self._quiet = folder, next_steps, quiet
         self._screen: _Screen = _Live(stream) if _draws(stream) and not quiet else _Plain(stream)
         self._now = 0.0
         self._closed = False
+        self._waits, self._waiting, self._look_at = waits, "", float("-inf")
+        self._waited = False
         self._failures = 0
         self._ended = 0
 
@@ -75,8 +84,14 @@ class ConsoleTracker:
 
     def tick(self, history: History, now: float) -> None:
         self._now = now
-        if not self._quiet:
-            self._screen.tick(history, now)
+        if self._quiet:
+            return
+        if now >= self._look_at:
+            self._look_at, self._waiting = now + CLOCK_S, self._waits()
+        if self._waiting and not self._waited and not self._screen.live:  # there is no picture that shows it
+            self._waited = True
+            self.note(self._waiting)
+        self._screen.tick(history, now, self._waiting)
 
     def note(self, text: str) -> None:
         """A line of the caller's, above the live picture."""
@@ -138,7 +153,7 @@ class _Screen(Protocol):
 
     def line(self, text: str) -> None: ...
     def block(self, texts: list[str], *, good: bool) -> None: ...
-    def tick(self, history: History, now: float) -> None: ...
+    def tick(self, history: History, now: float, waiting: str) -> None: ...
     def restore(self) -> None: ...
     def width(self) -> int: ...
 
@@ -169,7 +184,7 @@ class _Plain:
     def block(self, texts: list[str], *, good: bool) -> None:
         self.line("\n".join(texts))
 
-    def tick(self, history: History, now: float) -> None:
+    def tick(self, history: History, now: float, waiting: str) -> None:
         pass
 
     def restore(self) -> None:
@@ -211,7 +226,7 @@ class _Live:
         self.problem: OSError | None = None
         self.changed = True
 
-    def tick(self, history: History, now: float) -> None:
+    def tick(self, history: History, now: float, waiting: str) -> None:
         wait_s = CHANGED_S if self.changed else CLOCK_S
         if self._keys is not None and self._keys.asked:  # Ctrl-Z, say
             self._take_away()
@@ -222,7 +237,7 @@ class _Live:
         if self._keys is not None and not self._keys.in_front:
             return  # a shell has the terminal
         self._drawn_at, self.changed = now, False
-        self._guarded(lambda: self._draw(history, now))
+        self._guarded(lambda: self._draw(history, now, waiting))
 
     def line(self, text: str) -> None:
         from rich.text import Text
@@ -254,11 +269,11 @@ class _Live:
     def width(self) -> int:
         return self._console.width
 
-    def _draw(self, history: History, now: float) -> None:
+    def _draw(self, history: History, now: float, waiting: str) -> None:
         from hpo_engine.trackers.display import display
 
         width, height = self._console.size
-        picture = display(history, now, width, height)
+        picture = display(history, now, width, height, waiting)
         if self._keys is not None:
             self._keys.hush()
         if self._picture is not None:

@@ -25,9 +25,15 @@ MAX_COLUMN, SHORT_NAME = 16, 10
 MAX_OBJECTIVES = 4
 
 
-def display(history: History, now: float, width: int, height: int) -> Text:
-    """At most `height` - 1 lines of at most `width` columns (a terminal scrolls when its last line is used up)."""
+def display(history: History, now: float, width: int, height: int, waiting: str = "") -> Text:
+    """At most `height` - 1 lines of at most `width` columns (a terminal scrolls when its last line is used up).
+
+    Args:
+        waiting: a line on the other studies whose trials this one waits for, or "".
+    """
     lines = [_title(history, width), *_progress(history, now, width), *_best(history, width)]
+    if waiting:
+        lines.append([(safe_text(waiting), "yellow")])
     room = height - 1 - len(lines)
     if history.open_ids and room >= 3:
         lines += [[], *_running(history, now, width, room - 1)]
