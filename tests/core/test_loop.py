@@ -17,7 +17,7 @@ from hpo_engine.errors import SearcherError
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.stoppers import stopper
 from hpo_engine.store import inbox
-from hpo_engine.study.events import SpecChanged, TrialReopened, apply, fold
+from hpo_engine.study.events import SpecChanged, StopAsked, TrialReopened, apply, fold
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import GUARDS, RANK, Budget, Named, Resources, TrialPolicy
@@ -209,7 +209,8 @@ def test_second_interrupt_kills(bench: Bench) -> None:
     engine.interrupt("Ctrl-C", bench.now)
     engine.interrupt("Ctrl-C", bench.now, kill=True)
     assert bench.executor.stops == [(0, "interrupt", False), (0, "interrupt", True)]
-    assert [e.kind for e in bench.store.read()].count("stop_asked") == 1
+    asked = [e for e in bench.store.read() if isinstance(e, StopAsked)]
+    assert [(e.trial, e.cause) for e in asked] == [(None, "user"), (0, "interrupt")]
 
 
 def test_request_stops_one_trial_and_the_study_goes_on(bench: Bench) -> None:

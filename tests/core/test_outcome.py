@@ -13,10 +13,10 @@ from hpo_engine.study.trial import Attempt, Exit, FailureKind, Proposal, StopCau
 from tests.support.random_logs import spec
 
 
-def outcome(exit_: Exit, output: str = "", over: str = "", earlier: tuple[Exit, ...] = (), **policy: Any) -> Any:
+def outcome(exit_: Exit, output: str = "", earlier: tuple[Exit, ...] = (), **policy: Any) -> Any:
     history = History(spec(trial=TrialPolicy(**policy)))
     attempts = tuple(Attempt(n, "x", exit=e) for n, e in enumerate((*earlier, None), 1))
-    return judge(history, Trial(4, Proposal({"x": 0.5}), TrialState.RUNNING, attempts=attempts), exit_, output, over)
+    return judge(history, Trial(4, Proposal({"x": 0.5}), TrialState.RUNNING, attempts=attempts), exit_, output)
 
 
 @pytest.mark.parametrize(

@@ -20,18 +20,19 @@ from tests.support.brackets import place_of, run, study
 def lived(spec: StudySpec) -> History:
     """Three configurations with 1 epoch, two of them go on, one of these fails; a third still runs."""
     first = [
-        Proposal({"x": x, "kind": "a"}, 1, {"bracket": 0, "rung": 0, "place": i}) for i, x in enumerate((0.1, 0.2, 0.3))
+        Proposal({"x": x, "kind": "a"}, 1, note={"bracket": 0, "rung": 0, "place": i})
+        for i, x in enumerate((0.1, 0.2, 0.3))
     ]
     history = proposed(opened(spec), first)
     for i, loss in enumerate((3.0, 1.0, 2.0)):
         history = with_fate(history, i, "completed", loss)
     up = [
-        Proposal(history.trials[i].params, 3, {"bracket": 0, "rung": 1, "place": k, "from": i})
+        Proposal(history.trials[i].params, 3, note={"bracket": 0, "rung": 1, "place": k, "from": i})
         for k, i in enumerate((1, 2))
     ]
     history = proposed(history, up)
     history = with_fate(with_fate(history, 3, "completed", 5.0), 4, "failed")
-    return proposed(history, [Proposal({"x": 0.4, "kind": "b"}, 1, {"bracket": 0, "rung": 0, "place": 3})])
+    return proposed(history, [Proposal({"x": 0.4, "kind": "b"}, 1, note={"bracket": 0, "rung": 0, "place": 3})])
 
 
 def test_runs_of_one_configuration_are_told_by_its_first_trial() -> None:

@@ -52,9 +52,9 @@ class Rungs(Searcher):
         out = []
         for i in range(history.next_id, history.next_id + count):
             if i % 4 == 3:
-                out.append(Proposal(dict(history.trials[0].params), 3, {"rung": 1, "from": 0}))
+                out.append(Proposal(dict(history.trials[0].params), 3, note={"rung": 1, "from": 0}))
                 break
-            out.append(Proposal(self.spec.space.sample(trial_rng(self.spec, i)), 1, {"rung": 0}))
+            out.append(Proposal(self.spec.space.sample(trial_rng(self.spec, i)), 1, note={"rung": 0}))
         return out
 
 

@@ -179,7 +179,7 @@ def test_rounds_that_are_asked_for_end_a_small_space_too() -> None:
 def test_trials_of_others_do_no_harm() -> None:
     spec = study(9, trials=20)
     history = proposed(
-        opened(spec), [Proposal({"x": 0.5, "kind": "a"}, 9), Proposal({"x": 0.5, "kind": "b"}, 9, {"p": 1})]
+        opened(spec), [Proposal({"x": 0.5, "kind": "a"}, 9), Proposal({"x": 0.5, "kind": "b"}, 9, note={"p": 1})]
     )
     history = with_fate(with_fate(history, 0, "completed", 0.1), 1, "failed")
     for searcher in (Hyperband(spec), Asha(spec)):

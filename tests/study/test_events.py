@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hpo_engine.errors import JournalError
 from hpo_engine.executors.local.bound import BoundLaunch
+from hpo_engine.searchers import Traits
 from hpo_engine.study.events import (
     KINDS,
     AttemptEnded,
@@ -28,6 +29,7 @@ from hpo_engine.study.events import (
     StopAsked,
     StudyClosed,
     StudyOpened,
+    TrialCarriedOn,
     TrialEnded,
     TrialProposed,
     TrialReopened,
@@ -37,10 +39,10 @@ from hpo_engine.study.events import (
 )
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective, Row
-from hpo_engine.study.spec import TrialPolicy
-from hpo_engine.study.trial import Exit, TrialState
+from hpo_engine.study.spec import Resource, TrialPolicy
+from hpo_engine.study.trial import Exit, FailureKind, Origin, Proposal, Result, Stop, StopCause, TrialState
 from tests.support import random_logs
-from tests.support.loop_bench import Bench
+from tests.support.loop_bench import Bench, Counting
 
 # -- the JSON form -----------------------------------------------------------------------------------------------------
 
@@ -118,6 +120,7 @@ SAMPLES: dict[str, Event] = {
         StudyOpened(1.0, {"name": "s"}, "text"),
         EngineStarted(1.0, 7, "host"),
         TrialProposed(1.0, 0, {"x": 1}, 3, {"rung": 1}),
+        TrialCarriedOn(1.0, 0, {"x": 1}, 9, {"rung": 2}),
         AttemptIntended(1.0, 0, 1, "abc"),
         AttemptStarted(1.0, 0, 1, 99),
         MetricsSeen(1.0, 0, (Row(1, {"loss": 0.5}),), True),
@@ -166,6 +169,13 @@ PENDING = [OPENED, TrialProposed(2.0, 0, {"x": 0.5})]
 RUNNING = [*PENDING, AttemptIntended(3.0, 0, 1, "a")]
 AGAIN = [*RUNNING, AttemptEnded(4.0, 0, 1, {"code": 1})]
 DONE = [*RUNNING, TrialEnded(5.0, 0, "completed", 0.5, "", {"code": 0})]
+GIVEN = [
+    OPENED,
+    TrialProposed(2.0, 0, {"x": 0.5}, 3),
+    AttemptIntended(3.0, 0, 1, "a"),
+    MetricsSeen(4.0, 0, tuple(Row(step, {"loss": 1.0 / step}) for step in (1, 2, 3))),
+    TrialEnded(5.0, 0, "completed", 1 / 3, "", {"code": 0}),
+]
 FAILED = [*RUNNING, TrialEnded(5.0, 0, "failed", None, "why", {"code": 1})]
 
 
@@ -202,6 +212,13 @@ FAILED = [*RUNNING, TrialEnded(5.0, 0, "failed", None, "why", {"code": 1})]
         (PENDING, StopAsked(9.0, 1), "1"),
         (PENDING, TrialEnded(9.0, 1, "failed"), "1"),
         (PENDING, AttemptIntended(9.0, 7, 1, "a"), "7"),
+        (PENDING, TrialCarriedOn(9.0, 0, {}, 3), "trial 0 is pending, not completed"),
+        (FAILED, TrialCarriedOn(9.0, 0, {}, 3), "trial 0 is failed, not completed"),
+        (GIVEN, TrialCarriedOn(9.0, 0, {}, 3), "resource 3 after 3"),
+        (GIVEN, TrialCarriedOn(9.0, 1, {}, 9), "there is no trial 1"),
+        (FAILED, TrialProposed(9.0, 1, {}, start_from=0), "trial 0 is failed, not completed"),
+        (DONE, TrialProposed(9.0, 1, {}, start_from=1), "there is no trial 1"),
+        (PENDING, StopAsked(9.0, 0, cause="whim"), "whim"),
         (PENDING, StopAsked(9.0, -1), "-1"),
         (PENDING, TrialEnded(9.0, -1, "failed"), "-1"),
         (PENDING, AttemptIntended(9.0, -1, 1, "a"), "-1"),
@@ -239,6 +256,75 @@ def test_trial_goes_through_its_life() -> None:
     ended = apply(history, TrialEnded(10.0, 0, "completed", 0.5, "", {"code": 0, "seconds": 3.5}))
     assert ended.trials[0].attempts[1].exit == Exit(code=0, seconds=3.5)
     assert (ended.best_id, ended.best_value, ended.trials[0].ended_at) == (0, 0.5, 10.0)
+
+
+def losses(history: History, trial: int) -> list[tuple[float, float]]:
+    return [(row.step, row.values["loss"]) for row in history.trials[trial].rows]
+
+
+def test_trial_that_is_carried_on_keeps_its_results_and_merges_its_rows_by_step() -> None:
+    log: list[Event] = [*GIVEN, TrialCarriedOn(6.0, 0, {"x": 0.7}, 9, {"rung": 1}), AttemptIntended(7.0, 0, 2, "b")]
+    history = fold(log)
+    (trial,) = history.trials
+    assert (trial.state, trial.losses, trial.trained, trial.ended_at) == (TrialState.RUNNING, (1 / 3,), 3, None)
+    assert [(a.params, a.resource, a.resume) for a in trial.attempts] == [({"x": 0.5}, 3, None), ({"x": 0.7}, 9, 0)]
+    assert trial.proposal == Proposal({"x": 0.7}, 9, carry_on=0, note={"rung": 1})
+    assert history.best_id == 0 and history.result_config(trial) == {"x": 0.5}, "it is the best one while it runs"
+    assert [step for step, _ in losses(history, 0)] == [1, 2, 3]
+    for rows, replace_, seen in (
+        (((3, 0.3), (4, 0.2)), True, [(1, 1.0), (2, 0.5), (3, 0.3), (4, 0.2)]),  # it went back a step
+        (((5, 0.1),), False, [(1, 1.0), (2, 0.5), (3, 0.3), (4, 0.2), (5, 0.1)]),
+        (((1, 7.0), (2, 6.0)), True, [(1, 7.0), (2, 6.0)]),  # its file has all rows
+        (((4, 0.4),), True, [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.4)]),
+    ):
+        log.append(MetricsSeen(8.0, 0, tuple(Row(step, {"loss": loss}) for step, loss in rows), replace_))
+        history = apply(history, log[-1])
+        assert losses(history, 0) == seen and losses(fold(log), 0) == seen
+    done = apply(history, TrialEnded(9.0, 0, "completed", 0.4, "", {"code": 0})).trials[0]
+    assert done.results == (Result(1, 3, (1 / 3,)), Result(2, 9, (0.4,))) and done.trained == 9
+
+
+@pytest.mark.parametrize("end", ["failed", "pruned", "stopped", "retry"])
+def test_trial_that_goes_wrong_when_it_is_carried_on_has_what_it_had(end: str) -> None:
+    log: list[Event] = [*GIVEN, TrialCarriedOn(6.0, 0, {"x": 0.5}, 9), AttemptIntended(7.0, 0, 2, "b")]
+    log.append(MetricsSeen(8.0, 0, (Row(4, {"loss": 0.0}),)))
+    if end == "retry":
+        log += [AttemptEnded(9.0, 0, 2, {"code": 1}, "why", "exit_code"), AttemptIntended(9.5, 0, 3, "c")]
+    else:
+        log.append(TrialEnded(9.0, 0, end, None, "why", {"code": 1}))
+    history = fold(log)
+    trial = history.trials[0]
+    assert trial.losses == (1 / 3,) and history.best_id == 0
+    assert len(trial.rows) == (3 if end == "retry" else 4), "a retry goes on from what the last result had"
+    if end == "retry":
+        assert trial.attempts[1].failure is FailureKind.EXIT_CODE and trial.attempts[2].resume == 0
+    else:
+        again = fold([*log, TrialReopened(10.0, 0), AttemptIntended(11.0, 0, 3, "c")]).trials[0]
+        assert (len(again.rows), again.attempts[2].resume, again.proposal.resource) == (3, 0, 9)
+
+
+def test_trial_that_starts_from_another_goes_on_from_that_attempt_until_it_has_a_result() -> None:
+    log: list[Event] = [*GIVEN, TrialProposed(6.0, 1, {"x": 0.1}, 9, start_from=0)]
+    log.append(TrialCarriedOn(6.5, 0, {"x": 0.5}, 9))
+    for number in (1, 2):
+        log.append(AttemptIntended(7.0, 1, number, f"n{number}"))
+        trial = fold(log).trials[1]
+        assert (trial.origin, trial.attempts[-1].resume, trial.rows) == (Origin(0, 1), 0, ())
+        log.append(AttemptEnded(8.0, 1, number, {"code": 1}))
+    log += [AttemptIntended(9.0, 1, 3, "n3"), TrialEnded(10.0, 1, "completed", 0.5, "", {"code": 0})]
+    log += [TrialCarriedOn(11.0, 1, {"x": 0.1}, 27), AttemptIntended(12.0, 1, 4, "n4")]
+    assert fold(log).trials[1].attempts[-1].resume == 1
+
+
+def test_stop_stays_with_its_trial_until_that_begins_again() -> None:
+    asked = StopAsked(4.0, 0, "not promising", cause="early")
+    stop = Stop(StopCause.EARLY, "not promising", 4.0)
+    assert fold([*RUNNING, asked, EngineStarted(5.0, 2)]).trials[0].stop == stop
+    ended: list[Event] = [*RUNNING, asked, TrialEnded(6.0, 0, "pruned", None, "not promising")]
+    assert fold(ended).trials[0].stop == stop and fold(ended).trials[0].told_to_end
+    assert fold([*ended, TrialReopened(7.0, 0)]).trials[0].stop is None
+    interrupted = StopAsked(4.0, 0, "Ctrl-C", cause="interrupt")
+    assert not fold([*RUNNING, interrupted]).trials[0].told_to_end
 
 
 def test_retry_of_a_failed_trial_begins_without_its_rows_and_end() -> None:
@@ -313,8 +399,21 @@ def test_no_event_changes_a_history_that_was_handed_out(events: list[Event], dat
 
 
 def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
-    """Retries, failures, an engine that is killed, an interrupt, a resume with other limits, a retry of the failed."""
+    """Retries, failures, an engine that is killed, an interrupt, a resume with other limits, a retry of the failed, a
+    trial that is carried on."""
+
+    class CarriesOn(Counting):
+        traits = Traits(carries_on=True)
+
+        def ask(self, history: History, count: int) -> list[Proposal]:
+            new = [replace(p, resource=1) for p in super().ask(history, count)]
+            limit, first = history.spec.budget.trials, history.trials[0] if history.trials else None
+            if history.next_id == limit and first is not None and first.losses and first.trained == 1:
+                return [Proposal(first.params, 2, carry_on=0)] if first.state is TrialState.COMPLETED else []
+            return new
+
     bench = Bench(tmp_path)
+    bench.searcher = CarriesOn()
 
     def behave(launch: BoundLaunch) -> Exit | None:
         if launch.trial_id % 4 == 1:
@@ -325,7 +424,7 @@ def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
         return bench.good(launch)
 
     bench.behave = behave
-    engine = bench.open(trial=TrialPolicy(retries=1))
+    engine = bench.open(trial=TrialPolicy(retries=1), resource=Resource("epochs", 2))
     for _ in range(6):
         bench.now += 1
         engine.step(bench.now)

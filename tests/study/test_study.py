@@ -19,7 +19,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, LinkedFile, Named, PriorTrial, Resource, Resources, StudySpec, TrialPolicy
 from hpo_engine.study.table import TrialTable
-from hpo_engine.study.trial import Attempt, Exit, Proposal, Trial, TrialState
+from hpo_engine.study.trial import Attempt, Exit, Proposal, Result, Trial, TrialState
 from tests.support import random_logs
 
 # -- the table of trials -----------------------------------------------------------------------------------------------
@@ -27,6 +27,11 @@ from tests.support import random_logs
 
 def a_trial(number: int, note: str = "") -> Trial:
     return Trial(number, Proposal({"x": number}), reason=note)
+
+
+def had(*losses: float, resource: int | None = None) -> tuple[Result, ...]:
+    """The results of a trial that had these losses."""
+    return (Result(0, resource, losses),)
 
 
 def same(table: TrialTable, trials: Sequence[Trial]) -> None:
@@ -109,10 +114,10 @@ def check_indices(history: History) -> None:
     assert history.pending == tuple(t for t in trials if t.state is TrialState.PENDING)
     assert history.finished == tuple(t for t in trials if t not in ongoing)
     assert history.ended_count == len(history.finished)
-    good = {t.id: t.loss for t in trials if t.state is TrialState.COMPLETED and t.loss is not None}
+    good = {t.id: t.loss for t in trials if t.loss is not None}
     assert history.losses == good
-    most = max((trials[i].proposal.resource or 0 for i in good), default=0)
-    at_most = [i for i in good if (trials[i].proposal.resource or 0) == most]
+    most = max((trials[i].trained for i in good), default=0)
+    at_most = [i for i in good if trials[i].trained == most]
     best = min(at_most, key=lambda i: (trials[i].losses, i), default=None)
     assert history.best_id == best
     assert history.best == (None if best is None else trials[best])
@@ -154,7 +159,7 @@ def test_indices_stay_right_whatever_a_trial_becomes(changes: list[tuple[int, Tr
     history = History(random_logs.spec())
     for number, state, loss in changes:
         number = min(number, history.next_id)
-        history = history.with_trial(replace(a_trial(number), state=state, losses=() if loss is None else (loss,)))
+        history = history.with_trial(replace(a_trial(number), state=state, results=() if loss is None else had(loss)))
         check_indices(history)
 
 
@@ -163,7 +168,7 @@ def test_earliest_of_equals_is_the_best_also_when_it_ends_later() -> None:
     for number in (0, 1, 2):
         history = history.with_trial(a_trial(number))
     for number in (2, 0, 1):
-        history = history.with_trial(replace(a_trial(number), state=TrialState.COMPLETED, losses=(1.0,)))
+        history = history.with_trial(replace(a_trial(number), state=TrialState.COMPLETED, results=had(1.0)))
     assert history.best_id == 0
 
 
@@ -171,14 +176,14 @@ def test_best_is_sought_among_those_that_got_the_most_of_the_resource() -> None:
     history = History(random_logs.spec(resource=Resource("epochs", 9)))
 
     def done(number: int, resource: int, loss: float) -> Trial:
-        return Trial(number, Proposal({}, resource), TrialState.COMPLETED, losses=(loss,))
+        return Trial(number, Proposal({}, resource), TrialState.COMPLETED, results=had(loss, resource=resource))
 
     bests = []
     for trial in (done(0, 1, 0.2), done(1, 1, 0.1), done(2, 3, 0.9), done(3, 1, 0.0), done(4, 3, 0.8), done(5, 3, 0.8)):
         history = history.with_trial(trial)
         bests.append(history.best_id)
     assert bests == [0, 1, 2, 2, 4, 4]
-    history = history.with_trial(replace(history.trials[4], state=TrialState.PENDING, losses=()))
+    history = history.with_trial(replace(history.trials[4], state=TrialState.PENDING, results=()))
     assert history.best_id == 5
 
 
@@ -191,7 +196,7 @@ def completed(*losses: tuple[float, ...]) -> Iterator[History]:
     """The history after each of these trials has ended."""
     history = History(random_logs.spec(objectives=TWO))
     for number, vector in enumerate(losses):
-        trial = replace(a_trial(number), state=TrialState.COMPLETED, losses=vector)
+        trial = replace(a_trial(number), state=TrialState.COMPLETED, results=had(*vector))
         history = history.with_trial(trial)
         yield history
 
@@ -232,7 +237,7 @@ def test_reference_is_beyond_the_first_ten_and_stays() -> None:
 
 def test_no_hypervolume_without_trials_with_one_objective_or_beyond_numbers() -> None:
     assert History(random_logs.spec(objectives=TWO)).hypervolume is None
-    history = History(random_logs.spec()).with_trial(replace(a_trial(0), state=TrialState.COMPLETED, losses=(1.0,)))
+    history = History(random_logs.spec()).with_trial(replace(a_trial(0), state=TrialState.COMPLETED, results=had(1.0)))
     assert history.hypervolume is None and history.front == (0,)
     huge = list(completed((1e308, -1e308), (-1e308, 1e308)))[-1]
     assert huge.hypervolume is None and huge.front == (0, 1)

@@ -18,6 +18,7 @@ from hpo_engine.study.events import (
     StopAsked,
     StudyClosed,
     StudyOpened,
+    TrialCarriedOn,
     TrialEnded,
     TrialProposed,
     TrialReopened,
@@ -52,6 +53,7 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
     events: list[Event] = [StudyOpened(0.0, opened.to_json(), "text")]
     states: list[str] = []  # pending | running | good | bad
     attempts: list[int] = []
+    amounts: list[int | None] = []
     for at in range(1, draw(st.integers(1, max_size))):
         by_state: dict[str, list[int]] = {}
         for trial, state in enumerate(states):
@@ -69,13 +71,16 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
                 events.append(StudyClosed(now, draw(st.sampled_from(["finished", "failed", "stopped"])), "why"))
             events.append(EngineStarted(now, 100 + at, "host"))
         elif move == "propose":
-            events.append(TrialProposed(now, trial, {"x": at / 100}, draw(st.sampled_from([None, 3])), None))
+            source = draw(st.sampled_from([None, *by_state.get("good", [])]))
+            amounts.append(draw(st.sampled_from([None, 3])))
+            events.append(TrialProposed(now, trial, {"x": at / 100}, amounts[-1], None, source))
             states.append("pending")
             attempts.append(0)
         elif move == "change":
             events.append(SpecChanged(now, {draw(st.sampled_from(["trials", "parallel"])): at}))
         elif move == "ask":
-            events.append(StopAsked(now, draw(st.sampled_from([None, *range(len(states))])), "why"))
+            cause = draw(st.sampled_from(["user", "early", "interrupt"]))
+            events.append(StopAsked(now, draw(st.sampled_from([None, *range(len(states))])), "why", None, cause))
         elif move == "intend":
             attempts[trial] += 1
             states[trial] = "running"
@@ -95,6 +100,11 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
             values = tuple(draw(VALUES) for _ in aims)
             more = values if len(aims) > 1 else None
             events.append(TrialEnded(now, trial, "completed", values[0], "", {"code": 0}, "digest", more))
+        elif move == "carry":
+            states[trial] = "pending"
+            amount = (amounts[trial] or 0) + draw(st.integers(1, 9))
+            amounts[trial] = amount
+            events.append(TrialCarriedOn(now, trial, {"x": at / 100}, amount))
         elif move in ("bad", "drop"):
             states[trial] = "bad"
             exit_ = {"code": 1} if move == "bad" else None
@@ -109,4 +119,5 @@ _MOVES = {
     "pending": ["intend", "intend", "drop"],
     "running": ["start", "report", "again", "good", "good", "bad"],
     "bad": ["reopen"],
+    "good": ["carry"],
 }

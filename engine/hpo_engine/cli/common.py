@@ -126,7 +126,7 @@ def member_object(history: History, trial: Trial) -> dict[str, Any]:
     values = history.values(trial)
     several: dict[str, Any] = {"values": values_object(history, trial)} if history.spec.multi_objective else {}
     several |= metrics_object(history, trial)
-    return {"trial": trial.id, "value": values[0], **several, "params": history.config(trial)}
+    return {"trial": trial.id, "value": values[0], **several, "params": history.result_config(trial)}
 
 
 def metrics_object(history: History, trial: Trial) -> dict[str, Any]:

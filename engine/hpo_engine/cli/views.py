@@ -105,7 +105,9 @@ def best(
             f"hpo-engine best {history.spec.name} {found.id} --config"
         )
     if config:
-        click.echo(json.dumps(history.whole_config(found), indent=2))  # as contract.write_config has it
+        click.echo(
+            json.dumps({**history.spec.base, **history.result_config(found)}, indent=2)
+        )  # as `write_config` does
     elif several and trial is None:
         from hpo_engine.trackers import lines
 
@@ -184,7 +186,7 @@ def _show_best(history: History, trial: Trial) -> None:
     shown = {aim.metric: v for aim, v in zip(history.spec.objectives, history.values(trial), strict=True)}
     shown.update(beside(history, trial))
     click.echo(f"trial {trial.id}: " + ", ".join(f"{safe_text(name)} = {number(v)}" for name, v in shown.items()))
-    for name, value in history.config(trial).items():
+    for name, value in history.result_config(trial).items():
         click.echo(f"  {safe_text(name)} = {text_of(value)}")
 
 

@@ -217,9 +217,13 @@ def user_of(base: Mapping[str, str]) -> str:
     return "user" if "/" in user or user in ("", ".", "..") else user
 
 
+_ENGINES = ("HPO_ENGINE_", "HPO_FAILPOINT", "HPO_RESUME_")  # an engine's own, and of no concern to its trials
 PER_ATTEMPT = frozenset(
-    ("RESULT_DIR", "LOG_DIR", "DLI_EXECID", "SUBID", "TRAINING_ID", "JOB_STATE_DIR", "PWD", "HPO_ATTEMPT")
-)
+    (
+        "RESULT_DIR", "LOG_DIR", "DLI_EXECID", "SUBID", "TRAINING_ID", "JOB_STATE_DIR", "PWD", "HPO_ATTEMPT",
+        "HPO_RESUME_FROM", "HPO_RESUME_RESOURCE",
+    )
+)  # fmt: skip
 """The variables that `environment` gives another value in each attempt."""
 
 
@@ -234,7 +238,12 @@ def command(spec: StudySpec, python: str) -> tuple[str, ...]:
 
 
 def environment(
-    spec: StudySpec, paths: TrialPaths, base: Mapping[str, str], nonce: str, gpus: Sequence[str]
+    spec: StudySpec,
+    paths: TrialPaths,
+    base: Mapping[str, str],
+    nonce: str,
+    gpus: Sequence[str],
+    resume: tuple[int, int] | None = None,
 ) -> dict[str, str]:
     """The environment of one attempt: `base`, less what is the engine's own; the contract's variables; `spec.env`.
 
@@ -243,13 +252,16 @@ def environment(
     nothing is known both are RESULT_DIR: reads below it find what the model folder has, as they would by hand, and
     downloads stay with the trial (the frozen model folder, the other candidate, must not be written to).
 
+    HPO_RESUME_FROM and HPO_RESUME_RESOURCE are set only if the attempt goes on from files that are in RESULT_DIR.
+
     Args:
         base: the caller's environment.
         nonce: the attempt's mark, by which its processes are found. Not even `spec.env` changes it.
+        resume: the trial whose files RESULT_DIR has, and how much of the resource they were trained with.
         gpus: the devices it was given (used only if `spec.resources.gpus` says that they are managed).
     """
     study, resources = paths.study, spec.resources
-    env = {k: v for k, v in base.items() if not k.startswith("HPO_ENGINE_") and not k.startswith("HPO_FAILPOINT")}
+    env = {k: v for k, v in base.items() if not k.startswith(_ENGINES)}
     root, data = spec.data_root, spec.data_dir
     if root and data:
         data = os.path.join(root, data)
@@ -276,7 +288,10 @@ def environment(
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus) if resources.gpus else ""
         env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     env |= threads.variables({**env, **spec.env}, resources.cpus)
-    return {**env, **spec.env, "HPO_ATTEMPT": nonce}
+    env |= {**spec.env, "HPO_ATTEMPT": nonce}
+    if resume is not None:
+        env |= {"HPO_RESUME_FROM": str(resume[0]), "HPO_RESUME_RESOURCE": str(resume[1])}
+    return env
 
 
 @contextmanager

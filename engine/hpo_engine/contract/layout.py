@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from hpo_engine.contract import binding
+from hpo_engine.contract import binding, carrying
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot import Views
 from hpo_engine.errors import LaunchError, MachineError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.history import History
-from hpo_engine.study.trial import Trial
+from hpo_engine.study.trial import Origin, Trial
 from hpo_engine.system.faults import placed
 
 
@@ -35,12 +35,18 @@ class Layout:
         self.uprooted: set[int] = set()
 
     def prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
-        """Lays out the trial's folder for its latest attempt; what an earlier one left is set aside.
+        """Lays out the trial's folder for its latest attempt.
+
+        One that goes on from the trial's own files finds them as they are. For any other, what an earlier attempt left
+        is set aside, and RESULT_DIR is fresh, or a copy of the files that the trial starts from.
 
         Raises:
-            LaunchError: a link or a file stands where a folder must be. MachineError: the study's folder is gone.
-            OSError: see `machine.at_fault`.
+            LaunchError: a link or a file stands where a folder must be, or the files to go on from are gone.
+            MachineError: the study's folder is gone.
+            OSError: see `faults.at_fault`.
         """
+        if _goes_on(trial):
+            carrying.require_own(self.paths.trial(trial.id))
         try:
             self._prepare(trial, config, history)
         except OSError as error:
@@ -48,7 +54,7 @@ class Layout:
 
     def _prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
         try:
-            self._lay_out(trial, config)
+            self._lay_out(trial, config, history)
         except (FileNotFoundError, LaunchError) as error:
             # Somebody may have removed results/, or all of it, a moment ago or while the study ran.
             there = binding.standing(self.paths) and os.path.lexists(self.paths.trial(trial.id).result_dir)
@@ -56,24 +62,44 @@ class Layout:
                 raise
             self.make_again(history, but=trial.id)
             binding.lay_out(self.paths.trial(trial.id))  # there is to be a place where earlier attempts are set aside
-            self._lay_out(trial, config)
+            self._lay_out(trial, config, history)
 
-    def _lay_out(self, trial: Trial, config: Mapping[str, Any]) -> None:
+    def _lay_out(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
         paths, number = self.paths.trial(trial.id), len(trial.attempts)
-        if number > 1:
+        goes_on = _goes_on(trial)
+        if number > 1 and not goes_on:
             _make_way(self.paths, trial)
             failpoint("trial.aside")
-        if trial.id in self._ahead:
+        if trial.id in self._ahead and trial.origin is None:
             self._ahead.remove(trial.id)
             self._views.finish(paths.result_dir)
         else:
+            self._ahead.discard(trial.id)
             binding.lay_out(paths)
             if number > 1:
                 os.makedirs(paths.attempt(number), exist_ok=True)
-            self._views.lay(paths.result_dir)
+            if goes_on:
+                self._take_up(trial, history)
+            elif trial.origin is not None:
+                self._start_from(trial, trial.origin, history)
+            else:
+                self._views.lay(paths.result_dir)
         failpoint("trial.laid-out")
         binding.write_config(paths, config)
         failpoint("trial.config-written")
+
+    def _take_up(self, trial: Trial, history: History) -> None:
+        """RESULT_DIR is used again; first, what trials that have not ended start from is kept for their retries."""
+        paths, done = self.paths.trial(trial.id), trial.results[-1].attempt
+        if done == len(trial.attempts) - 1 and any(t.origin == Origin(trial.id, done) for t in history.open):
+            carrying.keep(paths, done)
+        self._views.carry_on(paths.result_dir)
+
+    def _start_from(self, trial: Trial, origin: Origin, history: History) -> None:
+        paths, later = self.paths.trial(trial.id), history.trials[origin.trial].attempts[origin.attempt :]
+        latest = all(a.started_at is None and (a.exit is None or a.exit.unstarted) for a in later)
+        carrying.start_from(paths, self.paths.trial(origin.trial), origin.attempt, latest=latest)
+        self._views.carry_on(paths.result_dir)
 
     def next_ahead(self, history: History) -> int | None:
         """The trial to come whose folder can be laid out while others run; None if there is no need of any."""
@@ -120,6 +146,10 @@ class Layout:
         if not binding.standing(self.paths):
             self.uprooted |= {trial.id for trial in history.running if trial.id != but}
         binding.lay_out_study(self.paths, self._user)
+
+
+def _goes_on(trial: Trial) -> bool:
+    return trial.attempt is not None and trial.attempt.resume == trial.id
 
 
 def _make_way(study: StudyPaths, trial: Trial) -> None:

@@ -19,7 +19,6 @@ from hpo_engine.contract.layout import Layout
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.sources import metrics
-from hpo_engine.core.early import EarlyStopping
 from hpo_engine.core.outcome import judge, without_value
 from hpo_engine.core.ports import Adoption, Ended, Executor, Launch, Started
 from hpo_engine.core.recorder import Recorder
@@ -27,6 +26,7 @@ from hpo_engine.core.trouble import Trouble
 from hpo_engine.errors import ContractError, LaunchError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import AttemptEnded, AttemptIntended, AttemptStarted, MetricsSeen, TrialEnded
+from hpo_engine.study.rows import continued
 from hpo_engine.study.trial import Exit, Outcome, StopCause, Trial, TrialState
 from hpo_engine.system.faults import at_fault, full, out_of_room, placed, told
 from hpo_engine.text.tables import counted
@@ -49,7 +49,6 @@ class Attempts:
     """Runs the attempts of one study.
 
     Args:
-        early: says why a trial was ended early, and why the study ends.
         check: raises if the study is no longer this engine's; called before each launch.
     """
 
@@ -58,10 +57,9 @@ class Attempts:
         recorder: Recorder,
         executor: Executor,
         layout: Layout,
-        early: EarlyStopping,
         check: Callable[[], None],
     ) -> None:
-        self._recorder, self._executor, self._layout, self._early = recorder, executor, layout, early
+        self._recorder, self._executor, self._layout = recorder, executor, layout
         self._paths: StudyPaths = layout.paths
         self._check = check
         self._readers: dict[int, metrics.MetricsReader] = {}
@@ -138,7 +136,17 @@ class Attempts:
             spec.trial.preload,
             begun=attempt.started_at is not None,
             devices=attempt.devices,
+            resume=self._resume_of(trial),
         )
+
+    def _resume_of(self, trial: Trial) -> tuple[int, int] | None:
+        """The trial whose files the attempt goes on from, and how much of the resource went into them."""
+        if trial.goes_on:
+            return trial.id, trial.trained
+        if trial.origin is None:
+            return None
+        source = self._recorder.history.trials[trial.origin.trial]
+        return source.id, max(r.resource or 0 for r in source.results if r.attempt <= trial.origin.attempt)
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -191,14 +199,18 @@ class Attempts:
         if news.exit.leftovers:
             self._left_behind(trial.id, news.exit.leftovers)
         self._readers.pop(trial.id, None)
-        why = self._early.why_ended(trial, news.exit, now)
-        if news.exit.stop_cause in (StopCause.DIVERGED, StopCause.TIME_LIMIT):  # what it had reported may count
+        exit_ = news.exit
+        if trial.told_to_end and trial.stop is not None and not exit_.clean:  # whatever else ended it
+            exit_ = replace(exit_, stop_cause=trial.stop.cause)
+        if exit_.stop_cause in (StopCause.DIVERGED, StopCause.TIME_LIMIT):  # what it had reported may count
             reading = metrics.or_seen(reading, trial.rows)
+        if trial.base and reading.rows:
+            reading = replace(reading, rows=tuple(continued(trial.base, reading.rows)))
         rows = metrics.thin(reading.rows)
         if rows and not _same_rows(rows, trial.rows):
             self._recorder.record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")
-        judged = self._judge(trial, news, reading, why)
+        judged = self._judge(trial, exit_, reading)
         self._record_end(trial, news.attempt, judged, reading.digest, now)
         failpoint("trial.ended")
         self._note_machine(trial.id, judged.exit, now)
@@ -209,46 +221,48 @@ class Attempts:
     def _final_rows(self, trial: Trial) -> metrics.Reading:
         return metrics.final_rows(self._paths.trial(trial.id), self._named)
 
-    def _judge(self, trial: Trial, news: Ended, reading: metrics.Reading, why: str) -> _Judged:
-        """`why`: why a rule ended the trial ("": none did)."""
-        history, exit_, over, said = self._recorder.history, news.exit, self._early.over, self._said(news)
-        outcome = judge(history, trial, exit_, said, over, why)
+    def _judge(self, trial: Trial, exit_: Exit, reading: metrics.Reading) -> _Judged:
+        history, output = self._recorder.history, self._cause(trial, exit_)
+        outcome = judge(history, trial, exit_, output)
         values = None
         if outcome.state is TrialState.COMPLETED:
             values, lacking = metrics.verdict(reading, history.spec.objectives, trial.id)
             if values is None:
-                error = "" if reading.rows else logfiles.error(self._paths.trial(trial.id).attempt(news.attempt))
+                error = "" if reading.rows else logfiles.error(self._paths.trial(trial.id).attempt(len(trial.attempts)))
                 lacking += f"; its output has: {error[:300]}" if error else ""
                 outcome = without_value(
                     trial, exit_, outcome, metrics.failure(reading, history.spec.objectives), lacking
                 )
         if outcome.state is TrialState.FAILED and self._layout.was_uprooted(trial.id, history):
             exit_ = replace(exit_, lost=True, error="the study's folders were removed while it ran")
-            outcome = judge(history, trial, exit_, said, over, why)
-        elif why_full := self._out_of_room(trial, exit_, outcome, said or outcome.reason):
+            outcome = judge(history, trial, exit_, output)
+        elif why_full := self._out_of_room(trial, exit_, outcome, output or outcome.reason):
             exit_ = replace(exit_, machine=True, error=f"trial {trial.id} could not write: {why_full}")
-            outcome = judge(history, trial, exit_, said, over, why)
+            outcome = judge(history, trial, exit_, output)
         self._layout.uprooted.discard(trial.id)
         return _Judged(outcome, exit_, values)
 
     def _record_end(self, trial: Trial, number: int, judged: _Judged, digest: str | None, now: float) -> None:
         outcome, exit_, values = judged
         state, reason = outcome.state, outcome.reason
+        failure = None if outcome.failure is None else outcome.failure.value
         if state is TrialState.PENDING:
-            self._recorder.record(AttemptEnded(now, trial.id, number, exit_.to_json(), reason))
+            self._recorder.record(AttemptEnded(now, trial.id, number, exit_.to_json(), reason, failure))
             return
         value = values[0] if values else None
         values = values if self._recorder.history.spec.multi_objective else None
-        self._recorder.record(TrialEnded(now, trial.id, state.value, value, reason, exit_.to_json(), digest, values))
+        self._recorder.record(
+            TrialEnded(now, trial.id, state.value, value, reason, exit_.to_json(), digest, values, failure)
+        )
         if not (exit_.lost or exit_.error):
             self._layout.over(trial.id)
 
-    def _said(self, news: Ended) -> str:
+    def _cause(self, trial: Trial, exit_: Exit) -> str:
         """Why the attempt failed, as far as its output tells."""
-        if news.exit.clean or news.exit.lost or news.exit.machine:
+        if exit_.clean or exit_.lost or exit_.machine:
             return ""
-        folder = self._paths.trial(news.trial_id).attempt(news.attempt)
-        return logfiles.why(folder, killed=news.exit.signal is not None)
+        folder = self._paths.trial(trial.id).attempt(len(trial.attempts))
+        return logfiles.why(folder, killed=exit_.signal is not None)
 
     def _left_behind(self, trial_id: int, count: int) -> None:
         """The first few times: what a script does, it does in each trial."""

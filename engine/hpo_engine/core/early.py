@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hpo_engine.core.ports import Executor, Stopper
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import StopAsked
-from hpo_engine.study.trial import Exit, StopCause, Trial
+from hpo_engine.study.trial import StopCause, Trial
 
 
 class EarlyStopping:
@@ -14,7 +16,6 @@ class EarlyStopping:
 
     def __init__(self, recorder: Recorder, stopper: Stopper, executor: Executor) -> None:
         self._recorder, self._stopper, self._executor = recorder, stopper, executor
-        self._stopping: dict[int, str] = {}  # trials that a rule ends, and why
         self.over = ""
 
     @property
@@ -23,36 +24,36 @@ class EarlyStopping:
         return bool(self._recorder.history.stop_asked or self.over)
 
     def stop_trials(self, now: float) -> None:
-        recorder = self._recorder
-        for trial in recorder.history.running:
-            if trial.id not in self._stopping and (found := self._rule(trial, now)):
-                cause, why = found
-                self._stopping[trial.id] = why
-                recorder.record(StopAsked(now, trial.id, why))
-                recorder.commit()
-                failpoint("trial.pruned")
-                self._executor.stop(trial.id, cause)
+        for trial in self._recorder.history.running:
+            if not trial.told_to_end and (found := self._rule(trial, now)):
+                self._stop([trial], *found, now)
 
     def end_study(self, now: float) -> None:
         """Finds out whether the study is over; then its trials are stopped."""
         if not self.closing:
             self.over = self._stopper.end_study(self._recorder.history, now) or ""
         if self.over:
-            for trial in self._recorder.history.running:
-                self._executor.stop(trial.id, StopCause.STUDY_OVER)
+            running = [trial for trial in self._recorder.history.running if not trial.told_to_end]
+            self._stop(running, StopCause.STUDY_OVER, self.over, now)
 
-    def why_ended(self, trial: Trial, exit_: Exit, now: float) -> str:
-        """Why a rule has ended the trial, which is over now ("": none did)."""
-        why = self._stopping.pop(trial.id, "")
-        if not why and exit_.stop_cause in (
-            StopCause.DIVERGED,
-            StopCause.EARLY,
-        ):  # an earlier engine asked: the rule says so again
-            why = found[1] if (found := self._rule(trial, now)) else ""
-        return why
+    def stop_again(self) -> None:
+        """Repeats what an earlier engine asked of the executor, or died before it could ask."""
+        for trial in self._recorder.history.running:
+            if trial.told_to_end and trial.stop is not None:
+                self._executor.stop(trial.id, trial.stop.cause)
+
+    def _stop(self, trials: Sequence[Trial], cause: StopCause, why: str, now: float) -> None:
+        if not trials:
+            return
+        for trial in trials:
+            self._recorder.record(StopAsked(now, trial.id, why, cause=cause.value))
+        self._recorder.commit()
+        failpoint("trial.stop-asked")
+        for trial in trials:
+            self._executor.stop(trial.id, cause)
 
     def _rule(self, trial: Trial, now: float) -> tuple[StopCause, str] | None:
-        """(what to tell the executor, why) if a rule ends the trial."""
+        """The cause and the reason if a rule ends the trial."""
         if why := self._stopper.diverged(trial, self._recorder.history, now):
             return StopCause.DIVERGED, why
         if why := self._stopper.end_trial(trial, self._recorder.history, now):

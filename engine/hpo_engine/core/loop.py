@@ -21,7 +21,7 @@ from hpo_engine.contract.snapshot import Views
 from hpo_engine.core.attempts import Attempts
 from hpo_engine.core.early import EarlyStopping
 from hpo_engine.core.outcome import why_none
-from hpo_engine.core.ports import Executor, Searcher, Stopper, Store, Tracker, no_more
+from hpo_engine.core.ports import Executor, Searcher, Stopper, Store, Tracker
 from hpo_engine.core.proposing import Proposer
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.searcher_thread import Asker
@@ -69,7 +69,7 @@ class Engine:
         self._proposer = Proposer(self._recorder, searcher, asker)
         self._early = EarlyStopping(self._recorder, stopper, executor)
         self._layout = Layout(paths, views, user)
-        self._attempts = Attempts(self._recorder, executor, self._layout, self._early, check)
+        self._attempts = Attempts(self._recorder, executor, self._layout, check)
         self._stopper, self._check, self._copied_from = stopper, check, copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
         self._broken: SearcherError | None = None
@@ -91,6 +91,7 @@ class Engine:
             self._run_again_here(now)
         self._recorder.commit()
         adopted = self._attempts.adopt(now)
+        self._early.stop_again()
         self._recorder.open_trackers(now)
         self._recorder.tell(now)
         return adopted
@@ -128,7 +129,7 @@ class Engine:
         self._recorder.tell(now)
         self._lay_ahead()
         history = self.history
-        spent = self._proposer.exhausted or no_more(history.spec, history)
+        spent = self._proposer.exhausted
         if history.running or not (self._early.closing or (spent and not history.open_ids)):
             return True
         self._close(now)
@@ -140,6 +141,10 @@ class Engine:
         """Stops what runs (to be run again on resume) and then the study. `kill`: without grace. `rule`: whose."""
         if self.history.stop_asked is None:
             self._recorder.record(StopAsked(now, None, why, rule))
+            for trial in self.history.running:
+                if not trial.told_to_end:
+                    reason = "the study was stopped" if rule else why
+                    self._recorder.record(StopAsked(now, trial.id, reason, cause=StopCause.INTERRUPT.value))
             self._recorder.commit()
         for trial in self.history.running:
             self.executor.stop(trial.id, StopCause.INTERRUPT, kill=kill)
@@ -148,12 +153,14 @@ class Engine:
         """Ends one trial; the study goes on. Trials that have ended, or that do not exist, are left alone."""
         if trial_id not in self.history.open_ids:
             return
+        running = self.history.trials[trial_id].state is TrialState.RUNNING
         self._recorder.record(StopAsked(now, trial_id, why))
-        self._recorder.commit()
-        if self.history.trials[trial_id].state is TrialState.RUNNING:
-            self.executor.stop(trial_id, StopCause.USER, kill=kill)
-        else:
+        if not running:
             self._recorder.record(TrialEnded(now, trial_id, TrialState.STOPPED.value, reason=why))
+        self._recorder.commit()
+        if running:
+            failpoint("trial.user-stop-asked")
+            self.executor.stop(trial_id, StopCause.USER, kill=kill)
 
     def close(self) -> None:
         """Lets go of everything; what runs goes on."""

@@ -14,20 +14,19 @@ _LOSSES = 3  # an attempt that nobody saw end is run again this often, without u
 _OUT_OF_MEMORY = re.compile(r"\bMemoryError\b|\bOutOfMemoryError\b|\bout of memory\b", re.IGNORECASE)
 
 
-def judge(history: History, trial: Trial, exit_: Exit, output: str, over: str, why: str = "") -> Outcome:
+def judge(history: History, trial: Trial, exit_: Exit, output: str) -> Outcome:
     """The trial's next state and why; COMPLETED means that its files decide, see `without_value`.
 
     Args:
         trial: with the attempt that ended as its latest. output: why it failed, as far as its output tells.
-        over: why the study ends ("": it does not). why: why a rule ended the trial ("": none, or no longer known).
     """
-    if exit_.stop_cause is not None and exit_.stop_cause != StopCause.OUTSIDE:
-        return _stopped(history, trial, exit_, over, why)
+    if exit_.stop_cause not in (None, StopCause.OUTSIDE):
+        return _stopped(history, trial, exit_)
     if exit_.machine:
         reason = f"not started: {exit_.error}" if exit_.unstarted else str(exit_)
         return Outcome(TrialState.PENDING, FailureKind.MACHINE, reason)
     if exit_.lost:
-        losses = 1 + sum(a.exit is not None and a.exit.lost for a in trial.attempts)
+        losses = 1 + sum(a.exit is not None and a.exit.lost for a in trial.attempts[trial.done :])
         if losses <= _LOSSES:
             return Outcome(TrialState.PENDING, FailureKind.LOST, str(exit_))
         reason = f"trial {trial.id}: lost {losses} times: something kills its supervisor"
@@ -43,9 +42,9 @@ def without_value(trial: Trial, exit_: Exit, outcome: Outcome, kind: FailureKind
     Args:
         outcome: what `judge` returned. kind, problem: what is wrong with the files.
     """
-    if exit_.stop_cause == StopCause.DIVERGED:
+    if exit_.stop_cause is StopCause.DIVERGED:
         return Outcome(TrialState.PRUNED, None, outcome.reason)
-    if exit_.stop_cause == StopCause.TIME_LIMIT:
+    if exit_.stop_cause is StopCause.TIME_LIMIT:
         limit, lacking = outcome.reason.partition(";")[0], problem.removeprefix(f"trial {trial.id}: ")
         reason = f"trial {trial.id}: {limit}, before it had reported a value: {lacking}"
         return Outcome(TrialState.TIMED_OUT, FailureKind.TIME_LIMIT, reason)
@@ -60,17 +59,18 @@ def why_none(history: History) -> str:
     return f"no trial gave a valid value; the last one: {last}"
 
 
-def _stopped(history: History, trial: Trial, exit_: Exit, over: str, why: str) -> Outcome:
+def _stopped(history: History, trial: Trial, exit_: Exit) -> Outcome:
     """The outcome of an attempt that was stopped."""
-    if exit_.stop_cause == StopCause.USER:
+    why = trial.stop.reason if trial.stop is not None and trial.stop.cause is exit_.stop_cause else ""
+    if exit_.stop_cause is StopCause.USER:
         return Outcome(TrialState.STOPPED, None, "stopped by the user")
-    if exit_.stop_cause == StopCause.EARLY:
+    if exit_.stop_cause is StopCause.EARLY:
         return Outcome(TrialState.PRUNED, None, why or "not promising")
-    if exit_.stop_cause == StopCause.STUDY_OVER:
-        return Outcome(TrialState.STOPPED, None, over or "the study ended")
-    if exit_.stop_cause == StopCause.DIVERGED:  # training on could only have reported the same
+    if exit_.stop_cause is StopCause.STUDY_OVER:
+        return Outcome(TrialState.STOPPED, None, why or "the study ended")
+    if exit_.stop_cause is StopCause.DIVERGED:  # training on could only have reported the same
         return Outcome(TrialState.COMPLETED, None, why or "diverged")
-    if exit_.stop_cause == StopCause.TIME_LIMIT:
+    if exit_.stop_cause is StopCause.TIME_LIMIT:
         policy = history.spec.trial
         limit = f"{policy.time_limit_s:g} s" if policy.time_limit_s is not None else "its limit"
         if policy.on_time_limit == "keep":
@@ -79,8 +79,7 @@ def _stopped(history: History, trial: Trial, exit_: Exit, over: str, why: str) -
             )
         reason = f"trial {trial.id}: over its time limit of {limit}"
         return Outcome(TrialState.TIMED_OUT, FailureKind.TIME_LIMIT, reason)
-    by = "the study was stopped" if history.halted else history.stop_asked or "by an earlier engine"
-    return Outcome(TrialState.PENDING, None, f"interrupted ({by})")
+    return Outcome(TrialState.PENDING, None, f"interrupted ({why or 'by an earlier engine'})")
 
 
 def _failed(history: History, trial: Trial, exit_: Exit, output: str) -> Outcome:
@@ -88,7 +87,7 @@ def _failed(history: History, trial: Trial, exit_: Exit, output: str) -> Outcome
     how = "its supervisor was told to stop from outside" if exit_.stop_cause else str(exit_)
     reason = f"trial {trial.id}: {how}" + (f"; {output[:300]}" if output else "")
     kind, retries = _kind(exit_, output), history.spec.trial.retries
-    failures = 1 + sum(_used_retry(a.exit) for a in trial.attempts)
+    failures = 1 + sum(_used_retry(a.exit) for a in trial.attempts[trial.done :])
     if failures <= retries:
         return Outcome(TrialState.PENDING, kind, f"{reason} (retry {failures} of {retries})")
     return Outcome(TrialState.FAILED, kind, reason)

@@ -50,6 +50,7 @@ class Launch:
     preload: str | tuple[str, ...] = "off"
     begun: bool = False  # it is known to have begun, whatever its records say
     devices: tuple[str, ...] = ()  # that it is known to have; for `adopt`
+    resume: tuple[int, int] | None = None  # trial whose files RESULT_DIR has, and the resource that went into them
 
 
 @dataclass(frozen=True)

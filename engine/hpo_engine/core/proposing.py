@@ -10,13 +10,15 @@ import os
 import sys
 import traceback
 
-from hpo_engine.core.ports import Searcher
+from hpo_engine.core.ports import Searcher, no_more
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.searcher_thread import Answer, Asker, InLine
 from hpo_engine.errors import EngineError, SearcherError
 from hpo_engine.failpoints import failpoint
-from hpo_engine.study.events import TrialProposed
+from hpo_engine.study.events import TrialCarriedOn, TrialProposed
 from hpo_engine.study.history import History
+from hpo_engine.study.spec import Params
+from hpo_engine.study.trial import Proposal, TrialState
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ _PATIENCE_S = 0.005  # an answer that comes this soon saves a turn
 
 
 class Proposer:
-    """`exhausted`: the searcher has nothing more to propose.
+    """`exhausted`: the searcher has nothing more to propose, or no trial that it could propose is allowed.
 
     Args:
         asker: puts questions to the searcher (None: in line, the loop waits for the answer).
@@ -34,7 +36,12 @@ class Proposer:
         self._recorder, self._searcher = recorder, searcher
         self._asker: Asker = asker or InLine(lambda history, count: searcher.ask(history, count))
         self._nothing_at: History | None = None  # where the searcher had nothing to propose
-        self.exhausted = False
+        self._silent = False
+
+    @property
+    def exhausted(self) -> bool:
+        history = self._recorder.history
+        return self._silent or (no_more(history.spec, history) and not self._searcher.traits.carries_on)
 
     def propose(self, free: int, now: float) -> list[int]:
         """Takes the answer that has arrived meanwhile, or asks. Returns the new trials, at most `free`.
@@ -76,30 +83,70 @@ class Proposer:
         self._asker.close()
 
     def _wanted(self, free: int) -> int:
-        """How many new trials can start now."""
+        """How many proposals can be used now."""
         history = self._recorder.history
         limit = history.spec.budget.trials
-        return free if limit is None else min(free, limit - history.next_id)
+        if limit is None or self._searcher.traits.carries_on:
+            return free
+        return min(free, limit - history.next_id)
 
     def _accept(self, answer: Answer, wanted: int, now: float) -> list[int]:
         """Makes trials of the answer, as many as there is room for now."""
-        recorder, spec = self._recorder, self._recorder.history.spec
+        history = self._recorder.history
         if answer.error is not None:
             raise self._failed(answer.error) from answer.error
-        if not answer.proposals:
+        limit = history.spec.budget.trials
+        new = sys.maxsize if limit is None else limit - history.next_id
+        usable = [p for p in answer.proposals if p.carry_on is not None or (new := new - 1) >= 0]
+        if not usable:
             # "Nothing more" is final only if it was said when nothing was open: else it may mean "wait".
-            self._nothing_at, self.exhausted = answer.history, not answer.history.open_ids
-        ids = []
-        for proposal in answer.proposals[: max(0, wanted)]:
-            trial_id = recorder.history.next_id
-            problem = spec.space.problem_with(proposal.params)
-            if problem and proposal.params not in spec.experiments:  # these are what they are
-                raise SearcherError(f"{self._title} proposed what the space does not hold: {problem}")
-            resource = spec.full_resource if proposal.resource is None else proposal.resource
-            recorder.record(TrialProposed(now, trial_id, spec.space.tidied(proposal.params), resource, proposal.note))
-            failpoint("trial.proposed")
-            ids.append(trial_id)
-        return ids
+            self._nothing_at, self._silent = answer.history, not answer.history.open_ids
+        return [
+            self._new_trial(p, now) if p.carry_on is None else self._carry_on(p, p.carry_on, now)
+            for p in usable[: max(0, wanted)]
+        ]
+
+    def _new_trial(self, proposal: Proposal, now: float) -> int:
+        history = self._recorder.history
+        self._check_source(proposal, proposal.start_from, "start from")
+        resource = history.spec.full_resource if proposal.resource is None else proposal.resource
+        params = self._params(proposal)
+        self._recorder.record(TrialProposed(now, history.next_id, params, resource, proposal.note, proposal.start_from))
+        failpoint("trial.proposed")
+        return history.next_id
+
+    def _carry_on(self, proposal: Proposal, trial_id: int, now: float) -> int:
+        history = self._recorder.history
+        self._check_source(proposal, trial_id, "carry on")
+        resource = history.spec.full_resource if proposal.resource is None else proposal.resource
+        trained = history.trials[trial_id].trained
+        if resource is None or resource <= trained:
+            raise SearcherError(
+                f"{self._title} cannot carry on trial {trial_id} to resource {resource}: it has had {trained}"
+            )
+        self._recorder.record(TrialCarriedOn(now, trial_id, self._params(proposal), resource, proposal.note))
+        failpoint("trial.carried-on")
+        return trial_id
+
+    def _params(self, proposal: Proposal) -> Params:
+        spec = self._recorder.history.spec
+        problem = spec.space.problem_with(proposal.params)
+        if problem and proposal.params not in spec.experiments:  # these are what they are
+            raise SearcherError(f"{self._title} proposed what the space does not hold: {problem}")
+        return spec.space.tidied(proposal.params)
+
+    def _check_source(self, proposal: Proposal, trial_id: int | None, what: str) -> None:
+        """Raises SearcherError unless the trial whose files the proposal goes on from has some that are at rest."""
+        if trial_id is None:
+            return
+        history = self._recorder.history
+        if proposal.carry_on is not None and proposal.start_from is not None:
+            raise SearcherError(f"{self._title} proposed to carry on one trial and to start from another at once")
+        if trial_id not in range(history.next_id):
+            raise SearcherError(f"{self._title} proposed to {what} trial {trial_id}, which does not exist")
+        state = history.trials[trial_id].state
+        if state is not TrialState.COMPLETED:
+            raise SearcherError(f"{self._title} proposed to {what} trial {trial_id}, which is {state.value}")
 
     def _failed(self, error: BaseException) -> SearcherError:
         if isinstance(error, EngineError):

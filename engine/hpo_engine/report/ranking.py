@@ -14,7 +14,7 @@ from hpo_engine.study.history import History, Indices
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
-from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.study.trial import Result, Trial, TrialState
 from hpo_engine.study.values import changed
 from hpo_engine.text.tables import counted
 
@@ -70,9 +70,8 @@ def row_metrics(history: History) -> dict[str, int]:
 
 
 def best_first(history: History) -> list[Trial]:
-    """The COMPLETED trials by their loss (of the first objective), those with the most of the resource first."""
-    done = [t for t in history.trials if t.state is TrialState.COMPLETED and t.losses]
-    return sorted(done, key=lambda t: (-(t.proposal.resource or 0), t.losses[0], t.id))
+    """The trials with a result by their loss (of the first objective), those with the most of the resource first."""
+    return sorted([t for t in history.trials if t.results], key=lambda t: (-t.trained, t.losses[0], t.id))
 
 
 def ordered(history: History, name: str, *, reverse: bool = False) -> list[Trial]:
@@ -147,7 +146,7 @@ def _metric(history: History, name: str) -> Callable[[Trial], Any]:
 
     def get(trial: Trial) -> Any:
         if which is not None:  # what the trial was judged by; one that failed or still runs has no value
-            return None if not trial.losses else (-(trial.proposal.resource or 0), trial.losses[which])
+            return None if not trial.losses else (-trial.trained, trial.losses[which])
         value = how.pick(trial.rows)
         return None if value is None else (0, how.loss(value))
 
@@ -213,9 +212,10 @@ def _judged(trial: Trial, objective: Objective) -> Trial:
     value = objective.pick(trial.rows)
     if value is None:
         reason = f'trial {trial.id}: no finite "{objective.metric}" in its rows'
-        return replace(trial, state=TrialState.FAILED, losses=(), reason=reason)
+        return replace(trial, state=TrialState.FAILED, results=(), reason=reason)
     reason = trial.reason if trial.state is TrialState.COMPLETED else ""
-    return replace(trial, state=TrialState.COMPLETED, losses=(objective.loss(value),), reason=reason)
+    result = Result(len(trial.attempts), trial.proposal.resource, (objective.loss(value),))
+    return replace(trial, state=TrialState.COMPLETED, results=(result,), reason=reason)
 
 
 def whole(trial: Trial) -> bool:

@@ -33,6 +33,11 @@ POINT, START, FROM = "point", "prior", "from"
 trial that it carries on with."""
 
 
+def _repeats(proposal: Proposal) -> bool:
+    """Whether it is an earlier configuration with more of the resource, on purpose."""
+    return proposal.carry_on is not None or FROM in (proposal.note or ())
+
+
 class Guided(Searcher):
     """A searcher around another.
 
@@ -81,8 +86,9 @@ class Guided(Searcher):
                 slot = out[-1].note or {}
                 point += POINT in slot
                 started |= {slot[START]} if START in slot else set()
-                others += not (POINT in slot or START in slot or FROM in slot)
-                history = history.with_trial(Trial(history.next_id, out[-1]))
+                others += not (POINT in slot or START in slot or _repeats(out[-1]))
+                if out[-1].carry_on is None:
+                    history = history.with_trial(Trial(history.next_id, out[-1]))
         return out
 
     def _due(
@@ -137,7 +143,7 @@ class Guided(Searcher):
         out: list[Proposal] = []
         none_new = self._rations and self._exhausted(taken)
         for proposal in [] if none_new else list(self.inner.ask(history, count))[:count]:
-            begins = FROM not in (proposal.note or {})
+            begins = not _repeats(proposal)
             if none_new and begins:
                 continue
             fitting = self._fitting(proposal, history.next_id + len(out), taken)
@@ -153,7 +159,7 @@ class Guided(Searcher):
         """The proposals, and those that the searcher has when no new configuration is left."""
         if not self._rations or len(out) >= count:
             return out
-        for proposal in out:
+        for proposal in [p for p in out if p.carry_on is None]:
             history = history.with_trial(Trial(history.next_id, proposal))
         return [*out, *self.inner.promote_waiting(history, count - len(out))][:count]
 
@@ -166,7 +172,7 @@ class Guided(Searcher):
         # The searcher has a say in what is left open, and in how much of the resource it gets.
         if self._spec.resource is not None or not (self._listed or is_whole(self._space, given)):
             asked = list(self.inner.ask(history, 1))[:1]
-            if not asked or FROM in (asked[0].note or ()):
+            if not asked or _repeats(asked[0]):
                 return asked
             proposal = asked[0]
         rng, resource = self._rng(history.next_id), self._resource(proposal)
@@ -197,7 +203,7 @@ class Guided(Searcher):
 
     def _fitting(self, proposal: Proposal, trial_id: int, taken: _Taken) -> Proposal | None:
         """The proposal, or one like it that is new and that the rules allow; None: there is none."""
-        if self._listed or FROM in (proposal.note or ()) or self._space.misfit(proposal.params):
+        if self._listed or _repeats(proposal) or self._space.misfit(proposal.params):
             return proposal  # (who leaves the space is told so by the loop)
         resource, rng = self._resource(proposal), self._rng(trial_id)
         allowed = self._space.allows(proposal.params)

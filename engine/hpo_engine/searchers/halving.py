@@ -219,4 +219,4 @@ def proposals(slots: Sequence[Slot], fresh: Sequence[Mapping[str, Any]]) -> list
     """The slots' trials, in order; `fresh` for those that need a new configuration."""
     new = iter(fresh)
     params = (dict(next(new)) if slot.parent is None else plain(slot.parent.params) for slot in slots)
-    return [Proposal(p, slot.resource, slot.note()) for slot, p in zip(slots, params, strict=True)]
+    return [Proposal(p, slot.resource, note=slot.note()) for slot, p in zip(slots, params, strict=True)]

@@ -24,6 +24,7 @@ class Traits:
         listed: it works through a list of its own; its proposals are never replaced.
         needs_resource: it cannot run without a `resource`.
         rations: it gives trials less of the resource than the most, and promotes some of them (`promote_waiting`).
+        carries_on: it may carry trials on (`Proposal.carry_on`), so it is asked when no new trial is allowed any more.
         uses_running: trials that are still running influence its proposals.
         many_objectives: it searches for all objectives of a study; if not, for the first one only.
         size: the number of trials after which it has nothing more to propose; None: unknown or unlimited.
@@ -36,6 +37,7 @@ class Traits:
     listed: bool = False
     needs_resource: bool = False
     rations: bool = False
+    carries_on: bool = False
     uses_running: bool = False
     many_objectives: bool = False
     size: int | None = None
@@ -67,7 +69,8 @@ class Searcher:
         """At most `count` (>= 1) proposals inside `spec.space`; the same history gives the same answer.
 
         The first proposal is for trial id `history.next_id`, the second for the next one, and so on. An empty answer
-        means "wait" while a trial is open and "the search is over" when none is. Failed and running trials are in the
+        means "wait" while a trial is open and "the search is over" when none is. A proposal that carries a trial on
+        makes no new trial and takes no id. Failed and running trials are in the
         history. Draw from `SeedSequence(spec.seed, spawn_key=(trial_id,))`, see `searchers.trial_rng`.
         """
         raise NotImplementedError

@@ -20,7 +20,18 @@ from hpo_engine.study.draft import Draft
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Row
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Attempt, Exit, Proposal, Trial, TrialState
+from hpo_engine.study.trial import (
+    Attempt,
+    Exit,
+    FailureKind,
+    Origin,
+    Proposal,
+    Result,
+    Stop,
+    StopCause,
+    Trial,
+    TrialState,
+)
 from hpo_engine.study.values import amend, changed, made
 
 
@@ -98,15 +109,45 @@ class TrialProposed(Event):
     params: Mapping[str, Any]
     resource: int | None = None
     note: Mapping[str, Any] | None = None
+    start_from: int | None = None
 
     def step(self, draft: Draft) -> None:
-        proposal = made(Proposal, {"params": self.params, "resource": self.resource, "note": self.note})
-        draft.add(made(Trial, {"id": self.trial, "proposal": proposal, "proposed_at": self.at}))
+        proposal = {"params": self.params, "resource": self.resource, "start_from": self.start_from, "note": self.note}
+        trial = {"id": self.trial, "proposal": made(Proposal, proposal), "proposed_at": self.at}
+        if self.start_from is not None:
+            other = draft.trial(self.start_from, TrialState.COMPLETED)
+            trial["origin"] = Origin(other.id, len(other.attempts))
+        draft.add(made(Trial, trial))
+
+
+@dataclass(frozen=True)
+class TrialCarriedOn(Event):
+    """A COMPLETED trial is to be trained further, until `resource` in all has gone into it."""
+
+    kind: ClassVar[str] = "trial_carried_on"
+    trial: int
+    params: Mapping[str, Any]
+    resource: int
+    note: Mapping[str, Any] | None = None
+
+    def step(self, draft: Draft) -> None:
+        trial = draft.trial(self.trial, TrialState.COMPLETED)
+        if self.resource <= trial.trained:
+            raise JournalError(f"trial {self.trial}: resource {self.resource} after {trial.trained}")
+        start = trial.proposal.start_from
+        proposal = {"params": self.params, "resource": self.resource, "carry_on": self.trial, "note": self.note}
+        draft.move(
+            trial, TrialState.PENDING, proposal=made(Proposal, {**proposal, "start_from": start}), base=trial.rows,
+            reason="", stop=None, ended_at=None,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class AttemptIntended(Event):
-    """Committed before the launch: from here on the attempt may exist. Earlier rows of the trial are dropped."""
+    """Committed before the launch: from here on the attempt may exist.
+
+    Earlier rows of the trial are dropped, unless the attempt goes on from the trial's own files.
+    """
 
     kind: ClassVar[str] = "attempt_intended"
     trial: int
@@ -117,10 +158,14 @@ class AttemptIntended(Event):
         trial = draft.trial(self.trial, TrialState.PENDING)
         if self.attempt != len(trial.attempts) + 1:
             raise JournalError(f"trial {self.trial}: attempt {self.attempt} after {len(trial.attempts)}")
-        attempt = made(Attempt, {"number": self.attempt, "nonce": self.nonce})
+        base = trial.base if trial.goes_on else ()
+        attempt = {
+            "number": self.attempt, "nonce": self.nonce, "params": trial.params, "resource": trial.proposal.resource,
+            "resume": trial.resume,
+        }  # fmt: skip
         draft.move(
-            trial, TrialState.RUNNING, rows=(), reason="", started_at=trial.started_at or self.at,
-            attempts=(*trial.attempts, attempt),
+            trial, TrialState.RUNNING, rows=base, base=base, reason="", started_at=trial.started_at or self.at,
+            attempts=(*trial.attempts, made(Attempt, attempt)), stop=None, failure=None,
         )  # fmt: skip
 
 
@@ -162,22 +207,28 @@ class MetricsSeen(Event):
 
     def step(self, draft: Draft) -> None:
         trial = draft.trial(self.trial, TrialState.RUNNING)
-        amend(trial, rows=self.rows if self.replace else rows.joined(trial.rows, self.rows))
+        if self.replace or trial.rows is trial.base:  # the first of this attempt
+            amend(trial, rows=rows.continued(trial.base, self.rows))
+        else:
+            amend(trial, rows=rows.joined(trial.rows, self.rows))
 
 
 @dataclass(frozen=True)
 class AttemptEnded(Event):
-    """A run ended but its trial goes on: it will be run again (`reason` says why)."""
+    """An attempt ended and the trial will run again; `reason` says why, `failure` is a FailureKind."""
 
     kind: ClassVar[str] = "attempt_ended"
     trial: int
     attempt: int
     exit: Mapping[str, Any]
     reason: str = ""
+    failure: str | None = None
 
     def step(self, draft: Draft) -> None:
-        trial = draft.trial(self.trial, TrialState.RUNNING)
-        amend(draft.latest_attempt(trial, self.attempt), exit=Exit.from_json(self.exit), ended_at=self.at)
+        trial, failure = draft.trial(self.trial, TrialState.RUNNING), _failure(self.failure)
+        amend(
+            draft.latest_attempt(trial, self.attempt), exit=Exit.from_json(self.exit), ended_at=self.at, failure=failure
+        )
         draft.move(trial, TrialState.PENDING, reason=self.reason)
 
 
@@ -196,6 +247,7 @@ class TrialEnded(Event):
     exit: Mapping[str, Any] | None = None
     digest: str | None = None
     values: tuple[float, ...] | None = None
+    failure: str | None = None
 
     @classmethod
     def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
@@ -208,14 +260,17 @@ class TrialEnded(Event):
             raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot become {self.state}")
         if (state is TrialState.COMPLETED) != (self.value is not None):
             raise JournalError(f"trial {self.trial}: a value goes with state completed, and only with it")
+        failure, results = _failure(self.failure), trial.results
         if trial.attempts and self.exit is not None:
-            amend(trial.attempts[-1], exit=Exit.from_json(self.exit), ended_at=self.at)
-        draft.move(trial, state, losses=self._losses(draft.study.spec), reason=self.reason, ended_at=self.at)
+            amend(trial.attempts[-1], exit=Exit.from_json(self.exit), ended_at=self.at, failure=failure)
+        if self.value is not None:
+            losses = self._losses(self.value, draft.study.spec)
+            result = {"attempt": len(trial.attempts), "resource": trial.proposal.resource, "losses": losses}
+            results = (*results, made(Result, result))
+        draft.move(trial, state, results=results, failure=failure, reason=self.reason, ended_at=self.at)
 
-    def _losses(self, spec: StudySpec) -> tuple[float, ...]:
-        if self.value is None:
-            return ()
-        values = self.values if spec.multi_objective and self.values is not None else (self.value,)
+    def _losses(self, value: float, spec: StudySpec) -> tuple[float, ...]:
+        values = self.values if spec.multi_objective and self.values is not None else (value,)
         if len(values) != len(spec.objectives):
             raise JournalError(f"trial {self.trial}: {len(values)} values for {len(spec.objectives)} objectives")
         return tuple([aim.loss(value) for aim, value in zip(spec.objectives, values, strict=True)])
@@ -232,24 +287,29 @@ class TrialReopened(Event):
         trial = draft.trial(self.trial)
         if not trial.state.ended or trial.state is TrialState.COMPLETED:
             raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot be run again")
-        draft.move(trial, TrialState.PENDING, losses=(), reason="retry", rows=(), ended_at=None)
+        rows = trial.base if trial.goes_on else ()
+        draft.move(trial, TrialState.PENDING, reason="retry", rows=rows, stop=None, failure=None, ended_at=None)
         draft.study = changed(draft.study, counted_from=self.at)
 
 
 @dataclass(frozen=True)
 class StopAsked(Event):
-    """Somebody, or a rule, wants an end: of one trial, or (None) of the study. `rule`: the one that halts the study."""
+    """Somebody, or a rule, wants an end: of one trial, or (None) of the study.
+
+    `cause`: a StopCause, for a trial. `rule`: the one that halts the study.
+    """
 
     kind: ClassVar[str] = "stop_asked"
     trial: int | None = None
     why: str = "stop"
     rule: str | None = None
+    cause: str = StopCause.USER.value
 
     def step(self, draft: Draft) -> None:
         if self.trial is None:
             draft.study = changed(draft.study, stop_asked=self.why, halted=self.rule or "")
         else:
-            draft.trial(self.trial)  # it must exist
+            amend(draft.trial(self.trial), stop=Stop(StopCause(self.cause), self.why, self.at))
 
 
 @dataclass(frozen=True)
@@ -289,6 +349,7 @@ KINDS: dict[str, type[Event]] = {
         StudyOpened,
         EngineStarted,
         TrialProposed,
+        TrialCarriedOn,
         AttemptIntended,
         AttemptStarted,
         MetricsSeen,
@@ -367,6 +428,10 @@ def from_body(kind: str, at: float, body: Any) -> Event:
         raise JournalError(
             f"event of kind {kind!r} cannot be read ({error}); was it written by a newer version?"
         ) from None
+
+
+def _failure(kind: str | None) -> FailureKind | None:
+    return None if kind is None else FailureKind(kind)
 
 
 # -- folds -------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 from hpo_engine.maths import front
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
-from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.study.trial import Result, Trial, TrialState
 from hpo_engine.study.values import changed
 
 
@@ -33,10 +33,10 @@ class StudyState(str, enum.Enum):
 class History:
     """All that is known of a study: the fold of its events. What a searcher sees, a stopper judges, a table shows.
 
-    `open_ids`: trials that have not ended, in order. `counts`: trials by state. `members`: the COMPLETED trials that
-    no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. If trials
-    get more or less of a resource, only those count that got the most so far (`front_resource`), because losses after
-    one epoch and after fifty do not compare. `early`: the losses of the first ten COMPLETED trials.
+    `open_ids`: trials that have not ended, in order. `counts`: trials by state. `members`: the trials with a result
+    that no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. If
+    trials get more or less of a resource, only results with the most of it so far count (`front_resource`), because
+    losses after one epoch and after fifty do not compare. `early`: the losses of the first ten trials with a result.
 
     `events`: their number. `first_spec`: see `opened_spec` (None: its limits never changed). `spent_s`: seconds that
     earlier engines ran; `engine_at`: when the present one began; `last_at`: the latest event (UTC seconds).
@@ -142,8 +142,8 @@ class History:
 
     @property
     def losses(self) -> dict[int, float]:
-        """Trial id -> loss of the COMPLETED trials (of the first objective, where there are several)."""
-        return {t.id: t.loss for t in self.trials if t.loss is not None and t.state is TrialState.COMPLETED}
+        """Trial id -> loss of the trials with a result (of the first objective if there are several)."""
+        return {t.id: t.loss for t in self.trials if t.loss is not None}
 
     @property
     def ended_count(self) -> int:
@@ -161,9 +161,19 @@ class History:
 
     def config(self, trial: Trial) -> dict[str, Any]:
         """What the study decides of the trial's config.json: its parameters, and the resource under its name."""
-        out = dict(trial.params)
-        if trial.proposal.resource is not None and self.spec.resource:
-            out[self.spec.resource.name] = trial.proposal.resource
+        return self._config(trial.params, trial.proposal.resource)
+
+    def result_config(self, trial: Trial) -> dict[str, Any]:
+        """`config` as it was for the trial's latest result; of a trial without one, as it is."""
+        if not trial.results or not trial.results[-1].attempt:
+            return self.config(trial)
+        attempt = trial.attempts[trial.results[-1].attempt - 1]
+        return self._config(attempt.params, attempt.resource)
+
+    def _config(self, params: Mapping[str, Any], resource: int | None) -> dict[str, Any]:
+        out = dict(params)
+        if resource is not None and self.spec.resource:
+            out[self.spec.resource.name] = resource
         return out
 
     def with_trial(self, trial: Trial) -> History:
@@ -188,29 +198,32 @@ class Indices:
         self._members = history.members if history else ()
         self._early = history.early if history else ()
         self._front_resource = history.front_resource if history else 0
-        self._lost_member = False
+        self._left: tuple[Result, ...] = ()  # of the trial that has left
 
     def leave(self, trial: Trial) -> None:
         left = self._counts[trial.state] = self._counts[trial.state] - 1
         if not left:
             del self._counts[trial.state]
         self._open.pop(trial.id, None)
-        if trial.state is TrialState.COMPLETED and any(number == trial.id for _, number in self._members):
-            self._lost_member = True
+        self._left = trial.results
 
     def enter(self, trial: Trial, trials: Iterable[Trial]) -> None:
         """`trials`: all of the history, with this one."""
-        count = self._counts[trial.state] = self._counts.get(trial.state, 0) + 1
+        self._counts[trial.state] = self._counts.get(trial.state, 0) + 1
         if not trial.state.ended:
             self._open[trial.id] = None
-        if self._lost_member:
-            self._lost_member, self._members = False, ()
+        before, self._left, now = self._left, (), trial.results
+        if now is before or now == before:
+            return
+        extended = now[: len(before)] == before
+        if not extended and any(number == trial.id for _, number in self._members):  # it has lost what it was there for
+            self._members = ()
             for other in trials:
-                if other.state is TrialState.COMPLETED and other.losses:
+                if other.results:
                     self._join(other)
-        elif trial.state is TrialState.COMPLETED and trial.losses:
+        elif now:
             self._join(trial)
-        if trial.state is TrialState.COMPLETED and trial.losses and count <= _EARLY:
+        if not before and len(self._early) < _EARLY:
             self._early = (*self._early, trial.losses)
 
     def fields(self) -> dict[str, Any]:
@@ -222,7 +235,7 @@ class Indices:
 
     def _join(self, trial: Trial) -> None:
         """A trial that got less of the resource than the members does not count; one that got more counts alone."""
-        given = trial.proposal.resource or 0
+        given = trial.trained
         if not self._members or given > self._front_resource:
             self._members, self._front_resource = ((trial.losses, trial.id),), given
         elif given == self._front_resource:

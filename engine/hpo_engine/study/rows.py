@@ -91,6 +91,14 @@ def joined(rows: Sequence[Row], more: Sequence[Row]) -> Sequence[Row]:
     return (*rows, *more) if rows else more
 
 
+def continued(rows: Sequence[Row], more: Sequence[Row]) -> Sequence[Row]:
+    """The rows when training has gone on from them: `more` in place of what was reported from its first step on."""
+    if not rows or not more:
+        return more or rows
+    first = min(row.step for row in more)
+    return (*(row for row in rows if row.step < first), *more)
+
+
 def _pack(value: float) -> float | str:
     return value if value - value == 0 else ("nan" if value != value else "inf" if value > 0 else "-inf")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hpo_engine.study.objective import Row
@@ -16,11 +16,18 @@ from hpo_engine.study.spec import Params
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a searcher returns: parameters to try, a resource (Hyperband), and a `note` to itself (JSON values), which
-    nobody else reads."""
+    """What a searcher returns: parameters, and how much of the study's resource is to go into the trial in all.
+
+    `carry_on`: the COMPLETED trial that is to be trained further, to more of the resource than it has had: no new
+    trial, but another attempt, which finds the files that the last one left. `start_from`: the COMPLETED trial whose
+    files a new trial begins with, a copy of them. At most one of the two. `note` (JSON values) is the searcher's own:
+    nobody else reads it.
+    """
 
     params: Params
     resource: int | None = None
+    carry_on: int | None = None
+    start_from: int | None = None
     note: Mapping[str, Any] | None = None
 
 
@@ -115,6 +122,8 @@ class TrialState(str, enum.Enum):
        |           |------> PRUNED      ended early by a rule: not promising, or diverged with nothing that counts
        |           |------> LOST        nobody saw it end (reboot, killed supervisor), too often
        +-----------+   a retry, or the study was interrupted: it runs again
+
+    A COMPLETED trial that is carried on with more of the resource is PENDING once more.
     """
 
     PENDING = "pending"
@@ -145,30 +154,74 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One start of a trial's process: `number` from 1, `nonce` names it at most once, `devices` it was given."""
+    """One start of a trial's process, and what it was started with.
+
+    `number` from 1; `nonce` names it at most once. `resume`: the trial whose files it went on from, its own or another
+    one (None: it began afresh). `devices` it was given. `failure`: why it failed (None: it did not). Times are UTC
+    seconds.
+    """
 
     number: int
     nonce: str
+    params: Params = field(default_factory=dict)
+    resource: int | None = None
+    resume: int | None = None
     devices: tuple[str, ...] = ()
     started_at: float | None = None
     pid: int | None = None
     exit: Exit | None = None
     ended_at: float | None = None
+    failure: FailureKind | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a trial had when one of its attempts ended well: `losses`, one for each objective, and the `resource` that
+    had gone into it (None: the study has none)."""
+
+    attempt: int
+    resource: int | None
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The files that a trial starts from: what `attempt` of another `trial` left."""
+
+    trial: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Stop:
+    """That a trial was told to end: why, in a word and in words, and when (UTC seconds)."""
+
+    cause: StopCause
+    reason: str
+    at: float
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One parameter set and its runs. `id` counts from 0; times are UTC seconds.
+    """One configuration and all that was trained with it. `id` counts from 0; times are UTC seconds.
 
-    `losses`: one for each objective, none unless COMPLETED.
+    `proposal`: what it is to be trained with, or was last; one that is carried on gets a new one. `results`: what it
+    had with each amount of the resource, so that it keeps what it had whatever becomes of it when it is carried on.
+    `rows` as merged over the attempts that went on; `base`: those of them that earlier attempts reported.
+    `origin`: the files that it started from. `failure`: why it failed (None: it did not). `stop`: it was told to end
+    (None: it was not, or has begun again since).
     """
 
     id: int
     proposal: Proposal
     state: TrialState = TrialState.PENDING
     rows: Sequence[Row] = ()
-    losses: tuple[float, ...] = ()
+    base: Sequence[Row] = ()
+    results: tuple[Result, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    origin: Origin | None = None
+    failure: FailureKind | None = None
+    stop: Stop | None = None
     reason: str = ""
     proposed_at: float = 0.0
     started_at: float | None = None
@@ -179,13 +232,45 @@ class Trial:
         return self.proposal.params
 
     @property
+    def goes_on(self) -> bool:
+        """Whether its next attempt goes on from its own files: it has had a result and was carried on since."""
+        return bool(self.results)
+
+    @property
+    def resume(self) -> int | None:
+        """The trial whose files its next attempt goes on from, its own or another one; None: it begins afresh."""
+        if self.goes_on:
+            return self.id
+        return None if self.origin is None else self.origin.trial
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether it was told to end for good, so that it must not run again whatever happens."""
+        return self.stop is not None and self.stop.cause is not StopCause.INTERRUPT
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Those of its latest result, one for each objective; none if it has no result."""
+        return self.results[-1].losses if self.results else ()
+
+    @property
     def loss(self) -> float | None:
         """The loss; with several objectives that of the first one, which alone orders no trials. None: no value."""
-        return self.losses[0] if self.losses else None
+        return self.results[-1].losses[0] if self.results else None
+
+    @property
+    def done(self) -> int:
+        """How many of its attempts belong to its results; those after them are tries to get the next one."""
+        return self.results[-1].attempt if self.results else 0
+
+    @property
+    def trained(self) -> int:
+        """The resource that had gone into its latest result; 0 if it has none, or the study no resource."""
+        return (self.results[-1].resource or 0) if self.results else 0
 
     @property
     def ran_s(self) -> float | None:
-        """Seconds that its latest ended run took; None where none has ended."""
+        """Seconds that its latest ended run took; None if none has ended."""
         for attempt in reversed(self.attempts):
             if attempt.exit is not None and attempt.exit.seconds is not None:
                 return attempt.exit.seconds

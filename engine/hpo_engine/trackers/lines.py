@@ -339,7 +339,7 @@ def _best_block(history: History, width: int) -> list[str]:
     if history.spec.multi_objective:
         head, *rows = front(history, width - 2, MAX_FRONT)
         return ["", head, *(f"  {row}" for row in rows)]
-    config = history.config(best)
+    config = history.result_config(best)
     params = [(safe_text(name), cut(value(v), VALUE_WIDTH)) for name, v in list(config.items())[:MAX_PARAMS]]
     widest = min(max((columns(name) for name, _ in params), default=0), 40)
     head = f"best {safe_text(history.spec.objectives[0].metric)} {number(best_value)}, trial {best.id}"
@@ -355,7 +355,7 @@ def _best_table(history: History, width: int) -> list[str]:
     if len(best) < 2:
         return []
     extra = beside_names(spec)
-    configs = [history.config(t) for t in best]
+    configs = [history.result_config(t) for t in best]
     names = [*([spec.resource.name] if spec.resource else []), *searched(spec, dict.fromkeys(spec.space.names))]
     rows = [[str(t.id), *map(number, history.values(t)), *_shown(beside(history, t), extra)] for t in best]
     columns_ = [["trial", *(safe_text(o.metric) for o in spec.objectives), *map(safe_text, extra)], *rows]

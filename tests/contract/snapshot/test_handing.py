@@ -79,6 +79,29 @@ def test_what_was_not_touched_is_the_next_trials_and_a_link_to_the_copy_stays(st
     assert not (study.root / "runs/model/data/a/new.txt").exists()
 
 
+def test_trial_that_is_carried_on_has_its_folders_again_and_keeps_them(study: Study) -> None:
+    first = study.trial(0)
+    whole = tree(first)
+    put(f"{first}/small/x", "changed")
+    study.end(first)
+    study.end(study.trial(1))
+    assert (first / "data").is_symlink()
+    study.views.carry_on(str(first))
+    assert tree(first).keys() == whole.keys() and not (first / "data").is_symlink()
+    assert (first / "small/x").read_text() == "changed", "what the trial has written stays"
+    (first / "data/a/new.txt").write_text("mine")
+    assert not (study.root / "runs/model/data/a/new.txt").exists()
+    second = Path(study.root, "runs/results/1")
+    study.views.carry_on(str(second))  # before anybody has taken its folders
+    third = study.trial(2)
+    assert not (second / "data").is_symlink() and tree(third).keys() == whole.keys()
+    own = first / "data"
+    own.rename(first / "moved")
+    own.symlink_to("moved")  # the trial's own link
+    study.views.carry_on(str(first))
+    assert os.readlink(own) == "moved"
+
+
 def test_ten_trials_have_the_inodes_of_one(study: Study) -> None:
     study.end(study.trial(0))
     one = study.inodes()

@@ -70,6 +70,20 @@ class Views:
         self.begin(result_dir)
         self.finish(result_dir)
 
+    def carry_on(self, result_dir: str) -> None:
+        """Takes a RESULT_DIR into use again: nothing of it is handed on, and what was, is laid there again."""
+        self._marks.pop(result_dir, None)
+        if result_dir in self._ended:
+            self._ended.remove(result_dir)
+        if self._view is None:
+            return
+        frozen, gone = way_to(self._view.frozen_dir, result_dir), set[str]()
+        for folder in self._large:  # parents first
+            parent = folder.name.rpartition("/")[0]
+            if parent in gone or _leads_to(f"{result_dir}/{folder.name}") == link_to(folder.name, frozen):
+                gone.add(folder.name)
+        self._view.put([folder for folder in self._large if folder.name in gone], result_dir)
+
     def ended(self, result_dir: str) -> None:
         """No process writes there any more, and none will."""
         if result_dir in self._marks and (not self._in_vain or self._clean(result_dir)):
@@ -131,6 +145,13 @@ class Views:
             if folder.name not in clean:
                 clean.discard(folder.name.rpartition("/")[0])
         return clean
+
+
+def _leads_to(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def _is_as_laid(folder: Folder, top: int, marks: dict[str, _Mark]) -> bool:

@@ -60,7 +60,7 @@ class Binder:
     def __call__(self, launch: Launch, devices: Sequence[str], each: int | None) -> BoundLaunch:
         spec, paths = self._spec, self._paths.trial(launch.trial_id)
         base = {**self._base, **threads.variables({**self._base, **spec.env}, each)}
-        env = binding.environment(spec, paths, base, launch.nonce, devices)
+        env = binding.environment(spec, paths, base, launch.nonce, devices, launch.resume)
         return BoundLaunch(
             **{**vars(launch), "devices": tuple(devices)},
             argv=self._redirect.command(binding.command(spec, sys.executable), paths.result_dir),
