@@ -247,7 +247,7 @@ def test_plugin_beside_the_script_is_found_with_its_options(model: Path, place: 
         ("{name}.py:Half", "1 / 0", "ZeroDivisionError"),
         ("{name}:Half", "raise SystemExit(0)", "SystemExit"),
         ("{name}:Broken", HALF, "options: {name}:Broken cannot be made: RuntimeError: bad day"),
-        ("{name}:Dumb", HALF, "algorithm: {name}:Dumb is no searcher: it has no method ask"),
+        ("{name}:Dumb", HALF, "algorithm: {name}:Dumb is not a searcher: it has no method ask"),
         ("{name}:x", "x = 3", "options: {name}:x cannot be made: TypeError"),
     ],
 )

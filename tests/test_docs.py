@@ -111,7 +111,7 @@ def test_every_study_file_shown_is_one(page: Path, tmp_path: Path) -> None:
             missing = [name for name in rest if not re.search(rf"^{name}s?:", shown, re.MULTILINE)]
             whole += "".join(f"{name}: {rest[name]}\n" for name in missing)
         document = read_document(whole, str(tmp_path / "algo.yaml"))
-        parse_document(document, base_dir=str(tmp_path), algorithms=assembly.algorithms())
+        parse_document(document, base_dir=str(tmp_path), algorithms=assembly.SEARCHERS.known())
 
 
 def test_the_pictures_load_nothing_from_elsewhere() -> None:

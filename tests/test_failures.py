@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from hpo_engine.assembly import stopper
 from hpo_engine.core.loop import Engine
 from hpo_engine.core.ports import Searcher
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.space.searchspace import Choice, SearchSpace
-from hpo_engine.stoppers import AlikeStopper, MisnamedStopper, stopper
+from hpo_engine.stoppers import AlikeStopper, MisnamedStopper
 from hpo_engine.stoppers.alike import _listed
 from hpo_engine.stoppers.spelling import other_spelling
 from hpo_engine.study.events import TrialReopened, fold

@@ -97,7 +97,7 @@ def digest(algorithm: str) -> str:
     """Of the code that an algorithm of ours consists of, comments and docstrings aside."""
     from hpo_engine.assembly import SEARCHERS
 
-    where = SEARCHERS.get(algorithm.partition(":")[0])
+    where = SEARCHERS.own.get(algorithm.partition(":")[0])
     if where is None:
         raise SystemExit(f"no algorithm {algorithm!r}; there are {', '.join([*SEARCHERS, *PEERS])}")
     todo, seen = [_file(where.partition(":")[0])], set()

@@ -1,21 +1,14 @@
-"""The one place that names concrete classes: from names to searchers, from a folder to an engine that leads it.
-
-Plain dict literals, then entry points (`hpo_engine.searchers`), then `module:Class`.
-"""
+"""The one place that names concrete classes: the registries, and from a study's folder to the engine that leads it."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import importlib.util
-import inspect
 import logging
 import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -24,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from hpo_engine.contract import binding
 from hpo_engine.contract.paths import StudyPaths, absolute
 from hpo_engine.contract.snapshot.redirect import redirect
-from hpo_engine.errors import Problem, SpecError, StudyGone, StudyLocked, nearest
+from hpo_engine.errors import Problem, SpecError, StudyGone, StudyLocked
+from hpo_engine.plugins.registry import Registry
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.searchers.card import NO_CARD
 from hpo_engine.searchers.guided import Guided, guides
 from hpo_engine.searchers.interface import AskingOnly
 from hpo_engine.space.params import json_text
@@ -35,7 +28,7 @@ from hpo_engine.store.journal import Journal
 from hpo_engine.store.lock import Lead
 from hpo_engine.study.events import Event, SpecChanged, TrialReopened, apply
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, StudySpec
 from hpo_engine.study.trial import TrialState
 from hpo_engine.system import threads
 
@@ -43,26 +36,53 @@ if TYPE_CHECKING:
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.ports import Tracker
     from hpo_engine.executors.local.executor import LocalExecutor
+    from hpo_engine.stoppers import FirstOf
     from hpo_engine.studyfile.document import Document
     from hpo_engine.trackers.console import ConsoleTracker
 
 _log = logging.getLogger(__name__)
 
-SEARCHERS: dict[str, str] = {
-    "auto": "hpo_engine.searchers.auto:Auto",
-    "random": "hpo_engine.searchers.random:Random",
-    "grid": "hpo_engine.searchers.grid:Grid",
-    "sobol": "hpo_engine.searchers.sobol:Sobol",
-    "tpe": "hpo_engine.searchers.tpe:Tpe",
-    "bayesian": "hpo_engine.searchers.bayesian:Bayesian",
-    "cmaes": "hpo_engine.searchers.cmaes:CmaEs",
-    "evolution": "hpo_engine.searchers.evolution:Evolution",
-    "optuna": "hpo_engine.searchers.optuna:Optuna",
-    "hyperband": "hpo_engine.searchers.hyperband:Hyperband",
-    "asha": "hpo_engine.searchers.asha:Asha",
-    "bohb": "hpo_engine.searchers.bohb:Bohb",
-}
-ENTRY_POINTS = "hpo_engine.searchers"
+
+def _nearest_algorithm(name: str, known: Iterable[str]) -> str:
+    from hpo_engine.studyfile.common import nearest_algorithm
+
+    return nearest_algorithm(name, known)
+
+
+SEARCHERS = Registry(
+    "algorithm",
+    "hpo_engine.searchers",
+    {
+        "auto": "hpo_engine.searchers.auto:Auto",
+        "random": "hpo_engine.searchers.random:Random",
+        "grid": "hpo_engine.searchers.grid:Grid",
+        "sobol": "hpo_engine.searchers.sobol:Sobol",
+        "tpe": "hpo_engine.searchers.tpe:Tpe",
+        "bayesian": "hpo_engine.searchers.bayesian:Bayesian",
+        "cmaes": "hpo_engine.searchers.cmaes:CmaEs",
+        "evolution": "hpo_engine.searchers.evolution:Evolution",
+        "optuna": "hpo_engine.searchers.optuna:Optuna",
+        "hyperband": "hpo_engine.searchers.hyperband:Hyperband",
+        "asha": "hpo_engine.searchers.asha:Asha",
+        "bohb": "hpo_engine.searchers.bohb:Bohb",
+    },
+    common=("seed",),
+    nearest=_nearest_algorithm,
+)
+STOPPERS = Registry(
+    "stopper",
+    "hpo_engine.stoppers",
+    {
+        MISNAMED: "hpo_engine.stoppers.misnamed:MisnamedStopper",
+        ALIKE: "hpo_engine.stoppers.alike:AlikeStopper",
+        DIVERGED: "hpo_engine.stoppers.diverged:DivergedStopper",
+        RANK: "hpo_engine.stoppers.rank:RankStopper",
+    },
+)
+TRACKERS = Registry(
+    "tracker", "hpo_engine.trackers", {"tensorboard": "hpo_engine.trackers.tensorboard:TensorBoardTracker"}
+)
+EXECUTORS = Registry("executor", "hpo_engine.executors", {"local": "hpo_engine.executors.local.executor:LocalExecutor"})
 _WMLA_PATHS = {
     "algorithm": "algoDef.algorithm",
     "options": "algoDef.algoParams",
@@ -85,7 +105,7 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     if is_wmla(doc.data):
         from hpo_engine.studyfile import wmla
 
-        spec = wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=algorithms())
+        spec = wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=SEARCHERS.known())
         if spec.resources.gpus:
             from hpo_engine.executors.devices import find_gpus
 
@@ -97,7 +117,9 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     else:
         from hpo_engine.studyfile.native import parse_document
 
-        spec = parse_document(doc, base_dir=base_dir, algorithms=algorithms())
+        spec = parse_document(
+            doc, base_dir=base_dir, algorithms=SEARCHERS.known(), stoppers=STOPPERS, trackers=TRACKERS
+        )
     try:
         return _checked(spec, env, how_long="trials" in doc.data or is_wmla(doc.data)), text
     except SpecError as error:
@@ -137,6 +159,7 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
         text = f"{spec.resource.name} is a parameter of the space, too; a trial's config.json can hold only one"
         raise SpecError([Problem("resource.name", text)])
     made = searcher(spec)
+    stopper(spec)
     capacity(spec.resources, Place.here(env, gpus=bool(spec.resources.gpus)))
     usual = None if how_long else made.traits.usual_trials
     size = made.traits.size if usual is None else usual
@@ -149,35 +172,20 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
 # -- searchers ---------------------------------------------------------------------------------------------------------
 
 
-def algorithms() -> dict[str, str]:
-    """Every algorithm that can be named, with the place of its class."""
-    from importlib.metadata import entry_points
-
-    return {**{e.name: e.value for e in entry_points(group=ENTRY_POINTS)}, **SEARCHERS}
-
-
 def searcher(spec: StudySpec) -> Searcher:
     """The study's searcher, guided where there is anything to guide.
 
     Raises:
         SpecError: unknown name or option, wrong value, a plugin that cannot be loaded.
     """
-    cls = _searcher_class(spec.algorithm.name, spec.model_dir)
-    options = _checked_options(cls, spec)
+    name, folder = spec.algorithm.name, spec.model_dir
+    cls = _searcher_class(name, folder)
     if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.needs_resource and spec.resource is None:
-        text = f"is missing: {spec.algorithm.name} needs one, as in {{name: epochs, max: 27}}"
-        raise SpecError([Problem("resource", text)])
-    try:
-        made: Any = cls(spec, **options)
-    except SpecError:
-        raise
-    except (Exception, SystemExit) as error:
-        why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "it ended the program"
-        raise SpecError([Problem("options", f"{spec.algorithm.name} cannot be made: {why}")]) from error
+        SEARCHERS.take(cls, name, spec.algorithm.options, "options")
+        raise SpecError([Problem("resource", f"is missing: {name} needs one, as in {{name: epochs, max: 27}}")])
+    made = SEARCHERS.make_of(cls, name, spec.algorithm.options, spec, path="options")
     if not callable(getattr(made, "ask", None)):
-        raise SpecError(
-            [Problem("algorithm", f"{spec.algorithm.name} is no searcher: it has no method ask(history, count)")]
-        )
+        raise SpecError([Problem("algorithm", f"{name} is not a searcher: it has no method ask(history, count)")])
     own = made if isinstance(made, Searcher) else AskingOnly(made)
     return Guided(spec, own) if guides(spec, own) else own
 
@@ -217,89 +225,42 @@ def traits(algorithm: str, folder: str = ".") -> Traits:
     return Traits()
 
 
-def _checked_options(cls: Callable[..., Any], spec: StudySpec) -> dict[str, Any]:
-    """Against the class's card; where it has none, only the names, against its signature."""
-    options = dict(spec.algorithm.options)
-    if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.card is not NO_CARD:
-        return cls.traits.card.take(spec.algorithm.name, options)
-    known = _options_of(cls)
-    unknown = [name for name in options if name not in known] if known is not None else []
-    problems = []
-    for name in unknown:
-        hint = nearest(name, [*(known or ()), "seed"])
-        problems.append(Problem(f"options.{name}", f"no option of {spec.algorithm.name}{hint}"))
-    if problems:
-        raise SpecError(problems)
-    return options
-
-
-def _options_of(cls: Callable[..., Any]) -> set[str] | None:
-    """Names of the keyword options; None where the class takes any."""
-    try:
-        parameters = list(inspect.signature(cls).parameters.values())[1:]
-    except (TypeError, ValueError):
-        return None
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return None
-    return {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
-
-
 def _searcher_class(name: str, folder: str) -> Callable[..., Any]:
-    """The class of algorithm `name`; plugins are looked for in `folder`, too."""
-    known = "optuna" if name.startswith("optuna:") else name  # the one whose name says what it is to be
-    where = SEARCHERS.get(known) or (name if ":" in name else algorithms().get(name))
-    if where is None:
-        from hpo_engine.studyfile.common import nearest_algorithm
-
-        raise SpecError(
-            [Problem("algorithm", f"no algorithm {json_text(name)}{nearest_algorithm(name, algorithms())}")]
-        )
-    return _load_class(where, folder, "algorithm")
+    """The class of an algorithm; that of `optuna:sampler` looks at its name itself."""
+    return SEARCHERS.load("optuna" if name.startswith("optuna:") else name, folder, "algorithm")
 
 
-def _load_class(where: str, folder: str, field: str) -> Callable[..., Any]:
-    """The class at "module:Class" (also found beside the script) or "path/file.py:Class"."""
-    module_name, _, class_name = where.rpartition(":")
-    try:
-        if module_name.endswith(".py"):
-            path = os.path.join(folder, module_name)
-            loader = importlib.util.spec_from_file_location(f"hpo_plugin_{abs(hash(path))}", path)
-            if loader is None or loader.loader is None or not os.path.exists(path):
-                raise FileNotFoundError(f"no file {path}")
-            module = importlib.util.module_from_spec(loader)
-            sys.modules[loader.name] = module
-            loader.loader.exec_module(module)
-        else:
-            with _on_path(folder):
-                module = importlib.import_module(module_name)
-        cls: Callable[..., Any] = getattr(module, class_name)
-    except (Exception, SystemExit) as error:
-        raise SpecError([Problem(field, f"{where} cannot be loaded: {type(error).__name__}: {error}")]) from error
-    return cls
+# -- stoppers ----------------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _on_path(folder: str) -> Any:
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(folder)
+def stopper(spec: StudySpec) -> FirstOf:
+    """All stoppers of the study together. Raises SpecError."""
+    from hpo_engine.stoppers import BudgetStopper, FirstOf
+
+    made = (STOPPERS.make(s.name, s.options, spec, folder=spec.model_dir, path="stop") for s in spec.stop)
+    return FirstOf([BudgetStopper(), *made])
 
 
 # -- trackers ----------------------------------------------------------------------------------------------------------
 
 
 def trackers(paths: StudyPaths, stream: TextIO, *, quiet: bool) -> tuple[ConsoleTracker, list[Tracker]]:
-    """The one that shows the study on `stream`, and all of them."""
+    """The one that shows the study on `stream`, and all that belong to a terminal."""
     from hpo_engine.executors.machine import waits
     from hpo_engine.trackers.advice import Advice
     from hpo_engine.trackers.console import ConsoleTracker
-    from hpo_engine.trackers.tensorboard import TensorBoardTracker
 
     console = ConsoleTracker(stream, quiet=quiet, folder=paths.root, waits=lambda: waits(paths.root, os.environ))
-    return console, [console, TensorBoardTracker(paths), Advice(paths, lambda text: console.note(f"note: {text}"))]
+    return console, [console, Advice(paths, lambda text: console.note(f"note: {text}"))]
+
+
+def _chosen_trackers(spec: StudySpec, paths: StudyPaths) -> Iterator[Tracker]:
+    """Those of the study file. One that cannot be made is left out: it must never harm the study."""
+    for chosen in spec.trackers:
+        try:
+            yield TRACKERS.make(chosen.name, chosen.options, paths, folder=paths.model, path="trackers")
+        except SpecError as error:
+            _log.warning("tracker %s is switched off: %s", chosen.name, error.problems[0].text)
 
 
 # -- engines -----------------------------------------------------------------------------------------------------------
@@ -395,7 +356,6 @@ def engine_for(
     from hpo_engine.contract import snapshot
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.searcher_thread import InThread
-    from hpo_engine.stoppers import stopper
 
     paths, events = study.paths, _events(study.history, clock(), changes, retry=retry)
     history = reduce(apply, events, study.history)
@@ -403,7 +363,8 @@ def engine_for(
     binding.lay_out_study(paths, user)  # a trial may have removed one of its folders
     _drop_old_requests(paths)
     view = snapshot.View.of(paths.model, source_dir=spec.model_dir)
-    made = searcher(replace(spec, model_dir=paths.model))
+    here = replace(spec, model_dir=paths.model)
+    made = searcher(here)
     threads.keep_to_one(os.environ)
     executor = _executor(spec, paths, view.linked, say)
     engine = Engine(
@@ -411,9 +372,9 @@ def engine_for(
         study.journal,
         history,
         made,
-        stopper(spec),
+        stopper(here),
         executor,
-        trackers,
+        [*trackers, *_chosen_trackers(spec, paths)],
         views=snapshot.Views(view, lambda lay: binding.view_of(spec, lay)),
         user=user,
         asker=None if made.traits.quick else InThread(made.ask, executor.wake),
@@ -446,7 +407,6 @@ def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: 
     linked: big files that trials share.
     """
     from hpo_engine.executors.local.bound import Binder
-    from hpo_engine.executors.local.executor import LocalExecutor
     from hpo_engine.executors.local.processes import can_protect
     from hpo_engine.executors.machine import study_id
 
@@ -458,7 +418,7 @@ def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: 
     base = {**os.environ, "USER": binding.user_of(os.environ)}
     there = redirect(binding.command(spec, sys.executable), base, spec.env, spec.model_dir, paths.model)
     most = min(n for n in (spec.resources.parallel, spec.budget.trials) if n is not None)
-    executor = LocalExecutor(
+    executor: LocalExecutor = EXECUTORS.load("local", paths.model, "executor")(
         replace(spec.resources, parallel=most),
         os.environ,
         errors=paths.engine_log,

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from hpo_engine.assembly import stopper
 from hpo_engine.contract.layout import Layout
 from hpo_engine.errors import SearcherError
 from hpo_engine.executors.local.bound import BoundLaunch as Launch
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.stoppers import stopper
 from hpo_engine.study.events import TrialReopened, fold
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.spec import Budget, Named, Resource, Resources, TrialPolicy

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from hpo_engine.assembly import stopper
 from hpo_engine.core.loop import Engine
 from hpo_engine.core.ports import Searcher
 from hpo_engine.core.searcher_thread import Answer
 from hpo_engine.errors import SearcherError
 from hpo_engine.executors.local.bound import BoundLaunch
-from hpo_engine.stoppers import stopper
 from hpo_engine.store import inbox
 from hpo_engine.study.events import SpecChanged, StopAsked, TrialReopened, apply, fold
 from hpo_engine.study.history import History, StudyState

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpo_engine.searchers.card import Option
+from hpo_engine.plugins.card import Option
 
 
 @pytest.mark.parametrize(

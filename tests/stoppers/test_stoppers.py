@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo_engine.stoppers import BudgetStopper, DivergedStopper, FirstOf, RankStopper, stopper
+from hpo_engine.assembly import stopper
+from hpo_engine.stoppers import BudgetStopper, DivergedStopper, FirstOf, RankStopper
 from hpo_engine.stoppers.rank import rungs
 from hpo_engine.study.events import AttemptIntended, MetricsSeen, TrialEnded, TrialProposed, apply
 from hpo_engine.study.history import History

@@ -14,8 +14,8 @@ import click
 from hpo_engine.cli.common import dump, json_option
 
 if TYPE_CHECKING:
+    from hpo_engine.plugins.card import Option
     from hpo_engine.searchers import Traits
-    from hpo_engine.searchers.card import Option
 
 _WIDTH = 80
 
@@ -31,7 +31,7 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
     NAME may also be one of your own: module:Class, path/file.py:Class, or an installed plugin's.
     """
     from hpo_engine import assembly
-    from hpo_engine.searchers.card import NO_CARD
+    from hpo_engine.plugins.card import NO_CARD
 
     if name is not None:
         own = assembly.traits(name)
@@ -43,7 +43,7 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
             click.echo(_section(name, own) if markdown else _full(name, own))
         return
     ours = {known: assembly.traits(known) for known in assembly.SEARCHERS}
-    plugins = {known: where for known, where in assembly.algorithms().items() if known not in assembly.SEARCHERS}
+    plugins = {known: where for known, where in assembly.SEARCHERS.known().items() if known not in assembly.SEARCHERS}
     if as_json:
         objects = {known: _object(own) for known, own in ours.items()}
         click.echo(dump({"algorithms": objects, "common": _options_object(_common()), "plugins": plugins}))
@@ -71,7 +71,7 @@ def page(ours: Mapping[str, Traits]) -> str:
 
 
 def _common() -> dict[str, Option]:
-    from hpo_engine.searchers.card import SEED
+    from hpo_engine.plugins.card import SEED
 
     return {"seed": SEED}
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.brackets import Plan, in_words, trials_of
-from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.draws import Draws, Source
 from hpo_engine.searchers.halving import Fold, Ladder, Slot, proposals, rationed
 from hpo_engine.space.searchspace import MAX_WALK

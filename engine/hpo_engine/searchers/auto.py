@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpo_engine.plugins.card import Card
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.searchers.card import Card
 from hpo_engine.searchers.evidence import Evidence, Reader
 from hpo_engine.searchers.modelled import Model, model_of
 from hpo_engine.space.searchspace import Float, Int

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo_engine.maths.dedup import untaken
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits, trial_rng
-from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.evidence import Evidence, Layout, Reader
 from hpo_engine.searchers.skopt import Skopt
 from hpo_engine.searchers.start import start_point

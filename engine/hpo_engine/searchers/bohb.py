@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.asha import Asha
-from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.halving import rationed
 from hpo_engine.searchers.hyperband import Hyperband
 from hpo_engine.searchers.modelled import Modelled, model_of

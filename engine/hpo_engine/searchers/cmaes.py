@@ -15,8 +15,8 @@ import numpy as np
 
 from hpo_engine.errors import Problem, SpecError
 from hpo_engine.maths import pareto
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits, trial_rng
-from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.start import start_point
 from hpo_engine.space.axes import Cells, axis_of
 from hpo_engine.space.params import Choice, key

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits, trial_rng
-from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.evidence import Evidence, Reader
 from hpo_engine.searchers.start import start_point
 from hpo_engine.space.axes import Axis, axis_of

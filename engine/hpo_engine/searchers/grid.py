@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import islice
 
 from hpo_engine.errors import SpecError
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.searchers.card import Card, Option
 from hpo_engine.space.params import key, plain
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params, StudySpec

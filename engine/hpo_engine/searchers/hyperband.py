@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.brackets import Bracket, Plan, in_words, spent_by, trials_of
-from hpo_engine.searchers.card import Card, Option
 from hpo_engine.searchers.draws import Draws, Source
 from hpo_engine.searchers.halving import Fold, Ladder, Slot, proposals, rationed
 from hpo_engine.space.searchspace import MAX_WALK

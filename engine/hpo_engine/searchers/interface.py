@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from hpo_engine.searchers.card import NO_CARD, Card
+from hpo_engine.plugins.card import NO_CARD, Card
 
 if TYPE_CHECKING:
     from hpo_engine.study.history import History

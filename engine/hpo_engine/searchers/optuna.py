@@ -17,8 +17,8 @@ from functools import cache
 from typing import Any
 
 from hpo_engine.errors import Problem, SpecError, nearest
+from hpo_engine.plugins.card import Card
 from hpo_engine.searchers import Searcher, Traits, trial_rng
-from hpo_engine.searchers.card import Card
 from hpo_engine.space.axes import Axis, Cells, axis_of
 from hpo_engine.space.params import Choice, Float, Int, json_text
 from hpo_engine.study.history import History

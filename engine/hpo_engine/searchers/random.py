@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from hpo_engine.plugins.card import Card
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.searchers.card import Card
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal

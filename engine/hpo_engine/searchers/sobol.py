@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hpo_engine.plugins.card import Card
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.searchers.card import Card
 from hpo_engine.searchers.start import start_point
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec

@@ -6,7 +6,7 @@ study that was killed and resumed ends as one that was not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from hpo_engine.stoppers.alike import AlikeStopper
 from hpo_engine.stoppers.diverged import DivergedStopper
@@ -14,7 +14,6 @@ from hpo_engine.stoppers.misnamed import MisnamedStopper
 from hpo_engine.stoppers.rank import RankStopper
 from hpo_engine.stoppers.rule import Halt, Rule
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, StudySpec
 from hpo_engine.study.trial import Trial
 
 __all__ = [
@@ -26,21 +25,7 @@ __all__ = [
     "MisnamedStopper",
     "RankStopper",
     "Rule",
-    "stopper",
 ]
-
-
-STOPPERS: dict[str, Callable[..., Rule]] = {
-    MISNAMED: MisnamedStopper,
-    ALIKE: AlikeStopper,
-    DIVERGED: DivergedStopper,
-    RANK: RankStopper,
-}
-
-
-def stopper(spec: StudySpec) -> FirstOf:
-    """All rules of the study together."""
-    return FirstOf([BudgetStopper(), *(STOPPERS[chosen.name](spec, **chosen.options) for chosen in spec.stop)])
 
 
 class FirstOf(Rule):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.space.searchspace import Choice
 from hpo_engine.stoppers.rule import Halt, Rule
 from hpo_engine.study.history import History
@@ -26,6 +27,14 @@ class AlikeStopper(Rule):
     not finite come from the configuration more often than from a mistake: they count for `in_a_row` only. Counted is
     what has ended since the user last let the study go on after a stop. Nothing stops once all trials have begun.
     """
+
+    card = Card(
+        summary="stops the study, to be resumed, when its trials fail for the same cause",
+        options={
+            "first": Option("this many trials, the first to end, before anything succeeded", int, 3, least=1, off=True),
+            "in_a_row": Option("this many trials in a row at any time", int, 10, least=1, off=True),
+        },
+    )
 
     def __init__(self, spec: StudySpec, *, first: int | None = 3, in_a_row: int | None = 10) -> None:
         self._first, self._in_a_row = first, in_a_row

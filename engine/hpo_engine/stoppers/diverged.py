@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hpo_engine.plugins.card import Card
 from hpo_engine.stoppers.ends import Ends
 from hpo_engine.stoppers.rule import Rule
 from hpo_engine.study.history import History
@@ -28,6 +29,8 @@ class DivergedStopper(Rule):
 
     Rows without the objective do not count. A trial at a step where completed trials end is left alone.
     """
+
+    card = Card(summary="ends running trials whose objective has become nan or infinite and stays so")
 
     def __init__(self, spec: StudySpec) -> None:
         self._metrics = [aim.metric for aim in spec.objectives]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from hpo_engine.plugins.card import Card
 from hpo_engine.stoppers.rule import Halt, Rule
 from hpo_engine.stoppers.spelling import other_spelling, words_of
 from hpo_engine.study.history import History
@@ -30,6 +31,8 @@ class MisnamedStopper(Rule):
     Not where any trial has reported the objective, where the user has named both spellings, or once the user has gone
     on after such a stop.
     """
+
+    card = Card(summary="stops the study, to be resumed, when its objective is misspelt")
 
     def __init__(self, spec: StudySpec) -> None:
         self._aims = spec.objectives

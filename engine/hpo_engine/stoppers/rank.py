@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.stoppers.ends import Ends
 from hpo_engine.stoppers.rule import Rule
 from hpo_engine.study.history import History
@@ -38,6 +39,22 @@ class RankStopper(Rule):
     stops instead of pausing (eta = 1 / keep); for several objectives Schmucker et al., Multi-objective asynchronous
     successive halving, arXiv:2106.12639, section 3.
     """
+
+    card = Card(
+        summary="ends running trials whose reported values are among the worst of all trials at the same step",
+        source="Li et al., A System for Massively Parallel Hyperparameter Tuning (ASHA), MLSys 2020",
+        options={
+            "keep": Option(
+                "a trial ends if at least this share of the trials is better; also how far apart the steps are that "
+                "are looked at: each is 1/keep times the one before",
+                float, 0.5, least=0, above=True, most=0.9,
+            ),
+            "min_rivals": Option(
+                "a trial ends at a step only if at least this many others have reached it", int, 5, least=1
+            ),
+            "from_step": Option("the first step that is looked at", float, 1.0, least=0, above=True),
+        },
+    )  # fmt: skip
 
     def __init__(self, spec: StudySpec, *, keep: float = 0.5, min_rivals: int = 5, from_step: float = 1.0) -> None:
         self._keep, self._min_rivals = keep, min_rivals

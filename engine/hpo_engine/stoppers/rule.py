@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from hpo_engine.plugins.card import NO_CARD, Card
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import Trial
 
@@ -17,7 +19,12 @@ class Halt:
 
 
 class Rule:
-    """Answers are a reason in words, or None to go on. Rules override what they decide."""
+    """Made as `Class(spec, **options)`; its `card` describes the options.
+
+    Answers are a reason in words, or None to go on. Rules override what they decide.
+    """
+
+    card: ClassVar[Card] = NO_CARD
 
     def diverged(self, trial: Trial, history: History, now: float) -> str | None:
         """Why the running trial will report nothing of use any more; what it has reported before may count."""

@@ -12,8 +12,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.space.params import Choice, Constant, Float, Int, Param
+from hpo_engine.stoppers import AlikeStopper, RankStopper
 from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import RANK, Named, StudySpec
 from hpo_engine.studyfile.native import values
 
 _Json = dict[str, Any]
@@ -60,7 +63,6 @@ _TEXT: _Json = {"type": "string", "minLength": 1}
 _NAME: _Json = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"}
 _COUNT: _Json = {"type": "integer", "minimum": 1}
 _SWITCH: _Json = {"enum": ["on", "off", True, False]}
-_COUNT_OR_OFF: _Json = {"anyOf": [_COUNT, {"enum": ["off", False, None]}]}
 _GOAL: _Json = {"enum": ["minimize", "maximize", "min", "max", "minimise", "maximise"]}
 _SHOWN_AS: _Json = {"enum": [*_GOAL["enum"], "latest", "last"]}
 _SCALAR: _Json = {"type": ["string", "number", "boolean"]}
@@ -236,23 +238,34 @@ class TrialForm(_Form):
     )
 
 
-class EarlyStoppingForm(_Form):
+def _option_schema(option: Option) -> _Json:
+    kinds = {int: "integer", float: "number", bool: "boolean", str: "string"}
+    schema: _Json = {"type": kinds[option.kind]}
+    if option.least is not None:
+        schema["exclusiveMinimum" if option.above else "minimum"] = option.least
+    if option.most is not None:
+        schema["maximum"] = option.most
+    schema = {"anyOf": [schema, {"enum": ["off", False, None]}]} if option.off else schema
+    return {**schema, "default": option.default, "description": f"{option.about[:1].upper()}{option.about[1:]}."}
+
+
+def _with_options(card: Card) -> Callable[[_Json], None]:
+    """Adds a card's options to the JSON Schema of a form that takes them as extra keys."""
+
+    def extend(schema: _Json) -> None:
+        schema["properties"] |= {name: _option_schema(option) for name, option in card.options.items()}
+        schema["additionalProperties"] = False
+
+    return extend
+
+
+class EarlyStoppingForm(BaseModel):
     """Ends running trials that are not promising, by what they report while they run."""
 
-    rule: Annotated[str | None, _Is(values.rule, _or_null({"enum": ["rank"]}))] = Field(
-        default="rank", description="rank: held against the other trials at the same step."
-    )
-    keep: Annotated[float, _Is(values.share, {"type": "number", "exclusiveMinimum": 0, "maximum": 0.9})] = Field(
-        default=0.5,
-        description="A trial ends if at least this share of the trials is better. Also how far apart the steps are "
-        "that are looked at: each is 1/keep times the one before. Default 0.5.",
-        examples=[0.33],
-    )
-    min_rivals: _Count = Field(
-        default=5, description="A trial ends at a step only if at least this many others have reached it. Default 5."
-    )
-    from_step: Annotated[float, _Is(values.step, {"type": "number", "exclusiveMinimum": 0})] = Field(
-        default=1, description="The first step that is looked at. Default 1.", examples=[3]
+    model_config = ConfigDict(extra="allow", json_schema_extra=_with_options(RankStopper.card))
+
+    rule: Annotated[str | None, _Is(values.rule, _or_null({"enum": [RANK]}))] = Field(
+        default=RANK, description="rank: compared with the other trials at the same step."
     )
     diverged: Annotated[bool, _Is(values.on_or_off, _SWITCH)] = Field(
         default=True,
@@ -261,15 +274,23 @@ class EarlyStoppingForm(_Form):
     )
 
 
-class FailuresForm(_Form):
+class FailuresForm(BaseModel):
     """Stops the study, to be resumed, when its trials fail for the same cause."""
 
-    first: Annotated[int | None, _Is(values.count_or_off, _COUNT_OR_OFF)] = Field(
-        default=3, description="So many trials, the first to end, before anything succeeded. Default 3.", examples=[5]
+    model_config = ConfigDict(extra="allow", json_schema_extra=_with_options(AlikeStopper.card))
+
+
+class NamedForm(BaseModel):
+    """One that is chosen by name; all other keys are its options."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: _Text = Field(
+        description="A name of this package's, module:Class, or path/file.py:Class.", examples=["stop.py:Plateau"]
     )
-    in_a_row: Annotated[int | None, _Is(values.count_or_off, _COUNT_OR_OFF)] = Field(
-        default=10, description="So many trials in a row at any time. Default 10.", examples=[20]
-    )
+
+    def named(self) -> Named:
+        return Named(self.name, dict(self.model_extra or {}))
 
 
 class ResourceForm(_Form):
@@ -280,6 +301,7 @@ class ResourceForm(_Form):
     min: _Count = Field(default=1, description="The least that one trial gets. Default 1.", examples=[3])
 
 
+_Named = Annotated[NamedForm, BeforeValidator(values.named), _Or(_TEXT)]
 _Objective = Annotated[
     ObjectiveForm,
     BeforeValidator(values.objective),
@@ -359,6 +381,16 @@ class StudyForm(_Form):
             examples=["off", {"first": 5}],
         )
     )
+    stop: list[_Named] = Field(
+        default_factory=list,
+        description="More rules that end trials or the study early, your own too: names, or {name: ..., OPTION: ...}.",
+        examples=[["stop.py:Plateau"], [{"name": "stop.py:Plateau", "patience": 3}]],
+    )
+    trackers: list[_Named] = Field(
+        default_factory=lambda: [NamedForm(name=tracker.name) for tracker in StudySpec.trackers],
+        description="What follows the study beside the console, as in stop. Default [tensorboard].",
+        examples=[["tensorboard", "track.py:Sheet"]],
+    )
     resource: ResourceForm | None = Field(
         default=None,
         description="What hyperband and its kin ration, as in {name: epochs, max: 27}; others give the max.",
@@ -422,7 +454,8 @@ PARTS: dict[str, type[BaseModel]] = {
     "objectives": ObjectiveForm,
     "trial": TrialForm,
     "early_stopping": EarlyStoppingForm,
-    "failures": FailuresForm,
+    "stop": NamedForm,
+    "trackers": NamedForm,
     "resource": ResourceForm,
 }
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from hpo_engine.contract.paths import absolute
 from hpo_engine.errors import SpecError, nearest
+from hpo_engine.plugins.card import Card
+from hpo_engine.plugins.registry import Registry
 from hpo_engine.space.axes import Steps
 from hpo_engine.space.constraints import read_rule
 from hpo_engine.space.params import Choice, Constant, Param, json_text, shown
 from hpo_engine.space.partial import point_problems, refuse_empty
 from hpo_engine.space.searchspace import SearchSpace
+from hpo_engine.stoppers import AlikeStopper, RankStopper
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import (
     ALIKE,
@@ -46,7 +50,7 @@ from hpo_engine.studyfile.common import (
 )
 from hpo_engine.studyfile.document import Document, read_document, read_text
 from hpo_engine.studyfile.native import slips, values
-from hpo_engine.studyfile.native.form import ENTRIES, PARTS, EarlyStoppingForm, StudyForm, TrialForm, names
+from hpo_engine.studyfile.native.form import ENTRIES, PARTS, NamedForm, StudyForm, TrialForm, names
 from hpo_engine.text.tables import number
 
 DEFAULT_TRIALS = 20
@@ -83,8 +87,8 @@ _ELSEWHERE = {
 _ELSEWHERE_IN: dict[type[BaseModel], dict[str, str]] = {
     StudyForm: _ELSEWHERE,
     TrialForm: {"warm_start": "write preload: auto, off or a list of modules"},
-    EarlyStoppingForm: {"warm_up": "write min_rivals"},
 }
+_FORMER_OPTIONS = {"warm_up": "write min_rivals"}
 
 
 def load(path: str, *, algorithms: Iterable[str] | None = None) -> tuple[StudySpec, str]:
@@ -116,9 +120,15 @@ def parse(
 
 
 def parse_document(
-    document: Document, *, base_dir: str, algorithms: Iterable[str] | None = None, name: str | None = None
+    document: Document,
+    *,
+    base_dir: str,
+    algorithms: Iterable[str] | None = None,
+    stoppers: Registry | None = None,
+    trackers: Registry | None = None,
+    name: str | None = None,
 ) -> StudySpec:
-    """As `parse`, of a document that was read already."""
+    """As `parse`, of a document that was read already; `stoppers`, `trackers`: what there is (None: not checked)."""
     problems = Problems(document)
     data = document.data
     if not isinstance(data, dict):
@@ -144,6 +154,10 @@ def parse_document(
         problems.add("name", wrong)
     objectives = _objectives(form, data, problems)
     notes = _foreign(form, data, failed, paths["model_dir"], problems)
+    for chosen in (*form.stop, *form.trackers):
+        chosen.name = _absolute(chosen.name, base_dir)
+    stop = _stoppers(form, paths["model_dir"], stoppers, problems)
+    listeners = tuple(_chosen(form.trackers, "trackers", (), paths["model_dir"], trackers, problems))
     problems.check()
     assert space is not None  # its absence is a problem
     trials = form.trials if "trials" in form.model_fields_set or algorithm == "grid" else DEFAULT_TRIALS
@@ -165,7 +179,8 @@ def parse_document(
             form.trial.preload if isinstance(form.trial.preload, str) else tuple(form.trial.preload),
             form.trial.on_time_limit,
         ),
-        stop=_stoppers(form),
+        stop=stop,
+        trackers=listeners,
         env=form.env,
         experiments=experiments,
         points=points,
@@ -305,31 +320,66 @@ def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, prob
     if known is not None and name not in known and name.lower() in known:
         name = name.lower()
     wrong = algorithm_problem(name, known)
-    module, _, cls = name.rpartition(":")
-    if wrong is None and module.endswith(".py"):
-        path = under(base_dir, module)
-        name = f"{path}:{cls}"
-        wrong = None if os.path.isfile(path) else f"there is no file {json_text(path)}"
+    if wrong is None:
+        name = _absolute(name, base_dir)
+        path = name.rpartition(":")[0]
+        if path.endswith(".py") and not os.path.isfile(path):
+            wrong = f"there is no file {json_text(path)}"
     if wrong:
         problems.add("algorithm", wrong)
     return name
 
 
-def _stoppers(form: StudyForm) -> tuple[Named, ...]:
-    """What `failures` and `early_stopping` come to; options at their default are left out."""
-    failures, rank, out = form.failures, form.early_stopping, list[Named]()
-    if failures.first is not None or failures.in_a_row is not None:
-        out += [Named(MISNAMED), Named(ALIKE, _changed(failures))]
-    if rank is None or rank.diverged:
+def _stoppers(form: StudyForm, folder: str, known: Registry | None, problems: Problems) -> tuple[Named, ...]:
+    """What `failures`, `early_stopping` and `stop` come to; options at their default are left out."""
+    failures = _options(AlikeStopper.card, ALIKE, form.failures, "failures", problems)
+    out = [] if set(failures.values()) == {None} and len(failures) == 2 else [Named(MISNAMED), Named(ALIKE, failures)]
+    early = form.early_stopping
+    if early is None or early.diverged:
         out.append(Named(DIVERGED))
-    if rank is not None and rank.rule is not None and rank.model_fields_set != {"diverged"}:
-        out.append(Named(RANK, _changed(rank, "rule", "diverged")))
-    return tuple(out)
+    if early is not None:
+        options = _options(RankStopper.card, RANK, early, "early_stopping", problems)
+        if early.rule is not None and (options or early.model_fields_set != {"diverged"}):
+            out.append(Named(RANK, options))
+    return (*out, *_chosen(form.stop, "stop", [stopper.name for stopper in out], folder, known, problems))
 
 
-def _changed(form: BaseModel, *but: str) -> dict[str, Any]:
-    """The fields that do not hold their default."""
-    return form.model_dump(exclude_defaults=True, exclude=set(but))
+def _options(card: Card, name: str, form: BaseModel, path: str, problems: Problems) -> dict[str, Any]:
+    """The options among a form's keys that do not hold their default."""
+    given = dict(form.model_extra or {})
+    for word, advice in _FORMER_OPTIONS.items():
+        if word in given:
+            del given[word]
+            problems.add(f"{path}.{word}", f'unknown key "{word}"; {advice}')
+    taken: dict[str, Any] = {}
+    _told(lambda: taken.update(card.take(name, given, path, ())), problems)
+    return {option: value for option, value in taken.items() if value != card.options[option].default}
+
+
+def _chosen(
+    forms: Sequence[NamedForm],
+    field: str,
+    before: Iterable[str],
+    folder: str,
+    known: Registry | None,
+    problems: Problems,
+) -> Iterator[Named]:
+    """Those of a list, whose paths are absolute by now. `before`: names that are there already. `folder`: where users'
+    modules are. `known`: which there are (None: not checked)."""
+    names = [*before, *(form.name for form in forms)]
+    for i, chosen in enumerate(form.named() for form in forms):
+        path = f"{field}[{i}]"
+        if chosen.name in names[: len(names) - len(forms) + i]:
+            problems.add(path, f"{json_text(chosen.name)} is there already")
+        elif known is not None:
+            _told(partial(known.check, chosen.name, chosen.options, folder, path), problems)
+        yield chosen
+
+
+def _absolute(name: str, base_dir: str) -> str:
+    """A name whose path/file.py is absolute."""
+    module, _, cls = name.rpartition(":")
+    return f"{under(base_dir, module)}:{cls}" if module.endswith(".py") else name
 
 
 def _objectives(form: StudyForm, data: Mapping[str, Any], problems: Problems) -> tuple[Objective, ...]:

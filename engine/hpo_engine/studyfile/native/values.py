@@ -272,27 +272,9 @@ def failures(value: Any) -> Any:
         raise ValueError(f"must be off, a whole number from 1 up or {{first: N, in_a_row: M}}, not {said}") from None
 
 
-def count_or_off(value: Any) -> int | None:
-    if value is None or value is False or (isinstance(value, str) and value.lower() == "off"):
-        return None
-    try:
-        return whole(1)(value)
-    except ValueError as error:
-        raise ValueError(f"{error} (or off)") from None
-
-
-def share(value: Any) -> float:
-    number = _number(value)
-    if number is None or not 0 < number <= 0.9:
-        raise ValueError(f"must be above 0 and at most 0.9{_not(value)}")
-    return float(number)
-
-
-def step(value: Any) -> float:
-    number = _number(value)
-    if number is None or number <= 0:
-        raise ValueError(f"must be a number above 0{_not(value)}")
-    return number
+def named(value: Any) -> Any:
+    """The long form of a name alone."""
+    return {"name": value} if isinstance(value, str) else value
 
 
 def env_text(value: Any) -> str:

@@ -1,13 +1,13 @@
-"""What a searcher says of itself: what it is for, what it costs, its options with their ranges, its source.
+"""What a searcher, a stopper or a tracker says of itself: what it is for, its options with their ranges, its source.
 
-The searcher's class holds a `Card`; options are checked against it and documentation is printed from it, so that
+The class holds a `Card`; options are checked against it and documentation is printed from it, so that
 neither can say something else than the other.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ class Option:
     """One option: `kind` is int, float, bool or text; `default` None means that the searcher decides.
 
     `least`, `most`: bounds, included unless `above` (then the value must be above `least`). `words`: the texts allowed.
-    `formerly`: another name that the study file may use.
+    `formerly`: another name that the study file may use. `off`: the study file may say off, which is None here.
     """
 
     about: str
@@ -33,17 +33,20 @@ class Option:
     above: bool = False
     words: tuple[str, ...] = ()
     formerly: str = ""
+    off: bool = False
 
     def take(self, value: Any) -> Any:
         """The value in the option's type. Raises ValueError: "must be ..., not ..."."""
         if value is None and self.default is None:
+            return None
+        if self.off and (value is None or value is False or (isinstance(value, str) and value.lower() == "off")):
             return None
         taken = value
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             taken = float(value) if abs(value) < _MOST_WHOLE else value
         right = isinstance(taken, self.kind) and (self.kind is bool or not isinstance(taken, bool))
         if not right or not self._inside(taken):
-            raise ValueError(f"must be {self.range}, not {json_text(value)}")
+            raise ValueError(f"must be {self.range}, not {self._shown(value)}")
         return taken
 
     @property
@@ -58,7 +61,15 @@ class Option:
         noun = "a whole number" if self.kind is int else "a number"
         low = "" if self.least is None else f" {'above' if self.above else 'from'} {self.least:g}"
         high = "" if self.most is None else f" {'to' if low and not self.above else 'up to'} {self.most:g}"
-        return noun + low + high + (" on" if low and not high and not self.above else "")
+        return noun + low + high + (" on" if low and not high and not self.above else "") + (", or off" * self.off)
+
+    def _shown(self, value: Any) -> str:
+        """The value in a message, with advice if it is a number in quotes."""
+        try:
+            number = float(value) if isinstance(value, str) and self.kind in (int, float) else math.nan
+        except ValueError:
+            number = math.nan
+        return json_text(value) if math.isnan(number) else f"the text {json_text(value)}; remove the quotes"
 
     def _inside(self, value: Any) -> bool:
         if self.words:
@@ -79,39 +90,45 @@ class Card:
     """
 
     summary: str
-    suits: str
-    cost: str
-    source: str
+    suits: str = ""
+    cost: str = ""
+    source: str = ""
     options: Mapping[str, Option] = field(default_factory=dict)
     extra: str = ""
     open: str = ""
 
-    def take(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of algorithm `name`, each in its type. Raises SpecError with every one that is wrong."""
+    def take(
+        self, name: str, options: Mapping[str, Any], path: str = "options", common: Sequence[str] = ("seed",)
+    ) -> dict[str, Any]:
+        """The options of what is called `name`, each in its type. Raises SpecError with every one that is wrong.
+
+        Args:
+            path: the field that they are in. common: options that are taken elsewhere.
+        """
         taken, problems = {}, []
         names = {option.formerly: name for name, option in self.options.items()}
         for given, value in options.items():
-            path, key = f"options.{given}", names.get(given, given)
+            place, key = f"{path}.{given}", names.get(given, given)
             if key != given and key in options:
-                problems.append(Problem(path, f"is another name of {key}, which is given, too"))
+                problems.append(Problem(place, f"is another name of {key}, which is given, too"))
                 continue
             if key not in self.options and self.open:
                 taken[key] = value
                 continue
             if key not in self.options:
-                hint = nearest(key, [*self.options, "seed"])
-                problems.append(Problem(path, f"no option of {name}{hint}"))
+                hint = nearest(key, [*self.options, *common])
+                problems.append(Problem(place, f"no option of {name}{hint}"))
                 continue
             try:
                 taken[key] = self.options[key].take(value)
             except ValueError as error:
-                problems.append(Problem(path, str(error)))
+                problems.append(Problem(place, str(error)))
         if problems:
             raise SpecError(problems)
         return taken
 
 
-NO_CARD = Card(summary="", suits="", cost="", source="")
+NO_CARD = Card(summary="")
 """Of a plugin that describes nothing."""
 
 SEED = Option("the same seed proposes the same again; drawn and kept where it is not given", int, least=0)
