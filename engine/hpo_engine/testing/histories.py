@@ -93,35 +93,56 @@ def noise(trial: Trial, rng: np.random.Generator) -> float:
 
 def with_fate(history: History, trial_id: int, fate: str, value: float = 0.0) -> History:
     """What happens to a pending trial: a state's name, or "nan" (fails after reporting NaN), or "retried"."""
+    return applied(history, *fate_events(history, trial_id, fate, value))
+
+
+def fate_events(history: History, trial_id: int, fate: str, value: float = 0.0, steps: int = 1) -> list[Event]:
+    """The events of `with_fate`; the trial reports `steps` rows, one event each."""
     at = history.last_at + 1
     if fate == "pending":
-        return history
+        return []
     number = len(history.trials[trial_id].attempts) + 1
-    history = applied(
-        history,
+    loss = math.nan if fate == "nan" else value
+    events: list[Event] = [
         AttemptIntended(at, trial_id, number, f"n{trial_id}.{number}"),
         AttemptStarted(at, trial_id, number, pid=100 + trial_id),
-        MetricsSeen(at, trial_id, (Row(1, {"loss": math.nan if fate == "nan" else value, "other": math.inf}),)),
-    )
-    if fate == "running":
-        return history
+    ]
+    for step in range(1, steps + 1):
+        events.append(MetricsSeen(at, trial_id, (Row(step, {"loss": loss, "other": math.inf}),)))
     if fate == "retried":
-        return apply(history, AttemptEnded(at, trial_id, number, {"code": 1}, "exit code 1"))
-    state = "failed" if fate == "nan" else fate
-    if state == "completed":
-        return with_values(history, trial_id, value)
-    return apply(history, TrialEnded(at, trial_id, state, None, state, {"code": 1}))
+        events.append(AttemptEnded(at, trial_id, number, {"code": 1}, "exit code 1"))
+    elif fate == "completed":
+        events.append(_completed(history, trial_id, value))
+    elif fate != "running":
+        state = "failed" if fate == "nan" else fate
+        events.append(TrialEnded(at, trial_id, state, None, state, {"code": 1}))
+    return events
 
 
 def with_values(history: History, trial_id: int, value: float) -> History:
     """A trial ends well. Its second objective, where there is one, has little to do with the first."""
-    values = (
-        (value, math.sin(math.fmod(1e3 * math.fmod(value, 10.0), 10.0) + trial_id))
-        if len(history.spec.objectives) > 1
-        else None
-    )
-    event = TrialEnded(history.last_at + 1, trial_id, "completed", value, "", {"code": 0}, None, values)
-    return apply(history, event)
+    return apply(history, _completed(history, trial_id, value))
+
+
+def _completed(history: History, trial_id: int, value: float) -> TrialEnded:
+    other = math.sin(math.fmod(1e3 * math.fmod(value, 10.0), 10.0) + trial_id)
+    values = (value, other) if len(history.spec.objectives) > 1 else None
+    return TrialEnded(history.last_at + 1, trial_id, "completed", value, "", {"code": 0}, None, values)
+
+
+def random_events(spec: StudySpec, trials: int = 12, seed: int = 0, steps: int = 3) -> list[Event]:
+    """The log of a study with random parameters and every fate; its trials report live, one row per step."""
+    rng = np.random.default_rng(seed)
+    events: list[Event] = [StudyOpened(0.0, spec.to_json()), EngineStarted(0.0, pid=1)]
+    history = opened(spec)
+    for trial_id in range(trials):
+        fate = (FATES + ("retried",))[int(rng.integers(len(FATES) + 1))]
+        more: list[Event] = [TrialProposed(history.last_at + 1, trial_id, dict(spec.space.sample(rng)))]
+        history = applied(history, *more)
+        more += fate_events(history, trial_id, fate, float(rng.normal()), steps)
+        history = applied(history, *more[1:])
+        events += more
+    return events
 
 
 def simulated(
@@ -164,3 +185,10 @@ def all_completed(history: History, rng: np.random.Generator, loss: Loss = noise
 def as_text(proposals: Sequence[Proposal]) -> str:
     """Proposals as text, types and order of the parameters included."""
     return json.dumps([[dict(p.params), p.resource, None if p.note is None else dict(p.note)] for p in proposals])
+
+
+def snapshot(history: History) -> str:
+    """A history as text, to see that nobody changed it."""
+    return json.dumps(
+        [history.spec.to_json(), [repr(t) for t in history.trials], history.open_ids, history.best_id], default=str
+    )

@@ -8,7 +8,6 @@ Histories are made of events through `events.apply`, as an engine makes them. Kn
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,17 +30,10 @@ from hpo_engine.testing.histories import (
     opened,
     proposed,
     simulated,
+    snapshot,
     spec_of,
     with_fate,
 )
-
-# -- studies ---------------------------------------------------------------------------------------------------------
-
-
-# -- how trials go ---------------------------------------------------------------------------------------------------
-
-
-# -- the laws --------------------------------------------------------------------------------------------------------
 
 
 class SearcherLaws:
@@ -184,12 +176,6 @@ class SearcherLaws:
 
 
 # -- helpers ---------------------------------------------------------------------------------------------------------
-
-
-def snapshot(history: History) -> str:
-    return json.dumps(
-        [history.spec.to_json(), [repr(t) for t in history.trials], history.open_ids, history.best_id], default=str
-    )
 
 
 def is_plain(value: Any) -> bool:
