@@ -6,21 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from hpo_engine.stoppers import STOPPERS, BudgetStopper, Rule, stopper
+from hpo_engine import assembly
+from hpo_engine.stoppers import BudgetStopper, Rule
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Budget, StudySpec
 from hpo_engine.study.trial import Trial
 from hpo_engine.testing import StopperLaws
 
 
-@pytest.mark.parametrize("name", STOPPERS)
+@pytest.mark.parametrize("name", [*assembly.STOPPERS])
 class TestOurs(StopperLaws):
     @pytest.fixture(autouse=True)
     def _name(self, name: str) -> None:
         self.name = name
 
     def make(self, spec: StudySpec) -> Rule:
-        return STOPPERS[self.name](spec)
+        rule: Rule = assembly.STOPPERS.make(self.name, {}, spec, folder="/", path="stop")
+        return rule
 
 
 class TestBudget(StopperLaws):
@@ -33,7 +35,7 @@ class TestBudget(StopperLaws):
 
 class TestAllTogether(StopperLaws):
     def make(self, spec: StudySpec) -> Rule:
-        return stopper(spec)
+        return assembly.stopper(spec)
 
 
 class Remembers(Rule):
