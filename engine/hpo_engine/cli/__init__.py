@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -18,7 +19,7 @@ from hpo_engine.errors import EngineError, nearest
 from hpo_engine.system.faults import told
 from hpo_engine.text import streams
 
-_STORAGE, _INTERNAL = 5, 70
+_STORAGE, _INTERNAL, _INTERRUPTED, _NO_READER = 5, 70, 130, 141
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _TOO_MANY = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _VERBS = {
@@ -65,62 +66,62 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """The console script."""
-    debug = "--debug" in sys.argv
     streams.install()
     try:
-        try:
-            code = cli.main(standalone_mode=False, prog_name="hpo-engine")
-        except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message())
-            code = 0
-        sys.stdout.flush()
-    except click.Abort:
-        code = 130
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        hint = f" (see {context.command_path} --help)" if context else ""
-        _complain(error.format_message() + hint)
-        code = error.exit_code
-    except EngineError as error:
-        if debug:
+        code = _run()
+    except (Exception, KeyboardInterrupt) as error:
+        code, complaint = _answer(error)
+        if complaint and "--debug" in sys.argv and not isinstance(error, click.ClickException):
             raise
-        _complain(str(error))
-        code = error.exit_code
-    except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        code = 141  # whoever read our output has gone: nothing to tell
-    except streams.OutputError as error:
-        if debug:
-            raise
-        advice = "the output is not complete, but nothing else is lost: make room, then run the same command again"
-        _complain(f"{error.filename}: {error.strerror}; {advice}")
-        code = _STORAGE
-    except OSError as error:
-        if debug:
-            raise
-        advice = "; free space or access is needed, then resume" if error.errno in _NO_ROOM else ""
-        if error.errno in _TOO_MANY:
-            advice = "; the machine has no room for more processes or files (see ulimit -a), make some, then resume"
-        _complain(f"{told(error)}{advice}")
-        code = _STORAGE
-    except (MemoryError, RuntimeError) as error:
-        if debug or (isinstance(error, RuntimeError) and "start new thread" not in str(error)):
-            raise
-        _complain(f"{error or 'no memory'}; make room on the machine, then resume")
-        code = _STORAGE
-    except Exception as error:
-        if debug:
-            raise
-        _complain(f"internal error: {type(error).__name__}: {error}; trials that run go on; --debug shows where it is")
-        code = _INTERNAL
-    code = code if isinstance(code, int) else 0
+        _complain(complaint)
     if lost := streams.problem(sys.stdout):
         _complain(f"standard output: {lost.strerror}; lines of the display are lost, the study is not affected")
+    _leave(code)
+
+
+def _run() -> int:
+    try:
+        code = cli.main(standalone_mode=False, prog_name="hpo-engine")
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 0
+    sys.stdout.flush()
+    return code if isinstance(code, int) else 0
+
+
+def _answer(error: BaseException) -> tuple[int, str]:
+    """Exit code, and what to say ("": nothing)."""
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return _INTERRUPTED, ""
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        return error.exit_code, error.format_message() + (f" (see {context.command_path} --help)" if context else "")
+    if isinstance(error, EngineError):
+        return error.exit_code, str(error)
+    if isinstance(error, BrokenPipeError):
+        return _NO_READER, ""  # whoever read our output has gone
+    if isinstance(error, streams.OutputError):
+        advice = "the output is not complete, but nothing else is lost: make room, then run the same command again"
+        return _STORAGE, f"{error.filename}: {error.strerror}; {advice}"
+    if isinstance(error, OSError):
+        return _STORAGE, f"{told(error)}{_advice(error)}"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in str(error)):
+        return _STORAGE, f"{error or 'no memory'}; make room on the machine, then resume"
+    where = "running trials go on; --debug shows where it is"
+    return _INTERNAL, f"internal error: {type(error).__name__}: {error}; {where}"
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in _TOO_MANY:
+        return "; the machine has no room for more processes or files (see ulimit -a), make some, then resume"
+    return "; free space or access is needed, then resume" if error.errno in _NO_ROOM else ""
+
+
+def _leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         streams.settle(stream)
-    asking = sys.modules.get("hpo_engine.core.searcher_thread")
-    if asking is not None and asking.thinking():
+    searcher_thread = sys.modules.get("hpo_engine.core.searcher_thread")
+    if searcher_thread is not None and searcher_thread.thinking():
         # A searcher deep in some library's code is not to be torn down together with the interpreter.
         os._exit(code)
     sys.exit(code)

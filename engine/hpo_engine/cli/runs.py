@@ -63,52 +63,20 @@ def submit(
     """
     from hpo_engine import assembly, studies
     from hpo_engine.contract.paths import StudyPaths, runs_root
-    from hpo_engine.store.lock import who_leads
-    from hpo_engine.text.tables import safe_text
 
     _begin(as_json)
     spec, source = assembly.load_spec(file, os.environ)
-    given = {"trials": trials, "parallel": parallel}
     spec = _overridden(spec, name, trials, parallel, seed)
-    for note in spec.notes:
-        click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
-    folder = runs_root(root, os.environ)
-    changes: dict[str, Any] = {}
-    opened_at = None
-    paths = StudyPaths(os.path.join(folder, spec.name))
-    try:
-        made = not os.path.lexists(paths.root)
-        if made and spec.warm_start:  # told now, and kept; the same file again finds its study as it was
-            spec, notes = studies.with_prior(spec, folder)
-            for note in notes:
-                click.echo(f"hpo-engine: note: {safe_text(note)}", err=True)
-        if made:
-            studies.create(
-                spec,
-                source,
-                folder,
-                time.time(),
-                lambda note: click.echo(f"hpo-engine: note: {safe_text(note)}", err=True),
-            )
-    except StudyExists:  # another submit was quicker
-        made = False
-    for warning in assembly.warnings(spec) if made else ():
-        click.echo(f"hpo-engine: note: {safe_text(warning)}", err=True)
-    if made and not quiet and (about := assembly.about(spec)):
-        click.echo(f"{safe_text(spec.algorithm.name)}: {safe_text(about)}", err=as_json)
-    if made and not quiet and (plan := assembly.plan(spec)):
-        click.echo(f"plan: {safe_text(plan)}", err=as_json)
-    if not made:
-        if not os.path.exists(paths.db):
-            raise StudyExists(f"{paths.root} exists and is no study; choose another --name")
-        history = studies.read(paths)
-        opened_at = history.opened_at
-        changes = _changes(history, spec, given, paths)
-        _tell_changed(paths, history)
-        if who_leads(paths.lock) is None and _complete(history, changes) and _whole(paths, history):
-            return _show_result(history, paths, as_json)
-    meant = {"opened_at": opened_at, "changes": changes}
-    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, **meant)
+    for text in spec.notes:
+        _note(text)
+    paths = StudyPaths(os.path.join(runs_root(root, os.environ), spec.name))
+    if _made(spec, source, paths, quiet=quiet, as_json=as_json):
+        return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
+    if not os.path.exists(paths.db):
+        raise StudyExists(f"{paths.root} exists and is not a study; choose another --name")
+    history = studies.read(paths)
+    changes = _changes(history, spec, {"trials": trials, "parallel": parallel}, paths)
+    return _go_on(paths, history, changes, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
 
 
 @click.command()
@@ -134,7 +102,6 @@ def resume(
 ) -> int:
     """Go on with STUDY; trials that still run are taken over."""
     from hpo_engine import studies
-    from hpo_engine.store.lock import who_leads
     from hpo_engine.studyfile.native.values import seconds
 
     _begin(as_json)
@@ -150,11 +117,7 @@ def resume(
         from hpo_engine.text.tables import counted
 
         raise SpecError(f"--trials {trials}: {history.spec.name} has {counted(history.next_id, 'trial')} already")
-    _tell_changed(paths, history)
-    if who_leads(paths.lock) is None and _complete(history, changes) and _whole(paths, history):
-        return _show_result(history, paths, as_json)
-    meant = {"opened_at": history.opened_at, "changes": changes}
-    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, **meant)
+    return _go_on(paths, history, changes, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
 
 
 @click.command()
@@ -192,7 +155,6 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
 @click.option("--kill", is_flag=True, help="Without grace.")
 def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
     """Stop STUDY (it can be resumed), or one TRIAL of it."""
-    from hpo_engine import studies
     from hpo_engine.executors.local.processes import need_proc
     from hpo_engine.store import inbox
     from hpo_engine.store.journal import Follower
@@ -207,35 +169,13 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
     if trial is not None and trial not in history.open_ids:
         click.echo(f"trial {trial} is {history.trials[trial].state.value} already")
         return 0
-    if who_leads(paths.lock) is None and trial is None:
-        if not history.running:
-            click.echo(f"{history.spec.name} does not run")
-            return 0
-        _go(
-            paths,
-            detach=False,
-            as_json=False,
-            quiet=True,
-            wait_s=1.0,
-            opened_at=history.opened_at,
-            stop="stop",
-            kill=kill,
-        )
-        return 0
+    if trial is None and who_leads(paths.lock) is None:
+        return _stop_unled(paths, history, kill=kill)
     request = inbox.post(
         paths.inbox, inbox.Request("stop", trial, kill, "stopped by the user" if trial is not None else "stop")
     )
-    if who_leads(paths.lock) is None:
-        if original := _copied_from(paths, history):
-            name = history.spec.name
-            click.echo(f"trial {trial} runs in {original}, of which {paths.root} is a copy; nothing there is stopped.")
-            click.echo(f"Here it will not run again: resume {name} to have that recorded")
-            return 0
-        studies.stop_unled_trial(paths, history.trials[trial or 0], kill=kill)
-        click.echo(
-            f"trial {trial} is told to stop; no engine leads {history.spec.name}: resume it to have that recorded"
-        )
-        return 0
+    if trial is not None and who_leads(paths.lock) is None:
+        return _stop_unled_trial(paths, history, trial, kill=kill)
     return _await_stop(paths, log, trial, request)
 
 
@@ -277,10 +217,73 @@ def _begin(as_json: bool) -> None:
         streams.be_lenient(sys.stdout)
 
 
+def _note(text: str) -> None:
+    from hpo_engine.text.tables import safe_text
+
+    click.echo(f"hpo-engine: note: {safe_text(text)}", err=True)
+
+
+def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_json: bool) -> bool:
+    """Makes the study's folder and says what there is to say of the study; False: there is something already."""
+    from hpo_engine import assembly, studies
+    from hpo_engine.text.tables import safe_text
+
+    if os.path.lexists(paths.root):
+        return False
+    folder = os.path.dirname(paths.root)
+    try:
+        if spec.warm_start:  # said now, and kept; the same file again finds its study as it was
+            spec, notes = studies.with_prior(spec, folder)
+            for text in notes:
+                _note(text)
+        studies.create(spec, source, folder, time.time(), _note)
+    except StudyExists:  # another submit was quicker
+        return False
+    for text in assembly.warnings(spec):
+        _note(text)
+    if not quiet and (about := assembly.about(spec)):
+        click.echo(f"{safe_text(spec.algorithm.name)}: {safe_text(about)}", err=as_json)
+    if not quiet and (plan := assembly.plan(spec)):
+        click.echo(f"plan: {safe_text(plan)}", err=as_json)
+    return True
+
+
+def _go_on(paths: StudyPaths, history: History, changes: dict[str, Any], *, as_json: bool, **how: Any) -> int:
+    """Runs a study that exists, or shows its result if it is complete. `how`: as `_go` takes it."""
+    from hpo_engine.store.lock import who_leads
+
+    _tell_changed(paths, history)
+    if who_leads(paths.lock) is None and _complete(history, changes) and _whole(paths, history):
+        return _show_result(history, paths, as_json)
+    return _go(paths, as_json=as_json, opened_at=history.opened_at, changes=changes, **how)
+
+
+def _stop_unled(paths: StudyPaths, history: History, *, kill: bool) -> int:
+    """Stops a study that no engine leads: what still runs of it is taken over and stopped."""
+    if history.running:
+        how: dict[str, Any] = {"opened_at": history.opened_at, "stop": "stop", "kill": kill}
+        _go(paths, detach=False, as_json=False, quiet=True, wait_s=1.0, **how)
+    else:
+        click.echo(f"{history.spec.name} does not run")
+    return 0
+
+
+def _stop_unled_trial(paths: StudyPaths, history: History, trial: int, *, kill: bool) -> int:
+    from hpo_engine import studies
+
+    name = history.spec.name
+    if original := _copied_from(paths, history):
+        click.echo(f"trial {trial} runs in {original}, of which {paths.root} is a copy; nothing there is stopped.")
+        click.echo(f"Here it will not run again: resume {name} to have that recorded")
+        return 0
+    studies.stop_unled_trial(paths, history.trials[trial], kill=kill)
+    click.echo(f"trial {trial} is told to stop; no engine leads {name}: resume it to have that recorded")
+    return 0
+
+
 def _tell_changed(paths: StudyPaths, history: History) -> None:
     """Of a study that goes on: what is not as it was of the files that it has copies of, or links to."""
     from hpo_engine import studies
-    from hpo_engine.text.tables import safe_text
 
     if names := studies.edited(paths, history.spec):
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -288,9 +291,9 @@ def _tell_changed(paths: StudyPaths, history: History) -> None:
             f"{shown} changed since the study was made; the study keeps using its copy ({paths.model}). To use the new "
             f"version: hpo-engine remove {os.path.basename(paths.root)} and submit again, or submit with another --name"
         )
-        click.echo(f"hpo-engine: note: {safe_text(text)}", err=True)
+        _note(text)
     if problem := studies.linked_problem(paths, history.spec):
-        click.echo(f"hpo-engine: note: {safe_text(problem)}", err=True)
+        _note(problem)
 
 
 def _overridden(
