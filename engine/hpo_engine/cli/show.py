@@ -83,7 +83,7 @@ GOALS = ("minimize", "maximize")
 def _show_study(
     history: History, trials: Sequence[Trial], sort: str | None, paths: StudyPaths, led: bool, once: str, reverse: bool
 ) -> None:
-    """`once`: what the study was to find, where its trials are judged by something else now."""
+    """`once`: the study's own objectives in words, if its trials are judged by another one now."""
     from hpo_engine.executors.machine import waits
     from hpo_engine.report.remarks import identical
     from hpo_engine.store.lock import who_leads
@@ -129,12 +129,12 @@ def _show_study(
 
 
 def _order(history: History, sort: str | None, reverse: bool) -> str:
-    """How the trials are sorted, if by a metric of which the study does not say what is better."""
+    """How the trials are sorted, if by a metric for which the study does not say what is better."""
     from hpo_engine.report.ranking import is_metric
 
-    name = (sort or "").removeprefix("-").removeprefix("metrics.")
+    name = _sort_name(sort)
     known = any(aim.metric == name for aim in history.spec.objectives) or history.spec.extra_metrics.get(name) in GOALS
-    if known or not is_metric(history, name):
+    if not name or known or not is_metric(history, name):
         return ""
     if reverse != (sort or "").startswith("-"):
         return f"sorted by {name}, highest first"
@@ -142,16 +142,22 @@ def _order(history: History, sort: str | None, reverse: bool) -> str:
 
 
 def _columns(history: History, sort: str | None) -> list[str]:
-    """The metrics beside the objectives: those of `metrics:`, and one that the trials are sorted by."""
+    """The metrics beside the objectives: those of `metrics:`, and the one that the trials are sorted by."""
     from hpo_engine.report.ranking import beside_names, is_metric
 
-    names, sort = beside_names(history.spec), (sort or "").removeprefix("-").removeprefix("metrics.")
-    known = {*names, *(aim.metric for aim in history.spec.objectives)}
-    return [*names, sort] if sort not in known and is_metric(history, sort) else names
+    names, name = beside_names(history.spec), _sort_name(sort)
+    known = {"", *names, *(aim.metric for aim in history.spec.objectives)}
+    return [*names, name] if name not in known and is_metric(history, name) else names
+
+
+def _sort_name(sort: str | None) -> str:
+    """The name in --sort; "" without one."""
+    return (sort or "").removeprefix("-").removeprefix("metrics.")
 
 
 def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
-    """The cells of a trial; values that are no result are in brackets: what a pruned trial had, where one stands."""
+    """The cells of a trial. Values that are not results are in brackets: what a pruned trial had reached, and the
+    latest of a running one."""
     from hpo_engine.report.ranking import newest, wanted
     from hpo_engine.study.objective import pick_values
     from hpo_engine.study.trial import TrialState

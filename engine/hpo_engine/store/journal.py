@@ -136,21 +136,13 @@ class Journal:
             self._db.text_factory = str
         return rows, None
 
-    def _all_json(self, kind: str) -> bool:
-        """Whether the bodies of that kind are JSON: SQLite sees that in a fifth of the time of decoding them."""
-        query = "SELECT count(*) FROM events WHERE kind = ? AND NOT json_valid(body)"
-        try:
-            return not self._db.execute(query, (kind,)).fetchone()[0]
-        except sqlite3.Error:  # a file that cannot be read, or an SQLite that does not know JSON
-            return False
-
     def read(self, after: int = 0, *, lazy: bool = False) -> list[Event]:
         """The events from number `after` + 1 on. Raises JournalError. `lazy`: see `events.decoded`."""
         from hpo_engine.study.events import decoded
 
         records = self.records(after)
         try:
-            return list(decoded(records, lazy=lazy and self._all_json("metrics_seen")))
+            return list(decoded(records, lazy=lazy))
         except JournalError as error:
             raise JournalError(f"{self.path}: {error}") from None
 
@@ -167,7 +159,7 @@ class Journal:
         try:
             records = self.records()
             try:
-                return fold(decoded(records, lazy=self._all_json("metrics_seen")))
+                return fold(decoded(records, lazy=True))
             except JournalError as error:
                 raise JournalError(f"{self.path}: {error}") from None
         finally:

@@ -48,7 +48,11 @@ class Event:
 
     @classmethod
     def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
-        """The values of the fields from a body: the inverse of `body`. Raises LookupError, TypeError or ValueError."""
+        """The values of the fields from a body, which is taken over: the inverse of `body`.
+
+        Raises:
+            LookupError, TypeError, ValueError, AttributeError: it is not such a body.
+        """
         return body
 
     def step(self, draft: Draft) -> None:
@@ -179,7 +183,8 @@ class AttemptStarted(Event):
 
     @classmethod
     def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {**body, "devices": tuple(body.get("devices", ()))}
+        body["devices"] = tuple(body.get("devices", ()))
+        return body
 
     def step(self, draft: Draft) -> None:
         trial = draft.trial(self.trial, TrialState.RUNNING)
@@ -258,7 +263,7 @@ class TrialEnded(Event):
         trial, state = draft.trial(self.trial), TrialState(self.state)
         if trial.state.ended or not state.ended:
             raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot become {self.state}")
-        if (state is TrialState.COMPLETED) != (self.value is not None):
+        if (state is TrialState.COMPLETED) is (self.value is None):
             raise JournalError(f"trial {self.trial}: a value goes with state completed, and only with it")
         failure, results = _failure(self.failure), trial.results
         if trial.attempts and self.exit is not None:
@@ -381,19 +386,23 @@ def decoded(records: Sequence[Record], *, lazy: bool = False) -> Iterator[Event]
     Raises:
         JournalError: one of them cannot be read; it says which.
     """
-    rows_of = [_ROWS(text) if lazy and kind == MetricsSeen.kind else None for _, _, kind, text in records]
-    bodies = iter(_bodies([record for record, found in zip(records, rows_of, strict=True) if found is None]))
-    for (number, at, kind, _), found in zip(records, rows_of, strict=True):
+    unread = [_ROWS(text) if lazy and kind == MetricsSeen.kind else None for _, _, kind, text in records]
+    bodies = iter(_bodies([record for record, found in zip(records, unread, strict=True) if found is None]))
+    for (number, at, kind, _), found in zip(records, unread, strict=True):
         if found is not None:
-            trial, text, replaces = found.groups()
-            values = {"trial": int(trial), "rows": rows.Unread((text,)), "replace": replaces == "true"}
-            yield made(MetricsSeen, {"at": at, **values})
+            yield _unread_rows(at, *found.groups())
             continue
         try:
-            event = from_body(kind, at, next(bodies))
+            event = _event(kind, at, next(bodies))
         except JournalError as error:
             raise JournalError(f"event {number}: {error}") from None
         yield event
+
+
+def _unread_rows(at: float, trial: str, text: str, replace: str) -> MetricsSeen:
+    return made(
+        MetricsSeen, {"at": at, "trial": int(trial), "rows": rows.Unread((text,)), "replace": replace == "true"}
+    )
 
 
 def _bodies(records: Sequence[Record]) -> list[Any]:
@@ -417,13 +426,19 @@ def from_body(kind: str, at: float, body: Any) -> Event:
     Raises:
         JournalError: unknown kind (a newer version wrote it), or missing or unknown fields.
     """
+    return _event(kind, at, dict(body) if isinstance(body, Mapping) else body)
+
+
+def _event(kind: str, at: float, body: Any) -> Event:
+    """`from_body` that takes over the body."""
     try:
         cls = KINDS[kind]
         values = cls.parsed(body)
         if (kind, *values) not in _FORMS:
             cls(at, **values)  # raises if this version does not know them
             _FORMS.add((kind, *values))
-        return made(cls, {**values, "at": at})
+        values["at"] = at
+        return made(cls, values)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise JournalError(
             f"event of kind {kind!r} cannot be read ({error}); was it written by a newer version?"
@@ -439,14 +454,12 @@ def _failure(kind: str | None) -> FailureKind | None:
 
 def fold(events: Iterable[Event]) -> History:
     """The history that the events make. Raises JournalError if one cannot be applied, with its number."""
-    draft: Draft | None = None
-    for event in events:
-        if draft is None:
-            draft = Draft(_opened(event))
-        else:
-            _take(draft, event)
-    if draft is None:
+    left = iter(events)
+    first = next(left, None)
+    if first is None:
         raise JournalError("the event log is empty: the study was never opened")
+    draft = Draft(_opened(first))
+    _take(draft, left)
     return draft.frozen()
 
 
@@ -455,7 +468,7 @@ def apply(history: History | None, event: Event) -> History:
     if history is None:
         return _opened(event)
     draft = Draft(history)
-    _take(draft, event)
+    _take(draft, (event,))
     return draft.frozen()
 
 
@@ -471,15 +484,15 @@ def _opened(event: Event) -> History:
         raise _refused(1, event, error) from error
 
 
-def _take(draft: Draft, event: Event) -> None:
-    number = draft.events + 1
-    try:
-        event.step(draft)
-    except _FAULTS as error:
-        raise _refused(number, event, error) from error
-    draft.events = number
-    if event.at > draft.last_at:
-        draft.last_at = event.at
+def _take(draft: Draft, events: Iterable[Event]) -> None:
+    for event in events:
+        try:
+            event.step(draft)
+        except _FAULTS as error:
+            raise _refused(draft.events + 1, event, error) from error
+        draft.events += 1
+        if event.at > draft.last_at:
+            draft.last_at = event.at
 
 
 def _refused(number: int, event: Event, error: Exception) -> JournalError:

@@ -201,9 +201,7 @@ class Indices:
         self._left: tuple[Result, ...] = ()  # of the trial that has left
 
     def leave(self, trial: Trial) -> None:
-        left = self._counts[trial.state] = self._counts[trial.state] - 1
-        if not left:
-            del self._counts[trial.state]
+        self._counts[trial.state] -= 1
         self._open.pop(trial.id, None)
         self._left = trial.results
 
@@ -228,8 +226,9 @@ class Indices:
 
     def fields(self) -> dict[str, Any]:
         """The fields of a History with these indices."""
+        counts = {state: count for state, count in self._counts.items() if count}
         return {
-            "open_ids": tuple(sorted(self._open)), "counts": self._counts, "early": self._early,
+            "open_ids": tuple(sorted(self._open)), "counts": counts, "early": self._early,
             "members": self._members, "front_resource": self._front_resource,
         }  # fmt: skip
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hpo_engine.study.objective import Row
 from hpo_engine.study.spec import Params
+from hpo_engine.study.values import made
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,12 @@ class Exit:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Exit:
         """The inverse of `to_json`. Raises TypeError or ValueError for what this version does not know."""
-        cause = data.get("stop_cause")
-        return cls(**data) if cause is None else cls(**{**data, "stop_cause": StopCause(cause)})
+        values = {"code": None, **data}
+        if not values.keys() <= _EXIT_FIELDS:
+            raise TypeError(f"unknown: {', '.join(sorted(values.keys() - _EXIT_FIELDS))}")
+        if values.get("stop_cause") is not None:
+            values["stop_cause"] = StopCause(values["stop_cause"])
+        return made(cls, values)
 
     @property
     def clean(self) -> bool:
@@ -95,6 +100,9 @@ class Exit:
             return "lost: nothing recorded how it ended"
         how = f"exit code {self.code}" if self.signal is None else f"killed by signal {self.signal}"
         return f"{how} (the kernel ran out of memory and killed it)" if self.oom else how
+
+
+_EXIT_FIELDS = frozenset(f.name for f in fields(Exit))
 
 
 class FailureKind(str, enum.Enum):
