@@ -177,6 +177,13 @@ def test_the_algorithms_are_complete() -> None:
     assert named == list(assembly.SEARCHERS)
 
 
+def test_what_is_added_is_registered_where_the_page_says() -> None:
+    for _, write, register in table(ROOT / "docs/architecture.md", "to add"):
+        path = re.findall(r"`([\w/]+\.py)`", f"{write} {register}")[-1]
+        for name in re.findall(r"`(_?[A-Z]+)`", register):
+            assert re.search(rf"^{name}\b", text(ROOT / path), re.MULTILINE), f"{name} in {path}"
+
+
 def test_the_verbs_with_json_are_those_that_have_the_option() -> None:
     said = re.search(r"^(`[^.]*) take\s`--json`", text(ROOT / "docs/cli.md"), re.MULTILINE)
     above = click.Context(cli, info_name="hpo-engine")
@@ -235,11 +242,34 @@ def with_plugins(tmp_path: Path) -> dict[str, object]:
     return {**study, "name": "s"}
 
 
-@pytest.mark.parametrize("part", fences(PLUGINS, "yaml"))
-def test_a_study_with_the_plugin_shown_runs(part: str, with_plugins: dict[str, object], tmp_path: Path) -> None:
-    (tmp_path / "algo.yaml").write_text(yaml.safe_dump(with_plugins | yaml.safe_load(part)))
-    done = hpo_engine("submit", "algo.yaml", cwd=tmp_path)
-    assert done.returncode == 0 and "30 " in done.stdout, done.stdout + done.stderr
+def run_with(part: str, study: dict[str, object], folder: Path) -> str:
+    (folder / "algo.yaml").write_text(yaml.safe_dump(study | yaml.safe_load(part)))
+    done = hpo_engine("submit", "algo.yaml", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def the_part_with(field: str) -> str:
+    (part,) = [part for part in fences(PLUGINS, "yaml") if part.startswith(f"{field}:")]
+    return part
+
+
+def test_the_searcher_shown_runs_a_study(with_plugins: dict[str, object], tmp_path: Path) -> None:
+    assert "30 completed" in run_with(the_part_with("algorithm"), with_plugins, tmp_path)
+
+
+def test_the_stopper_shown_ends_trials(with_plugins: dict[str, object], tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(f"import time\n{script.read_text()}    time.sleep(0.3)\n")
+    space = {"learning_rate": {"choice": [0.3, 1.0]}, "momentum": 0.0}  # with 1.0 the loss is 9 in each epoch
+    study = {**with_plugins, "algorithm": "grid", "space": space, "trials": 2}
+    assert "1 completed, 1 pruned" in run_with(the_part_with("stop"), study, tmp_path)
+
+
+def test_the_tracker_shown_writes_its_file(with_plugins: dict[str, object], tmp_path: Path) -> None:
+    run_with(the_part_with("trackers"), with_plugins, tmp_path)
+    lines = (tmp_path / "hpo-runs/s/trials.csv").read_text().splitlines()
+    assert len(lines) == 30 and all(re.match(r"\d+,completed,[\d.e-]+,", line) for line in lines)
 
 
 @pytest.mark.usefixtures("with_plugins")
