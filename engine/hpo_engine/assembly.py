@@ -354,6 +354,7 @@ def engine_for(
         JournalError, SpecError (the searcher or the machine cannot serve it).
     """
     from hpo_engine.contract import snapshot
+    from hpo_engine.contract.workspace import LocalWorkspace
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.searcher_thread import InThread
 
@@ -367,16 +368,16 @@ def engine_for(
     made = searcher(here)
     threads.keep_to_one(os.environ)
     executor = _executor(spec, paths, view.linked, say)
+    views = snapshot.Views(view, lambda lay: binding.view_of(spec, lay))
     engine = Engine(
-        paths,
+        LocalWorkspace(paths, spec, views, user),
+        paths.inbox,
         study.journal,
         history,
         made,
         stopper(here),
         executor,
         [*trackers, *_chosen_trackers(spec, paths)],
-        views=snapshot.Views(view, lambda lay: binding.view_of(spec, lay)),
-        user=user,
         asker=None if made.traits.quick else InThread(made.ask, executor.wake),
         copied_from=study.copied_from,
         check=study.check,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hpo_engine.assembly import stopper
-from hpo_engine.contract.layout import Layout
+from hpo_engine.contract.workspace import LocalWorkspace
 from hpo_engine.errors import SearcherError
 from hpo_engine.executors.local.bound import BoundLaunch as Launch
 from hpo_engine.searchers import Searcher, Traits
@@ -254,6 +254,6 @@ def test_without_a_resource_nothing_is_carried_on(bench: Bench) -> None:
 
 def test_folder_laid_ahead_is_not_what_a_trial_starts_with(bench: Bench, script: Counter) -> None:
     engine = opened(bench, resources=Resources(1))
-    layouts: list[Layout] = [value for value in vars(engine).values() if isinstance(value, Layout)]
+    workspaces: list[LocalWorkspace] = [value for value in vars(engine).values() if isinstance(value, LocalWorkspace)]
     history = bench.run(engine)
-    assert layouts and history.trials[4].origin is not None and steps(history.trials[4]) == [5, 6, 7, 8]
+    assert workspaces and history.trials[4].origin is not None and steps(history.trials[4]) == [5, 6, 7, 8]

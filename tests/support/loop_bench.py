@@ -12,6 +12,7 @@ from typing import Any
 from hpo_engine.contract import binding
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot import Views
+from hpo_engine.contract.workspace import LocalWorkspace
 from hpo_engine.core.loop import Engine
 from hpo_engine.core.ports import Searcher
 from hpo_engine.executors.local.bound import Binder, BoundLaunch
@@ -73,9 +74,10 @@ class Bench:
         return FakeExecutor(spec.resources, behave=behave, bind=Binder(spec, self.paths, {"PATH": "/bin"}))
 
     def engine(self) -> Engine:
+        history = fold(self.store.read())
         engine = Engine(
-            self.paths, self.store, fold(self.store.read()), self.searcher, self.stopper, self.executor, self.trackers,
-            views=Views(None), user="me", asker=self.asker,
+            LocalWorkspace(self.paths, history.spec, Views(None), "me"), self.paths.inbox, self.store, history, self.searcher, self.stopper, self.executor, self.trackers,
+            asker=self.asker,
         )  # fmt: skip
         engine.resume(self.now)
         return engine

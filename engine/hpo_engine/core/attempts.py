@@ -5,22 +5,15 @@ Whatever goes wrong with the machine on the way is kept apart from what a script
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import secrets
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from hpo_engine.contract import binding
-from hpo_engine.contract.layout import Layout
-from hpo_engine.contract.outputlog import logfiles
-from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.sources import metrics
 from hpo_engine.core.outcome import judge, without_value
-from hpo_engine.core.ports import Adoption, Ended, Executor, Launch, Started
+from hpo_engine.core.ports import Adoption, Ended, Executor, Launch, Started, Workspace
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.trouble import Trouble
 from hpo_engine.errors import ContractError, LaunchError
@@ -28,7 +21,7 @@ from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import AttemptEnded, AttemptIntended, AttemptStarted, MetricsSeen, TrialEnded
 from hpo_engine.study.rows import continued
 from hpo_engine.study.trial import Exit, Outcome, StopCause, Trial, TrialState
-from hpo_engine.system.faults import at_fault, full, out_of_room, placed, told
+from hpo_engine.system.faults import at_fault, told
 from hpo_engine.text.tables import counted
 
 _log = logging.getLogger(__name__)
@@ -56,13 +49,10 @@ class Attempts:
         self,
         recorder: Recorder,
         executor: Executor,
-        layout: Layout,
+        workspace: Workspace,
         check: Callable[[], None],
     ) -> None:
-        self._recorder, self._executor, self._layout = recorder, executor, layout
-        self._paths: StudyPaths = layout.paths
-        self._check = check
-        self._readers: dict[int, metrics.MetricsReader] = {}
+        self._recorder, self._executor, self._workspace, self._check = recorder, executor, workspace, check
         self._trouble = Trouble()
         self._unread: dict[int, Ended] = {}  # trials whose results could not be read, for want of descriptors say
         self._times_left = 0  # trials that have left processes behind
@@ -86,12 +76,13 @@ class Attempts:
         self._check()
         self._trouble.tries(trial.id)
         try:
-            self._await_room(trial)
-            self._layout.prepare(trial, history.whole_config(trial), history)
+            if any(a.exit is not None and a.exit.machine for a in trial.attempts[:-1]):
+                self._workspace.await_room()
+            self._workspace.prepare(trial, history.whole_config(trial), history)
         except (ContractError, LaunchError, OSError) as error:
             # Its folder cannot be made as it must be (a link in its place, say): the trial fails, the study goes on.
             # Where the disk is full, or the study's own folders are not what they were, no trial can help that.
-            machine = at_fault(error) or not binding.standing(self._paths)
+            machine = at_fault(error) or not self._workspace.sound()
             if isinstance(error, OSError):
                 if not machine:
                     raise
@@ -111,16 +102,9 @@ class Attempts:
                 fresh.append(trial)
         for trial in fresh:
             if len(trial.attempts) == 1:  # nothing of it ever ran: what lies in its folder is half a preparation
-                shutil.rmtree(self._paths.trial(trial.id).result_dir, ignore_errors=True)
+                self._workspace.discard(trial.id)
             self.start(trial.id, now)  # (what an earlier attempt left is set aside there)
         return adopted
-
-    def _await_room(self, trial: Trial) -> None:
-        """A run that a full disk cut short is not repeated while that disk is full. Raises OSError."""
-        if any(a.exit is not None and a.exit.machine for a in trial.attempts[:-1]):
-            for folder in (self._paths.results, self._paths.logs, self._paths.trials):
-                if full(folder):
-                    raise placed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder)
 
     def _launch_of(self, trial: Trial) -> Launch:
         spec, attempt = self._recorder.history.spec, trial.attempt
@@ -163,21 +147,12 @@ class Attempts:
     def read_rows(self, now: float) -> None:
         """Takes in what running trials have reported since the last call."""
         for trial in self._recorder.history.running:
-            first = trial.id not in self._readers  # then it tells all rows, also those that an earlier engine saw
-            if first:
-                self._readers[trial.id] = metrics.MetricsReader(self._paths.trial(trial.id), self._named)
-            if fresh := self._readers[trial.id].fresh():
+            if fresh := self._workspace.fresh_rows(trial.id):
                 rows, anew = fresh
-                if first and _same_rows(rows, trial.rows):
+                if anew and _same_rows(rows, trial.rows):
                     continue
-                self._recorder.record(MetricsSeen(now, trial.id, metrics.thin(rows), anew or first))
+                self._recorder.record(MetricsSeen(now, trial.id, metrics.thin(rows), anew))
                 failpoint("trial.metrics-seen")
-
-    @property
-    def _named(self) -> frozenset[str]:
-        """The metrics that the study speaks of: none of them is the step of a row, whatever it is called."""
-        spec = self._recorder.history.spec
-        return frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
 
     # -- ended -----------------------------------------------------------------------------------------------------
 
@@ -189,7 +164,7 @@ class Attempts:
             return
         failpoint("attempt.reaped")
         try:
-            reading = metrics.Reading() if news.exit.machine else self._final_rows(trial)
+            reading = metrics.Reading() if news.exit.machine else self._workspace.final_rows(trial.id)
         except OSError as problem:
             self._unread[trial.id] = news
             text = f"the results of trial {trial.id} cannot be read: {problem.strerror}"
@@ -198,7 +173,6 @@ class Attempts:
         self._unread.pop(trial.id, None)
         if news.exit.leftovers:
             self._left_behind(trial.id, news.exit.leftovers)
-        self._readers.pop(trial.id, None)
         exit_ = news.exit
         if trial.told_to_end and trial.stop is not None and not exit_.clean:  # whatever else ended it
             exit_ = replace(exit_, stop_cause=trial.stop.cause)
@@ -218,9 +192,6 @@ class Attempts:
             state, reason = judged.outcome.state.value, judged.outcome.reason
             _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, state, reason)
 
-    def _final_rows(self, trial: Trial) -> metrics.Reading:
-        return metrics.final_rows(self._paths.trial(trial.id), self._named)
-
     def _judge(self, trial: Trial, exit_: Exit, reading: metrics.Reading) -> _Judged:
         history, output = self._recorder.history, self._cause(trial, exit_)
         outcome = judge(history, trial, exit_, output)
@@ -228,18 +199,17 @@ class Attempts:
         if outcome.state is TrialState.COMPLETED:
             values, lacking = metrics.verdict(reading, history.spec.objectives, trial.id)
             if values is None:
-                error = "" if reading.rows else logfiles.error(self._paths.trial(trial.id).attempt(len(trial.attempts)))
+                error = "" if reading.rows else self._workspace.error(trial.id, len(trial.attempts))
                 lacking += f"; its output has: {error[:300]}" if error else ""
                 outcome = without_value(
                     trial, exit_, outcome, metrics.failure(reading, history.spec.objectives), lacking
                 )
-        if outcome.state is TrialState.FAILED and self._layout.was_uprooted(trial.id, history):
+        if outcome.state is TrialState.FAILED and self._workspace.was_uprooted(trial.id, history):
             exit_ = replace(exit_, lost=True, error="the study's folders were removed while it ran")
             outcome = judge(history, trial, exit_, output)
         elif why_full := self._out_of_room(trial, exit_, outcome, output or outcome.reason):
             exit_ = replace(exit_, machine=True, error=f"trial {trial.id} could not write: {why_full}")
             outcome = judge(history, trial, exit_, output)
-        self._layout.uprooted.discard(trial.id)
         return _Judged(outcome, exit_, values)
 
     def _record_end(self, trial: Trial, number: int, judged: _Judged, digest: str | None, now: float) -> None:
@@ -255,14 +225,13 @@ class Attempts:
             TrialEnded(now, trial.id, state.value, value, reason, exit_.to_json(), digest, values, failure)
         )
         if not (exit_.lost or exit_.error):
-            self._layout.over(trial.id)
+            self._workspace.over(trial.id)
 
     def _cause(self, trial: Trial, exit_: Exit) -> str:
         """Why the attempt failed, as far as its output tells."""
         if exit_.clean or exit_.lost or exit_.machine:
             return ""
-        folder = self._paths.trial(trial.id).attempt(len(trial.attempts))
-        return logfiles.why(folder, killed=exit_.signal is not None)
+        return self._workspace.cause(trial.id, len(trial.attempts), killed=exit_.signal is not None)
 
     def _left_behind(self, trial_id: int, count: int) -> None:
         """The first few times: what a script does, it does in each trial."""
@@ -281,8 +250,7 @@ class Attempts:
         retry = outcome.state is TrialState.PENDING and not exit_.clean
         if exit_.stop_cause or exit_.lost or exit_.error or not (outcome.state is TrialState.FAILED or retry):
             return ""
-        paths = self._paths.trial(trial.id)
-        return out_of_room((paths.result_dir, paths.log_dir, paths.own), output, exit_.full)
+        return self._workspace.out_of_room(trial.id, output, seen=exit_.full)
 
     def _note_machine(self, trial_id: int, exit_: Exit, now: float) -> None:
         if not exit_.machine:

@@ -14,14 +14,10 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 
-from hpo_engine.contract import binding
-from hpo_engine.contract.layout import Layout
-from hpo_engine.contract.paths import StudyPaths, identity
-from hpo_engine.contract.snapshot import Views
 from hpo_engine.core.attempts import Attempts
 from hpo_engine.core.early import EarlyStopping
 from hpo_engine.core.outcome import why_none
-from hpo_engine.core.ports import Executor, Searcher, Stopper, Store, Tracker
+from hpo_engine.core.ports import Executor, Searcher, Stopper, Store, Tracker, Workspace
 from hpo_engine.core.proposing import Proposer
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.searcher_thread import Asker
@@ -39,8 +35,8 @@ class Engine:
     """Steps one study. Make it, `resume` it once, then `step` until that says False.
 
     Args:
-        paths: the study's folder; store: its log; history: the fold of that log.
-        views: put the model folder's view into a fresh RESULT_DIR; user: what `binding.user_of` says.
+        workspace: the files of its trials; inbox: where requests are left, see `store.inbox`; store: its log; history:
+            the fold of that log.
         poll_s: how often growing result files are looked at (seconds).
         asker: puts questions to the searcher (None: in line, the loop waits for the answer).
         copied_from: the folder that the study's is a copy of, if trials were running there ("": it is no copy).
@@ -49,7 +45,8 @@ class Engine:
 
     def __init__(
         self,
-        paths: StudyPaths,
+        workspace: Workspace,
+        inbox: str,
         store: Store,
         history: History,
         searcher: Searcher,
@@ -57,19 +54,16 @@ class Engine:
         executor: Executor,
         trackers: Sequence[Tracker] = (),
         *,
-        views: Views,
-        user: str,
         poll_s: float = 0.5,
         asker: Asker | None = None,
         copied_from: str = "",
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.paths, self.executor = paths, executor
+        self.executor, self._workspace, self._inbox = executor, workspace, inbox
         self._recorder = Recorder(store, history, trackers)
         self._proposer = Proposer(self._recorder, searcher, asker)
         self._early = EarlyStopping(self._recorder, stopper, executor)
-        self._layout = Layout(paths, views, user)
-        self._attempts = Attempts(self._recorder, executor, self._layout, check)
+        self._attempts = Attempts(self._recorder, executor, workspace, check)
         self._stopper, self._check, self._copied_from = stopper, check, copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
         self._broken: SearcherError | None = None
@@ -83,10 +77,9 @@ class Engine:
     def resume(self, now: float) -> int:
         """Takes the lead: adopts what an earlier engine left running. Returns how many trials run on."""
         failpoint("resume.folded")
-        for trial_id in binding.set_aside_unknown(self.paths, self.history.next_id):
+        for trial_id in self._workspace.recover(self.history.next_id):
             _log.warning("trial %d had begun when the power went, and is run again", trial_id)
-        root = self.paths.root
-        self._recorder.record(EngineStarted(now, os.getpid(), os.uname().nodename, root, identity(root)))
+        self._recorder.record(EngineStarted(now, os.getpid(), os.uname().nodename, *self._workspace.place))
         if self._copied_from:  # in one commit: from now on the log says that this folder is the study's own
             self._run_again_here(now)
         self._recorder.commit()
@@ -177,7 +170,7 @@ class Engine:
     # -- the parts of a turn ---------------------------------------------------------------------------------------
 
     def _take_requests(self, now: float) -> None:
-        for path, request in inbox.pending(self.paths.inbox):
+        for path, request in inbox.pending(self._inbox):
             failpoint("command.taken")
             if request is None:
                 _log.warning("%s is no request; dropped", path)
@@ -219,9 +212,9 @@ class Engine:
         """The folder of a trial to come is laid out while others run."""
         if self._early.closing or self._proposer.exhausted:
             return
-        if (ahead := self._layout.next_ahead(self.history)) is not None:
+        if (ahead := self._workspace.next_ahead(self.history)) is not None:
             self._check()
-            self._layout.lay_ahead(ahead)
+            self._workspace.lay_ahead(ahead)
 
     def _close(self, now: float) -> None:
         history = self.history
@@ -233,7 +226,7 @@ class Engine:
             good = history.best_id is not None and self._broken is None
             state = StudyState.FINISHED if good else StudyState.FAILED
             reason = self._early.over or (self._proposer.why_over() if good else why_none(history))
-        self._layout.clear_ahead()
+        self._workspace.clear_ahead()
         self._recorder.record(StudyClosed(now, state.value, reason))
         self._recorder.commit()
         failpoint("study.closed")

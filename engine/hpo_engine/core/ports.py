@@ -6,13 +6,15 @@ What implements them is chosen in `assembly.py` and nowhere else.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from hpo_engine.contract.sources.metrics import Reading
 from hpo_engine.searchers import Searcher as Searcher
 from hpo_engine.study.events import Event
 from hpo_engine.study.history import History
+from hpo_engine.study.objective import Row
 from hpo_engine.study.spec import Resources, StudySpec
 from hpo_engine.study.trial import Exit, StopCause, Trial
 
@@ -109,6 +111,64 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Lets go without stopping anything: attempts that run go on."""
+
+
+class Workspace(Protocol):
+    """The files of a study's trials, wherever they are."""
+
+    @property
+    def place(self) -> tuple[str, tuple[int, ...]]:
+        """Where the study is, and what identifies the place if the study is moved or copied."""
+
+    def sound(self) -> bool:
+        """Whether the study's own folders are as they should be: else no trial can help that it cannot begin."""
+
+    def recover(self, next_id: int) -> list[int]:
+        """Sets aside what trials left of which the log knows nothing (from `next_id` on); returns these trials."""
+
+    def prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
+        """Makes the files of a trial's latest attempt ready: fresh, carried on, or started from another trial's.
+
+        Raises:
+            LaunchError, ContractError: it cannot be made ready. MachineError: the study is gone.
+            OSError: see `faults.at_fault`.
+        """
+
+    def await_room(self) -> None:
+        """Raises OSError while there is no room for what a trial writes."""
+
+    def discard(self, trial_id: int) -> None:
+        """What was prepared for a trial that never began goes."""
+
+    def next_ahead(self, history: History) -> int | None:
+        """A trial to come that can be prepared while others run; None: there is no need."""
+
+    def lay_ahead(self, trial_id: int) -> None:
+        """Prepares what does not depend on its parameters."""
+
+    def clear_ahead(self) -> None:
+        """No more trials come."""
+
+    def fresh_rows(self, trial_id: int) -> tuple[tuple[Row, ...], bool] | None:
+        """What a running trial has reported since the last call and False, or all of it and True; None: no news."""
+
+    def final_rows(self, trial_id: int) -> Reading:
+        """What a trial has reported whose processes have gone. Raises OSError: it cannot be read at present."""
+
+    def error(self, trial_id: int, attempt: int) -> str:
+        """The error that an attempt's output ends with, or ""."""
+
+    def cause(self, trial_id: int, attempt: int, *, killed: bool) -> str:
+        """Why an attempt failed, as far as its output tells; `killed`: by a signal."""
+
+    def out_of_room(self, trial_id: int, output: str, *, seen: bool) -> str:
+        """Why a failed attempt may have failed for want of disk space, or ""; see `faults.out_of_room`."""
+
+    def over(self, trial_id: int) -> None:
+        """The trial has ended, with all its processes: a later one may have what it did not touch."""
+
+    def was_uprooted(self, trial_id: int, history: History) -> bool:
+        """Whether somebody removed the trial's files while it ran; to be asked once. Raises MachineError."""
 
 
 class Tracker(Protocol):

@@ -1,38 +1,63 @@
-"""The folders of trials as the loop needs them: made when a trial is due or before, and again when they vanish.
+"""The files of a study's trials, in folders of this machine: laid out, read, and made again when they vanish.
 
-Writes files and decides nothing about trials.
+Decides nothing about trials.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping
 from typing import Any
 
 from hpo_engine.contract import binding, carrying
-from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.contract.outputlog import logfiles
+from hpo_engine.contract.paths import StudyPaths, identity
 from hpo_engine.contract.snapshot import Views
+from hpo_engine.contract.sources import metrics
 from hpo_engine.errors import LaunchError, MachineError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.history import History
+from hpo_engine.study.objective import Row
+from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Origin, Trial
-from hpo_engine.system.faults import placed
+from hpo_engine.system.faults import full, out_of_room, placed
 
 
-class Layout:
-    """`uprooted`: trials that were running when somebody removed results/, logs/ or trials/.
+class LocalWorkspace:
+    """The Workspace of one study.
 
     Args:
         views: put the model folder's view into a fresh RESULT_DIR.
-        user: what `contract.user_of` says.
+        user: what `binding.user_of` says.
     """
 
-    def __init__(self, paths: StudyPaths, views: Views, user: str) -> None:
+    def __init__(self, paths: StudyPaths, spec: StudySpec, views: Views, user: str) -> None:
         self.paths, self._views, self._user = paths, views, user
+        # None of the metrics that the study speaks of is the step of a row, whatever it is called.
+        self._named = frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
         self._has_log = os.path.exists(paths.db)
         self._ahead: set[int] = set()  # trials to come whose folders are laid out already
-        self.uprooted: set[int] = set()
+        self._uprooted: set[int] = set()  # those that ran when somebody removed results/, logs/ or trials/
+        self._readers: dict[int, metrics.MetricsReader] = {}
+
+    @property
+    def place(self) -> tuple[str, tuple[int, ...]]:
+        return self.paths.root, identity(self.paths.root)
+
+    def sound(self) -> bool:
+        return binding.standing(self.paths)
+
+    def recover(self, next_id: int) -> list[int]:
+        return binding.set_aside_unknown(self.paths, next_id)
+
+    # -- before an attempt -----------------------------------------------------------------------------------------
+
+    def await_room(self) -> None:
+        for folder in (self.paths.results, self.paths.logs, self.paths.trials):
+            if full(folder):
+                raise placed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder)
 
     def prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
         """Lays out the trial's folder for its latest attempt.
@@ -45,6 +70,7 @@ class Layout:
             MachineError: the study's folder is gone.
             OSError: see `faults.at_fault`.
         """
+        self._readers.pop(trial.id, None)
         if _goes_on(trial):
             carrying.require_own(self.paths.trial(trial.id))
         try:
@@ -60,7 +86,7 @@ class Layout:
             there = binding.standing(self.paths) and os.path.lexists(self.paths.trial(trial.id).result_dir)
             if there and isinstance(error, LaunchError):
                 raise
-            self.make_again(history, but=trial.id)
+            self._make_again(history, but=trial.id)
             binding.lay_out(self.paths.trial(trial.id))  # there is to be a place where earlier attempts are set aside
             self._lay_out(trial, config, history)
 
@@ -101,6 +127,11 @@ class Layout:
         carrying.start_from(paths, self.paths.trial(origin.trial), origin.attempt, latest=latest)
         self._views.carry_on(paths.result_dir)
 
+    def discard(self, trial_id: int) -> None:
+        shutil.rmtree(self.paths.trial(trial_id).result_dir, ignore_errors=True)
+
+    # -- ahead of a trial ------------------------------------------------------------------------------------------
+
     def next_ahead(self, history: History) -> int | None:
         """The trial to come whose folder can be laid out while others run; None if there is no need of any."""
         first, limit = history.next_id, history.spec.budget.trials
@@ -117,10 +148,6 @@ class Layout:
             return  # it will be tried again, and told, when the trial is due
         self._ahead.add(trial_id)
 
-    def over(self, trial_id: int) -> None:
-        """The trial has ended for good, with all its processes: a later one may have what it did not touch."""
-        self._views.ended(self.paths.trial(trial_id).result_dir)
-
     def clear_ahead(self) -> None:
         for trial_id in self._ahead:
             paths = self.paths.trial(trial_id)
@@ -128,13 +155,44 @@ class Layout:
                 shutil.rmtree(folder, ignore_errors=True)
         self._ahead.clear()
 
-    def was_uprooted(self, trial_id: int, history: History) -> bool:
-        """Whether somebody removed the folders above the trial's own while it ran. Raises MachineError as `prepare`."""
-        if not binding.standing(self.paths):
-            self.make_again(history)
-        return trial_id in self.uprooted
+    # -- results and output ----------------------------------------------------------------------------------------
 
-    def make_again(self, history: History, but: int | None = None) -> None:
+    def fresh_rows(self, trial_id: int) -> tuple[tuple[Row, ...], bool] | None:
+        first = trial_id not in self._readers  # then it tells all rows, also those that an earlier engine saw
+        if first:
+            self._readers[trial_id] = metrics.MetricsReader(self.paths.trial(trial_id), self._named)
+        fresh = self._readers[trial_id].fresh()
+        return None if fresh is None else (fresh[0], fresh[1] or first)
+
+    def final_rows(self, trial_id: int) -> metrics.Reading:
+        reading = metrics.final_rows(self.paths.trial(trial_id), self._named)
+        self._readers.pop(trial_id, None)
+        return reading
+
+    def error(self, trial_id: int, attempt: int) -> str:
+        return logfiles.error(self.paths.trial(trial_id).attempt(attempt))
+
+    def cause(self, trial_id: int, attempt: int, *, killed: bool) -> str:
+        return logfiles.why(self.paths.trial(trial_id).attempt(attempt), killed=killed)
+
+    def out_of_room(self, trial_id: int, output: str, *, seen: bool) -> str:
+        paths = self.paths.trial(trial_id)
+        return out_of_room((paths.result_dir, paths.log_dir, paths.own), output, seen)
+
+    # -- after an attempt ------------------------------------------------------------------------------------------
+
+    def over(self, trial_id: int) -> None:
+        self._uprooted.discard(trial_id)
+        self._views.ended(self.paths.trial(trial_id).result_dir)
+
+    def was_uprooted(self, trial_id: int, history: History) -> bool:
+        if not binding.standing(self.paths):
+            self._make_again(history)
+        uprooted = trial_id in self._uprooted
+        self._uprooted.discard(trial_id)
+        return uprooted
+
+    def _make_again(self, history: History, but: int | None = None) -> None:
         """Makes the study's own folders where they are missing; with them went what running trials had there.
 
         Raises:
@@ -144,7 +202,7 @@ class Layout:
             raise MachineError(f"{self.paths.root} is gone: something removed the study while it ran")
         self._ahead.clear()
         if not binding.standing(self.paths):
-            self.uprooted |= {trial.id for trial in history.running if trial.id != but}
+            self._uprooted |= {trial.id for trial in history.running if trial.id != but}
         binding.lay_out_study(self.paths, self._user)
 
 
