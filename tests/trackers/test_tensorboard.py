@@ -18,7 +18,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
-from hpo_engine.study.events import AttemptEnded, AttemptIntended, MetricsSeen, TrialEnded, TrialProposed, TrialReopened
+from hpo_engine.study.events import (
+    AttemptEnded,
+    AttemptIntended,
+    MetricsSeen,
+    TrialCarriedOn,
+    TrialEnded,
+    TrialProposed,
+    TrialReopened,
+)
 from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.spec import Resource
 from hpo_engine.trackers.tensorboard import TensorBoardTracker
@@ -619,3 +627,25 @@ def test_neither_tensorboard_nor_anything_heavy_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_trial_that_is_carried_on_is_one_unbroken_curve(study: Study) -> None:
+    listening(study)
+    trial = study.history.next_id
+    study.feed(TrialProposed(study.now, trial, dict(PARAMS), 3))
+    study.attempt(trial)
+    study.report(trial, *((step, {"loss": 1 / step}) for step in (1, 2, 3)))
+    study.end(trial, 1 / 3)
+    study.feed(TrialCarriedOn(study.now, trial, dict(PARAMS), 6))
+    study.tick()
+    study.feed(AttemptIntended(study.now, trial, 2, "again"))
+    study.report(trial, (3, {"loss": 0.3}), (4, {"loss": 0.25}), replace=True)  # it went back a step
+    study.tick(2.0)
+    study.report(trial, (5, {"loss": 0.2}), (6, {"loss": 0.1}))
+    study.end(trial, 0.1)
+    listening(study)  # an engine that comes later finds it written
+    study.close()
+    read = Read(study.paths.logs)
+    assert [step for step, _ in read.curve("0", "loss")] == [1, 2, 3, 4, 5, 6]
+    assert [round(value, 3) for _, value in read.curve("0", "loss")] == [1.0, 0.5, 0.3, 0.25, 0.2, 0.1]
+    assert len(os.listdir(study.paths.trial(0).log_dir)) == 2

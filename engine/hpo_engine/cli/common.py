@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
     from hpo_engine.study.history import History
-    from hpo_engine.study.trial import Trial
+    from hpo_engine.study.trial import Attempt, Trial
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -171,8 +171,43 @@ def trial_object(history: History, trial: Trial) -> dict[str, Any]:
         "attempts": len(trial.attempts),
         "started_at": trial.started_at,
         "ended_at": trial.ended_at,
+        "failure": None if trial.failure is None else trial.failure.value,
         "reason": trial.reason,
+        "cpu_s": trial.cpu_s,
+        "memory_peak_mb": trial.memory_peak_mb,
+        **({"results": results_object(history, trial)} if history.spec.resource else {}),
         "last_row": None if last is None else {"step": last.step, **last.values},
+    }
+
+
+def results_object(history: History, trial: Trial) -> list[dict[str, Any]]:
+    """What the trial had with each amount of the resource that it was given."""
+    objectives, out = history.spec.objectives, []
+    for result in trial.results:
+        values = [o.value(loss) for o, loss in zip(objectives, result.losses, strict=True)]
+        several = {"values": {o.metric: v for o, v in zip(objectives, values, strict=True)}}
+        out.append({
+            "resource": result.resource, "attempt": result.attempt, "value": values[0],
+            **(several if history.spec.multi_objective else {}),
+        })  # fmt: skip
+    return out
+
+
+def attempt_object(attempt: Attempt) -> dict[str, Any]:
+    end = attempt.exit
+    return {
+        "attempt": attempt.number,
+        "resource": attempt.resource,
+        "resume_from": attempt.resume,
+        "devices": attempt.devices,
+        "started_at": attempt.started_at,
+        "ended_at": attempt.ended_at,
+        "exit": None if end is None else str(end),
+        "stop_cause": None if end is None or end.stop_cause is None else end.stop_cause.value,
+        "failure": None if attempt.failure is None else attempt.failure.value,
+        "seconds": None if end is None else end.seconds,
+        "cpu_s": None if end is None else end.cpu_s,
+        "memory_peak_mb": None if end is None else end.memory_peak_mb,
     }
 
 

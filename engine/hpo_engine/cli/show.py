@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hpo_engine.cli.common import (
+    attempt_object,
     dump,
     find,
     json_option,
@@ -17,6 +18,7 @@ from hpo_engine.cli.common import (
     judging_options,
     output_width,
     read_history,
+    results_object,
     root_option,
     state_word,
     study_argument,
@@ -28,7 +30,7 @@ from hpo_engine.cli.common import (
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
     from hpo_engine.study.history import History
-    from hpo_engine.study.trial import Trial
+    from hpo_engine.study.trial import Attempt, Trial
 
 
 @click.command()
@@ -182,13 +184,14 @@ def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
 
 def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool) -> None:
     from hpo_engine.contract.outputlog import logfiles
-    from hpo_engine.text.tables import counted, number, safe_text, table
+    from hpo_engine.text.tables import number, safe_text, table
     from hpo_engine.text.tables import value as text_of
 
     one = trial_object(history, trial)
     folders = paths.trial(trial.id)
     if as_json:
         one["rows"] = [{"step": r.step, **r.values} for r in trial.rows]
+        one["runs"] = [attempt_object(attempt) for attempt in trial.attempts]
         one["result_dir"], one["log_dir"] = folders.result_dir, folders.log_dir
         click.echo(dump(one))
         return
@@ -199,12 +202,12 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
     for name, value in one["params"].items():
         click.echo(f"  {safe_text(name)} = {text_of(value)}")
     for attempt in trial.attempts:
-        count = attempt.exit.leftovers if attempt.exit else 0
-        left = f", {counted(count, 'process', 'processes')} left behind and killed" if count else ""
-        click.echo(
-            f"  attempt {attempt.number}: {attempt.exit or 'runs'}{left}"
-            + (f" on GPU {','.join(attempt.devices)}" if attempt.devices else "")
-        )
+        click.echo(f"  {_attempt_line(history, trial, attempt)}")
+    if len(trial.results) > 1:
+        for result in results_object(history, trial):
+            values = result.get("values") or {history.spec.objectives[0].metric: result["value"]}
+            text = ", ".join(f"{safe_text(name)} {number(v)}" for name, v in values.items())
+            click.echo(f"  with {_amount(history, result['resource'])}: {text}")
     click.echo(f"  results: {folders.result_dir}\n  logs: {folders.log_dir}")
     if trial.rows:
         names = list(dict.fromkeys(name for row in trial.rows for name in row.values))
@@ -216,3 +219,29 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
         lines.pop()
     if lines:
         click.echo("\nlast output:\n" + "\n".join("  " + safe_text(line) for line in lines[-20:]))
+
+
+def _attempt_line(history: History, trial: Trial, attempt: Attempt) -> str:
+    """`attempt 2, carried on to epochs 9: exit code 0, 12 s, 11 s of processor time, 340 MiB at most`."""
+    from hpo_engine.text.tables import counted, duration, number
+
+    end, line = attempt.exit, f"attempt {attempt.number}"
+    if attempt.resume is not None:
+        how = "carried on" if attempt.resume == trial.id else f"from what trial {attempt.resume} had"
+        line += f", {how} to {_amount(history, attempt.resource)}"
+    line += f": {end or 'runs'}"
+    if end is not None and end.seconds is not None:
+        line += f", {duration(end.seconds)}"
+    if end is not None and end.cpu_s is not None:
+        line += f", {duration(end.cpu_s)} of processor time"
+    if end is not None and end.memory_peak_mb is not None:
+        line += f", {number(round(end.memory_peak_mb))} MiB at most"
+    if end is not None and end.leftovers:
+        line += f", {counted(end.leftovers, 'process', 'processes')} left behind and killed"
+    return line + (f" on GPU {','.join(attempt.devices)}" if attempt.devices else "")
+
+
+def _amount(history: History, resource: int | None) -> str:
+    from hpo_engine.text.tables import safe_text
+
+    return f"{safe_text(history.spec.resource.name)} {resource}" if history.spec.resource else "its end"

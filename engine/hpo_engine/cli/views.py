@@ -137,10 +137,11 @@ def export(study: str, root: str | None, form: str, metric: str | None, goal: st
     params = list(dict.fromkeys(name for t in history.trials for name in history.config(t)))
     metrics = sorted({name for t in history.trials if t.rows for name in t.rows[-1].values})
     out = csv.writer(sys.stdout, lineterminator="\n")
-    values = [f"values.{aim.metric}" for aim in history.spec.objectives]  # several objectives: in place of value
+    several = history.spec.objectives if history.spec.multi_objective else ()
+    values = [f"values.{objective.metric}" for objective in several]  # in place of value
     fixed = ["trial", "state", *([*values, "front"] if values else ["value"])]
     fixed += [f"metrics.{name}" for name in beside_names(history.spec)]
-    fixed += ["attempts", "started_at", "ended_at", "reason"]
+    fixed += ["attempts", "started_at", "ended_at", "failure", "reason", "cpu_s", "memory_peak_mb"]
     out.writerow([*fixed, *(f"params.{p}" for p in params), *(f"last.{m}" for m in metrics)])
     for t in history.trials:
         one = trial_object(history, t)

@@ -289,6 +289,18 @@ class Trial:
         return None
 
     @property
+    def cpu_s(self) -> float | None:
+        """Processor seconds of its attempts; None if those of none are known."""
+        known = [a.exit.cpu_s for a in self.attempts if a.exit is not None and a.exit.cpu_s is not None]
+        return round(sum(known), 6) if known else None
+
+    @property
+    def memory_peak_mb(self) -> float | None:
+        """The largest resident set (MiB) of any process of its attempts; None if unknown."""
+        known = [a.exit.memory_peak_mb for a in self.attempts if a.exit is not None]
+        return max((peak for peak in known if peak is not None), default=None)
+
+    @property
     def attempt(self) -> Attempt | None:
         """The latest attempt."""
         return self.attempts[-1] if self.attempts else None

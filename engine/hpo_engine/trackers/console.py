@@ -11,7 +11,15 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from hpo_engine.study.events import AttemptEnded, Event, SpecChanged, StopAsked, TrialEnded, TrialReopened
+from hpo_engine.study.events import (
+    AttemptEnded,
+    Event,
+    SpecChanged,
+    StopAsked,
+    TrialCarriedOn,
+    TrialEnded,
+    TrialReopened,
+)
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.text import streams
 from hpo_engine.text.tables import columns, safe_text
@@ -124,7 +132,7 @@ class ConsoleTracker:
             if self._failures <= MAX_FAILURES:
                 return lines.failure(trial)
             return "more trials fail; from here on they are only counted" if self._failures == MAX_FAILURES + 1 else ""
-        if isinstance(event, TrialReopened):
+        if isinstance(event, (TrialReopened, TrialCarriedOn)):
             self._ended -= 1
         if isinstance(event, AttemptEnded):
             silent = self._screen.live or event.exit.get("machine")  # of the latter the engine tells, once

@@ -90,7 +90,7 @@ def ended(trial: Trial, history: History, count: int) -> str:
     digits = len(str(count if total is None else total))
     of = f"{count:{digits}d}/{'?' if total is None else total}"
     parts = [f"[{of}] trial {trial.id} {STATE_WORDS[trial.state]}"]
-    if trial.losses:
+    if trial.state is TrialState.COMPLETED:
         inside = "in the " if history.spec.multi_objective and trial.id in history.front else ""
         more = _why_worse(history, trial)
         parts.append(f"{_values(history, trial)}{_best_so_far(history, inside, more)}")
@@ -116,7 +116,7 @@ def _why_worse(history: History, trial: Trial) -> str:
     if rationed is None or amount is None or trial.id != history.best_id or history.spec.multi_objective:
         return ""
     others = [t for t in best_first(history) if t.id != trial.id]
-    if not others or (others[0].proposal.resource or 0) >= amount:
+    if not others or others[0].trained >= amount or trial.losses <= others[0].losses:
         return ""
     before = number(history.values(others[0])[0])
     name = safe_text(rationed.name)

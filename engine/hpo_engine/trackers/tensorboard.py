@@ -1,8 +1,9 @@
 """Shows a study in TensorBoard: each trial is a run with its reported curves, and a row of the HParams page.
 
-One event file a trial, in the trial's log folder beside what the script writes there; it is begun with the first
-reported row or with the trial's end, so a trial that reports once costs one open, one write and one close. Never
-imports TensorBoard. Knows nothing of how trials run; what goes wrong here costs curves, never a trial.
+One event file per trial, in the trial's log folder beside what the script writes there; it is begun with the first
+reported row or with the trial's end, so a trial that reports once costs one open, one write and one close. A trial that
+is carried on gets another file, whose curve replaces those before. Never imports TensorBoard. Knows nothing of how
+trials run; what goes wrong here costs curves, never a trial.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.study.events import AttemptEnded, AttemptIntended, Event, MetricsSeen, TrialEnded, TrialReopened
+from hpo_engine.study.events import (
+    AttemptEnded,
+    AttemptIntended,
+    Event,
+    MetricsSeen,
+    TrialCarriedOn,
+    TrialEnded,
+    TrialReopened,
+)
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
 from hpo_engine.study.trial import Trial, TrialState
@@ -62,15 +71,19 @@ class TensorBoardTracker:
         self._backlog = iter([t for t in history.trials if t.state.ended and t.attempts])
         for trial in history.running:
             if trial.rows:
-                self._curve(trial.id).arrive(tuple(trial.rows), now, replaced=False)
+                self._curve(trial).arrive(tuple(trial.rows), now, replaced=False)
                 self._dirty.add(trial.id)
 
     def on(self, event: Event, history: History) -> None:
         # what an event says is taken from the event: the history may be ahead of it by the rest of a turn
         if isinstance(event, MetricsSeen):
-            curve = self._curve(event.trial)
-            rows = tuple(event.rows) if event.replace else (*curve.rows, *event.rows)
-            curve.arrive(rows, event.at, replaced=event.replace)
+            trial = history.trials[event.trial]
+            curve = self._curve(trial)
+            if trial.base:  # one curve over all attempts that went on
+                curve.arrive(tuple(trial.rows), event.at, replaced=True)
+            else:
+                rows = tuple(event.rows) if event.replace else (*curve.rows, *event.rows)
+                curve.arrive(rows, event.at, replaced=event.replace)
             self._dirty.add(event.trial)
         elif isinstance(event, TrialEnded):
             one = () if event.value is None else (event.value,)
@@ -82,14 +95,15 @@ class TensorBoardTracker:
             if event.trial in self._dirty and len(trial.attempts) == event.attempt:  # else its folder has moved away
                 self._write(history, trial, event.at)
             self._forget(event.trial)
-        elif isinstance(event, (AttemptIntended, TrialReopened)):
+        elif isinstance(event, (AttemptIntended, TrialReopened, TrialCarriedOn)):
             self._forget(event.trial)
 
     def tick(self, history: History, now: float) -> None:
         if self._dirty:
             for trial_id in sorted(self._dirty):
-                if not 0 <= now - self._curve(trial_id).flushed_at < FLUSH_S:
-                    self._write(history, history.trials[trial_id], now)
+                trial = history.trials[trial_id]
+                if not 0 <= now - self._curve(trial).flushed_at < FLUSH_S:
+                    self._write(history, trial, now)
         self._catch_up(history, BACKLOG_SLICE_S)
 
     def close(self, history: History) -> None:
@@ -97,10 +111,10 @@ class TensorBoardTracker:
             self._write(history, history.trials[trial_id], history.last_at)
         self._catch_up(history, float("inf"))
 
-    def _curve(self, trial_id: int) -> _Curve:
-        curve = self._curves.get(trial_id)
-        if curve is None:
-            curve = self._curves[trial_id] = _Curve()
+    def _curve(self, trial: Trial) -> _Curve:
+        curve = self._curves.get(trial.id)
+        if curve is None:  # of a trial that is carried on, all of it replaces what is in earlier files
+            curve = self._curves[trial.id] = _Curve(taken_back=bool(trial.base))
         return curve
 
     def _forget(self, trial_id: int) -> None:
@@ -129,7 +143,8 @@ class TensorBoardTracker:
                 continue
             if names:
                 recent = (trial.ended_at or 0.0) >= history.last_at - RECENT_S
-                return not recent or any(holds(f"{place}/{n}", _END) for n in names)
+                ends = max(1, len(trial.results) + (trial.state is not TrialState.COMPLETED))
+                return not recent or sum(holds(f"{place}/{n}", _END) for n in names) >= ends
         return False
 
     def _write(self, history: History, trial: Trial, now: float, end: _End | None = None) -> None:
@@ -139,8 +154,8 @@ class TensorBoardTracker:
         if trial.id in self._gone:
             return
         if trial.id not in self._curves:
-            self._curve(trial.id).arrive(tuple(trial.rows), now, replaced=False)
-        curve = self._curve(trial.id)
+            self._curve(trial).arrive(tuple(trial.rows), now, replaced=False)
+        curve = self._curve(trial)
         curve.flushed_at = now
         try:
             with closing(Folder(self._paths.logs, self._paths.trial(trial.id).name)) as folder:
