@@ -117,6 +117,15 @@ def test_trials_are_carried_on_and_start_from_others(study: Carried) -> None:
     code, out = study.run()
     assert code == 0, out
     study.check()
+    assert "[9/5]" not in out and "[5/5] trial 0 completed  loss=0.125 (best 0.125 with epochs 8" in out
+    shown = json.loads(study.run("", "show", "s", "0", "--json")[1])
+    assert [(r["resource"], r["attempt"], r["value"]) for r in shown["results"]] == [
+        (1, 1, 1.0), (2, 2, 0.5), (4, 3, 0.25), (8, 4, 0.125),
+    ]  # fmt: skip
+    assert [run["resume_from"] for run in shown["runs"]] == [None, 0, 0, 0]
+    assert "attempt 1, from what trial 0 had to epochs 8: exit code 0" in study.run("", "show", "s", "4")[1]
+    assert "attempt 4, carried on to epochs 8: exit code 0" in study.run("", "show", "s", "0")[1]
+    assert json.loads(study.run("", "best", "s", "--config")[1]) == {"x": 0.0, "epochs": 8}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from hpo_engine import failpoints
+from hpo_engine import failpoints, studies
+from hpo_engine.contract.paths import StudyPaths
 from tests.support import command
 from tests.support.helpers import processes_with, wait_until
 from tests.support.scene import Scene, killed
@@ -143,6 +144,22 @@ def test_kill_while_a_rule_ends_a_trial(tmp_path: Path) -> None:
     done = command.run(*argv, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["counts"] == {"completed": 4, "pruned": 1}
+    stopped = studies.read(StudyPaths(str(tmp_path / "hpo-runs/s"))).trials[3]
+    assert stopped.stop is not None and stopped.reason == stopped.stop.reason, "it was asked for by the first engine"
+    assert stopped.reason == "not promising: 3 of 3 other trials were better at step 1" and len(stopped.attempts) == 1
+
+
+def test_kill_while_the_studys_end_stops_a_trial_keeps_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import time\ntime.sleep(60)\n")
+    (tmp_path / "algo.yaml").write_text(
+        "command: python train.py\nobjective: minimize loss\ntime_limit: 1s\nexperiments: [{number: 0}]\n"
+    )
+    env = {**os.environ, "HPO_FAILPOINT": f"{EARLY}:1:kill"}
+    assert killed(command.run("submit", "algo.yaml", "--name", "s", cwd=tmp_path, env=env).returncode)
+    # The next engine has no reason of its own to stop it.
+    done = command.run("resume", "s", "--time-limit", "1h", cwd=tmp_path, env=dict(os.environ))
+    trial = studies.read(StudyPaths(str(tmp_path / "hpo-runs/s"))).trials[0]
+    assert trial.state.value == "stopped" and "1 s" in trial.reason, (trial, done.stderr)
 
 
 MANY = """\
