@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hpo_engine.contract.command import leaves_by_dots, script_of
@@ -39,6 +40,15 @@ class Problems:
 
     def add(self, path: str, text: str) -> None:
         self._found[Problem(_printable(path), text, self._document.line(path))] = None
+
+    @contextmanager
+    def collected(self, path: str = "") -> Iterator[None]:
+        """Takes over the problems that a check in the body raises, as those of `path` if that is given."""
+        try:
+            yield
+        except SpecError as error:
+            for problem in error.problems:
+                self.add(path or problem.path, problem.text)
 
     def note(self, path: str, text: str) -> None:
         self._notes[f"{_printable(path)}: {text}" if path else text] = None

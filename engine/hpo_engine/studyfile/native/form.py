@@ -16,7 +16,7 @@ from hpo_engine.plugins.card import Card, Option
 from hpo_engine.space.params import Choice, Constant, Float, Int, Param
 from hpo_engine.stoppers import AlikeStopper, RankStopper
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import RANK, Named, StudySpec
+from hpo_engine.study.spec import RANK, Named, StudySpec, TrialPolicy
 from hpo_engine.studyfile.native import values
 
 _Json = dict[str, Any]
@@ -236,6 +236,10 @@ class TrialForm(_Form):
         "script), off, or a list of modules. Default auto.",
         examples=["off", ["torch", "lightning"]],
     )
+
+    def policy(self) -> TrialPolicy:
+        preload = self.preload if isinstance(self.preload, str) else tuple(self.preload)
+        return TrialPolicy(self.time_limit, self.retries, self.grace, self.log_limit, preload, self.on_time_limit)
 
 
 def _option_schema(option: Option) -> _Json:

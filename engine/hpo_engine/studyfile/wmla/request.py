@@ -7,17 +7,18 @@ import os
 import random
 import time
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hpo_engine.contract.paths import absolute
 from hpo_engine.space.params import json_problem, json_text
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Budget, Named, Resources, StudySpec
+from hpo_engine.study.spec import Budget, Named, Resource, Resources, StudySpec
 from hpo_engine.studyfile import foreign
 from hpo_engine.studyfile.common import Problems, folder_problem, is_wmla, study_name, study_name_problem, under
 from hpo_engine.studyfile.document import Document
-from hpo_engine.studyfile.wmla.algorithms import is_grid, take_algorithm
+from hpo_engine.studyfile.wmla.algorithms import Algorithm, is_grid, take_algorithm
 from hpo_engine.studyfile.wmla.arguments import Arguments, conda_python, inside, read_arguments
 from hpo_engine.studyfile.wmla.fields import Fields
 from hpo_engine.studyfile.wmla.parameters import take_experiments, take_space
@@ -70,39 +71,56 @@ def parse_request(
     name = _name(top) or new_name(user, time.time() if now is None else now, rng or random.Random())
     algo = _part(top, "algoDef", "the algorithm, the objective and the limits", _ALGO, problems)
     model = _part(top, "modelSpec", "what to run", _MODEL, problems)
-    max_jobs = algo.limit("maxJobNum", whole=True) if algo else None
-    trials = None if max_jobs is None else int(max_jobs)
-    algorithm = take_algorithm(algo, trials, plugins, problems) if algo else None
-    minutes = algo.limit("maxRunTime") if algo else None
-    objective = _objective(algo) if algo else None
-    parallel = _parallel(algo) if algo else 1
-    extra_metrics = _extra_metrics(algo) if algo else {}
-    resource_name = algorithm.resource.name if algorithm and algorithm.resource else None
-    experiments, space = _space(top, str(algo.raw("algorithm") or "") if algo else "", resource_name, problems)
+    search = _search(algo, plugins, problems) if algo else None
+    experiments, space = _space(top, algo, search.resource if search else None, problems)
     arguments = _arguments(model, problems) if model else None
     places = _places(arguments, base_dir, model_dir, env, problems) if arguments else {}
     problems.check()
-    assert algo and model and algorithm and objective and arguments  # the absence of each is a problem
+    assert algo and model and search and search.objective and search.algorithm and arguments  # else there are problems
     assert space is not None  # it may have no parameters: all of them may be the resource
     for note in foreign.in_arguments(arguments.script, {p.name for p in space.params}):
         problems.note("modelSpec.args", note)
     return StudySpec(
         name=name,
         space=space,
-        objectives=(objective,),
-        algorithm=Named(algorithm.name, algorithm.options),
-        resource=algorithm.resource,
-        budget=Budget(trials, None if minutes is None else minutes * 60.0),
-        resources=Resources(parallel, gpus=arguments.gpus),
-        env=arguments.env,
         experiments=experiments,
-        extra_metrics=extra_metrics,
-        seed=algorithm.seed,
+        objectives=(search.objective,),
+        algorithm=Named(search.algorithm.name, search.algorithm.options),
+        seed=search.algorithm.seed,
+        resource=search.resource,
+        budget=search.budget,
+        resources=Resources(search.parallel, gpus=arguments.gpus),
+        env=arguments.env,
+        extra_metrics=search.extra_metrics,
         notes=tuple(problems.notes),
         dialect=_dialect(top, model, algo, arguments, user),
         submitted_code=_submitted_code(arguments, places["model_dir"]),
         **places,
     )
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What an algoDef comes to; None: wrong, which is a problem."""
+
+    algorithm: Algorithm | None
+    objective: Objective | None
+    budget: Budget
+    parallel: int
+    extra_metrics: dict[str, str]
+
+    @property
+    def resource(self) -> Resource | None:
+        return self.algorithm.resource if self.algorithm else None
+
+
+def _search(algo: Fields, plugins: Iterable[str] | None, problems: Problems) -> _Search:
+    jobs = algo.limit("maxJobNum", whole=True)
+    trials = None if jobs is None else int(jobs)
+    algorithm = take_algorithm(algo, trials, plugins, problems)
+    minutes = algo.limit("maxRunTime")
+    budget = Budget(trials, None if minutes is None else minutes * 60.0)
+    return _Search(algorithm, _objective(algo), budget, _parallel(algo), _extra_metrics(algo))
 
 
 def new_name(user: str, now: float, rng: random.Random) -> str:
@@ -175,11 +193,11 @@ def _extra_metrics(algo: Fields) -> dict[str, str]:
 
 
 def _space(
-    top: Fields, algorithm: str, resource_name: str | None, problems: Problems
+    top: Fields, algo: Fields | None, resource: Resource | None, problems: Problems
 ) -> tuple[tuple[Mapping[str, Any], ...], SearchSpace | None]:
     """(fixed experiments, space): of hyperParams or of experiments, whichever the algorithm needs."""
     hyper_params, experiments, fixed = top.list("hyperParams"), top.list("experiments"), _fixed(top)
-    grid = is_grid(algorithm)
+    grid = algo is not None and is_grid(str(algo.raw("algorithm") or ""))
     if hyper_params and experiments:
         unused = "hyperParams" if grid else "experiments"
         top.wrong(unused, "hyperParams and experiments exclude each other; ExperimentGridSearch takes experiments")
@@ -192,7 +210,7 @@ def _space(
         top.wrong("experiments", "only ExperimentGridSearch takes experiments; give hyperParams")
     elif top.raw("hyperParams") in (None, []) and not fixed:
         top.wrong("hyperParams", "is missing: the parameters to search")
-    return (), take_space(hyper_params, fixed, resource_name, problems)
+    return (), take_space(hyper_params, fixed, resource.name if resource else None, problems)
 
 
 def _fixed(top: Fields) -> list[Any]:

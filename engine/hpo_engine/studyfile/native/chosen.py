@@ -1,0 +1,124 @@
+"""What a study file chooses by name: the algorithm, the stoppers, the trackers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from hpo_engine.plugins.card import Card
+from hpo_engine.plugins.registry import Registry
+from hpo_engine.space.params import json_text
+from hpo_engine.stoppers import AlikeStopper, RankStopper
+from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, Named
+from hpo_engine.studyfile.common import Problems, algorithm_problem, under
+from hpo_engine.studyfile.native import values
+from hpo_engine.studyfile.native.form import NamedForm, StudyForm
+
+_FORMER_OPTIONS = {"warm_up": "write min_rivals"}
+
+
+def algorithm(
+    form: StudyForm, base_dir: str, known: Iterable[str] | None, problems: Problems
+) -> tuple[Named, int | None]:
+    """The algorithm and the seed, which stands among its options."""
+    options = dict(form.options)
+    seed = _seed(options.pop("seed", None), problems)
+    return Named(_algorithm(form, base_dir, known, problems), options), seed
+
+
+def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, problems: Problems) -> str:
+    name = form.algorithm or ("grid" if form.experiments else "auto")
+    known = None if known is None else list(known)
+    if known is not None and name not in known and name.lower() in known:
+        name = name.lower()
+    wrong = algorithm_problem(name, known)
+    if wrong is None:
+        name = _absolute(name, base_dir)
+        path = name.rpartition(":")[0]
+        if path.endswith(".py") and not os.path.isfile(path):
+            wrong = f"there is no file {json_text(path)}"
+    if wrong:
+        problems.add("algorithm", wrong)
+    return name
+
+
+def _seed(value: Any, problems: Problems) -> int | None:
+    try:
+        return None if value is None else values.whole(0)(value)
+    except ValueError as error:
+        problems.add("options.seed", str(error))
+        return None
+
+
+def by_name(
+    form: StudyForm,
+    base_dir: str,
+    folder: str,
+    stoppers: Registry | None,
+    trackers: Registry | None,
+    problems: Problems,
+) -> dict[str, Any]:
+    """The stoppers and the trackers; those that are given by path/file.py become absolute."""
+    for each in (*form.stop, *form.trackers):
+        each.name = _absolute(each.name, base_dir)
+    return {
+        "stop": _stoppers(form, folder, stoppers, problems),
+        "trackers": tuple(_chosen(form.trackers, "trackers", (), folder, trackers, problems)),
+    }
+
+
+def _stoppers(form: StudyForm, folder: str, known: Registry | None, problems: Problems) -> tuple[Named, ...]:
+    """What `failures`, `early_stopping` and `stop` come to; options at their default are left out."""
+    failures = _options(AlikeStopper.card, ALIKE, form.failures, "failures", problems)
+    out = [] if set(failures.values()) == {None} and len(failures) == 2 else [Named(MISNAMED), Named(ALIKE, failures)]
+    early = form.early_stopping
+    if early is None or early.diverged:
+        out.append(Named(DIVERGED))
+    if early is not None:
+        options = _options(RankStopper.card, RANK, early, "early_stopping", problems)
+        if early.rule is not None and (options or early.model_fields_set != {"diverged"}):
+            out.append(Named(RANK, options))
+    return (*out, *_chosen(form.stop, "stop", [stopper.name for stopper in out], folder, known, problems))
+
+
+def _options(card: Card, name: str, form: BaseModel, path: str, problems: Problems) -> dict[str, Any]:
+    """The options among a form's keys that do not hold their default."""
+    given = dict(form.model_extra or {})
+    for word, advice in _FORMER_OPTIONS.items():
+        if word in given:
+            del given[word]
+            problems.add(f"{path}.{word}", f'unknown key "{word}"; {advice}')
+    taken: dict[str, Any] = {}
+    with problems.collected():
+        taken = card.take(name, given, path, ())
+    return {option: value for option, value in taken.items() if value != card.options[option].default}
+
+
+def _chosen(
+    forms: Sequence[NamedForm],
+    field: str,
+    before: Iterable[str],
+    folder: str,
+    known: Registry | None,
+    problems: Problems,
+) -> Iterator[Named]:
+    """Those of a list, whose paths are absolute by now. `before`: names that are there already. `folder`: where users'
+    modules are. `known`: which there are (None: not checked)."""
+    names = [*before, *(form.name for form in forms)]
+    for i, chosen in enumerate(form.named() for form in forms):
+        path = f"{field}[{i}]"
+        if chosen.name in names[: len(names) - len(forms) + i]:
+            problems.add(path, f"{json_text(chosen.name)} is there already")
+        elif known is not None:
+            with problems.collected():
+                known.check(chosen.name, chosen.options, folder, path)
+        yield chosen
+
+
+def _absolute(name: str, base_dir: str) -> str:
+    """A name whose path/file.py is absolute."""
+    module, _, cls = name.rpartition(":")
+    return f"{under(base_dir, module)}:{cls}" if module.endswith(".py") else name

@@ -1,0 +1,88 @@
+"""What pydantic finds wrong with a study file, in the words of a person, with the field's path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hpo_engine.errors import nearest
+from hpo_engine.space.params import json_text, shown
+from hpo_engine.studyfile.common import MOST_PROBLEMS, Problems
+from hpo_engine.studyfile.native.form import PARTS, StudyForm, TrialForm, names
+
+# What people write who come from elsewhere, and where it goes here.
+_ELSEWHERE = {
+    "seed": "write options: {seed: ...}",
+    "params": "parameters go under space",
+    "parameters": "parameters go under space",
+    "search_space": "parameters go under space",
+    "hyperparameters": "parameters go under space",
+    "metric": "write objective: {metric: ..., goal: minimize}",
+    "goal": "write objective: {metric: ..., goal: ...}",
+    "direction": "write objective: {metric: ..., goal: ...}",
+    "max_trials": "write trials",
+    "n_trials": "write trials",
+    "timeout": "write time_limit",
+    "cpus": "write trial: {cpus: ...}",
+    "gpus": "write trial: {gpus: ...}",
+    "retries": "write trial: {retries: ...}",
+    "constraints": "write require: a rule such as hidden2 <= hidden1",
+    "constraint": "write require: a rule such as hidden2 <= hidden1",
+    "initial_points": "write points: [{...}, ...]",
+    "initial": "write points: [{...}, ...]",
+    "prior": "write warm_start: [names of earlier studies]",
+    "transfer": "write warm_start: [names of earlier studies]",
+    "enqueue": "write points: [{...}, ...]",
+    "max_failures": "write failures: {in_a_row: ...}",
+    "max_failed_trials": "write failures: {in_a_row: ...}",
+    "script": 'write command: "python train.py"',
+    "labels": "they had no effect; leave them out",
+    "preload": "write trial: {preload: ...}",
+}
+_ELSEWHERE_IN: dict[type[BaseModel], dict[str, str]] = {
+    StudyForm: _ELSEWHERE,
+    TrialForm: {"warm_start": "write preload: auto, off or a list of modules"},
+}
+
+
+def sound_form(data: dict[str, Any], problems: Problems) -> tuple[StudyForm, set[str]]:
+    """The fields that are sound, and the names of those that are not (which hold a stand-in)."""
+    try:
+        return StudyForm.model_validate(data), set()
+    except ValidationError as error:
+        failed = {str(e["loc"][0]) for e in error.errors(include_url=False, include_context=False) if e["loc"]}
+        report(error, "", StudyForm, problems)
+    stand_ins = {"command": "-"}
+    sound = {k: v for k, v in data.items() if k not in failed}
+    return StudyForm.model_validate({**stand_ins, **sound}), failed
+
+
+def report(error: ValidationError, prefix: str, model: type[BaseModel], problems: Problems) -> None:
+    for e in error.errors(include_url=False)[:MOST_PROBLEMS]:
+        path = prefix
+        for part in e["loc"]:
+            path = f"{path}[{part}]" if isinstance(part, int) else f"{path}.{part}" if path else part
+        part_name = str(e["loc"][0]) if len(e["loc"]) > 1 else None
+        where = PARTS.get(part_name, model) if part_name else model
+        problems.add(path, _words(e, where))
+
+
+def _words(e: Any, model: type[BaseModel]) -> str:
+    """pydantic's finding, as a person would say it."""
+    kind, found = e["type"], json_text(e["input"])
+    if kind == "extra_forbidden":
+        key = str(e["loc"][-1])
+        advice = _ELSEWHERE_IN.get(model, {}).get(key)
+        return f'unknown key "{shown(key)}"' + (f"; {advice}" if advice else nearest(key, names(model)))
+    if kind == "missing":
+        name = str(e["loc"][-1])
+        about = next((f.description for n, f in model.model_fields.items() if name in (n, f.alias)), None)
+        return f"is missing: {about}" if about else "is missing"
+    if kind == "value_error":
+        return str(e["ctx"]["error"])
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"must be a mapping, not {found}"
+    if kind == "list_type":
+        return f"must be a list, not {found}"
+    return f"{e['msg'][:1].lower()}{e['msg'][1:]}, not {found}"
