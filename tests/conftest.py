@@ -34,7 +34,7 @@ def trial(study: StudyPaths) -> TrialPaths:
 
 # Each run tries new cases; only a build must not turn red by the luck of a draw. How long a case takes says nothing
 # beside other tests.
-settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("here", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("CI", settings.get_profile("here"), derandomize=True)
 settings.load_profile("CI" if os.environ.get("CI") else "here")
 
@@ -56,7 +56,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     whole = any(Path(arg).resolve() in (tests, *tests.parents) for arg in config.args)
     if not whole or any(config.getoption(name, None) for name in ("keyword", "lf")) or config.option.capture == "no":
         return 0
-    return len(os.sched_getaffinity(0)) + 1  # a good part of the time is waiting for other processes
+    return len(os.sched_getaffinity(0)) + 2  # a good part of the time is waiting for other processes
 
 
 @pytest.fixture(autouse=True)
