@@ -16,6 +16,7 @@ import yaml
 from docs import generate
 from hpo_engine import assembly, errors
 from hpo_engine.cli import cli
+from hpo_engine.study.trial import FailureKind
 from hpo_engine.studyfile.document import read_document
 from hpo_engine.studyfile.native import parse_document
 from hpo_engine.studyfile.native.form import StudyForm, TrialForm, names
@@ -198,6 +199,11 @@ def test_the_exit_codes_are_those_of_every_error() -> None:
     assert {kind.exit_code for kind in kinds} <= codes
 
 
+def test_the_kinds_of_failure_are_complete() -> None:
+    named = {name for row in table(ROOT / "docs/reliability.md", "kind") for name in re.findall(r"`(\w+)`", row[0])}
+    assert named == {kind.value for kind in FailureKind}
+
+
 # -- the contract ------------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +224,17 @@ def test_every_variable_that_a_trial_gets_is_in_the_contract(tmp_path: Path) -> 
     page = prose(ROOT / "docs" / "contract.md") + prose(ROOT / "docs" / "resources.md")
     assert {"RESULT_DIR", "SUBID"} <= given
     assert not [name for name in given if not name.startswith("HPO_") and not re.search(rf"\b{name}\b", page)]
+
+
+def test_the_script_that_continues_trains_only_what_is_missing(tmp_path: Path) -> None:
+    (script,) = fences(ROOT / "docs" / "contract.md", "python")
+    (tmp_path / "train.py").write_text(script.replace("    ...", "    print(epoch)"))
+    printed = []
+    for epochs, resumed in ((2, {}), (4, {"HPO_RESUME_FROM": "0"})):
+        (tmp_path / "config.json").write_text(f'{{"epochs": {epochs}}}')
+        argv, env = [sys.executable, "train.py"], {**os.environ, **resumed}
+        printed += subprocess.check_output(argv, cwd=tmp_path, env=env, text=True).split()
+    assert printed == ["1", "2", "3", "4"]
 
 
 # -- plugins -----------------------------------------------------------------------------------------------------------
