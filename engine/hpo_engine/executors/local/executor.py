@@ -112,6 +112,8 @@ class LocalExecutor:
             return
         if self.machine.is_waiting:
             timeout_s = min(timeout_s, _TURN_S)
+        if (due_s := self._runs.due_s()) is not None:
+            timeout_s = min(timeout_s, due_s)
         if self._runs.stopping:
             timeout_s = min(timeout_s, _STOP_AGAIN_S)  # it is starting: signal it as soon as it can hear
         self._look(timeout_s)

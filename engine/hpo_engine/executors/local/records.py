@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import signal
-import time
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -182,7 +181,7 @@ def kill_shim(folder: str, nonce: str) -> None:
 
 def sweep(paths: TrialPaths, number: int, nonce: str) -> int:
     """SIGKILLs every process of this trial's folder that carries the attempt's mark in its environment; returns how
-    many there were.
+    many there were. To be called again until there are none: some may have been born meanwhile.
 
     Only for an attempt whose shim is dead: what it ran may have outlived it. A copy of the folder has the same marks,
     so that a mark alone is no proof.
@@ -192,16 +191,11 @@ def sweep(paths: TrialPaths, number: int, nonce: str) -> int:
     if record is not None and (record.get("boot") != processes.boot_id() or _elsewhere(record, folder)):
         return 0
     killed = 0
-    deadline = time.monotonic() + 2.0
-    while found := _marked(nonce, paths, known=record is not None and "folder" in record):
-        for pidfd in found:
-            with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                killed += 1
-            os.close(pidfd)
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.005)
+    for pidfd in _marked(nonce, paths, known=record is not None and "folder" in record):
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            killed += 1
+        os.close(pidfd)
     return killed
 
 

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _ADOPTED_S = 1.0
 _NO_TOKEN_S = 2.0  # after which a run that cannot be told to stop is signalled
 _AGAIN_S = 0.1  # until records that could not be read are looked at again
+_SOON_S = 0.005  # until a run that is about to end is looked at again
+_SWEEP_S = 2.0  # so long what a dead shim has left may take to die
 _LEAVING_S = 1.0  # so long may a shim that has ended still hold its lock
 
 
@@ -38,7 +40,8 @@ class Run:
     launcher says (0: not yet). `pidfd`: of its shim, if it is watched without a launcher. `started`: Started was
     reported. `why`: it was asked to stop, at `stop_at`, with SIGKILL at once if `kill`; `signalled`: its shim knows.
     `token`: what its record says of its shim; `still_since`: that stands still. `blame`: why it fails if nothing
-    records how it ended. `pressed`: it was told to end at once, as it is overdue.
+    records how it ended. `pressed`: it was told to end at once, as it is overdue. `leaving_since`:
+    its shim has gone but for its lock. `swept`: processes that it had left and that were killed, since `swept_since`.
     """
 
     launch: BoundLaunch
@@ -56,6 +59,9 @@ class Run:
     still_since: float | None = None
     blame: str = ""
     pressed: bool = False
+    leaving_since: float | None = None
+    swept: int = 0
+    swept_since: float | None = None
 
     @property
     def waits(self) -> bool:
@@ -93,8 +99,8 @@ class Runs:
         self._runs: dict[int, Run] = {}
         self._pidfds: dict[int, int] = {}  # pidfd -> trial
         self._look_at_adopted = 0.0
-        self._unread: dict[int, Run] = {}  # whose records could not be read, for want of descriptors say
-        self._read_again = 0.0
+        self._unsettled: dict[int, Run] = {}  # whose records could not be read (too many open files, say), or that end
+        self._look_at = 0.0  # when these are looked at again
 
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._runs.values()))
@@ -149,24 +155,38 @@ class Runs:
             if not at_fault(error):
                 raise
             _log.info("trial %d: its records cannot be read now: %s", run.launch.trial_id, error)
-            self._unread[run.launch.trial_id] = run
-            self._read_again = time.monotonic() + _AGAIN_S
+            self._look_again(run, _AGAIN_S)
             return Adoption.RUNNING
 
     def _settle(self, run: Run) -> Adoption:
-        deadline = time.monotonic() + _LEAVING_S
-        while True:
-            fate, exit_ = records.fate(run.folder, run.launch.nonce)
-            if fate is not Fate.ALIVE:
-                break
+        fate, exit_ = records.fate(run.folder, run.launch.nonce)
+        now = time.monotonic()
+        if fate is Fate.ALIVE:
             if (pidfd := records.open_shim(run.folder, run.launch.nonce)) is not None:
                 self._adopt(run, pidfd)
                 return Adoption.RUNNING
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(0.001)  # it is about to leave
-        self.end(run, exit_ or _unrecorded(run))
+            run.leaving_since = run.leaving_since or now
+            if now < run.leaving_since + _LEAVING_S:
+                self._look_again(run, _SOON_S)
+                return Adoption.ENDED
+        if exit_ is None:
+            killed = records.sweep(run.launch.paths, run.launch.attempt, run.launch.nonce)
+            run.swept, run.swept_since = run.swept + killed, run.swept_since or now
+            if killed and now < run.swept_since + _SWEEP_S:
+                self._look_again(run, _SOON_S)
+                return Adoption.ENDED
+            exit_ = _unrecorded(run)
+        self.end(run, exit_)
         return Adoption.ENDED
+
+    def _look_again(self, run: Run, after_s: float) -> None:
+        due = time.monotonic() + after_s
+        self._look_at = min(due, self._look_at) if self._unsettled else due
+        self._unsettled[run.launch.trial_id] = run
+
+    def due_s(self) -> float | None:
+        """In how many seconds `settle_again` has something to do; None: not before there are news."""
+        return max(0.0, self._look_at - time.monotonic()) if self._unsettled else None
 
     def _adopt(self, run: Run, pidfd: int) -> None:
         self.watch(run, pidfd)
@@ -176,8 +196,8 @@ class Runs:
     def settle_again(self) -> None:
         """Looks at those whose files may say more by now."""
         now = time.monotonic()
-        if self._unread and now >= self._read_again:
-            waiting, self._unread = self._unread, {}
+        if self._unsettled and now >= self._look_at:
+            waiting, self._unsettled = self._unsettled, {}
             for run in waiting.values():
                 if self._runs.get(run.launch.trial_id) is run:
                     self.settle(run)
@@ -276,10 +296,9 @@ def _terminate(run: Run) -> None:
 
 
 def _unrecorded(run: Run) -> Exit:
-    """The end of a run whose shim has left no record of it; ends what it has left of processes, too."""
-    killed = records.sweep(run.launch.paths, run.launch.attempt, run.launch.nonce)
-    if killed and run.why is None and not run.blame:
-        left = counted(killed, "process", "processes")
+    """The end of a run whose shim has left no record of it."""
+    if run.swept and run.why is None and not run.blame:
+        left = counted(run.swept, "process", "processes")
         _log.warning("trial %d: its supervisor died; %s killed", run.launch.trial_id, left)
     if run.why is not None:
         return Exit(signal=signal.SIGKILL, stop_cause=run.why)
