@@ -36,10 +36,8 @@ import numpy as np
 
 from benchmarks.search.problems import Problem, problem
 from benchmarks.search.runner import Ours
-from hpo_engine import assembly
 from hpo_engine.searchers.evidence import Reader
 from hpo_engine.searchers.prior import reduced
-from hpo_engine.study.events import EngineStarted, StudyOpened, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import PriorTrial
 
@@ -87,9 +85,7 @@ def _moved(new: Problem) -> Callable[..., float]:
 def searched(algorithm: str, of: Problem, seed: int, evaluations: int, prior: tuple[PriorTrial, ...]) -> History:
     """The history of a search, one trial after the other, at full resource."""
     at = Ours(algorithm, {}, replace(of, levels=()), seed, evaluations, 1)
-    spec = replace(at.history.spec, prior=prior)
-    at.history = apply(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, pid=1))
-    at.searcher = assembly.searcher(at.history.spec)
+    at.begin(replace(at.history.spec, prior=prior))
     for _ in range(evaluations):
         for trial_id, params, _ in at.ask(1):
             at.tell(trial_id, of.evaluate(params))

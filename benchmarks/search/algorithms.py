@@ -101,7 +101,7 @@ def digest(algorithm: str) -> str:
     if where is None:
         raise SystemExit(f"no algorithm {algorithm!r}; there are {', '.join([*SEARCHERS, *PEERS])}")
     todo, seen = [_file(where.partition(":")[0])], set()
-    todo += [_file("hpo_engine.space.searchspace"), _file("hpo_engine.searchers.guided")]
+    todo += [_file("hpo_engine.space.searchspace"), _file("hpo_engine.searchers.filter")]
     while todo:
         path = todo.pop()
         if path is not None and path not in seen:

@@ -10,11 +10,14 @@ import heapq
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from benchmarks.search.problems import Problem
+
+if TYPE_CHECKING:
+    from hpo_engine.study.spec import StudySpec
 
 RATIONING = ("hyperband", "asha", "bohb")  # the others give every evaluation all of the resource
 SPREAD = 0.5  # sigma of the logarithm of an evaluation's duration
@@ -94,8 +97,6 @@ class Ours:
     def __init__(
         self, algorithm: str, options: Mapping[str, Any], problem: Problem, seed: int, evaluations: int, workers: int
     ) -> None:
-        from hpo_engine import assembly
-        from hpo_engine.study.events import EngineStarted, StudyOpened, apply
         from hpo_engine.study.objective import Objective
         from hpo_engine.study.spec import Budget, Named, Resource, Resources, StudySpec
 
@@ -106,8 +107,17 @@ class Ours:
             seed=seed,
             resource=Resource("resource", problem.levels[-1]) if rationed else None,
             )  # fmt: skip
-        self.history = apply(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, pid=1))
-        self.searcher: Any = assembly.searcher(self.history.spec)
+        self.begin(spec)
+
+    def begin(self, spec: StudySpec) -> None:
+        """The study from its start, with what earlier studies queue."""
+        from hpo_engine import assembly
+        from hpo_engine.core.queue import TrialQueue
+        from hpo_engine.searchers.prior import starts
+        from hpo_engine.study.events import EngineStarted, fold, opening
+
+        self.history = fold([*opening(spec, 0.0, earlier=starts(spec) if spec.prior else ()), EngineStarted(0.0, 1)])
+        self.searcher: Any = TrialQueue(self.history.spec, assembly.searcher(self.history.spec))
 
     def ask(self, count: int) -> Sequence[tuple[int, Mapping[str, Any], int | None]]:
         from hpo_engine.study.events import AttemptIntended, TrialProposed, apply
@@ -115,7 +125,9 @@ class Ours:
         out = []
         for p in self.searcher.ask(self.history, count):
             at, trial_id = self.history.last_at + 1, self.history.next_id
-            self.history = apply(self.history, TrialProposed(at, trial_id, p.params, p.resource, p.note))
+            queued = None if p.queued is None else p.queued.number
+            event = TrialProposed(at, trial_id, p.params, p.resource, p.note, repeats=p.repeats, queued=queued)
+            self.history = apply(self.history, event)
             self.history = apply(self.history, AttemptIntended(at, trial_id, 1, f"n{trial_id}"))
             out.append((trial_id, p.params, p.resource))
         return out

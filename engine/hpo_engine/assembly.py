@@ -20,7 +20,7 @@ from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import Problem, SpecError, StudyGone, StudyLocked
 from hpo_engine.plugins.registry import Registry
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.searchers.guided import Guided, guides
+from hpo_engine.searchers.filter import ProposalFilter
 from hpo_engine.searchers.interface import AskingOnly
 from hpo_engine.space.params import json_text
 from hpo_engine.store import inbox
@@ -173,7 +173,7 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
 
 
 def searcher(spec: StudySpec) -> Searcher:
-    """The study's searcher, guided where there is anything to guide.
+    """The study's searcher, in a ProposalFilter.
 
     Raises:
         SpecError: unknown name or option, wrong value, a plugin that cannot be loaded.
@@ -187,7 +187,7 @@ def searcher(spec: StudySpec) -> Searcher:
     if not callable(getattr(made, "ask", None)):
         raise SpecError([Problem("algorithm", f"{name} is not a searcher: it has no method ask(history, count)")])
     own = made if isinstance(made, Searcher) else AskingOnly(made)
-    return Guided(spec, own) if guides(spec, own) else own
+    return ProposalFilter(spec, own)
 
 
 def about(spec: StudySpec) -> str:
@@ -356,7 +356,7 @@ def engine_for(
     from hpo_engine.contract import snapshot
     from hpo_engine.contract.workspace import LocalWorkspace
     from hpo_engine.core.loop import Engine
-    from hpo_engine.core.searcher_thread import InThread
+    from hpo_engine.core.searcher_thread import InLine, InThread
 
     paths, events = study.paths, _events(study.history, clock(), changes, retry=retry)
     history = reduce(apply, events, study.history)
@@ -378,7 +378,7 @@ def engine_for(
         stopper(here),
         executor,
         [*trackers, *_chosen_trackers(spec, paths)],
-        asker=None if made.traits.quick else InThread(made.ask, executor.wake),
+        asker=InLine if made.traits.quick else lambda ask: InThread(ask, executor.wake),
         copied_from=study.copied_from,
         check=study.check,
     )

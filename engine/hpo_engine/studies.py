@@ -25,9 +25,9 @@ from hpo_engine.failpoints import failpoint
 from hpo_engine.store.database import is_ours
 from hpo_engine.store.journal import Journal, read_history
 from hpo_engine.store.lock import Lead, hold_folder
-from hpo_engine.study.events import StudyOpened, apply
+from hpo_engine.study.events import fold, opening
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import LinkedFile, PriorTrial, Resources, StudySpec
+from hpo_engine.study.spec import LinkedFile, Params, PriorTrial, Resources, StudySpec
 from hpo_engine.study.trial import StopCause, Trial, TrialState
 from hpo_engine.studyfile.common import read_base_config
 from hpo_engine.system.faults import placed
@@ -138,8 +138,8 @@ def create(
         with open(paths.source, "w", encoding="utf-8") as file:
             file.write(source)
         journal = Journal(paths.db, write=True)
-        opened = StudyOpened(now, spec.to_json(), source)
-        journal.append([opened], apply(None, opened))
+        events = opening(spec, now, source, _starts(spec))
+        journal.append(events, fold(events))
         journal.close()
         try:
             os.rename(aside, final)
@@ -162,6 +162,15 @@ def create(
     finally:
         os.close(held)
     return StudyPaths(final)
+
+
+def _starts(spec: StudySpec) -> Sequence[tuple[int, Params]]:
+    """The configurations of earlier studies that a new study begins with, each with the place of its study."""
+    if not spec.prior:
+        return []
+    from hpo_engine.searchers.prior import starts  # numpy: not without earlier studies
+
+    return starts(spec)
 
 
 def _made_aside(root: str) -> tuple[str, int]:

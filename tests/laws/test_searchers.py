@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpo_engine.core.queue import TrialQueue
 from hpo_engine.searchers import trial_rng
 from hpo_engine.searchers.asha import Asha
 from hpo_engine.searchers.auto import Auto
@@ -18,7 +19,6 @@ from hpo_engine.searchers.bohb import Bohb
 from hpo_engine.searchers.cmaes import CmaEs
 from hpo_engine.searchers.evolution import Evolution
 from hpo_engine.searchers.grid import Grid
-from hpo_engine.searchers.guided import Guided
 from hpo_engine.searchers.hyperband import Hyperband
 from hpo_engine.searchers.interface import Asks, Searcher
 from hpo_engine.searchers.optuna import Optuna
@@ -194,29 +194,29 @@ class TestTpeOfWmla(SearcherLaws):
         return Tpe(spec, n_startup=3, ei_candidates=24, good_ratio=0.25, good_max=25)
 
 
-class TestGuidedRandom(SearcherLaws):
-    """With points and rules, and where the space is small."""
+class TestQueuedRandom(SearcherLaws):
+    """As a study runs it: with points to try first and rules, and in small spaces."""
 
     order_free = True
 
-    def make(self, spec: StudySpec) -> Searcher:
-        return Guided(spec, Random(spec))
+    def make(self, spec: StudySpec) -> Asks:
+        return TrialQueue(spec, Random(spec))
 
     def specs(self) -> Mapping[str, StudySpec]:
         ruled = SearchSpace(SPACES["mixed"].params, ("hidden > 20 and (act != 'tanh' or dropout < 0.3)",))
         return {**super().specs(), "points": spec_of(ruled, points=({"lr": 0.01}, {}, {"act": "tanh"}))}
 
 
-class TestGuidedSobol(TestGuidedRandom):
-    def make(self, spec: StudySpec) -> Searcher:
-        return Guided(spec, Sobol(spec))
+class TestQueuedSobol(TestQueuedRandom):
+    def make(self, spec: StudySpec) -> Asks:
+        return TrialQueue(spec, Sobol(spec))
 
 
-class TestGuidedGrid(TestGuidedRandom):
+class TestQueuedGrid(TestQueuedRandom):
     seeded = False
 
-    def make(self, spec: StudySpec) -> Searcher:
-        return Guided(spec, Grid(spec))
+    def make(self, spec: StudySpec) -> Asks:
+        return TrialQueue(spec, Grid(spec))
 
 
 class TestExperiments(SearcherLaws):

@@ -27,7 +27,7 @@ def lived(spec: StudySpec) -> History:
     for i, loss in enumerate((3.0, 1.0, 2.0)):
         history = with_fate(history, i, "completed", loss)
     up = [
-        Proposal(history.trials[i].params, 3, note={"bracket": 0, "rung": 1, "place": k, "from": i})
+        Proposal(history.trials[i].params, 3, note={"bracket": 0, "rung": 1, "place": k}, repeats=i)
         for k, i in enumerate((1, 2))
     ]
     history = proposed(history, up)
@@ -91,7 +91,7 @@ def test_places_are_those_of_hyperband_whatever_the_model_says(workers: int) -> 
 def test_the_two_least_amounts_are_begun_with_by_default(least: int, most: int, begin: set[int]) -> None:
     spec = study(most, least, trials=150)
     history = run(Bohb(spec), opened(spec), workers=2)
-    new = [t for t in history.trials if t.proposal.note and "from" not in t.proposal.note]
+    new = [t for t in history.trials if t.proposal.note and t.proposal.repeats is None]
     assert {t.proposal.resource for t in new} == begin
     assert {s["bracket"] for t in history.trials if (s := t.proposal.note)} == set(range(len(begin)))
 
@@ -100,7 +100,7 @@ def test_one_in_so_many_goes_on() -> None:
     spec = study(9, trials=400)
     for keep in (5, 20):
         history = run(Asha(spec, eta=9, keep=keep), opened(spec))
-        begun = sum("from" not in (t.proposal.note or {}) for t in history.trials)
+        begun = sum(t.proposal.repeats is None for t in history.trials)
         assert len(history.trials) - begun == begun // keep
 
 
@@ -113,9 +113,9 @@ def test_model_looks_where_losses_are_low(model: str) -> None:
         return (params["x"] - 0.7) ** 2 + (params["kind"] != "b")
 
     history = run(Bohb(spec, model=model), opened(spec), loss=loss)
-    late = [t.params for t in history.trials if t.id >= 20 and "from" not in (t.proposal.note or {})]
+    late = [t.params for t in history.trials if t.id >= 20 and t.proposal.repeats is None]
     drawn = run(Bohb(spec, model="random"), opened(spec), loss=loss)
-    others = [t.params for t in drawn.trials if t.id >= 20 and "from" not in (t.proposal.note or {})]
+    others = [t.params for t in drawn.trials if t.id >= 20 and t.proposal.repeats is None]
     assert np.median([abs(p["x"] - 0.7) for p in late]) < 0.6 * np.median([abs(p["x"] - 0.7) for p in others])
     assert np.mean([p["kind"] == "b" for p in late]) > 0.6
 
@@ -123,7 +123,7 @@ def test_model_looks_where_losses_are_low(model: str) -> None:
 def test_a_batch_holds_no_configuration_twice() -> None:
     spec = study(9, trials=200)
     history = run(Bohb(spec, random_share=0.0), opened(spec), most=40)
-    got = [p for p in Bohb(spec, random_share=0.0).ask(history, 12) if "from" not in (p.note or {})]
+    got = [p for p in Bohb(spec, random_share=0.0).ask(history, 12) if p.repeats is None]
     assert len({as_text([Proposal(p.params)]) for p in got}) == len(got) > 6
 
 

@@ -8,19 +8,21 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hpo_engine import assembly
 from hpo_engine.assembly import searcher
+from hpo_engine.core.queue import TrialQueue
 from hpo_engine.searchers.brackets import in_words
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
-from hpo_engine.study.events import TrialEnded, TrialProposed, apply
+from hpo_engine.study.events import TrialEnded, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Budget, Named, Resource, Resources, StudySpec
 from hpo_engine.study.trial import Proposal, Trial, TrialState
-from hpo_engine.testing.histories import opened, spec_of
+from hpo_engine.testing.histories import opened, proposed, spec_of
 
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "hyperband": {},
@@ -71,16 +73,16 @@ def lived(
     most: int = 600,
 ) -> History:
     """The whole study as the loop runs it; `anew`: with a searcher that has seen nothing, at every question."""
-    rng, made, history = random.Random(seed), searcher(spec), history or opened(spec)
+    rng, made, history = random.Random(seed), TrialQueue(spec, searcher(spec)), history or opened(spec)
     while history.next_id < most:
         wanted = workers - len(history.open_ids)
         if spec.budget.trials is not None:
             wanted = min(wanted, spec.budget.trials - history.next_id)
-        made = searcher(spec) if anew else made
+        made = TrialQueue(spec, searcher(spec)) if anew else made
         got: Sequence[Proposal] = made.ask(history, wanted) if wanted > 0 else []
         for p in got:
             resource = spec.full_resource if p.resource is None else p.resource
-            history = apply(history, TrialProposed(0.0, history.next_id, p.params, resource, p.note))
+            history = proposed(history, [replace(p, resource=resource)])
         if not history.open_ids:
             return history
         trial = history.trials[rng.choice(history.open_ids)]
@@ -139,7 +141,7 @@ def test_it_ends_where_nobody_can_count_what_the_rules_leave(algorithm: str, mon
 
 def gone(history: History) -> set[int]:
     """The trials that were carried on."""
-    return {(t.proposal.note or {}).get("from", -1) for t in history.trials}
+    return {-1 if t.proposal.repeats is None else t.proposal.repeats for t in history.trials}
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -212,7 +214,7 @@ def test_points_are_tried_first_and_once(algorithm: str) -> None:
     )
     history = lived(a_study(algorithm, SPACES["24"], points=points), workers=2)
     check_whole(history, 24)
-    placed = {(t.proposal.note or {}).get("point"): t for t in history.trials}
+    placed = {t.proposal.queued.number: t for t in history.trials if t.proposal.queued}
     assert set(placed) >= set(range(5))
     assert placed[0].params["d"] == 0.0, "what the second one says is left to it"
     assert all(placed[i].params["a"] == "x" and placed[i].params["n"] == 1 for i in (0, 1))
@@ -229,14 +231,14 @@ def test_a_configuration_without_its_continuous_parameter_is_one(algorithm: str)
 @pytest.mark.parametrize("algorithm", ["hyperband", "asha", "bohb"])
 def test_the_best_that_waits_goes_on_first(algorithm: str) -> None:
     history = lived(a_study(algorithm, SPACES["24"]))
-    last = max(t.id for t in history.trials if "from" not in (t.proposal.note or {}))
+    last = max(t.id for t in history.trials if t.proposal.repeats is None)
     assert last < history.next_id - 10
     for trial in list(history.trials)[-10:]:
         before = [t for t in history.trials if t.id < trial.id]
-        carried = {(t.proposal.note or {}).get("from") for t in before}
+        carried = {t.proposal.repeats for t in before}
         waiting = [t for t in before if t.id not in carried and (t.proposal.resource or 0) < 9]
         best = min(waiting, key=lambda t: (-(t.proposal.resource or 0), t.loss))
-        assert (trial.proposal.note or {})["from"] == best.id
+        assert trial.proposal.repeats == best.id
 
 
 @pytest.mark.parametrize("seed", range(12))

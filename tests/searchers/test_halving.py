@@ -50,7 +50,7 @@ def test_one_round_is_the_plan() -> None:
     for levels in rungs(history).values():
         for below, above in zip(levels, levels[1:], strict=False):
             best = sorted(below, key=lambda t: (t.loss, t.id))[: len(above)]
-            assert [t.proposal.note["from"] for t in above if t.proposal.note] == [t.id for t in best]
+            assert [t.proposal.repeats for t in above] == [t.id for t in best]
             assert [dict(t.params) for t in above] == [dict(t.params) for t in best]
             assert {t.proposal.resource for t in above} != {t.proposal.resource for t in below}
 
@@ -91,7 +91,7 @@ def test_a_rung_is_waited_for_and_the_next_bracket_begins_meanwhile() -> None:
     history = with_fate(history, 8, "completed", -1.0)
     got = Hyperband(spec).ask(history, 4)
     assert [place_of(p)[:2] for p in got] == [(0, 1)] * 3 + [(1, 0)]
-    assert [p.note["from"] for p in got[:3] if p.note] == [8, 0, 1]
+    assert [p.repeats for p in got[:3]] == [8, 0, 1]
 
 
 def test_with_one_bracket_left_it_says_wait() -> None:
@@ -101,14 +101,14 @@ def test_with_one_bracket_left_it_says_wait() -> None:
     history = with_fate(with_fate(history, 0, "completed", 1.0), 2, "completed", 1.0)
     assert Hyperband(spec).ask(history, 1) == []
     (last,) = Hyperband(spec).ask(with_fate(history, 1, "completed", 1.0), 5)
-    assert last.note == {"bracket": 0, "rung": 1, "place": 0, "from": 0} and last.resource == 3
+    assert last.note == {"bracket": 0, "rung": 1, "place": 0} and (last.repeats, last.resource) == (0, 3)
 
 
 def test_failures_in_a_rung_leave_fewer_to_go_on() -> None:
     spec = study(9)
     history = run(Hyperband(spec), opened(spec), fail=lambda t: place_of(t)[0] == 0 and place_of(t)[2] not in (3, 4))
     assert sizes(history)[0] == [9, 2]
-    assert [t.proposal.note["from"] for t in rungs(history)[0][1] if t.proposal.note] in ([3, 4], [4, 3])
+    assert [t.proposal.repeats for t in rungs(history)[0][1]] in ([3, 4], [4, 3])
 
 
 def test_a_rung_in_which_all_fail_ends_its_bracket() -> None:
@@ -209,7 +209,7 @@ def test_asha_goes_on_with_the_best_third_as_soon_as_it_is_known() -> None:
     history = proposed(history, Asha(spec).ask(history, 1))
     assert place_of(history.trials[2])[:2] == (0, 0)
     (fourth,) = Asha(spec).ask(with_fate(history, 2, "completed", 2.0), 1)
-    assert fourth.note == {"bracket": 0, "rung": 1, "place": 0, "from": 1} and fourth.resource == 3
+    assert fourth.note == {"bracket": 0, "rung": 1, "place": 0} and (fourth.repeats, fourth.resource) == (1, 3)
 
 
 def test_asha_promotes_from_the_highest_rung_first() -> None:
@@ -254,9 +254,7 @@ def test_asha_tries_for_the_top_when_what_was_there_failed() -> None:
 def test_asha_shares_configurations_out_to_brackets_as_hyperband_would() -> None:
     spec = study(27, trials=400)
     history = run(Asha(spec, brackets=3), opened(spec), workers=4)
-    starts = Counter(
-        t.proposal.resource or 0 for t in history.trials if t.proposal.note and "from" not in t.proposal.note
-    )
+    starts = Counter(t.proposal.resource or 0 for t in history.trials if t.proposal.repeats is None)
     assert set(starts) == {1, 3, 9}
     plan = Plan(27)
     shares = {1: plan.size(3), 3: plan.size(2), 9: plan.size(1)}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpo_engine.core.queue import TrialQueue
 from hpo_engine.searchers.evidence import Reader
 from hpo_engine.searchers.grid import Grid
-from hpo_engine.searchers.guided import Guided, guides
 from hpo_engine.searchers.prior import MOST_POINTS, MOST_STARTS, arrays, reduced, starts
 from hpo_engine.searchers.random import Random
 from hpo_engine.searchers.relevance import relevance
@@ -139,12 +139,11 @@ def test_starts_of_several_studies_take_turns() -> None:
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_starts_take_turns_with_the_searchers_own(batch: int) -> None:
     spec = warm(PLANE, run(PLANE, bowl), points=({"x": 0.5},))
-    guided = Guided(spec, Random(spec))
+    queue = TrialQueue(spec, Random(spec))
     loss = lambda t, _: bowl(t.params)  # noqa: E731
-    history = simulated(
-        opened(spec), guided, 12, np.random.default_rng(1), fates=("completed",), loss=loss, batch=batch
-    )
-    kinds = ["".join(t.proposal.note or {"own": 0}) for t in history.trials]
+    history = simulated(opened(spec), queue, 12, np.random.default_rng(1), fates=("completed",), loss=loss, batch=batch)
+    queued = [t.proposal.queued for t in history.trials]
+    kinds = ["own" if entry is None else "point" if entry.study is None else "prior" for entry in queued]
     n = len(starts(spec))
     assert kinds[0] == "point" and kinds[1 : 2 * n : 2] == ["prior"] * n and kinds[2 : 2 * n : 2] == ["own"] * (n - 1)
     assert "prior" not in kinds[2 * n :] and history.trials[1].params == starts(spec)[0][1]
@@ -152,18 +151,18 @@ def test_starts_take_turns_with_the_searchers_own(batch: int) -> None:
 
 def test_study_that_misleads_is_no_longer_followed() -> None:
     spec = warm(PLANE, run(PLANE, lambda p: -bowl(p)))
-    guided = Guided(spec, Random(spec))
+    queue = TrialQueue(spec, Random(spec))
     history = simulated(
-        opened(spec), guided, 20, np.random.default_rng(1), fates=("completed",), loss=lambda t, _: bowl(t.params)
+        opened(spec), queue, 20, np.random.default_rng(1), fates=("completed",), loss=lambda t, _: bowl(t.params)
     )
-    assert 1 <= sum("prior" in (t.proposal.note or {}) for t in history.trials) < len(starts(spec))
+    assert 1 <= sum(t.proposal.queued is not None for t in history.trials) < len(starts(spec))
 
 
 def test_partial_starts_are_filled_in_and_rules_hold() -> None:
     wide = SearchSpace((*PLANE.params, Choice("c", ("a", "b")), Int("n", 1, 3, when={"c": "b"})), ("x + y < 1.2",))
     spec = warm(wide, run(PLANE, bowl))
-    guided = Guided(spec, Random(spec))
-    history = simulated(opened(spec), guided, 10, np.random.default_rng(1), fates=FATES)
+    queue = TrialQueue(spec, Random(spec))
+    history = simulated(opened(spec), queue, 10, np.random.default_rng(1), fates=FATES)
     assert all(wide.problem_with(t.params) is None for t in history.trials)
     assert (history.trials[0].params["x"], history.trials[0].params["y"]) == tuple(starts(spec)[0][1].values())
 
@@ -171,8 +170,7 @@ def test_partial_starts_are_filled_in_and_rules_hold() -> None:
 def test_grids_go_their_own_way() -> None:
     space = SPACES["tiny"]
     spec = warm(space, run(space, lambda p: p["b"]))
-    assert guides(spec, Grid(spec))
-    assert as_text(Guided(spec, Grid(spec)).ask(opened(spec), 6)) == as_text(Grid(spec).ask(opened(spec), 6))
+    assert as_text(TrialQueue(spec, Grid(spec)).ask(opened(spec), 6)) == as_text(Grid(spec).ask(opened(spec), 6))
 
 
 # -- what models are told ------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from hpo_engine.study.events import (
     TrialCarriedOn,
     TrialEnded,
     TrialProposed,
+    TrialQueued,
     TrialReopened,
     apply,
     fold,
@@ -119,7 +120,8 @@ SAMPLES: dict[str, Event] = {
     for e in (
         StudyOpened(1.0, {"name": "s"}, "text"),
         EngineStarted(1.0, 7, "host"),
-        TrialProposed(1.0, 0, {"x": 1}, 3, {"rung": 1}),
+        TrialQueued(1.0, 0, {"x": 1}, 2),
+        TrialProposed(1.0, 0, {"x": 1}, 3, {"rung": 1}, repeats=0, queued=0),
         TrialCarriedOn(1.0, 0, {"x": 1}, 9, {"rung": 2}),
         AttemptIntended(1.0, 0, 1, "abc"),
         AttemptStarted(1.0, 0, 1, 99),
@@ -424,7 +426,8 @@ def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
         return bench.good(launch)
 
     bench.behave = behave
-    engine = bench.open(trial=TrialPolicy(retries=1), resource=Resource("epochs", 2))
+    points = ({"x": 1.0}, {"x": 2.0})
+    engine = bench.open(trial=TrialPolicy(retries=1), resource=Resource("epochs", 2), points=points)
     for _ in range(6):
         bench.now += 1
         engine.step(bench.now)

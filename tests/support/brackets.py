@@ -62,7 +62,9 @@ def run(
             assert place_of(p) not in places, "two trials in one place"
             places.add(place_of(p))
         for p in got:
-            history = apply(history, TrialProposed(0.0, history.next_id, p.params, p.resource, p.note))
+            history = apply(
+                history, TrialProposed(0.0, history.next_id, p.params, p.resource, p.note, repeats=p.repeats)
+            )
         if not history.open_ids:
             return history
         trial = history.trials[rng.choice(history.open_ids)]

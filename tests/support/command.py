@@ -25,7 +25,7 @@ from typing import IO, Any
 ROOT = Path(__file__).parents[2]
 _IMPORTED = (
     "cli.runs", "cli.show", "cli.driver", "assembly", "studyfile.native", "studyfile.wmla", "executors.local.executor",
-    "trackers.console", "trackers.tensorboard", "searchers.random", "searchers.grid", "searchers.guided",
+    "trackers.console", "trackers.tensorboard", "searchers.random", "searchers.grid", "searchers.filter",
 )  # fmt: skip
 
 

@@ -15,10 +15,11 @@ from hpo_engine.contract.snapshot import Views
 from hpo_engine.contract.workspace import LocalWorkspace
 from hpo_engine.core.loop import Engine
 from hpo_engine.core.ports import Searcher
+from hpo_engine.core.searcher_thread import InLine
 from hpo_engine.executors.local.bound import Binder, BoundLaunch
 from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.stoppers import BudgetStopper
-from hpo_engine.study.events import StudyOpened, fold
+from hpo_engine.study.events import fold, opening
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, Resources, StudySpec
@@ -60,7 +61,7 @@ class Bench:
         )
         parts: dict[str, Any] = {"budget": Budget(3), "resources": Resources(2), **changes}
         spec = StudySpec(**{**{f: getattr(spec, f) for f in spec.__dataclass_fields__}, **parts})
-        self.store.append([StudyOpened(self.now, spec.to_json())])
+        self.store.append(opening(spec, self.now))
         return self.lead()
 
     def lead(self, *events: Any) -> Engine:
@@ -76,8 +77,9 @@ class Bench:
     def engine(self) -> Engine:
         history = fold(self.store.read())
         engine = Engine(
-            LocalWorkspace(self.paths, history.spec, Views(None), "me"), self.paths.inbox, self.store, history, self.searcher, self.stopper, self.executor, self.trackers,
-            asker=self.asker,
+            LocalWorkspace(self.paths, history.spec, Views(None), "me"), self.paths.inbox, self.store, history,
+            self.searcher, self.stopper, self.executor, self.trackers,
+            asker=InLine if self.asker is None else lambda ask: self.asker,
         )  # fmt: skip
         engine.resume(self.now)
         return engine

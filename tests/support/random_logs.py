@@ -21,6 +21,7 @@ from hpo_engine.study.events import (
     TrialCarriedOn,
     TrialEnded,
     TrialProposed,
+    TrialQueued,
     TrialReopened,
 )
 from hpo_engine.study.objective import Objective, Row
@@ -51,6 +52,7 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
     aims = tuple(Objective(name, goal) for name, goal in zip(("loss", "size", "time"), goals, strict=False))
     opened = spec(objectives=aims)
     events: list[Event] = [StudyOpened(0.0, opened.to_json(), "text")]
+    waiting, queued = list[int](), 0
     states: list[str] = []  # pending | running | good | bad
     attempts: list[int] = []
     amounts: list[int | None] = []
@@ -58,10 +60,10 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
         by_state: dict[str, list[int]] = {}
         for trial, state in enumerate(states):
             by_state.setdefault(state, []).append(trial)
-        moves = ["lead", "propose", "change", "ask"]
+        moves = ["lead", "queue", "propose", "change", "ask"]
         moves += [m for s, ms in _MOVES.items() if s in by_state for m in ms]
         move = draw(st.sampled_from(moves))
-        if move in ("lead", "propose", "change", "ask"):
+        if move in ("lead", "queue", "propose", "change", "ask"):
             trial = len(states)
         else:
             trial = draw(st.sampled_from(by_state[next(s for s, ms in _MOVES.items() if move in ms)]))
@@ -70,10 +72,16 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
             if draw(st.booleans()):
                 events.append(StudyClosed(now, draw(st.sampled_from(["finished", "failed", "stopped"])), "why"))
             events.append(EngineStarted(now, 100 + at, "host"))
+        elif move == "queue":
+            events.append(TrialQueued(now, queued, {"x": at / 100}, draw(st.sampled_from([None, 0]))))
+            waiting.append(queued)
+            queued += 1
         elif move == "propose":
             source = draw(st.sampled_from([None, *by_state.get("good", [])]))
             amounts.append(draw(st.sampled_from([None, 3])))
-            events.append(TrialProposed(now, trial, {"x": at / 100}, amounts[-1], None, source))
+            taken = draw(st.sampled_from([None, *waiting]))
+            waiting = [number for number in waiting if number != taken]
+            events.append(TrialProposed(now, trial, {"x": at / 100}, amounts[-1], None, source, queued=taken))
             states.append("pending")
             attempts.append(0)
         elif move == "change":

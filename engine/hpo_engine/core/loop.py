@@ -20,7 +20,7 @@ from hpo_engine.core.outcome import why_none
 from hpo_engine.core.ports import Executor, Searcher, Stopper, Store, Tracker, Workspace
 from hpo_engine.core.proposing import Proposer
 from hpo_engine.core.recorder import Recorder
-from hpo_engine.core.searcher_thread import Asker
+from hpo_engine.core.searcher_thread import Ask, Asker, InLine
 from hpo_engine.errors import SearcherError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.store import inbox
@@ -38,7 +38,7 @@ class Engine:
         workspace: the files of its trials; inbox: where requests are left, see `store.inbox`; store: its log; history:
             the fold of that log.
         poll_s: how often growing result files are looked at (seconds).
-        asker: puts questions to the searcher (None: in line, the loop waits for the answer).
+        asker: makes what asks the searcher: in line, or in a thread while the loop goes on.
         copied_from: the folder that the study's is a copy of, if trials were running there ("": it is no copy).
         check: raises if the study is no longer this engine's; called before each launch and each look at files.
     """
@@ -55,7 +55,7 @@ class Engine:
         trackers: Sequence[Tracker] = (),
         *,
         poll_s: float = 0.5,
-        asker: Asker | None = None,
+        asker: Callable[[Ask], Asker] = InLine,
         copied_from: str = "",
         check: Callable[[], None] = lambda: None,
     ) -> None:

@@ -9,10 +9,12 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 
 from hpo_engine.core.ports import Searcher, no_more
+from hpo_engine.core.queue import TrialQueue
 from hpo_engine.core.recorder import Recorder
-from hpo_engine.core.searcher_thread import Answer, Asker, InLine
+from hpo_engine.core.searcher_thread import Answer, Ask, Asker
 from hpo_engine.errors import EngineError, SearcherError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import TrialCarriedOn, TrialProposed
@@ -29,12 +31,13 @@ class Proposer:
     """`exhausted`: the searcher has nothing more to propose, or no trial that it could propose is allowed.
 
     Args:
-        asker: puts questions to the searcher (None: in line, the loop waits for the answer).
+        asker: makes what asks the queue and the searcher.
     """
 
-    def __init__(self, recorder: Recorder, searcher: Searcher, asker: Asker | None) -> None:
+    def __init__(self, recorder: Recorder, searcher: Searcher, asker: Callable[[Ask], Asker]) -> None:
         self._recorder, self._searcher = recorder, searcher
-        self._asker: Asker = asker or InLine(lambda history, count: searcher.ask(history, count))
+        self._queue = TrialQueue(recorder.history.spec, searcher)
+        self._asker = asker(self._queue.ask)
         self._nothing_at: History | None = None  # where the searcher had nothing to propose
         self._silent = False
 
@@ -44,13 +47,18 @@ class Proposer:
         return self._silent or (no_more(history.spec, history) and not self._searcher.traits.carries_on)
 
     def propose(self, free: int, now: float) -> list[int]:
-        """Takes the answer that has arrived meanwhile, or asks. Returns the new trials, at most `free`.
+        """Takes what is queued, then the answer that has arrived meanwhile, or asks. Returns the new trials.
 
         Raises:
             SearcherError: the searcher failed, or proposed what the space does not hold.
         """
         if self.exhausted:
             return []
+        history = self._recorder.history
+        ids = [self._new_trial(proposal, now) for proposal in self._queue.ready(history, self._wanted(free))]
+        return ids + self._answered(free - len(ids), now)
+
+    def _answered(self, free: int, now: float) -> list[int]:
         answer, wanted = self._asker.take(), self._wanted(free)
         # The same history has the same answer: after "nothing" there is no use in asking before something happened.
         if answer is None and not self._asker.busy and wanted > 0 and self._nothing_at is not self._recorder.history:
@@ -111,7 +119,12 @@ class Proposer:
         self._check_source(proposal, proposal.start_from, "start from")
         resource = history.spec.full_resource if proposal.resource is None else proposal.resource
         params = self._params(proposal)
-        self._recorder.record(TrialProposed(now, history.next_id, params, resource, proposal.note, proposal.start_from))
+        queued = None if proposal.queued is None else proposal.queued.number
+        self._recorder.record(
+            TrialProposed(
+                now, history.next_id, params, resource, proposal.note, proposal.start_from, proposal.repeats, queued
+            )
+        )
         failpoint("trial.proposed")
         return history.next_id
 

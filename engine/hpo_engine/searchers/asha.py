@@ -58,7 +58,7 @@ class Asha(Searcher):
         self.source: Source = Draws(spec)
         self._spec, self._brackets = spec, min(brackets, self.plan.deepest + 1)
         self._keep = eta if keep is None else keep
-        self._fold = Fold(spec.space, self.plan.deepest + 1)
+        self._fold = Fold(self.plan.deepest + 1, keyed=spec.space.size is not None)
         self.traits = replace(self.traits, usual_trials=trials_of(self.plan.bracket(self.plan.deepest)))
 
     def ask(self, history: History, count: int) -> list[Proposal]:

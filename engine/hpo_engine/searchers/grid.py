@@ -21,8 +21,7 @@ _PLACE = "place"
 
 
 class Grid(Searcher):
-    """Proposes grid point i as trial i, and nothing more when all are out. Where the study has rules or points of its
-    own, some are left out, and a trial's slot says its `place`.
+    """Proposes the grid points in order, and nothing more after the last one. A trial's note has its `place`.
 
     Args:
         levels: points of a continuous axis, from low to high (1: its middle); choices, whole numbers and steps
@@ -62,30 +61,23 @@ class Grid(Searcher):
         self.traits = replace(self.traits, quick=self._allows is None, size=size)
 
     def ask(self, history: History, count: int) -> list[Proposal]:
-        first = history.next_id
-        if self._allows is None and not self._spec.points:
-            places = range(first, min(first + count, self._length))
-            return [Proposal(plain(self._points[self._order(i)])) for i in places]
         return list(islice(self._from(self._next_place(history), history), count))
 
     def over(self, history: History) -> str:
         if self._spec.experiments:
             return ""
-        if self._allows is None and not self._spec.points:
-            done = history.next_id >= self._length
-        else:
-            done = next(self._from(self._next_place(history), history), None) is None
+        done = next(self._from(self._next_place(history), history), None) is None
         return "searched it all: every point of the grid was tried" if done else ""
 
     def _next_place(self, history: History) -> int:
-        """Where the walk goes on: after the last trial that came from it."""
+        """The place after that of the last trial from the list."""
         slots = (history.trials[i].proposal.note or {} for i in range(history.next_id - 1, -1, -1))
         return next((slot[_PLACE] + 1 for slot in slots if _PLACE in slot), 0)
 
     def _from(self, place: int, history: History) -> Iterator[Proposal]:
-        """The walk from a place on, without what the rules forbid and what the study's own points have had."""
-        own = [history.trials[i] for i in range(min(len(self._spec.points), history.next_id))]
-        had = {key(dict(trial.params)) for trial in own if _PLACE not in (trial.proposal.note or {})}
+        """The list from a place on, without what the rules forbid and what was queued and tried."""
+        queued = [trial for trial in history.trials if trial.proposal.queued] if history.queued else []
+        had = {key(dict(trial.params)) for trial in queued}
         most = self._spec.space.tries(_SKIPPED)
         for i in range(place, self._length):
             params = plain(self._points[self._order(i)])

@@ -1,9 +1,8 @@
 """Successive halving as a function of history: which places of which brackets are taken, and which can be filled.
 
-Each trial's `slot` says which place it has: {"bracket": 0, "rung": 1, "place": 2, "from": 17}; the first trial of a
-bracket also carries the bracket's `layout`, [[trials, resource], ...], so that a changed budget changes later brackets
-only. Nothing else is kept anywhere: kill the engine, and the next one computes the same places. Whoever proposes
-trials without such a slot (points to try first, say) does no harm here.
+Each trial's note has its place: {"bracket": 0, "rung": 1, "place": 2}; that of the first trial of a bracket also has
+the bracket's `layout`, [[trials, resource], ...], so that a changed budget changes later brackets only. Nothing else is
+stored: after a crash the next engine computes the same places. Trials without such a note do no harm here.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Proposal, Trial, TrialState
 
 if TYPE_CHECKING:
-    from hpo_engine.space.searchspace import SearchSpace
     from hpo_engine.study.spec import Resource, StudySpec
 
 
@@ -38,8 +36,6 @@ class Slot:
     def note(self) -> dict[str, Any]:
         """What the trial keeps."""
         note: dict[str, Any] = {"bracket": self.bracket, "rung": self.rung, "place": self.place}
-        if self.parent is not None:
-            note["from"] = self.parent.id
         if self.layout is not None:
             note["layout"] = [[rung.size, rung.resource] for rung in self.layout]
         return note
@@ -71,7 +67,7 @@ class Ladder:
         note: Any = trial.proposal.note
         self.through = False
         if old is None:
-            self._enter(trial.id, note)
+            self._enter(trial.proposal.repeats, note)
         level = self.levels[note["rung"]]
         for was, step in ((old, -1), (trial, 1)):
             if was is not None and not was.state.ended:
@@ -87,15 +83,15 @@ class Ladder:
             if trial.id not in self.promoted:
                 insort(level.waiting, now)
 
-    def _enter(self, trial_id: int, note: Any) -> None:
+    def _enter(self, parent: int | None, note: Any) -> None:
         if "layout" in note:
             self.layout = tuple(Rung(size, resource) for size, resource in note["layout"])
         self.levels += [Level() for _ in range(max(len(self.layout), note["rung"] + 1) - len(self.levels))]
         self.levels[note["rung"]].places.add(note["place"])
-        if "from" in note:
-            self.promoted.add(note["from"])
-        else:
+        if parent is None:
             self.begun += 1
+        else:
+            self.promoted.add(parent)
 
     def going(self, rung: int) -> Iterator[tuple[float, int]]:
         """(loss, trial id) of the rung's trials that have a loss and have not gone on, best first."""
@@ -169,11 +165,11 @@ class Fold:
 
     Keeps them between calls and reads only the trials that have changed; dropping that changes no answer. `placed`: how
     many trials have a place; `begun`: how many of them were new configurations; `keys`: of all that was tried, whoever
-    proposed it, where the space is finite. What is given out stays as it is until the next call; callers leave it so.
+    proposed it, if `keyed`. What is given out stays as it is until the next call; callers leave it so.
     """
 
-    def __init__(self, space: SearchSpace, depth: int = 0) -> None:
-        self._keyed, self._depth = space.size is not None, depth
+    def __init__(self, depth: int = 0, *, keyed: bool) -> None:
+        self._keyed, self._depth = keyed, depth
         self._seen: TrialTable | None = None  # None: nothing, or a reading that an error ended
 
     def read(self, trials: TrialTable) -> dict[int, Ladder]:
@@ -206,7 +202,7 @@ class Fold:
         ladder.put(trial, old)
         if old is None:
             self.placed += 1
-            self.begun += "from" not in note
+            self.begun += trial.proposal.repeats is None
 
 
 def rationed(spec: StudySpec) -> Resource:
@@ -219,4 +215,7 @@ def proposals(slots: Sequence[Slot], fresh: Sequence[Mapping[str, Any]]) -> list
     """The slots' trials, in order; `fresh` for those that need a new configuration."""
     new = iter(fresh)
     params = (dict(next(new)) if slot.parent is None else plain(slot.parent.params) for slot in slots)
-    return [Proposal(p, slot.resource, note=slot.note()) for slot, p in zip(slots, params, strict=True)]
+    return [
+        Proposal(p, slot.resource, note=slot.note(), repeats=None if slot.parent is None else slot.parent.id)
+        for slot, p in zip(slots, params, strict=True)
+    ]

@@ -64,7 +64,7 @@ class Hyperband(Searcher):
         self.plan = Plan(self.resource.max, self.resource.min, eta)
         self._spec, self._rounds = spec, rounds
         self.source: Source = Draws(spec)
-        self._fold = Fold(spec.space)
+        self._fold = Fold(keyed=spec.space.size is not None)
         self.traits = replace(self.traits, size=self._size, usual_trials=self._round_trials)
 
     def ask(self, history: History, count: int) -> list[Proposal]:
@@ -168,3 +168,22 @@ def _rounds(layouts: list[Bracket]) -> int:
     """How many rounds have begun: within one, brackets become shorter."""
     lengths = [len(layout) for layout in layouts]
     return 1 + sum(after >= before for before, after in zip(lengths, lengths[1:], strict=False))
+
+
+def amounts_to_come(history: History, count: int) -> list[int]:
+    """The amounts of the resource of the next `count` trials of a study by Hyperband: first what the brackets that
+    have begun still need, then the brackets after them; [] for a study by another algorithm, or without a bracket."""
+    spec = history.spec
+    begun = Fold(keyed=False).read(history.trials) if spec.algorithm.name == "hyperband" else {}
+    if spec.resource is None or not begun:
+        return []
+    out: list[int] = []
+    for _, bracket in sorted(begun.items()):
+        for rung, level in zip(bracket.layout, bracket.levels, strict=False):
+            out += [rung.resource] * (rung.size - len(level.places))
+    plan = Plan(spec.resource.max, spec.resource.min, float(spec.algorithm.options.get("eta", 3.0)))
+    last = len(begun[max(begun)].layout) - 1
+    while (rest := count - len(out)) > 0 and (layout := plan.next(last, rest)):
+        out += [rung.resource for rung in layout for _ in range(rung.size)]
+        last = len(layout) - 1
+    return out

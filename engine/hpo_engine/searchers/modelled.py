@@ -96,8 +96,8 @@ def by_configuration(trials: Iterable[Trial]) -> tuple[dict[int, dict[int, float
     results: dict[int, dict[int, float]] = {}
     failed, running = [], []
     for trial in trials:
-        note: Mapping[str, Any] = trial.proposal.note or {}
-        root = first[trial.id] = first.get(note.get("from", -1), trial.id)
+        parent = trial.proposal.repeats
+        root = first[trial.id] = trial.id if parent is None else first.get(parent, trial.id)
         if not trial.state.ended:
             running.append(root)
         elif trial.state is TrialState.COMPLETED and trial.loss is not None:

@@ -6,6 +6,7 @@ about the same thing at all is `relevance`'s question.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hpo_engine.space.axes import Axis
+from hpo_engine.space.partial import allowed_completion
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
 from hpo_engine.study.spec import PriorTrial, StudySpec
 from hpo_engine.study.trial import Trial
@@ -90,23 +92,24 @@ def starts(spec: StudySpec) -> list[tuple[int, dict[str, Any]]]:
     The studies take turns, each with its best first, then with that of its best tenth (at least ten) which is furthest
     from those chosen.
     """
-    good = []
-    for _, of_study in groupby(spec.prior, lambda trial: trial.study):
+    good: dict[int, list[dict[str, Any]]] = {}
+    for study, of_study in groupby(spec.prior, lambda trial: trial.study):
         trials = list(of_study)
         shown = trials[: max(10, len(trials) // 10)]
-        good.append([dict(trial.params) for trial in shown if trial.rank <= 0.5 or trial is shown[0]])
+        good[study] = [dict(trial.params) for trial in shown if trial.rank <= 0.5 or trial is shown[0]]
     most = min(MOST_STARTS, max(3, 2 * len(good)))
     chosen: list[tuple[int, dict[str, Any]]] = []
     vectors: list[list[float]] = []
     for turn in range(most):
-        for k, params in enumerate(good):
+        for study, params in good.items():
             if not params or len(chosen) == most:
                 continue
             points = np.array([spec.space.vector(p) for p in params])
             i = int(np.argmax(distances(points, np.array(vectors)).min(axis=1))) if turn else 0
             vectors.append(points[i].tolist())
-            chosen.append((k, params.pop(i)))
-    return chosen
+            chosen.append((study, params.pop(i)))
+    rng = random.Random(f"{spec.seed or 0}/0/instead")
+    return [(study, params) for study, params in chosen if allowed_completion(spec.space, params, {}, rng.random)]
 
 
 def arrays(spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

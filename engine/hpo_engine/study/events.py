@@ -19,13 +19,14 @@ from hpo_engine.study import rows
 from hpo_engine.study.draft import Draft
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Row
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import (
     Attempt,
     Exit,
     FailureKind,
     Origin,
     Proposal,
+    Queued,
     Result,
     Stop,
     StopCause,
@@ -107,21 +108,53 @@ class EngineStarted(Event):
 
 
 @dataclass(frozen=True)
+class TrialQueued(Event):
+    """A configuration is to be tried before the searcher is asked, behind those that wait already; see `Queued`."""
+
+    kind: ClassVar[str] = "trial_queued"
+    number: int
+    params: Mapping[str, Any]
+    study: int | None = None
+
+    def step(self, draft: Draft) -> None:
+        study = draft.study
+        if self.number != study.queued:
+            raise JournalError(f"configuration {self.number} queued where {study.queued} is next")
+        entry = Queued(self.number, self.params, self.study)
+        draft.study = changed(study, queue=(*study.queue, entry), queued=study.queued + 1)
+
+
+@dataclass(frozen=True)
 class TrialProposed(Event):
+    """A new trial. `queued`: the number of the queued configuration that it was made of, which leaves the queue."""
+
     kind: ClassVar[str] = "trial_proposed"
     trial: int
     params: Mapping[str, Any]
     resource: int | None = None
     note: Mapping[str, Any] | None = None
     start_from: int | None = None
+    repeats: int | None = None
+    queued: int | None = None
 
     def step(self, draft: Draft) -> None:
-        proposal = {"params": self.params, "resource": self.resource, "start_from": self.start_from, "note": self.note}
+        proposal = {
+            "params": self.params, "resource": self.resource, "start_from": self.start_from, "note": self.note,
+            "repeats": self.repeats, "queued": None if self.queued is None else self._taken(draft),
+        }  # fmt: skip
         trial = {"id": self.trial, "proposal": made(Proposal, proposal), "proposed_at": self.at}
         if self.start_from is not None:
             other = draft.trial(self.start_from, TrialState.COMPLETED)
             trial["origin"] = Origin(other.id, len(other.attempts))
         draft.add(made(Trial, trial))
+
+    def _taken(self, draft: Draft) -> Queued:
+        queue = draft.study.queue
+        entry = next((entry for entry in queue if entry.number == self.queued), None)
+        if entry is None:
+            raise JournalError(f"trial {self.trial}: configuration {self.queued} is not in the queue")
+        draft.study = changed(draft.study, queue=tuple([other for other in queue if other is not entry]))
+        return entry
 
 
 @dataclass(frozen=True)
@@ -138,11 +171,11 @@ class TrialCarriedOn(Event):
         trial = draft.trial(self.trial, TrialState.COMPLETED)
         if self.resource <= trial.trained:
             raise JournalError(f"trial {self.trial}: resource {self.resource} after {trial.trained}")
-        start = trial.proposal.start_from
-        proposal = {"params": self.params, "resource": self.resource, "carry_on": self.trial, "note": self.note}
+        proposal = changed(
+            trial.proposal, params=self.params, resource=self.resource, carry_on=self.trial, note=self.note
+        )
         draft.move(
-            trial, TrialState.PENDING, proposal=made(Proposal, {**proposal, "start_from": start}), base=trial.rows,
-            reason="", stop=None, ended_at=None,
+            trial, TrialState.PENDING, proposal=proposal, base=trial.rows, reason="", stop=None, ended_at=None,
         )  # fmt: skip
 
 
@@ -353,6 +386,7 @@ KINDS: dict[str, type[Event]] = {
     for cls in (
         StudyOpened,
         EngineStarted,
+        TrialQueued,
         TrialProposed,
         TrialCarriedOn,
         AttemptIntended,
@@ -366,6 +400,19 @@ KINDS: dict[str, type[Event]] = {
         StudyClosed,
     )
 }
+
+
+def opening(spec: StudySpec, at: float, source: str = "", earlier: Sequence[tuple[int, Params]] = ()) -> list[Event]:
+    """The first events of a study: its opening, and the configurations that it begins with.
+
+    Args:
+        earlier: configurations of earlier studies, each with the place of its study in `spec.prior`.
+    """
+    queued = [*((None, point) for point in spec.points), *earlier]
+    return [
+        StudyOpened(at, spec.to_json(), source),
+        *(TrialQueued(at, number, dict(params), study) for number, (study, params) in enumerate(queued)),
+    ]
 
 
 # -- from the log ------------------------------------------------------------------------------------------------------

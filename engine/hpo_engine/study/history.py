@@ -16,7 +16,7 @@ from typing import Any
 from hpo_engine.maths import front
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
-from hpo_engine.study.trial import Result, Trial, TrialState
+from hpo_engine.study.trial import Queued, Result, Trial, TrialState
 from hpo_engine.study.values import changed
 
 
@@ -41,6 +41,7 @@ class History:
     `events`: their number. `first_spec`: see `opened_spec` (None: its limits never changed). `spent_s`: seconds that
     earlier engines ran; `engine_at`: when the present one began; `last_at`: the latest event (UTC seconds).
     `path`, `folder`: where that engine found the study, and the folder's device and inode (empty: unknown).
+    `queue`: configurations that wait to be tried, in order; `queued`: how many were ever queued.
     `halted`: the rule that stopped the study, see `stoppers.Halt` ("": none did); `overruled`: the latest one after
     which the user let it go on. `counted_from`: failures before that time no longer count.
     """
@@ -56,6 +57,8 @@ class History:
     front_resource: int = 0
     early: tuple[tuple[float, ...], ...] = ()
     events: int = 0
+    queue: tuple[Queued, ...] = ()
+    queued: int = 0
     opened_at: float = 0.0
     first_spec: StudySpec | None = None
     engine_at: float | None = None

@@ -16,13 +16,26 @@ from hpo_engine.study.values import made
 
 
 @dataclass(frozen=True)
+class Queued:
+    """A configuration to be tried before the searcher is asked; what `params` leaves open is filled in then.
+
+    `number` counts from 0 within the study. `study`: its place in `spec.prior`, if it comes from an earlier study.
+    """
+
+    number: int
+    params: Params
+    study: int | None = None
+
+
+@dataclass(frozen=True)
 class Proposal:
     """What a searcher returns: parameters, and how much of the study's resource is to go into the trial in all.
 
     `carry_on`: the COMPLETED trial that is to be trained further, to more of the resource than it has had: no new
     trial, but another attempt, which finds the files that the last one left. `start_from`: the COMPLETED trial whose
     files a new trial begins with, a copy of them. At most one of the two. `note` (JSON values) is the searcher's own:
-    nobody else reads it.
+    nobody else reads it. `repeats`: the trial whose configuration a new trial runs again on purpose, from the
+    beginning, with more of the resource. `queued`: the queued configuration that it was made of; set by the engine.
     """
 
     params: Params
@@ -30,6 +43,13 @@ class Proposal:
     carry_on: int | None = None
     start_from: int | None = None
     note: Mapping[str, Any] | None = None
+    repeats: int | None = None
+    queued: Queued | None = None
+
+    @property
+    def begins(self) -> bool:
+        """Whether its configuration is meant to be a new one."""
+        return self.repeats is None and self.carry_on is None
 
 
 class StopCause(str, enum.Enum):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hpo_engine.searchers.interface import Asks
+from hpo_engine.searchers.prior import starts
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
 from hpo_engine.study.events import (
     AttemptEnded,
@@ -18,10 +19,11 @@ from hpo_engine.study.events import (
     EngineStarted,
     Event,
     MetricsSeen,
-    StudyOpened,
     TrialEnded,
     TrialProposed,
     apply,
+    fold,
+    opening,
 )
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row
@@ -63,7 +65,11 @@ def spec_of(space: SearchSpace, **changes: Any) -> StudySpec:
 
 def opened(spec: StudySpec) -> History:
     """The history of a study that has no trials yet."""
-    return applied(apply(None, StudyOpened(0.0, spec.to_json())), EngineStarted(0.0, pid=1))
+    return fold(_opening(spec))
+
+
+def _opening(spec: StudySpec) -> list[Event]:
+    return [*opening(spec, 0.0, earlier=starts(spec) if spec.prior else ()), EngineStarted(0.0, pid=1)]
 
 
 def applied(history: History, *events: Event) -> History:
@@ -75,8 +81,12 @@ def applied(history: History, *events: Event) -> History:
 def proposed(history: History, proposals: Sequence[Proposal]) -> History:
     """The history after these proposals became trials; they are pending. Goes through JSON, as the log does."""
     for p in proposals:
-        params, slot = json.loads(json.dumps([dict(p.params), p.note]))
-        history = apply(history, TrialProposed(history.last_at + 1, history.next_id, params, p.resource, slot))
+        params, note = json.loads(json.dumps([dict(p.params), p.note]))
+        queued = None if p.queued is None else p.queued.number
+        event = TrialProposed(
+            history.last_at + 1, history.next_id, params, p.resource, note, repeats=p.repeats, queued=queued
+        )
+        history = apply(history, event)
     return history
 
 
@@ -133,8 +143,8 @@ def _completed(history: History, trial_id: int, value: float) -> TrialEnded:
 def random_events(spec: StudySpec, trials: int = 12, seed: int = 0, steps: int = 3) -> list[Event]:
     """The log of a study with random parameters and every fate; its trials report live, one row per step."""
     rng = np.random.default_rng(seed)
-    events: list[Event] = [StudyOpened(0.0, spec.to_json()), EngineStarted(0.0, pid=1)]
-    history = opened(spec)
+    events = _opening(spec)
+    history = fold(events)
     for trial_id in range(trials):
         fate = (FATES + ("retried",))[int(rng.integers(len(FATES) + 1))]
         more: list[Event] = [TrialProposed(history.last_at + 1, trial_id, dict(spec.space.sample(rng)))]
@@ -184,7 +194,9 @@ def all_completed(history: History, rng: np.random.Generator, loss: Loss = noise
 
 def as_text(proposals: Sequence[Proposal]) -> str:
     """Proposals as text, types and order of the parameters included."""
-    return json.dumps([[dict(p.params), p.resource, None if p.note is None else dict(p.note)] for p in proposals])
+    return json.dumps(
+        [[dict(p.params), p.resource, None if p.note is None else dict(p.note), p.repeats] for p in proposals]
+    )
 
 
 def snapshot(history: History) -> str:

@@ -10,9 +10,8 @@ import heapq
 from collections.abc import Iterator
 from statistics import median
 
-from hpo_engine.searchers.brackets import Plan
+from hpo_engine.searchers.hyperband import amounts_to_come
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Trial, TrialState
 
 _RECENT = 500  # trials that are looked at: enough, and no more work late in a long study
@@ -112,34 +111,7 @@ def _amounts_to_come(history: History, count: int) -> Iterator[int | None]:
     count -= len(waiting)
     if count <= 0:
         return
-    planned: list[int | None] = [*_planned(spec, history, count)]
+    planned: list[int | None] = [*amounts_to_come(history, count)]
     planned = planned or [t.proposal.resource for t in _recent(history)]
     for i in range(count):
         yield planned[i % len(planned)]
-
-
-def _planned(spec: StudySpec, history: History, count: int) -> Iterator[int]:
-    """What Hyperband's brackets that have begun still need, and then the brackets after them."""
-    brackets: dict[int, list[list[int]]] = {}
-    begun: dict[tuple[int, int], int] = {}
-    for trial in history.trials:
-        slot = trial.proposal.note or {}
-        if "layout" in slot:
-            brackets[slot["bracket"]] = slot["layout"]
-        if "bracket" in slot and trial.proposal.resource is not None:
-            place = (slot["bracket"], trial.proposal.resource)
-            begun[place] = begun.get(place, 0) + 1
-    last = None
-    for number, layout in sorted(brackets.items()):
-        for size, amount in layout:
-            yield from [amount] * max(0, size - begun.get((number, amount), 0))
-        last = len(layout) - 1
-    if spec.algorithm.name != "hyperband" or spec.resource is None or last is None:
-        return
-    plan = Plan(spec.resource.max, spec.resource.min, float(spec.algorithm.options.get("eta", 3.0)))
-    rest = count - sum(max(0, s - begun.get((n, a), 0)) for n, layout in brackets.items() for s, a in layout)
-    while rest > 0 and (bracket := plan.next(last, rest)):
-        for rung in bracket:
-            yield from [rung.resource] * rung.size
-        rest -= sum(rung.size for rung in bracket)
-        last = len(bracket) - 1
