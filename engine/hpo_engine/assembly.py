@@ -305,12 +305,12 @@ class OpenStudy:
         self.lock.close()
 
 
-def open_study(paths: StudyPaths, *, wait_s: float = 0.0, opened_at: float | None = None) -> OpenStudy:
+def open_study(paths: StudyPaths, *, wait_s: float = 0.0, known: History | None = None) -> OpenStudy:
     """Takes the lead of a study and reads its log.
 
     Args:
         wait_s: how long to wait for another engine to leave.
-        opened_at: of the study that is meant; one of the same name that was opened at another time is left alone.
+        known: the study that is meant, as it was read before; another one that has its name by now is left alone.
 
     Raises:
         StudyLocked, StudyGone, JournalError.
@@ -326,8 +326,8 @@ def open_study(paths: StudyPaths, *, wait_s: float = 0.0, opened_at: float | Non
             _log.warning(origin.not_here(paths, elsewhere))
         journal = Journal(paths.db, write=True)
         held.callback(journal.close)
-        history = journal.history()
-        if opened_at not in (None, history.opened_at):
+        history = journal.history(known)
+        if known is not None and known.opened_at != history.opened_at:
             raise StudyLocked(f"{paths.root}: the study was removed, and another one has its name; it is left alone")
         if copied_from := origin.origin(paths, history):
             _log.warning(origin.described(paths, history, copied_from))

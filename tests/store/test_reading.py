@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from hpo_engine.study.events import (
     MetricsSeen,
     Record,
     SpecChanged,
+    StopAsked,
     StudyClosed,
     StudyOpened,
     TrialEnded,
@@ -198,6 +200,37 @@ def test_follower_refuses_an_event_that_cannot_follow(tmp_path: Path) -> None:
     writer.close()
     with pytest.raises(JournalError, match=r"event 6 \(trial_proposed\) cannot be applied: trial 7"):
         follower.news()
+
+
+def test_known_history_is_continued_and_nothing_of_it_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = opened_log(tmp_path / "study.db")
+    known = read_history(path)
+    journal = Journal(path, write=True)
+    journal.append([TrialEnded(3.0, 0, "completed", 0.5)])
+    whole = read_history(path)
+    read, asked = Journal.records, []
+    monkeypatch.setattr(Journal, "records", lambda self, after=0: (asked.append(after), read(self, after))[1])
+    assert same(journal.history(known), whole) and journal.history(whole) == whole
+    assert asked == [5, 6]
+    journal.close()
+
+
+@pytest.mark.parametrize("other", ["cut", "cut and another end", "another study"])
+def test_known_history_of_another_log_is_not_continued(tmp_path: Path, other: str) -> None:
+    path = opened_log(tmp_path / "study.db", TrialEnded(3.0, 0, "completed", 0.5), StudyClosed(4.0, "finished"))
+    known = read_history(path)
+    events = Journal(path).read()
+    if other == "another study":
+        events[0] = replace(events[0], at=0.5)
+    else:
+        events = events[:-1] if other == "cut" else [*events[:-2], *(StopAsked(at, None) for at in (5.0, 6.0, 7.0))]
+    Path(path).unlink()
+    journal = Journal(path, write=True)
+    journal.append(events)
+    assert same(journal.history(known), stepwise(events))
+    journal.close()
 
 
 # -- what is refused, and how ------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hpo_engine.assembly import Clock, OpenStudy
     from hpo_engine.contract.paths import StudyPaths
     from hpo_engine.core.loop import Engine
+    from hpo_engine.study.history import History
 
 _TICK_S = 0.25
 _WHY = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
@@ -33,13 +34,13 @@ _UNHEARD = "its output was closed"
 class RunOptions:
     """What the user asked for.
 
-    `wait_s`: how long to wait for another engine to leave. `opened_at`: of the study that is meant, if it was there
-    before. `changes`: new limits. `retry`: run trials that failed again. `stop`: stop at once, for this reason, instead
+    `wait_s`: how long to wait for another engine to leave. `known`: the study as it was read before, if it was
+    there. `changes`: new limits. `retry`: run trials that failed again. `stop`: stop at once, for this reason, instead
     of going on; `kill`: without grace.
     """
 
     wait_s: float = 0.0
-    opened_at: float | None = None
+    known: History | None = None
     changes: Mapping[str, Any] | None = None
     retry: bool = False
     stop: str | None = None
@@ -68,7 +69,7 @@ class Driver:
         clock = assembly.Clock()
         self._console, listeners = assembly.trackers(self._paths, self._stream, quiet=self._quiet)
         options = self._options
-        with assembly.open_study(self._paths, wait_s=options.wait_s, opened_at=options.opened_at) as study:
+        with assembly.open_study(self._paths, wait_s=options.wait_s, known=options.known) as study:
             self._engine = engine = assembly.engine_for(
                 study, clock, listeners, changes=options.changes, retry=options.retry, say=self._say
             )

@@ -145,7 +145,7 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
         if as_json:
             click.echo(dump(summary(history, False, history.last_at)))
         return 0
-    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, retry=True)
+    return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, retry=True, known=history)
 
 
 @click.command()
@@ -255,13 +255,13 @@ def _go_on(paths: StudyPaths, history: History, changes: dict[str, Any], *, as_j
     _tell_changed(paths, history)
     if who_leads(paths.lock) is None and _complete(history, changes) and _whole(paths, history):
         return _show_result(history, paths, as_json)
-    return _go(paths, as_json=as_json, opened_at=history.opened_at, changes=changes, **how)
+    return _go(paths, as_json=as_json, known=history, changes=changes, **how)
 
 
 def _stop_unled(paths: StudyPaths, history: History, *, kill: bool) -> int:
     """Stops a study that no engine leads: what still runs of it is taken over and stopped."""
     if history.running:
-        how: dict[str, Any] = {"opened_at": history.opened_at, "stop": "stop", "kill": kill}
+        how: dict[str, Any] = {"known": history, "stop": "stop", "kill": kill}
         _go(paths, detach=False, as_json=False, quiet=True, wait_s=1.0, **how)
     else:
         click.echo(f"{history.spec.name} does not run")

@@ -146,25 +146,39 @@ class Journal:
         except JournalError as error:
             raise JournalError(f"{self.path}: {error}") from None
 
-    def history(self) -> History:
+    def history(self, known: History | None = None) -> History:
         """The fold of all events; the rows of trials are read when somebody looks.
+
+        Args:
+            known: an earlier fold; if the log goes on from there, only what is new is read.
 
         Raises:
             JournalError: as `read`, or an event cannot follow those before it.
         """
         from hpo_engine.study.events import decoded, fold
 
+        known = known if known is not None and self._continues(known) else None
         collecting = gc.isenabled()
         gc.disable()  # nothing of what follows is garbage, and to look for some takes half of the time
         try:
-            records = self.records()
+            records = self.records(known.events if known is not None else 0)
             try:
-                return fold(decoded(records, lazy=True))
+                return fold(decoded(records, lazy=True), known)
             except JournalError as error:
                 raise JournalError(f"{self.path}: {error}") from None
         finally:
             if collecting:
                 gc.enable()
+
+    def _continues(self, known: History) -> bool:
+        """Whether the log has the first and the last of these events: no two events are recorded at the same moment
+        by different engines."""
+        query = "SELECT seq, at FROM events WHERE seq IN (1, ?)"
+        try:
+            found = dict(self._db.execute(query, (known.events,)))
+        except sqlite3.Error:  # whoever reads the events says why
+            return False
+        return found == {1: known.opened_at, known.events: known.last_at}
 
     def check(self) -> None:
         """Raises JournalError if the file is no longer at its path: what is written now would be lost with it."""

@@ -499,13 +499,19 @@ def _failure(kind: str | None) -> FailureKind | None:
 # -- folds -------------------------------------------------------------------------------------------------------------
 
 
-def fold(events: Iterable[Event]) -> History:
-    """The history that the events make. Raises JournalError if one cannot be applied, with its number."""
+def fold(events: Iterable[Event], history: History | None = None) -> History:
+    """The history that the events make after `history`, or from the first one on.
+
+    Raises:
+        JournalError: one cannot be applied; it says which.
+    """
     left = iter(events)
-    first = next(left, None)
-    if first is None:
-        raise JournalError("the event log is empty: the study was never opened")
-    draft = Draft(_opened(first))
+    if history is None:
+        first = next(left, None)
+        if first is None:
+            raise JournalError("the event log is empty: the study was never opened")
+        history = _opened(first)
+    draft = Draft(history)
     _take(draft, left)
     return draft.frozen()
 

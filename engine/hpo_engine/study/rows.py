@@ -47,8 +47,8 @@ class Unread(Sequence[Row]):
     @overload
     def __getitem__(self, index: slice) -> tuple[Row, ...]: ...
     def __getitem__(self, index: int | slice) -> Row | tuple[Row, ...]:
-        if index == -1 and self._read is None and (last := self._last()) is not None:
-            return last
+        if index in (0, -1) and self._read is None and (row := self._first_or_last(index)) is not None:
+            return row
         return self.read()[index]
 
     def __iter__(self) -> Iterator[Row]:
@@ -72,13 +72,15 @@ class Unread(Sequence[Row]):
                 ) from None
         return self._read
 
-    def _last(self) -> Row | None:
-        """The last row; None where it cannot be told without the others."""
-        text = self._texts[-1]
-        begin = text.rfind("],[")
+    def _first_or_last(self, index: Any) -> Row | None:
+        """The row at index 0 or -1; None if it cannot be read without the others."""
+        text = self._texts[index]
+        cut = text.find("],[") if index == 0 else text.rfind("],[")
+        if cut >= 0:
+            text = f"{text[: cut + 1]}]" if index == 0 else f"[{text[cut + 2 :]}"
         try:
-            # Where this is not between two rows but in a name, the rest has a quote too many and is no JSON.
-            rows = from_json(json.loads(text if begin < 0 else f"[{text[begin + 2 :]}"))
+            # If the cut is not between two rows but in a name, a quote is missing or too many: that is not JSON.
+            rows = from_json(json.loads(text))
         except (TypeError, ValueError, AttributeError):
             return None
         return rows[0] if len(rows) == 1 else None
