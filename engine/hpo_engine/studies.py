@@ -111,8 +111,6 @@ def create(
     Raises:
         StudyExists: the name is taken. SpecError: the model folder cannot be frozen, or base_config not be read.
     """
-    from hpo_engine.contract import snapshot
-
     if spec.seed is None:
         spec = replace(spec, seed=secrets.randbelow(2**31))
     if spec.base_config is not None:
@@ -124,32 +122,10 @@ def create(
     _sweep_new(root)
     final = os.path.join(root, spec.name)
     aside, held = _made_aside(root)
-    paths = StudyPaths(aside)
     try:
         failpoint("study.folder-made")
-        found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], patterns=spec.exclude)
-        _refuse_without_script(spec, found)
-        led = redirect(binding.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
-        notes = [*snapshot.notes(found), *_note_on_config(spec), *led.notes]
-        linked = tuple(LinkedFile(file.name, file.size, file.mtime_ns) for file in found.linked)
-        spec = replace(spec.noted(*notes), linked=linked)
-        failpoint("study.frozen")
-        binding.lay_out_study(paths, binding.user_of(os.environ))
-        with open(paths.source, "w", encoding="utf-8") as file:
-            file.write(source)
-        journal = Journal(paths.db, write=True)
-        events = opening(spec, now, source, _starts(spec))
-        journal.append(events, fold(events))
-        journal.close()
-        try:
-            os.rename(aside, final)
-        except OSError as error:
-            if os.path.lexists(final):
-                raise StudyExists(f"{final} exists; choose another --name, or remove it") from error
-            raise
-        failpoint("study.placed")
-        for note in notes:
-            say(note)
+        notes = _fill(StudyPaths(aside), spec, source, root, now)
+        _place(aside, final)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
         # The hidden name says nothing to the user.
@@ -161,7 +137,41 @@ def create(
         raise
     finally:
         os.close(held)
+    for note in notes:
+        say(note)
     return StudyPaths(final)
+
+
+def _fill(paths: StudyPaths, spec: StudySpec, source: str, root: str, now: float) -> list[str]:
+    """Puts into a new folder what a study begins with. Returns notes on the copy of the model folder."""
+    from hpo_engine.contract import snapshot
+
+    found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], patterns=spec.exclude)
+    _refuse_without_script(spec, found)
+    redirected = redirect(binding.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
+    notes = [*snapshot.notes(found), *_note_on_config(spec), *redirected.notes]
+    linked = tuple(LinkedFile(file.name, file.size, file.mtime_ns) for file in found.linked)
+    spec = replace(spec.noted(*notes), linked=linked)
+    failpoint("study.frozen")
+    binding.lay_out_study(paths, binding.user_of(os.environ))
+    with open(paths.source, "w", encoding="utf-8") as file:
+        file.write(source)
+    journal = Journal(paths.db, write=True)
+    events = opening(spec, now, source, _starts(spec))
+    journal.append(events, fold(events))
+    journal.close()
+    return notes
+
+
+def _place(aside: str, final: str) -> None:
+    """Gives a complete study its name. Raises StudyExists: the name is taken."""
+    try:
+        os.rename(aside, final)
+    except OSError as error:
+        if os.path.lexists(final):
+            raise StudyExists(f"{final} exists; choose another --name, or remove it") from error
+        raise
+    failpoint("study.placed")
 
 
 def _starts(spec: StudySpec) -> Sequence[tuple[int, Params]]:
@@ -224,7 +234,7 @@ def remove(paths: StudyPaths) -> None:
         raise EngineError(f"{paths.root} is a link; remove the folder that it leads to")
     ours = all(os.path.exists(p) for p in (paths.source, paths.results, paths.trials, paths.logs))
     if not (ours or is_ours(paths.db)):
-        raise SpecError(f"{paths.root} is no study: nothing was removed")
+        raise SpecError(f"{paths.root} is not a study; nothing was removed")
     lead = Lead(paths.lock, can_wait=False)
     try:
         with contextlib.suppress(JournalError):  # a damaged study may go, too

@@ -407,6 +407,14 @@ def test_ledger_that_was_removed_is_made_again(tmp_path: Path) -> None:
     assert third.free == 0
 
 
+def test_study_inside_a_trial_does_not_wait_for_the_trial(tmp_path: Path) -> None:
+    here = on(tmp_path, 2)
+    outer = here.study("outer", Resources(2))
+    assert outer.fill() == 2
+    here.env["HPO_ATTEMPT"] = "outerx0"
+    assert here.study("inner", Resources(2)).fill() == 2
+
+
 @pytest.mark.parametrize("how", ["a file is there", "no room", "switched off"])
 def test_without_a_ledger_a_study_counts_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str

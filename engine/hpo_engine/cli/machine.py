@@ -125,6 +125,7 @@ def _facts() -> list[tuple[str, Any, str]]:
     import sqlite3
 
     from hpo_engine.executors.devices import count_cores, find_gpus
+    from hpo_engine.executors.ledger import described
     from hpo_engine.executors.local.processes import can_protect, proc_problem
 
     gpus = find_gpus(os.environ)
@@ -135,6 +136,7 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("cores", count_cores(), f"{os.cpu_count()} in the machine"),
         ("memory", _memory(), ""),
         ("gpus", list(gpus), "" if gpus else "none found: no nvidia-smi, and CUDA_VISIBLE_DEVICES names none"),
+        ("ledger", *described(os.environ)),
         ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
         ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3; fine: a study has one writer"),
         ("/proc", "mounted" if not problem else "unusable", problem),

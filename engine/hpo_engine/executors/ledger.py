@@ -25,12 +25,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from hpo_engine.executors.local.processes import any_marked
+from hpo_engine.text.tables import counted
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 VARIABLE = "HPO_ENGINE_LEDGER"
 OFF = "off"
+_WITHIN = "HPO_ATTEMPT"  # an engine inside a trial has what the trial holds, and must not wait for it
 _BASES = ("/tmp", "/var/tmp", "/dev/shm")  # the same for every shell, cron job and login: no TMPDIR, no runtime folder
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -258,7 +260,7 @@ class Ledger:
     def _open(self) -> None:
         """Opens the folder and notes this study and its attempts there; without one, only this study is counted."""
         self.close()
-        if not self.me.study or self._env.get(VARIABLE) == OFF:
+        if not self.me.study or self._env.get(VARIABLE) == OFF or _WITHIN in self._env:
             return
         try:
             self._path = folder_of(self._env)
@@ -314,6 +316,18 @@ def overview(study: str, env: Mapping[str, str]) -> tuple[Peer, list[Lease]] | N
         return peer, [lease for name in names if (lease := _read_lease(folder, name)) is not None]
     finally:
         os.close(folder)
+
+
+def described(env: Mapping[str, str]) -> tuple[str, str]:
+    """The ledger of this machine, or what is wrong with it, and how many trials are in it; for people."""
+    if env.get(VARIABLE) == OFF:
+        return OFF, f"{VARIABLE}: studies at the same time do not see each other"
+    try:
+        path = folder_of(env)
+        held = sum(name.startswith(_LEASE) for name in os.listdir(path))
+    except OSError as error:
+        return "unusable", f"{error.strerror}: studies at the same time do not see each other; see {VARIABLE}"
+    return path, f"{counted(held, 'running trial')} of all studies; shared by all studies of this user"
 
 
 def folder_of(env: Mapping[str, str]) -> str:
