@@ -36,7 +36,7 @@ import numpy as np
 
 from benchmarks.search.problems import Problem, problem
 from benchmarks.search.runner import Ours
-from hpo_engine.searchers.evidence import Reader
+from hpo_engine.searchers.observations import Observer
 from hpo_engine.searchers.prior import reduced
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import PriorTrial
@@ -98,7 +98,7 @@ def regrets(algorithm: str, name: str, kind: str, seed: int) -> np.ndarray:  # (
     if kind != "none":
         old = earlier(name, kind)
         history = searched("tpe", old, 1000 + seed, EARLIER, ())
-        losses = Reader(old.space).read(history).losses.tolist()
+        losses = Observer(old.space).read(history).losses.tolist()
         prior = reduced(0, new.space, list(history.trials), losses)
     losses = np.array([t.loss for t in searched(algorithm, new, seed, max(AT), prior).trials])
     best: np.ndarray = new.regret(np.minimum.accumulate(losses))[[n - 1 for n in AT]]

@@ -51,7 +51,7 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
     Raises:
         SpecError: one of them is not there, or cannot be read.
     """
-    from hpo_engine.searchers.evidence import Reader
+    from hpo_engine.searchers.observations import Observer
     from hpo_engine.searchers.prior import reduced
 
     prior, notes, problems = list[PriorTrial](), list[str](), list[Problem]()
@@ -68,7 +68,7 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
             problems.append(Problem(path, "is this study itself; name an earlier one" if itself else f"{error}{hint}"))
             continue
         done = [t for t in history.trials if t.state is TrialState.COMPLETED]
-        told = reduced(studies, spec.space, done, Reader(history.spec.space).read(history).losses.tolist())
+        told = reduced(studies, spec.space, done, Observer(history.spec.space).read(history).losses.tolist())
         notes += [f"{path}: {history.spec.name} {text}" for text in _doubts(history, spec, len(done), told)]
         prior += told
         studies += bool(told)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hpo_engine.searchers.auto import Auto
 from hpo_engine.searchers.bayesian import Bayesian
-from hpo_engine.searchers.evidence import Reader
+from hpo_engine.searchers.observations import Observer
 from hpo_engine.searchers.tpe import Tpe
 from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.testing.histories import SPACES, opened, proposed, simulated, spec_of
@@ -22,8 +22,8 @@ def test_each_proposal_is_that_of_the_searcher_in_its_slot() -> None:
             assert proposal.note is not None
             by.add(proposal.note["by"])
             inner = {"tpe": Tpe, "bayesian": Bayesian}[proposal.note["by"]](spec)
-            evidence = Reader(spec.space).read(history)
-            assert [proposal.params] == inner.suggest(evidence, history.next_id, 1)
+            observed = Observer(spec.space).read(history)
+            assert [proposal.params] == inner.suggest(observed, history.next_id, 1)
             history = proposed(history, [proposal])
         assert by == {"tpe", "bayesian"}
 
@@ -32,6 +32,6 @@ def test_tpe_has_every_other_trial_but_where_numbers_are_few_and_plain() -> None
     plain = spec_of(SearchSpace(tuple(Float(f"x{i}", 0, 1) for i in range(3))))
     wide = spec_of(SearchSpace(tuple(Float(f"x{i}", 0, 1) for i in range(80))))
     for spec, share in ((plain, 1 / 4), (wide, 1 / 2), (spec_of(SPACES["mixed"]), 1 / 2)):
-        evidence = Reader(spec.space).read(simulated(opened(spec), Tpe(spec), 12, np.random.default_rng(0)))
-        names = [Auto(spec).choice(evidence, i) for i in range(40)]
+        observed = Observer(spec.space).read(simulated(opened(spec), Tpe(spec), 12, np.random.default_rng(0)))
+        names = [Auto(spec).choice(observed, i) for i in range(40)]
         assert names.count("tpe") / 40 == share

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from hpo_engine.searchers.bayesian import Bayesian
-from hpo_engine.searchers.evidence import Evidence
+from hpo_engine.searchers.observations import Observations
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.testing.histories import SPACES, spec_of
 
 PLANE = SearchSpace((Float("x", 0, 1), Float("y", 0, 1)))
 
 
-def evidence(space: SearchSpace, losses: np.ndarray, failed: int = 0, pending: int = 0, seed: int = 3) -> Evidence:
+def observed(space: SearchSpace, losses: np.ndarray, failed: int = 0, pending: int = 0, seed: int = 3) -> Observations:
     rng = np.random.default_rng(seed)
     points = space.tidy(rng.random((len(losses) + failed + pending, len(space.dimensions))))
     n = len(losses)
-    return Evidence(points[:n], losses, points[n : n + failed], points[n + failed :])
+    return Observations(points[:n], losses, points[n : n + failed], points[n + failed :])
 
 
 def searched(
@@ -31,7 +31,7 @@ def searched(
     d = len(space.dimensions)
     points, losses = np.empty((0, d)), np.empty(0)
     for i in range(trials):
-        params = searcher.suggest(Evidence(points, losses, points[:0], points[:0]), i, 1)[0]
+        params = searcher.suggest(Observations(points, losses, points[:0], points[:0]), i, 1)[0]
         points, losses = np.vstack([points, space.encode(params)]), np.append(losses, loss(params))
     return losses.tolist()
 
@@ -41,7 +41,7 @@ def test_units_of_the_loss_do_not_matter(space: str) -> None:
     losses = np.random.default_rng(0).integers(-50, 50, size=14) / 4
     answers = []
     for changed in (losses, losses * 1024, losses / 2**80, losses + 1024, losses * 2.0**900):
-        seen = evidence(SPACES[space], changed, failed=3, pending=2)
+        seen = observed(SPACES[space], changed, failed=3, pending=2)
         answers.append(Bayesian(spec_of(SPACES[space])).suggest(seen, 19, 2))
     assert all(answer == answers[0] for answer in answers[1:])
 
@@ -52,7 +52,7 @@ def test_a_log_axis_is_searched_as_a_linear_one_of_the_logarithm() -> None:
     answers = []
     for space in (logged, linear):
         losses = np.random.default_rng(0).normal(size=12)
-        answers.append(Bayesian(spec_of(space)).suggest(evidence(space, losses), 12, 1)[0])
+        answers.append(Bayesian(spec_of(space)).suggest(observed(space, losses), 12, 1)[0])
     assert math.log10(answers[0]["x"]) == pytest.approx(answers[1]["x"]) and answers[0]["y"] == answers[1]["y"]
 
 
@@ -63,7 +63,7 @@ def test_order_of_unordered_choices_does_not_matter_to_what_is_chosen_from_all()
         space = SearchSpace((Choice("c", names), Int("n", 1, 6)))
         listed = [("a", 1), ("b", 3), ("c", 6), ("d", 2), ("a", 4), ("b", 5), ("c", 2)]
         points = np.array([space.encode({"c": c, "n": n}) for c, n in listed])
-        seen = Evidence(points, np.array([3.0, 1.0, 4.0, 1.5, 5.0, 2.0, 6.0]), points[:0], points[:0])
+        seen = Observations(points, np.array([3.0, 1.0, 4.0, 1.5, 5.0, 2.0, 6.0]), points[:0], points[:0])
         answers.append(Bayesian(spec_of(space), n_startup=5).suggest(seen, 7, 3))
     assert answers[0] == answers[1]
 
@@ -84,12 +84,12 @@ def test_enormous_losses_blind_nobody(enormous: float, share: float) -> None:
 
 @pytest.mark.parametrize("enormous", [1e100, 1e200, 1.7976931348623157e308])
 def test_an_enormous_loss_is_a_bad_one_and_no_more(enormous: float) -> None:
-    seen = evidence(PLANE, np.zeros(14))
+    seen = observed(PLANE, np.zeros(14))
     losses = ((seen.points - [0.3, 0.8]) ** 2).sum(axis=1)
     asked = []
     for worst in (losses.max() + 0.5, enormous):
         changed = np.where(losses == losses.max(), worst, losses)
-        answer = Bayesian(spec_of(PLANE)).suggest(Evidence(seen.points, changed, seen.failed, seen.pending), 14, 1)
+        answer = Bayesian(spec_of(PLANE)).suggest(Observations(seen.points, changed, seen.failed, seen.pending), 14, 1)
         asked.append([answer[0]["x"], answer[0]["y"]])
     assert np.abs(np.array(asked) - [0.3, 0.8]).max() < 0.05
 
@@ -106,7 +106,7 @@ def test_trials_stay_away_from_where_others_failed() -> None:
     space, searcher = PLANE, Bayesian(spec_of(PLANE))
     points, losses, failed = np.empty((0, 2)), np.empty(0), np.empty((0, 2))
     for i in range(40):
-        params = searcher.suggest(Evidence(points, losses, failed, points[:0]), i, 1)[0]
+        params = searcher.suggest(Observations(points, losses, failed, points[:0]), i, 1)[0]
         point = space.encode(params)[None]
         if params["x"] > 0.5:  # where the losses would be lowest
             failed = np.concatenate([failed, point])
@@ -116,7 +116,7 @@ def test_trials_stay_away_from_where_others_failed() -> None:
 
 
 def test_workers_never_try_the_same_point_nor_crowd() -> None:
-    seen = evidence(PLANE, np.random.default_rng(0).normal(size=12), pending=4)
+    seen = observed(PLANE, np.random.default_rng(0).normal(size=12), pending=4)
     asked = np.array([[p["x"], p["y"]] for p in Bayesian(spec_of(PLANE)).suggest(seen, 16, 12)])
     far = np.linalg.norm(asked[:, None] - asked[None], axis=2) + np.eye(12)
     assert far.min() > 1e-3 and np.median(far) > 0.1
@@ -124,11 +124,11 @@ def test_workers_never_try_the_same_point_nor_crowd() -> None:
 
 def test_proposals_do_not_depend_on_when_they_are_asked_for() -> None:
     for name, space in SPACES.items():
-        seen = evidence(space, np.random.default_rng(0).normal(size=12), failed=2)
+        seen = observed(space, np.random.default_rng(0).normal(size=12), failed=2)
         together = Bayesian(spec_of(space)).suggest(seen, 14, 3)
         first = Bayesian(spec_of(space)).suggest(seen, 14, 1)
         more = np.array([space.encode(p) for p in first]).reshape(len(first), len(space.dimensions))
-        later = Evidence(seen.points, seen.losses, seen.failed, np.concatenate([seen.pending, more]))
+        later = Observations(seen.points, seen.losses, seen.failed, np.concatenate([seen.pending, more]))
         assert together == first + Bayesian(spec_of(space)).suggest(later, 15, 2), name
 
 
@@ -136,9 +136,9 @@ def test_a_finite_space_is_searched_in_full_then_it_is_over() -> None:
     space = SPACES["tiny"]
     searcher = Bayesian(spec_of(space))
     none = np.empty((0, 2))
-    told = searcher.suggest(Evidence(none, np.empty(0), none, none), 0, 20)
+    told = searcher.suggest(Observations(none, np.empty(0), none, none), 0, 20)
     assert len(told) == 6 == len({str(p) for p in told})
-    done = Evidence(np.array([space.encode(p) for p in told]), np.arange(6.0), none, none)
+    done = Observations(np.array([space.encode(p) for p in told]), np.arange(6.0), none, none)
     assert searcher.suggest(done, 6, 1) == []
 
 
@@ -149,7 +149,7 @@ def test_a_finite_space_is_searched_in_full_then_it_is_over() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("space", list(SPACES))
 def test_losses_of_every_size_are_survived(space: str, losses: np.ndarray) -> None:
-    proposals = Bayesian(spec_of(SPACES[space])).suggest(evidence(SPACES[space], losses, failed=2, pending=2), 18, 1)
+    proposals = Bayesian(spec_of(SPACES[space])).suggest(observed(SPACES[space], losses, failed=2, pending=2), 18, 1)
     assert all(SPACES[space].problem_with(p) is None for p in proposals)
 
 
@@ -159,14 +159,14 @@ def test_many_dimensions_and_many_trials_give_members() -> None:
     long = SearchSpace((Float("x", 0, 1), Choice("c", ("a", "b", "c")), Int("n", 1, 1000, log=True)))
     for space, n in ((wide, 30), (long, 3000)):
         assert (
-            space.problem_with(Bayesian(spec_of(space)).suggest(evidence(space, rng.normal(size=n)), n, 1)[0]) is None
+            space.problem_with(Bayesian(spec_of(space)).suggest(observed(space, rng.normal(size=n)), n, 1)[0]) is None
         )
 
 
 @pytest.mark.parametrize("options", [{"noiseless": True}, {"noiseless": False}, {"cube_size": 1}, {"cube_size": 2000}])
 def test_options_give_members(options: dict[str, Any]) -> None:
     for space in SPACES.values():
-        seen = evidence(space, np.random.default_rng(0).normal(size=12))
+        seen = observed(space, np.random.default_rng(0).normal(size=12))
         assert all(space.problem_with(p) is None for p in Bayesian(spec_of(space), **options).suggest(seen, 12, 1))
 
 
@@ -185,5 +185,5 @@ def test_rules_hold_for_what_the_model_proposes() -> None:
         drawn = [space.sample(np.random.default_rng(i)) for i in range(12)]
         points = np.array([space.encode(p) for p in drawn])
         losses = np.array([p["high"] - p["low"] + 0.1 * p["low"] for p in drawn])  # the best is at the edge
-        asked = Bayesian(spec_of(space)).suggest(Evidence(points, losses, points[:0], points[:0]), 12, 4)
+        asked = Bayesian(spec_of(space)).suggest(Observations(points, losses, points[:0], points[:0]), 12, 4)
         assert all(space.problem_with(p) is None and p["low"] <= p["high"] for p in asked)

@@ -8,7 +8,7 @@ import pytest
 from hpo_engine.searchers.asha import Asha
 from hpo_engine.searchers.bohb import Bohb
 from hpo_engine.searchers.hyperband import Hyperband
-from hpo_engine.searchers.modelled import Modelled, by_configuration, shares
+from hpo_engine.searchers.model_source import ModelSource, by_configuration, shares
 from hpo_engine.searchers.tpe import Tpe
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
@@ -62,7 +62,7 @@ def test_a_long_run_is_no_merit_where_a_configuration_began_with_it() -> None:
 
 def test_a_configuration_that_gave_a_loss_once_has_not_failed() -> None:
     spec = study(9)
-    seen = Modelled(spec, Tpe(spec), 0.0).evidence(lived(spec))
+    seen = ModelSource(spec, Tpe(spec), 0.0).observed(lived(spec))
     assert seen.points.shape == (3, 2) and np.argsort(seen.losses).tolist() == [1, 2, 0]
     assert seen.failed.shape == (0, 2)
     assert seen.pending.tolist() == [spec.space.encode({"x": 0.4, "kind": "b"}).tolist()]

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo_engine.searchers.brackets import Bracket, Plan, cut_off, deepest, in_words, spent_by, trials_of
+from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, cut_off, deepest, in_words, spent_by, trials_of
 
 PLANS = st.builds(
-    lambda most, least, eta: Plan(most, min(most, least), eta),
+    lambda most, least, eta: HyperbandPlan(most, min(most, least), eta),
     st.integers(1, 2000),
     st.integers(1, 50),
     st.floats(1.1, 8) | st.sampled_from([1.5, 2.0, 2.5, 3.0, 4.0, math.e]),
@@ -24,7 +24,7 @@ def pairs(bracket: Bracket) -> list[tuple[int, int]]:
 
 
 def test_the_table_of_the_paper() -> None:
-    assert [pairs(bracket) for bracket in Plan(81, eta=3).round()] == [
+    assert [pairs(bracket) for bracket in HyperbandPlan(81, eta=3).round()] == [
         [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
         [(34, 3), (11, 9), (3, 27), (1, 81)],
         [(15, 9), (5, 27), (1, 81)],
@@ -45,24 +45,24 @@ def test_powers_of_eta_are_met_in_spite_of_rounding(eta: float) -> None:
 
 
 def test_no_rung_repeats_where_eta_is_close_to_1() -> None:
-    plan = Plan(10, eta=1.1)
+    plan = HyperbandPlan(10, eta=1.1)
     assert plan.amounts == tuple(range(1, 11))
-    assert pairs(Plan(10, eta=1.5).bracket(5)) == [(8, 1), (5, 2), (3, 3), (2, 4), (1, 7), (1, 10)]
+    assert pairs(HyperbandPlan(10, eta=1.5).bracket(5)) == [(8, 1), (5, 2), (3, 3), (2, 4), (1, 7), (1, 10)]
 
 
 def test_a_maximum_that_is_no_power_of_eta() -> None:
-    assert Plan(100, eta=3).amounts == (1, 4, 11, 33, 100)
-    assert Plan(50, 5, eta=3).amounts == (6, 17, 50)
+    assert HyperbandPlan(100, eta=3).amounts == (1, 4, 11, 33, 100)
+    assert HyperbandPlan(50, 5, eta=3).amounts == (6, 17, 50)
 
 
 def test_nothing_to_ration() -> None:
-    assert [pairs(bracket) for bracket in Plan(1).round()] == [[(1, 1)]]
-    assert [pairs(bracket) for bracket in Plan(10, 8).round()] == [[(1, 10)]]
+    assert [pairs(bracket) for bracket in HyperbandPlan(1).round()] == [[(1, 1)]]
+    assert [pairs(bracket) for bracket in HyperbandPlan(10, 8).round()] == [[(1, 10)]]
 
 
 @settings(deadline=None)
 @given(PLANS)
-def test_every_bracket_goes_up_to_the_most_with_ever_fewer(plan: Plan) -> None:
+def test_every_bracket_goes_up_to_the_most_with_ever_fewer(plan: HyperbandPlan) -> None:
     assert list(plan.amounts) == sorted(set(plan.amounts))
     for s in range(plan.deepest + 1):
         bracket = plan.bracket(s)
@@ -74,7 +74,7 @@ def test_every_bracket_goes_up_to_the_most_with_ever_fewer(plan: Plan) -> None:
 
 @settings(deadline=None)
 @given(PLANS, st.integers(0, 400), st.none() | st.integers(1, 30))
-def test_a_budget_is_used_up_and_reaches_the_most(plan: Plan, budget: int, configurations: int | None) -> None:
+def test_a_budget_is_used_up_and_reaches_the_most(plan: HyperbandPlan, budget: int, configurations: int | None) -> None:
     last, rest, out = None, budget, []
     while bracket := plan.next(last, rest, configurations):
         out.append(bracket)
@@ -90,7 +90,7 @@ def test_a_budget_is_used_up_and_reaches_the_most(plan: Plan, budget: int, confi
 
 def test_a_budget_of_a_round_gives_the_round() -> None:
     for most, eta in ((81, 3.0), (100, 3.0), (27, 2.0), (16, 4.0), (40, 2.5)):
-        plan, last, out = Plan(most, eta=eta), None, []
+        plan, last, out = HyperbandPlan(most, eta=eta), None, []
         rest = sum(map(trials_of, plan.round()))
         while bracket := plan.next(last, rest):
             out.append(bracket)
@@ -112,7 +112,7 @@ def test_a_budget_of_a_round_gives_the_round() -> None:
 )
 def test_budgets_smaller_than_a_bracket(budget: int, expected: list[list[tuple[int, int]]]) -> None:
     out: list[Any] = []
-    plan, last, rest = Plan(81), None, budget
+    plan, last, rest = HyperbandPlan(81), None, budget
     while (bracket := plan.next(last, rest)) and len(out) < len(expected):
         out.append(pairs(bracket))
         rest -= trials_of(bracket)
@@ -121,18 +121,18 @@ def test_budgets_smaller_than_a_bracket(budget: int, expected: list[list[tuple[i
 
 
 def test_brackets_cost_about_the_same() -> None:
-    costs = [spent_by(bracket) for bracket in Plan(243).round()]
+    costs = [spent_by(bracket) for bracket in HyperbandPlan(243).round()]
     assert max(costs) < 1.35 * min(costs)
 
 
 @pytest.mark.parametrize(("most", "least", "eta"), [(0, 1, 3), (5, 6, 3), (9, 0, 3), (9, 1, 1.0)])
 def test_what_makes_no_plan(most: int, least: int, eta: float) -> None:
     with pytest.raises(ValueError, match="no plan"):
-        Plan(most, least, eta)
+        HyperbandPlan(most, least, eta)
 
 
 def test_what_a_budget_comes_to() -> None:
-    plan = Plan(81, eta=3)
+    plan = HyperbandPlan(81, eta=3)
     assert plan.planned(8) == {27: 6, 81: 2}
     whole = sum(map(trials_of, plan.round()))
     assert plan.planned(whole) == {1: 81, 3: 61, 9: 35, 27: 19, 81: 10}
@@ -142,7 +142,9 @@ def test_what_a_budget_comes_to() -> None:
 
 @given(PLANS, st.integers(0, 400), st.none() | st.integers(1, 50))
 @settings(max_examples=100)
-def test_a_budget_is_planned_as_brackets_come_one_by_one(plan: Plan, trials: int, configurations: int | None) -> None:
+def test_a_budget_is_planned_as_brackets_come_one_by_one(
+    plan: HyperbandPlan, trials: int, configurations: int | None
+) -> None:
     counts: dict[int, int] = {}
     rest, last = trials, None
     left = configurations
@@ -161,7 +163,7 @@ def test_a_budget_is_planned_as_brackets_come_one_by_one(plan: Plan, trials: int
 
 
 def test_brackets_that_are_cut_off_cost_less() -> None:
-    plan = Plan(81, eta=3)
+    plan = HyperbandPlan(81, eta=3)
     assert cut_off(plan, 8) == {1: 8}
     assert cut_off(plan, 85) == {1: 81, 3: 4}
     whole = plan.planned(206)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo_engine.searchers.evidence import Evidence
 from hpo_engine.searchers.evolution import Evolution, _mutated
+from hpo_engine.searchers.observations import Observations
 from hpo_engine.searchers.random import Random
 from hpo_engine.space.params import key
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
@@ -58,8 +58,8 @@ def test_children_change_few_values_of_a_good_trial() -> None:
 def test_parents_are_the_latest_and_the_best() -> None:
     spec = spec_of(SearchSpace((Float("x", 0, 1),)))
     losses = np.arange(100.0)
-    evidence = Evidence(losses[:, None] / 100, losses, np.empty((0, 1)), np.empty((0, 1)))
-    parents = Evolution(spec, population=20)._parents(evidence)
+    observed = Observations(losses[:, None] / 100, losses, np.empty((0, 1)), np.empty((0, 1)))
+    parents = Evolution(spec, population=20)._parents(observed)
     assert parents.tolist() == [*range(10), *range(80, 100)]
 
 

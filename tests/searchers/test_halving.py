@@ -14,7 +14,7 @@ from hpo_engine import assembly
 from hpo_engine.core.ports import Searcher
 from hpo_engine.errors import SpecError
 from hpo_engine.searchers.asha import Asha
-from hpo_engine.searchers.brackets import Plan, trials_of
+from hpo_engine.searchers.brackets import HyperbandPlan, trials_of
 from hpo_engine.searchers.hyperband import Hyperband
 from hpo_engine.space.searchspace import Choice, Int, SearchSpace
 from hpo_engine.study.events import SpecChanged, TrialReopened, apply
@@ -134,7 +134,7 @@ def test_a_trial_that_is_run_again_after_its_rung_was_left_takes_nothing_away() 
 
 
 def test_rounds_and_budgets_end_it() -> None:
-    round_ = sum(map(trials_of, Plan(9).round()))
+    round_ = sum(map(trials_of, HyperbandPlan(9).round()))
     assert run(Hyperband(study(9), rounds=3), opened(study(9))).next_id == 3 * round_
     assert run(Hyperband(study(9), rounds=1), opened(study(9, trials=500))).next_id == round_
     assert run(Hyperband(study(9, trials=500)), opened(study(9, trials=500))).next_id == 500
@@ -256,7 +256,7 @@ def test_asha_shares_configurations_out_to_brackets_as_hyperband_would() -> None
     history = run(Asha(spec, brackets=3), opened(spec), workers=4)
     starts = Counter(t.proposal.resource or 0 for t in history.trials if t.proposal.repeats is None)
     assert set(starts) == {1, 3, 9}
-    plan = Plan(27)
+    plan = HyperbandPlan(27)
     shares = {1: plan.size(3), 3: plan.size(2), 9: plan.size(1)}
     for amount, number in starts.items():
         assert number / sum(starts.values()) == pytest.approx(shares[amount] / sum(shares.values()), abs=0.02)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from hpo_engine.core.queue import TrialQueue
-from hpo_engine.searchers.evidence import Reader
 from hpo_engine.searchers.grid import Grid
+from hpo_engine.searchers.observations import Observer
 from hpo_engine.searchers.prior import MOST_POINTS, MOST_STARTS, arrays, reduced, starts
 from hpo_engine.searchers.random import Random
 from hpo_engine.searchers.relevance import relevance
@@ -180,7 +180,7 @@ def test_evidence_has_the_earlier_points_with_gaps() -> None:
     wide = SearchSpace((*PLANE.params, Float("z", 0, 1)))
     old, partial = run(PLANE, bowl), run(SearchSpace(PLANE.params[:1]), lambda p: p["x"], n=10)
     spec = warm(wide, old, partial)
-    seen = Reader(wide).read(opened(spec))
+    seen = Observer(wide).read(opened(spec))
     assert seen.prior_points.shape == (50, 3) and seen.prior_studies.tolist() == [0] * 40 + [1] * 10
     assert np.isnan(seen.prior_points[:, 2]).all() and np.isnan(seen.prior_points[40:, 1]).all()
     assert seen.prior_losses.min() == 0 and seen.prior_losses.max() == 1
@@ -188,7 +188,7 @@ def test_evidence_has_the_earlier_points_with_gaps() -> None:
         np.array_equal(a, b, equal_nan=True)
         for a, b in zip(arrays(spec), (seen.prior_points, seen.prior_losses, seen.prior_studies), strict=True)
     )
-    assert Reader(wide).read(opened(spec_of(wide))).prior_points.shape == (0, 3)
+    assert Observer(wide).read(opened(spec_of(wide))).prior_points.shape == (0, 3)
 
 
 def believed(old: Callable[[Mapping[str, Any]], float], new: Callable[[Mapping[str, Any]], float], n: int) -> float:
@@ -205,7 +205,7 @@ def believed(old: Callable[[Mapping[str, Any]], float], new: Callable[[Mapping[s
         if n
         else opened(spec)
     )
-    (weight,) = relevance(Reader(PLANE).read(history))
+    (weight,) = relevance(Observer(PLANE).read(history))
     assert 0 <= weight <= 1
     return float(weight)
 
@@ -224,4 +224,4 @@ def test_relevance_follows_the_agreement() -> None:
 
 
 def test_relevance_of_no_study_is_empty() -> None:
-    assert relevance(Reader(PLANE).read(opened(spec_of(PLANE)))).shape == (0,)
+    assert relevance(Observer(PLANE).read(opened(spec_of(PLANE)))).shape == (0,)

@@ -11,7 +11,7 @@ import pytest
 from hpo_engine import assembly
 from hpo_engine.errors import SpecError
 from hpo_engine.searchers.bayesian import Bayesian
-from hpo_engine.searchers.evidence import Evidence
+from hpo_engine.searchers.observations import Observations
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.spec import Named
 from hpo_engine.testing.histories import SPACES, as_text, opened, simulated, spec_of
@@ -88,6 +88,6 @@ class TestInstalled:
         return Skopt(spec_of(LINE), cube_size=cube_size, noiseless=True)
 
 
-def _evidence(points: np.ndarray, losses: np.ndarray, **more: np.ndarray) -> Evidence:
+def _evidence(points: np.ndarray, losses: np.ndarray, **more: np.ndarray) -> Observations:
     none = np.empty((0, points.shape[1]))
-    return Evidence(points, losses, more.get("failed", none), more.get("pending", none))
+    return Observations(points, losses, more.get("failed", none), more.get("pending", none))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo_engine.searchers.evidence import Evidence
+from hpo_engine.searchers.observations import Observations
 from hpo_engine.searchers.random import Random
 from hpo_engine.searchers.tpe import Tpe, lean, split
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
@@ -94,7 +94,7 @@ def test_only_failures_so_far_are_kept_away_from() -> None:
     spec = spec_of(SearchSpace((Float("x", 0, 1), Float("y", 0, 1))))
     failed = np.random.default_rng(0).random((30, 2)) * [0.5, 1.0]
     none = np.empty((0, 2))
-    seen = Evidence(points=none, losses=np.empty(0), failed=failed, pending=none)
+    seen = Observations(points=none, losses=np.empty(0), failed=failed, pending=none)
     xs = [Tpe(spec).suggest(seen, i, 1)[0]["x"] for i in range(30, 50)]
     assert np.mean(np.array(xs) > 0.5) > 0.8
 
@@ -158,7 +158,7 @@ def test_wmla_s_meaning_of_its_parameters() -> None:
     assert split(losses, 0.25, 25)[0].sum() == 25
     assert split(losses[:40], 0.25, 25)[0].sum() == 10
     spec = spec_of(SPACES["mixed"])
-    known = Evidence(*(np.empty((0, 6)), np.empty(0), np.empty((0, 6)), np.empty((0, 6))))
+    known = Observations(*(np.empty((0, 6)), np.empty(0), np.empty((0, 6)), np.empty((0, 6))))
     assert Tpe(spec, n_startup=20).suggest(known, 0, 20) == Tpe(spec, n_startup=50).suggest(known, 0, 20)
 
 

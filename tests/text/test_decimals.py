@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.errors import SpecError
-from hpo_engine.searchers.evidence import Layout
+from hpo_engine.searchers.observations import Layout
 from hpo_engine.space.constraints import read_rule
 from hpo_engine.space.params import Choice, Constant, Float, Int, Param
 from hpo_engine.space.partial import point_problems

@@ -19,7 +19,7 @@ from hpo_engine.study.trial import Proposal, Queued, Trial
 from hpo_engine.study.values import changed
 
 if TYPE_CHECKING:
-    from hpo_engine.searchers.evidence import Reader
+    from hpo_engine.searchers.observations import Observer
 
 _CONTRADICTED = 0.25  # the relevance of an earlier study below which its configurations are not tried
 
@@ -35,7 +35,7 @@ class TrialQueue:
         self._spec, self._space = spec, spec.space
         self._filter = searcher if isinstance(searcher, ProposalFilter) else ProposalFilter(spec, searcher)
         self._keys: dict[int, Any] = {}  # by the number of a whole entry
-        self._reader: Reader | None = None
+        self._reader: Observer | None = None
 
     def ready(self, history: History, count: int) -> list[Proposal]:
         """The first queued configurations that need no searcher: whole ones that are new."""
@@ -93,11 +93,11 @@ class TrialQueue:
 
     def _relevance(self, history: History) -> list[float]:
         """Of each earlier study, in [0, 1]."""
-        from hpo_engine.searchers.evidence import Reader  # numpy: not without earlier studies
+        from hpo_engine.searchers.observations import Observer  # numpy: not without earlier studies
         from hpo_engine.searchers.relevance import relevance
 
         if self._reader is None:
-            self._reader = Reader(self._space)
+            self._reader = Observer(self._space)
         found: list[float] = relevance(self._reader.read(history)).tolist()
         return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hpo_engine.searchers import Searcher
-from hpo_engine.searchers.brackets import Plan, cut_off, in_words
+from hpo_engine.searchers.brackets import HyperbandPlan, cut_off, in_words
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.text.tables import counted
 
@@ -64,7 +64,7 @@ def warnings(spec: StudySpec, cores: int) -> Iterator[str]:
 
 def _dearer(spec: StudySpec, name: str, most: int, trials: int) -> Iterator[str]:
     """WMLA ran the first brackets as they are, and cut off what maxJobNum did not allow."""
-    plan = Plan(most, 1, float(spec.algorithm.options.get("eta", 3)))
+    plan = HyperbandPlan(most, 1, float(spec.algorithm.options.get("eta", 3)))
     theirs, ours = cut_off(plan, trials), plan.planned(trials, spec.space.size)
     spent = [sum(amount * runs for amount, runs in counts.items()) for counts in (theirs, ours)]
     if spent[1] > spent[0]:

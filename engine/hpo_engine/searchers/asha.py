@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.searchers.brackets import Plan, in_words, trials_of
-from hpo_engine.searchers.draws import Draws, Source
-from hpo_engine.searchers.halving import Fold, Ladder, Slot, proposals, rationed
+from hpo_engine.searchers.brackets import HyperbandPlan, in_words, trials_of
+from hpo_engine.searchers.halving import BracketHistory, BracketState, Slot, proposals, rationed
+from hpo_engine.searchers.sources import ConfigurationSource, RandomSource
 from hpo_engine.space.searchspace import MAX_WALK
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
@@ -54,11 +54,11 @@ class Asha(Searcher):
 
     def __init__(self, spec: StudySpec, *, eta: float = 3.0, brackets: int = 1, keep: float | None = None) -> None:
         self.resource = rationed(spec)
-        self.plan = Plan(self.resource.max, self.resource.min, eta)
-        self.source: Source = Draws(spec)
+        self.plan = HyperbandPlan(self.resource.max, self.resource.min, eta)
+        self.source: ConfigurationSource = RandomSource(spec)
         self._spec, self._brackets = spec, min(brackets, self.plan.deepest + 1)
         self._keep = eta if keep is None else keep
-        self._fold = Fold(self.plan.deepest + 1, keyed=spec.space.size is not None)
+        self._fold = BracketHistory(self.plan.deepest + 1, keyed=spec.space.size is not None)
         self.traits = replace(self.traits, usual_trials=trials_of(self.plan.bracket(self.plan.deepest)))
 
     def ask(self, history: History, count: int) -> list[Proposal]:
@@ -68,7 +68,7 @@ class Asha(Searcher):
         return self._proposals(history, count, fresh=False)
 
     def _proposals(self, history: History, count: int, fresh: bool = True) -> list[Proposal]:
-        climb = _Climb(self.plan, self._brackets, self._keep, history, self._fold.read(history.trials))
+        climb = AshaState(self.plan, self._brackets, self._keep, history, self._fold.read(history.trials))
         slots: list[Slot] = []
         while len(slots) < count and (slot := climb.next(fresh)):
             slots.append(slot)
@@ -126,16 +126,18 @@ class Asha(Searcher):
         return +counts
 
 
-class _Climb:
+class AshaState:
     """The slots that come next, one after the other; those given out count as trials that run."""
 
-    def __init__(self, plan: Plan, brackets: int, keep: float, history: History, begun: Mapping[int, Ladder]) -> None:
+    def __init__(
+        self, plan: HyperbandPlan, brackets: int, keep: float, history: History, begun: Mapping[int, BracketState]
+    ) -> None:
         self._plan, self._keep, self._top, self._trials = plan, keep, plan.deepest, history.trials
         trials = history.spec.budget.trials
         self._base = _base(plan, trials)
         self._brackets = range(min(brackets, self._top - self._base + 1))
         self._rest = None if trials is None else trials - history.next_id
-        self._ladders = [begun.get(b) or Ladder(b, depth=self._top + 1) for b in self._brackets]
+        self._ladders = [begun.get(b) or BracketState(b, depth=self._top + 1) for b in self._brackets]
         # What this answer adds: ids of trials that go on; trials by bracket and rung; new configurations by bracket.
         self._gone: set[int] = set()
         self._given = [[0] * (self._top + 1) for _ in self._brackets]
@@ -210,14 +212,14 @@ class _Climb:
         first, ladder = min(going, key=lambda item: item[0])
         return self._slot(ladder, max(target, height + 1), first)
 
-    def _going(self, ladder: Ladder, rung: int) -> tuple[float, int] | None:
+    def _going(self, ladder: BracketState, rung: int) -> tuple[float, int] | None:
         """(loss, trial id) of the rung's best trial that has not gone on."""
         return next((entry for entry in ladder.going(rung) if entry[1] not in self._gone), None)
 
-    def _running(self, ladder: Ladder, rung: int) -> int:
+    def _running(self, ladder: BracketState, rung: int) -> int:
         return ladder.levels[rung].open + self._given[ladder.number][rung]
 
-    def _slot(self, ladder: Ladder, rung: int, entry: tuple[float, int] | None) -> Slot:
+    def _slot(self, ladder: BracketState, rung: int, entry: tuple[float, int] | None) -> Slot:
         if entry is not None:
             self._gone.add(entry[1])
         else:
@@ -231,6 +233,6 @@ class _Climb:
         return Slot(b, rung, place, self._plan.amounts[rung], parent)
 
 
-def _base(plan: Plan, trials: int | None) -> int:
+def _base(plan: HyperbandPlan, trials: int | None) -> int:
     """The lowest rung: that of the longest bracket for which the trials are enough."""
     return plan.deepest - next((s for s in range(plan.deepest, 0, -1) if plan.within(s, trials)), 0)

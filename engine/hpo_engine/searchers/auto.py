@@ -13,8 +13,8 @@ import numpy as np
 
 from hpo_engine.plugins.card import Card
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.searchers.evidence import Evidence, Reader
-from hpo_engine.searchers.modelled import Model, model_of
+from hpo_engine.searchers.model_source import Model, model_of
+from hpo_engine.searchers.observations import Observations, Observer
 from hpo_engine.space.searchspace import Float, Int
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
@@ -51,19 +51,19 @@ class Auto(Searcher):
     )
 
     def __init__(self, spec: StudySpec) -> None:
-        self._spec, self._reader = spec, Reader(spec.space)
+        self._spec, self._reader = spec, Observer(spec.space)
         self._models: dict[str, Model] = {}
         self.traits = replace(self.traits, rations=spec.resource is not None)
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:
         if self.traits.rations:
             return self._bohb.ask(history, count)
-        evidence, out = self._reader.read(history), []
+        observed, out = self._reader.read(history), []
         for trial_id in range(history.next_id, history.next_id + count):
-            name = self.choice(evidence, trial_id)
-            for params in self._model(name).suggest(evidence, trial_id, 1):
+            name = self.choice(observed, trial_id)
+            for params in self._model(name).suggest(observed, trial_id, 1):
                 out.append(Proposal(params, note={"by": name}))
-                evidence = replace(evidence, pending=np.vstack([evidence.pending, self._spec.space.encode(params)]))
+                observed = replace(observed, pending=np.vstack([observed.pending, self._spec.space.encode(params)]))
         return out
 
     def planned(self) -> str:
@@ -72,9 +72,9 @@ class Auto(Searcher):
     def promote_waiting(self, history: History, count: int) -> Sequence[Proposal]:
         return self._bohb.promote_waiting(history, count) if self.traits.rations else ()
 
-    def choice(self, evidence: Evidence, trial_id: int) -> str:
+    def choice(self, observed: Observations, trial_id: int) -> str:
         """The searcher for a trial, given what is known. (A study with a resource is bohb's throughout.)"""
-        easy = self._plain and len(evidence.losses) < _LONG and len(self._spec.space.dimensions) < _WIDE
+        easy = self._plain and len(observed.losses) < _LONG and len(self._spec.space.dimensions) < _WIDE
         every = _SELDOM if easy else 2
         return "tpe" if trial_id % every == every - 1 else "bayesian"
 

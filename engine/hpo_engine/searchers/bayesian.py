@@ -12,7 +12,7 @@ import numpy as np
 from hpo_engine.maths.dedup import untaken
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits, trial_rng
-from hpo_engine.searchers.evidence import Evidence, Layout, Reader
+from hpo_engine.searchers.observations import Layout, Observations, Observer
 from hpo_engine.searchers.skopt import Skopt
 from hpo_engine.searchers.start import start_point
 from hpo_engine.space.axes import axis_of
@@ -85,7 +85,7 @@ class Bayesian(Searcher):
         surrogate: str = "own",
     ) -> None:
         self._spec, self._space = spec, spec.space
-        self._reader = Reader(spec.space)
+        self._reader = Observer(spec.space)
         self._d = len(spec.space.dimensions)
         self._init = min(10, max(5, self._d + 1)) if n_startup is None else n_startup
         self._cube, self._noiseless = cube_size, noiseless
@@ -95,89 +95,89 @@ class Bayesian(Searcher):
         self._fits: dict[bytes, np.ndarray] = {}  # digest of the results -> the parameters fitted to them
 
     def ask(self, history: History, count: int) -> list[Proposal]:
-        evidence = self._reader.read(history)
-        return [Proposal(params) for params in self.suggest(evidence, history.next_id, count)]
+        observed = self._reader.read(history)
+        return [Proposal(params) for params in self.suggest(observed, history.next_id, count)]
 
-    def suggest(self, evidence: Evidence, first_id: int, count: int) -> list[dict[str, Any]]:
+    def suggest(self, observed: Observations, first_id: int, count: int) -> list[dict[str, Any]]:
         """Parameters for trials `first_id`, `first_id` + 1, ...; fewer where a finite space has been searched."""
         out = []
         for trial_id in range(first_id, first_id + count):
-            point = self._point(evidence, trial_id)
+            point = self._point(observed, trial_id)
             if point is None:
                 break
             out.append(self._space.decode(point))
-            pending = np.concatenate([evidence.pending, self._space.encode(out[-1])[None]])
-            evidence = replace(evidence, pending=pending)
+            pending = np.concatenate([observed.pending, self._space.encode(out[-1])[None]])
+            observed = replace(observed, pending=pending)
         return out
 
-    def _point(self, evidence: Evidence, trial_id: int) -> np.ndarray | None:
-        taken = evidence.taken
+    def _point(self, observed: Observations, trial_id: int) -> np.ndarray | None:
+        taken = observed.taken
         listed = self._all_points
         if listed is not None:
             listed = untaken(listed, taken)
             if not len(listed):
                 return None
-        if len(taken) < self._init or len(evidence.points) < 2:
+        if len(taken) < self._init or len(observed.points) < 2:
             start = self._space.tidy(start_point(self._spec, trial_id)[None])
             if len(untaken(start, taken)) or listed is None:
                 first: np.ndarray = start[0]
                 return first
             drawn: np.ndarray = listed[int(trial_rng(self._spec, trial_id).integers(len(listed)))]
             return drawn
-        return self._model_point(evidence, trial_id, listed)
+        return self._model_point(observed, trial_id, listed)
 
-    def _model_point(self, evidence: Evidence, trial_id: int, listed: np.ndarray | None) -> np.ndarray:
+    def _model_point(self, observed: Observations, trial_id: int, listed: np.ndarray | None) -> np.ndarray:
         from hpo_engine.maths.acquisition import LogImprovement, maximise
 
         rng = trial_rng(self._spec, trial_id)
         if self._other is not None:
-            return self._first_new([self._other.point(evidence, trial_id)], evidence, rng, listed)
+            return self._first_new([self._other.point(observed, trial_id)], observed, rng, listed)
         value: LogImprovement | LogHypervolumeImprovement
-        if evidence.vectors.shape[1] > 1:
-            value, anchors = self._front_value(evidence)
+        if observed.vectors.shape[1] > 1:
+            value, anchors = self._front_value(observed)
         else:
-            posterior, theta, seen = self._posterior(evidence, evidence.losses)
-            value = LogImprovement(posterior, float(seen.min()), self._success(evidence, posterior, theta))
+            posterior, theta, seen = self._posterior(observed, observed.losses)
+            value = LogImprovement(posterior, float(seen.min()), self._success(observed, posterior, theta))
             anchors = posterior.points[: len(seen)][np.argsort(seen, kind="stable")[:5]]
         if listed is not None:
             best: np.ndarray = listed[int(np.argmax(value(listed)))]
             return best
         most = min(512, max(64, 8_000 // self._d)) if self._cube is None else self._cube
         near = max(1, most // 3)
-        found = maximise(value, self._box, anchors, evidence.taken, rng, wide=max(1, most - near), near=near)
+        found = maximise(value, self._box, anchors, observed.taken, rng, wide=max(1, most - near), near=near)
         return self._space.tidy(rng.random((1, self._d)))[0] if found is None else found
 
     def _first_new(
-        self, points: list[np.ndarray], evidence: Evidence, rng: np.random.Generator, listed: np.ndarray | None
+        self, points: list[np.ndarray], observed: Observations, rng: np.random.Generator, listed: np.ndarray | None
     ) -> np.ndarray:
         """The first of the points that was not tried yet; a random one where all were."""
         drawn = self._space.tidy(rng.random((20, self._d))) if listed is None else listed[[rng.integers(len(listed))]]
-        new = untaken(np.concatenate([np.array(points), drawn]), evidence.taken)
+        new = untaken(np.concatenate([np.array(points), drawn]), observed.taken)
         out: np.ndarray = new[0] if len(new) else drawn[0]
         return out
 
     # -- the model ---------------------------------------------------------------------------------------------------
 
-    def _posterior(self, evidence: Evidence, losses: np.ndarray) -> tuple[Posterior, np.ndarray, np.ndarray]:
+    def _posterior(self, observed: Observations, losses: np.ndarray) -> tuple[Posterior, np.ndarray, np.ndarray]:
         """The model of these losses, its parameters, and what it expects at the points of results and pending trials,
         which come first in it; pending trials count as if they had given that."""
         from hpo_engine.maths.gp import Posterior
         from hpo_engine.maths.transforms import tamed
 
-        points, values = evidence.points, tamed(losses)
-        theta = self._theta(evidence, losses, _schedule(len(points)))
-        kept = _kept(evidence.losses, _MOST)
-        posterior = Posterior(self._embedding(evidence), theta, points[kept], values[kept])
-        if len(evidence.pending):
-            pending = evidence.pending[-_MOST:]
+        points, values = observed.points, tamed(losses)
+        theta = self._theta(observed, losses, _schedule(len(points)))
+        kept = _kept(observed.losses, _MOST)
+        posterior = Posterior(self._embedding(observed), theta, points[kept], values[kept])
+        if len(observed.pending):
+            pending = observed.pending[-_MOST:]
             posterior = posterior.given(pending, posterior.predict(pending)[0])
         seen = posterior.predict(posterior.points)[0]
-        failed = evidence.failed[-_MOST:]
+        failed = observed.failed[-_MOST:]
         if len(failed):  # nothing is left to learn there, and it is no better than others
             posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(seen)))
         return posterior, theta, seen
 
-    def _front_value(self, evidence: Evidence) -> tuple[LogHypervolumeImprovement, np.ndarray]:
+    def _front_value(self, observed: Observations) -> tuple[LogHypervolumeImprovement, np.ndarray]:
         """With several objectives: the expected gain of hypervolume, and points of the front to search around.
 
         The front is that of what the models expect where trials were, as one of measured values would follow noise.
@@ -185,25 +185,25 @@ class Bayesian(Searcher):
         from hpo_engine.maths import pareto
         from hpo_engine.maths.ehvi import LogHypervolumeImprovement
 
-        models = [self._posterior(evidence, column) for column in evidence.vectors.T]
+        models = [self._posterior(observed, column) for column in observed.vectors.T]
         seen = np.column_stack([expected for _, _, expected in models])
         points = models[0][0].points[: len(seen)]
         low, high = seen.min(axis=0), seen.max(axis=0)
         reference = high + 0.1 * (high - low) + 1e-9
         first = np.flatnonzero(pareto.ranks(seen) == 0)
         order = first[pareto.greedy(seen[first], reference.tolist())]
-        success = self._success(evidence, *models[0][:2])
+        success = self._success(observed, *models[0][:2])
         posteriors = [posterior for posterior, _, _ in models]
         return LogHypervolumeImprovement(posteriors, seen[first], reference, success), points[order[:10]]
 
-    def _success(self, evidence: Evidence, posterior: Posterior, theta: np.ndarray) -> Posterior | None:
+    def _success(self, observed: Observations, posterior: Posterior, theta: np.ndarray) -> Posterior | None:
         """The model of 1 where a trial succeeded and 0 where it failed, with the lengthscales of the losses."""
         from hpo_engine.maths.gp import Posterior
 
-        failed = evidence.failed[-_MOST:]
+        failed = observed.failed[-_MOST:]
         if not len(failed):
             return None
-        good = evidence.points[-_MOST:]
+        good = observed.points[-_MOST:]
         labels = np.concatenate([np.ones(len(good)), np.zeros(len(failed))])
         known = theta.copy()
         size = posterior.embedding.size
@@ -211,18 +211,18 @@ class Bayesian(Searcher):
         known[size : size + 2] = np.log([0.25, 0.01])
         return Posterior(posterior.embedding, known, np.concatenate([good, failed]), labels)
 
-    def _theta(self, evidence: Evidence, losses: np.ndarray, upto: int) -> np.ndarray:
+    def _theta(self, observed: Observations, losses: np.ndarray, upto: int) -> np.ndarray:
         """The parameters fitted to the first `upto` losses, beginning at those of half as many."""
         from hpo_engine.maths.gp import fit
         from hpo_engine.maths.transforms import tamed
 
-        points, everything, losses = evidence.points[:upto], losses, losses[:upto]
+        points, everything, losses = observed.points[:upto], losses, losses[:upto]
         digest = hashlib.blake2b(points.tobytes() + losses.tobytes()).digest()
         if digest not in self._fits:
             earlier = _schedule(min(upto, _MOST_FITTED) // 2)
-            starts = [self._theta(evidence, everything, earlier)] if earlier >= 8 else None
+            starts = [self._theta(observed, everything, earlier)] if earlier >= 8 else None
             kept = _kept(losses, _MOST_FITTED)
-            embedding = self._embedding(evidence)
+            embedding = self._embedding(observed)
             turns = 12 if starts else 30
             theta = fit(embedding, points[kept], tamed(losses)[kept], self._priors, starts, turns)
             while len(self._fits) >= _KEPT_FITS:
@@ -239,10 +239,10 @@ class Bayesian(Searcher):
         low = Priors().noise_bounds[0]
         return Priors(noise=(low, 0.1)) if self._noiseless else Priors(noise=(np.log(1e-2), 1.5))
 
-    def _embedding(self, evidence: Evidence) -> Embedding:
+    def _embedding(self, observed: Observations) -> Embedding:
         from hpo_engine.maths.gp import Embedding
 
-        return Embedding(self._kinds, evidence.taken, tied=self._d > _TIED)
+        return Embedding(self._kinds, observed.taken, tied=self._d > _TIED)
 
     # -- the space ---------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.asha import Asha
 from hpo_engine.searchers.halving import rationed
 from hpo_engine.searchers.hyperband import Hyperband
-from hpo_engine.searchers.modelled import Modelled, model_of
+from hpo_engine.searchers.model_source import ModelSource, model_of
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
@@ -21,7 +21,7 @@ class Bohb(Searcher):
     The paper schedules by Hyperband and fits its model to the largest amount with enough results. Here the scheduler
     is ASHA with few and far amounts of the resource: a run that goes on begins anew, so every amount costs; and new
     configurations begin with the two least ones, since the least may say little. Fewer go on than there, because those
-    of a model are much alike. The model learns from all results (`Modelled`). benchmarks/fidelity.md has the figures,
+    of a model are much alike. The model learns from all results (`ModelSource`). benchmarks/fidelity.md has the figures,
     and says where full-length runs are the better choice.
 
     Args:
@@ -71,7 +71,7 @@ class Bohb(Searcher):
         else:
             self._scheduler = Hyperband(spec, eta=3.0 if eta is None else eta)
         if model != "random":
-            self._scheduler.source = Modelled(spec, model_of(spec, model), random_share)
+            self._scheduler.source = ModelSource(spec, model_of(spec, model), random_share)
         known = self._scheduler.traits
         self.traits = replace(self.traits, size=known.size, usual_trials=known.usual_trials)
 

@@ -30,7 +30,7 @@ Bracket = tuple[Rung, ...]
 """From the least of the resource, where all begin, to the most."""
 
 
-class Plan:
+class HyperbandPlan:
     """All brackets for a resource of `least` to `most` (whole numbers) with factor `eta` (at least 1.01).
 
     Rungs that come to the same whole amount are one rung. For most=81 and eta=3, size x resource:
@@ -160,7 +160,7 @@ def runs_of(brackets: Iterable[Bracket]) -> Counter[int]:
     return counts
 
 
-def cut_off(plan: Plan, trials: int) -> Counter[int]:
+def cut_off(plan: HyperbandPlan, trials: int) -> Counter[int]:
     """The runs of the plan's own brackets, one after the other, the last one cut off when `trials` are used up."""
     whole = runs_of(plan.round())
     times, rest = divmod(trials, whole.total())

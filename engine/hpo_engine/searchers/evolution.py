@@ -11,7 +11,7 @@ import numpy as np
 
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits, trial_rng
-from hpo_engine.searchers.evidence import Evidence, Reader
+from hpo_engine.searchers.observations import Observations, Observer
 from hpo_engine.searchers.start import start_point
 from hpo_engine.space.axes import Axis, axis_of
 from hpo_engine.space.params import Choice, key
@@ -71,7 +71,7 @@ class Evolution(Searcher):
         crossover: float = 0.25,
     ) -> None:
         self._spec, self._space = spec, spec.space
-        self._reader = Reader(spec.space)
+        self._reader = Observer(spec.space)
         self._n_startup, self._population = n_startup, population
         self._tournament, self._crossover = tournament, crossover
         self._axes: list[tuple[Axis, bool]] = [
@@ -79,13 +79,13 @@ class Evolution(Searcher):
         ]
 
     def ask(self, history: History, count: int) -> list[Proposal]:
-        evidence = self._reader.read(history)
-        parents = self._parents(evidence)
+        observed = self._reader.read(history)
+        parents = self._parents(observed)
         taken = {key(trial.params) for trial in history.trials}
         out: list[Proposal] = []
         for i in range(history.next_id, history.next_id + count):
             params = (
-                self._start(i) if i < self._n_startup or len(parents) < 2 else self._child(evidence, parents, i, taken)
+                self._start(i) if i < self._n_startup or len(parents) < 2 else self._child(observed, parents, i, taken)
             )
             taken.add(key(params))
             out.append(Proposal(params))
@@ -94,20 +94,20 @@ class Evolution(Searcher):
     def _start(self, trial_id: int) -> dict[str, Any]:
         return self._space.decode(start_point(self._spec, trial_id))
 
-    def _parents(self, evidence: Evidence) -> np.ndarray:
+    def _parents(self, observed: Observations) -> np.ndarray:
         """Places of the trials that may have children, the best first."""
-        order = np.argsort(evidence.losses, kind="stable")
+        order = np.argsort(observed.losses, kind="stable")
         latest = order >= len(order) - self._population
         latest[: self._population // 2] = True
         out: np.ndarray = order[latest]
         return out
 
-    def _child(self, evidence: Evidence, parents: np.ndarray, trial_id: int, taken: set[Any]) -> dict[str, Any]:
+    def _child(self, observed: Observations, parents: np.ndarray, trial_id: int, taken: set[Any]) -> dict[str, Any]:
         rng = trial_rng(self._spec, trial_id)
         for attempt in range(_TRIES):
-            point = evidence.points[self._winner(parents, rng)].copy()
+            point = observed.points[self._winner(parents, rng)].copy()
             if rng.random() < self._crossover:
-                other = evidence.points[self._winner(parents, rng)]
+                other = observed.points[self._winner(parents, rng)]
                 point = np.where(rng.random(len(point)) < 0.5, point, other)
             params = self._space.decode(self._changed(point, 1.0 + attempt / _BOLDER, rng))
             if key(params) not in taken:

@@ -41,7 +41,7 @@ class Slot:
         return note
 
 
-class Level:
+class RungState:
     """One rung of a bracket as far as it has come."""
 
     def __init__(self) -> None:
@@ -51,21 +51,21 @@ class Level:
         self.waiting: list[tuple[float, int]] = []  # those of them that may not have gone on
 
 
-class Ladder:
+class BracketState:
     """One bracket as far as it has come. `promoted`: ids of the trials that have gone on. `begun`: how many
     configurations began in it."""
 
     def __init__(self, number: int, layout: Bracket = (), depth: int = 0) -> None:
         self.number, self.layout = number, layout
-        self.levels = [Level() for _ in range(max(depth, len(layout)))]
+        self.levels = [RungState() for _ in range(max(depth, len(layout)))]
         self.promoted: set[int] = set()
         self.begun = 0
-        self.through = False  # known to be; nothing has changed since
+        self.exhausted = False  # known to be; nothing has changed since
 
     def put(self, trial: Trial, old: Trial | None = None) -> None:
         """The trial as it is now; `old` as it was, of the same proposal."""
         note: Any = trial.proposal.note
-        self.through = False
+        self.exhausted = False
         if old is None:
             self._enter(trial.proposal.repeats, note)
         level = self.levels[note["rung"]]
@@ -86,7 +86,7 @@ class Ladder:
     def _enter(self, parent: int | None, note: Any) -> None:
         if "layout" in note:
             self.layout = tuple(Rung(size, resource) for size, resource in note["layout"])
-        self.levels += [Level() for _ in range(max(len(self.layout), note["rung"] + 1) - len(self.levels))]
+        self.levels += [RungState() for _ in range(max(len(self.layout), note["rung"] + 1) - len(self.levels))]
         self.levels[note["rung"]].places.add(note["place"])
         if parent is None:
             self.begun += 1
@@ -101,13 +101,13 @@ class Ladder:
         return (entry for entry in waiting if entry[1] not in self.promoted)
 
     def free(self, trials: Sequence[Trial], fresh: bool = True) -> tuple[list[Slot], bool]:
-        """The places that can be filled now, lowest rung first; and whether the bracket is through: nothing more will
+        """The places that can be filled now, lowest rung first; and whether the bracket is exhausted: nothing more will
         come of it. A rung's best go on when all of it has ended; where too few have a loss, fewer do.
 
         Args:
             fresh: whether there are new configurations; if not, the lowest rung stays as it is.
         """
-        if self.through or not self.layout:
+        if self.exhausted or not self.layout:
             return [], True
         first = self._missing(0, self.layout[0].size) if fresh else []
         if first:
@@ -121,7 +121,7 @@ class Ladder:
             if missing:
                 going = zip(missing, self.going(k), strict=False)
                 return [self._slot(k + 1, place, trials[parent]) for place, (_, parent) in going], False
-        self.through = fresh
+        self.exhausted = fresh
         return [], True
 
     @property
@@ -160,7 +160,7 @@ def _entry(trial: Trial) -> tuple[float, int] | None:
     return (trial.loss, trial.id) if trial.state is TrialState.COMPLETED and trial.loss is not None else None
 
 
-class Fold:
+class BracketHistory:
     """Histories of a study -> the brackets that have begun, by number; each with at least `depth` rungs.
 
     Keeps them between calls and reads only the trials that have changed; dropping that changes no answer. `placed`: how
@@ -172,7 +172,7 @@ class Fold:
         self._keyed, self._depth = keyed, depth
         self._seen: TrialTable | None = None  # None: nothing, or a reading that an error ended
 
-    def read(self, trials: TrialTable) -> dict[int, Ladder]:
+    def read(self, trials: TrialTable) -> dict[int, BracketState]:
         seen, self._seen = self._seen, None
         if seen is None or len(trials) < len(seen):
             seen = self._anew()
@@ -185,7 +185,7 @@ class Fold:
         return self.ladders
 
     def _anew(self) -> TrialTable:
-        self.ladders: dict[int, Ladder] = {}
+        self.ladders: dict[int, BracketState] = {}
         self.keys: set[Any] = set()
         self.placed = self.begun = 0
         return TrialTable()
@@ -198,7 +198,7 @@ class Fold:
             return
         ladder = self.ladders.get(note["bracket"])
         if ladder is None:
-            ladder = self.ladders[note["bracket"]] = Ladder(note["bracket"], depth=self._depth)
+            ladder = self.ladders[note["bracket"]] = BracketState(note["bracket"], depth=self._depth)
         ladder.put(trial, old)
         if old is None:
             self.placed += 1

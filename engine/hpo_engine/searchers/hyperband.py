@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits
-from hpo_engine.searchers.brackets import Bracket, Plan, in_words, spent_by, trials_of
-from hpo_engine.searchers.draws import Draws, Source
-from hpo_engine.searchers.halving import Fold, Ladder, Slot, proposals, rationed
+from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, in_words, spent_by, trials_of
+from hpo_engine.searchers.halving import BracketHistory, BracketState, Slot, proposals, rationed
+from hpo_engine.searchers.sources import ConfigurationSource, RandomSource
 from hpo_engine.space.searchspace import MAX_WALK
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
@@ -33,8 +33,8 @@ class Hyperband(Searcher):
 
     A trial that goes on is run again from the beginning with more of the resource. `trials` of the study counts runs.
     Where the rest of them is too few for a bracket, it becomes smaller, or a shorter one takes its place
-    (`Plan.next`), so that every bracket ends with a trial that gets the most. A rung's failures make the next rung
-    smaller where too few are left; what that saves is used for more brackets at the end.
+    (`HyperbandPlan.next`), so that every bracket ends with a trial that gets the most. If failures leave too few, the
+    next rung is smaller; what that saves is used for more brackets at the end.
 
     In a finite space each configuration begins once. When all have begun and the brackets have ended, those that were
     left behind go on, too, from the highest rung and the best of it first, until all have had the most.
@@ -61,10 +61,10 @@ class Hyperband(Searcher):
 
     def __init__(self, spec: StudySpec, *, eta: float = 3.0, rounds: int | None = None) -> None:
         self.resource = rationed(spec)
-        self.plan = Plan(self.resource.max, self.resource.min, eta)
+        self.plan = HyperbandPlan(self.resource.max, self.resource.min, eta)
         self._spec, self._rounds = spec, rounds
-        self.source: Source = Draws(spec)
-        self._fold = Fold(keyed=spec.space.size is not None)
+        self.source: ConfigurationSource = RandomSource(spec)
+        self._fold = BracketHistory(keyed=spec.space.size is not None)
         self.traits = replace(self.traits, size=self._size, usual_trials=self._round_trials)
 
     def ask(self, history: History, count: int) -> list[Proposal]:
@@ -76,23 +76,23 @@ class Hyperband(Searcher):
     def _proposals(self, history: History, count: int, fresh: bool = True) -> list[Proposal]:
         begun = dict(self._fold.read(history.trials))
         slots: list[Slot] = []
-        through = True
+        exhausted = True
         for ladder in begun.values():
             free, over = ladder.free(history.trials, fresh)
             slots += free[: count - len(slots)]
-            through = through and over
-        while fresh and len(slots) < count and (layout := self._next_layout(history, begun, through)):
-            ladder = Ladder(len(begun), layout)
+            exhausted = exhausted and over
+        while fresh and len(slots) < count and (layout := self._next_layout(history, begun, exhausted)):
+            ladder = BracketState(len(begun), layout)
             begun[ladder.number] = ladder
             slots += ladder.free(history.trials)[0][: count - len(slots)]
-            through = False
+            exhausted = False
         if not slots and self._rounds is None and (not fresh or self._unbegun(begun) == 0):
             slots = _left_over(begun, history.trials, count)
         # Numbered by their order among themselves, which is the same for any number of workers.
         new = sum(slot.parent is None for slot in slots)
         return proposals(slots, self.source.suggest(history, self._fold.begun, new, self._fold.keys) if new else [])
 
-    def _unbegun(self, begun: dict[int, Ladder]) -> int | None:
+    def _unbegun(self, begun: dict[int, BracketState]) -> int | None:
         """How many configurations have no place yet; None where there is no end of them."""
         if self._configurations is None:
             return None
@@ -102,7 +102,7 @@ class Hyperband(Searcher):
     def _configurations(self) -> int | None:
         return self._spec.space.allowed_size
 
-    def _next_layout(self, history: History, begun: dict[int, Ladder], through: bool) -> Bracket | None:
+    def _next_layout(self, history: History, begun: dict[int, BracketState], exhausted: bool) -> Bracket | None:
         """The layout of the bracket after those that have begun; None where none may begin now, or at all."""
         layouts = [begun[number].layout for number in sorted(begun) if begun[number].layout]
         last = len(layouts[-1]) - 1 if layouts else None
@@ -111,7 +111,7 @@ class Hyperband(Searcher):
         if trials is not None:
             # By what is planned, not by what has happened, so that a layout does not depend on who is quicker.
             rest = trials - (history.next_id - self._fold.placed) - sum(map(trials_of, layouts))
-            if rest <= 0 and through:
+            if rest <= 0 and exhausted:
                 rest = trials - history.next_id  # saved where trials failed
         layout = self.plan.next(last, rest, self._unbegun(begun))
         rounds = self._rounds if self._rounds is not None else 1 if trials is None and self._endless else None
@@ -152,7 +152,7 @@ class Hyperband(Searcher):
         return in_words(counts, self.resource.name)
 
 
-def _left_over(begun: dict[int, Ladder], trials: Sequence[Trial], count: int) -> list[Slot]:
+def _left_over(begun: dict[int, BracketState], trials: Sequence[Trial], count: int) -> list[Slot]:
     """Places for those whom the plan left behind, of the highest rung first; none while a plan waits for results."""
     if any(ladder.waits for ladder in begun.values()):
         return []
@@ -174,14 +174,14 @@ def amounts_to_come(history: History, count: int) -> list[int]:
     """The amounts of the resource of the next `count` trials of a study by Hyperband: first what the brackets that
     have begun still need, then the brackets after them; [] for a study by another algorithm, or without a bracket."""
     spec = history.spec
-    begun = Fold(keyed=False).read(history.trials) if spec.algorithm.name == "hyperband" else {}
+    begun = BracketHistory(keyed=False).read(history.trials) if spec.algorithm.name == "hyperband" else {}
     if spec.resource is None or not begun:
         return []
     out: list[int] = []
     for _, bracket in sorted(begun.items()):
         for rung, level in zip(bracket.layout, bracket.levels, strict=False):
             out += [rung.resource] * (rung.size - len(level.places))
-    plan = Plan(spec.resource.max, spec.resource.min, float(spec.algorithm.options.get("eta", 3.0)))
+    plan = HyperbandPlan(spec.resource.max, spec.resource.min, float(spec.algorithm.options.get("eta", 3.0)))
     last = len(begun[max(begun)].layout) - 1
     while (rest := count - len(out)) > 0 and (layout := plan.next(last, rest)):
         out += [rung.resource for rung in layout for _ in range(rung.size)]

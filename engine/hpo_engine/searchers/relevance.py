@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hpo_engine.searchers.evidence import Evidence
+from hpo_engine.searchers.observations import Observations
 from hpo_engine.searchers.prior import distances
 
 _NEIGHBOURS = 5
@@ -14,20 +14,20 @@ _OWN = 100  # trials of the new study that an earlier one is held against
 _FAITH, _WORTH = 0.75, 4.0  # before any trial: pairs in the same order, and how many trials that belief is worth
 
 
-def relevance(evidence: Evidence) -> np.ndarray:  # (k,) in [0, 1]
+def relevance(observed: Observations) -> np.ndarray:  # (k,) in [0, 1]
     """How far each earlier study is to be believed: by the pairs of the new study's own trials that it puts into the
     right order. Without any trial 0.5; 1 where all are right, towards 0 where no more than half of them are.
 
     An earlier study predicts by the mean rank of the nearest of its points.
     """
-    k = int(evidence.prior_studies.max()) + 1 if len(evidence.prior_studies) else 0
+    k = int(observed.prior_studies.max()) + 1 if len(observed.prior_studies) else 0
     out = np.zeros(k)
-    n = len(evidence.losses)
+    n = len(observed.losses)
     own = np.unique(np.linspace(0, n - 1, min(n, _OWN)).astype(int)) if n else np.empty(0, dtype=int)
-    points, losses = evidence.points[own], evidence.losses[own]
+    points, losses = observed.points[own], observed.losses[own]
     for study in range(k):
-        of = evidence.prior_studies == study
-        told = _predicted(points, evidence.prior_points[of], evidence.prior_losses[of])
+        of = observed.prior_studies == study
+        told = _predicted(points, observed.prior_points[of], observed.prior_losses[of])
         right, known = _agreement(told, losses)
         believed = (known * right + _WORTH * _FAITH) / (known + _WORTH)
         out[study] = min(1.0, max(0.0, 2.0 * believed - 1.0))

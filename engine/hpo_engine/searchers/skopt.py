@@ -15,7 +15,7 @@ import numpy as np
 from hpo_engine.errors import Problem, SpecError
 from hpo_engine.maths.transforms import reined
 from hpo_engine.searchers import trial_rng
-from hpo_engine.searchers.evidence import Evidence
+from hpo_engine.searchers.observations import Observations
 from hpo_engine.space.axes import Cells, axis_of
 from hpo_engine.space.params import Choice
 from hpo_engine.study.spec import StudySpec
@@ -42,11 +42,11 @@ class Skopt:
         self._axes = [(param, axis_of(param)) for param in spec.space.dimensions]
         _package()
 
-    def point(self, evidence: Evidence, trial_id: int) -> np.ndarray:  # (d,)
+    def point(self, observed: Observations, trial_id: int) -> np.ndarray:  # (d,)
         """The point to try as trial `trial_id`, as `SearchSpace.encode` gives it; needs one result."""
         skopt = _package()
         rng = np.random.RandomState(int(trial_rng(self._spec, trial_id).integers(1 << 32)))
-        points, losses = self._told(evidence)
+        points, losses = self._told(observed)
         dimensions = [self._dimension(k) for k in range(len(self._axes))]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of fits that end at a bound, of points that were tried before
@@ -70,15 +70,15 @@ class Skopt:
         out: np.ndarray = self._space.tidy(np.array([self._outside(asked)]))[0]
         return out
 
-    def _told(self, evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    def _told(self, observed: Observations) -> tuple[np.ndarray, np.ndarray]:
         """Points (n, d) and losses (n,): the results, the failures, what is pending."""
-        losses = np.clip(reined(evidence.losses), -_MOST_LOSS, _MOST_LOSS)
+        losses = np.clip(reined(observed.losses), -_MOST_LOSS, _MOST_LOSS)
         kept = np.arange(len(losses))
         if len(kept) > _MOST:
             best = np.argsort(losses, kind="stable")[: _MOST // 2]
             kept = np.union1d(best, kept[-(_MOST - len(best)) :])
-        failed, pending = evidence.failed[-_MOST // 3 :], evidence.pending[-_MOST // 3 :]
-        points = np.concatenate([evidence.points[kept], failed, pending])
+        failed, pending = observed.failed[-_MOST // 3 :], observed.pending[-_MOST // 3 :]
+        points = np.concatenate([observed.points[kept], failed, pending])
         worst, lowest = losses.max(), losses.min()
         values = np.concatenate([losses[kept], np.full(len(failed), worst), np.full(len(pending), lowest)])
         return points, values

@@ -2,7 +2,7 @@
 
 All of a space's dimensions are modelled together (multivariate), so that parameters that matter jointly are found
 jointly; half of the candidates mix the dimensions of several good trials, as the classic TPE does, so that no seed
-stays stuck where one trial was lucky. Knows results only as Evidence.
+stays stuck where one trial was lucky. Knows results only as Observations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hpo_engine.maths.dedup import untaken
 from hpo_engine.maths.transforms import reined
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits, trial_rng
-from hpo_engine.searchers.evidence import Evidence, Layout, Reader
+from hpo_engine.searchers.observations import Layout, Observations, Observer
 from hpo_engine.searchers.start import start_point
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
@@ -92,25 +92,25 @@ class Tpe(Searcher):
         self._d = len(spec.space.dimensions)
         self._n_startup = min(10, max(5, self._d + 2)) if n_startup is None else n_startup
         self._candidates, self._ratio, self._most = ei_candidates, good_ratio, good_max
-        self._layout, self._reader = Layout.of(spec.space), Reader(spec.space)
+        self._layout, self._reader = Layout.of(spec.space), Observer(spec.space)
         self._finite = bool((self._layout.cells > 0).all())
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         return [Proposal(p) for p in self.suggest(self._reader.read(history), history.next_id, count)]
 
-    def suggest(self, evidence: Evidence, first_id: int, count: int) -> list[dict[str, Any]]:
+    def suggest(self, observed: Observations, first_id: int, count: int) -> list[dict[str, Any]]:
         """Parameters for trials first_id, first_id + 1, ...; each counts as running when the next is chosen."""
-        pending, out = evidence.pending, []
+        pending, out = observed.pending, []
         for trial_id in range(first_id, first_id + count):
-            point = self._point(evidence, pending, trial_id)
+            point = self._point(observed, pending, trial_id)
             out.append(self._space.decode(point))
             pending = np.vstack([pending, point])
         return out
 
-    def _point(self, evidence: Evidence, pending: np.ndarray, trial_id: int) -> np.ndarray:  # (d,)
-        losses = evidence.losses
+    def _point(self, observed: Observations, pending: np.ndarray, trial_id: int) -> np.ndarray:  # (d,)
+        losses = observed.losses
         told = trial_id >= self._n_startup and len(losses) >= 2 and bool(losses.min() < losses.max())
-        if not self._d or not (told or len(evidence.failed)):
+        if not self._d or not (told or len(observed.failed)):
             start: np.ndarray = self._space.tidy(start_point(self._spec, trial_id)[None])[0]
             return start
         rng = trial_rng(self._spec, trial_id)
@@ -119,12 +119,12 @@ class Tpe(Searcher):
             split(losses, self._ratio, self._most) if told else (np.zeros(len(losses)), np.zeros(len(losses)))
         )
         scale = self.scales[int(rng.integers(len(self.scales)))]
-        source = self._parzen(evidence.points[share > 0], weight[share > 0], scale)
+        source = self._parzen(observed.points[share > 0], weight[share > 0], scale)
         drawn = self._drawn(source, rng)
         if len(pending):
-            drawn[::2] = self._ahead(drawn[::2], scale * lean(evidence.points, weight), rng)
-        candidates = self._usable(self._space.tidy(drawn), evidence, pending, rng)
-        good, bad = self._densities(evidence, pending, share, weight, self.judged if len(pending) else scale)
+            drawn[::2] = self._ahead(drawn[::2], scale * lean(observed.points, weight), rng)
+        candidates = self._usable(self._space.tidy(drawn), observed, pending, rng)
+        good, bad = self._densities(observed, pending, share, weight, self.judged if len(pending) else scale)
         scores = good.log_density(candidates) - bad.log_density(candidates)
         if len(pending):
             scores -= np.log1p(self.crowding * source.overlap(candidates, pending).sum(axis=1))
@@ -145,12 +145,12 @@ class Tpe(Searcher):
         return out
 
     def _usable(
-        self, candidates: np.ndarray, evidence: Evidence, pending: np.ndarray, rng: np.random.Generator
+        self, candidates: np.ndarray, observed: Observations, pending: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """Those that were not tried before and that the rules allow; where there are none, uniform draws instead."""
         if not (self._finite or self._space.rules):
             return candidates
-        taken = np.concatenate([evidence.points, evidence.failed, pending])
+        taken = np.concatenate([observed.points, observed.failed, pending])
         for tries in range(3):
             usable: np.ndarray = candidates[self._space.allowed(candidates)]
             if self._finite:  # elsewhere nothing comes up twice
@@ -163,16 +163,16 @@ class Tpe(Searcher):
     # -- the two densities -----------------------------------------------------------------------------------------
 
     def _densities(
-        self, evidence: Evidence, pending: np.ndarray, share: np.ndarray, weight: np.ndarray, scale: float
+        self, observed: Observations, pending: np.ndarray, share: np.ndarray, weight: np.ndarray, scale: float
     ) -> tuple[Parzen, Parzen]:
         chosen = share > 0
-        windows = np.concatenate([evidence.points[share < 1], evidence.failed, pending])
-        weights = np.concatenate([1.0 - share[share < 1], np.ones(len(evidence.failed) + len(pending))])
+        windows = np.concatenate([observed.points[share < 1], observed.failed, pending])
+        weights = np.concatenate([1.0 - share[share < 1], np.ones(len(observed.failed) + len(pending))])
         most = max(50, min(_MOST_WINDOWS, _MOST_NUMBERS // max(1, self._d)))
         if len(windows) > most:
             thinned = np.unique(np.linspace(0, len(windows) - 1, most).astype(int))
             windows, weights = windows[thinned], weights[thinned]
-        good = self._parzen(evidence.points[chosen], weight[chosen], scale)
+        good = self._parzen(observed.points[chosen], weight[chosen], scale)
         return good, self._parzen(windows, weights, scale)
 
     def _parzen(self, centres: np.ndarray, weights: np.ndarray, scale: float) -> Parzen:

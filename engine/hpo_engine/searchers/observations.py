@@ -54,7 +54,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Observations:
     """Points are as `SearchSpace.encode` gives them: NaN where a parameter does not apply. In the order of trial ids.
 
     `losses` are finite and to be minimised. With k > 1 objectives they are `pareto.scores` of the `vectors`: an order
@@ -83,8 +83,8 @@ class Evidence:
         return np.concatenate([self.points, self.failed, self.pending])
 
 
-class Reader:
-    """Histories of one space -> Evidence."""
+class Observer:
+    """Histories of one space -> Observations."""
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
@@ -92,8 +92,8 @@ class Reader:
         self._scored: tuple[np.ndarray, np.ndarray] = np.empty((0, 0)), np.empty(0)
         self._reset()
 
-    def read(self, history: History, resource: int | None = None) -> Evidence:
-        """The evidence of all trials, or of those that were given this much of the resource."""
+    def read(self, history: History, resource: int | None = None) -> Observations:
+        """What is known from all trials, or from those that were given this much of the resource."""
         trials, k = history.trials, len(history.spec.objectives)
         if len(trials) < len(self._seen) or self._vectors.shape[1] != k:
             self._reset(k)
@@ -107,7 +107,7 @@ class Reader:
         vectors = self._vectors[:n][done]
         losses = vectors[:, 0] if k == 1 else self._scores_of(vectors)
         failed, pending = points[chosen & (kinds == _FAILED)], points[chosen & (kinds == _OPEN)]
-        return Evidence(points[done], losses, failed, pending, *self._prior(history.spec), vectors)
+        return Observations(points[done], losses, failed, pending, *self._prior(history.spec), vectors)
 
     def _prior(self, spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self._told is None or self._told[0] is not spec.prior:

@@ -13,13 +13,13 @@ from hpo_engine.study.spec import StudySpec
 _TRIES, _FEW_TRIES = 20, 2
 
 
-class Source(Protocol):
+class ConfigurationSource(Protocol):
     def suggest(self, history: History, first: int, count: int, known: Set[Any]) -> list[dict[str, Any]]:
         """The study's new configurations number first, first + 1, ...; where it can, others than those known, by their
         `params.key` (given where the space is finite)."""
 
 
-class Draws:
+class RandomSource:
     """Independent draws, among what the study's rules allow. In a finite space those that are known are drawn again, up
     to 20 times; then the next one on a walk through a small space is taken."""
 

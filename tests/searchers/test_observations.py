@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from hpo_engine.maths import pareto
-from hpo_engine.searchers.evidence import Evidence, Layout, Reader
+from hpo_engine.searchers.observations import Layout, Observations, Observer
 from hpo_engine.searchers.random import Random
 from hpo_engine.study.objective import Objective
 from hpo_engine.testing.histories import FATES, SPACES, opened, simulated, spec_of
 
 
-def same(a: Evidence, b: Evidence) -> bool:
+def same(a: Observations, b: Observations) -> bool:
     return all(np.array_equal(vars(a)[k], vars(b)[k], equal_nan=True) for k in vars(a))
 
 
 def test_each_fate_goes_where_it_belongs() -> None:
     spec = spec_of(SPACES["mixed"])
     history = simulated(opened(spec), Random(spec), 100, np.random.default_rng(0), fates=FATES)
-    seen = Reader(spec.space).read(history)
+    seen = Observer(spec.space).read(history)
     by_state = {state: [t for t in history.trials if t.state.value == state] for state in (*FATES, "pending")}
     assert list(seen.losses) == [t.loss for t in by_state["completed"]]
     assert len(seen.failed) == len(by_state["failed"]) + len(by_state["timed_out"]) > 0
@@ -30,19 +30,19 @@ def test_each_fate_goes_where_it_belongs() -> None:
 def test_kept_rows_change_no_answer() -> None:
     for space in SPACES.values():
         spec, rng = spec_of(space), np.random.default_rng(1)
-        reader, history, before = Reader(space), opened(spec), []
+        reader, history, before = Observer(space), opened(spec), []
         for _ in range(30):
             before.append(history)
             history = simulated(history, Random(spec), 5, rng)
-            assert same(reader.read(history), Reader(space).read(history))
-        assert same(reader.read(before[3]), Reader(space).read(before[3]))  # a shorter one, too
+            assert same(reader.read(history), Observer(space).read(history))
+        assert same(reader.read(before[3]), Observer(space).read(before[3]))  # a shorter one, too
 
 
 def test_several_objectives_become_one_order() -> None:
     aims = (Objective("loss"), Objective("acc", "maximize"))
     spec = spec_of(SPACES["mixed"], objectives=aims)
     history = simulated(opened(spec), Random(spec), 60, np.random.default_rng(0), fates=FATES)
-    seen = Reader(spec.space).read(history)
+    seen = Observer(spec.space).read(history)
     done = [t for t in history.trials if t.state.value == "completed"]
     assert seen.vectors.tolist() == [list(t.losses) for t in done]
     assert np.floor(seen.losses).tolist() == pareto.ranks(seen.vectors).tolist()
@@ -56,9 +56,9 @@ def test_a_reader_of_studies_with_one_and_with_two_objectives_mixes_nothing() ->
         simulated(opened(spec), Random(spec), 20, np.random.default_rng(0))
         for spec in (one, spec_of(one.space, objectives=aims))
     ]
-    reader = Reader(one.space)
+    reader = Observer(one.space)
     for history in histories * 2:
-        assert same(reader.read(history), Reader(one.space).read(history))
+        assert same(reader.read(history), Observer(one.space).read(history))
 
 
 def test_layout_tells_order_from_names() -> None:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpo_engine.searchers.draws import Draws
+from hpo_engine.searchers.sources import RandomSource
 from hpo_engine.space.params import key
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params, StudySpec
@@ -15,17 +15,17 @@ from hpo_engine.study.trial import Trial, TrialState
 if TYPE_CHECKING:
     import numpy as np
 
-    from hpo_engine.searchers.evidence import Evidence
+    from hpo_engine.searchers.observations import Observations
 
 
 class Model(Protocol):
     """`Tpe` and `Bayesian` are such; None at all: a finite space has been searched."""
 
-    def suggest(self, evidence: Evidence, first_id: int, count: int) -> list[dict[str, Any]]: ...
+    def suggest(self, observed: Observations, first_id: int, count: int) -> list[dict[str, Any]]: ...
 
 
-class Modelled:
-    """A `Source` of configurations: a model's, and a share of random ones, which keep the model honest.
+class ModelSource:
+    """A `ConfigurationSource` of configurations: a model's, and a share of random ones, which keep the model honest.
 
     The model sees each configuration once: how large a share of all new configurations would be better, as far as its
     runs tell (`shares`). Losses after one epoch and after fifty do not compare, and a long run is no merit where a
@@ -34,17 +34,17 @@ class Modelled:
 
     def __init__(self, spec: StudySpec, model: Model, random_share: float) -> None:
         self._spec, self._model, self._share = spec, model, random_share
-        self._draws, self._finite = Draws(spec), spec.space.size is not None
+        self._draws, self._finite = RandomSource(spec), spec.space.size is not None
         self._points: dict[int, tuple[Params, np.ndarray]] = {}  # by trial id; kept only for speed
 
     def suggest(self, history: History, first: int, count: int, known: Set[Any]) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
-        seen: Evidence | None = None
+        seen: Observations | None = None
         for number in range(first, first + count):
             # A stream of its own: the model's first draw must not depend on this one.
             params = None
             if random.Random(f"{self._spec.seed or 0}/{number}/share").random() >= self._share:
-                seen = self._with(self.evidence(history), out) if seen is None else seen
+                seen = self._with(self.observed(history), out) if seen is None else seen
                 params = next(iter(self._model.suggest(seen, number, 1)), None)
             if params is None:
                 params = self._draws.suggest(history, number, 1, known | set(map(key, out)) if self._finite else known)[
@@ -54,11 +54,11 @@ class Modelled:
             seen = None if seen is None else self._with(seen, [params])
         return out
 
-    def evidence(self, history: History) -> Evidence:
+    def observed(self, history: History) -> Observations:
         """Points are configurations, `losses` their shares."""
         import numpy as np
 
-        from hpo_engine.searchers.evidence import Evidence
+        from hpo_engine.searchers.observations import Observations
 
         results, failed, running = by_configuration(history.trials)
         known = shares(results)
@@ -67,20 +67,20 @@ class Modelled:
             found = [self._point(history.trials[i]) for i in ids]
             return np.array(found).reshape(len(found), len(self._spec.space.dimensions))
 
-        return Evidence(
+        return Observations(
             points(known),
             np.array(list(known.values()), dtype=float),
             points(i for i in failed if i not in known),
             points(i for i in running if i not in known),
         )
 
-    def _with(self, seen: Evidence, running: Iterable[Params]) -> Evidence:
+    def _with(self, seen: Observations, running: Iterable[Params]) -> Observations:
         import numpy as np
 
-        from hpo_engine.searchers.evidence import Evidence
+        from hpo_engine.searchers.observations import Observations
 
         new = [self._spec.space.encode(params)[None] for params in running]
-        return Evidence(seen.points, seen.losses, seen.failed, np.concatenate([seen.pending, *new]))
+        return Observations(seen.points, seen.losses, seen.failed, np.concatenate([seen.pending, *new]))
 
     def _point(self, trial: Trial) -> np.ndarray:
         kept = self._points.get(trial.id)
