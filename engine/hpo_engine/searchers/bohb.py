@@ -19,10 +19,10 @@ class Bohb(Searcher):
     """The scheduler says who gets how much of the resource, the model where new configurations come from.
 
     The paper schedules by Hyperband and fits its model to the largest amount with enough results. Here the scheduler
-    is ASHA with few and far amounts of the resource: a run that goes on begins anew, so every amount costs; and new
-    configurations begin with the two least ones, since the least may say little. Fewer go on than there, because those
-    of a model are much alike. The model learns from all results (`ModelSource`). benchmarks/fidelity.md has the figures,
-    and says where full-length runs are the better choice.
+    is ASHA with few and widely spaced amounts of the resource, because a promoted trial runs again from the beginning
+    and every amount has its cost. New configurations begin with the two least amounts, since the least may say little,
+    and fewer are promoted than in ASHA, because configurations from a model are much alike. The model learns from all
+    results (`ModelSource`). benchmarks/fidelity.md has the figures, and says where full-length runs are better.
 
     Args:
         eta: None: 9 for asha, or less where the resource spans less; 3 for hyperband. brackets: of asha, at most the
