@@ -407,6 +407,14 @@ def test_ledger_that_was_removed_is_made_again(tmp_path: Path) -> None:
     assert third.free == 0
 
 
+@pytest.mark.parametrize("resources", [Resources(8, gpus=1), Resources(8, cpus=3), Resources(8)])
+def test_study_that_has_all_that_it_can_have_waits_for_nobody(tmp_path: Path, resources: Resources) -> None:
+    here = on(tmp_path, 4, ("0", "1"))
+    study = here.study("a", resources)
+    assert study.fill() == study.machine.at_once and study.free == 0
+    assert not study.machine.is_waiting
+
+
 def test_study_inside_a_trial_does_not_wait_for_the_trial(tmp_path: Path) -> None:
     here = on(tmp_path, 2)
     outer = here.study("outer", Resources(2))

@@ -141,7 +141,7 @@ class Machine:
 
     def free(self, request: Resources, wanted: int) -> int:
         """How many of `wanted` attempts can start now. Fewer than the study may run: it waits from now on for room."""
-        limit = min(wanted, request.parallel - len(self._ledger.mine))
+        limit = min(wanted, request.parallel - len(self._ledger.mine), self.at_once - len(self._ledger.mine))
         if limit <= 0 or self._free is not None:
             return min(max(0, limit), self._free or 0)
         found = self._plan(request, limit)
