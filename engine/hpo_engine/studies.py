@@ -31,6 +31,7 @@ from hpo_engine.study.spec import LinkedFile, Params, PriorTrial, Resources, Stu
 from hpo_engine.study.trial import StopCause, Trial, TrialState
 from hpo_engine.studyfile.common import read_base_config
 from hpo_engine.system.faults import placed
+from hpo_engine.text.quoting import shortened
 
 if TYPE_CHECKING:
     from hpo_engine.contract import snapshot
@@ -356,4 +357,4 @@ def _brief(*texts: str) -> list[str]:
     """Long texts from shortly before they differ."""
     begin = len(os.path.commonprefix(texts)) - 40 if max(map(len, texts)) > 120 else 0
     cut = [f"...{text[begin:]}" if begin > 0 else text for text in texts]
-    return [text if len(text) <= 120 else text[:117] + "..." for text in cut]
+    return [shortened(text, 120) for text in cut]

@@ -19,7 +19,6 @@ from hpo_engine.contract.binding import (
     set_aside,
     user_of,
     view_of,
-    write_atomic,
     write_config,
 )
 from hpo_engine.contract.paths import RESULT, StudyPaths, TrialPaths
@@ -45,38 +44,29 @@ def asked(model: str, **changes: Any) -> StudySpec:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("durable", [False, True])
-def test_write_atomic_replaces_and_leaves_nothing_else(tmp_path: Path, durable: bool) -> None:
-    path = str(tmp_path / "x.json")
-    write_atomic(path, b"old", durable=durable)
-    write_atomic(path, b"new" * 100_000, durable=durable)
-    assert Path(path).read_bytes() == b"new" * 100_000
-    assert os.listdir(tmp_path) == ["x.json"]
+def test_config_is_replaced_as_a_whole_and_nothing_else_is_left(trial: TrialPaths) -> None:
+    write_config(trial, {"x": 1})
+    write_config(trial, {"x": "new" * 100_000})
+    assert json.loads(Path(trial.config).read_text()) == {"x": "new" * 100_000}
+    assert [name for name in os.listdir(trial.result_dir) if name.endswith(".tmp")] == []
 
 
-def test_write_atomic_leaves_no_trace_when_the_target_is_a_folder(tmp_path: Path) -> None:
-    os.mkdir(tmp_path / "x")
-    with pytest.raises(IsADirectoryError):
-        write_atomic(str(tmp_path / "x"), b"data")
-    assert os.listdir(tmp_path) == ["x"]
-
-
-def test_write_atomic_shows_no_reader_half_a_file(tmp_path: Path) -> None:
-    path, done, seen = str(tmp_path / "x"), threading.Event(), set()
-    write_atomic(path, b"0" * 50_000)
+def test_reader_never_sees_half_a_config(trial: TrialPaths) -> None:
+    done, seen = threading.Event(), set()
+    write_config(trial, {"x": "0" * 50_000})
 
     def look() -> None:
         while not done.is_set():
-            seen.add(Path(path).read_bytes())
+            seen.add(Path(trial.config).read_bytes())
 
     reader = threading.Thread(target=look)
     reader.start()
     for i in range(200):
-        write_atomic(path, b"%d" % (i % 10) * 50_000)
+        write_config(trial, {"x": str(i % 10) * 50_000})
     done.set()
     reader.join()
-    assert {len(data) for data in seen} == {50_000}
-    assert all(len(set(data)) == 1 for data in seen)
+    texts = [json.loads(data)["x"] for data in seen]
+    assert {len(text) for text in texts} == {50_000} and all(len(set(text)) == 1 for text in texts)
 
 
 def test_config_is_strict_json_with_the_values_as_given(trial: TrialPaths) -> None:

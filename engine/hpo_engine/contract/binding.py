@@ -26,23 +26,6 @@ from hpo_engine.system.files import FOLDER, open_folder
 _UNREAD_NS = 10**9  # by which the access time of a config.json that nobody has read is earlier than its change
 
 
-def write_atomic(path: str, data: bytes, *, durable: bool = False) -> None:
-    """Writes a whole file so that a reader sees the old one or the new one.
-
-    Args:
-        durable: also survive a power loss (two fsyncs: milliseconds, where the plain write takes some 50 us).
-    """
-    folder, name = os.path.split(path)
-    fd = os.open(folder or ".", FOLDER)
-    try:
-        _put(fd, name, data, durable)
-    except OSError as error:
-        error.filename = path
-        raise
-    finally:
-        os.close(fd)
-
-
 def write_config(paths: TrialPaths, config: Mapping[str, Any]) -> None:
     """Writes the trial's config.json, whatever stands there.
 
@@ -57,7 +40,7 @@ def write_config(paths: TrialPaths, config: Mapping[str, Any]) -> None:
     # Not fsynced: the event log holds the parameters durably, and every launch writes this file anew.
     with _folder(paths, paths.result_dir) as fd:
         try:
-            _put(fd, CONFIG, data + b"\n", durable=False, unread=True)
+            _put(fd, CONFIG, data + b"\n")
         except IsADirectoryError:
             raise LaunchError(f"{paths.config} is a folder: remove it") from None
         except OSError as error:
@@ -354,7 +337,8 @@ def _there(parent: int, name: str) -> bool:
     return True
 
 
-def _put(folder: int, name: str, data: bytes, durable: bool, unread: bool = False) -> None:
+def _put(folder: int, name: str, data: bytes) -> None:
+    """Writes a whole file so that a reader sees the old one or the new one, which nobody has read yet."""
     # The name cannot be foreseen (nobody can plant it), and two writers never share one.
     aside = f".{os.urandom(8).hex()}.tmp"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
@@ -363,11 +347,8 @@ def _put(folder: int, name: str, data: bytes, durable: bool, unread: bool = Fals
             left = memoryview(data)
             while left:
                 left = left[os.write(fd, left) :]
-            if durable:
-                os.fsync(fd)
-            if unread:  # an access time before the last change: the first read is sure to move it
-                changed = os.fstat(fd).st_mtime_ns
-                os.utime(fd, ns=(changed - _UNREAD_NS, changed))
+            changed = os.fstat(fd).st_mtime_ns  # an access time before it: the first read is sure to move that
+            os.utime(fd, ns=(changed - _UNREAD_NS, changed))
         finally:
             os.close(fd)
         failpoint("file.before-rename")
@@ -376,5 +357,3 @@ def _put(folder: int, name: str, data: bytes, durable: bool, unread: bool = Fals
         with suppress(FileNotFoundError):
             os.unlink(aside, dir_fd=folder)
         raise
-    if durable:
-        os.fsync(folder)

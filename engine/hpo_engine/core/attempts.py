@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from hpo_engine.core.trouble import Trouble
 from hpo_engine.errors import ContractError, LaunchError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import AttemptEnded, AttemptIntended, AttemptStarted, MetricsSeen, TrialEnded
-from hpo_engine.study.rows import continued
+from hpo_engine.study.rows import continued, same_rows
 from hpo_engine.study.trial import Exit, Outcome, StopCause, Trial, TrialState
 from hpo_engine.system.faults import at_fault, told
 from hpo_engine.text.tables import counted
@@ -149,7 +149,7 @@ class Attempts:
         for trial in self._recorder.history.running:
             if fresh := self._workspace.fresh_rows(trial.id):
                 rows, anew = fresh
-                if anew and _same_rows(rows, trial.rows):
+                if anew and same_rows(rows, trial.rows):
                     continue
                 self._recorder.record(MetricsSeen(now, trial.id, metrics.thin(rows), anew))
                 failpoint("trial.metrics-seen")
@@ -181,7 +181,7 @@ class Attempts:
         if trial.base and reading.rows:
             reading = replace(reading, rows=tuple(continued(trial.base, reading.rows)))
         rows = metrics.thin(reading.rows)
-        if rows and not _same_rows(rows, trial.rows):
+        if rows and not same_rows(rows, trial.rows):
             self._recorder.record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")
         judged = self._judge(trial, exit_, reading)
@@ -264,8 +264,3 @@ class Attempts:
         """The machine's fault, and no trial's."""
         alone = len(self._recorder.history.running) == len(self._unread)
         self._trouble.met(trial_id, why, then, now, alone=alone)
-
-
-def _same_rows(left: Sequence[object], right: Sequence[object]) -> bool:
-    # By their text: a row with NaN equals itself here.
-    return len(left) == len(right) and repr(left) == repr(right)

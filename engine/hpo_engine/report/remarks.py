@@ -12,7 +12,7 @@ from typing import Any
 
 from hpo_engine.space.searchspace import Constant
 from hpo_engine.study.history import History
-from hpo_engine.study.objective import Row
+from hpo_engine.study.rows import same_rows
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Trial, TrialState
 
@@ -55,15 +55,7 @@ class Sameness:
         )
 
     def _alike(self, first: Trial, other: Trial) -> bool:
-        if len(first.rows) != len(other.rows):
-            return False
-        return all(self._same(a, b) for a, b in zip(first.rows, other.rows, strict=True))
-
-    def _same(self, a: Row, b: Row) -> bool:
-        x, y = a.values, b.values
-        return a.step == b.step and x.keys() == y.keys() and all(
-            x[m] == y[m] or (x[m] != x[m] and y[m] != y[m]) or (m not in self._aims and _CLOCK.search(m)) for m in x
-        )  # fmt: skip
+        return same_rows(first.rows, other.rows, but=lambda metric: metric not in self._aims and _CLOCK.search(metric))
 
 
 def identical(history: History) -> str:

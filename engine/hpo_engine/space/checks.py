@@ -10,7 +10,8 @@ from hpo_engine.errors import Problem, SpecError, nearest
 from hpo_engine.space.axes import Axis, Steps, axis_of
 from hpo_engine.space.conditions import accepted_values, parents_first
 from hpo_engine.space.constraints import Rule, read_rule
-from hpo_engine.space.params import Param, field_problems, json_text, name_problem, shown
+from hpo_engine.space.params import Param, field_problems, json_text, name_problem
+from hpo_engine.text.quoting import shown
 
 MAX_PARAMS = 10_000
 MAX_RULES = 100

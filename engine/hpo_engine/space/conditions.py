@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo_engine.space.axes import Axis
-from hpo_engine.space.params import Param, When, json_text, key, shown
+from hpo_engine.space.params import Param, When, json_text, key
+from hpo_engine.text.quoting import shown
 
 Condition = tuple[str, frozenset[Any]]  # parent, keys of the values that let the child apply
 

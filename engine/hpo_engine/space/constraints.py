@@ -40,8 +40,9 @@ from hpo_engine.space.operators import (
     truth,
     type_of,
 )
-from hpo_engine.space.params import Choice, Constant, Float, Int, Param, shown
+from hpo_engine.space.params import Choice, Constant, Float, Int, Param
 from hpo_engine.space.words import Word, literal, words_of, wrong
+from hpo_engine.text.quoting import shown
 
 _MAX_DEPTH = 40
 

@@ -14,6 +14,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
 from hpo_engine.errors import SpecError, nearest
+from hpo_engine.text.quoting import shown
 
 MAX_NAME = 200
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
@@ -295,12 +296,6 @@ def param_from(entry: Mapping[str, Any]) -> Param:
         return cls(**{k: v for k, v in entry.items() if k != "type"})
     except TypeError as error:
         raise SpecError(f"parameter {json_text(entry.get('name'))}: {error}") from None
-
-
-def shown(name: Any) -> str:
-    """A name for a message: printable, not too long."""
-    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in str(name))
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def json_text(value: Any) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 from hpo_engine.errors import Problem, SpecError, nearest
 from hpo_engine.space.axes import Axis, Cells
 from hpo_engine.space.conditions import applies, when_text
-from hpo_engine.space.params import Constant, key, shown
+from hpo_engine.space.params import Constant, key
 from hpo_engine.space.searchspace import SearchSpace
+from hpo_engine.text.quoting import shown
 
 _TRIES = 1000
 _DRAWS = 10_000

@@ -18,18 +18,8 @@ from hpo_engine.space.checks import read_rules, space_problems
 from hpo_engine.space.conditions import Condition, applies, conditions_of, parents_first, when_text
 from hpo_engine.space.constraints import Rule
 from hpo_engine.space.grid import Grid
-from hpo_engine.space.params import (
-    Choice,
-    Constant,
-    Float,
-    Int,
-    Param,
-    json_text,
-    key,
-    param_from,
-    param_json,
-    shown,
-)
+from hpo_engine.space.params import Choice, Constant, Float, Int, Param, json_text, key, param_from, param_json
+from hpo_engine.text.quoting import shown
 
 if TYPE_CHECKING:
     import numpy as np

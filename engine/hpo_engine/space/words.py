@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo_engine.errors import Problem, SpecError
-from hpo_engine.space.params import shown
+from hpo_engine.text.quoting import shown
 
 MAX_TEXT = 1000
 

@@ -18,6 +18,7 @@ from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.text.quoting import quoted
 
 _SHOWN = 6
 _EVALUATION = re.compile(r"(?i)val|eval|test|dev")
@@ -71,7 +72,7 @@ class MisnamedStopper(Rule):
         if self._more_may_tell or not _ran_to_its_end(trial) or not unexpected(aim.metric, names):
             return None
         near = _in_more_or_fewer_words(aim.metric, [name for name in names if name not in self._named])
-        text = f"trial {trial.id} ended: {lacks(aim.metric, names, near or '')}; did you mean {_quoted(near or '')}?"
+        text = f"trial {trial.id} ended: {lacks(aim.metric, names, near or '')}; did you mean {quoted(near or '')}?"
         return None if near is None else Halt("objective", text)
 
 
@@ -79,8 +80,8 @@ def lacks(metric: str, names: Sequence[str], nearest: str = "") -> str:
     """`no "valid_loss" in its rows; it has "val_loss"`."""
     shown = [nearest, *(name for name in names if name != nearest)] if nearest else list(names)
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    has = ", ".join(_quoted(name) for name in shown[:_SHOWN]) + more if shown else "no numbers at all"
-    return f"no {_quoted(metric)} in its rows; it has {has}"
+    has = ", ".join(quoted(name) for name in shown[:_SHOWN]) + more if shown else "no numbers at all"
+    return f"no {quoted(metric)} in its rows; it has {has}"
 
 
 def metrics_of(rows: Iterable[Row]) -> list[str]:
@@ -105,8 +106,3 @@ def _in_more_or_fewer_words(metric: str, names: Sequence[str]) -> str | None:
     """The first of the names that has all words of the metric and others, or some of its words and no others."""
     words = set(words_of(metric))
     return next((name for name in names if words < set(words_of(name)) or set() < set(words_of(name)) < words), None)
-
-
-def _quoted(name: str) -> str:
-    short = name if len(name) <= 60 else name[:57] + "..."
-    return f'"{short}"' if short.isprintable() else ascii(short)

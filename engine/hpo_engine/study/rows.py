@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 from hpo_engine.errors import JournalError
@@ -99,6 +99,21 @@ def continued(rows: Sequence[Row], more: Sequence[Row]) -> Sequence[Row]:
         return more or rows
     first = min(row.step for row in more)
     return (*(row for row in rows if row.step < first), *more)
+
+
+def same_row(a: Row, b: Row, but: Callable[[str], object] = lambda metric: False) -> bool:
+    """Equality by which NaN is NaN. `but`: whether a metric does not count."""
+    if a is b:
+        return True
+    x, y = a.values, b.values
+    return a.step == b.step and x.keys() == y.keys() and all(
+        x[m] == y[m] or (x[m] != x[m] and y[m] != y[m]) or but(m) for m in x
+    )  # fmt: skip
+
+
+def same_rows(rows: Sequence[Row], others: Sequence[Row], but: Callable[[str], object] = lambda metric: False) -> bool:
+    """As many rows, each the same as its counterpart."""
+    return len(rows) == len(others) and all(same_row(a, b, but) for a, b in zip(rows, others, strict=True))
 
 
 def _pack(value: float) -> float | str:

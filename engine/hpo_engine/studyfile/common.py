@@ -19,6 +19,7 @@ from hpo_engine.space.params import Choice, Constant, Param, json_problem, json_
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.studyfile import shellwords
 from hpo_engine.studyfile.document import Document, read_json, read_text
+from hpo_engine.text.quoting import shown
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
@@ -76,8 +77,7 @@ class Problems:
 
 
 def _printable(path: str) -> str:
-    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in path)
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    return shown(path, 200)
 
 
 def is_wmla(data: Any) -> bool:

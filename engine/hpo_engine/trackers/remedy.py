@@ -9,10 +9,10 @@ import os
 import re
 
 from hpo_engine.contract.paths import RESULT, StudyPaths, is_below
-from hpo_engine.contract.sources.results import quoted
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.text.quoting import quoted
 
 _FAILED = (TrialState.FAILED, TrialState.TIMED_OUT)
 _QUOTED = re.compile(r"'([^'\n]{1,500})'|\"([^\"\n]{1,500})\"")

@@ -21,13 +21,14 @@ from hpo_engine.contract.sources.results import (
     parse,
     parse_emetrics,
     parse_rows,
-    quoted,
 )
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Objective, Row, pick_values
+from hpo_engine.study.rows import same_rows
 from hpo_engine.study.trial import FailureKind
 from hpo_engine.system.faults import faultpoint
 from hpo_engine.system.files import MAX_BYTES, Gone, Missing, gone, open_file, open_folder, safe_read
+from hpo_engine.text.quoting import quoted
 
 _CHUNK = 256 << 10  # read of a growing file at one look
 
@@ -88,7 +89,7 @@ class MetricsReader:
         if not rows:
             return None
         given, self._given = self._given, tuple(rows)
-        if len(rows) < len(given) or not all(map(_same, given, rows)):
+        if len(rows) < len(given) or not same_rows(given, rows[: len(given)]):
             return self._given, True
         return (self._given[len(given) :], False) if len(rows) > len(given) else None
 
@@ -103,14 +104,6 @@ def _signature(path: str) -> _Signature | None:
     except (OSError, ValueError):
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _same(a: Row, b: Row) -> bool:
-    """Equality by which NaN is NaN."""
-    if a is b:
-        return True
-    x, y = a.values, b.values
-    return a.step == b.step and x.keys() == y.keys() and all(x[k] == y[k] or (x[k] != x[k] and y[k] != y[k]) for k in x)
 
 
 class _Stream:

@@ -14,6 +14,7 @@ from typing import Any
 from hpo_engine.contract.paths import EMETRICS, RESULT
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
+from hpo_engine.text.quoting import quoted
 
 MAX_ENTRIES = 200_000  # of a result file
 MAX_LINES = 100_000  # of an emetrics file
@@ -176,12 +177,6 @@ def _describe(value: Any) -> str:
     if isinstance(value, list):
         return "a list" if value else "an empty list"
     return "an object" if isinstance(value, dict) else "a number"
-
-
-def quoted(text: str) -> str:
-    """Fit for a line of text: short, and without control characters."""
-    short = text if len(text) <= 60 else text[:57] + "..."
-    return json.dumps(short, ensure_ascii=not short.isprintable())
 
 
 def printable(name: str) -> str:

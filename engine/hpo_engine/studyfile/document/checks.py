@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import NoReturn
 
 from hpo_engine.errors import Problem, SpecError
+from hpo_engine.text.quoting import quoted
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
@@ -66,14 +66,6 @@ def check_key(key: str, seen: dict[str, Mark], file: str, line: int) -> str:
     if key in seen:
         refuse(f"duplicate key {quoted(key)}; it stands in line {line_of(seen[key])} too", file, line)
     return key
-
-
-def quoted(text: str) -> str:
-    return json.dumps(cut(text))
-
-
-def cut(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def finite(text: str, file: str, line: int) -> float:

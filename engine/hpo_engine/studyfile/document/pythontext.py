@@ -22,10 +22,10 @@ from hpo_engine.studyfile.document.checks import (
     Mark,
     check_key,
     check_value,
-    quoted,
     refuse,
     too_many,
 )
+from hpo_engine.text.quoting import quoted
 
 _TOKEN = re.compile(
     r"""

@@ -16,13 +16,12 @@ from hpo_engine.studyfile.document.checks import (
     Mark,
     check_key,
     check_value,
-    cut,
     finite,
     line_of,
-    quoted,
     refuse,
     too_many,
 )
+from hpo_engine.text.quoting import quoted, shortened
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -110,11 +109,11 @@ class _Composer:
         if self.count > MAX_VALUES:
             too_many(self.file, line)
         if isinstance(event, yaml.AliasEvent):
-            refuse(f"alias *{cut(str(event.anchor))} is not allowed; write the value out", self.file, line)
+            refuse(f"alias *{shortened(str(event.anchor))} is not allowed; write the value out", self.file, line)
         if event.anchor is not None:
-            refuse(f"anchor &{cut(event.anchor)} is not allowed; write the value out", self.file, line)
+            refuse(f"anchor &{shortened(event.anchor)} is not allowed; write the value out", self.file, line)
         if event.tag is not None:
-            refuse(f"tag {cut(event.tag)} is not allowed", self.file, line)
+            refuse(f"tag {shortened(event.tag)} is not allowed", self.file, line)
         if isinstance(event, yaml.ScalarEvent):
             text = check_value(event.value, self.file, line)
             return (self._plain(text, line) if event.implicit[0] else text), line
@@ -144,7 +143,7 @@ class _Composer:
             key, at = self._node(event, depth + 1)
             key_line = line_of(at)
             if not isinstance(key, str):
-                shown = "a list or mapping" if isinstance(key, (list, dict)) else cut(event.value) or "nothing"
+                shown = "a list or mapping" if isinstance(key, (list, dict)) else shortened(event.value) or "nothing"
                 advice = "" if isinstance(key, (list, dict)) else f"; put it in quotes: {quoted(event.value)}"
                 refuse(f"a key must be text, not {shown}{advice}", self.file, key_line)
             check_key(key, marks, self.file, key_line)

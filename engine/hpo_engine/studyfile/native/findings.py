@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hpo_engine.errors import nearest
-from hpo_engine.space.params import json_text, shown
+from hpo_engine.space.params import json_text
 from hpo_engine.studyfile.common import MOST_PROBLEMS, Problems
 from hpo_engine.studyfile.native.form import PARTS, StudyForm, TrialForm, names
+from hpo_engine.text.quoting import shown
 
 # What people write who come from elsewhere, and where it goes here.
 _ELSEWHERE = {

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hpo_engine.space.params import Float, Int, Param, json_text, shown
+from hpo_engine.space.params import Float, Int, Param, json_text
+from hpo_engine.text.quoting import shown
 from hpo_engine.text.tables import number
 
 _N = r"([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 from hpo_engine.errors import SpecError
 from hpo_engine.space.axes import Steps
 from hpo_engine.space.constraints import read_rule
-from hpo_engine.space.params import Choice, Constant, Param, json_text, shown
+from hpo_engine.space.params import Choice, Constant, Param, json_text
 from hpo_engine.space.partial import point_problems, refuse_empty
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.studyfile.common import Problems, ragged, space_of
 from hpo_engine.studyfile.native import slips
 from hpo_engine.studyfile.native.findings import report
 from hpo_engine.studyfile.native.form import ENTRIES, StudyForm
+from hpo_engine.text.quoting import shown
 from hpo_engine.text.tables import number
 
 _ANY: tuple[Any, ...] = (0.5, "", True, None, [])  # a value of each type that a rule knows

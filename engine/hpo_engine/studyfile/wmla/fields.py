@@ -6,8 +6,9 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from hpo_engine.space.params import json_text, shown
+from hpo_engine.space.params import json_text
 from hpo_engine.studyfile.common import Problems
+from hpo_engine.text.quoting import shown
 
 
 class Fields:

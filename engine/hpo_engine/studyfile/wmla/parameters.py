@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from hpo_engine.errors import SpecError
-from hpo_engine.space.params import Choice, Constant, Float, Int, Param, json_text, key, shown
+from hpo_engine.space.params import Choice, Constant, Float, Int, Param, json_text, key
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.studyfile.common import Problems, as_text, ragged, space_of
 from hpo_engine.studyfile.wmla.fields import Fields, as_number
+from hpo_engine.text.quoting import shown
 
 _FIELDS = (
     "name", "type", "dataType", "minDbVal", "maxDbVal", "minIntVal", "maxIntVal", "discreteDbVal", "discreteIntVal",
