@@ -20,7 +20,7 @@ from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.errors import EngineError, SpecError, StudyExists, StudyLocked
 from hpo_engine.executors.local import records
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
-from hpo_engine.store.lock import Lead
+from hpo_engine.store.lock import StudyLock
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, Named, Resources, StudySpec, TrialPolicy
 from hpo_engine.study.trial import TrialState
@@ -265,7 +265,7 @@ def test_stop_of_a_trial_that_never_started_or_has_ended_is_no_error(unled: Unle
 
 def test_remove_is_refused_while_an_engine_leads(tmp_path: Path, model: Path) -> None:
     paths = studies.create(spec_of(model), "", str(tmp_path / "root"), 0.0)
-    lead = Lead(paths.lock)
+    lead = StudyLock(paths.lock)
     before = set(os.listdir(paths.root))
     with pytest.raises(StudyLocked, match=f"another hpo-engine .process {os.getpid()} on"):
         studies.remove(paths)

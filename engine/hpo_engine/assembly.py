@@ -25,7 +25,7 @@ from hpo_engine.searchers.interface import AskingOnly
 from hpo_engine.space.params import json_text
 from hpo_engine.store import inbox
 from hpo_engine.store.journal import Journal
-from hpo_engine.store.lock import Lead
+from hpo_engine.store.lock import StudyLock
 from hpo_engine.study.events import Event, SpecChanged, TrialReopened, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, StudySpec
@@ -287,7 +287,7 @@ class OpenStudy:
     """
 
     paths: StudyPaths
-    lock: Lead
+    lock: StudyLock
     journal: Journal
     history: History
     copied_from: str = ""
@@ -318,7 +318,7 @@ def open_study(paths: StudyPaths, *, wait_s: float = 0.0, known: History | None 
     from hpo_engine.executors.local import origin
 
     with ExitStack() as held:
-        lock = Lead(paths.lock, wait_s)
+        lock = StudyLock(paths.lock, wait_s)
         held.callback(lock.close)
         if not os.path.exists(paths.db):  # else a new one would be made
             raise StudyGone(f"{paths.db}: the event log was removed")

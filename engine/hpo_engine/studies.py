@@ -24,7 +24,7 @@ from hpo_engine.errors import EngineError, JournalError, Problem, SpecError, Stu
 from hpo_engine.failpoints import failpoint
 from hpo_engine.store.database import is_ours
 from hpo_engine.store.journal import Journal, read_history
-from hpo_engine.store.lock import Lead, hold_folder
+from hpo_engine.store.lock import StudyLock, hold_folder
 from hpo_engine.study.events import fold, opening
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import LinkedFile, Params, PriorTrial, Resources, StudySpec
@@ -236,7 +236,7 @@ def remove(paths: StudyPaths) -> None:
     ours = all(os.path.exists(p) for p in (paths.source, paths.results, paths.trials, paths.logs))
     if not (ours or is_ours(paths.db)):
         raise SpecError(f"{paths.root} is not a study; nothing was removed")
-    lead = Lead(paths.lock, can_wait=False)
+    lock = StudyLock(paths.lock, can_wait=False)
     try:
         with contextlib.suppress(JournalError):  # a damaged study may go, too
             for trial in read(paths).running:
@@ -250,7 +250,7 @@ def remove(paths: StudyPaths) -> None:
         failpoint("study.removed")
         shutil.rmtree(gone)
     finally:
-        lead.close()
+        lock.close()
 
 
 def _sweep_new(root: str) -> None:

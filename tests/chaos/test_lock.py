@@ -16,16 +16,16 @@ import pytest
 from hpo_engine import studies
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.errors import StudyLocked
-from hpo_engine.store.lock import Lead, who_leads
+from hpo_engine.store.lock import StudyLock, who_leads
 from tests.support.helpers import processes_with, wait_until
 
 RACER = """
 import sys, time
 from hpo_engine.errors import StudyLocked
-from hpo_engine.store.lock import Lead
+from hpo_engine.store.lock import StudyLock
 while not __import__("os").path.exists(sys.argv[1] + ".go"): time.sleep(0.005)
 try:
-    lead = Lead(sys.argv[1])
+    lead = StudyLock(sys.argv[1])
 except StudyLocked as error:
     print("locked", error.holder, flush=True)
 else:
@@ -46,11 +46,11 @@ def test_of_fifty_engines_one_leads_and_a_kill_frees_the_lead(tmp_path: Path) ->
         holder = who_leads(str(lock))
         assert holder is not None and holder.pid == leaders[0].pid
         with pytest.raises(StudyLocked, match=f"process {leaders[0].pid} on"):
-            Lead(str(lock))
+            StudyLock(str(lock))
         leaders[0].kill()
         leaders[0].wait()
         assert who_leads(str(lock)) is None
-        Lead(str(lock)).close()
+        StudyLock(str(lock)).close()
     finally:
         for racer in racers:
             racer.kill()
@@ -59,15 +59,15 @@ def test_of_fifty_engines_one_leads_and_a_kill_frees_the_lead(tmp_path: Path) ->
 
 def test_waiting_engine_gets_the_lead_when_it_is_free(tmp_path: Path) -> None:
     lock = str(tmp_path / "engine.lock")
-    argv = [sys.executable, "-c", "import sys; from hpo_engine.store.lock import Lead; l = Lead(sys.argv[1]); print(flush=True); sys.stdin.read()"]  # fmt: skip
+    argv = [sys.executable, "-c", "import sys; from hpo_engine.store.lock import StudyLock; l = StudyLock(sys.argv[1]); print(flush=True); sys.stdin.read()"]  # fmt: skip
     holder = subprocess.Popen([*argv, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdin is not None and holder.stdout is not None
     holder.stdout.readline()
     with pytest.raises(StudyLocked):
-        Lead(lock, wait_s=0.01)
+        StudyLock(lock, wait_s=0.01)
     ends = threading.Timer(0.1, holder.stdin.close)
     ends.start()
-    Lead(lock, wait_s=20.0).close()
+    StudyLock(lock, wait_s=20.0).close()
     assert holder.wait(20) == 0
     ends.join()
     holder.stdout.close()

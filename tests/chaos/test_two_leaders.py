@@ -28,7 +28,7 @@ from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.store import inbox
 from hpo_engine.store import lock as lead
 from hpo_engine.store.journal import Journal, read_history
-from hpo_engine.store.lock import Lead, hold_folder, who_leads
+from hpo_engine.store.lock import StudyLock, hold_folder, who_leads
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.testing.stores import EVENTS
@@ -45,22 +45,22 @@ def lock(tmp_path: Path) -> str:
 
 
 def test_lock_file_that_is_deleted_frees_no_lead_and_is_made_again(lock: str) -> None:
-    first = Lead(lock)
+    first = StudyLock(lock)
     os.unlink(lock)
     with pytest.raises(StudyLocked, match="is being run by another hpo-engine"):
-        Lead(lock)
+        StudyLock(lock)
     assert not os.path.exists(lock) and who_leads(lock) is not None
     first.check()
     with pytest.raises(StudyLocked, match=f"another hpo-engine .process {os.getpid()} on"):
-        Lead(lock)
+        StudyLock(lock)
     first.check()
     first.close()
-    Lead(lock).close()
+    StudyLock(lock).close()
     assert who_leads(lock) is None
 
 
 def test_file_that_somebody_puts_in_its_place_is_taken_over(lock: str) -> None:
-    first = Lead(lock)
+    first = StudyLock(lock)
     os.unlink(lock)
     Path(lock).write_text("something")
     first.check()
@@ -83,12 +83,12 @@ def no_folder_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_locks_on_folders_the_file_is_all(lock: str, no_folder_locks: None) -> None:
-    first = Lead(lock)
+    first = StudyLock(lock)
     with pytest.raises(StudyLocked, match=f"another hpo-engine .process {os.getpid()} on"):
-        Lead(lock)
+        StudyLock(lock)
     os.unlink(lock)
-    second = Lead(lock)
-    with pytest.raises(StudyLocked, match="was deleted, and another engine leads now"):
+    second = StudyLock(lock)
+    with pytest.raises(StudyLocked, match="was deleted, and another engine runs the study now"):
         first.check()
     second.check()
     first.close()
@@ -100,18 +100,18 @@ def test_lock_on_a_file_that_was_deleted_meanwhile_is_none(
     lock: str, no_folder_locks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opened, then deleted and made again by another engine, then locked."""
-    real, others = lead._try_lock, list[Lead]()
+    real, others = lead._try_lock, list[StudyLock]()
 
     def late(fd: int, *, shared: bool = False) -> bool:
         if not others and not stat.S_ISDIR(os.fstat(fd).st_mode):
             monkeypatch.setattr(lead, "_try_lock", real)
             os.unlink(lock)
-            others.append(Lead(lock))
+            others.append(StudyLock(lock))
         return real(fd, shared=shared)
 
     monkeypatch.setattr(lead, "_try_lock", late)
     with pytest.raises(StudyLocked):
-        Lead(lock)
+        StudyLock(lock)
     others[0].check()
     others[0].close()
 
@@ -129,7 +129,7 @@ def test_looking_who_leads_refuses_nobody_the_lead(lock: str) -> None:
         thread.start()
     try:
         for _ in range(100):
-            Lead(lock).close()
+            StudyLock(lock).close()
     finally:
         over.set()
         for thread in looking:
@@ -142,7 +142,7 @@ def waiting(lock: str) -> tuple[threading.Thread, list[Any]]:
 
     def wait() -> None:
         try:
-            came.append(Lead(lock, wait_s=60.0))
+            came.append(StudyLock(lock, wait_s=60.0))
         except EngineError as error:
             came.append(error)
 
@@ -163,7 +163,7 @@ def opened(folder: str) -> int:
 @pytest.mark.parametrize("how", ["removed", "moved", "replaced", "replaced-by-a-file"])
 def test_waiter_leaves_a_study_that_goes_away(lock: str, how: str) -> None:
     folder, elsewhere = os.path.dirname(lock), os.path.dirname(lock) + "-elsewhere"
-    first = Lead(lock)
+    first = StudyLock(lock)
     thread, came = waiting(lock)
     wait_until(lambda: opened(folder) >= 2)
     os.rename(folder, elsewhere)
@@ -189,7 +189,7 @@ def test_waiter_leaves_a_study_that_goes_away(lock: str, how: str) -> None:
 
 def test_lead_of_no_study_makes_none(tmp_path: Path) -> None:
     with pytest.raises(StudyGone, match="no such study"):
-        Lead(str(tmp_path / "none" / "engine.lock"))
+        StudyLock(str(tmp_path / "none" / "engine.lock"))
     assert os.listdir(tmp_path) == []
 
 

@@ -102,12 +102,13 @@ def resume(
 ) -> int:
     """Go on with STUDY; trials that still run are taken over."""
     from hpo_engine import studies
-    from hpo_engine.studyfile.native.values import seconds
 
     _begin(as_json)
     paths = find(study, root)
     changes: dict[str, Any] = {k: v for k, v in {"trials": trials, "parallel": parallel}.items() if v is not None}
     if time_limit is not None:
+        from hpo_engine.studyfile.native.values import seconds  # pydantic: only for this option
+
         try:
             changes["time_s"] = seconds(time_limit)
         except ValueError as error:

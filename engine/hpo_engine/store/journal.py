@@ -1,14 +1,14 @@
-"""The event log of one study: an SQLite file with one row an event. Knows events, not their meaning.
+"""The event log of one study: an SQLite file with one row per event. Knows events, not their meaning.
 
 One writer connection (the leading engine's; never carried across a fork), any number of readers that cannot write.
-What `append` has taken survives the death of every process. A thread brings it to the disk, within milliseconds of a
-disk that is not busy: the engine starts the next trial meanwhile. A power cut before that takes the last events, and
-with them the processes that they speak of: those trials are run again.
+What `append` has committed survives the death of every process. A thread syncs it to the disk, within milliseconds if
+the disk is not busy, while the engine starts the next trial. A power cut before that loses the last events, and with
+them the processes that they are about: those trials run again.
 
 Each event carries a checksum, chained: it covers the event's number, time, kind and body and the checksum before it, so
-that a changed, exchanged, missing or repeated row is seen when the log is read. It is a CRC-32: against accidents, and
-for those the best that costs half a microsecond. A change within four bytes, of a digit say, never passes, any other
-once in four thousand million times. A tail that is cut off whole is no damage but what a power cut leaves.
+that a changed, swapped, missing or repeated row is detected when the log is read. It is a CRC-32, which protects
+against accidents and costs half a microsecond: a change within four bytes, such as one digit, never passes, any other
+once in four billion times. A tail that is missing as a whole is not damage but what a power cut leaves.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Journal:
             raise JournalError(f"{self.path}: {error}") from None
 
     def history(self, known: History | None = None) -> History:
-        """The fold of all events; the rows of trials are read when somebody looks.
+        """The fold of all events; the rows of trials stay unread until they are needed.
 
         Args:
             known: an earlier fold; if the log goes on from there, only what is new is read.
@@ -159,7 +159,7 @@ class Journal:
 
         known = known if known is not None and self._continues(known) else None
         collecting = gc.isenabled()
-        gc.disable()  # nothing of what follows is garbage, and to look for some takes half of the time
+        gc.disable()  # nothing of what follows is garbage, and looking for it takes half of the time
         try:
             records = self.records(known.events if known is not None else 0)
             try:
@@ -176,7 +176,7 @@ class Journal:
         query = "SELECT seq, at FROM events WHERE seq IN (1, ?)"
         try:
             found = dict(self._db.execute(query, (known.events,)))
-        except sqlite3.Error:  # whoever reads the events says why
+        except sqlite3.Error:  # reading the events reports why
             return False
         return found == {1: known.opened_at, known.events: known.last_at}
 
@@ -200,7 +200,7 @@ class Journal:
     def _other_writer(self, count: int) -> StudyLocked:
         return StudyLocked(
             f"{os.path.dirname(self.path)}: another engine writes to its event log ({count} events, this engine "
-            f"knows {self._end[0]}); it leaves and has written nothing more"
+            f"knows {self._end[0]}); it exits and has written nothing more"
         )
 
     def _damaged(self, number: int, what: str) -> JournalError:
@@ -274,7 +274,7 @@ class _Syncer:
 
 
 class Follower:
-    """The `history` of a log that another process may write, and how it goes on.
+    """The `history` of a log that another process may be writing, kept up to date by `news`.
 
     Raises:
         JournalError: as `Journal.history` does.
@@ -285,7 +285,7 @@ class Follower:
         self.history = self._journal.history()
 
     def news(self) -> list[tuple[Event, History]]:
-        """The events since the last look, each with the history after it."""
+        """The events since the last call, each with the history after it."""
         from hpo_engine.study.events import apply
 
         found = []

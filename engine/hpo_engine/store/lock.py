@@ -1,8 +1,8 @@
 """Who leads a study: an flock on its folder, and on a file in it that names the engine.
 
 The kernel frees both on any death, so neither is ever stale. The lock on the folder is the one that counts: it cannot
-be deleted by hand without the study, and it moves with it. Not every file system can lock a folder; there the file is
-all. A lock holds an inode, not a name, so whoever has one looks whether the name still leads to it.
+be deleted by hand without the study, and it moves with it. Not every file system can lock a folder; on those only the
+file counts. A lock holds an inode, not a name, so its holder checks that the name still belongs to that inode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hpo_engine.errors import StudyGone, StudyLocked
 
 _RETRY_S, _RETRY_SOON_S = 0.05, 0.005
 _PATIENCE_S = 0.2
-"""How long even an engine that is not to wait tries: `who_leads` holds the locks for a moment, too."""
+"""How long even an engine that must not wait tries: `who_leads` holds the locks for a moment, too."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -37,16 +37,16 @@ class Holder(NamedTuple):
         return f"process {self.pid} on {self.host}, since {time.strftime('%H:%M:%S', time.localtime(self.since))}"
 
 
-class Lead:
-    """The lead of one study, taken when made, given back by `close` (or by death).
+class StudyLock:
+    """The lock on one study, taken when made and released by `close` (or by the death of the process).
 
     Args:
         path: the lock file; wait_s: how long to wait for another engine to leave.
-        can_wait: whether the user can ask for that, and is to hear so.
+        can_wait: whether the user can ask for that; the error says so.
 
     Raises:
-        StudyLocked: another engine leads (the error says which), or the folder became another study's meanwhile.
-        StudyGone: the folder is not there, or was taken away meanwhile.
+        StudyLocked: another engine has the study (the error says which), or its folder was replaced meanwhile.
+        StudyGone: the folder does not exist, or was removed meanwhile.
     """
 
     def __init__(self, path: str, wait_s: float = 0.0, *, can_wait: bool = True) -> None:
@@ -55,7 +55,7 @@ class Lead:
         try:
             self._folder_fd = os.open(self._folder or ".", _FOLDER)
         except FileNotFoundError:
-            raise StudyGone(f"{self._folder}: there is no such study any more; it was moved or removed") from None
+            raise StudyGone(f"{self._folder}: this study no longer exists; it was moved or removed") from None
         try:
             self._id = _identity(os.fstat(self._folder_fd))
             soon = time.monotonic() + _PATIENCE_S
@@ -77,11 +77,11 @@ class Lead:
             raise
 
     def check(self) -> None:
-        """Two looks at the disk: is what the names lead to still what is locked? A lock file that somebody deleted is
-        made again.
+        """Checks that the names of the folder and the lock file still belong to what is locked. A lock file that was
+        deleted is made again.
 
         Raises:
-            StudyGone: the folder was moved or removed. StudyLocked: another study, or another engine, has its place.
+            StudyGone: the folder was moved or removed. StudyLocked: another study, or another engine, took its place.
         """
         self._check_folder()
         try:
@@ -94,7 +94,7 @@ class Lead:
         os.close(lost)
         if not self._take_file():
             raise StudyLocked(
-                f"{self._folder}: {self._name} was deleted, and another engine leads now; this one leaves"
+                f"{self._folder}: {self._name} was deleted, and another engine runs the study now; this one exits"
             )
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Lead:
             return False
         if self._take_file():
             return True
-        with contextlib.suppress(OSError):  # not locked, as it cannot be
+        with contextlib.suppress(OSError):  # a file system that cannot lock folders
             fcntl.flock(self._folder_fd, fcntl.LOCK_UN)
         return False
 
@@ -155,18 +155,18 @@ class Lead:
         if _identity(there) != self._id:
             raise StudyLocked(
                 f"{self._folder}: the study that was here was moved or removed, and another one has its name; "
-                "this engine leaves that one alone"
+                "this engine does not touch it"
             )
 
     def _gone(self) -> StudyGone:
         now = os.readlink(f"/proc/self/fd/{self._folder_fd}") if os.path.isdir("/proc/self/fd") else ""
         moved = now and not now.endswith(" (deleted)") and not os.path.basename(now).startswith(".")
         what = f"the study was moved to {now}; resume it there" if moved else "the study was removed"
-        return StudyGone(f"{self._folder}: {what}; this engine leaves")
+        return StudyGone(f"{self._folder}: {what}; this engine exits")
 
 
 def who_leads(path: str) -> Holder | None:
-    """The engine that leads by the lock file at `path`, or None (nobody, or no such study)."""
+    """The engine that holds the lock file at `path`, or None (no engine, or no such study)."""
     folder, name = os.path.split(path)
     try:
         folder_fd = os.open(folder or ".", _FOLDER)
@@ -181,7 +181,7 @@ def who_leads(path: str) -> Holder | None:
 
 
 def hold_folder(path: str) -> int | None:
-    """A descriptor that holds the folder against `hold_folder` of others until it is closed; None: another has it."""
+    """A descriptor that keeps others from holding the folder until it is closed; None if another process holds it."""
     fd = os.open(path, _FOLDER | os.O_NOFOLLOW)
     try:
         if _lock_folder(fd) and _identity(os.fstat(fd)) == _identity(os.stat(path, follow_symlinks=False)):
@@ -193,7 +193,7 @@ def hold_folder(path: str) -> int | None:
 
 
 def _holder(folder: int, name: str, *, locked: bool = False) -> Holder | None:
-    """What the lock file says; None: there is none, or (`locked`) nobody has the lock on it."""
+    """The content of the lock file; None if there is none or, with `locked`, if no process has the lock on it."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
     except OSError:
@@ -206,7 +206,7 @@ def _holder(folder: int, name: str, *, locked: bool = False) -> Holder | None:
             return None
         return Holder(int(record["pid"]), str(record["host"]), float(record["since"]))
     except (ValueError, KeyError, TypeError):
-        return Holder(0, "?", 0.0)  # it has the lock and is about to write its name
+        return Holder(0, "?", 0.0)  # the holder is about to write its name
     finally:
         os.close(fd)
 
@@ -216,7 +216,7 @@ def _identity(seen: os.stat_result) -> tuple[int, int]:
 
 
 def _of_another_folder(folder: int, name: str) -> bool:
-    """Whether the lock file is the same file as another folder's: a hard link, and its lock tells nothing here."""
+    """Whether the lock file is a hard link of another folder's: then its lock says nothing about this study."""
     try:
         if os.stat(name, dir_fd=folder, follow_symlinks=False).st_nlink == 1:
             return False
@@ -229,7 +229,7 @@ def _of_another_folder(folder: int, name: str) -> bool:
 def _lock_folder(fd: int, *, shared: bool = False) -> bool:
     try:
         return _try_lock(fd, shared=shared)
-    except OSError:  # this file system locks no folders
+    except OSError:  # this file system cannot lock folders
         return True
 
 

@@ -78,9 +78,9 @@ class StudyOpened(Event):
 
 @dataclass(frozen=True)
 class EngineStarted(Event):
-    """An engine took the lead (first start, or resume). A closed or stopping study runs again.
+    """An engine started to run the study (first start, or resume). A closed or stopping study runs again.
 
-    `path`, `folder`: the study's folder, and its device and inode (none: not known).
+    `path`, `folder`: the study's folder, and its device and inode (empty: unknown).
     """
 
     kind: ClassVar[str] = "engine_started"
@@ -226,7 +226,7 @@ class AttemptStarted(Event):
 
 @dataclass(frozen=True)
 class MetricsSeen(Event):
-    """New rows of a running trial: [[step, {metric: value}], ...]. `replace`: they stand for all rows so far.
+    """New rows of a running trial: [[step, {metric: value}], ...]. `replace`: they replace all rows of this attempt.
 
     Values that are not finite are written as the strings "nan", "inf" and "-inf" (the log is strict JSON).
     """
@@ -332,7 +332,7 @@ class TrialReopened(Event):
 
 @dataclass(frozen=True)
 class StopAsked(Event):
-    """Somebody, or a rule, wants an end: of one trial, or (None) of the study.
+    """The user or a rule asked to stop one trial or, if `trial` is None, the study.
 
     `cause`: a StopCause, for a trial. `rule`: the one that halts the study.
     """
@@ -421,14 +421,14 @@ Record = tuple[int, float, str, str]
 """An event as the log has it: number, UTC seconds, kind, JSON text of the body."""
 _ROWS = re.compile(r'\{"trial":(0|[1-9][0-9]*),"rows":(\[\[.*\]\]),"replace":(true|false)\}').fullmatch
 _FORMS: set[tuple[str, ...]] = set()
-"""Kinds with the names in their bodies that are known to be right."""
+"""Kinds with the names of the fields in their bodies, as far as they were checked."""
 
 
 def decoded(records: Sequence[Record], *, lazy: bool = False) -> Iterator[Event]:
     """The events of the records, in one pass.
 
     Args:
-        lazy: leave the rows of trials unread until somebody looks at them; what is wrong with them is told then.
+        lazy: leave the rows of trials unread until they are needed; what is wrong with them is reported then.
 
     Raises:
         JournalError: one of them cannot be read; it says which.
@@ -454,7 +454,7 @@ def _unread_rows(at: float, trial: str, text: str, replace: str) -> MetricsSeen:
 
 def _bodies(records: Sequence[Record]) -> list[Any]:
     with contextlib.suppress(ValueError):
-        # All at once: a call for each takes twice the time.
+        # all at once: one call per event takes twice as long
         found: list[Any] = json.loads(f"[{','.join([text for _, _, _, text in records])}]")
         if len(found) == len(records):
             return found

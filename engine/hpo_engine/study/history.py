@@ -31,7 +31,7 @@ class StudyState(str, enum.Enum):
 
 @dataclass(frozen=True)
 class History:
-    """All that is known of a study: the fold of its events. What a searcher sees, a stopper judges, a table shows.
+    """All that is known of a study: the fold of its events. It is what searchers see, stoppers judge and tables show.
 
     `open_ids`: trials that have not ended, in order. `counts`: trials by state. `members`: the trials with a result
     that no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. If

@@ -1,4 +1,4 @@
-"""Rows as the event log has them: their JSON form, and rows that stay text until somebody looks at them."""
+"""Rows as the event log has them: their JSON form, and rows that stay text until they are needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpo_engine.study.objective import Row
 
 
 def to_json(rows: Sequence[Row]) -> list[Any]:
-    """[[step, {metric: value}], ...]; what is not finite as the strings "nan", "inf" and "-inf"."""
+    """[[step, {metric: value}], ...]; values that are not finite become the strings "nan", "inf" and "-inf"."""
     return [[_pack(r.step), {k: _pack(v) for k, v in r.values.items()}] for r in rows]
 
 
@@ -21,13 +21,13 @@ def from_json(found: Any) -> tuple[Row, ...]:
 
 
 class Unread(Sequence[Row]):
-    """Rows whose JSON text nobody has looked at yet. They are most of a log, and few of them are ever asked for.
+    """Rows whose JSON text has not been parsed yet. They are most of a log, and few of them are ever needed.
 
     Args:
-        texts: JSON of `to_json`, each of one row at least, without white space.
+        texts: JSON of `to_json`, at least one row each, without white space.
 
     Raises:
-        JournalError: when somebody looks, if they cannot be read.
+        JournalError: on access, if they cannot be parsed.
     """
 
     __slots__ = ("_read", "_texts")
@@ -87,7 +87,7 @@ class Unread(Sequence[Row]):
 
 
 def joined(rows: Sequence[Row], more: Sequence[Row]) -> Sequence[Row]:
-    """The rows and then the others, still unread where both are."""
+    """The rows followed by the others; unread if both are."""
     if isinstance(rows, Unread) and isinstance(more, Unread):
         return Unread((*rows._texts, *more._texts))
     return (*rows, *more) if rows else more

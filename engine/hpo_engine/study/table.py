@@ -45,7 +45,7 @@ class TrialTable(Sequence[Trial]):
     __hash__ = None  # type: ignore[assignment]
 
     def changed(self, since: TrialTable) -> Iterator[Trial]:
-        """The trials that `since` has not, or has as another object: quick where it is an earlier state."""
+        """The trials that `since` lacks or has as another object; quick if it is an earlier state."""
         for k, chunk in enumerate(self._chunks):
             old = since._chunks[k] if k < len(since._chunks) else ()
             if chunk is not old:
@@ -54,7 +54,7 @@ class TrialTable(Sequence[Trial]):
                         yield trial
 
     def put(self, trial: Trial) -> TrialTable:
-        """A table in which `trial` stands at its id (appended where the id is the length)."""
+        """A table with `trial` at its id (appended if the id is the length)."""
         if not 0 <= trial.id <= self._length:
             raise IndexError(trial.id)
         which, where = divmod(trial.id, self._SIZE)
