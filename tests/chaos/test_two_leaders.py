@@ -188,7 +188,7 @@ def test_waiter_leaves_a_study_that_goes_away(lock: str, how: str) -> None:
 
 
 def test_lead_of_no_study_makes_none(tmp_path: Path) -> None:
-    with pytest.raises(StudyGone, match="no such study"):
+    with pytest.raises(StudyGone, match="no longer exists"):
         StudyLock(str(tmp_path / "none" / "engine.lock"))
     assert os.listdir(tmp_path) == []
 
