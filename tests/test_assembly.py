@@ -191,10 +191,10 @@ def test_algorithm_by_the_name_that_it_has_elsewhere_is_pointed_to(name: str, me
 
 
 def test_unknown_option_names_the_nearest_and_its_field() -> None:
-    assert refused("grid", level=3) == 'options.level: no option of grid; did you mean "levels"?'
+    assert refused("grid", level=3) == 'options.level: is not an option of grid; did you mean "levels"?'
     assert "known: levels" in refused("grid", zzz=3)
-    assert refused("random", rate=3) == "options.rate: no option of random; known: seed"
-    assert refused("random", sed=3) == 'options.sed: no option of random; did you mean "seed"?'
+    assert refused("random", rate=3) == "options.rate: is not an option of random; known: seed"
+    assert refused("random", sed=3) == 'options.sed: is not an option of random; did you mean "seed"?'
     assert (
         refused("tpe", ei_candidates=10**9)
         == "options.ei_candidates: must be a whole number from 1 to 100000, not 1000000000"

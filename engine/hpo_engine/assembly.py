@@ -142,7 +142,7 @@ def _wmla_path(path: str) -> str:
 
 
 def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> StudySpec:
-    """Raises SpecError where the searcher or this machine cannot serve the study, before anything is made. A search
+    """Raises SpecError if the searcher or this machine cannot serve the study, before anything is made. A search
     that ends by itself (a grid) limits the trials, so that its progress can be told. `how_long`: the user said how
     many trials; if not, a searcher may have a number of its own that is usual (a round of Hyperband)."""
     from hpo_engine.executors.machine import Place, capacity
@@ -191,7 +191,7 @@ def searcher(spec: StudySpec) -> Searcher:
 
 
 def about(spec: StudySpec) -> str:
-    """What the searcher is going to do with the study, in a line; "" where there is nothing to say."""
+    """What the searcher is going to do with the study, in a line; "" if there is nothing to say."""
     return searcher(spec).about()
 
 

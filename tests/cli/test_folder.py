@@ -114,9 +114,9 @@ def test_a_config_that_trials_miss_nothing_of_is_not_mentioned(folder: Shell, te
     [
         ("none.json", "", r"algo.yaml:7: base_config: there is no file .*/none.json"),
         ("../far.json", "{}", r"algo.yaml:7: base_config: .*/far.json is not in model_dir"),
-        ("conf/base.json", "[1]", r"base_config: .*/conf/base.json is no JSON object"),
+        ("conf/base.json", "[1]", r"base_config: .*/conf/base.json is not a JSON object"),
         ("conf/base.json", '{"a": 1,\n b: 2}', r"base_config: .*/conf/base.json:2: not valid JSON: "),
-        ("conf/base.json", '{"a": NaN}', r"base_config: .*/conf/base.json:1: not valid JSON: NaN is no number"),
+        ("conf/base.json", '{"a": NaN}', r"base_config: .*/conf/base.json:1: not valid JSON: NaN is not a number"),
         ("conf/base.json", "[" * 100_000, r"base_config: .*/conf/base.json:1: nested deeper than 20 levels"),
         ("conf/base.json", f'{{"a":\n{"9" * 5000}}}', r"base_config: .*/conf/base.json:2: a number of 5000 digits"),
         ("conf/base.json", f'{{"a": [-{"9" * 401}]}}', r"base_config: .*/conf/base.json:1: a number of 402 digits"),

@@ -86,7 +86,7 @@ def test_earlier_study_gives_the_first_trial_and_stays_as_it_was_then(shell: She
     shell.write("second.yaml", SECOND)
     shell.refuses("submit", "second.yaml", words=r'warm_start\[0\]: no study "first" under')
     shell.write("third.yaml", SECOND.replace("[first]", "[second, third, ../x, second]"))
-    shell.refuses("submit", "third.yaml", words=r'third.yaml:5: warm_start\[3\]: "second" is there already')
+    shell.refuses("submit", "third.yaml", words=r'third.yaml:5: warm_start\[3\]: "second" is already listed')
     shell.write("third.yaml", SECOND.replace("[first]", "[third, ../x]"))
     said = shell.refuses("submit", "third.yaml", words=r"warm_start\[0\]: is this study itself; name an earlier one")
     assert f"warm_start[1]: no study at {shell.folder.parent / 'x'}" in said

@@ -65,16 +65,16 @@ def test_lists_of_the_study_file_become_the_studys(folder: Path) -> None:
     [
         ("stop: [rnk]", '4: stop[0]: no stopper "rnk"; did you mean "rank"?'),
         ("stop: [{name: rank, keep: 2}]", "4: stop[0].keep: must be a number above 0 up to 0.9, not 2"),
-        ("stop: [{name: rank, kep: 0.5}]", '4: stop[0].kep: no option of rank; did you mean "keep"?'),
+        ("stop: [{name: rank, kep: 0.5}]", '4: stop[0].kep: is not an option of rank; did you mean "keep"?'),
         ("stop: [{name: 'stop.py:Plateau', after: '3'}]", '4: stop[0].after: must be a whole number from 1 on, not the text "3"; remove the quotes'),
-        ("stop: [rank]\nearly_stopping: rank", '4: stop[0]: "rank" is there already'),
-        ("stop: [diverged]", '4: stop[0]: "diverged" is there already'),
+        ("stop: [rank]\nearly_stopping: rank", '4: stop[0]: "rank" is already listed'),
+        ("stop: [diverged]", '4: stop[0]: "diverged" is already listed'),
         ("stop: ['stop.py:Plateau', 'stop.py:Plateau']", "4: stop[1]: "),
         ("stop: [{keep: 1}]", "4: stop[0].name: is missing"),
         ("stop: rank", 'stop: must be a list, not "rank"'),
         ("stop: ['nothing.py:X']", "4: stop[0]: "),
         ("trackers: [tensorbord]", '4: trackers[0]: no tracker "tensorbord"; did you mean "tensorboard"?'),
-        ("trackers: [{name: 'track.py:Sheet', too: x}]", '4: trackers[0].too: no option of '),
+        ("trackers: [{name: 'track.py:Sheet', too: x}]", '4: trackers[0].too: is not an option of '),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_by_field(more: str, told: str, folder: Path) -> None:

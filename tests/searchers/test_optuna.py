@@ -46,7 +46,7 @@ def test_names_may_be_short_and_of_any_case(name: str, sampler: str) -> None:
     ("name", "options", "problem"),
     [
         ("optuna:tep", {}, 'Optuna has no sampler "tep"; did you mean "tpe"?'),
-        ("optuna:tpe", {"n_startup_trial": 3}, 'no option of TPESampler; did you mean "n_startup_trials"?'),
+        ("optuna:tpe", {"n_startup_trial": 3}, 'is not an option of TPESampler; did you mean "n_startup_trials"?'),
         ("optuna:tpe", {"n_startup_trials": "x"}, 'must be a whole number, not "x"'),
         ("optuna:tpe", {"multivariate": 1}, "must be true or false or null, not 1"),
         ("optuna:tpe", {"gamma": 3}, "cannot be given in a study file"),

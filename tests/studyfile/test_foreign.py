@@ -82,7 +82,7 @@ def test_what_a_script_may_be_given_is_let_through(command: str) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("python train.py --data $HOME/x", '"$HOME/x" is handed over with its $HOME: no shell runs'),
+        ("python train.py --data $HOME/x", '"$HOME/x" is passed on with its $HOME: no shell runs'),
         ('python train.py --data "${DATA_DIR}/x"', "with its ${DATA_DIR}"),
         ("python train.py --now `date`", "with its `...`"),
         ("python train.py --now $(date +%s)", "with its $(...)"),

@@ -217,7 +217,7 @@ def test_early_stopping(text: str, rule: tuple[Named, ...], folder: Path) -> Non
         ("{keep: 0}", "early_stopping.keep: must be a number above 0 up to 0.9, not 0"),
         ("{min_rivals: 0}", "early_stopping.min_rivals: must be a whole number from 1 on, not 0"),
         ("{from_step: 0}", "early_stopping.from_step: must be a number above 0, not 0"),
-        ("{kep: 0.5}", 'early_stopping.kep: no option of rank; did you mean "keep"?'),
+        ("{kep: 0.5}", 'early_stopping.kep: is not an option of rank; did you mean "keep"?'),
         ("5", "early_stopping: must be rank, off or {rule: rank, ...}, not 5"),
     ],
 )
@@ -236,9 +236,12 @@ def test_wrong_early_stopping_is_told(text: str, told: str, folder: Path) -> Non
         ("objectives: [minimize loss]", "2: objectives: must be two or more; for a single one write objective"),
         ("objectives: [minimize loss, loss]", "2: objectives[1]: must be {metric: ..., goal: ...} or text such as"),
         ("objectives: [min loss, {metric: a, gaol: min}]", '2: objectives[1].gaol: unknown key "gaol"'),
-        ("objectives: [min loss, max loss]", '2: objectives[1]: "loss" is there already'),
+        ("objectives: [min loss, max loss]", '2: objectives[1]: "loss" is already listed'),
         ("objectives: [{metric: a, over: best}, {metric: b, over: best}]", "2: objectives[1].over: a trial counts by"),
-        ("objectives: [min a, min b]\nobjective: min c", "2: objectives: excludes objective; list all of them here"),
+        (
+            "objectives: [min a, min b]\nobjective: min c",
+            "2: objectives: cannot be combined with objective; list all of them here",
+        ),
         ("objective: [min a, min b]", '2: objective: is one metric; for several write objectives: ["min a"'),
         ("", "objective: is missing: The metric to optimise"),
         ("objective: null", "objective: is missing: The metric to optimise"),
@@ -326,7 +329,7 @@ BAD_FIELDS = {
     "name: CON": 'name: "CON" is a device',
     "name: 5": "name: must be text, not 5",
     'name: "a\\u202eb"': 'name: "a\\u202eb" cannot name a study',
-    "algorithm: a/b": 'algorithm: "a/b" is no algorithm',
+    "algorithm: a/b": 'algorithm: "a/b" is not a valid name',
     "algorithm: x.py:Search": 'algorithm: there is no file "',
     'algorithm: "a:"': 'algorithm: "a:" is neither module:Class nor path/file.py:Class',
     "options: 5": "options: must be a mapping, not 5",
@@ -402,7 +405,7 @@ BAD_PARAMETERS = {
     "{float: [0, 1], when: {b: 1}}": "space.a.when.b: there is no such parameter",
     "{float: [0, 1], when: 5}": "space.a.when: must map parameters to values, not 5",
     "{float: [0, 1], when: {a: 1}}": "space.a.when.a: a parameter cannot be its own condition",
-    "[1, x]": "space.a: a list is no parameter; use {choice: [1, x]} or {constant: [1, x]}",
+    "[1, x]": "space.a: a list is not a parameter; use {choice: [1, x]} or {constant: [1, x]}",
     "": "space.a: is empty; give a range",
     ".nan": "space.a: nan is not a finite number",
     "{constant: .nan}": "space.a.constant: nan is not a finite number",
@@ -423,7 +426,7 @@ BAD_PARAMETERS = {
     "16 to 256": 'space.a: "16 to 256" looks like a range, which is written {int: [16, 256]}',
     "uniform(1, 2)": 'space.a: "uniform(1, 2)" looks like a range, which is written {int: [1, 2]}',
     "log[1e-3, 1e-1]": 'space.a: "log[1e-3, 1e-1]" looks like a range, which is written {float: [1e-3, 1e-1], log: true}',
-    "[0.1, 0.2]": "space.a: a list is no parameter; use {float: [0.1, 0.2]} for a range, {choice: [0.1, 0.2]} or {constant",
+    "[0.1, 0.2]": "space.a: a list is not a parameter; use {float: [0.1, 0.2]} for a range, {choice: [0.1, 0.2]} or {constant",
     "{power: 2, int: [16, 256]}": "space.a.power: 2 ** 256 does not fit in 64 bits; with power, int holds the exponents of 2: "
     "for 16 ... 256 write {power: 2, int: [4, 8]}",
     "{power: 2, int: [10, 100]}": "space.a.power: 2 ** 100 does not fit in 64 bits; with power, int holds the exponents of 2",
@@ -761,8 +764,8 @@ def test_rules_need_a_space_and_points_a_search(folder: Path) -> None:
         "space: {lr: {float: [0, 1]}}\n", ""
     )
     said = problems(text, folder)
-    assert any("require: goes with a space" in line for line in said)
-    assert any("points: go with a space that is searched" in line for line in said)
+    assert any("require: needs a space" in line for line in said)
+    assert any("points: need a space to search" in line for line in said)
 
 
 # -- JSON Schema ------------------------------------------------------------------------------------------------------
@@ -987,7 +990,7 @@ def test_on_time_limit(folder: Path) -> None:
         ("failures: 0", "failures: must be off, a whole number from 1 up or {first: N, in_a_row: M}, not 0"),
         ("failures: never", 'failures: must be off, a whole number from 1 up or {first: N, in_a_row: M}, not "never"'),
         ("failures: {first: never}", 'failures.first: must be a whole number from 1 on, or off, not "never"'),
-        ("failures: {frist: 1}", 'failures.frist: no option of alike; did you mean "first"?'),
+        ("failures: {frist: 1}", 'failures.frist: is not an option of alike; did you mean "first"?'),
         ("max_failures: 3", 'max_failures: unknown key "max_failures"; write failures: {in_a_row: ...}'),
         ("early_stopping: none", 'early_stopping: must be rank, off or {rule: rank, ...}, not "none"'),
         ("early_stopping: 3", "early_stopping: must be rank, off or {rule: rank, ...}, not 3"),

@@ -469,7 +469,7 @@ BAD: dict[str, tuple[Any, str]] = {
         'algoDef.objective: must be minimize or maximize, not "least"',
     ),
     "no algorithm": (request(algo={"algorithm": None}), "algoDef.algorithm: is missing: one of Random, Bayesian, TPE"),
-    "bad algorithm": (request(algo={"algorithm": "../x"}), 'algoDef.algorithm: "../x" is no algorithm'),
+    "bad algorithm": (request(algo={"algorithm": "../x"}), 'algoDef.algorithm: "../x" is not a valid name'),
     "time 0": (request(algo={"maxRunTime": 0}), "algoDef.maxRunTime: must be above 0, or -1 for unlimited, not 0"),
     "trials -2": (request(algo={"maxJobNum": -2}), "algoDef.maxJobNum: must be above 0, or -1 for unlimited, not -2"),
     "trials 1.5": (request(algo={"maxJobNum": 1.5}), "algoDef.maxJobNum: must be a whole number, not 1.5"),
@@ -478,7 +478,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "algoParams no list": (request(algo={"algoParams": {"a": 1}}), "algoDef.algoParams: must be a list"),
     "unknown parameter": (
         request(algo={"algorithm": "tpe", **algo_params(Points="3")}),
-        'algoDef.algoParams[0].name: "Points" is no parameter of TPE; known: RandomSeed, WarmUp, EICandidate, '
+        'algoDef.algoParams[0].name: "Points" is not a parameter of TPE; known: RandomSeed, WarmUp, EICandidate, '
         "GoodRatio, GoodMax",
     ),
     "repeated parameter": (

@@ -117,7 +117,7 @@ class Card:
                 continue
             if key not in self.options:
                 hint = nearest(key, [*self.options, *common])
-                problems.append(Problem(place, f"no option of {name}{hint}"))
+                problems.append(Problem(place, f"is not an option of {name}{hint}"))
                 continue
             try:
                 taken[key] = self.options[key].take(value)

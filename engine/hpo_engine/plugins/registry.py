@@ -59,7 +59,7 @@ class Registry:
         known = _keywords(cls)
         if known is not None:
             problems = [
-                Problem(f"{path}.{option}", f"no option of {name}{nearest(option, [*known, *self.common])}")
+                Problem(f"{path}.{option}", f"is not an option of {name}{nearest(option, [*known, *self.common])}")
                 for option in options
                 if option not in known
             ]

@@ -363,7 +363,7 @@ def _problems(cls: Any, options: dict[str, Any]) -> Iterator[Problem]:
     for name, value in options.items():
         path = f"options.{name}"
         if name not in known:
-            yield Problem(path, f"no option of {cls.__name__}{nearest(name, known)}")
+            yield Problem(path, f"is not an option of {cls.__name__}{nearest(name, known)}")
             continue
         annotation = str(known[name].annotation)
         words = annotation.replace("|", " ").split()

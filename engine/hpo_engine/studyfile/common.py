@@ -86,7 +86,7 @@ def is_wmla(data: Any) -> bool:
 
 
 def study_name_problem(name: str) -> str | None:
-    """Why a study cannot have this name (it becomes a folder, and part of addresses); None where it can."""
+    """Why a study cannot have this name (it becomes a folder, and part of addresses); None if it can."""
     if _DEVICE.fullmatch(name):
         return f"{json_text(name)} is a device's name on some systems; choose another"
     if not _NAME.fullmatch(name) or name.endswith("."):
@@ -120,7 +120,7 @@ def under(base_dir: str, path: str) -> str:
 
 
 def folder_problem(path: str) -> str | None:
-    """Why an absolute path is no folder; None where it is one."""
+    """Why an absolute path is not a folder; None if it is one."""
     try:
         if os.path.isdir(path):
             return None
@@ -128,11 +128,11 @@ def folder_problem(path: str) -> str | None:
             f"{_printable(path)} is not a folder" if os.path.lexists(path) else f"there is no folder {_printable(path)}"
         )
     except (OSError, ValueError):
-        return f"{_printable(path)} is no path"
+        return f"{_printable(path)} is not a valid path"
 
 
 def base_config_problem(path: str, model_dir: str) -> str | None:
-    """Why an absolute path is no JSON file of the folder."""
+    """Why an absolute path is not a JSON file in the folder."""
     if not is_below(path, model_dir):
         return f"{_printable(path)} is not in model_dir {_printable(model_dir)}"
     return None if os.path.isfile(path) else f"there is no file {_printable(path)}"
@@ -142,7 +142,7 @@ def read_base_config(path: str) -> dict[str, Any]:
     """What is in the file that `base_config` names; it is read as strictly as a study file in JSON.
 
     Raises:
-        SpecError: it holds no JSON object, or what is not allowed in one.
+        SpecError: it does not contain a JSON object, or contains what is not allowed in one.
     """
     try:
         base, _ = read_json(read_text(path).removeprefix("\ufeff"), path)
@@ -150,14 +150,14 @@ def read_base_config(path: str) -> dict[str, Any]:
         found = error.problems[0]
         where = f"{path}:{found.line}:" if found.line else path
         raise SpecError([Problem("base_config", f"{where} {found.text}")]) from None
-    wrong = json_problem(base) if isinstance(base, dict) else "is no JSON object"
+    wrong = json_problem(base) if isinstance(base, dict) else "is not a JSON object"
     if wrong:
         raise SpecError([Problem("base_config", f"{path} {wrong}")])
     return dict(base)
 
 
 def algorithm_problem(name: str, known: Iterable[str] | None) -> str | None:
-    """Why `name` is no algorithm; `known` None: whichever names there are."""
+    """Why `name` is not an algorithm; `known` None: whichever names there are."""
     if known is not None and name in known:
         return None
     module, colon, cls = name.rpartition(":")
@@ -167,7 +167,7 @@ def algorithm_problem(name: str, known: Iterable[str] | None) -> str | None:
         sound = cls.isidentifier() and (module.endswith(".py") or all(p.isidentifier() for p in module.split(".")))
         return None if sound else f"{json_text(name)} is neither module:Class nor path/file.py:Class"
     if not _NAME.fullmatch(name):
-        return f"{json_text(name)} is no algorithm's name"
+        return f"{json_text(name)} is not a valid name for an algorithm"
     return None if known is None else f"unknown algorithm {json_text(name)}{nearest_algorithm(name, known)}"
 
 
@@ -200,7 +200,7 @@ def env_problem(name: str) -> str | None:
 
 
 def as_text(value: Any) -> str | None:
-    """A scalar as YAML would write it; None for what is no scalar, and for null."""
+    """A scalar as YAML would write it; None for anything else, and for null."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -217,7 +217,7 @@ def split_command(text: str) -> list[str]:
 
 
 def script_problem(command: Sequence[str], model_dir: str) -> str | None:
-    """Why the script that a command names cannot be found in the model folder; None where it can, or none is named."""
+    """Why the script that a command names cannot be found in the model folder; None if it can, or none is named."""
     script = script_of(command)
     if script is None or os.path.isabs(script):
         return None

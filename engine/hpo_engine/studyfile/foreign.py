@@ -50,7 +50,7 @@ def in_command(command: str | Sequence[str], names: Collection[str], folder: str
         return Findings(tuple(problems), tuple(_placeholder(found) for found in _placeholders(text, names)))
     try:
         words = _looked_at(shellwords.words(command))
-    except ValueError:  # told where it is split
+    except ValueError:  # reported where it is split
         return Findings()
     if not words:
         return Findings()
@@ -65,7 +65,7 @@ def in_command(command: str | Sequence[str], names: Collection[str], folder: str
 
 
 def sets_variable(word: str) -> bool:
-    """Whether a command begins with an assignment: its first word is no program."""
+    """Whether a command begins with an assignment: its first word is not a program."""
     return bool(_VARIABLE.match(word))
 
 
@@ -179,7 +179,7 @@ def _expansions(words: Sequence[Word], filled: Sequence[str]) -> Iterator[str]:
         found = _EXPANDED.search(word.live)
         if found and not any(placeholder in word.text for placeholder in filled):
             yield (
-                f"command: {json_text(word.text)} is handed over with its {_shown(found)}: no shell runs; write the "
+                f"command: {json_text(word.text)} is passed on with its {_shown(found)}: no shell runs; write the "
                 "value, or command: [sh, -c, ...]; in single quotes it is meant as it stands"
             )
 
@@ -192,7 +192,7 @@ def _patterns(words: Sequence[Word], folder: str) -> Iterator[str]:
     """File names that a shell would fill in, where it would find any."""
     for word in words:
         if re.match(r"~(/|$)", word.bare):
-            yield f"command: {json_text(word.text)} is handed over with its ~: no shell runs; write the whole path"
+            yield f"command: {json_text(word.text)} is passed on with its ~: no shell runs; write the whole path"
         elif (
             _GLOB.search(word.bare)
             and HIDDEN not in word.bare
@@ -200,7 +200,7 @@ def _patterns(words: Sequence[Word], folder: str) -> Iterator[str]:
             and not os.path.isabs(word.bare)
             and next(glob.iglob(os.path.join(glob.escape(folder), word.bare)), None)
         ):
-            yield f"command: {json_text(word.text)} is handed over as it is; no shell runs that would list the files"
+            yield f"command: {json_text(word.text)} is passed on as it is; no shell runs that would list the files"
 
 
 # -- what other tools would fill in --------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def _unclosed(text: str, at: int) -> str:
 
 
 def _place(text: str, at: int) -> str:
-    """`character 8`, counted from 1; with the line where there are several."""
+    """`character 8`, counted from 1; with the line if there are several."""
     line = text.count("\n", 0, at) + 1
     column = at - text.rfind("\n", 0, at)
     return f"line {line}, character {column}" if "\n" in text.rstrip("\n") else f"character {column}"

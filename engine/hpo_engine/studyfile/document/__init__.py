@@ -77,7 +77,7 @@ _FIELD = re.compile(r"""["'](?:command|objectives?|space|algoDef|hyperParams|mod
 
 
 def _refuse_script(text: str, file: str) -> None:
-    """Raises SpecError if a text that is no study file is the script that is to be tuned."""
+    """Raises SpecError if a text that is not a study file is the script that is to be tuned."""
     suffix = os.path.splitext(file)[1].lower()
     in_python = suffix == ".py" and _STATEMENT.search(text) and not _FIELD.search(text)
     if in_python or suffix in _SCRIPTS or text.startswith("#!"):
@@ -143,7 +143,7 @@ def read_text(path: str) -> str:
 
 
 def decode(data: bytes, file: str) -> str:
-    """Bytes as text. Raises SpecError where they are no UTF-8, or too many."""
+    """Bytes as text. Raises SpecError if they are no UTF-8, or too many."""
     if len(data) > MAX_BYTES:
         too_large(file)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -31,7 +31,7 @@ def too_large(file: str) -> NoReturn:
 
 
 def too_many(file: str, line: int) -> NoReturn:
-    refuse(f"holds more than {MAX_VALUES:,} values", file, line)
+    refuse(f"contains more than {MAX_VALUES:,} values", file, line)
 
 
 def check_text(text: str, file: str) -> None:
@@ -40,13 +40,13 @@ def check_text(text: str, file: str) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        refuse("holds half of a surrogate pair, which is no text", file, text.count("\n", 0, error.start) + 1)
+        refuse("contains half of a surrogate pair, which is not text", file, text.count("\n", 0, error.start) + 1)
     if size > MAX_BYTES:
         too_large(file)
     if text.startswith("\ufeff"):
         refuse("begins with a byte order mark (BOM); save it as UTF-8 without one", file, 1)
     if "\0" in text:
-        refuse("holds a NUL character", file, text.count("\n", 0, text.index("\0")) + 1)
+        refuse("contains a NUL character", file, text.count("\n", 0, text.index("\0")) + 1)
     if not text.strip():
         refuse("is empty", file, 1)
 
@@ -54,9 +54,9 @@ def check_text(text: str, file: str) -> None:
 def check_value(text: str, file: str, line: int) -> str:
     """The text of a scalar; escapes may have made what the file itself does not hold."""
     if "\0" in text:
-        refuse("holds a NUL character", file, line)
+        refuse("contains a NUL character", file, line)
     if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
-        refuse("holds half of a surrogate pair, which is no text", file, line)
+        refuse("contains half of a surrogate pair, which is not text", file, line)
     return text
 
 
@@ -64,7 +64,7 @@ def check_key(key: str, seen: dict[str, Mark], file: str, line: int) -> str:
     if len(key) > MAX_KEY:
         refuse(f"a key has {len(key)} characters; at most {MAX_KEY} are allowed", file, line)
     if key in seen:
-        refuse(f"duplicate key {quoted(key)}; it stands in line {line_of(seen[key])} too", file, line)
+        refuse(f"duplicate key {quoted(key)}; it is also in line {line_of(seen[key])}", file, line)
     return key
 
 

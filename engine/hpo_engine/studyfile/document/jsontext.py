@@ -46,7 +46,7 @@ def _json_tokens(text: str, file: str) -> Iterator[tuple[str, int]]:
         elif token in "}]":
             depth -= 1
         elif token in ("NaN", "Infinity", "-Infinity"):
-            refuse(f"not valid JSON: {token} is no number", file, line)
+            refuse(f"not valid JSON: {token} is not a number", file, line)
         elif token[0] in "-0123456789":
             if len(token) > MAX_DIGITS:
                 refuse(f"a number of {len(token)} digits", file, line)

@@ -111,7 +111,7 @@ def _chosen(
     for i, chosen in enumerate(form.named() for form in forms):
         path = f"{field}[{i}]"
         if chosen.name in names[: len(names) - len(forms) + i]:
-            problems.add(path, f"{json_text(chosen.name)} is there already")
+            problems.add(path, f"{json_text(chosen.name)} is already listed")
         elif known is not None:
             with problems.collected():
                 known.check(chosen.name, chosen.options, folder, path)

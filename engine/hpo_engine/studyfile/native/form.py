@@ -23,7 +23,7 @@ _Json = dict[str, Any]
 
 
 class _Is:
-    """A field's check (it raises ValueError in plain words) and what the JSON Schema says of the field."""
+    """A field's check (it raises ValueError in plain words) and the field's JSON Schema."""
 
     def __init__(self, check: Callable[[Any], Any], schema: _Json) -> None:
         self._check, self._schema = check, schema
@@ -95,7 +95,7 @@ class _Form(BaseModel):
 
 
 def _any(schema: _Json) -> Any:
-    """A field whose value is the search space's business; only the JSON Schema is said here."""
+    """A field whose value is the search space's business; this gives only its JSON Schema."""
     return _Is(lambda value: value, schema)
 
 
@@ -214,7 +214,7 @@ class TrialForm(_Form):
     )
     gpus: Annotated[float | None, _Is(values.gpus, _GPUS)] = Field(
         default=None,
-        description="GPUs a trial; 0.5: two trials share one, 0: hidden. Default: not managed.",
+        description="GPUs per trial; 0.5: two trials share one, 0: hidden. Default: not managed.",
         examples=[1],
     )
     time_limit: _Limit = Field(

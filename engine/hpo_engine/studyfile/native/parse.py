@@ -186,10 +186,10 @@ def _foreign(
 
 
 def _objectives(form: StudyForm, data: Mapping[str, Any], problems: Problems) -> tuple[Objective, ...]:
-    """The objective, or all of them; none where something is wrong with them."""
+    """The objective, or all of them; empty if something is wrong with them."""
     given = [name for name in ("objective", "objectives") if data.get(name) is not None]
     if len(given) > 1:
-        problems.add("objectives", "excludes objective; list all of them here")
+        problems.add("objectives", "cannot be combined with objective; list all of them here")
     if not given:
         problems.add("objective", f"is missing: {StudyForm.model_fields['objective'].description}")
     if form.objective is not None:
@@ -197,7 +197,7 @@ def _objectives(form: StudyForm, data: Mapping[str, Any], problems: Problems) ->
     objectives = tuple(o.objective("last") for o in form.objectives or ())
     for i, one in enumerate(objectives):
         if one.metric in [a.metric for a in objectives[:i]]:
-            problems.add(f"objectives[{i}]", f"{json_text(one.metric)} is there already")
+            problems.add(f"objectives[{i}]", f"{json_text(one.metric)} is already listed")
     if len(best := [i for i, one in enumerate(objectives) if one.over == "best"]) > 1:
         why = "a trial counts by one report, and only one objective can say which"
         problems.add(f"objectives[{best[1]}].over", f"{why}; leave over: best to one of them")

@@ -30,7 +30,7 @@ _HIGH = ("max", "high", "upper", "maximum", "to", "end", "stop", "hi", "maxVal")
 
 
 def range_in_text(text: str) -> tuple[str, bool] | None:
-    """(the range as the file should have it, whether the text can mean nothing else); None if it is no range."""
+    """(the range as the file should have it, whether the text can mean nothing else); None if it is not a range."""
     if len(text) > 100:
         return None
     if found := _BETWEEN.match(text):

@@ -1,4 +1,4 @@
-"""The space of a study file, and what is said in terms of it: rules, experiments, points to try first."""
+"""The space of a study file, and what refers to it: rules, experiments, points to try first."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _param(name: str, entry: Any, problems: Problems) -> Param | None:
         return None
     if isinstance(entry, list):
         range_ = f"{right} for a range, " if (right := slips.range_in_list(entry)) else ""
-        text = f"a list is no parameter; use {range_}{{choice: {_cut(entry)}}} or {{constant: {_cut(entry)}}}"
+        text = f"a list is not a parameter; use {range_}{{choice: {_cut(entry)}}} or {{constant: {_cut(entry)}}}"
         problems.add(path, text)
         return None
     if isinstance(entry, str) and (found := slips.range_in_text(entry)):
@@ -143,13 +143,13 @@ def _field_path(path: str, spellings: Mapping[str, tuple[str, dict[str, str]]]) 
 def _with_rules(
     space: SearchSpace | None, params: list[Param], form: StudyForm, problems: Problems
 ) -> SearchSpace | None:
-    """The space with the rules of the file; None where it or they are wrong. If the space is wrong, the rules are read
-    all the same, so that what is wrong in them is told with the rest."""
+    """The space with the rules of the file; None if it or they are wrong. If the space is wrong, the rules are read
+    all the same, so that what is wrong in them is reported with the rest."""
     texts, path = ([form.require], "require") if isinstance(form.require, str) else (form.require, "")
     if not texts:
         return space
     if "space" not in form.model_fields_set:
-        problems.add("require", "goes with a space")
+        problems.add("require", "needs a space")
     if space is None:
         for i, text in enumerate(texts if params else ()):
             with problems.collected(path or f"require[{i}]"):
@@ -174,12 +174,12 @@ def _experiments(form: StudyForm, space: SearchSpace | None, problems: Problems)
 
 def _points(form: StudyForm, space: SearchSpace | None, problems: Problems) -> tuple[dict[str, Any], ...]:
     if form.points and form.experiments:
-        problems.add("points", "go with a space that is searched; put them into experiments")
+        problems.add("points", "need a space to search; list them under experiments instead")
     if form.warm_start and form.experiments:
-        problems.add("warm_start", "goes with a space that is searched, not with experiments")
+        problems.add("warm_start", "needs a space to search; it cannot be combined with experiments")
     for i, study in enumerate(form.warm_start):
         if study in form.warm_start[:i]:
-            problems.add(f"warm_start[{i}]", f"{json_text(study)} is there already")
+            problems.add(f"warm_start[{i}]", f"{json_text(study)} is already listed")
     if space is not None and not problems:
         for problem in point_problems(space, form.points):
             problems.add(problem.path, problem.text)

@@ -33,7 +33,7 @@ def starter(script_path: str, text_of_script: str) -> str:
         text_of_script: what stands in it.
 
     Raises:
-        SpecError: the path is no text that a file can hold.
+        SpecError: the path is not text that a file can contain.
     """
     try:
         script_path.encode()
@@ -172,7 +172,9 @@ def _about_metric(found: Guesses) -> str:
 
 # -- YAML ----------------------------------------------------------------------------------------------------------
 
-_PLAIN = re.compile(r"(?!(?i:null|true|false|yes|no|on|off|y|n)$)[A-Za-z_./][A-Za-z0-9_./]*(?:[ -]+[A-Za-z0-9_./-]+)*")
+_PLAIN = re.compile(
+    r"(?!(?i:null|true|false|yes|no|on|off|y|n|\.nan|\.inf)$)[A-Za-z_./][A-Za-z0-9_./]*(?:[ -]+[A-Za-z0-9_./-]+)*"
+)
 
 
 def _scalar(value: Any) -> str:

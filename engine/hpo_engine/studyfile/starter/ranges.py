@@ -15,7 +15,7 @@ _KNOWN: dict[str, list[Any]] = {
     "opt": ["adam", "sgd"],
     "activation": ["relu", "tanh"],
 }
-# Name -> entry, where the script says no default.
+# Name -> entry, if the script has no default.
 _USUAL: tuple[tuple[str, Any], ...] = (
     (r"(?i)(^|_)(lr|learning_rate)($|_)", {"float": [0.0001, 0.1], "log": True}),
     (r"(?i)weight_decay|(^|_)(l1|l2)($|_)", {"float": [1e-06, 0.01], "log": True}),

@@ -139,7 +139,7 @@ def is_grid(name: str | None) -> bool:
 def take_algorithm(
     algo: Fields, trials: int | None, plugins: Iterable[str] | None, problems: Problems
 ) -> Algorithm | None:
-    """The algorithm that an algoDef asks for; None where it names none. `plugins` None: any other name is a plugin."""
+    """The algorithm that an algoDef asks for; None if it names none. `plugins` None: any other name is a plugin."""
     name = algo.text("algorithm", "one of " + ", ".join(BUILT_IN) + ", or a plugin's name")
     if name is None:
         return None
@@ -205,7 +205,7 @@ def _foreign(algorithm: str, params: Mapping[str, _Param], path: str, text: str,
         problems.note(path, f"{text} is a parameter of {' and '.join(owners)}; {algorithm} ignores it")
         return
     names = f"known: {', '.join(params)}" if params else "it takes none"
-    problems.add(f"{path}.name", f"{json_text(text)} is no parameter of {algorithm}; {names}")
+    problems.add(f"{path}.name", f"{json_text(text)} is not a parameter of {algorithm}; {names}")
 
 
 def _taken(name: str, param: _Param, value: Any, trials: int | None, path: str, problems: Problems) -> Any:

@@ -51,7 +51,7 @@ class Arguments:
 
     @property
     def gpus(self) -> int | None:
-        """GPUs of one trial: those of all its workers. None where nothing is said: they are not managed then."""
+        """GPUs of one trial: those of all its workers. None if the arguments do not say: GPUs are not managed then."""
         device = self.options.get("--workerDeviceType", "").lower()
         if device == "cpu":
             return 0
@@ -161,7 +161,7 @@ def _check(options: dict[str, str]) -> Iterator[str]:
 
 
 def inside(folder: str, path: str) -> str | None:
-    """The absolute path of `path` below `folder`; None where it leads out of it."""
+    """The absolute path of `path` below `folder`; None if it leads out of it."""
     full = absolute(path, folder)
     return full if is_below(full, folder) else None
 

@@ -37,7 +37,7 @@ class Fields:
         self._problems.note(self.path(name), text)
 
     def raw(self, name: str) -> Any:
-        """The value; None where it is absent or blank."""
+        """The value; None if it is absent or blank."""
         value = self.data.get(name)
         return None if isinstance(value, str) and not value.strip() else value
 
@@ -46,7 +46,7 @@ class Fields:
         return self.data.get(name)
 
     def text(self, name: str, about: str = "") -> str | None:
-        """A text; `about` says what it is for, where it must be there."""
+        """A text; `about` says what it is for, if it is required."""
         value = self.raw(name)
         if value is None:
             if about:
@@ -93,7 +93,7 @@ class Fields:
         return None if number is None or number <= 0 else number
 
     def list(self, name: str) -> list[Any]:
-        """A list; empty where it is absent."""
+        """A list; empty if it is absent."""
         value = self.raw(name)
         if value is not None and not isinstance(value, list):
             self.wrong(name, f"must be a list, not {json_text(value)}")

@@ -29,7 +29,7 @@ _ENDS = {"double": ("minDbVal", "maxDbVal"), "int": ("minIntVal", "maxIntVal")}
 def take_space(
     entries: Sequence[Any], fixed: Sequence[Any], resource_name: str | None, problems: Problems
 ) -> SearchSpace | None:
-    """The space of a list of hyperParams; None where something is wrong with it.
+    """The space of a list of hyperParams; None if something is wrong with it.
 
     Args:
         fixed: fixedHyperParams, an older spelling of entries of type Fix.
@@ -102,7 +102,7 @@ def _data_type(fields: Fields) -> str | None:
 
 
 def _typed(value: Any, data_type: str) -> int | float | str | None:
-    """The value in its data type; None where it does not fit."""
+    """The value in its data type; None if it does not fit."""
     if data_type == "str":
         return as_text(value)
     number = as_number(value)
@@ -149,7 +149,7 @@ def _range(fields: Fields, name: str, data_type: str) -> Param | None:
     _note_step(fields, low, high, step)
     if data_type == "double":
         return Float(name, low, high, step=step, power=power)
-    # Whatever is no whole number is for the space to refuse.
+    # Whatever is not a whole number is for the space to refuse.
     return Int(name, int(low), int(high), step=step, power=power)  # type: ignore[arg-type]
 
 

@@ -129,12 +129,12 @@ def new_name(user: str, now: float, rng: random.Random) -> str:
 
 
 def without_secrets(document: Document) -> Any:
-    """The data of a request with the passwords of its args hidden; None where there are none."""
+    """The data of a request with the passwords of its args hidden; None if there are none."""
     model = document.data.get("modelSpec") if isinstance(document.data, dict) else None
     line = model.get("args") if isinstance(model, dict) else None
     try:
         hidden = read_arguments(line).line if isinstance(line, str) else line
-    except ValueError:  # it is no study then, and nothing is kept
+    except ValueError:  # then it is not a study, and nothing is kept
         return None
     return None if hidden == line else {**document.data, "modelSpec": {**(model or {}), "args": hidden}}
 
