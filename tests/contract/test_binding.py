@@ -99,9 +99,9 @@ def test_nothing_is_written_through_a_link_in_place_of_a_folder(trial: TrialPath
     target = trial.result_dir if part == "result_dir" else trial.study.results
     os.rename(target, str(tmp_path / "stolen"))
     os.symlink(canary, target)
-    with pytest.raises(LaunchError, match="is no folder"):
+    with pytest.raises(LaunchError, match="is not a folder"):
         write_config(trial, {"lr": 1})
-    with pytest.raises(LaunchError, match="is no folder"):
+    with pytest.raises(LaunchError, match="is not a folder"):
         lay_out(trial)
     assert sorted(os.listdir(canary)) == ["3"]
     assert os.listdir(canary / "3") == []
@@ -112,11 +112,11 @@ def test_lay_out_refuses_a_file_or_link_where_a_folder_must_be(trial: TrialPaths
     path = getattr(trial, kind)
     os.rename(path, str(tmp_path / "away"))
     os.symlink(tmp_path, path)
-    with pytest.raises(LaunchError, match="is no folder"):
+    with pytest.raises(LaunchError, match="is not a folder"):
         lay_out(trial)
     os.unlink(path)
     Path(path).touch()
-    with pytest.raises(LaunchError, match="is no folder"):
+    with pytest.raises(LaunchError, match="is not a folder"):
         lay_out(trial)
 
 
@@ -273,7 +273,7 @@ def test_set_aside_moves_a_planted_link_itself(trial: TrialPaths, tmp_path: Path
     os.rename(trial.attempt(2), f"{trial.own}/old")
     os.symlink(canary, trial.attempt(2))
     lay_out(trial)
-    with pytest.raises(LaunchError, match="is no folder"):
+    with pytest.raises(LaunchError, match="is not a folder"):
         set_aside(trial, 2)
     assert os.listdir(canary) == []
 

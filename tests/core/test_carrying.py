@@ -224,7 +224,7 @@ class Once(Searcher):
         (Proposal({"x": 1.0}, 4, carry_on=1), "proposed to carry on trial 1, which does not exist"),
         (Proposal({"x": 1.0}, 4, start_from=7), "proposed to start from trial 7, which does not exist"),
         (Proposal({"x": 1.0}, 4, carry_on=0, start_from=0), "to carry on one trial and to start from another at once"),
-        (Proposal({"x": 99.0}, 4, carry_on=0), "proposed what the space does not hold"),
+        (Proposal({"x": 99.0}, 4, carry_on=0), "proposed a configuration outside the space"),
     ],
 )
 def test_wrong_proposal_ends_the_study_with_its_reason(

@@ -70,7 +70,7 @@ def test_objectives_that_are_never_finite_together_fail_the_trial(bench: Bench) 
     rows = [{"loss": 1.0, "acc": float("nan")}, {"loss": float("nan"), "acc": 0.5}]
     bench.behave = lambda launch: (bench.write(launch, rows), Exit(code=0))[1]
     history = bench.run(bench.open(objectives=TWO, budget=Budget(1)))
-    why = 'trial 0: "loss" and "acc" are never finite in the same of 2 rows of val_dict_list.json'
+    why = 'trial 0: "loss" and "acc" are never finite in the same row (2 rows) of val_dict_list.json'
     assert states(history) == ["failed"] and history.trials[0].reason == why
 
 

@@ -82,7 +82,7 @@ def test_start_that_lasts_ends_it_with_one_line(said: Said) -> None:
     spell.eased(3, 11.0)
     assert spell.room(11.5) == 0 and len(said()) == 1
     assert spell.room(12.1) > 10**9
-    assert said()[1:] == ["the machine has room again after 2.1 s; the study goes on"]
+    assert said()[1:] == ["the machine has room again after 2.1 s; the study continues"]
     spell.over(3, 13.0)
     assert len(said()) == 2
 
@@ -114,7 +114,7 @@ def test_clock_that_is_set_back_prolongs_no_pause() -> None:
 
 def test_run_that_is_cut_short_again_and_again_is_told_once_waits_longer_and_ends(said: Said) -> None:
     spell, now, waits = Trouble(), 0.0, []
-    with pytest.raises(MachineError, match="disk is full; so it was again and again"):
+    with pytest.raises(MachineError, match="disk is full; this happened again and again"):
         while now < 200:
             spell.cut_short(3, "the disk is full", now)
             spell.met(3, "the disk is full", "again", now, alone=True)

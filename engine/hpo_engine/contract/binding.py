@@ -1,4 +1,4 @@
-"""What the engine gives a training script: its folders, its config.json, its environment.
+"""What a training script gets from the engine: its folders, its config.json, its environment.
 
 Writes so that no reader sees half a file and no link that a script planted is followed: what cannot be made as it must
 be is a LaunchError; a full disk or a study folder that is gone stays an OSError. Knows nothing of searching or running.
@@ -27,7 +27,7 @@ _UNREAD_NS = 10**9  # by which the access time of a config.json that nobody has 
 
 
 def write_config(paths: TrialPaths, config: Mapping[str, Any]) -> None:
-    """Writes the trial's config.json, whatever stands there.
+    """Writes the trial's config.json, replacing whatever is there.
 
     Raises:
         LaunchError: RESULT_DIR is not a real folder any more, or a value has no JSON form.
@@ -72,7 +72,7 @@ def _unread(path: str) -> bool:
 
 
 def lay_out_study(paths: StudyPaths, user: str) -> None:
-    """Makes the study's own folders (again, where they are there). `user` is what `user_of` says.
+    """Makes the study's own folders; those that exist stay. `user`: see `user_of`.
 
     `dli/<user>/batchworkdir` leads to `results`, so that $DLI_RESULT_FS/$USER/batchworkdir/$DLI_EXECID is RESULT_DIR;
     the link is relative, so that the study's folder can be moved.
@@ -84,7 +84,7 @@ def lay_out_study(paths: StudyPaths, user: str) -> None:
 
 def lay_out(paths: TrialPaths) -> None:
     """Makes the trial's folders: RESULT_DIR, LOG_DIR, LOG_DIR/SUBID (which some scripts cannot make), the engine's own,
-    JOB_STATE_DIR. Again is harmless.
+    JOB_STATE_DIR. Calling it again is harmless.
 
     Raises:
         LaunchError: a link or a file stands where a folder must be.
@@ -228,11 +228,11 @@ def environment(
     gpus: Sequence[str],
     resume: tuple[int, int] | None = None,
 ) -> dict[str, str]:
-    """The environment of one attempt: `base`, less what is the engine's own; the contract's variables; `spec.env`.
+    """The environment of one attempt: `base` without the engine's own variables, the contract's variables, `spec.env`.
 
-    DLI_WORK_DIR and MODEL_PATH: RESULT_DIR, where the code is; but for requests of WMLA, what `base` says comes first.
-    DATA_DIR and DLI_DATA_FS: what the spec says, else what `base` says; one of them unknown follows the other. Where
-    nothing is known both are RESULT_DIR: reads below it find what the model folder has, as they would by hand, and
+    DLI_WORK_DIR and MODEL_PATH: RESULT_DIR, where the code is; except for WMLA requests, values in `base` take
+    precedence. DATA_DIR and DLI_DATA_FS: from the spec, else from `base`; if only one is known, the other follows it.
+    If neither is known, both are RESULT_DIR: reads below it find what the model folder has, as they would by hand, and
     downloads stay with the trial (the frozen model folder, the other candidate, must not be written to).
 
     HPO_RESUME_FROM and HPO_RESUME_RESOURCE are set only if the attempt goes on from files that are in RESULT_DIR.
@@ -241,7 +241,7 @@ def environment(
         base: the caller's environment.
         nonce: the attempt's mark, by which its processes are found. Not even `spec.env` changes it.
         resume: the trial whose files RESULT_DIR has, and how much of the resource they were trained with.
-        gpus: the devices it was given (used only if `spec.resources.gpus` says that they are managed).
+        gpus: the devices it was given (used only if `spec.resources.gpus` is set, so that they are managed).
     """
     study, resources = paths.study, spec.resources
     env = {k: v for k, v in base.items() if not k.startswith(_ENGINES)}
@@ -286,7 +286,7 @@ def _folder(paths: TrialPaths, path: str) -> Iterator[int]:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise _no_folder(path) from None
         if error.errno == errno.ENOENT and path == paths.result_dir:
-            raise LaunchError(f"{path} is gone: something removed it while the trial was made ready") from None
+            raise LaunchError(f"{path} is gone: something removed it while the trial was prepared") from None
         raise
     try:
         yield fd
@@ -297,7 +297,7 @@ def _folder(paths: TrialPaths, path: str) -> Iterator[int]:
 
 
 def _no_folder(path: str) -> LaunchError:
-    return LaunchError(f"{path} is no folder (something else was put in its place): remove that and run again")
+    return LaunchError(f"{path} is not a folder (something else was put in its place); remove it and run again")
 
 
 def _make(parent: int, name: str, shown: str) -> None:

@@ -1,4 +1,4 @@
-"""The files that a trial goes on from: its own, as the last attempt left them, or a copy of another trial's.
+"""The files that a trial continues from: its own, as the last attempt left them, or a copy of another trial's.
 
 A copy is whole before it has its name. No link is followed, and what other trials may still start from is kept.
 """
@@ -27,7 +27,7 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def require_own(paths: TrialPaths) -> None:
-    """Raises LaunchError if what the trial goes on from is gone."""
+    """Raises LaunchError if the files that the trial continues from are gone."""
     if not os.path.isdir(paths.result_dir) or os.path.islink(paths.result_dir):
         raise LaunchError(f"cannot be carried on: {paths.result_dir} was removed")
 
@@ -35,7 +35,7 @@ def require_own(paths: TrialPaths) -> None:
 def keep(paths: TrialPaths, attempt: int) -> None:
     """Keeps a copy of what the trial's attempt left in RESULT_DIR, since other trials may start from it yet.
 
-    Call it before another attempt goes on in RESULT_DIR; again is harmless.
+    Call it before another attempt continues in RESULT_DIR; calling it again is harmless.
     """
     folder = paths.attempt(attempt)
     if not os.path.lexists(f"{folder}/{KEPT}"):

@@ -30,7 +30,7 @@ def leaves_by_dots(path: str, folder: str) -> bool:
 
 
 def script_of(command: Sequence[str]) -> str | None:
-    """The file that the command runs, as it names it; None where it names none."""
+    """The script that the command runs, as written there; None if there is none."""
     program, *words = command
     if os.sep in program and not re.match(r"python|pypy", os.path.basename(program)):
         return program

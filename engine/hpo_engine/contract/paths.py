@@ -33,7 +33,7 @@ class StudyPaths(NamedTuple):
 
     @property
     def lock(self) -> str:
-        """Says which engine leads the study, which holds it (flock), and the folder itself."""
+        """Names the engine that leads the study, which holds a lock (flock) on it, and the folder."""
         return f"{self.root}/engine.lock"
 
     @property
@@ -121,7 +121,7 @@ def absolute(path: str, base_dir: str = "") -> str:
     the parent of what the link leads to. Other links stay as they are named (a virtual environment's python is one).
 
     Args:
-        base_dir: what a relative path is relative to; the current folder where it is "".
+        base_dir: what a relative path is relative to; "": the current folder.
     """
     whole = os.path.join(os.getcwd(), base_dir, path)
     done = "/"
@@ -147,7 +147,7 @@ def identity(folder: str | bytes | os.PathLike[str]) -> tuple[int, int]:
 
 
 def runs_root(root: str | None, env: Mapping[str, str]) -> str:
-    """The folder that holds studies: `root`, else $HPO_ENGINE_ROOT, else ./hpo-runs (absolute)."""
+    """The folder of the studies: `root`, else $HPO_ENGINE_ROOT, else ./hpo-runs (absolute)."""
     return absolute(root or env.get("HPO_ENGINE_ROOT") or "hpo-runs")
 
 

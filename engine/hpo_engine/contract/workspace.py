@@ -38,8 +38,8 @@ class LocalWorkspace:
         # None of the metrics that the study speaks of is the step of a row, whatever it is called.
         self._named = frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
         self._has_log = os.path.exists(paths.db)
-        self._ahead: set[int] = set()  # trials to come whose folders are laid out already
-        self._uprooted: set[int] = set()  # those that ran when somebody removed results/, logs/ or trials/
+        self._ahead: set[int] = set()  # future trials whose folders are laid out already
+        self._uprooted: set[int] = set()  # trials that were running when somebody removed results/, logs/ or trials/
         self._readers: dict[int, metrics.MetricsReader] = {}
 
     @property
@@ -62,11 +62,11 @@ class LocalWorkspace:
     def prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
         """Lays out the trial's folder for its latest attempt.
 
-        One that goes on from the trial's own files finds them as they are. For any other, what an earlier attempt left
-        is set aside, and RESULT_DIR is fresh, or a copy of the files that the trial starts from.
+        An attempt that continues from the trial's own files finds them as they are. For any other, what an earlier
+        attempt left is set aside, and RESULT_DIR is fresh, or a copy of the files that the trial starts from.
 
         Raises:
-            LaunchError: a link or a file stands where a folder must be, or the files to go on from are gone.
+            LaunchError: a link or a file stands where a folder must be, or the files to continue from are gone.
             MachineError: the study's folder is gone.
             OSError: see `faults.at_fault`.
         """
@@ -193,7 +193,7 @@ class LocalWorkspace:
         return uprooted
 
     def _make_again(self, history: History, but: int | None = None) -> None:
-        """Makes the study's own folders where they are missing; with them went what running trials had there.
+        """Makes the study's own folders that are missing. What running trials had in them is lost.
 
         Raises:
             MachineError: the study's folder itself is gone.

@@ -80,7 +80,7 @@ class Attempts:
                 self._workspace.await_room()
             self._workspace.prepare(trial, history.whole_config(trial), history)
         except (ContractError, LaunchError, OSError) as error:
-            # Its folder cannot be made as it must be (a link in its place, say): the trial fails, the study goes on.
+            # Its folder cannot be made as it must be (a link in its place, say): the trial fails, the study continues.
             # Where the disk is full, or the study's own folders are not what they were, no trial can help that.
             machine = at_fault(error) or not self._workspace.sound()
             if isinstance(error, OSError):
@@ -124,7 +124,7 @@ class Attempts:
         )
 
     def _resume_of(self, trial: Trial) -> tuple[int, int] | None:
-        """The trial whose files the attempt goes on from, and how much of the resource went into them."""
+        """The trial whose files the attempt continues from, and the resource that they were trained with."""
         if trial.goes_on:
             return trial.id, trial.trained
         if trial.origin is None:

@@ -1,4 +1,4 @@
-"""What stoppers end before its time: a trial, or the study. Asks them in each turn and has the executor stop."""
+"""Early ends of trials and of the study: asks the stoppers in each turn and has the executor stop."""
 
 from __future__ import annotations
 

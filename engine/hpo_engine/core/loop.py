@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Steps one study. Make it, `resume` it once, then `step` until that says False.
+    """Steps one study. Call `resume` once, then `step` until it returns False.
 
     Args:
         workspace: the files of its trials; inbox: where requests are left, see `store.inbox`; store: its log; history:
@@ -78,9 +78,9 @@ class Engine:
         """Takes the lead: adopts what an earlier engine left running. Returns how many trials run on."""
         failpoint("resume.folded")
         for trial_id in self._workspace.recover(self.history.next_id):
-            _log.warning("trial %d had begun when the power went, and is run again", trial_id)
+            _log.warning("trial %d had begun before the power cut; it runs again", trial_id)
         self._recorder.record(EngineStarted(now, os.getpid(), os.uname().nodename, *self._workspace.place))
-        if self._copied_from:  # in one commit: from now on the log says that this folder is the study's own
+        if self._copied_from:  # in one commit: from then on the log has this folder as the study's own
             self._run_again_here(now)
         self._recorder.commit()
         adopted = self._attempts.adopt(now)
@@ -143,7 +143,7 @@ class Engine:
             self.executor.stop(trial.id, StopCause.INTERRUPT, kill=kill)
 
     def stop_trial(self, trial_id: int, why: str, now: float, *, kill: bool = False) -> None:
-        """Ends one trial; the study goes on. Trials that have ended, or that do not exist, are left alone."""
+        """Ends one trial; the study continues. Trials that have ended, or that do not exist, are left alone."""
         if trial_id not in self.history.open_ids:
             return
         running = self.history.trials[trial_id].state is TrialState.RUNNING
@@ -156,7 +156,7 @@ class Engine:
             self.executor.stop(trial_id, StopCause.USER, kill=kill)
 
     def close(self) -> None:
-        """Lets go of everything; what runs goes on."""
+        """Releases everything; running attempts continue."""
         self._proposer.close()
         self._recorder.close_trackers()
         self.executor.close()
@@ -173,7 +173,7 @@ class Engine:
         for path, request in inbox.pending(self._inbox):
             failpoint("command.taken")
             if request is None:
-                _log.warning("%s is no request; dropped", path)
+                _log.warning("%s is not a request; it is dropped", path)
             elif request.trial is None:
                 self.interrupt(request.why, now, kill=request.kill)
             else:

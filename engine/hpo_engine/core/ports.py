@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Stopper(Protocol):
-    """Ends things early. Answers are a reason in words, or None to go on; see `stoppers.Rule`."""
+    """Ends things early. Each method returns a reason in words, or None to continue; see `stoppers.Rule`."""
 
     def diverged(self, trial: Trial, history: History, now: float) -> str | None: ...
 
@@ -67,7 +67,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Ended:
-    """An attempt and every process it left are gone; `exit` says how."""
+    """An attempt and every process it left are gone; `exit` records how."""
 
     trial_id: int
     attempt: int
@@ -77,7 +77,7 @@ class Ended:
 class Adoption(enum.Enum):
     """What became of an attempt while no engine looked."""
 
-    RUNNING = "running"  # it goes on; Ended follows one day
+    RUNNING = "running"  # it continues; Ended follows some day
     ENDED = "ended"  # it ended or was lost; Ended follows
     NEVER = "never"  # it did not start: lay its folder out and launch it under the same nonce
 
@@ -110,7 +110,7 @@ class Executor(Protocol):
         """Ends the present or the next `wait`; safe in a signal handler."""
 
     def close(self) -> None:
-        """Lets go without stopping anything: attempts that run go on."""
+        """Releases everything without stopping anything: running attempts continue."""
 
 
 class Workspace(Protocol):
@@ -130,7 +130,7 @@ class Workspace(Protocol):
         """Makes the files of a trial's latest attempt ready: fresh, carried on, or started from another trial's.
 
         Raises:
-            LaunchError, ContractError: it cannot be made ready. MachineError: the study is gone.
+            LaunchError, ContractError: it cannot be prepared. MachineError: the study is gone.
             OSError: see `faults.at_fault`.
         """
 
@@ -150,7 +150,7 @@ class Workspace(Protocol):
         """No more trials come."""
 
     def fresh_rows(self, trial_id: int) -> tuple[tuple[Row, ...], bool] | None:
-        """What a running trial has reported since the last call and False, or all of it and True; None: no news."""
+        """What a running trial has reported since the last call and False, or all of it and True; None: nothing new."""
 
     def final_rows(self, trial_id: int) -> Reading:
         """What a trial has reported whose processes have gone. Raises OSError: it cannot be read at present."""

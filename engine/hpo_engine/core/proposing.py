@@ -38,7 +38,7 @@ class Proposer:
         self._recorder, self._searcher = recorder, searcher
         self._queue = TrialQueue(recorder.history.spec, searcher)
         self._asker = asker(self._queue.ask)
-        self._nothing_at: History | None = None  # where the searcher had nothing to propose
+        self._nothing_at: History | None = None  # the history for which the searcher had nothing to propose
         self._silent = False
 
     @property
@@ -60,7 +60,7 @@ class Proposer:
 
     def _answered(self, free: int, now: float) -> list[int]:
         answer, wanted = self._asker.take(), self._wanted(free)
-        # The same history has the same answer: after "nothing" there is no use in asking before something happened.
+        # The same history has the same answer: after an empty one, ask again only when something has happened.
         if answer is None and not self._asker.busy and wanted > 0 and self._nothing_at is not self._recorder.history:
             self._asker.ask(self._recorder.history, wanted)
             answer = self._asker.take(_PATIENCE_S)
@@ -107,7 +107,7 @@ class Proposer:
         new = sys.maxsize if limit is None else limit - history.next_id
         usable = [p for p in answer.proposals if p.carry_on is not None or (new := new - 1) >= 0]
         if not usable:
-            # "Nothing more" is final only if it was said when nothing was open: else it may mean "wait".
+            # An empty answer is final only if no trial was open; otherwise it means "wait".
             self._nothing_at, self._silent = answer.history, not answer.history.open_ids
         return [
             self._new_trial(p, now) if p.carry_on is None else self._carry_on(p, p.carry_on, now)
@@ -145,11 +145,11 @@ class Proposer:
         spec = self._recorder.history.spec
         problem = spec.space.problem_with(proposal.params)
         if problem and proposal.params not in spec.experiments:  # these are what they are
-            raise SearcherError(f"{self._title} proposed what the space does not hold: {problem}")
+            raise SearcherError(f"{self._title} proposed a configuration outside the space: {problem}")
         return spec.space.tidied(proposal.params)
 
     def _check_source(self, proposal: Proposal, trial_id: int | None, what: str) -> None:
-        """Raises SearcherError unless the trial whose files the proposal goes on from has some that are at rest."""
+        """Raises SearcherError unless the trial that the proposal continues from is COMPLETED."""
         if trial_id is None:
             return
         history = self._recorder.history

@@ -1,4 +1,4 @@
-"""How the loop asks its searcher: in line, or in a thread while the loop goes on. One question at a time.
+"""How the loop asks its searcher: in line, or in a thread beside the loop. One question at a time.
 
 A question is an immutable history and a number; who asked decides whether the answer still fits. Knows no executor.
 """
@@ -40,10 +40,10 @@ class Asker(Protocol):
         """Puts a question; call only while not `busy`."""
 
     def take(self, patience_s: float = 0.0) -> Answer | None:
-        """The answer, once; None where there is none (yet), not even after `patience_s` seconds."""
+        """The answer, once; None if there is none (yet), not even after `patience_s` seconds."""
 
     def close(self) -> None:
-        """Lets go at once; an answer that comes later is dropped."""
+        """Returns at once; an answer that comes later is dropped."""
 
 
 class InLine:

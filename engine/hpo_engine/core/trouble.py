@@ -1,6 +1,6 @@
-"""A spell in which the machine starts no trial: launches are held back, the user hears of it once, and not for ever.
+"""A period in which the machine cannot start trials: launches are held back, the user is told once, and it has an end.
 
-By the clock that it is given; knows neither trials nor processes.
+Time is passed in. Knows neither trials nor processes.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ _log = logging.getLogger(__name__)
 
 _FIRST_S, _LONGEST_S = 0.1, 5.0  # pauses between two tries, each twice as long as the one before
 _PATIENCE_S = 60.0  # without a start while nothing runs
-_PROOF_S = 1.0  # what has begun so long ago was no false start
+_PROOF_S = 1.0  # an attempt that has lasted so long was not a false start
 
 
 class Trouble:
-    """Tell it of each attempt that is tried (`tries`), could not begin (`met`), has begun (`eased`), or has ended by
-    itself (`over`). What began before the spell proves nothing."""
+    """To be called for each attempt: `tries` before it starts, `met` if it could not begin, `eased` when it has begun,
+    `over` when it has ended by itself. Attempts that began before the shortage prove nothing."""
 
     def __init__(self) -> None:
-        self._tried: set[int] = set()  # trials tried in this spell
+        self._tried: set[int] = set()  # trials tried in this shortage
         self._since: float | None = None  # None: there is none
         self._began = 0.0  # the whole of it, with what ran meanwhile
         self._eased: float | None = None
         self._pause, self._until = 0.0, 0.0
         self._why = ""
         self._cut: dict[int, tuple[float, int]] = {}  # trials whose runs a full disk cut short: since when, how often
-        self._quiet = False  # the spell is the same trial's once more: the user knows
+        self._quiet = False  # the same trial once more: the user knows
         self._hopeless = ""
 
     def tries(self, trial_id: int) -> None:
@@ -37,8 +37,8 @@ class Trouble:
             self._tried.add(trial_id)
 
     def met(self, trial_id: int, why: str, then: str, now: float, *, alone: bool) -> None:
-        """`then`: what will be done when it may be over. `alone`: nothing else of the study runs, whose end might make
-        room."""
+        """`then`: what will be done when it may be over. `alone`: nothing else of the study runs that might make room
+        by ending."""
         if self._since is None:
             before = max(0, self._cut.get(trial_id, (now, 0))[1] - 1)
             self._began, self._pause, self._quiet = now, _FIRST_S / 2 * 2 ** min(before, 10), before > 0
@@ -52,8 +52,8 @@ class Trouble:
         self._until = now + self._pause
 
     def cut_short(self, trial_id: int, why: str, now: float) -> None:
-        """A run of the trial had begun, and failed for want of disk space. That may be its own doing: it is repeated
-        for as long as a start is, and not for ever."""
+        """An attempt had begun and failed because the disk was full. The trial itself may have filled it, so it is
+        repeated only for as long as a start is."""
         since, times = self._cut.get(trial_id, (now, 0))
         self._cut[trial_id] = since, times + 1
         if now - since > _PATIENCE_S:
@@ -70,7 +70,7 @@ class Trouble:
 
     def _end(self, now: float) -> None:
         if not self._quiet:
-            _log.warning("the machine has room again after %.3g s; the study goes on", max(0.0, now - self._began))
+            _log.warning("the machine has room again after %.3g s; the study continues", max(0.0, now - self._began))
         self._since = self._eased = None
         self._tried.clear()
 
@@ -81,7 +81,9 @@ class Trouble:
             MachineError: it lasts too long.
         """
         if self._hopeless:
-            raise MachineError(f"{self._hopeless}; so it was again and again. Nothing is lost: make room, then resume")
+            raise MachineError(
+                f"{self._hopeless}; this happened again and again. Nothing is lost: make room, then resume"
+            )
         if self._since is None:
             return sys.maxsize
         if self._eased is not None:

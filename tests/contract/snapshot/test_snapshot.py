@@ -455,11 +455,11 @@ def test_laying_replaces_planted_links_and_never_follows_them(source: Path, stud
 def test_laying_refuses_a_folder_that_is_not_one_or_in_the_way(source: Path, study: StudyPaths, tmp_path: Path) -> None:
     freeze(str(source), study.model)
     view, paths = View.of(study.model), study.trial(0)
-    with pytest.raises(LaunchError, match="is no folder"):
+    with pytest.raises(LaunchError, match="is not a folder"):
         view.lay(paths.result_dir)
     (tmp_path / "canary").mkdir()
     os.symlink(tmp_path / "canary", paths.result_dir)
-    with pytest.raises(LaunchError, match="is no folder"):
+    with pytest.raises(LaunchError, match="is not a folder"):
         view.lay(paths.result_dir)
     assert os.listdir(tmp_path / "canary") == []
     os.unlink(paths.result_dir)

@@ -108,7 +108,7 @@ def _unboxed(line: str) -> str:
 
 
 def _of_traceback(lines: Sequence[str], near: int) -> str:
-    """The error of the last traceback that is near enough to the end; "" where there is none."""
+    """The error of the last traceback that is near enough to the end; "" if there is none."""
     hollow = ""
     for i in reversed(range(len(lines))):
         if not (begin := _begins(lines, i)):
@@ -158,7 +158,7 @@ def _begins(lines: Sequence[str], i: int) -> str:
 
 
 def _error_after(lines: Sequence[str], begin: int) -> tuple[str, int]:
-    """The error at the end of the traceback that begins there, and the line after it; "" where it was cut off."""
+    """The error at the end of the traceback that begins there, and the line after it; "" if it was cut off."""
     if not _HEADER.search(lines[begin]):
         return _told(lines, begin, ""), begin + 1
     margin, found, i = None, ("", begin + 1), begin + 1

@@ -197,7 +197,7 @@ def _pair(nodes: Sequence[ast.AST | None]) -> Iterable[tuple[str, str]]:
 
 
 def _root(name: str, place: str) -> str | None:
-    """The folder that is searched for module `name` where it is at `place`; None where it is called otherwise there."""
+    """The folder that is searched for module `name` where it is at `place`; None if it is called otherwise there."""
     place = re.sub(r"(/__init__)?\.(py|so)$", "", place)
     below = "/" + name.replace(".", "/")
     return place[: -len(below)] or "/" if place.endswith(below) else None
@@ -212,7 +212,7 @@ def _text(path: str) -> str:
 
 
 def _inside(path: str, tops: set[str]) -> str | None:
-    """The path by a name of the folder that it is in; None where it is elsewhere."""
+    """The path by a name of the folder that it is in; None if it is elsewhere."""
     return next((p for p in (path, os.path.realpath(path)) if _top_of(p, tops)), None)
 
 

@@ -176,7 +176,7 @@ def _status(name: str, top: int) -> int:
 
 
 def _move(folder: Folder, source: str, result_dir: str, link: str) -> bool:
-    """From one RESULT_DIR to the other, with a link in its place; False where that cannot be."""
+    """From one RESULT_DIR to the other, with a link in its place; False if that cannot be."""
     parent, _, name = folder.name.rpartition("/")
     fds: list[int] = []
     try:

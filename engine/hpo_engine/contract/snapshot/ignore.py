@@ -49,7 +49,7 @@ class Patterns:
         self._levels[folder] = _compiled([line.rstrip("\r") for line in lines], lambda k: f"{file}, line {k + 1}")
 
     def verdict(self, name: str, is_folder: bool) -> bool | None:
-        """Whether the user's patterns leave a name (below the top) out; None where they say nothing of it."""
+        """Whether the user's patterns leave a name (below the top) out; None if they say nothing of it."""
         if self._spec is None and not self._levels:
             return None
         end = "/" if is_folder else ""
@@ -93,7 +93,7 @@ _NO_STAR = re.compile(r"\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 
 def _endless(line: str) -> str | None:
-    """Why a pattern would take hours to be held against a long name; None where it does not.
+    """Why a pattern would take hours to be held against a long name; None if it does not.
 
     Matching goes back to each star that has anything but a "/" behind it and can take a shorter piece: the time has the
     length of a name to the power of their number, over all parts of the pattern.

@@ -89,7 +89,7 @@ class _Folder:
         self._embedded = re.compile(rf"(?:(?<![\w./~-])|(?<=^-[A-Za-z])|(?<=file://))(?:{either})(?![\w.-])")
 
     def path(self, path: str) -> str | None:
-        """What stands for an absolute path; None where the copy does not hold what it leads to."""
+        """What stands for an absolute path; None if the copy does not hold what it leads to."""
         for top, place in ((self._model, absolute(path)), (self._real, self._resolved(path))):
             if is_below(place, top):
                 below = place[len(top) :]
@@ -98,7 +98,7 @@ class _Folder:
         return None
 
     def word(self, text: str) -> str | None:
-        """What stands for a word with such paths in it; None where there is none."""
+        """What stands for a word with such paths in it; None if there is none."""
         if text.startswith("/") and (whole := self.path(text)) is not None:
             return whole
         if ".." in text.split("/") and leaves_by_dots(text, self._model):

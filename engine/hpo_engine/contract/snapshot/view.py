@@ -134,11 +134,11 @@ class View:
 
 
 def open_result_dir(result_dir: str) -> int:
-    """A descriptor of it. Raises LaunchError where it is no folder."""
+    """A descriptor of it. Raises LaunchError if it is no folder."""
     try:
         return os.open(result_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise LaunchError(f"{result_dir} is no folder (it was removed, or something else put there)") from None
+        raise LaunchError(f"{result_dir} is not a folder (it was removed or replaced)") from None
 
 
 def way_to(frozen_dir: str, result_dir: str) -> str:

@@ -54,7 +54,7 @@ class MetricsReader:
         self._not_before = 0.0
 
     def fresh(self) -> tuple[tuple[Row, ...], bool] | None:
-        """The rows since the last call and False, or all rows and True where earlier ones changed; None: no news."""
+        """The rows since the last call and False, or all rows and True if earlier ones changed; None: nothing new."""
         now = [_signature(path) for path in self._files]
         if now == self._seen or (self._not_before and time.monotonic() < self._not_before):
             return None
@@ -179,7 +179,7 @@ def final_rows(paths: TrialPaths, named: Collection[str] = ()) -> Reading:
     `results.parse_rows`.
 
     Raises:
-        OSError: the machine cannot read at present, see `machine.at_fault`.
+        OSError: the machine cannot read at present, see `faults.at_fault`.
     """
     faultpoint("engine.read-results")
     root, problem, broken = paths.study.root, "", False
@@ -241,7 +241,7 @@ def _why_none_of(reading: Reading, objectives: Sequence[Objective]) -> str:
         return _why_none(reading, lacking)
     names = " and ".join(quoted(o.metric) for o in objectives)
     if pick_values(reading.rows, somewhere) is None:
-        return f"{names} are never finite in the same of {len(reading.rows)} rows of {reading.source}"
+        return f"{names} are never finite in the same row ({len(reading.rows)} rows) of {reading.source}"
     return f"{names} are not all finite in the last row of {reading.source}, which counts"
 
 
