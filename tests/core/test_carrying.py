@@ -96,6 +96,12 @@ def test_budget_bounds_new_trials_and_no_promotions(bench: Bench, script: Counte
     assert [len(t.attempts) for t in history.trials] == [4, 2, 1, 1]
 
 
+def test_budget_bounds_queued_configurations_of_a_searcher_that_carries_on(bench: Bench, script: Counter) -> None:
+    points = ({"x": 7.0}, {"x": 8.0}, {"x": 9.0})
+    history = bench.run(opened(bench, budget=Budget(2), points=points))
+    assert history.next_id == 2
+
+
 def test_what_others_start_from_is_kept_until_they_have_ended(bench: Bench, script: Counter) -> None:
     def behave(launch: Launch) -> Exit | None:
         failed = launch.trial_id == 4 and launch.attempt == 1

@@ -55,7 +55,8 @@ class Proposer:
         if self.exhausted:
             return []
         history = self._recorder.history
-        ids = [self._new_trial(proposal, now) for proposal in self._queue.ready(history, self._wanted(free))]
+        queued = self._queue.ready(history, min(free, self._new_left))
+        ids = [self._new_trial(proposal, now) for proposal in queued]
         return ids + self._answered(free - len(ids), now)
 
     def _answered(self, free: int, now: float) -> list[int]:
@@ -92,19 +93,20 @@ class Proposer:
 
     def _wanted(self, free: int) -> int:
         """How many proposals can be used now."""
+        return free if self._searcher.traits.carries_on else min(free, self._new_left)
+
+    @property
+    def _new_left(self) -> int:
+        """How many new trials the budget allows."""
         history = self._recorder.history
         limit = history.spec.budget.trials
-        if limit is None or self._searcher.traits.carries_on:
-            return free
-        return min(free, limit - history.next_id)
+        return sys.maxsize if limit is None else max(0, limit - history.next_id)
 
     def _accept(self, answer: Answer, wanted: int, now: float) -> list[int]:
         """Makes trials of the answer, as many as there is room for now."""
-        history = self._recorder.history
         if answer.error is not None:
             raise self._failed(answer.error) from answer.error
-        limit = history.spec.budget.trials
-        new = sys.maxsize if limit is None else limit - history.next_id
+        new = self._new_left
         usable = [p for p in answer.proposals if p.carry_on is not None or (new := new - 1) >= 0]
         if not usable:
             # An empty answer is final only if no trial was open; otherwise it means "wait".
