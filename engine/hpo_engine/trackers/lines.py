@@ -120,7 +120,7 @@ def _why_worse(history: History, trial: Trial) -> str:
         return ""
     before = number(history.values(others[0])[0])
     name = safe_text(rationed.name)
-    return f"; before: {before} with {given(history, others[0])}, but results with the most {name} count"
+    return f"; before: {before} with {name} {others[0].trained}, but results with the most {name} count"
 
 
 def failure(trial: Trial) -> str:
