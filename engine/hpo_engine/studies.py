@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -331,10 +331,16 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
         if key == "space":
             out += _space_differences(left.get(key, {}), right.get(key, {}))
         elif key not in _LIMITS and left.get(key) != right.get(key):
-            out.append(
-                f"{key}: {' -> '.join(_brief(*(_json(doc[key]) if key in doc else 'none' for doc in (left, right))))}"
-            )
+            out.append(f"{key}: {' -> '.join(_brief(*(_shown(key, doc) for doc in (left, right))))}")
     return out + ([f"seed: {old.seed} -> {new.seed}"] if new.seed not in (None, old.seed) else [])
+
+
+def _shown(key: str, document: Mapping[str, Any]) -> str:
+    """A field as a study file has it; rules as they read, without quotes."""
+    value = document.get(key, [])
+    if key == "require" and value:
+        return value if isinstance(value, str) else "; ".join(value)
+    return _json(value) if key in document else "none"
 
 
 def _like(old: StudySpec, new: StudySpec) -> Resources:

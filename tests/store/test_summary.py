@@ -9,6 +9,7 @@ import pytest
 
 from hpo_engine.errors import JournalError
 from hpo_engine.executors.local.bound import BoundLaunch
+from hpo_engine.searchers import Searcher
 from hpo_engine.store import journal as journals
 from hpo_engine.store.journal import Journal, read_history, read_summary
 from hpo_engine.store.summary import Summary
@@ -78,7 +79,7 @@ def test_study_with_failures_retries_interrupts_and_new_limits(bench: Bench, mon
 
 
 def test_study_with_a_resource(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Rationing:
+    class Rationing(Searcher):
         def ask(self, history: History, count: int) -> list[Proposal]:
             ids = range(history.next_id, history.next_id + count)
             return [Proposal({"x": 0.1}, (None, 1, 3, 2)[i % 4]) for i in ids]
