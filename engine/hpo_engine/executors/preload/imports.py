@@ -24,15 +24,6 @@ _HARMLESS = {
     "matplotlib": {"use"},
 }
 _LOOKS = {"get", "copy", "keys", "items", "values"}  # methods of os.environ that change nothing
-_TAKES = {
-    "dict",
-    "list",
-    "sorted",
-    "set",
-    "len",
-    "str",
-    "print",
-}  # functions that change nothing of what they are given
 _PLACES = {
     "os", "path", "dirname", "abspath", "realpath", "join", "getcwd", "pathlib", "Path", "parent", "parents", "resolve",
     "absolute", "cwd", "str", "__file__",
@@ -282,13 +273,17 @@ class _Reader:
         return False
 
     def _adds_path(self, node: ast.stmt) -> bool:
-        """sys.path.insert(0, "lib") or sys.path.append(...), with a folder beside or below the script."""
+        """sys.path.append(...), or sys.path.insert(0, "lib") with a folder beside or below the script."""
         call = node.value if isinstance(node, ast.Expr) else None
         if not isinstance(call, ast.Call) or _dotted(call.func)[:2] != ["sys", "path"]:
             return False
-        if _dotted(call.func)[2:] not in (["insert"], ["append"]) or not self._is_place(call.args[-1:]):
+        if _dotted(call.func)[2:] == ["append"]:  # the folder comes last: it hides nothing that is installed
+            for argument in call.args:
+                self._statement(ast.Expr(argument))
+            return True
+        if _dotted(call.func)[2:] != ["insert"] or not self._is_place(call.args[-1:]):
             raise _Stop
-        self._found.moved = self._found.moved or _dotted(call.func)[2:] == ["insert"]
+        self._found.moved = True
         return True
 
     def _is_place(self, nodes: Iterable[ast.AST]) -> bool:
@@ -329,14 +324,10 @@ def _looked_at(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute) and node.func.attr in _LOOKS:
             yield node.func.value
-        if isinstance(node.func, ast.Name) and node.func.id in _TAKES:
-            yield from node.args
     elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
         yield node.value
     elif isinstance(node, ast.Compare):
         yield from (node.left, *node.comparators)
-    elif isinstance(node, ast.Dict):
-        yield from (value for key, value in zip(node.keys, node.values) if key is None)  # noqa: B905  (Python 3.9)
 
 
 def _is_standard(top: str) -> bool:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _NEAR = 6  # source files, from the one that makes a folder upwards, in which the words of its name are looked for
-_REMOVERS = frozenset(("rmtree", "remove", "unlink", "rmdir", "removedirs", "rm", "cleanup"))
-_DEPTH = 3  # of functions that call functions, and of containers
+_REMOVERS = frozenset(("rmtree", "unlink", "rmdir", "removedirs", "rm", "cleanup"))
+_DEPTH = 3  # of functions that call functions
 _BLANKS = bytes(c if chr(c).isalnum() and c < 128 else 32 for c in range(256))
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG, prctl(2)
 
@@ -32,7 +32,7 @@ class FileWatch:
     def __init__(self) -> None:
         self._made: dict[str, bool] = {}  # path -> whether its name has a plain origin, see `_is_plain`
         self._drawn: list[str] = []  # made by tempfile
-        self._at_exit: list[tuple[Any, Any]] = []  # functions, and what they are called with
+        self._at_exit: list[Any] = []  # functions
         self._kept = os.mkdir, os.open, atexit.register
 
     def __enter__(self) -> FileWatch:
@@ -51,7 +51,7 @@ class FileWatch:
             return fd
 
         def register_and_note(function: Any, *args: Any, **named: Any) -> Any:
-            self._at_exit.append((function, (args, named)))
+            self._at_exit.append(function)
             return register(function, *args, **named)
 
         os.mkdir, os.open = _Stand(mkdir_and_note), _Stand(open_and_note)
@@ -61,7 +61,7 @@ class FileWatch:
     def __exit__(self, *error: object) -> None:
         os.mkdir, os.open, atexit.register = self._kept
         new = [info for key, info in _finalizers().items() if key not in self._finalizers]
-        self._at_exit += [(info.func, (info.args, info.kwargs)) for info in new if info.atexit]
+        self._at_exit += [info.func for info in new if info.atexit]
         self._made = {path: plain for path, plain in self._made.items() if os.path.lexists(path)}
 
     def _note(self, path: Any, dir_fd: int | None, frame: FrameType) -> None:
@@ -90,7 +90,7 @@ class FileWatch:
 
     def doubt(self) -> bool:
         """Whether only a second interpreter can tell."""
-        return not all(self._made.values()) or any(_removes(*at) for at in self._at_exit)
+        return not all(self._made.values()) or any(map(_removes, self._at_exit))
 
     def verdict(self, head: list[str], argv: list[str], name: str, names: list[str]) -> str | None:
         """As `problem`, by a second interpreter.
@@ -160,15 +160,13 @@ def _words(text: str | bytes) -> set[str]:
     return {word.decode() for word in data.lower().translate(_BLANKS).split()}
 
 
-def _removes(function: Any, given: Any) -> bool:
-    """Whether an exit function removes files, and knows a path that is there."""
+def _removes(function: Any) -> bool:
+    """Whether an exit function may remove files, by the names in its code."""
     try:
-        reached = _reached(function, _DEPTH)
-        names = set().union(*(_called_in(each) for each in reached))
-        known = [value for each in reached for value in _known_to(each)]
-        return bool(names & _REMOVERS) and _knows_a_path([given, *known], _DEPTH)
+        names = set().union(*(_called_in(each) for each in _reached(function, _DEPTH)))
     except Exception:  # an object of a library's own may raise when it is looked at
         return True
+    return bool(names & _REMOVERS) or {"os", "remove"} <= names  # lists have `remove`, too
 
 
 def _reached(function: Any, depth: int) -> list[Any]:
@@ -183,7 +181,9 @@ def _reached(function: Any, depth: int) -> list[Any]:
 
 def _called_in(function: Any) -> set[str]:
     plain = _plain(function)
-    return _names_in(plain.__code__) if hasattr(plain, "__code__") else {getattr(plain, "__name__", "")}
+    if hasattr(plain, "__code__"):
+        return _names_in(plain.__code__)
+    return {getattr(plain, "__name__", ""), "os" if getattr(plain, "__module__", "") == os.mkdir.__module__ else ""}
 
 
 def _plain(function: Any) -> Any:
@@ -194,33 +194,6 @@ def _plain(function: Any) -> Any:
 def _names_in(code: CodeType) -> set[str]:
     inner = [const for const in code.co_consts if hasattr(const, "co_names")]
     return set(code.co_names).union(*(_names_in(const) for const in inner))
-
-
-def _known_to(function: Any) -> list[Any]:
-    """The values that a function finds in its arguments' defaults, in its surroundings, in its object."""
-    plain = _plain(function)
-    known: list[Any] = [getattr(function, name, None) for name in ("args", "keywords", "__self__")]
-    known += [getattr(plain, name, None) for name in ("__defaults__", "__kwdefaults__")]
-    for cell in getattr(plain, "__closure__", None) or ():
-        try:
-            known.append(cell.cell_contents)
-        except ValueError:  # it is empty
-            pass
-    if hasattr(plain, "__code__"):
-        known += [plain.__globals__.get(name) for name in _names_in(plain.__code__)]
-    return known
-
-
-def _knows_a_path(value: Any, depth: int) -> bool:
-    if isinstance(value, (str, bytes, os.PathLike)):
-        return os.path.isabs(value) and os.path.lexists(value)
-    if depth == 0 or callable(value) or value is sys.modules.get(getattr(value, "__name__", "")):
-        return False
-    if isinstance(value, dict):
-        return any(_knows_a_path(inner, depth - 1) for inner in list(value.values()))
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(_knows_a_path(inner, depth - 1) for inner in list(value))
-    return _knows_a_path(getattr(value, "__dict__", None), depth - 1) if hasattr(value, "__dict__") else False
 
 
 def _finalizers() -> dict[Any, Any]:
