@@ -429,5 +429,5 @@ def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: 
         bind=Binder(spec, paths, base, there, linked),
     )
     if (each := executor.machine.threads()) is not None and threads.OMP not in {**os.environ, **spec.env}:
-        say(threads.told(each, *executor.machine.sharers()))
+        say(threads.described(each, *executor.machine.sharers()))
     return executor

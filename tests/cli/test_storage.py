@@ -19,7 +19,7 @@ import pytest
 from hpo_engine.contract import binding
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.store import inbox
-from hpo_engine.system.faults import told
+from hpo_engine.system.faults import described
 from tests.support.shell import Shell
 
 
@@ -253,7 +253,7 @@ def test_place_is_known_wherever_a_write_fails(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OSError) as caught:
         binding.write_config(trial, {"x": 1})
     assert caught.value.filename == trial.config
-    assert told(caught.value).startswith(f"{trial.config}: No space left on device (the file system at /")
+    assert described(caught.value).startswith(f"{trial.config}: No space left on device (the file system at /")
     os.mkdir(tmp_path / "trials" / "4")
     monkeypatch.setattr(os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EDQUOT, "Disk quota exceeded", "4")))  # fmt: skip
     with pytest.raises(OSError) as caught:

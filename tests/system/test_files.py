@@ -38,7 +38,7 @@ def sockets() -> Iterator[list[socket.socket]]:
         ("hardlink", "f has other hard links; write a file of its own"),
         ("sparse", f"f is too big ({10 << 40:,} bytes, at most {MAX_BYTES:,})"),
         ("gone", "RESULT_DIR is gone"),
-        ("linked folder", "RESULT_DIR is no folder any more (something else was put in its place)"),
+        ("linked folder", "RESULT_DIR is not a folder any more (something else was put in its place)"),
     ],
 )
 def test_safe_read_refuses_what_is_no_plain_file(

@@ -54,9 +54,11 @@ def test_value_that_is_no_number_leaves_all_alone(omp: str) -> None:
 
 
 def test_words() -> None:
-    assert threads.told(1, 2, 2) == "2 trials at a time share 2 cores: 1 thread each (OMP_NUM_THREADS and its like)"
-    assert "3 trials at a time share 64 cores: 21 threads each" in threads.told(21, 64, 3)
-    assert threads.told(2, 2, 1).startswith("a quota gives trials 2 cores: 2 threads (")
+    assert (
+        threads.described(1, 2, 2) == "2 trials at a time share 2 cores: 1 thread each (OMP_NUM_THREADS and its like)"
+    )
+    assert "3 trials at a time share 64 cores: 21 threads each" in threads.described(21, 64, 3)
+    assert threads.described(2, 2, 1).startswith("a quota gives trials 2 cores: 2 threads (")
 
 
 OWN_THREADS = """

@@ -2,7 +2,7 @@
 
     trainer = Trainer(max_epochs=5, callbacks=[ReportCallback()])
 
-Works with the `lightning` and the `pytorch_lightning` package; the one that the script has imported is taken.
+Works with the `lightning` and the `pytorch_lightning` package; whichever the script has imported is used.
 Knows nothing of the engine.
 """
 
@@ -60,7 +60,7 @@ class ReportCallback(Callback):
             self._begin(trainer, {})
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if self._row is not None:  # training goes on in the epoch that was just validated
+        if self._row is not None:  # training continues in the epoch that was just validated
             self._write(trainer, self._row, inside_epoch=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

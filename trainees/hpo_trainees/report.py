@@ -63,13 +63,13 @@ def report(step: float | None = None, **metrics: Any) -> None:
     first row and under 1 ms for the ten-thousandth.
 
     Raises:
-        TypeError, ValueError: there is no metric, or one is no number; nothing was written.
+        TypeError, ValueError: there is no metric, or one is not a number; nothing was written.
     """
     _reporter.report(step, **metrics)
 
 
 class Reporter:
-    """The rows of this process; `report` above is the method of the one that everybody shares."""
+    """The rows of this process; `report` above is the method of the shared instance."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

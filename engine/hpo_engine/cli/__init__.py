@@ -16,7 +16,7 @@ import click
 
 from hpo_engine import __version__
 from hpo_engine.errors import EngineError, nearest
-from hpo_engine.system.faults import told
+from hpo_engine.system.faults import described
 from hpo_engine.text import streams
 
 _STORAGE, _INTERNAL, _INTERRUPTED, _NO_READER = 5, 70, 130, 141
@@ -104,7 +104,7 @@ def _answer(error: BaseException) -> tuple[int, str]:
         advice = "the output is not complete, but nothing else is lost: make room, then run the same command again"
         return _STORAGE, f"{error.filename}: {error.strerror}; {advice}"
     if isinstance(error, OSError):
-        return _STORAGE, f"{told(error)}{_advice(error)}"
+        return _STORAGE, f"{described(error)}{_advice(error)}"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in str(error)):
         return _STORAGE, f"{error or 'no memory'}; make room on the machine, then resume"
     where = "running trials go on; --debug shows where it is"

@@ -80,7 +80,7 @@ def trial_of(history: History, number: int) -> Trial:
 
 
 def terminal_size() -> tuple[int, int]:
-    """Columns and lines of the terminal on stdout; 80 and 24 where it does not say."""
+    """Columns and lines of the terminal on stdout; 80 and 24 if it is unknown."""
     columns, lines = os.get_terminal_size(sys.stdout.fileno())
     return columns or 80, lines or 24
 
@@ -102,7 +102,7 @@ def read_history(paths: StudyPaths) -> History:
 
 
 def state_word(state: str, led: bool) -> str:
-    """The study's state as its log has it; "interrupted" where it should run and no engine leads it."""
+    """The study's state as its log has it; "interrupted" if it should run but has no engine."""
     return "interrupted" if state == "running" and not led else state
 
 

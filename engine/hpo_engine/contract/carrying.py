@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from hpo_engine.contract.paths import CONFIG, RESULT, TrialPaths, is_below
 from hpo_engine.errors import LaunchError
 from hpo_engine.failpoints import failpoint
-from hpo_engine.system.faults import at_fault, told
+from hpo_engine.system.faults import at_fault, described
 from hpo_engine.system.files import FOLDER, open_folder
 
 KEPT = "result"
@@ -98,7 +98,7 @@ def _copying(folder: str) -> Iterator[None]:
     except OSError as error:
         if at_fault(error):
             raise
-        raise LaunchError(f"{folder} cannot be copied: {told(error)}") from None
+        raise LaunchError(f"{folder} cannot be copied: {described(error)}") from None
 
 
 def _copy_folder(source: int, target: int, skip: frozenset[str], moved: tuple[str, str], depth: int) -> None:

@@ -21,7 +21,7 @@ from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import AttemptEnded, AttemptIntended, AttemptStarted, MetricsSeen, TrialEnded
 from hpo_engine.study.rows import continued, same_rows
 from hpo_engine.study.trial import Exit, Outcome, StopCause, Trial, TrialState
-from hpo_engine.system.faults import at_fault, told
+from hpo_engine.system.faults import at_fault, described
 from hpo_engine.text.tables import counted
 
 _log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Attempts:
             if isinstance(error, OSError):
                 if not machine:
                     raise
-                error = LaunchError(told(error))
+                error = LaunchError(described(error))
             self._ended(Ended(trial.id, trial.attempt.number, Exit(error=str(error), machine=machine)), now)
             return
         self._executor.launch(self._launch_of(trial))

@@ -1,6 +1,6 @@
-"""What a study is going to cost, said before it starts: its runs, and how much of the resource they take.
+"""What a study is going to cost, before it starts: its runs, and how much of the resource they take.
 
-Numbers of plans only; how long a run takes is known to nobody yet.
+Counts only; how long a run takes is not known yet.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from hpo_engine.text.tables import counted
 
 
 def plan(spec: StudySpec, searcher: Searcher, *, known: bool) -> str:
-    """The runs of a study with a resource and how much of it they take, in a line; "" if there is nothing to ration.
+    """The runs of a study with a resource and how much of it they take, in one line; "" without a resource.
 
     Args:
-        known: whether the searcher is one of ours, which gives every run the most if it has no plan of its own.
+        known: whether the searcher is a built-in one, which gives every run the maximum unless it has a plan.
     """
     if spec.resource is None:
         return ""
@@ -29,14 +29,14 @@ def plan(spec: StudySpec, searcher: Searcher, *, known: bool) -> str:
     return in_words({spec.resource.max: spec.budget.trials}, spec.resource.name, "" if exact else "at most ")
 
 
-_MANY = 2  # trials at a time for each core: more only wait for each other
+_MANY = 2  # trials at a time per core; with more they only wait for each other
 
 
 def at_once(spec: StudySpec, free: int, cores: int, gpus: int) -> Iterator[str]:
-    """What the machine makes of `parallel`.
+    """How many trials the machine can run at a time, if that differs from `parallel`.
 
     Args:
-        free: trials for which there is room at a time.
+        free: trials that can run at a time.
     """
     own = spec.resources
     wanted = min(own.parallel, spec.budget.trials or own.parallel)
@@ -53,7 +53,7 @@ def at_once(spec: StudySpec, free: int, cores: int, gpus: int) -> Iterator[str]:
 
 
 def warnings(spec: StudySpec, cores: int) -> Iterator[str]:
-    """What a study of a WMLA request costs here that it did not cost there."""
+    """What a study from a WMLA request costs in addition to what it cost there."""
     from hpo_engine.studyfile import wmla  # few studies are of its requests
 
     if crowded := wmla.crowded(spec, cores):
@@ -63,7 +63,7 @@ def warnings(spec: StudySpec, cores: int) -> Iterator[str]:
 
 
 def _dearer(spec: StudySpec, name: str, most: int, trials: int) -> Iterator[str]:
-    """WMLA ran the first brackets as they are, and cut off what maxJobNum did not allow."""
+    """WMLA ran the first brackets unchanged, and cut off what exceeded maxJobNum."""
     plan = HyperbandPlan(most, 1, float(spec.algorithm.options.get("eta", 3)))
     theirs, ours = cut_off(plan, trials), plan.planned(trials, spec.space.size)
     spent = [sum(amount * runs for amount, runs in counts.items()) for counts in (theirs, ours)]

@@ -1,4 +1,4 @@
-"""Trials in the order that somebody asks for, what else is of interest in them, and a history judged by another metric.
+"""Trials in a requested order, their other metrics, and a history judged by another metric.
 
 Pure functions of a history; nothing is trained and nothing is written.
 """
@@ -26,7 +26,7 @@ WORDS: Mapping[str, Callable[[Trial], Any]] = {
     "started": lambda t: t.started_at,
     "ended": lambda t: t.ended_at,
 }
-"""What trials can be sorted by besides their metrics and parameters."""
+"""Sort keys other than metrics and parameters."""
 
 
 # -- metrics of interest -----------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def _metric(history: History, name: str) -> Callable[[Trial], Any]:
     which = next((i for i, aim in enumerate(history.spec.objectives) if aim.metric == name), None)
 
     def get(trial: Trial) -> Any:
-        if which is not None:  # what the trial was judged by; one that failed or still runs has no value
+        if which is not None:  # the value that the trial was judged by; failed and running trials have none
             return None if not trial.losses else (-trial.trained, trial.losses[which])
         value = how.pick(trial.rows)
         return None if value is None else (0, how.loss(value))
@@ -169,16 +169,16 @@ def objective_for(history: History, metric: str | None, goal: str | None, over: 
     if named is not None:
         return replace(named, goal=goal or named.goal, over=over or named.over)
     assert metric is not None
-    said = spec.extra_metrics.get(metric)
-    goal = goal or (said if said in ("minimize", "maximize") else None)
+    given = spec.extra_metrics.get(metric)
+    goal = goal or (given if given in ("minimize", "maximize") else None)
     objective = Objective(
-        metric, goal or "", over or ("last" if said not in (None, "minimize", "maximize") else "best")
+        metric, goal or "", over or ("last" if given not in (None, "minimize", "maximize") else "best")
     )
     if goal is None:
         if metric not in row_metrics(history):
             raise EngineError(_none(history, objective.metric))
         raise SpecError(f"--metric {metric}: add --goal minimize or --goal maximize; the study file gives it no goal")
-    return Objective(metric, goal, over or ("last" if said not in (None, "minimize", "maximize") else "best"))
+    return Objective(metric, goal, over or ("last" if given not in (None, "minimize", "maximize") else "best"))
 
 
 def judged_again(history: History, objective: Objective) -> History:

@@ -44,7 +44,7 @@ class Sameness:
         )
         self.broken = first is not trial and not self._alike(first, trial)
 
-    def said(self) -> str:
+    def remark(self) -> str:
         """`5 trials with different parameters reported identical rows: ...`; "" where that is not so."""
         count = max(map(len, self._configurations.values()), default=0)
         if self.broken or count < ENOUGH:
@@ -65,7 +65,7 @@ def identical(history: History) -> str:
         sameness.add(trial)
         if sameness.broken:
             return ""
-    return sameness.said()
+    return sameness.remark()
 
 
 def searched(spec: StudySpec, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Rules that end trials and studies early, as functions of (history, now). No clock, no process, no file.
 
 A rule may keep what it has computed from trials that did not change since; dropping that changes no answer, so that a
-study that was killed and resumed ends as one that was not.
+study that was killed and resumed ends in the same way as one that was not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class FirstOf(Rule):
-    """Several rules; the first one that has a reason decides."""
+    """Several rules; the first one with a reason decides."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)

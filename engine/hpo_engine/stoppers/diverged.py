@@ -23,7 +23,7 @@ class DivergedStopper(Rule):
     """Ends a running trial that reports an objective as nan or infinite in so many rows in a row, the latest included:
 
     - two, where the objective was finite before, in this trial or in any other one of the study;
-    - ten, where nobody has ever seen it finite, or where another loss of the same row is finite: a script may report
+    - ten, if it has never been finite, or if another loss of the same row is finite: a script may report
       nan for what it has not measured yet;
     - in any case more than a trial of the study has reported and become finite again.
 

@@ -17,7 +17,7 @@ class Ends:
         self._ends: dict[int, set[float]] = {}
 
     def reached(self, trial: Trial, history: History) -> bool:
-        """Whether the trial is at a step where completed trials end. (One that goes on beyond it is not at its end.)"""
+        """Whether the trial is at a step where completed trials end. (Beyond it, a trial is not at its end.)"""
         ends = self._of(trial, history)
         return bool(ends and trial.rows) and last_step(trial) in ends
 

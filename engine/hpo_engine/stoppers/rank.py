@@ -27,13 +27,13 @@ class RankStopper(Rule):
     Looked at are rungs: the steps `from_step`, and then each 1/`keep` times the one before, in whole steps. A rung is
     reached by the first row at or beyond it by which every objective has been reported, and holds what the trial had by
     then. On the highest rung that it has reached, a trial is held against all trials that have reached it (with as much
-    of the resource, where there is one). It ends if at least a share `keep` of them is better, but not while fewer than
+    of the resource, if any). It ends if at least a share `keep` of them is better, but not while fewer than
     `min_rivals` others are there. So it may go on and be ended later, when better ones have come as far.
 
     With one objective better means a lower loss, with several a front ahead: a trial that none of the others dominates
     is never ended, since what it would add to the front is not known from here. Equal values are not better, so equal
     curves all go on. Values that are not finite are worse than all others. A trial at a step where completed trials
-    end is left alone: its training is done. For the same reason there is no rung where the longest of them ended.
+    end is left alone: its training is done. For the same reason there is no rung at the last of these steps.
 
     Source: Li et al., A System for Massively Parallel Hyperparameter Tuning (ASHA), MLSys 2020, in the variant that
     stops instead of pausing (eta = 1 / keep); for several objectives Schmucker et al., Multi-objective asynchronous
@@ -122,7 +122,7 @@ class _Rung:
     """What trials had when they came to a step: losses by trial, infinite where they were not finite."""
 
     losses: dict[int, tuple[float, ...]] = field(default_factory=dict)
-    _order: list[float] = field(default_factory=list)  # of one objective; empty where it must be made anew
+    _order: list[float] = field(default_factory=list)  # for one objective; empty if it must be rebuilt
     _fronts: dict[int, int] = field(default_factory=dict)  # of several: trial -> the number of its front
 
     def put(self, trial_id: int, losses: tuple[float, ...]) -> None:
@@ -161,7 +161,7 @@ def _fronts(losses: Mapping[int, tuple[float, ...]]) -> dict[int, int]:
 
 def _at_rungs(rows: Sequence[Row], aims: Sequence[Objective], steps: Sequence[float]) -> list[tuple[float, ...]]:
     """The losses on each rung that the rows reach: of the rows up to the first one at that step or beyond it by which
-    every objective has been reported. Infinite where one is not finite."""
+    every objective has been reported. Infinite if one of them is not finite."""
     out: list[tuple[float, ...]] = []
     missing = {aim.metric for aim in aims}
     for i, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""What is the machine's fault and no trial's: too many processes or files, no memory, a disk that is full or gone.
+"""Faults of the machine, not of a trial: too many processes or files, no memory, a disk that is full or gone.
 
 Standard library only: shims and launchers import this. Tests let calls fail here, see `faultpoint`.
 """
@@ -30,19 +30,19 @@ POINTS: tuple[str, ...] = (
 
 
 def at_fault(error: BaseException) -> bool:
-    """Whether the call failed for want of something that another moment may bring."""
+    """Whether the call failed for lack of something that may be available again later."""
     return isinstance(error, OSError) and error.errno in FAULTS
 
 
-_SPARE = 1 << 16  # bytes; with less, small writes fail or do not by chance
+_SPARE = 1 << 16  # bytes; with less, it is up to chance whether small writes fail
 _WORDS = ("No space left on device", "Disk quota exceeded", "ENOSPC", "EDQUOT")
 
 
 def out_of_room(folders: Sequence[str], output: str, seen: bool) -> str:
-    """Why a run that failed may have failed for want of disk space, in words; "" if nothing says so.
+    """Why a failed run may have failed for lack of disk space; "" if nothing suggests it.
 
     Args:
-        folders: where it writes. output: the error that its output ends with. seen: another write there failed so.
+        folders: where it writes; output: the error at the end of its output; seen: another write there failed for this.
     """
     for folder in folders:
         if full(folder):
@@ -65,7 +65,7 @@ def full(folder: str) -> bool:
 
 
 def placed(error: OSError, path: str, *, needed: int = 0) -> OSError:
-    """The error, with the absolute path that it is about: what it has is none, or one relative to `path`.
+    """The error with an absolute path; it had none, or one relative to `path`.
 
     Args:
         needed: bytes that were to be written; a message may say so.
@@ -76,8 +76,8 @@ def placed(error: OSError, path: str, *, needed: int = 0) -> OSError:
     return error
 
 
-def told(error: OSError) -> str:
-    """What failed, where, and for a full disk which one it is and how much room it has."""
+def described(error: OSError) -> str:
+    """What failed and where; for a full disk also which one it is and how much room it has."""
     where = f"{error.filename}: " if error.filename else ""
     text = f"{where}{error.strerror or error}"
     if error.errno in FULL and isinstance(error.filename, str):

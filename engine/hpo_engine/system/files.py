@@ -37,15 +37,15 @@ class Missing(ContractError):
 
 
 class Changed(ContractError):
-    """The name led to another file a moment later: a script replaced it, or somebody plays tricks."""
+    """The name led to another file a moment later: a script replaced it, by accident or to deceive."""
 
 
 class Gone(ContractError):
-    """The folder itself is not there, or not a folder."""
+    """The folder itself does not exist, or is not a folder."""
 
 
 def safe_read(folder: str | int, name: str, limit: int = MAX_BYTES, *, called: str = "RESULT_DIR") -> bytes:
-    """The bytes of a file that a script may have put there in bad faith; never waits, follows no link.
+    """The bytes of a file that a script may have put there in bad faith; never blocks, follows no link.
 
     Args:
         folder: its path, or a descriptor; called: what messages call it.
@@ -53,7 +53,7 @@ def safe_read(folder: str | int, name: str, limit: int = MAX_BYTES, *, called: s
 
     Raises:
         ContractError: says why in words.
-        OSError: the machine cannot read at present, see `machine.at_fault`.
+        OSError: the machine cannot read at present, see `faults.at_fault`.
     """
     if isinstance(folder, str):
         try:
@@ -81,13 +81,13 @@ def safe_read(folder: str | int, name: str, limit: int = MAX_BYTES, *, called: s
 
 
 def gone(called: str, error: OSError) -> ContractError:
-    """What is wrong with a folder. Raises the error itself where another moment may be better (machine.at_fault)."""
+    """What is wrong with a folder. Raises the error itself if a later try may succeed (faults.at_fault)."""
     if at_fault(error):
         raise error
     if error.errno == errno.ENOENT:
         return Gone(f"{called} is gone")
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
-        return Gone(f"{called} is no folder any more (something else was put in its place)")
+        return Gone(f"{called} is not a folder any more (something else was put in its place)")
     return Gone(f"{called} cannot be read ({error.strerror})")
 
 

@@ -1,4 +1,4 @@
-"""How many threads the libraries of a trial may have: variables of its environment that say it.
+"""The environment variables that limit how many threads the libraries of a trial use.
 
 Without them each library takes all cores for each trial, and threads that wait for each other make trials that run at
 the same time many times slower. Knows names and numbers, nothing of trials.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 OMP = "OMP_NUM_THREADS"
 BY_OMP = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""Their libraries go by OMP_NUM_THREADS where these are not set; those below do not."""
+"""Their libraries use OMP_NUM_THREADS if these are not set; those below do not."""
 OWN = (
     "NUMBA_NUM_THREADS",
     "POLARS_MAX_THREADS",
@@ -34,7 +34,7 @@ _SETTERS = (
 
 
 def share(cores: int, usable: int, at_once: int) -> int | None:
-    """Threads for each of `at_once` trials; None where libraries that take what they see do no harm.
+    """Threads for each of `at_once` trials; None if the libraries' own choice does no harm.
 
     Args:
         cores: how many this machine offers, with a quota counted in; usable: how many a library sees.
@@ -45,7 +45,7 @@ def share(cores: int, usable: int, at_once: int) -> int | None:
 
 def variables(given: Mapping[str, str], threads: int | None) -> dict[str, str]:
     """What to set in an environment that has `given`. Nothing that is given changes; where OMP_NUM_THREADS is, others
-    follow it, by themselves or by its (first) number; one that is no number is left to whoever set it."""
+    follow it, by themselves or by its (first) number; anything but a number is left to whoever set it."""
     if threads is None:
         return {}
     if OMP not in given:
@@ -57,7 +57,7 @@ def variables(given: Mapping[str, str], threads: int | None) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if name not in given}
 
 
-def told(threads: int, cores: int, at_once: int, studies: int = 1) -> str:
+def described(threads: int, cores: int, at_once: int, studies: int = 1) -> str:
     """`2 trials at a time share 2 cores: 1 thread each (OMP_NUM_THREADS and its like)`; `studies`: whose trials."""
     of = f"{cores} core{'' if cores == 1 else 's'}"
     each = f"{threads} thread{'' if threads == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""A foreign text within a line of ours: short, and without control characters."""
+"""Foreign text inside a message: shortened, quoted, without control characters."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _MOST = 60  # characters
 
 
 def shortened(text: str, most: int = _MOST) -> str:
-    """At most `most` characters; dots stand for what was cut off. `tables.cut` goes by columns of a terminal."""
+    """At most `most` characters; dots replace what was cut off. (`tables.cut` counts the columns of a terminal.)"""
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def shown(name: object, most: int = _MOST) -> str:
-    """A name as it is, shortened, with what cannot be printed as its code point."""
+    """A name, shortened, with unprintable characters as code points."""
     return shortened("".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in str(name)), most)
 
 

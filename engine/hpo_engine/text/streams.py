@@ -1,6 +1,6 @@
-"""Standard output and error as a program that outlives them needs them: what cannot be written is told apart.
+"""Standard output and error for a program that outlives them: it needs to know why something cannot be written.
 
-A reader that has gone (`| head`) wants no more. A full disk behind the output is no reader that has gone: a display
+A reader that has gone (`| head`) wants no more. A full disk behind the output is a different matter: a display
 loses lines, and what was to be delivered is an error that names the stream. Nothing is left to Python's own flush at
 exit, which would print a traceback and change the exit code.
 """
@@ -51,7 +51,7 @@ class _Raw(io.FileIO):
                 break
             if count is not None:
                 return count
-            # Another process made the pipe one that does not wait; its reader is slow, not gone.
+            # Another process made the pipe non-blocking; its reader is slow, not gone.
             poller = select.poll()
             poller.register(self.fileno(), select.POLLOUT)
             poller.poll()
@@ -75,7 +75,7 @@ def install() -> None:
 
 
 def be_lenient(stream: TextIO) -> None:
-    """The stream shows what a study does: a line that is lost is no reason to stop it."""
+    """The stream only shows what a study does: a lost line must not stop it."""
     if (raw := _raw(stream)) is not None:
         raw.lenient = True
 

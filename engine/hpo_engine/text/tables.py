@@ -95,7 +95,7 @@ def _assignments(params: Mapping[str, Any], width: int | None, longest_name: int
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """`1 trial`, `2 trials`; `many`: where it is not `one` with an s."""
+    """`1 trial`, `2 trials`; `many`: if it is not `one` with an s."""
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
@@ -133,7 +133,7 @@ def _columns(char: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """`text` in at most `width` columns, its end replaced by an ellipsis where it does not fit."""
+    """`text` in at most `width` columns, its end replaced by an ellipsis if it does not fit."""
     if len(text) * 2 <= width or columns(text) <= width:
         return text
     if width <= 0:

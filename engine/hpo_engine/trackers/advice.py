@@ -1,5 +1,5 @@
-"""Says once what a user should know while a study runs: that parameters have no effect, that an objective is missing
-so far, that early stopping has nothing to go by. Knows files only through `contract`."""
+"""Warns once about what a user should know while a study runs: parameters without effect, an objective that is missing
+so far, early stopping without live metrics. Reads files only through `contract`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from hpo_engine.study.spec import MISNAMED
 from hpo_engine.study.trial import Trial, TrialState
 
 _LOOKED_AT = 3  # trials whose config.json is looked at
-_UNSEEN = 3  # trials that ended before anything was seen of them, until early stopping is said to be of no use
+_UNSEEN = 3  # trials that may end before any of their metrics was seen; then a line says that early stopping is useless
 
 
 class Advice:
-    """Tracker. `say` takes each line; what an earlier engine could have said is not said again."""
+    """Tracker. `say` is called with each line; a line that an earlier engine may have shown is not repeated."""
 
     def __init__(self, paths: StudyPaths, say: Callable[[str], None]) -> None:
         self._paths, self._say = paths, say
         self._same: remarks.Sameness | None = None
         self._to_look_at = self._unseen = 0
-        self._missing = False  # whether it is still open if the objectives come
+        self._missing = False  # whether the objectives may still turn out to be missing
         self._seen_at: dict[int, float] = {}  # when the objectives of a running trial were first seen
 
     def open(self, history: History, now: float) -> None:
@@ -41,7 +41,7 @@ class Advice:
             same.add(trial)
             if same.broken:
                 return
-        self._same = None if same.said() else same
+        self._same = None if same.remark() else same
 
     def on(self, event: Event, history: History) -> None:
         if isinstance(event, MetricsSeen) and (self._missing or self._unseen):
@@ -52,7 +52,7 @@ class Advice:
             if trial.state is TrialState.COMPLETED:
                 self._missing = False
                 self._completed(trial, history, live=seen_at is not None and seen_at < event.at)
-            elif self._to_look_at and whole(trial):  # it ran to its end, and gave no value
+            elif self._to_look_at and whole(trial):  # it ran to its end without a value
                 self._look_at(trial, history)
 
     def tick(self, history: History, now: float) -> None:
@@ -90,13 +90,13 @@ class Advice:
                 )
         if self._same is not None:
             self._same.add(trial)
-            if said := self._same.said():
+            if said := self._same.remark():
                 self._say(said)
             if said or self._same.broken:
                 self._same = None
 
     def _misspelt(self, trial: Trial, history: History) -> None:
-        """Other metrics that the rows have under another name (a misspelt objective stops the study)."""
+        """Extra metrics that the rows have under another name (a misspelt objective stops the study)."""
         names, known = (
             metrics_of(trial.rows),
             {*history.spec.extra_metrics, *(aim.metric for aim in history.spec.objectives)},
@@ -107,7 +107,7 @@ class Advice:
                 self._say(f"metrics: trial {trial.id} has {lacks(metric, names, twin)}")
 
     def _look_at(self, trial: Trial, history: History) -> None:
-        """A script that has not read its config.json has not seen its parameters."""
+        """Warns if the script never read its config.json, and so never saw its parameters."""
         self._to_look_at -= 1
         read = binding.config_was_read(self._paths.trial(trial.id))
         if read is not False:

@@ -1,4 +1,4 @@
-"""Shows a study where it was started: a live picture on a terminal, plain lines elsewhere.
+"""Shows a study where it was started: a live display on a terminal, plain lines elsewhere.
 
 On a terminal nothing is drawn more than four times a second, nor more than once a second where only the clock has
 moved. rich is imported only when there is a terminal to draw on. A closed stream ends the showing, never the study.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CHANGED_S, CLOCK_S = 0.25, 1.0
 MAX_FAILURES = 10
-"""Failures told above the live picture; further ones are only counted in it."""
+"""Failures shown above the live display; further ones are only counted in it."""
 
 NextSteps = Callable[[History, str], lines.Steps]
 
@@ -45,7 +45,7 @@ class ConsoleTracker:
         quiet: nothing but notes and the summary at the end.
         folder: the study's folder, for the summary.
         next_steps: (history, folder) -> commands for the end of the summary.
-        waits: a line on the other studies whose trials this one waits for, or "".
+        waits: a line about the other studies whose trials this one waits for, or "".
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ConsoleTracker:
 
     @property
     def unheard(self) -> bool:
-        """Whether the stream was closed at the other end: nobody sees what is said."""
+        """Whether the stream was closed at the other end, so that nobody sees the output."""
         return self._screen.gone
 
     @property
@@ -96,7 +96,7 @@ class ConsoleTracker:
             return
         if now >= self._look_at:
             self._look_at, self._waiting = now + CLOCK_S, self._waits()
-        if self._waiting and not self._waited and not self._screen.live:  # there is no picture that shows it
+        if self._waiting and not self._waited and not self._screen.live:  # without a display that shows it
             self._waited = True
             self.note(self._waiting)
         self._screen.tick(history, now, self._waiting)

@@ -29,7 +29,7 @@ def display(history: History, now: float, width: int, height: int, waiting: str 
     """At most `height` - 1 lines of at most `width` columns (a terminal scrolls when its last line is used up).
 
     Args:
-        waiting: a line on the other studies whose trials this one waits for, or "".
+        waiting: a line about the other studies whose trials this one waits for, or "".
     """
     lines = [_title(history, width), *_progress(history, now, width), *_best(history, width)]
     if waiting:
@@ -148,7 +148,7 @@ def _with_params(head: Line, history: History, trial: Trial, width: int) -> Line
 
 
 def _running(history: History, now: float, width: int, room: int) -> list[Line]:
-    """A header, and a line for each running trial as far as there is room."""
+    """A header, and one line for each running trial as far as there is room."""
     running = history.running
     shown = running if len(running) < room else running[: room - 2]
     if not shown:
@@ -204,8 +204,8 @@ def _widths(
     headers: Sequence[str], rows: Sequence[Sequence[str]], width: int, longest_name: int, fixed: int
 ) -> tuple[list[int], bool]:
     """Column widths, 0 for those that are empty or do not fit any more; and whether parameters did not fit. The first
-    `fixed` columns are no parameters."""
-    least = {2: 8, 3: 4, **dict.fromkeys(range(4, fixed), 9)}  # what changes while one looks on stays where it is
+    the first `fixed` columns are not parameters."""
+    least = {2: 8, 3: 4, **dict.fromkeys(range(4, fixed), 9)}  # values that change during display keep their place
     out: list[int] = []
     for i, header in enumerate(headers):
         named = columns(header) if i < fixed else min(columns(header), longest_name)

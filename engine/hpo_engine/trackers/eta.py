@@ -20,7 +20,7 @@ _TELLING = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED, TrialSta
 
 
 def seconds_left(history: History, now: float) -> float | None:
-    """Seconds until the trials are used up, or the time is; None where nothing can be said yet."""
+    """Seconds until the trials are used up, or the time is; None if it cannot be estimated yet."""
     spec, limit_s = history.spec, history.spec.budget.time_s
     until_limit = None if limit_s is None else max(0.0, limit_s - history.elapsed_s(now))
     if spec.budget.trials is None:

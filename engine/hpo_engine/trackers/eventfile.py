@@ -87,7 +87,7 @@ class Folder:
 
 
 def holds(path: str, text: bytes) -> bool:
-    """Whether the file at `path` has `text` in its last 4 KiB. What is no readable file is not ours to mend: True."""
+    """Whether the file at `path` has `text` in its last 4 KiB. A file that cannot be read is not repaired: True."""
     try:
         fd = os.open(path, _READ)
     except OSError:

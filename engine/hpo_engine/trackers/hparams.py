@@ -58,7 +58,7 @@ class Columns:
 
     def experiment(self, history: History, rows: tuple[Row, ...], now: float) -> bytes:
         """The record with all columns. It stands in every good trial's file (TensorBoard takes any one of them), so
-        that no run is needed that is no trial, and any trial's folder may go."""
+        no run other than the trials is needed, and any trial's folder may be deleted."""
         if self._see(rows) or self._record is None:
             spec = history.spec
             infos = self._infos, list(self._metric_infos(spec))

@@ -60,7 +60,7 @@ class Keys:
             del self._caught[number]
 
     def leave(self) -> None:
-        """Does what the signal asked for, now that the terminal is as it was. Returns when the process goes on."""
+        """Acts on the signal after the terminal was restored. Returns when the process resumes."""
         number, self.asked = self.asked, 0
         if number:
             os.kill(os.getpid(), number)
@@ -89,7 +89,7 @@ class Keys:
 
 
 def _keyboard(shown: int) -> int:
-    """The descriptor of standard input where it is the terminal that is drawn on, else -1."""
+    """The descriptor of standard input if it is the terminal that shows the display, else -1."""
     try:
         fd = sys.stdin.fileno()
         same = os.isatty(fd) and os.fstat(fd).st_rdev == os.fstat(shown).st_rdev

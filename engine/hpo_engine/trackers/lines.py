@@ -55,7 +55,7 @@ Steps = Sequence[tuple[str, str]]
 
 
 def begin(history: History) -> str:
-    """The first line: what is going to happen, or how a study goes on."""
+    """The first line: what is going to happen, or where a study resumes."""
     spec = history.spec
     name = safe_text(spec.name)
     if history.trials:
@@ -75,7 +75,7 @@ def objective_text(spec: StudySpec) -> str:
 
 
 def progress(history: History) -> str:
-    """`12/30`, or `12/?` where there is no limit."""
+    """`12/30`, or `12/?` without a limit."""
     total = history.spec.budget.trials
     return f"{history.ended_count}/{'?' if total is None else total}"
 
@@ -94,7 +94,7 @@ def ended(trial: Trial, history: History, count: int) -> str:
         inside = "in the " if history.spec.multi_objective and trial.id in history.front else ""
         more = _why_worse(history, trial)
         parts.append(f"{_values(history, trial)}{_best_so_far(history, inside, more)}")
-        parts.append(reason(trial))  # of one that was ended and counts all the same
+        parts.append(reason(trial))  # of a trial that was ended early and still counts
     elif trial.reason:
         parts.append(reason(trial))
     parts.append(given(history, trial))
@@ -105,7 +105,7 @@ def ended(trial: Trial, history: History, count: int) -> str:
 
 
 def given(history: History, trial: Trial) -> str:
-    """How much of the resource the trial gets: `epochs 9`; "" where nothing is rationed."""
+    """How much of the resource the trial gets: `epochs 9`; "" if nothing is rationed."""
     resource, rationed = trial.proposal.resource, history.spec.resource
     return f"{safe_text(rationed.name)} {resource}" if rationed and resource is not None else ""
 
@@ -168,7 +168,7 @@ def summary(
 ) -> list[str]:
     """The block that stays on the screen at the end: verdict, best trial, where things are, what to type next.
 
-    What a command is for stands on a line of its own where it would not fit into `width`; nothing is cut.
+    A command's purpose gets a line of its own if it does not fit into `width`; nothing is cut.
     `before`: it was complete before the command that shows this.
     """
     tally = ", ".join(text for _, text in counts(history))
@@ -192,8 +192,8 @@ def summary(
 def verdict(history: History) -> str:
     if history.state is StudyState.RUNNING:
         return "is left running"
-    told = history.state is StudyState.STOPPED and history.reason and not history.halted  # else on a line of its own
-    return f"{history.state.value}{f' ({safe_text(history.reason)})' if told else ''}"
+    shown = history.state is StudyState.STOPPED and history.reason and not history.halted  # else on a line of its own
+    return f"{history.state.value}{f' ({safe_text(history.reason)})' if shown else ''}"
 
 
 def next_steps(history: History, folder: str) -> Steps:
@@ -381,7 +381,7 @@ def _shown(values: Mapping[str, float], names: Sequence[str]) -> list[str]:
 
 
 def _steps(steps: Steps, width: int) -> list[str]:
-    """Commands, with their comments in one column; if there is no room, a comment has the line below."""
+    """Commands, with their comments in one column; without room for that, each comment is below its command."""
     widest = max((len(command) for command, _ in steps if len(command) <= 50), default=0)
     out: list[str] = []
     for command, comment in steps:

@@ -1,6 +1,6 @@
-"""What to do about a study in which no trial gave a value, if its last failure shows that.
+"""What to do about a study without any value, if the last failure suggests something.
 
-Looks into the trial's folder, and at the script's; changes nothing there.
+Reads the trial's folder and the script's; changes nothing there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BEFORE_COLON = re.compile(r"([^\s:'\"]{1,500})['\"]?: (?:No such|Read-only|Perm
 
 
 def remedy(history: History, folder: str) -> str:
-    """One line; "" if a trial gave a value, or if there is nothing to say. `folder`: the study's ("": unknown)."""
+    """One line; "" if a trial has a value, or if there is no advice. `folder`: the study's ("": unknown)."""
     failed = [t for t in history.trials if t.state in _FAILED]
     if not failed or TrialState.COMPLETED in history.counts:
         return ""
@@ -53,7 +53,7 @@ def _reporting(spec: StudySpec) -> str:
 
 
 def _read_only(trial: Trial, spec: StudySpec, paths: StudyPaths) -> str:
-    """Of a file that is a link into the study's copy, which a trial cannot write to."""
+    """For a file that is a read-only link into the study's copy."""
     for name in _names(trial.reason):
         path = os.path.join(paths.trial(trial.id).result_dir, name)
         target = os.path.realpath(path)
@@ -66,7 +66,7 @@ def _read_only(trial: Trial, spec: StudySpec, paths: StudyPaths) -> str:
 
 
 def _relative(trial: Trial, spec: StudySpec, folder: str) -> str:
-    """Of a file that is not in the trial's working directory but where the script used to be run."""
+    """For a file that is missing from the trial's working directory, but exists where the script used to run."""
     where = f"trials run in their own copy of model_dir ({spec.model_dir})"
     for name in _names(trial.reason):
         if os.path.isabs(name):
@@ -82,5 +82,5 @@ def _relative(trial: Trial, spec: StudySpec, folder: str) -> str:
 
 
 def _names(reason: str) -> list[str]:
-    """What may be the names of files in it."""
+    """The parts of a reason that may be file names."""
     return [a or b for a, b in _QUOTED.findall(reason)] + _BEFORE_COLON.findall(reason)

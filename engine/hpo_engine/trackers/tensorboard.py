@@ -28,7 +28,7 @@ from hpo_engine.study.events import (
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
 from hpo_engine.study.trial import Trial, TrialState
-from hpo_engine.system.faults import placed, told
+from hpo_engine.system.faults import described, placed
 from hpo_engine.trackers import tfevents
 from hpo_engine.trackers.eventfile import ASIDE, OWN, File, Folder, holds
 from hpo_engine.trackers.hparams import Columns, metrics
@@ -191,8 +191,8 @@ class TensorBoardTracker:
         self._gone.add(trial_id)
         if not isinstance(error, FileNotFoundError) and not self._warned:
             self._warned = True
-            what = told(placed(error, self._paths.trial(trial_id).log_dir))
-            log.warning("trial %d: its TensorBoard file is left as it is: %s (later ones are not told)", trial_id, what)
+            what = described(placed(error, self._paths.trial(trial_id).log_dir))
+            log.warning("trial %d: its TensorBoard file is left as it is: %s (reported once)", trial_id, what)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _hparams(tag: str, plugin_data: bytes) -> bytes:
 
 
 def _value(value: HParam) -> bytes:
-    """google.protobuf.Value; a field of a oneof is written also where it holds its default."""
+    """google.protobuf.Value; a field of a oneof is written even if it holds its default."""
     if isinstance(value, str):
         text = _utf8(value)
         return b"\x1a" + _varint(len(text)) + text
