@@ -7,12 +7,16 @@ import numpy as np
 from hpo_engine.maths import pareto
 from hpo_engine.searchers.observations import Layout, Observations, Observer
 from hpo_engine.searchers.random import Random
+from hpo_engine.study.events import AttemptIntended, TrialEnded, TrialProposed
 from hpo_engine.study.objective import Objective
-from hpo_engine.testing.histories import FATES, SPACES, opened, simulated, spec_of
+from hpo_engine.study.trial import FailureKind, Proposal
+from hpo_engine.testing.histories import FATES, SPACES, applied, opened, proposed, simulated, spec_of, with_fate
 
 
 def same(a: Observations, b: Observations) -> bool:
-    return all(np.array_equal(vars(a)[k], vars(b)[k], equal_nan=True) for k in vars(a))
+    return a.failures == b.failures and all(
+        np.array_equal(vars(a)[k], vars(b)[k], equal_nan=True) for k in vars(a) if k != "failures"
+    )
 
 
 def test_each_fate_goes_where_it_belongs() -> None:
@@ -65,3 +69,18 @@ def test_layout_tells_order_from_names() -> None:
     layout = Layout.of(SPACES["mixed"])
     assert layout.cells.tolist() == [0, 241, 4, 6, 5, 3]
     assert layout.categorical.tolist() == [False, False, False, False, True, False]
+
+
+def test_failures_have_their_kind_and_pruned_trials_the_step_they_reached() -> None:
+    spec = spec_of(SPACES["one float"])
+    history = proposed(opened(spec), [Proposal({"x": x}) for x in (0.0, 1.0, 2.0, 1.0, 2.0)])
+    for trial, fate in enumerate(("failed", "pruned", "completed", "stopped", "completed")):
+        history = with_fate(history, trial, fate, float(trial))
+    event = TrialProposed(history.last_at, 5, {"x": 3.0})
+    history = applied(history, event, AttemptIntended(history.last_at, 5, 1, "n"))
+    history = applied(history, TrialEnded(history.last_at, 5, "failed", None, "", {"code": 1}, failure="exit_code"))
+    seen = Observer(spec.space).read(history)
+    assert seen.points.ravel().tolist() == [0.7, 0.7] and seen.repeats.tolist() == [0, 1]
+    assert seen.failed.ravel().tolist() == [0.5, 0.6, 0.8]
+    assert seen.failures == (None, None, FailureKind.EXIT_CODE)
+    assert np.array_equal(seen.pruned_steps, [np.nan, 1.0, np.nan], equal_nan=True)

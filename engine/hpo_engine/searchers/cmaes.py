@@ -17,16 +17,17 @@ from hpo_engine.errors import Problem, SpecError
 from hpo_engine.maths import pareto
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits, trial_rng
+from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.searchers.start import start_point
 from hpo_engine.space.axes import Cells, axis_of
 from hpo_engine.space.params import Choice, key
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal, Trial, TrialState
+from hpo_engine.study.trial import Proposal, Trial
 
 _MOST_VALUES = 64  # a number with more values than this counts as continuous
-_COUNTS = (TrialState.COMPLETED, TrialState.FAILED, TrialState.TIMED_OUT, TrialState.PRUNED)
+_COUNTS = (Fate.FINISHED, Fate.FAILED, Fate.PRUNED)
 _FLAT = 1e-7  # of an axis: nothing is left to be found where all samples are this near to each other
 _DRAWS = 20  # for a configuration that is new, where all are discrete
 _RESTARTS_FROM = 1 << 20  # the start's points before it are left to the start
@@ -122,7 +123,7 @@ class CmaEs(Searcher):
 
     def _replay(self, history: History) -> _Run:
         """The state after all trials that have ended; goes on from the last answer's where the trials begin alike."""
-        ended = [trial for trial in history.trials if trial.state in _COUNTS]
+        ended = [trial for trial in history.trials if fate(trial) in _COUNTS]
         ended.sort(key=lambda trial: (trial.ended_at or 0.0, trial.id))
         told = self._run.told
         if len(ended) < len(told) or any(a is not b for a, b in zip(told, ended, strict=False)):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
+from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.searchers.interface import Searcher
 from hpo_engine.searchers.substitutes import Substitutes
 from hpo_engine.searchers.tried import Key, Tried, TriedReader, key_of
@@ -18,7 +19,7 @@ from hpo_engine.space.params import key
 from hpo_engine.space.partial import allowed_completion, is_whole
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params, StudySpec
-from hpo_engine.study.trial import Proposal, Queued, Trial, TrialState
+from hpo_engine.study.trial import Proposal, Queued, Trial
 
 
 class ProposalFilter(Searcher):
@@ -186,6 +187,6 @@ def _some_wait(history: History) -> bool:
     promoted = {trial.proposal.repeats for trial in history.trials}
     most = history.spec.full_resource or 0
     return any(
-        trial.state is TrialState.COMPLETED and (trial.proposal.resource or most) < most and trial.id not in promoted
+        fate(trial) is Fate.FINISHED and (trial.proposal.resource or most) < most and trial.id not in promoted
         for trial in history.trials
     )

@@ -14,9 +14,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hpo_engine.searchers.brackets import Bracket, Rung
+from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.space.params import key, plain
 from hpo_engine.study.table import TrialTable
-from hpo_engine.study.trial import Proposal, Trial, TrialState
+from hpo_engine.study.trial import Proposal, Trial
 
 if TYPE_CHECKING:
     from hpo_engine.study.spec import Resource, StudySpec
@@ -70,7 +71,7 @@ class BracketState:
             self._enter(trial.proposal.repeats, note)
         level = self.levels[note["rung"]]
         for was, step in ((old, -1), (trial, 1)):
-            if was is not None and not was.state.ended:
+            if was is not None and fate(was) is Fate.RUNNING:
                 level.open += step
         before, now = None if old is None else _entry(old), _entry(trial)
         if before == now:
@@ -157,7 +158,7 @@ class BracketState:
 
 
 def _entry(trial: Trial) -> tuple[float, int] | None:
-    return (trial.loss, trial.id) if trial.state is TrialState.COMPLETED and trial.loss is not None else None
+    return (trial.loss, trial.id) if fate(trial) is Fate.FINISHED and trial.loss is not None else None
 
 
 class BracketHistory:

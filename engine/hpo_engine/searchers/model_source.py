@@ -6,11 +6,12 @@ import random
 from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.searchers.sources import RandomSource
 from hpo_engine.space.params import key
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params, StudySpec
-from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.study.trial import Trial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,11 +99,12 @@ def by_configuration(trials: Iterable[Trial]) -> tuple[dict[int, dict[int, float
     for trial in trials:
         parent = trial.proposal.repeats
         root = first[trial.id] = trial.id if parent is None else first.get(parent, trial.id)
-        if not trial.state.ended:
+        how = fate(trial)
+        if how is Fate.RUNNING:
             running.append(root)
-        elif trial.state is TrialState.COMPLETED and trial.loss is not None:
+        elif how is Fate.FINISHED and trial.loss is not None:
             results.setdefault(trial.proposal.resource or 0, {})[root] = trial.loss
-        elif trial.state in (TrialState.FAILED, TrialState.TIMED_OUT):
+        elif how is Fate.FAILED:
             failed.append(root)
     return results, failed, running
 

@@ -1,45 +1,29 @@
-"""What a history says to a model, as arrays in the unit cube: what is known, what failed, what still runs.
+"""A history as arrays in the unit cube: results, failures, running trials, and those of earlier studies.
 
-Every searcher that learns reads histories through here, so that they agree on what a failure is. Keeps rows between
-calls, by the identity of trials; dropping that changes no answer.
+Every searcher that learns from points reads histories through an Observer; what counts as a failure is decided in
+`fates`. Rows are cached between calls, by the identity of trials, which changes no answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hpo_engine.maths import pareto
+from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.searchers.prior import arrays
 from hpo_engine.space.axes import Cells
 from hpo_engine.space.searchspace import Choice, SearchSpace
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Trial, TrialState
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_OPEN, _DONE, _FAILED, _UNKNOWN = 0, 1, 2, 3
-_KINDS: Mapping[TrialState, int] = {
-    TrialState.PENDING: _OPEN,
-    TrialState.RUNNING: _OPEN,
-    TrialState.COMPLETED: _DONE,
-    TrialState.FAILED: _FAILED,
-    TrialState.TIMED_OUT: _FAILED,
-    # Others were better with as much training; that it would have caught up is unlikely. Its last loss is no result of
-    # a whole trial and does not count as one; like a failed trial it keeps searchers away.
-    TrialState.PRUNED: _FAILED,
-    TrialState.STOPPED: _UNKNOWN,  # somebody's wish says nothing of the parameters; nor does a lost machine
-    TrialState.LOST: _UNKNOWN,
-}
+from hpo_engine.study.trial import FailureKind, Trial
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The dimensions as numbers. `cells`: how many values, 0 where continuous or too many for floats to tell apart.
+    """The dimensions as numbers. `cells`: the number of values, 0 if continuous or too many for floats to distinguish.
     `categorical`: values without order."""
 
     cells: np.ndarray  # (d,) whole numbers
@@ -55,13 +39,17 @@ class Layout:
 
 @dataclass(frozen=True)
 class Observations:
-    """Points are as `SearchSpace.encode` gives them: NaN where a parameter does not apply. In the order of trial ids.
+    """What the trials of a history say, in the order of their ids; points as from `SearchSpace.encode` (NaN where a
+    parameter does not apply).
 
-    `losses` are finite and to be minimised. With k > 1 objectives they are `pareto.scores` of the `vectors`: an order
-    that a searcher can use as if it were a loss (its distances mean nothing). `failed`: points whose trials failed,
-    timed out or were pruned. `pending`: points of trials that have not ended. `prior_points`: of earlier studies, NaN
-    also for what they had not; `prior_losses`: their ranks in [0, 1], 0 the best of its study; `prior_studies`: the
-    study's number. See `relevance`.
+    Attributes:
+        points, losses: finished trials; losses are finite and to be minimised. With k > 1 objectives they are
+            `pareto.scores` of the `vectors`, an order that can be used as if it were a loss (distances mean nothing).
+        failed: trials that failed, timed out or were pruned; `failures`: the kind of each (None: pruned, or unknown);
+            `pruned_steps`: the step that a pruned trial reached, NaN for others.
+        pending: trials that have not ended.
+        prior_points: trials of earlier studies, NaN also for parameters that they did not have; `prior_losses`: their
+            ranks in [0, 1], 0 the best of its study; `prior_studies`: the number of the study. See `relevance`.
     """
 
     points: np.ndarray  # (n, d)
@@ -71,7 +59,9 @@ class Observations:
     prior_points: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (m, d)
     prior_losses: np.ndarray = field(default_factory=lambda: np.empty(0))  # (m,)
     prior_studies: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))  # (m,)
-    vectors: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (n, k); left out: the losses, as a column
+    vectors: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (n, k); default: the losses, as a column
+    failures: tuple[FailureKind | None, ...] = ()  # (f,)
+    pruned_steps: np.ndarray = field(default_factory=lambda: np.empty(0))  # (f,)
 
     def __post_init__(self) -> None:
         if len(self.vectors) != len(self.losses):
@@ -79,8 +69,18 @@ class Observations:
 
     @property
     def taken(self) -> np.ndarray:  # (n + f + p, d)
-        """Every point that needs no second look."""
+        """Every point that need not be tried again."""
         return np.concatenate([self.points, self.failed, self.pending])
+
+    @property
+    def repeats(self) -> np.ndarray:  # (n,) whole numbers
+        """For each result the number of earlier results of the same configuration."""
+        seen: dict[bytes, int] = {}
+        out = np.zeros(len(self.points), dtype=np.int64)
+        for i, point in enumerate(np.round(self.points, 12)):
+            out[i] = seen.get(name := point.tobytes(), 0)
+            seen[name] = int(out[i]) + 1
+        return out
 
 
 class Observer:
@@ -88,7 +88,7 @@ class Observer:
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
-        self._told: tuple[Any, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None  # of which prior; its arrays
+        self._earlier: tuple[Any, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None  # a prior and its arrays
         self._scored: tuple[np.ndarray, np.ndarray] = np.empty((0, 0)), np.empty(0)
         self._reset()
 
@@ -101,21 +101,25 @@ class Observer:
             if i >= len(self._seen) or self._seen[i] is not trial:
                 self._take(i, trial)
         n = len(trials)
-        kinds, points = self._kinds[:n], self._points[:n]
+        fates, points = self._fates[:n], self._points[:n]
         chosen = np.ones(n, dtype=bool) if resource is None else self._resources[:n] == resource
-        done = chosen & (kinds == _DONE)
-        vectors = self._vectors[:n][done]
+        finished, running = chosen & (fates == Fate.FINISHED), chosen & (fates == Fate.RUNNING)
+        failed = chosen & ((fates == Fate.FAILED) | (fates == Fate.PRUNED))
+        vectors = self._vectors[:n][finished]
         losses = vectors[:, 0] if k == 1 else self._scores_of(vectors)
-        failed, pending = points[chosen & (kinds == _FAILED)], points[chosen & (kinds == _OPEN)]
-        return Observations(points[done], losses, failed, pending, *self._prior(history.spec), vectors)
+        failures = tuple([trials[i].failure for i in np.flatnonzero(failed).tolist()])
+        return Observations(
+            points[finished], losses, points[failed], points[running], *self._prior(history.spec), vectors, failures,
+            self._steps[:n][failed],
+        )  # fmt: skip
 
     def _prior(self, spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if self._told is None or self._told[0] is not spec.prior:
-            self._told = spec.prior, arrays(spec)
-        return self._told[1]
+        if self._earlier is None or self._earlier[0] is not spec.prior:
+            self._earlier = spec.prior, arrays(spec)
+        return self._earlier[1]
 
     def _scores_of(self, vectors: np.ndarray) -> np.ndarray:
-        """They change only when a trial ends well; the latest ones are kept."""
+        """They change only when a trial finishes, so the latest ones are cached."""
         if not np.array_equal(vectors, self._scored[0]):
             self._scored = vectors, pareto.scores(vectors)
         return self._scored[1]
@@ -124,17 +128,19 @@ class Observer:
         d = len(self._space.dimensions)
         self._seen: list[Trial] = []
         self._points, self._vectors = np.empty((64, d)), np.empty((64, k))
-        self._kinds, self._resources = np.empty(64, dtype=np.int8), np.empty(64, dtype=np.int64)
+        self._fates, self._resources = np.empty(64, dtype=np.int8), np.empty(64, dtype=np.int64)
+        self._steps = np.empty(64)
 
     def _take(self, i: int, trial: Trial) -> None:
-        if i == len(self._kinds):
+        if i == len(self._fates):
             grown = [np.concatenate([a, np.empty_like(a)]) for a in self._arrays]
-            self._points, self._vectors, self._kinds, self._resources = grown
+            self._points, self._vectors, self._fates, self._resources, self._steps = grown
         known = i < len(self._seen)
         if not known or self._seen[i].proposal is not trial.proposal:
             self._points[i] = self._space.encode(trial.params)
             self._resources[i] = trial.proposal.resource or 0
-        self._kinds[i] = _KINDS[trial.state]
+        self._fates[i] = how = fate(trial)
+        self._steps[i] = trial.rows[-1].step if how is Fate.PRUNED and trial.rows else np.nan
         self._vectors[i] = trial.losses or 0.0
         if known:
             self._seen[i] = trial
@@ -143,4 +149,4 @@ class Observer:
 
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self._points, self._vectors, self._kinds, self._resources
+        return self._points, self._vectors, self._fates, self._resources, self._steps

@@ -19,11 +19,12 @@ from typing import Any
 from hpo_engine.errors import Problem, SpecError, nearest
 from hpo_engine.plugins.card import Card
 from hpo_engine.searchers import Searcher, Traits, trial_rng
+from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.space.axes import Axis, Cells, axis_of
 from hpo_engine.space.params import Choice, Float, Int, json_text
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal, Trial, TrialState
+from hpo_engine.study.trial import Proposal, Trial
 
 _SHORT = {"cma": "cmaes", "nsga2": "nsgaii", "nsga3": "nsgaiii", "nsga": "nsgaii", "gaussianprocess": "gp"}
 _NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}
@@ -154,7 +155,7 @@ class Optuna(Searcher):
             if i >= there:
                 self._study.add_trial(self._frozen(trial))
             elif trial.state.ended and (i >= len(known) or not known[i].state.ended):
-                done = trial.state is TrialState.COMPLETED
+                done = fate(trial) is Fate.FINISHED
                 self._study.tell(i, _values(trial) if done else None, state=_state(trial))
         self._known, self._promised = list(history.trials), []
 
@@ -182,7 +183,7 @@ class Optuna(Searcher):
         units = slot.get("units", {})
         return _optuna().trial.create_trial(
             state=_state(trial),
-            values=_values(trial) if trial.state is TrialState.COMPLETED else None,
+            values=_values(trial) if fate(trial) is Fate.FINISHED else None,
             params={name: self._ways[name].inside(trial.params[name], units.get(name)) for name in applies},
             distributions={name: self._ways[name].distribution for name in applies},
             system_attrs=dict(slot.get("optuna", {})),
@@ -191,9 +192,9 @@ class Optuna(Searcher):
 
 def _state(trial: Trial) -> Any:
     states = _optuna().trial.TrialState
-    if not trial.state.ended:
+    if fate(trial) is Fate.RUNNING:
         return states.RUNNING
-    return states.COMPLETE if trial.state is TrialState.COMPLETED else states.FAIL
+    return states.COMPLETE if fate(trial) is Fate.FINISHED else states.FAIL
 
 
 def _values(trial: Trial) -> list[float]:
