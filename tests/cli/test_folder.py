@@ -64,7 +64,7 @@ def test_outputs_of_earlier_runs_are_told_and_left_out_or_not(folder: Shell) -> 
     line = maybe.partition("to leave it out: ")[2]
     folder.write("algo.yaml", f"{ALGO}{line}\n")
     folder.run("submit", "algo.yaml", "--name", "my-study", code=2)
-    assert 'exclude: [] -> ["checkpoints/", "*.pt"]' in folder.err
+    assert 'exclude: none -> ["checkpoints/", "*.pt"]' in folder.err
     folder.run("remove", "my-study", "--yes")
     folder.write(".hpoignore", "!lightning_logs/\nalgo.*\n")
     folder.run("submit", "algo.yaml")
