@@ -17,7 +17,7 @@ NEEDS = {"algo-node.yaml": "node", "algo-c.yaml": "cc"}
 
 
 def test_all_examples_are_here() -> None:
-    names = {"digits", "wmla-script", "any-language", "sklearn-cv", "hyperband", "two-objectives"}
+    names = {"digits", "wmla_script", "any-language", "sklearn_cv", "hyperband", "two_objectives"}
     assert {p.parent.name for p in FILES} == names
     assert len(FILES) == 9
 

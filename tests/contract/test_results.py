@@ -139,7 +139,7 @@ def test_every_number_of_a_result_file_is_a_step_or_a_metric(rows: list[dict[str
         assert numbers - row.values.keys() <= {"step", "steps", "epoch", "iteration"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 80), st.binary(max_size=3)), max_size=4), st.booleans())
 def test_no_mutation_of_a_file_does_more_than_break_the_contract(
     edits: list[tuple[int, bytes]], emetrics: bool

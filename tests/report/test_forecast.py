@@ -72,7 +72,7 @@ def test_the_plan_is_said(what: str) -> None:
 
 
 @given(st.integers(0, 500), st.integers(1, 300), st.sampled_from([2.0, 3.0, 9.0, 2.5]), st.integers(1, 4))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_what_is_likely_adds_up_to_the_budget(trials: int, most: int, eta: float, brackets: int) -> None:
     spec = replace(STUDY, resource=Resource("epochs", most), budget=Budget(trials))
     counts = Asha(spec, eta=eta, brackets=brackets).likely(trials)

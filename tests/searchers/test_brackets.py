@@ -141,7 +141,7 @@ def test_what_a_budget_comes_to() -> None:
 
 
 @given(PLANS, st.integers(0, 400), st.none() | st.integers(1, 50))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_a_budget_is_planned_as_brackets_come_one_by_one(
     plan: HyperbandPlan, trials: int, configurations: int | None
 ) -> None:

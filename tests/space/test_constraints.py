@@ -133,7 +133,7 @@ TOKENS = [*VALUES, "`a`", "and", "or", "not", "in", "true", "null", "<", "<=", "
           "(", ")", "[", "]", ",", "1", "2.5", "1e9", "'adam'", "min", "max(", "abs(", "log(", "sqrt(", "=", "&&", "`", "'"]  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=240, deadline=None)
 @given(st.one_of(st.text(max_size=80), st.lists(st.sampled_from(TOKENS), max_size=25).map(" ".join)))
 @example("\ud800")
 @example("a" * 5000)
@@ -167,7 +167,7 @@ def expressions() -> st.SearchStrategy[tuple[str, float]]:
     return st.recursive(leaves, join, max_leaves=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(expressions(), expressions())
 def test_numbers_compare_as_they_should(left: tuple[str, float], right: tuple[str, float]) -> None:
     if math.isclose(left[1], right[1], rel_tol=1e-9, abs_tol=1e-9):

@@ -76,7 +76,7 @@ def test_log_read_at_once_is_what_its_events_make_one_by_one(events: list[Event]
 VALUES = [None, -1, 0, 1, 99, 1.5, True, "x", "failed", "completed", [], ["x"], [1.0, 2.0], {}, {"code": 1}, {"odd": 1}]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(random_logs.logs(), st.data())
 def test_log_with_a_fault_is_refused_with_a_number_or_read_as_one_by_one(
     events: list[Event], data: st.DataObject

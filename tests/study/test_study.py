@@ -133,7 +133,7 @@ def beats(vectors: Mapping[int, tuple[float, ...]], a: int, b: int) -> bool:
     return all(u <= v for u, v in zip(x, y, strict=True)) and (x != y or a < b)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(random_logs.logs(60))
 def test_indices_stay_what_a_count_from_scratch_gives(events: list[Event]) -> None:
     history: History | None = None
@@ -153,7 +153,7 @@ puts = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(puts)
 def test_indices_stay_right_whatever_a_trial_becomes(changes: list[tuple[int, TrialState, float | None]]) -> None:
     history = History(random_logs.spec())
@@ -205,7 +205,7 @@ coordinates = st.floats(-9, 9).map(lambda x: round(x, 9))  # next to 1e-100, say
 pairs = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=30)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(pairs)
 def test_hypervolume_never_shrinks_and_is_that_of_all_trials(losses: list[tuple[float, float]]) -> None:
     before = 0.0

@@ -286,7 +286,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(texts, values, max_size=4))
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_what_is_written_reads_back(data: dict[str, Any]) -> None:
     found = read(dump(data)) if data else {}
     assert repr(found) == repr(data)  # repr: 1, 1.0 and true differ
@@ -304,7 +304,7 @@ def test_writing_keeps_parameters_on_a_line() -> None:
 
 
 @given(st.text(st.sampled_from("abc:-[]{}&*!#|>'\"%@`,? \n\t\\0123.eE~<\0\x07\ufeff\ud800é"), max_size=40) | st.text())
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_any_text_is_read_or_refused(text: str) -> None:
     for file in ("a.yaml", "a.json"):
         try:

@@ -869,7 +869,7 @@ def test_ten_thousand_parameters_are_fine(folder: Path) -> None:
 
 
 @given(st.text(max_size=60) | st.dictionaries(texts, scalars | st.lists(scalars), max_size=4).map(dump))
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_any_text_is_a_study_or_refused(text: str) -> None:
     _study_or_refusal(text)
 
@@ -901,7 +901,7 @@ FRAGMENTS = [
 
 
 @given(st.integers(0, 2**32), st.integers(1, 4))
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_mutated_good_file_is_a_study_or_refused(seed: int, count: int) -> None:
     rng = random.Random(seed)
     text = ANYWHERE
@@ -916,7 +916,7 @@ def test_mutated_good_file_is_a_study_or_refused(seed: int, count: int) -> None:
     st.sampled_from([line.split(":")[0].strip() for line in ANYWHERE.splitlines()]),
     scalars | st.lists(scalars, max_size=3),
 )
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_any_value_in_any_field(field: str, value: Any) -> None:
     data: Any = read_document(ANYWHERE, "x").data
     (data if field in data else data["space"])[field] = value

@@ -83,7 +83,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=4))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_what_repr_writes_is_read_back(data: dict[str, Any]) -> None:
     text = repr(data)
     if "\\x00" not in text and "\\ud" not in text:

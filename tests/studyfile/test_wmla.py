@@ -653,7 +653,7 @@ def _places(node: Any, path: tuple[Any, ...] = ()) -> Any:
 
 
 @given(st.lists(st.tuples(st.sampled_from([p for p in _places(FULL) if p]), ODD), min_size=1, max_size=3))
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_mutated_request_is_a_study_or_refused(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     data = json.loads(json.dumps(FULL))
     for path, value in changes:

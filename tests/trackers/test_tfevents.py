@@ -53,7 +53,7 @@ def test_crc32c_gives_the_published_values(data: bytes, crc: int) -> None:
     assert tfevents.crc32c(data[3:], tfevents.crc32c(data[:3])) == crc
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.floats(0, 1e11),
     st.integers(-(2**63), 2**63 - 1),
@@ -76,7 +76,7 @@ def test_scalar_beyond_single_precision_is_infinite_not_an_error(value: float, k
     assert parsed(tfevents.summary(1.0, 1, [tfevents.scalar("x", value)])).summary.value[0].simple_value == kept
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(anything, st.one_of(st.floats(), anything, st.booleans()), max_size=5), st.floats(0, 1e11))
 @example({"": "", "off": False, "zero": 0.0}, 0.0)
 def test_session_start_reads_back_with_the_type_of_each_value(hparams: dict[str, Any], started_at: float) -> None:

@@ -29,7 +29,7 @@ FILES = [str(path.relative_to(EXAMPLES)) for path in sorted(EXAMPLES.glob("*/alg
 def needs(file: str) -> None:
     if "digits" in file:
         pytest.importorskip("lightning")
-    if file.split("/")[0] in ("digits", "sklearn-cv", "wmla-script"):
+    if file.split("/")[0] in ("digits", "sklearn_cv", "wmla_script"):
         pytest.importorskip("sklearn")
     program = {"algo-node.yaml": "node", "algo-c.yaml": "cc", "algo.yaml": "awk"}.get(file.split("/")[1])
     if program and not shutil.which(program):
@@ -104,8 +104,8 @@ def test_the_default_run_is_short_parallel_and_the_same_each_time(file: str) -> 
 
 
 def test_examples_with_live_metrics_rewrite_their_rows_as_they_go(tmp_path: Path) -> None:
-    needs("sklearn-cv/algo.yaml")
-    spec = load("sklearn-cv/algo.yaml")
+    needs("sklearn_cv/algo.yaml")
+    spec = load("sklearn_cv/algo.yaml")
     paths = next(studies(tmp_path, spec))
     # The second fold fails, the row of the first is there: it was written before.
     (script := Path(paths.result_dir, "train.py")).write_text(
@@ -116,8 +116,8 @@ def test_examples_with_live_metrics_rewrite_their_rows_as_they_go(tmp_path: Path
 
 
 def test_wmla_script_runs_as_older_scripts_do_and_reports_live_what_it_writes_at_the_end(tmp_path: Path) -> None:
-    needs("wmla-script/algo.json")
-    spec = load("wmla-script/algo.json")
+    needs("wmla_script/algo.json")
+    spec = load("wmla_script/algo.json")
     paths = next(studies(tmp_path, spec))
     done = run(spec, paths, RESULT_DIR="")  # not set: DLI_RESULT_FS, USER and DLI_EXECID lead to the same folder
     assert done.returncode == 0, done.stderr
@@ -132,14 +132,14 @@ def test_wmla_script_runs_as_older_scripts_do_and_reports_live_what_it_writes_at
 
 def test_wmla_request_and_its_native_twin_in_the_readme_are_the_same_search(tmp_path: Path) -> None:
     numpy = pytest.importorskip("numpy")
-    text = (EXAMPLES / "wmla-script" / "README.md").read_text()
+    text = (EXAMPLES / "wmla_script" / "README.md").read_text()
     (native,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
     document = tmp_path / "twin.yaml"
-    document.write_text(f"model_dir: {EXAMPLES / 'wmla-script'}\n{native}")
-    ours, theirs = assembly.load_spec(str(document), {})[0], load("wmla-script/algo.json")
+    document.write_text(f"model_dir: {EXAMPLES / 'wmla_script'}\n{native}")
+    ours, theirs = assembly.load_spec(str(document), {})[0], load("wmla_script/algo.json")
     draws = [[s.space.sample(numpy.random.default_rng(k)) for k in range(40)] for s in (ours, theirs)]
     assert draws[0] == draws[1]
-    same = ("name", "command", "model_dir", "objective", "algorithm", "budget", "seed")
+    same = ("name", "command", "model_dir", "objectives", "algorithm", "budget", "seed")
     assert [getattr(ours, name) for name in same] == [getattr(theirs, name) for name in same]
     assert ours.resources.parallel == theirs.resources.parallel
 

@@ -110,7 +110,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=30), st.lists(st.integers(1, 9), min_size=1, max_size=9))
 def test_pieces_show_what_the_whole_does(pieces: list[bytes], sizes: list[int]) -> None:
     data = b"".join(pieces)
@@ -124,7 +124,7 @@ def test_pieces_show_what_the_whole_does(pieces: list[bytes], sizes: list[int]) 
     assert [*lines, *screen.settled(), *screen.open()] == rendered(data)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200), st.lists(st.sampled_from(PIECES), max_size=9))
 def test_any_bytes_are_taken(data: bytes, pieces: list[bytes]) -> None:
     rendered(data.join(pieces) + data)
