@@ -24,7 +24,7 @@ NO_PRELOAD = ""  # the key of the launcher that has imported nothing
 
 
 class AttemptLine(NamedTuple):
-    """What a launcher says of an attempt: it has `started` (`number`: the shim's pid), could not for want of resources
+    """A launcher's line about an attempt: it has `started` (`number`: the shim's pid), could not for lack of resources
     (`starved`: the errno), or has `ended` (the shim's wait status)."""
 
     what: bytes
@@ -122,7 +122,7 @@ class LauncherClient:
 
 
 def order_of(launch: BoundLaunch, folder: str, argv0: str) -> dict[str, Any]:
-    """What a launcher is told of an attempt whose records are in `folder`, see `shim.Shim.serve`.
+    """The order for an attempt whose records are in `folder`, see `shim.Shim.serve`.
 
     Args:
         argv0: the command's program as a path.

@@ -1,4 +1,4 @@
-"""Whether trials at the same time keep more processes busy than there are cores: looks now and then, tells once.
+"""Whether trials at the same time keep more processes busy than there are cores: checks a few times, warns once.
 
 Threads are kept in bounds by the environment (`system.threads`); worker processes, as those of a DataLoader, are not.
 """
@@ -17,10 +17,10 @@ _BUSY = 0.5  # of that time a process has run, or waited for a core
 
 
 class Crowd:
-    """Hears of trials as they start and end.
+    """Is told when trials start and end.
 
     Args:
-        cores: how many there are; say: takes what there is to tell, a line.
+        cores: how many there are; say: called with a one-line warning.
         clock: monotonic seconds.
     """
 
@@ -66,7 +66,7 @@ class Crowd:
 
 
 def _demand(shims: dict[int, int]) -> dict[int, int]:
-    """By process of these trials: ns that it has run or waited for a core, as schedstat has it (proc(5))."""
+    """For each process of these trials: ns that it has run or waited for a core, from schedstat (proc(5))."""
     parents: dict[int, int] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -86,6 +86,6 @@ def _demand(shims: dict[int, int]) -> dict[int, int]:
                 with open(f"/proc/{pid}/schedstat", "rb") as file:
                     ran, waited = file.read().split()[:2]
                 found[pid] = int(ran) + int(waited)
-            except (OSError, ValueError):  # it has gone; or this kernel does not tell
+            except (OSError, ValueError):  # it has ended, or this kernel does not say
                 pass
     return found

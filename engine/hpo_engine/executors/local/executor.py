@@ -168,7 +168,7 @@ class LocalExecutor:
         self._runs.end(run, Exit(error=f"the launcher cannot be started; {why}", machine=True))
 
     def _launcher_died(self, key: str, but: Run | None = None) -> None:
-        """Its shims go on: from now on their files and pidfds tell. What it had not begun, a new one begins."""
+        """Its shims keep running, watched by their files and pidfds. What it had not started, a new one starts."""
         client = self._pool.lost(key)
         for run in self._runs:
             if client is None or run.launcher is not client:
@@ -207,11 +207,11 @@ class LocalExecutor:
                 self._runs.settle(run)
 
     def _read_launcher(self, client: LauncherClient) -> None:
-        heard = self._pool.read(client)
-        if heard is None:
+        lines = self._pool.read(client)
+        if lines is None:
             self._launcher_died(client.key)
             return
-        for line in heard:
+        for line in lines:
             if isinstance(line, AttemptLine):
                 self._heard(client, line)
             else:

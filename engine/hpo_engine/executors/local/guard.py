@@ -1,8 +1,8 @@
-"""What stands still although it should not: launchers and shims that a trial has stopped or traces, limits not kept.
+"""Launchers and shims that a trial has stopped or traces, and limits that are not kept.
 
 Shims keep limits and launchers look after shims, but a trial can stop both. So the engine looks every second: what is
-stopped is woken; what stays still is replaced (a launcher) or ended (a shim, with its trial). Tokens see to it that
-nothing begins twice.
+stopped is woken; what stays stopped is replaced (a launcher) or ended (a shim, with its trial). Tokens ensure that
+nothing starts twice.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from hpo_engine.study.trial import StopCause
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 1.0
-_STILL_S = 4.0  # so long something may stand still that has been woken meanwhile
-_DEAF_S = 60.0  # so long an order may lie with a launcher that is not stopped
+_STILL_S = 4.0  # how long a process may stay stopped although it is woken again and again
+_DEAF_S = 60.0  # how long a launcher that is not stopped may take over an order
 _MARGIN_S = 5.0  # beyond time limit and grace, until the engine ends a run itself
 
 
@@ -81,8 +81,8 @@ class Guard:
             _wake(run)
             if now - run.still_since >= _STILL_S:
                 if processes.traced_from_below(pid):
-                    run.blame = "it traces its supervisor and keeps it from its work"
-                text = run.blame or "its supervisor stands still"
+                    run.blame = "it traces its supervisor and keeps it from working"
+                text = run.blame or "its supervisor is stopped"
                 _log.warning("trial %d: %s; both are ended", run.launch.trial_id, text)
                 self._runs.give_up(run)
                 return
@@ -95,7 +95,7 @@ class Guard:
             run.pressed = True
             self._runs.stop(run.launch.trial_id, StopCause.TIME_LIMIT, kill=True)
         elif now >= due + _STILL_S:
-            _log.warning("trial %d: its supervisor does not end it in time; both are ended", run.launch.trial_id)
+            _log.warning("trial %d: its supervisor did not end it in time; both are ended", run.launch.trial_id)
             self._runs.give_up(run)
 
 
@@ -108,7 +108,7 @@ def _wake(run: Run) -> None:
 
 
 def _wake_launcher_above(shim: int) -> None:
-    """Wakes the launcher of an adopted run, which is nobody's child any more and would stay for ever."""
+    """Wakes the launcher of an adopted run, which is nobody's child any more and would never leave."""
     pid = processes.parent(shim)
     if pid is None or not processes.stands_still(pid):
         return

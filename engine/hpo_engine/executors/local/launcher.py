@@ -1,4 +1,4 @@
-"""A launcher: a process that forks shims, gives each attempt to one, and tells when one has ended badly.
+"""A launcher: a process that forks shims, gives each attempt to one, and reports those that end badly.
 
 Run as a script, standard library only; one shim is always free. It outlives its engine until its last attempt has
 ended. What a killed shim leaves behind falls to it, and it kills that. There are two kinds:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from hpo_engine.executors.preload.forked import ForkedScript
 
-_STARTED_S = 0.1  # so long may the news of a start wait: most engines would be woken by it for nothing
+_STARTED_S = 0.1  # how long the report of a start may wait: it would wake the engine for little
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1)
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _STARTUP_S = 0.0  # processor time of this interpreter's start
@@ -54,7 +54,7 @@ class Launcher:
     costs.
 
     Args:
-        preloaded: shims fork their scripts from themselves; probe: pid of a fork whose end tells what the end of an
+        preloaded: shims fork their scripts from themselves; probe: pid of a fork whose end shows what the end of an
         interpreter costs.
     """
 
@@ -66,7 +66,7 @@ class Launcher:
         self._shims: dict[int, int] = {}  # all that live: pid -> descriptor that its orders go to
         self._free: list[int] = []  # pids; the last one is the latest, whose memory is at hand
         self._busy: dict[int, bytes] = {}  # pid -> b"TRIAL ATTEMPT"
-        self._untold: dict[int, bytes] = {}  # those whose start the engine has not heard of
+        self._untold: dict[int, bytes] = {}  # those whose start has not been reported to the engine
         self._tell_at = 0.0
         self._preloaded, self._probe = preloaded, probe
         self._boot = processes.boot_id()
@@ -75,7 +75,7 @@ class Launcher:
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
         for number in _SIGNALS:
-            signal.signal(number, lambda number, frame: None)  # the pipe tells; shims inherit these
+            signal.signal(number, lambda number, frame: None)  # they arrive through the pipe; shims inherit these
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
 
@@ -89,7 +89,7 @@ class Launcher:
                 try:
                     self._fork_shim()
                 except OSError:
-                    pass  # too many processes now; an attempt tries again, and tells
+                    pass  # too many processes now; the next attempt tries again, and reports it
             wait_ms = max(0.0, self._tell_at - time.monotonic()) * 1000 + 1 if self._untold else None
             for fd, _ in poller.poll(wait_ms):
                 if fd == self._signals:
@@ -134,7 +134,7 @@ class Launcher:
         self._untold[pid] = key
 
     def _give(self, order: bytes) -> int:
-        """Hands the order to a shim that is free, or to a new one; its pid. Raises OSError where there can be none."""
+        """Hands the order to a shim that is free, or to a new one; its pid. Raises OSError if none can be forked."""
         while True:
             if not self._free:
                 self._fork_shim()
@@ -205,7 +205,7 @@ class Launcher:
                 continue  # it was free
             self._untold.pop(pid, None)
             if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) not in (0, shim.UNTOLD, shim.TAKEN):
-                self._kill_orphans()  # it could not see to its own
+                self._kill_orphans()  # it could not end its own
             if status != 0:
                 self._send(b"ended %s %d\n" % (key, status))
 
@@ -270,8 +270,8 @@ def _main(orders: int, notices: int, preload: dict[str, Any] | None) -> ForkedSc
     shim.restore(handlers, wakeup, mask, kept | {awaited})
     forked.take_chances_anew()
     order = shim.awaited(awaited)
-    if report["said"]:
-        os.write(1, report["said"].encode("latin-1"))
+    if report["output"]:
+        os.write(1, report["output"].encode("latin-1"))
     return forked.ForkedScript(order, title, known, report["environment"], collecting)
 
 
@@ -305,10 +305,10 @@ def _preloaded(orders: int, notices: int, preload: dict[str, Any]) -> tuple[int,
         _say(orders, "preloaded", {"starved": os.strerror(error.errno or 0)})
         os._exit(0)
     os.dup2(preload["errors"], 2)
-    told = {name: report[name] for name in ("packages", "seconds")}
-    told["startup_s"], told["fork_s"] = _STARTUP_S, fork_s
+    sent = {name: report[name] for name in ("packages", "seconds")}
+    sent["startup_s"], sent["fork_s"] = _STARTUP_S, fork_s
     failpoint("launcher.preloaded")
-    _say(orders, "preloaded", told)
+    _say(orders, "preloaded", sent)
     return importing.end_as_an_interpreter((orders, notices)), report, collecting
 
 

@@ -21,9 +21,9 @@ _DEATHS = 5  # launchers of one kind in a row that die before they have run anyt
 _PRELOADED_DEATHS = 2
 _IMPORTS_S = 120.0
 _LONG_S = 2.0  # imports that take longer are announced
-_TOLD_BY = 3  # attempts that have ended when the user hears what the preload gains, at the latest
+_TOLD_BY = 3  # attempts after whose end the user is told what the preload gains, at the latest
 _MOST_PRELOADED = 16  # launchers with imports done: each holds them in memory
-_NAMED = 4  # packages that the user is told of by name
+_NAMED = 4  # packages that the message names
 
 
 class LauncherPool:
@@ -72,22 +72,22 @@ class LauncherPool:
         return self._clients[key]
 
     def read(self, client: LauncherClient) -> list[AttemptLine | dict[str, Any]] | None:
-        """What it says of attempts, and the report of its imports; None: it is gone, see `lost`."""
+        """Its lines about attempts, and the report of its imports; None: it is gone, see `lost`."""
         lines = client.read()
         if lines is None:
             return None
-        heard: list[AttemptLine | dict[str, Any]] = []
+        received: list[AttemptLine | dict[str, Any]] = []
         for line in lines:
             what, _, rest = line.partition(b" ")
             if what == b"preloaded":
-                heard.append(json.loads(rest))
+                received.append(json.loads(rest))
             elif what == b"importing":
                 client.importing = json.loads(rest)
             elif what == b"cold":
                 self._tell_gain(client, float(rest))
             else:
-                heard.append(AttemptLine(what, *map(int, rest.split())))
-        return heard
+                received.append(AttemptLine(what, *map(int, rest.split())))
+        return received
 
     def worked(self, client: LauncherClient | None) -> None:
         """It has run something."""
@@ -95,7 +95,7 @@ class LauncherPool:
             self._deaths.pop(client.key, None)
 
     def hopeless(self, key: str) -> bool:
-        """Whether it is no use to start another one of that kind now; asked again, one more is tried."""
+        """Whether it is pointless to start another one of that kind now; the next call allows one more try."""
         if self._deaths.get(key, 0) <= _DEATHS:
             return False
         self._deaths[key] = _DEATHS

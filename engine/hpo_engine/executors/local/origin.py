@@ -26,7 +26,7 @@ from hpo_engine.study.history import History
 def origin(paths: StudyPaths, history: History) -> str:
     """The folder in which the trials run that the log in `paths` says are running; "" if that is this folder, or was.
 
-    "" too where the other folder is gone: this one was restored, or moved to another disk, and stands in its place.
+    "" too if the other folder is gone: this one was restored, or moved to another disk, and stands in its place.
     """
     if not history.running or history.folder in ((), identity(paths.root)):
         return ""
@@ -58,7 +58,7 @@ def not_here(paths: StudyPaths, count: int) -> str:
 
 def own_files(paths: StudyPaths) -> int:
     """Gives a copy that was made of hard links (`cp -al`) an event log of its own, and a file for its launchers' words.
-    Events of any copy that tell of what is not in it (the original went on with the linked log, or ended trials while
+    Events of any copy about what is not in it (the original went on with the linked log, or ended trials while
     it was copied) are left out: those trials run again. Returns how many ends of trials that were.
 
     Call while leading and before the log is opened to write. What a backup links to stays as it is: there the log says
@@ -117,7 +117,7 @@ def _ran(exit_: Mapping[str, Any] | None) -> bool:
 
 
 def _led_in(paths: StudyPaths) -> tuple[int, ...]:
-    """The folder that the log names last; () if it cannot be read: whoever opens it next tells why."""
+    """The folder that the log names last; () if it cannot be read: whoever opens it next reports why."""
     query = "SELECT body FROM events WHERE kind = 'engine_started' ORDER BY seq DESC LIMIT 1"
     try:
         with contextlib.closing(connect(paths.db)) as db:

@@ -52,7 +52,7 @@ def oom_kills() -> int:
     try:
         with open("/proc/vmstat", "rb") as file:
             return int(file.read().partition(b"\noom_kill ")[2].split(b"\n", 1)[0])
-    except (OSError, ValueError):  # not told here
+    except (OSError, ValueError):  # this kernel does not say
         return 0
 
 
@@ -174,7 +174,7 @@ def can_protect() -> bool:
 
 
 def make_read_only(paths: list[str]) -> None:
-    """In a mount namespace of this attempt's own, read-only binds over `paths`; where not permitted, nothing."""
+    """In a mount namespace of the attempt's own, read-only binds over `paths`; nothing if that is not permitted."""
     if _libc.unshare(_NEW_NAMESPACE) != 0 or not _make_private():
         return
     for path in paths:

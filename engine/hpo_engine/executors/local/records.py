@@ -1,4 +1,4 @@
-"""What the files of an attempt say of its process: never started, alive, ended, or lost. And how to signal it.
+"""What the files of an attempt say about its process: never started, alive, ended, or lost. And how to signal it.
 
 A process is known by (boot id, pid, start time) and by holding the lock on its own token; signals go through a pidfd
 that was opened before that was checked, so none can reach a stranger. A token names its folder by device and inode,
@@ -49,10 +49,10 @@ class Fate(enum.Enum):
 
 
 def fate(folder: str, nonce: str) -> tuple[Fate, Exit | None]:
-    """What became of the attempt whose records are in `folder`; with the Exit where it ENDED.
+    """What became of the attempt whose records are in `folder`; with the Exit if it ENDED.
 
     Raises:
-        OSError: the machine cannot tell at present, see `machine.at_fault`; so do all that look at records.
+        OSError: the machine cannot say at present, see `faults.at_fault`; so do all functions that read records.
     """
     if ended := read_exit(folder, nonce):
         return Fate.ENDED, ended
@@ -77,7 +77,7 @@ def fate(folder: str, nonce: str) -> tuple[Fate, Exit | None]:
 
 
 def read_exit(folder: str, nonce: str) -> Exit | None:
-    """The exit record, or None where there is none of this nonce."""
+    """The exit record, or None if there is none of this nonce."""
     record = _read_json(f"{folder}/{EXIT}")
     if record is None or record.get("nonce") != nonce:
         return None
@@ -99,7 +99,7 @@ def token(folder: str, nonce: str) -> Token | None:
 
 
 def open_shim(folder: str, nonce: str) -> int | None:
-    """A pidfd of the shim that runs this attempt; None where it is not alive, or the record is not to be trusted."""
+    """A pidfd of the shim that runs this attempt; None if it is not alive, or the record cannot be trusted."""
     record = _started(folder, nonce)
     if record is None or _elsewhere(record, folder):
         return None
@@ -137,13 +137,13 @@ def original(folder: str, nonce: str) -> str | None:
 
 
 def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool) -> bool:
-    """Leaves the reason and signals the shim; False where no shim of this nonce is alive (yet)."""
+    """Leaves the reason and signals the shim; False if no shim of this nonce is alive (yet)."""
     pidfd = open_shim(folder, nonce)
     if pidfd is None:
         return False
     try:
-        # The word counts, not the signal: should the shim have another attempt by now, that one has no word.
-        number = signal.SIGUSR1 if _leave_word(folder, why, kill=kill) else signal.SIGTERM
+        # The request in the file counts, not the signal: if the shim has another attempt by now, that has no request.
+        number = signal.SIGUSR1 if _leave_request(folder, why, kill=kill) else signal.SIGTERM
         signal.pidfd_send_signal(pidfd, number)
         signal.pidfd_send_signal(pidfd, signal.SIGCONT)  # its own trial may have stopped it
     except ProcessLookupError:
@@ -153,14 +153,14 @@ def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool) -> bool:
     return True
 
 
-def _leave_word(folder: str, why: str, *, kill: bool) -> bool:
-    """False where the disk does not take it."""
-    word = _read_json(f"{folder}/{STOP}")
-    if word is not None and (word.get("kill") or not kill):
+def _leave_request(folder: str, why: str, *, kill: bool) -> bool:
+    """False if the disk is full."""
+    request = _read_json(f"{folder}/{STOP}")
+    if request is not None and (request.get("kill") or not kill):
         return True
     try:
         with open(open_new(f"{folder}/{STOP}.new"), "w", encoding="utf-8") as file:
-            json.dump({"why": why if word is None else word.get("why", why), "kill": kill}, file)
+            json.dump({"why": why if request is None else request.get("why", why), "kill": kill}, file)
         failpoint("stop.before-reason")
         os.rename(f"{folder}/{STOP}.new", f"{folder}/{STOP}")
     except OSError as error:
@@ -184,7 +184,7 @@ def sweep(paths: TrialPaths, number: int, nonce: str) -> int:
     many there were. To be called again until there are none: some may have been born meanwhile.
 
     Only for an attempt whose shim is dead: what it ran may have outlived it. A copy of the folder has the same marks,
-    so that a mark alone is no proof.
+    so a mark alone proves nothing.
     """
     folder = paths.attempt(number)
     record = _started(folder, nonce)
@@ -263,7 +263,7 @@ def _below(path: str, folder: str) -> bool:
 
 
 def _holds(pid: int, path: str) -> bool:
-    """Whether the kernel says that `pid` holds the flock on `path` (True where the kernel does not tell)."""
+    """Whether the kernel says that `pid` holds the flock on `path` (True if the kernel does not say)."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if not _locked(fd):

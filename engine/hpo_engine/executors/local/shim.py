@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 TAKEN = 75  # exit status: another shim has this attempt
-UNTOLD = 71  # exit status: the exit record is written, but the engine could not be told
+UNTOLD = 71  # exit status: the exit record is written, but could not be reported to the engine
 UNABLE = 80  # exit status, with an errno on top: the attempt could not begin, and may begin elsewhere
 _RECORD_S = 60.0  # so long a disk may be full before the exit record is given up, and with it the attempt
 _MOST_ATTEMPTS = 500  # of one shim: whatever a process gathers in a long life, this one has a short one
@@ -43,7 +43,7 @@ _HOUR_MS = 3_600_000.0  # poll takes no more than 25 days; it is looked at again
 _ALL_SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # 32, 33: the C library's own
 
 
-class ForkedChild(BaseException):  # noqa: N818  (it is no error)
+class ForkedChild(BaseException):  # noqa: N818  (it is not an error)
     """Raised in the fork that is to be a program, so that it leaves every frame of its launcher. `orders`: descriptor
     to read its order from (as Shim.serve gets it), which may never come."""
 
@@ -85,8 +85,8 @@ class Shim:
     """Takes attempts, one at a time. All that needs no order is done before it comes, the fork for a script included.
 
     Args:
-        boot: the boot id; orders: descriptor that they are read from; notices, idle: pipes that tell the engine of an
-        end, and the launcher that this shim is free.
+        boot: the boot id; orders: descriptor that they are read from; notices, idle: pipes that report an end to
+        the engine, and to the launcher that this shim is free.
         preloaded: programs are forks of this process, not what the order's argv names.
     """
 
@@ -110,7 +110,7 @@ class Shim:
         path) and script (see `forked.ForkedScript`), or None.
 
         Leaves when no more can come, or after one that has made this process unlike a new one: status 0; UNTOLD and
-        TAKEN are said at once.
+        TAKEN at once.
 
         Raises:
             ForkedChild: in the fork that is to be a program.
@@ -121,7 +121,7 @@ class Shim:
                 try:
                     self._ahead = _Ahead()
                 except OSError:
-                    pass  # too many processes now; an attempt tries again, and tells
+                    pass  # too many processes now; the attempt tries again, and reports it
             line = self._next_order()
             left = left - 1 if line and self._run(line) else 0
             if left:
@@ -245,7 +245,7 @@ class _Ahead:
         os.close(orders)
 
     def begin(self, line: bytes) -> None:
-        """Raises BrokenPipeError where it is gone."""
+        """Raises BrokenPipeError if it is gone."""
         try:
             write_all(self._orders_in, line)
         finally:
@@ -325,10 +325,10 @@ class _Attempt:
         return min(_HOUR_MS, max(0.0, (min(due) - time.monotonic()) * 1000 + 1)) if due else None
 
     def _on_signals(self, numbers: bytes) -> None:
-        word = _word(self.order["stop"]) if signal.SIGUSR1 in numbers else None  # none: it was for an earlier attempt
-        if word is not None:
-            self._stop(word["why"])
-            if word["kill"]:
+        request = _stop_request(self.order["stop"]) if signal.SIGUSR1 in numbers else None
+        if request is not None:  # else the signal was for an earlier attempt
+            self._stop(request["why"])
+            if request["kill"]:
                 self.kill_at = time.monotonic()
         if signal.SIGTERM in numbers:
             self._stop("outside")
@@ -487,11 +487,11 @@ def write_all(fd: int, data: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def _word(path: str) -> dict[str, Any] | None:
+def _stop_request(path: str) -> dict[str, Any] | None:
     """What the engine left there when it stopped this attempt: why, and whether without grace."""
     try:
         with open(path, encoding="utf-8") as file:
-            word = json.load(file)
-        return {"why": str(word["why"])[:200], "kill": bool(word["kill"])}
+            request = json.load(file)
+        return {"why": str(request["why"])[:200], "kill": bool(request["kill"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-_FLUSH_FAILED = 120  # CPython's exit status where standard output cannot be flushed
+_FLUSH_FAILED = 120  # CPython's exit status if standard output cannot be flushed
 _MARK = b"HPO_ATTEMPT="
 MARK_ROOM = 8192  # bytes of HPO_ATTEMPT in a launcher's environment: room for what differs in an attempt's
 
@@ -30,7 +30,7 @@ _flush_c = ctypes.CDLL(None).fflush
 
 
 class ForkedScript:
-    """The script of `order` as `__main__`, in this process. Made at the launcher's outermost level, where then
+    """The script of `order` as `__main__`, in this process. Made at the launcher's outermost level, which then runs
 
         exec(script.code, script.names)   # its exceptions go to `failed`
         script.end()                     # does not return
@@ -41,7 +41,7 @@ class ForkedScript:
         order: argv (of the command), env, script (see `LauncherSpec.script`).
         title: the process's.
         known: names of the modules that the launcher had imported.
-        changes: what the imports did to the environment, None where they removed a variable.
+        changes: what the imports did to the environment, None for a variable that they removed.
         collecting: whether the garbage collector was on after the imports.
     """
 
@@ -142,7 +142,7 @@ class ForkedScript:
         try:
             atexit._run_exitfuncs()
         except BaseException:
-            pass  # it has told of it
+            pass  # it has reported it
         broken = _flush((sys.stdout, sys.stderr))
         if broken is not None:
             print(f"Exception ignored in: {sys.stdout!r}\n{type(broken).__name__}: {broken}", file=sys.stderr)
@@ -257,7 +257,7 @@ def _fill(main: ModuleType, path: str | None) -> None:
 
 
 def _set_environment(env: dict[str, str]) -> dict[str, str]:
-    """Returns what the launcher had otherwise."""
+    """Returns what was different in the launcher."""
     for name in [name for name in os.environ if name not in env]:
         del os.environ[name]
     new = {name: value for name, value in env.items() if os.environ.get(name) != value}
@@ -327,10 +327,10 @@ class ProcessTitle:
             pass
 
     def set(self, argv: list[str], new: dict[str, str]) -> None:
-        """`new`: the variables that the launcher had otherwise."""
+        """`new`: the variables that were different in the launcher."""
         room = len(self._args)
         if room > 1:
-            # A last byte that is not 0 tells the kernel to show no more than up to the first 0 (proc(5)).
+            # A last byte that is not 0 makes the kernel show no more than up to the first 0 (proc(5)).
             self._args[:] = os.fsencode(" ".join(argv))[: room - 2].ljust(room - 1, b"\0") + b"x"
         room = len(self._mark)
         if len(mark := _MARK + os.fsencode(new.pop("HPO_ATTEMPT", ""))) < room:

@@ -49,12 +49,12 @@ def begin() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def preload(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], None]) -> dict[str, Any]:
+def preload(order: dict[str, Any], bare: frozenset[str], announce: Callable[[str], None]) -> dict[str, Any]:
     """Does the imports. `order`: modules (names, or None: those that the script imports), script, module, folder, argv
-    (of the command), per_trial (variables that each trial has otherwise); `bare`: names of the modules that each
-    interpreter loads before its script; `tell` hears what is imported next.
+    (of the command), per_trial (variables that differ per trial); `bare`: names of the modules that each
+    interpreter loads before its script; `announce` is called with each module before its import.
 
-    Returns packages (top-level names that are not the standard library's), seconds, said (what the imports printed),
+    Returns packages (top-level names that are not the standard library's), seconds, output (what the imports printed),
     environment (the variables that they set, with None for those that they removed).
 
     Raises:
@@ -68,7 +68,7 @@ def preload(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
         found = {"steps": [["import", name, []] for name in order["modules"]], "quiet": False, "moved": False}
     forked.forget("hpo_engine")
     begin = time.perf_counter()
-    said = _Output()
+    output = _Output()
     packages: list[str] = []
     environment: dict[str, str | None] = {}
     ours, here = forked.pretend(order), os.getcwd()
@@ -79,7 +79,7 @@ def preload(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
                 continue
             top = name.partition(".")[0]
             kept = dict(os.environ)
-            tell(name)
+            announce(name)
             with _watched(top, order["per_trial"]), privatefiles.FileWatch() as watch:
                 _import(name, value, "preload" if order["modules"] is not None else None)
             if problem := watch.problem():
@@ -91,7 +91,7 @@ def preload(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
             if top not in packages and top not in getattr(sys, "stdlib_module_names", ()):
                 packages.append(top)
     finally:
-        text = said.end()
+        text = output.end()
         sys.modules["__main__"] = ours
     if forked.has_own_folder():
         _check_hidden(_folder(order), bare)
@@ -101,7 +101,7 @@ def preload(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
     return {
         "packages": packages,
         "seconds": time.perf_counter() - begin,
-        "said": "" if found["quiet"] else text.decode("latin-1"),
+        "output": "" if found["quiet"] else text.decode("latin-1"),
         "environment": environment,
     }
 
@@ -109,7 +109,7 @@ def preload(order: dict[str, Any], bare: frozenset[str], tell: Callable[[str], N
 @contextlib.contextmanager
 def not_without(socket: int) -> Iterator[None]:
     """Meanwhile the end of the other side of `socket`, which must not send anything, ends this process by SIGIO: an
-    import that takes for ever must not stay when its engine has gone."""
+    import that never ends must not stay when its engine has gone."""
     flags = fcntl.fcntl(socket, fcntl.F_GETFL)
     fcntl.fcntl(socket, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(socket, fcntl.F_SETFL, flags | os.O_ASYNC)
@@ -136,7 +136,7 @@ def end_as_an_interpreter(files: tuple[int, ...]) -> int:
     """The pid of a fork that ends in the long way, out of others' way; its processor time is what is wanted. 0: there
     can be none at present.
 
-    Functions that imports have registered for the end are not called: it is no trial's end.
+    Functions that imports have registered for the end are not called: no trial has ended.
     """
     try:
         pid = os.fork()
@@ -168,7 +168,7 @@ def _import(name: str, names: list[str], asked_by: str | None) -> None:
 
 @contextlib.contextmanager
 def _watched(top: str, per_trial: list[str]) -> Iterator[None]:
-    """Raises NotForkable where an import looks at variables that each trial has for itself."""
+    """Raises NotForkable if an import looks at variables that each trial has for itself."""
     asked: set[str] = set()
     encode: Any = os.environ.encodekey  # called with each name that is asked for
 
@@ -192,7 +192,7 @@ def _interpreter(order: dict[str, Any]) -> list[str]:
 
 
 def _check(top: str, here: str) -> None:
-    """Raises NotForkable where the last import has left something that forks could not have for themselves."""
+    """Raises NotForkable if the last import has left something that forks could not have for themselves."""
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         raise NotForkable(f"import {top} ignores SIGCHLD")
     if _threads() > 1:

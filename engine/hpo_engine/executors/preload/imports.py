@@ -34,7 +34,7 @@ _MOST = 2_000  # modules to look at: bounds the time that a strange tree of file
 
 
 class Imports:
-    """What the script does, as far as an import could tell.
+    """What the script does, as far as it matters to an import.
 
     `steps`: in order, ["import", module, names taken from it] or ["set", variable, value]. `quiet`: it changes what
     warnings are shown before it imports, so that what imports print is not known. `moved`: it puts a folder of its own
@@ -102,7 +102,7 @@ class _Reader:
         self._telling = outside
 
     def local(self, name: str) -> str | None:
-        """The file of a module of the user's own; None where it is another's, or not there."""
+        """The file of a module of the user's own; None if it is somebody else's, or missing."""
         top = name.partition(".")[0]
         if not name or not self._is_own(top):
             return None
@@ -217,7 +217,7 @@ class _Reader:
         return None
 
     def _statement(self, node: ast.stmt) -> None:
-        """Takes note of what a statement does to the environment; raises _Stop where that cannot be told."""
+        """Takes note of what a statement does to the environment; raises _Stop if that cannot be known."""
         if self._sets_variable(node) or self._adds_path(node):
             return
         self._note_place(node)

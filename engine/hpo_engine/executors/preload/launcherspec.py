@@ -33,7 +33,7 @@ class Command:
 
     @classmethod
     def of(cls, argv: tuple[str, ...]) -> Command | None:
-        """None where it is something else, or of a kind that only a new interpreter can run."""
+        """None if it is something else, or of a kind that only a new interpreter can run."""
         if not _PYTHON.match(os.path.basename(argv[0])):
             return None
         k = 1
@@ -57,7 +57,7 @@ class Command:
 class LauncherSpec:
     """How to start a launcher with imports done: `key` is the same for all attempts that one launcher can serve.
 
-    `preload`: what it imports (see `importing.preload`); `script`: what the order of an attempt says of its script (see
+    `preload`: what it imports (see `importing.preload`); `script`: what an attempt's order says about its script (see
     `forked.ForkedScript`).
     """
 
@@ -84,7 +84,7 @@ def spec_of(launch: BoundLaunch, argv0: str, modules: Modules) -> LauncherSpec |
         return None  # an interpreter in the model folder: each trial has its own
     script = None if command.script is None else os.path.join(folder, command.script)
     if script is not None and not os.path.isfile(script):
-        return None  # a folder or an archive can be run, too; or it is not there, which the interpreter tells
+        return None  # a folder or an archive can be run, too; or it is missing, which the interpreter reports
     own = {k for k, v in launch.env.items() if result_dir in v and v != result_dir and k not in _SEARCHED}
     own |= binding.PER_ATTEMPT
     env = {k: v for k, v in launch.env.items() if k not in own and (v != result_dir or k in _SEARCHED)}

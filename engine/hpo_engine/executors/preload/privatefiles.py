@@ -1,7 +1,7 @@
 """Whether an import makes files or folders that each interpreter has for itself, as a temporary folder is.
 
 Forks would share them, and the first fork that ends could remove them for all. A cache with a fixed name is shared by
-all interpreters anyway, wherever it is, and does no harm. Where the name alone does not tell, a second interpreter does
+all interpreters anyway, wherever it is, and does no harm. If the name alone does not show it, a second interpreter does
 the same import: what it makes once more, under another name, or removes at its end, is its own. Runs in a launcher:
 standard library only.
 """
@@ -71,7 +71,7 @@ class FileWatch:
             self._made[_absolute(path)] = _is_plain(os.path.basename(_absolute(path)), frame)
 
     def problem(self) -> str | None:
-        """What is certainly its own, in words that follow "import X"; None where there is no such thing.
+        """What is certainly its own, in words that follow "import X"; None if there is no such thing.
 
         Removes it: this process is not used then, and leaves without its exit functions.
         """
@@ -89,7 +89,7 @@ class FileWatch:
         return problems[0] if problems else None
 
     def doubt(self) -> bool:
-        """Whether only a second interpreter can tell."""
+        """Whether only a second interpreter can show it."""
         return not all(self._made.values()) or any(map(_removes, self._at_exit))
 
     def verdict(self, head: list[str], argv: list[str], name: str, names: list[str]) -> str | None:
