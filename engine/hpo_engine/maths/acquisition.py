@@ -1,4 +1,4 @@
-"""What a measurement at a point is worth, and the search for the point where it is worth most.
+"""The value of a measurement at a point, and the search for the most valuable point.
 
 Notation: m points asked about, d coordinates. Values are minimised; an acquisition is maximised.
 """
@@ -92,8 +92,8 @@ class LogImprovement:
 class Box:
     """The points that can be proposed. `tidy` brings points to members (cells' centres, NaN where inactive).
 
-    `cells`: how many values a coordinate has, 0 where continuous. `named`: values without order. `centres`: the
-    places of a discrete coordinate's values, rising; empty where continuous, or too many to list. `allowed` says which
+    `cells`: the number of values of a coordinate, 0 if continuous. `named`: values without order. `centres`: the
+    places of a discrete coordinate's values, ascending; empty if continuous, or too many to list. `allowed` says which
     members may be proposed; None: all.
     """
 
@@ -124,7 +124,7 @@ def maximise(
     near: int = 256,
     starts: int = 4,
 ) -> np.ndarray | None:  # (d,)
-    """The best point found that is not taken; None where every candidate is."""
+    """The best point found that is not taken; None if every candidate is."""
     points = box.usable(box.tidy(candidates(box, anchors, rng, wide, near)), taken)
     for _ in range(0 if len(points) else _TRIES):
         points = box.usable(box.tidy(rng.random((wide, box.d))), taken)
@@ -151,7 +151,7 @@ def maximise(
     return best
 
 
-_TRIES = 8  # more rounds of candidates where none may be proposed
+_TRIES = 8  # more rounds of candidates if none may be proposed
 _CLIMBED = 200  # coordinates from which on a climb costs more than it brings
 _FEW = 32  # a discrete coordinate with more values is moved as if it were continuous
 

@@ -1,4 +1,4 @@
-"""The expected gain of hypervolume, where each of k objectives has a Gaussian process of its own.
+"""The expected gain of hypervolume, if each of k objectives has its own Gaussian process.
 
 Notation: m points asked about, d coordinates, n front members, k objectives, all minimised. The models are independent.
 """

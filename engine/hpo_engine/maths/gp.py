@@ -23,8 +23,8 @@ _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2)  # added to the diagonal, relati
 
 @dataclass(frozen=True)
 class Kinds:
-    """What each coordinate is. `levels`: 0 where ordered, else how many unordered values share [0, 1] in equal parts.
-    `optional`: whether it may be NaN, which means inactive."""
+    """What each coordinate is. `levels`: 0 if ordered, else the number of unordered values, which share [0, 1]
+    equally. `optional`: whether it may be NaN, which means inactive."""
 
     levels: np.ndarray  # (d,) whole numbers
     optional: np.ndarray  # (d,) bool
@@ -295,7 +295,7 @@ def fit(
 
     Args:
         points, values: (n, d), (n,), n >= 1, finite values of scale about 1.
-        starts: where to begin (default: at the prior's mean, and there with much noise); the best end wins.
+        starts: starting points (default: the prior's mean, and the same with more noise); the best result is kept.
         turns: steps uphill from each, at most.
     """
     mean, spread, bounds = priors.table(embedding.size, points.shape[1])

@@ -18,13 +18,13 @@ from hpo_engine.maths.transforms import reined
 Vector = tuple[float, ...]
 
 _SAMPLES = 512
-"""Points by which shares of a volume are estimated where the exact ones take too long: 3 or more coordinates."""
+"""Points that estimate shares of a volume if exact ones take too long: 3 or more coordinates."""
 
 
 def ranks(losses: np.ndarray) -> np.ndarray:  # (n, k) -> (n,) whole numbers
-    """Non-domination ranks: 0 where nothing dominates, 1 where only those of rank 0 do, ... Equal rows share theirs.
+    """Non-domination ranks: 0 if nothing dominates a row, 1 if only rows of rank 0 do, ... Equal rows share a rank.
 
-    Two coordinates take O(n log n), more take O(n^2) in the worst case. Raises ValueError where one is not finite.
+    Two coordinates take O(n log n), more take O(n^2) in the worst case. Raises ValueError if one is not finite.
 
     Source: Goldberg 1989; Jensen, IEEE Trans. Evol. Comput. 7 (2003), for two coordinates.
     """
@@ -38,7 +38,7 @@ def ranks(losses: np.ndarray) -> np.ndarray:  # (n, k) -> (n,) whole numbers
 
 
 def _ranks_of_pairs(rows: np.ndarray) -> np.ndarray:
-    """Rows in lexicographic order: each goes to the first front whose lowest second coordinate is above its own."""
+    """Rows in lexicographic order: each joins the first front whose lowest second coordinate is above its own."""
     lowest: list[float] = []
     out = np.empty(len(rows), dtype=np.int64)
     for i, y in enumerate(rows[:, 1].tolist()):
@@ -67,7 +67,7 @@ def hypervolume(losses: np.ndarray | Sequence[Sequence[float]], reference: Seque
     """The volume that the rows (n, k) dominate below the reference point (k,); exact, 0 for no rows.
 
     Rows that are not below the reference in every coordinate add nothing. Takes milliseconds for 200 rows of up to 4
-    coordinates, about a second for 5. Raises ValueError where one is not finite.
+    coordinates, about a second for 5. Raises ValueError if one is not finite.
 
     Source: While, Bradstreet and Barone, A fast way of calculating exact hypervolumes, IEEE Trans. Evol. Comput. 16
     (2012); Beume et al., IEEE Trans. Evol. Comput. 13 (2009), section IV, for the sweep over three coordinates.
@@ -134,11 +134,11 @@ def _greedy_by_share(losses: np.ndarray, reference: Vector) -> list[int]:
 
 
 def scores(losses: np.ndarray, exact: int = 256) -> np.ndarray:  # (n, k) -> (n,)
-    """One number a row, the lower the better: its rank, plus a fraction below 1 for its place inside that rank.
+    """One number per row, the lower the better: its rank, plus a fraction below 1 for its place inside that rank.
 
-    Places are those of `greedy`, with a reference point a tenth of the rank's own extent beyond its worst values, of
-    which enormous ones count as `reined`; so a change of units changes nothing. Where `exact` better rows are ahead of
-    a whole rank, its rows stay equal.
+    Places are those of `greedy`, with a reference point a tenth of the rank's own loss range beyond its worst values
+    (enormous ones count as `reined`), so that a change of units changes nothing. If `exact` better rows are ahead of a
+    whole rank, its rows stay equal.
 
     Source: Ozaki et al., Multiobjective tree-structured Parzen estimator, JAIR 73 (2022), section 4.2.
     """
@@ -157,7 +157,7 @@ def scores(losses: np.ndarray, exact: int = 256) -> np.ndarray:  # (n, k) -> (n,
 
 
 def _unit(losses: np.ndarray) -> np.ndarray:
-    """Each coordinate from 0 to 1; 0 where all are equal."""
+    """Each coordinate scaled to [0, 1]; 0 if all are equal."""
     size = np.maximum(np.abs(losses).max(axis=0), np.finfo(float).tiny)
     scaled = losses / size  # first, so that no difference overflows
     low, high = scaled.min(axis=0), scaled.max(axis=0)

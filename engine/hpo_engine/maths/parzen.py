@@ -19,9 +19,9 @@ class Parzen:
     """The mixture sum_i w_i prod_j k_j(x_j | c_ij, h_j) + w_0, whose last term is the uniform density.
 
     Args:
-        cells: (d,) number of values of each dimension, 0 where it is continuous.
+        cells: (d,) number of values of each dimension, 0 if it is continuous.
         categorical: (d,) bool, the values have no order.
-        centres: (n, d) NaN where a window does not care.
+        centres: (n, d) NaN if a window ignores the dimension.
         widths: (d,) standard deviations, above 0; of a categorical dimension the probability to take any value.
         weights: (n,) >= 0.
         uniform: weight of the uniform density, above 0.
@@ -61,7 +61,7 @@ class Parzen:
     def log_density(self, x: np.ndarray) -> np.ndarray:  # (m, d) -> (m,)
         """The log density, of cells that of the mass times the number of cells: 0 is the uniform density's.
 
-        `x`: places, of cells their middles; NaN where a dimension does not count.
+        `x`: places, of cells their middles; NaN for dimensions that do not count.
         """
         if not len(self._centres):
             return np.zeros(len(x))
@@ -81,7 +81,7 @@ class Parzen:
     def overlap(self, x: np.ndarray, other: np.ndarray) -> np.ndarray:  # (m, d), (k, d) -> (m, k)
         """How much windows of these widths on `x` and on `other` have in common: 1 on the same place, 0 far away.
 
-        Where only one of two places has NaN they are as far apart as two widths, where both have, together.
+        If only one of two places is NaN they are two widths apart; if both are, they coincide.
         """
         ordered = ~self._categorical
         a, b = np.isnan(x), np.isnan(other)

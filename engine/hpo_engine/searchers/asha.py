@@ -1,4 +1,4 @@
-"""ASHA: successive halving that waits for nobody, for many workers and trials of very different length."""
+"""ASHA: successive halving that never waits, for many workers and trials of very different length."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
 
 OPTIONS = {
-    "eta": Option("one in eta configurations goes on, to eta times as much of the resource", float, 3.0, least=1.01),
+    "eta": Option(
+        "one in eta configurations is promoted, to eta times as much of the resource", float, 3.0, least=1.01
+    ),
     "brackets": Option("how many least amounts of the resource new configurations begin with", int, 1, least=1),
-    "keep": Option("one in so many of a rung goes on (default: eta)", float, None, least=1.01),
+    "keep": Option("the best 1 in keep of a rung is promoted (default: eta)", float, None, least=1.01),
 }
 
 
 class Asha(Searcher):
-    """Whenever a slot is free: of the highest rung where one of the best 1/`keep` so far has not gone on, that one goes
-    on; else a new configuration begins. A trial that goes on is run again from the beginning with more.
+    """Whenever a worker is free, the best trial of the highest rung with an unpromoted one among its best 1/`keep` is
+    promoted; if there is no such rung, a new configuration begins. A promoted trial runs again from the beginning with more of
+    the resource.
 
     Rungs are the plan's amounts of the resource, numbered from the least. Bracket b begins at rung b; configurations
-    are shared out to brackets as Hyperband's plan would. Where the trials of the study are too few for the longest
-    bracket, the lowest rungs are left out; the last few trials are kept for taking the best up to the most, and wait
-    for results where they must. So a search that ends has a trial with the most, unless trials fail. When there are no
-    new configurations any more, the best of the highest rung goes on that can, whoever it is (`promote_waiting`).
+    are distributed over brackets as Hyperband's plan would. If the study has too few trials for the longest bracket,
+    the lowest rungs are left out. The last few trials are reserved for taking the best up to the most, and wait for
+    results if they must, so that a search that ends has a trial with the most, unless trials fail. When no new
+    configurations are left, the best unpromoted trial of the highest rung is promoted (`promote_waiting`).
 
     Args:
         eta: from 1.01 on. brackets: at most the plan's. keep: as in the paper eta, if None.
@@ -89,7 +92,7 @@ class Asha(Searcher):
         return in_words(self.likely(trials or 0), name, "about ")
 
     def _whole(self) -> Counter[int] | None:
-        """The runs until all configurations of a small space have had the most; None where there is no end of them."""
+        """The runs until all configurations of a small space have had the most; None if the space is too large."""
         number = self._spec.space.allowed_size
         if number is None or number > MAX_WALK:
             return None
@@ -107,8 +110,8 @@ class Asha(Searcher):
         return base, [size / sum(sizes) for size in sizes]
 
     def likely(self, trials: int) -> Counter[int]:
-        """The runs that `trials` come to, by amount, if at every rung one in `keep` goes on; in a small space more of
-        them, as there is nobody else."""
+        """The runs that `trials` come to, by amount, if at every rung one in `keep` is promoted; in a small space more
+        of them, as there are no others."""
         top, amounts = self.plan.deepest, self.plan.amounts
         base, begin = self._begin()
         shares = [0.0] * (top + 1)  # runs at each rung for each new configuration
@@ -138,7 +141,7 @@ class AshaState:
         self._brackets = range(min(brackets, self._top - self._base + 1))
         self._rest = None if trials is None else trials - history.next_id
         self._ladders = [begun.get(b) or BracketState(b, depth=self._top + 1) for b in self._brackets]
-        # What this answer adds: ids of trials that go on; trials by bracket and rung; new configurations by bracket.
+        # What this answer adds: ids of promoted trials; trials by bracket and rung; new configurations by bracket.
         self._gone: set[int] = set()
         self._given = [[0] * (self._top + 1) for _ in self._brackets]
         self._fresh = [0 for _ in self._brackets]
@@ -167,7 +170,7 @@ class AshaState:
         return None
 
     def _best_left(self) -> Slot | None:
-        """The best of the highest rung that has not gone on."""
+        """The best unpromoted trial of the highest rung that has one."""
         for k in range(self._top - 1, -1, -1):
             going = [(first, ladder) for ladder in self._ladders if (first := self._going(ladder, k))]
             if going:
@@ -188,21 +191,21 @@ class AshaState:
     # -- the end of the budget -----------------------------------------------------------------------------------------
 
     def _last_chance(self) -> bool:
-        """Whether the trials that are left are just enough to take the best one to the top, where none is yet."""
+        """Whether the remaining trials are just enough to take the best one to the top rung, if none is there yet."""
         if any(ladder.levels[self._top].done or self._running(ladder, self._top) for ladder in self._ladders):
             return False
         return (self._rest or 0) <= self._top - self._height
 
     @property
     def _height(self) -> int:
-        """The highest rung with a trial that runs or may go on; one below the lowest where there is none."""
+        """The highest rung with a running or unpromoted trial; one below the lowest if there is none."""
         for k in range(self._top, -1, -1):
             if any(self._running(ladder, k) or self._going(ladder, k) for ladder in self._ladders):
                 return k
         return self._base - 1
 
     def _take_up(self, fresh: bool) -> Slot | None:
-        """The best of the highest rung goes up, over rungs for which there is nothing left; None: wait for a result."""
+        """Promotes the best of the highest rung, skipping rungs if too few trials are left; None: wait for a result."""
         height, target = self._height, self._top + 1 - (self._rest or 0)
         if height < self._base:
             return None if not fresh else self._slot(self._ladders[0], max(target, self._base), None)
@@ -213,7 +216,7 @@ class AshaState:
         return self._slot(ladder, max(target, height + 1), first)
 
     def _going(self, ladder: BracketState, rung: int) -> tuple[float, int] | None:
-        """(loss, trial id) of the rung's best trial that has not gone on."""
+        """(loss, trial id) of the rung's best unpromoted trial."""
         return next((entry for entry in ladder.going(rung) if entry[1] not in self._gone), None)
 
     def _running(self, ladder: BracketState, rung: int) -> int:

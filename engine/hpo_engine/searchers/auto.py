@@ -1,6 +1,6 @@
 """The default: picks the searcher for each trial, by what the study is like and how far it has come.
 
-Does nothing itself. Which of the others it took stands in the slot of each proposal; `Auto.choice` is the rule.
+Does nothing itself. The note of each proposal names the searcher that it is from; `Auto.choice` is the rule.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hpo_engine.study.trial import Proposal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SELDOM = 4  # one proposal in so many is TPE's where all parameters are plain numbers; elsewhere every other one
+_SELDOM = 4  # one proposal in this many is TPE's if all parameters are plain numbers; otherwise every other one
 _LONG = 300  # results from which on the process models a part of them only
 _WIDE = 60  # dimensions from which on the process has one lengthscale for all
 
@@ -42,8 +42,8 @@ class Auto(Searcher):
     traits = Traits(
         card=Card(
             summary="picks one of the others for each trial, by the space, the budget and the results so far",
-            suits="nearly everything: begin with it",
-            cost="1 to 60 ms, as the searcher that it picks",
+            suits="nearly everything: start with it",
+            cost="1 to 60 ms, depending on the searcher that it picks",
             source="the rule and its figures: benchmarks/search/README.md",
         ),
         uses_running=True,

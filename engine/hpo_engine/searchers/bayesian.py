@@ -1,4 +1,4 @@
-"""Bayesian optimisation: a Gaussian process of the losses so far, and the next trial where it expects the most from."""
+"""Bayesian optimisation: a Gaussian process of the losses so far, and the next trial at the most promising point."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _KEPT_FITS = 64
 
 
 class Bayesian(Searcher):
-    """Models the losses by a Gaussian process and proposes where the expected improvement is largest.
+    """Models the losses by a Gaussian process and proposes the point with the largest expected improvement.
 
     Pending trials count as if they had given what the model expects; failed ones lower the chance of success around
     them. The first `n_startup` trials are quasi-random. The model's parameters are the most probable ones given the
@@ -51,7 +51,7 @@ class Bayesian(Searcher):
 
     traits = Traits(
         card=Card(
-            summary="a Gaussian process of the losses; tries where it expects the most improvement",
+            summary="a Gaussian process of the losses; tries the point with the largest expected improvement",
             suits="trials that take seconds or more, up to some hundred of them; numbers above all, some choices",
             cost="20 to 40 ms at 50 trials, 50 to 100 ms at 200 with 5 to 20 parameters",
             source="Jones, Schonlau, Welch 1998; Ament et al. 2023; Hvarfner et al. 2024",
@@ -67,7 +67,7 @@ class Bayesian(Searcher):
                 ),
                 "noiseless": Option("whether equal parameters give equal losses (learned by default)", bool),
                 "surrogate": Option(
-                    "whose Gaussian process: ours, or scikit-optimize's", str, "own", words=("own", "skopt")
+                    "the Gaussian process: our own, or scikit-optimize's", str, "own", words=("own", "skopt")
                 ),
             },
         ),
@@ -99,7 +99,7 @@ class Bayesian(Searcher):
         return [Proposal(params) for params in self.suggest(observed, history.next_id, count)]
 
     def suggest(self, observed: Observations, first_id: int, count: int) -> list[dict[str, Any]]:
-        """Parameters for trials `first_id`, `first_id` + 1, ...; fewer where a finite space has been searched."""
+        """Parameters for trials `first_id`, `first_id` + 1, ...; fewer if a finite space is exhausted."""
         out = []
         for trial_id in range(first_id, first_id + count):
             point = self._point(observed, trial_id)
@@ -150,7 +150,7 @@ class Bayesian(Searcher):
     def _first_new(
         self, points: list[np.ndarray], observed: Observations, rng: np.random.Generator, listed: np.ndarray | None
     ) -> np.ndarray:
-        """The first of the points that was not tried yet; a random one where all were."""
+        """The first of the points that was not tried yet; a random one if all were."""
         drawn = self._space.tidy(rng.random((20, self._d))) if listed is None else listed[[rng.integers(len(listed))]]
         new = untaken(np.concatenate([np.array(points), drawn]), observed.taken)
         out: np.ndarray = new[0] if len(new) else drawn[0]
@@ -173,14 +173,14 @@ class Bayesian(Searcher):
             posterior = posterior.given(pending, posterior.predict(pending)[0])
         seen = posterior.predict(posterior.points)[0]
         failed = observed.failed[-_MOST:]
-        if len(failed):  # nothing is left to learn there, and it is no better than others
+        if len(failed):  # there is nothing left to learn there, and it is not better than elsewhere
             posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(seen)))
         return posterior, theta, seen
 
     def _front_value(self, observed: Observations) -> tuple[LogHypervolumeImprovement, np.ndarray]:
         """With several objectives: the expected gain of hypervolume, and points of the front to search around.
 
-        The front is that of what the models expect where trials were, as one of measured values would follow noise.
+        The front is that of the models' expectations at the trials; a front of measured values would follow noise.
         """
         from hpo_engine.maths import pareto
         from hpo_engine.maths.ehvi import LogHypervolumeImprovement

@@ -16,7 +16,7 @@ from hpo_engine.study.trial import Proposal
 
 
 class Bohb(Searcher):
-    """The scheduler says who gets how much of the resource, the model where new configurations come from.
+    """The scheduler decides how much of the resource each trial gets, the model proposes new configurations.
 
     The paper schedules by Hyperband and fits its model to the largest amount with enough results. Here the scheduler
     is ASHA with few and widely spaced amounts of the resource, because a promoted trial runs again from the beginning
@@ -25,7 +25,7 @@ class Bohb(Searcher):
     results (`ModelSource`). benchmarks/fidelity.md has the figures, and says where full-length runs are better.
 
     Args:
-        eta: None: 9 for asha, or less where the resource spans less; 3 for hyperband. brackets: of asha, at most the
+        eta: None: 9 for asha, or less if the resource spans less; 3 for hyperband. brackets: of asha, at most the
             plan's. keep: of asha; None: twice eta.
 
     Source: Falkner, Klein, Hutter, BOHB: Robust and Efficient Hyperparameter Optimization at Scale, ICML 2018.
@@ -34,14 +34,18 @@ class Bohb(Searcher):
     traits = Traits(
         card=Card(
             summary="asha or hyperband, with new configurations from a model; needs `resource`",
-            suits="as hyperband, where there is time for dozens of trainings and results depend on several parameters",
-            cost="3 ms; 9 ms after 1,000 trials; with the model bayesian as that",
+            suits="as hyperband, if there is time for dozens of trainings and results depend on several parameters",
+            cost="3 ms; 9 ms after 1,000 trials; with model: bayesian, that of bayesian",
             source="Falkner, Klein, Hutter, BOHB, ICML 2018; schedule of Li et al., MLSys 2020",
             options={
                 "eta": Option("factor between amounts (default: 9 for asha, 3 for hyperband)", float, None, least=1.01),
-                "scheduler": Option("who goes on when", str, "asha", words=("asha", "hyperband")),
+                "scheduler": Option(
+                    "which scheduler decides what is promoted when", str, "asha", words=("asha", "hyperband")
+                ),
                 "brackets": Option("asha's least amounts of the resource to begin with", int, 2, least=1),
-                "keep": Option("asha: one in so many of a rung goes on (default: twice eta)", float, None, least=1.01),
+                "keep": Option(
+                    "asha: the best 1 in keep of a rung is promoted (default: twice eta)", float, None, least=1.01
+                ),
                 "model": Option("where new configurations come from", str, "tpe", words=("tpe", "bayesian", "random")),
                 "random_share": Option(
                     "share of new configurations that are random draws", float, 0.1, least=0, most=1
@@ -89,6 +93,6 @@ class Bohb(Searcher):
 
 
 def _widest(spec: StudySpec) -> float:
-    """9, or less where that would leave one amount only."""
+    """9, or less if that would leave only one amount."""
     resource = rationed(spec)
     return max(2.0, min(9.0, resource.max / resource.min))

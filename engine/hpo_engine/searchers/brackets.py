@@ -1,4 +1,4 @@
-"""The plan of brackets: how many configurations begin with how much of the resource, and how many go on.
+"""The plan of brackets: how many configurations begin with how much of the resource, and how many are promoted.
 
 Numbers only: knows no trial and no history. Amounts of the resource are whole numbers, as scripts count epochs.
 
@@ -82,7 +82,7 @@ class HyperbandPlan:
 
     def within(self, s: int, trials: int | None, configurations: int | None = None) -> Bracket | None:
         """The largest bracket s, up to the paper's, that takes at most `trials` trials and so many `configurations`
-        (None: no limit); None where that leaves fewer than `least_size`."""
+        (None: no limit); None if that leaves fewer than `least_size`."""
         high = self.size(s) if configurations is None else min(self.size(s), configurations)
         low = self.least_size(s)
         if high < low or (trials is not None and trials_of(self.bracket(s, low)) > trials):
@@ -99,7 +99,7 @@ class HyperbandPlan:
 
     def next(self, s: int | None, trials: int | None, configurations: int | None = None) -> Bracket | None:
         """The bracket that follows bracket s (None: the first), of those that fit: the longest below s, after s=0 the
-        longest of all. None where `trials` is 0. Thus a budget is used up, and every bracket ends at the most."""
+        longest of all. None if `trials` is 0. Thus a budget is used up, and every bracket ends at the most."""
         if trials is not None and trials <= 0:
             return None
         longest = s - 1 if s else self.deepest
@@ -139,7 +139,7 @@ class HyperbandPlan:
 
 
 def _left_over(brackets: Iterable[Bracket], trials: int | None) -> Counter[int]:
-    """The runs of those whom the brackets leave behind, and who go on to the most, from the highest rung first."""
+    """The runs of trials that the brackets leave behind and that are promoted up to the most, highest rung first."""
     counts: Counter[int] = Counter()
     behind = [
         (rung.resource, rung.size - above.size, [upper.resource for upper in bracket[k + 1 :]])
@@ -174,7 +174,7 @@ def cut_off(plan: HyperbandPlan, trials: int) -> Counter[int]:
 
 
 def in_words(counts: Mapping[int, int], name: str, about: str = "") -> str:
-    """`22 runs: 12 of 1, 7 of 3, 3 of 9 epochs; 60 epochs in all`; `about` stands before what may come otherwise."""
+    """`22 runs: 12 of 1, 7 of 3, 3 of 9 epochs; 60 epochs in all`; `about` precedes what may turn out differently."""
     runs, spent = sum(counts.values()), sum(amount * number for amount, number in counts.items())
     parts = [f"{number:,} of {amount:,}" for amount, number in sorted(counts.items()) if number > 0]
     split = f": {about}{', '.join(parts)}" if len(parts) > 1 else f" of {next(iter(+Counter(counts)), 0):,}"

@@ -28,8 +28,8 @@ from hpo_engine.study.trial import Proposal, Trial
 
 _MOST_VALUES = 64  # a number with more values than this counts as continuous
 _COUNTS = (Fate.FINISHED, Fate.FAILED, Fate.PRUNED)
-_FLAT = 1e-7  # of an axis: nothing is left to be found where all samples are this near to each other
-_DRAWS = 20  # for a configuration that is new, where all are discrete
+_FLAT = 1e-7  # of an axis: nothing is left to be found if all samples are this close to each other
+_DRAWS = 20  # tries for a new configuration, if all parameters are discrete
 _RESTARTS_FROM = 1 << 20  # the start's points before it are left to the start
 
 
@@ -65,7 +65,7 @@ class CmaEs(Searcher):
                     "first standard deviation, in lengths of an axis", float, 0.15, least=0, most=1, above=True
                 ),
                 "restarts": Option(
-                    "start again, with twice the population, where nothing improves any more", bool, True
+                    "start again, with twice the population, once nothing improves any more", bool, True
                 ),
             },
             extra="cmaes",
@@ -122,14 +122,14 @@ class CmaEs(Searcher):
     # -- the state, from the history ---------------------------------------------------------------------------------
 
     def _replay(self, history: History) -> _Run:
-        """The state after all trials that have ended; goes on from the last answer's where the trials begin alike."""
+        """The state after all ended trials; continues from that of the last answer if the history extends it."""
         ended = [trial for trial in history.trials if fate(trial) in _COUNTS]
         ended.sort(key=lambda trial: (trial.ended_at or 0.0, trial.id))
-        told = self._run.told
-        if len(ended) < len(told) or any(a is not b for a, b in zip(told, ended, strict=False)):
+        read = self._run.read
+        if len(ended) < len(read) or any(a is not b for a, b in zip(read, ended, strict=False)):
             self._run = _Run()
-        for trial in ended[len(self._run.told) :]:
-            self._run.told.append(trial)
+        for trial in ended[len(self._run.read) :]:
+            self._run.read.append(trial)
             self._take(self._run, trial)
         return self._run
 
@@ -206,9 +206,9 @@ _Batch = list[tuple[Sequence[float], Sequence[float]]]  # points and their losse
 
 @dataclass
 class _Run:
-    """What the trials in `told` lead to. `number`: restarts so far; `batch`: points and losses not yet told."""
+    """The state after the trials in `read`. `number`: restarts so far; `batch`: points and losses not yet used."""
 
-    told: list[Trial] = field(default_factory=list)
+    read: list[Trial] = field(default_factory=list)
     search: Any = None
     number: int = 0
     generation: int = 0
@@ -310,7 +310,7 @@ class _Parts:
 
 
 def _package() -> Any:
-    """The class CatCMAwM. Raises SpecError where the package is missing."""
+    """The class CatCMAwM. Raises SpecError if the package is missing."""
     try:
         from cmaes import CatCMAwM
     except ImportError as error:

@@ -1,6 +1,6 @@
 """What holds for every searcher: no configuration is tried twice, and the constraints of the space hold.
 
-A ProposalFilter stands around each searcher, ours or a plugin's, and replaces proposals that were tried before or that
+A ProposalFilter wraps each searcher, ours or a plugin's, and replaces proposals that were tried before or that
 a constraint forbids. Knows no searcher by name, and nothing of results.
 """
 

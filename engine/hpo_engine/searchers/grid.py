@@ -26,7 +26,7 @@ class Grid(Searcher):
     Args:
         levels: points of a continuous axis, from low to high (1: its middle); choices, whole numbers and steps
             always take all their values.
-        shuffle: goes through the grid in an order that the seed decides, so that a search cut short has seen some
+        shuffle: visits the grid in an order that the seed decides, so that a search cut short has seen some
             of everything.
     """
 
@@ -92,7 +92,7 @@ class Grid(Searcher):
 
 
 def shuffled(i: int, n: int, seed: int) -> int:
-    """Where i of range(n) goes in a shuffle that the seed decides; one to one, without ever holding n numbers.
+    """The place of i in a permutation of range(n) that the seed decides, without ever storing n numbers.
 
     A Feistel network permutes the 2^(2h) >= n numbers of 2h bits; steps outside range(n) are walked on from.
 

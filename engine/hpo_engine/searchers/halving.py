@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place to fill: with a new configuration, or (`parent`) with one that goes on to more of the resource."""
+    """A place to fill: with a new configuration, or (`parent`) with one that is promoted to more of the resource."""
 
     bracket: int
     rung: int
@@ -43,17 +43,17 @@ class Slot:
 
 
 class RungState:
-    """One rung of a bracket as far as it has come."""
+    """The present state of one rung of a bracket."""
 
     def __init__(self) -> None:
         self.places: set[int] = set()
         self.open = 0  # trials that have not ended
         self.done: list[tuple[float, int]] = []  # (loss, trial id) of those with a loss, best first
-        self.waiting: list[tuple[float, int]] = []  # those of them that may not have gone on
+        self.waiting: list[tuple[float, int]] = []  # those of them that may not be promoted yet
 
 
 class BracketState:
-    """One bracket as far as it has come. `promoted`: ids of the trials that have gone on. `begun`: how many
+    """The present state of one bracket. `promoted`: ids of promoted trials. `begun`: how many
     configurations began in it."""
 
     def __init__(self, number: int, layout: Bracket = (), depth: int = 0) -> None:
@@ -95,7 +95,7 @@ class BracketState:
             self.promoted.add(parent)
 
     def going(self, rung: int) -> Iterator[tuple[float, int]]:
-        """(loss, trial id) of the rung's trials that have a loss and have not gone on, best first."""
+        """(loss, trial id) of the rung's unpromoted trials with a loss, best first."""
         waiting = self.levels[rung].waiting
         gone = next((k for k, (_, number) in enumerate(waiting) if number not in self.promoted), len(waiting))
         del waiting[:gone]
@@ -103,7 +103,7 @@ class BracketState:
 
     def free(self, trials: Sequence[Trial], fresh: bool = True) -> tuple[list[Slot], bool]:
         """The places that can be filled now, lowest rung first; and whether the bracket is exhausted: nothing more will
-        come of it. A rung's best go on when all of it has ended; where too few have a loss, fewer do.
+        come of it. A rung's best are promoted when all of it has ended; if too few have a loss, fewer are.
 
         Args:
             fresh: whether there are new configurations; if not, the lowest rung stays as it is.
@@ -132,12 +132,12 @@ class BracketState:
 
     @property
     def waits(self) -> bool:
-        """Whether trials run whose losses decide who goes on as planned."""
+        """Whether trials are running whose losses decide the planned promotions."""
         pairs = zip(self.levels, self.levels[1:], self.layout[1:], strict=False)
         return any(level.open and len(above.places) < rung.size for level, above, rung in pairs)
 
     def left_over(self, count: int) -> Iterator[tuple[int, float, int, int]]:
-        """(resource, loss, trial id, rung) of trials that have not gone on, at most `count` of each rung."""
+        """(resource, loss, trial id, rung) of unpromoted trials, at most `count` of each rung."""
         for k, rung in enumerate(self.layout[:-1]):
             for loss, number in islice(self.going(k), count):
                 yield rung.resource, loss, number, k

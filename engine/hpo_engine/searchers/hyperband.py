@@ -1,4 +1,4 @@
-"""Hyperband: many configurations begin with little of a resource, and only the best go on to more of it."""
+"""Hyperband: many configurations begin with little of a resource, and only the best are promoted to more of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal, Trial
 
 OPTIONS = {
-    "eta": Option("one in eta configurations goes on, to eta times as much of the resource", float, 3.0, least=1.01),
+    "eta": Option(
+        "one in eta configurations is promoted, to eta times as much of the resource", float, 3.0, least=1.01
+    ),
     "rounds": Option(
         "full sets of brackets (default: until the trials are used up; if unlimited: one, a small space whole)",
         int,
@@ -27,17 +29,17 @@ OPTIONS = {
 
 
 class Hyperband(Searcher):
-    """Synchronous Hyperband. A rung's best go on when all of the rung has ended; while one is waited for, the next
-    bracket begins, so that workers stay busy. Which places there are, and who goes on, depends on results alone and
-    not on the number of workers.
+    """Synchronous Hyperband. A rung's best trials are promoted when all of the rung has ended; while one is
+    still running, the next bracket begins, so that workers stay busy. Brackets and promotions depend on results alone
+    and not on the number of workers.
 
-    A trial that goes on is run again from the beginning with more of the resource. `trials` of the study counts runs.
+    A promoted trial runs again from the beginning with more of the resource. `trials` of the study counts runs.
     Where the rest of them is too few for a bracket, it becomes smaller, or a shorter one takes its place
     (`HyperbandPlan.next`), so that every bracket ends with a trial that gets the most. If failures leave too few, the
     next rung is smaller; what that saves is used for more brackets at the end.
 
     In a finite space each configuration begins once. When all have begun and the brackets have ended, those that were
-    left behind go on, too, from the highest rung and the best of it first, until all have had the most.
+    left behind are promoted as well, the best of the highest rung first, until all have had the most.
 
     Args:
         eta: from 1.01 on. rounds: None until the trials are used up; if these are unlimited, 1, or in a finite space
@@ -93,7 +95,7 @@ class Hyperband(Searcher):
         return proposals(slots, self.source.suggest(history, self._fold.begun, new, self._fold.keys) if new else [])
 
     def _unbegun(self, begun: dict[int, BracketState]) -> int | None:
-        """How many configurations have no place yet; None where there is no end of them."""
+        """How many configurations have no place yet; None if their number is unlimited."""
         if self._configurations is None:
             return None
         return max(0, self._configurations - len(self._fold.keys) - sum(ladder.empty for ladder in begun.values()))
@@ -103,16 +105,16 @@ class Hyperband(Searcher):
         return self._spec.space.allowed_size
 
     def _next_layout(self, history: History, begun: dict[int, BracketState], exhausted: bool) -> Bracket | None:
-        """The layout of the bracket after those that have begun; None where none may begin now, or at all."""
+        """The layout of the bracket after those that have begun; None if none may begin now, or ever."""
         layouts = [begun[number].layout for number in sorted(begun) if begun[number].layout]
         last = len(layouts[-1]) - 1 if layouts else None
         trials = history.spec.budget.trials
         rest = None
         if trials is not None:
-            # By what is planned, not by what has happened, so that a layout does not depend on who is quicker.
+            # By what is planned, not by what has happened, so that a layout does not depend on which trial is faster.
             rest = trials - (history.next_id - self._fold.placed) - sum(map(trials_of, layouts))
             if rest <= 0 and exhausted:
-                rest = trials - history.next_id  # saved where trials failed
+                rest = trials - history.next_id  # saved by trials that failed
         layout = self.plan.next(last, rest, self._unbegun(begun))
         rounds = self._rounds if self._rounds is not None else 1 if trials is None and self._endless else None
         if layout is not None and rounds is not None and _rounds([*layouts, layout]) > rounds:

@@ -29,8 +29,8 @@ class ModelSource:
     """A `ConfigurationSource` of configurations: a model's, and a share of random ones, which keep the model honest.
 
     The model sees each configuration once: how large a share of all new configurations would be better, as far as its
-    runs tell (`shares`). Losses after one epoch and after fifty do not compare, and a long run is no merit where a
-    configuration began with it.
+    runs tell (`shares`). Losses after one epoch and after fifty are not comparable, and a long run proves nothing if
+    the configuration began with it.
     """
 
     def __init__(self, spec: StudySpec, model: Model, random_share: float) -> None:
@@ -112,9 +112,9 @@ def by_configuration(trials: Iterable[Trial]) -> tuple[dict[int, dict[int, float
 def shares(results: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
     """The share of all new configurations that is better, by configuration, from its run with the most of the resource.
 
-    Those that begin with an amount stand for all. Those that have gone on to one are a choice: they stand for the best,
-    for a share twice as large as their mean share was before, now in the order of their new losses. One that begins
-    where others have gone on to takes its place among these by its loss, or behind them.
+    Configurations that begin with an amount represent all. Those promoted to it are a selected subset: they represent
+    the best, a share twice as large as their mean share was before, in the order of their new losses. One that begins
+    with an amount to which others were promoted is ranked among these by its loss, or behind them.
     """
     import numpy as np
 

@@ -1,7 +1,7 @@
 """Any sampler of Optuna as a searcher: `optuna:tpe`, `optuna:GPSampler` ...
 
-The history is told to a study in memory, which is kept between questions as long as trials go on as they began. Every
-trial gets a sampler of its own, with a seed of its own, so that nothing but the history decides.
+The history is replayed into an in-memory study, which is kept between calls as long as the history extends it. Every
+trial gets its own sampler with its own seed, so that the proposals depend on the history alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _EXACT = 1 << 53  # up to here a float tells whole numbers apart
 _CARD = Card(
     summary="a sampler of Optuna: optuna:tpe, optuna:gp, optuna:cmaes, optuna:nsgaii and others",
     suits="studies that used Optuna before, and comparisons",
-    cost="as long as the sampler",
+    cost="that of the sampler",
     source="Akiba et al., Optuna: A Next-generation Hyperparameter Optimization Framework, KDD 2019",
     extra="optuna",
     open="those of the sampler's constructor; `hpo-engine algorithms optuna:tpe` names them",
@@ -60,7 +60,7 @@ class Optuna(Searcher):
 
     @classmethod
     def card_of(cls, algorithm: str) -> Card:
-        """The card with the options of the sampler that the name says. Raises SpecError where there is none."""
+        """The card with the options of the named sampler. Raises SpecError if there is none."""
         name = algorithm.partition(":")[2]
         if not name or not importlib.util.find_spec("optuna"):
             return _CARD
@@ -78,7 +78,7 @@ class Optuna(Searcher):
         self._ways = {param.name: _Way.of(param) for param in spec.space.dimensions}
         self._reset()
         try:
-            self._propose(0)  # what is wrong with the options or the space is told now
+            self._propose(0)  # reports problems of the options or the space now
         except (TypeError, ValueError, ImportError) as error:
             if isinstance(error, SpecError):
                 raise
@@ -146,7 +146,7 @@ class Optuna(Searcher):
         self._promised: list[Proposal] = []  # what was proposed after them: RUNNING in the study
 
     def _read(self, history: History) -> None:
-        """Brings the study to where the history is; from nothing where the history is not what was known before."""
+        """Brings the study up to the history; from scratch if the history does not extend the known one."""
         if not self._goes_on(history):
             self._reset()
         known, there = self._known, len(self._known) + len(self._promised)
@@ -207,7 +207,7 @@ def _values(trial: Trial) -> list[float]:
 @dataclass(frozen=True)
 class _Way:
     """How a parameter is a distribution of Optuna's: itself ("value"), a value's place ("place"), or a place in [0, 1]
-    ("unit") where Optuna has no such axis (powers of a number, steps on a log scale)."""
+    ("unit") if Optuna has no such axis (powers of a number, steps on a log scale)."""
 
     kind: str
     axis: Axis
@@ -250,7 +250,7 @@ class _Way:
         return self.axis.decode(got) if self.kind == "unit" else got
 
     def inside(self, value: Any, unit: float | None = None) -> Any:
-        """The value as Optuna's distribution has it; `unit`: where it was in [0, 1] before it was rounded, if known."""
+        """The value in Optuna's distribution; `unit`: its place in [0, 1] before it was rounded, if known."""
         if self.kind == "place":
             assert isinstance(self.axis, Cells)
             return self.axis.place(value)
@@ -264,7 +264,7 @@ class _Way:
 
 @cache
 def _optuna() -> Any:
-    """The package, told to keep quiet. Raises SpecError where it is missing."""
+    """The package, with its logging turned down. Raises SpecError if it is missing."""
     try:
         import optuna
     except ImportError as error:
@@ -289,7 +289,7 @@ def _samplers() -> dict[str, Any]:
 
 
 def _replaying(base: Any) -> Any:
-    """CmaEsSampler keeps pickles of its state on trials; this one goes through the generations of the history anew."""
+    """CmaEsSampler stores pickles of its state on trials; this one replays the generations of the history."""
 
     class CmaEsSampler(base):  # type: ignore[misc]
         _optimizer: Any = None

@@ -121,7 +121,7 @@ def arrays(spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (n, d), (m, d) -> (n, m)
-    """Root mean square over the dimensions that both have; 0.5 where there is none."""
+    """Root mean square over the dimensions that both have; 0.5 if there is none."""
     both = ~np.isnan(a)[:, None, :] & ~np.isnan(b)[None, :, :]
     gaps = np.where(both, np.nan_to_num(a)[:, None, :] - np.nan_to_num(b)[None, :, :], 0.0)
     shared = both.sum(axis=2)

@@ -1,4 +1,4 @@
-"""How far an earlier study is to be believed: told by the new study's own trials."""
+"""How far an earlier study can be trusted, judged by the new study's own trials."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _FAITH, _WORTH = 0.75, 4.0  # before any trial: pairs in the same order, and how
 
 
 def relevance(observed: Observations) -> np.ndarray:  # (k,) in [0, 1]
-    """How far each earlier study is to be believed: by the pairs of the new study's own trials that it puts into the
-    right order. Without any trial 0.5; 1 where all are right, towards 0 where no more than half of them are.
+    """How far each earlier study can be trusted: by the pairs of the new study's own trials that it puts into the
+    right order. 0.5 without any trial; 1 if all are right, towards 0 if no more than half of them are.
 
     An earlier study predicts by the mean rank of the nearest of its points.
     """
@@ -27,8 +27,8 @@ def relevance(observed: Observations) -> np.ndarray:  # (k,) in [0, 1]
     points, losses = observed.points[own], observed.losses[own]
     for study in range(k):
         of = observed.prior_studies == study
-        told = _predicted(points, observed.prior_points[of], observed.prior_losses[of])
-        right, known = _agreement(told, losses)
+        predicted = _predicted(points, observed.prior_points[of], observed.prior_losses[of])
+        right, known = _agreement(predicted, losses)
         believed = (known * right + _WORTH * _FAITH) / (known + _WORTH)
         out[study] = min(1.0, max(0.0, 2.0 * believed - 1.0))
     return out
@@ -45,12 +45,12 @@ def _predicted(points: np.ndarray, earlier: np.ndarray, ranks: np.ndarray) -> np
     return predicted
 
 
-def _agreement(told: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
-    """The share of pairs that are told in the right order (a tie is half), and how many trials it rests on."""
+def _agreement(predicted: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
+    """The share of pairs predicted in the right order (a tie is half), and the number of trials that it rests on."""
     i, j = np.triu_indices(len(losses), 1)
     different = losses[i] != losses[j]
     i, j = i[different], j[different]
     if not len(i):
         return 0.5, 0.0
-    right = np.sign(told[i] - told[j]) * np.sign(losses[i] / 2 - losses[j] / 2)
+    right = np.sign(predicted[i] - predicted[j]) * np.sign(losses[i] / 2 - losses[j] / 2)
     return float((right + 1).mean() / 2), math.sqrt(2.0 * len(i))

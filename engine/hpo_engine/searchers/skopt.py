@@ -1,7 +1,7 @@
 """scikit-optimize's Gaussian process as the model of `bayesian` (`surrogate: skopt`): WMLA's kind of search.
 
-A new model is fitted at every question, to the history alone: tenths of a second at 30 trials, seconds at 200. For
-those who want that library's proposals; a WMLA request gets our own model, with the same InitPoints, CubeSize and
+A new model is fitted for every proposal, to the history alone: tenths of a second at 30 trials, seconds at 200. For
+users who want that library's proposals; a WMLA request gets our own model, with the same InitPoints, CubeSize and
 Noiseless, so that what it finds does not depend on what happens to be installed.
 """
 
@@ -26,7 +26,7 @@ _NOISELESS = 1e-10  # the variance that keeps the matrix sound
 
 
 class Skopt:
-    """Fits skopt's GP (Matern 5/2, one length scale a dimension) and proposes where its expected improvement is best.
+    """Fits skopt's GP (Matern 5/2, one length scale per dimension); proposes the point of largest expected improvement.
 
     Pending trials count as having the lowest loss so far (skopt's "cl_min"), failed ones as having the highest.
 
@@ -94,7 +94,7 @@ class Skopt:
         return make.Integer(0, axis.size - 1) if _counts(axis) and axis.size else make.Real(0.0, 1.0)
 
     def _inside(self, point: np.ndarray) -> list[Any]:
-        """A parameter that does not apply stands in the middle, or at its first category."""
+        """A parameter that does not apply gets the middle, or its first category."""
         out: list[Any] = []
         for u, (param, axis) in zip(point.tolist(), self._axes, strict=True):
             if not _counts(axis):
@@ -120,7 +120,7 @@ def _counts(axis: Any) -> bool:
 
 
 def _package() -> Any:
-    """The package skopt. Raises SpecError where it is missing."""
+    """The package skopt. Raises SpecError if it is missing."""
     try:
         import skopt
         import skopt.utils

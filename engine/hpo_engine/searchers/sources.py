@@ -15,8 +15,8 @@ _TRIES, _FEW_TRIES = 20, 2
 
 class ConfigurationSource(Protocol):
     def suggest(self, history: History, first: int, count: int, known: Set[Any]) -> list[dict[str, Any]]:
-        """The study's new configurations number first, first + 1, ...; where it can, others than those known, by their
-        `params.key` (given where the space is finite)."""
+        """The study's new configurations number first, first + 1, ...; if possible, others than those known, by their
+        `params.key` (only passed if the space is finite)."""
 
 
 class RandomSource:
@@ -40,7 +40,7 @@ class RandomSource:
         # The standard library's generator: making one of numpy's costs forty times a draw.
         rng = random.Random(f"{self._spec.seed or 0}/{number}")
         space = self._spec.space
-        # Where rules leave next to nothing of a large space, a draw takes long; who asks may look further.
+        # If rules exclude nearly all of a large space, a draw takes long; the caller may search further.
         for _ in range(_TRIES if space.allowed_size is not None or not self._finite else _FEW_TRIES):
             params = space.draw(lambda: [rng.random() for _ in space.dimensions])
             if not self._finite or ((name := key(params)) not in known and name not in new):

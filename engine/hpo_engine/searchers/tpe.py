@@ -1,8 +1,8 @@
-"""TPE: densities of the good and of the other trials; the next point is where the good ones are much denser.
+"""TPE: densities of the good and of the other trials; the next point has a high ratio of the two.
 
 All of a space's dimensions are modelled together (multivariate), so that parameters that matter jointly are found
 jointly; half of the candidates mix the dimensions of several good trials, as the classic TPE does, so that no seed
-stays stuck where one trial was lucky. Knows results only as Observations.
+stays stuck at one lucky trial. Knows results only as Observations.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Tpe(Searcher):
     proposed. What l/g is monotone in is the expected improvement (Bergstra et al. 2011, eq. 10-11).
 
     Windows have one width, about 0.15 n^(-1/(d+4)) of the range, whatever the spread of the points: widths estimated
-    from the good points shrink with them, and the search stays where it is (mean regret 0.13 instead of 0.05 after 100
+    from the good points shrink with them, and the search stagnates (mean regret 0.13 instead of 0.05 after 100
     trials). Half of the trials look closer, with windows a third as wide (0.061 without). Few candidates leave room for
     surprise (64 instead of 24: 0.057). A good trial weighs by how far it is below the best of the others (Watanabe
     2023, section 4.2: weights by improvement).
 
-    While other trials run there are fewer rounds of selection, so each goes further: every second candidate goes on
+    While other trials run there are fewer rounds of selection, so each moves further: every second candidate goes on
     along the way from the mean trial to the mean good one, as a step of an evolution strategy would, and candidates
     are judged by wider windows, as narrow ones prefer whatever is nearest to a good trial. With 16 workers the mean
     regret is 0.127 instead of 0.141 after 50 trials and 0.070 instead of 0.080 after 100 (27 problems of
@@ -52,7 +52,7 @@ class Tpe(Searcher):
 
     traits = Traits(
         card=Card(
-            summary="models where good trials are dense and others are not",
+            summary="models where good trials are denser than others",
             suits="20 trials to thousands, mixed and conditional spaces, noise and plateaus, many workers",
             cost="1 ms (2 ms after 1,000 trials)",
             source="Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; multivariate as in "
@@ -71,12 +71,12 @@ class Tpe(Searcher):
     )
 
     spread = 0.15  # width of a window at n = 1 and d = 4
-    scales = (1.0, 0.35)  # by chance, so that who asks for some trials only gets both: a look around, one close up
+    scales = (1.0, 0.35)  # chosen at random, so that any part of the trials has both: a wide look and a close one
     stir, stirred = 0.4, 3.0  # categories: the most likely a window changes one, and how many it changes at most
     crossed = 0.5  # share of the candidates whose dimensions come from several windows
     # While other trials run:
     judged = 1.5  # scale of the windows by which candidates are judged, whatever they were drawn by
-    drift = 2.0  # every second candidate goes on, by up to so many times the way from the mean trial to the good ones'
+    drift = 2.0  # every second candidate moves on, by up to this multiple of the way from the mean of all to that of the good
     crowding = 2.0  # a candidate on top of a running trial loses all but 1 / (1 + this) of its l/g
 
     def __init__(
@@ -139,7 +139,7 @@ class Tpe(Searcher):
         return drawn
 
     def _ahead(self, drawn: np.ndarray, step: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # (k, d)
-        """Each draw moved a random part of the way to where such steps, or the border, end."""
+        """Each draw, moved a random part of the way towards the end of such steps, or the border."""
         ahead = np.clip(drawn + self.drift * np.where(self._layout.categorical, 0.0, step), 0.0, 1.0)
         out: np.ndarray = drawn + rng.random((len(drawn), 1)) * (ahead - drawn)
         return out
@@ -147,7 +147,7 @@ class Tpe(Searcher):
     def _usable(
         self, candidates: np.ndarray, observed: Observations, pending: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """Those that were not tried before and that the rules allow; where there are none, uniform draws instead."""
+        """Those that were not tried before and that the rules allow; uniform draws if there are none."""
         if not (self._finite or self._space.rules):
             return candidates
         taken = np.concatenate([observed.points, observed.failed, pending])
@@ -190,7 +190,7 @@ class Tpe(Searcher):
 
 
 def split(losses: np.ndarray, ratio: float, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """(how far each trial is one of the good ones, its weight among them): (n,) in [0, 1], (n,) with mean 1 where good.
+    """(how far each trial is one of the good ones, in [0, 1]; its weight among them, with mean 1): (n,), (n,).
 
     The best ceil(ratio n) are good, at most `most`, at least two, never all. Trials that tie across the border are
     good in equal parts, so that the order in which equals came says nothing.
@@ -216,7 +216,7 @@ def split(losses: np.ndarray, ratio: float, most: int) -> tuple[np.ndarray, np.n
 
 
 def lean(points: np.ndarray, weight: np.ndarray) -> np.ndarray:  # (n, d), (n,) -> (d,)
-    """From the mean of all points to the weighted mean, each over the points that are not NaN; 0 where one has none."""
+    """From the mean of all points to the weighted mean, each over the points that are not NaN; 0 if one has none."""
     known = ~np.isnan(points)
     at, weights = np.where(known, points, 0.0), np.where(known, weight[:, None], 0.0)
     count, total = known.sum(axis=0), weights.sum(axis=0)
