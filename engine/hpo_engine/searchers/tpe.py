@@ -76,7 +76,9 @@ class Tpe(Searcher):
     crossed = 0.5  # share of the candidates whose dimensions come from several windows
     # While other trials run:
     judged = 1.5  # scale of the windows by which candidates are judged, whatever they were drawn by
-    drift = 2.0  # every second candidate moves on, by up to this multiple of the way from the mean of all to that of the good
+    drift = (
+        2.0  # every second candidate moves on, by up to this multiple of the way from all trials' mean to the good's
+    )
     crowding = 2.0  # a candidate on top of a running trial loses all but 1 / (1 + this) of its l/g
 
     def __init__(
