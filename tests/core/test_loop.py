@@ -55,14 +55,14 @@ def test_two_objectives_make_a_front(bench: Bench) -> None:
     history = bench.run(bench.open(objectives=TWO, budget=Budget(4)))
     assert history.state is StudyState.FINISHED
     assert [t.losses for t in history.trials] == [(3.0, -0.9), (1.0, -0.5), (4.0, -0.8), (1.0, -0.5)]
-    assert history.front == (0, 1) and history.best_id == 1 and history.best_value == 1.0
+    assert history.front_ids == (0, 1) and history.best_id == 1 and history.best_value == 1.0
     assert history.values(history.trials[0]) == (3.0, 0.9)
 
 
 def test_trial_without_one_of_its_objectives_fails_and_names_it(bench: Bench) -> None:
     bench.behave = lambda launch: (bench.write(launch, [{"loss": 1.0}]), Exit(code=0))[1]
     history = bench.run(bench.open(objectives=TWO, budget=Budget(1)))
-    assert states(history) == ["failed"] and not history.front and history.hypervolume is None
+    assert states(history) == ["failed"] and not history.front_ids and history.hypervolume is None
     assert history.trials[0].reason == 'trial 0: no metric "acc" in val_dict_list.json; it has "loss" (step 1)'
 
 
@@ -89,7 +89,7 @@ def test_rule_ends_a_trial_that_is_not_promising(bench: Bench) -> None:
     pruned = history.trials[3]
     assert pruned.reason == "not promising: 3 of 3 other trials were better at step 1"
     assert pruned.losses == () and pruned.rows[-1].values == {"loss": 3} and len(pruned.attempts) == 1
-    assert bench.executor.stops == [(3, StopCause.EARLY, False)] and history.front == (0,)
+    assert bench.executor.stops == [(3, StopCause.EARLY, False)] and history.front_ids == (0,)
 
 
 def test_no_more_than_parallel_run_at_a_time(bench: Bench) -> None:

@@ -50,7 +50,7 @@ def test_several_objectives_become_one_order() -> None:
     done = [t for t in history.trials if t.state.value == "completed"]
     assert seen.vectors.tolist() == [list(t.losses) for t in done]
     assert np.floor(seen.losses).tolist() == pareto.ranks(seen.vectors).tolist()
-    assert tuple(t.id for t, loss in zip(done, seen.losses, strict=True) if loss < 1) == history.front
+    assert tuple(t.id for t, loss in zip(done, seen.losses, strict=True) if loss < 1) == history.front_ids
 
 
 def test_a_reader_of_studies_with_one_and_with_two_objectives_mixes_nothing() -> None:

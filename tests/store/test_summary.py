@@ -40,7 +40,7 @@ def check(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         best = None if history.best_id is None else (history.best_id, history.best_value)
         assert seen.counts == {state.value: count for state, count in history.counts.items()}
         assert (seen.state, seen.best, seen.total) == (history.state.value, best, history.spec.budget.trials)
-        assert (seen.metrics, seen.front) == (tuple(o.metric for o in history.spec.objectives), len(history.front))
+        assert (seen.metrics, seen.front) == (tuple(o.metric for o in history.spec.objectives), len(history.front_ids))
         assert (seen.ended, seen.last_at) == (history.ended_count, history.last_at)
     journal.close()
 
@@ -59,7 +59,7 @@ def test_study_with_two_objectives(bench: Bench, monkeypatch: pytest.MonkeyPatch
     bench.behave = behave
     aims = (Objective("loss", over="last"), Objective("speed", "maximize", "last"))
     history = bench.run(bench.open(objectives=aims, budget=Budget(8)))
-    assert len(history.front) > 1 and history.trials[2].state.value == "failed"
+    assert len(history.front_ids) > 1 and history.trials[2].state.value == "failed"
     check(bench, monkeypatch)
 
 

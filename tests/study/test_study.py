@@ -122,7 +122,7 @@ def check_indices(history: History) -> None:
     assert history.best_id == best
     assert history.best == (None if best is None else trials[best])
     vectors = {i: trials[i].losses for i in at_most}
-    assert history.front == tuple(i for i in vectors if not any(beats(vectors, j, i) for j in vectors))
+    assert history.front_ids == tuple(i for i in vectors if not any(beats(vectors, j, i) for j in vectors))
     sign = -1 if history.spec.objectives[0].goal == "maximize" else 1
     assert history.best_value == (None if best is None else sign * good[best])
 
@@ -238,9 +238,9 @@ def test_reference_is_beyond_the_first_ten_and_stays() -> None:
 def test_no_hypervolume_without_trials_with_one_objective_or_beyond_numbers() -> None:
     assert History(random_logs.spec(objectives=TWO)).hypervolume is None
     history = History(random_logs.spec()).with_trial(replace(a_trial(0), state=TrialState.COMPLETED, results=had(1.0)))
-    assert history.hypervolume is None and history.front == (0,)
+    assert history.hypervolume is None and history.front_ids == (0,)
     huge = list(completed((1e308, -1e308), (-1e308, 1e308)))[-1]
-    assert huge.hypervolume is None and huge.front == (0, 1)
+    assert huge.hypervolume is None and huge.front_ids == (0, 1)
 
 
 def test_a_study_has_an_objective() -> None:

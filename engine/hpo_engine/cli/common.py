@@ -116,7 +116,7 @@ def front_object(history: History) -> dict[str, Any]:
     aims = history.spec.objectives
     reference = [aim.value(loss) for aim, loss in zip(aims, history.reference, strict=False)]
     return {
-        "front": [member_object(history, history.trials[number]) for _, number in history.members],
+        "front": [member_object(history, history.trials[number]) for _, number in history.front],
         "hypervolume": history.hypervolume,
         "reference": dict(zip([aim.metric for aim in aims], reference, strict=False)) or None,
     }
@@ -160,7 +160,7 @@ def trial_object(history: History, trial: Trial) -> dict[str, Any]:
     last = trial.rows[-1] if trial.rows else None
     values, several = values_object(history, trial), {}
     if history.spec.multi_objective:
-        several = {"values": values, "front": trial.id in history.front}
+        several = {"values": values, "front": trial.id in history.front_ids}
     return {
         "trial": trial.id,
         "state": trial.state.value,

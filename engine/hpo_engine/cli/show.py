@@ -105,7 +105,7 @@ def _show_study(
         f"  trials {history.ended_count}/{total or '?'}: " + ", ".join(text for _, text in counts(history)),
         f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
     ]
-    if spec.multi_objective and history.members:
+    if spec.multi_objective and history.front:
         lines.append(f"  {front_line(history)}")
     if remark := identical(history):
         lines.append(f"  {remark}")
@@ -178,7 +178,7 @@ def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
         since = trial.attempt.started_at if trial.attempt else None
         took = None if since is None else time.time() - since
     shown = ["" if v is None else f"({number(v)})" if running else number(v) for v in beside]
-    mark = "*" if trial.id in history.front else ""
+    mark = "*" if trial.id in history.front_ids else ""
     return [f"{trial.id}{mark}", state, *values, *shown, duration(took)]
 
 

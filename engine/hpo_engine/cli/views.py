@@ -101,7 +101,7 @@ def best(
     found = history.best if trial is None else _of_front(history, trial)
     if config and several and trial is None:
         raise SpecError(
-            f"{history.spec.name} has {len(history.front)} best trials, as it has several objectives; say which: "
+            f"{history.spec.name} has {len(history.front_ids)} best trials, as it has several objectives; say which: "
             f"hpo-engine best {history.spec.name} {found.id} --config"
         )
     if config:
@@ -205,8 +205,8 @@ def _other(history: History) -> str:
 def _of_front(history: History, number: int) -> Trial:
     """The trial, which must be among the best."""
     trial = trial_of(history, number)
-    if number not in history.front:
-        name, front = history.spec.name, history.front
+    if number not in history.front_ids:
+        name, front = history.spec.name, history.front_ids
         best = f"in the front ({', '.join(map(str, front[:20]))}{' ...' if len(front) > 20 else ''})"
         what = best if history.spec.multi_objective else f"the best one ({front[0]})"
         raise SpecError(f"trial {number} of {name} is not {what}; to see it: hpo-engine show {name} {number}")

@@ -42,7 +42,7 @@ class Summary:
             state=history.state.value,
             counts={state.value: count for state, count in history.counts.items()},
             best=None if number is None or value is None else (number, value),
-            front=len(history.members),
+            front=len(history.front),
             total=spec.budget.trials,
             last_at=history.last_at,
         )

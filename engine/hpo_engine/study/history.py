@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
-from hpo_engine.maths import front
+from hpo_engine.maths.front import Member, joined
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Queued, Result, Trial, TrialState
@@ -33,7 +33,7 @@ class StudyState(str, enum.Enum):
 class History:
     """All that is known of a study: the fold of its events. It is what searchers see, stoppers judge and tables show.
 
-    `open_ids`: trials that have not ended, in order. `counts`: trials by state. `members`: the trials with a result
+    `open_ids`: trials that have not ended, in order. `counts`: trials by state. `front`: the trials with a result
     that no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. If
     trials get more or less of a resource, only results with the most of it so far count (`front_resource`), because
     losses after one epoch and after fifty do not compare. `early`: the losses of the first ten trials with a result.
@@ -53,7 +53,7 @@ class History:
     stop_asked: str | None = None
     open_ids: tuple[int, ...] = ()
     counts: Mapping[TrialState, int] = field(default_factory=dict)
-    members: tuple[front.Member, ...] = ()
+    front: tuple[Member, ...] = ()
     front_resource: int = 0
     early: tuple[tuple[float, ...], ...] = ()
     events: int = 0
@@ -99,14 +99,14 @@ class History:
         return tuple(t for t in self.trials if t.state.ended)
 
     @cached_property
-    def front(self) -> tuple[int, ...]:
-        """The ids of `members`, in order."""
-        return tuple(sorted(number for _, number in self.members))
+    def front_ids(self) -> tuple[int, ...]:
+        """The ids of the `front`'s trials, in order."""
+        return tuple(sorted(number for _, number in self.front))
 
     @property
     def best_id(self) -> int | None:
-        """Of the `members` the one with the lowest loss, with several objectives by the first of them."""
-        return self.members[0][1] if self.members else None
+        """Of the `front` the trial with the lowest loss, with several objectives by the first of them."""
+        return self.front[0][1] if self.front else None
 
     @property
     def best(self) -> Trial | None:
@@ -139,9 +139,9 @@ class History:
         (4 objectives: over 150 trials, 5: 60, more: 30).
         """
         most = {2: 10_000, 3: 2_000, 4: 150, 5: 60}.get(len(self.spec.objectives), 30)
-        if not self.spec.multi_objective or not self.members or len(self.members) > most:
+        if not self.spec.multi_objective or not self.front or len(self.front) > most:
             return None
-        return _hypervolume(tuple(vector for vector, _ in self.members), self.reference)
+        return _hypervolume(tuple(vector for vector, _ in self.front), self.reference)
 
     @property
     def losses(self) -> dict[int, float]:
@@ -190,7 +190,7 @@ class History:
 
 
 class Indices:
-    """`open_ids`, `counts`, `members` and `early` of a history while its trials change: kept in step here alone.
+    """`open_ids`, `counts`, `front` and `early` of a history while its trials change: kept in step here alone.
 
     A trial that changes its state leaves as it was and enters as it is then.
     """
@@ -198,7 +198,7 @@ class Indices:
     def __init__(self, history: History | None = None) -> None:
         self._open = dict.fromkeys(history.open_ids if history else ())
         self._counts = dict(history.counts) if history else {}
-        self._members = history.members if history else ()
+        self._front = history.front if history else ()
         self._early = history.early if history else ()
         self._front_resource = history.front_resource if history else 0
         self._left: tuple[Result, ...] = ()  # of the trial that has left
@@ -217,8 +217,8 @@ class Indices:
         if now is before or now == before:
             return
         extended = now[: len(before)] == before
-        if not extended and any(number == trial.id for _, number in self._members):  # it has lost what it was there for
-            self._members = ()
+        if not extended and any(number == trial.id for _, number in self._front):  # it has lost what it was there for
+            self._front = ()
             for other in trials:
                 if other.results:
                     self._join(other)
@@ -232,16 +232,16 @@ class Indices:
         counts = {state: count for state, count in self._counts.items() if count}
         return {
             "open_ids": tuple(sorted(self._open)), "counts": counts, "early": self._early,
-            "members": self._members, "front_resource": self._front_resource,
+            "front": self._front, "front_resource": self._front_resource,
         }  # fmt: skip
 
     def _join(self, trial: Trial) -> None:
-        """A trial that got less of the resource than the members does not count; one that got more counts alone."""
+        """A trial with less of the resource than those in the front does not count; one with more counts alone."""
         given = trial.trained
-        if not self._members or given > self._front_resource:
-            self._members, self._front_resource = ((trial.losses, trial.id),), given
+        if not self._front or given > self._front_resource:
+            self._front, self._front_resource = ((trial.losses, trial.id),), given
         elif given == self._front_resource:
-            self._members = front.joined(self._members, (trial.losses, trial.id))
+            self._front = joined(self._front, (trial.losses, trial.id))
 
 
 _EARLY = 10

@@ -131,7 +131,7 @@ def _front(history: History, width: int) -> list[Line]:
     """The front's size and volume, and for each objective the trial that is best by it."""
     lines: list[Line] = [[(front_line(history), "bold green")]]
     for i, objective in enumerate(history.spec.objectives[:MAX_OBJECTIVES]):
-        _, number_ = min(history.members, key=lambda member: (member[0][i], member))
+        _, number_ = min(history.front, key=lambda member: (member[0][i], member))
         trial = history.trials[number_]
         values = history.values(trial)
         others = {o.metric: v for o, v in zip(history.spec.objectives, values, strict=True) if o is not objective}

@@ -91,7 +91,7 @@ def ended(trial: Trial, history: History, count: int) -> str:
     of = f"{count:{digits}d}/{'?' if total is None else total}"
     parts = [f"[{of}] trial {trial.id} {STATE_WORDS[trial.state]}"]
     if trial.state is TrialState.COMPLETED:
-        inside = "in the " if history.spec.multi_objective and trial.id in history.front else ""
+        inside = "in the " if history.spec.multi_objective and trial.id in history.front_ids else ""
         more = _why_worse(history, trial)
         parts.append(f"{_values(history, trial)}{_best_so_far(history, inside, more)}")
         parts.append(reason(trial))  # of a trial that was ended early and still counts
@@ -288,14 +288,14 @@ def called(history: History, folder: str) -> str:
 
 def front_line(history: History) -> str:
     """`front of 7 trials, hypervolume 0.43`"""
-    count, volume = len(history.members), history.hypervolume
+    count, volume = len(history.front), history.hypervolume
     shown = "" if volume is None else f", hypervolume {number(volume)}"
     return f"front of {count} trial{'s' if count != 1 else ''}{shown}"
 
 
 def front(history: History, width: int | None = None, most: int | None = None) -> list[str]:
     """The trials that no other one dominates, the best by the first objective first; at most so many of them."""
-    members = [history.trials[number] for _, number in history.members]
+    members = [history.trials[number] for _, number in history.front]
     extra = beside_names(history.spec)
     shown = members[:most]
     rows = [[str(t.id), *map(number, history.values(t)), *_shown(beside(history, t), extra)] for t in shown]
