@@ -86,8 +86,8 @@ def best(
 ) -> None:
     """The best trial of STUDY, or the front of its objectives.
 
-    With several objectives there is no best trial but a front: those that no other one beats in
-    all of them. TRIAL chooses one of it.
+    With several objectives there is no single best trial but a front: the trials that no other
+    one beats in every objective. TRIAL picks one of them.
     """
     from hpo_engine.cli.common import best_object, front_object, member_object
     from hpo_engine.text.tables import safe_text
@@ -192,7 +192,7 @@ def _show_best(history: History, trial: Trial) -> None:
 
 
 def _other(history: History) -> str:
-    """How to judge by a metric that the trials have in place of the objective."""
+    """How to judge by a metric that the trials report instead of the objective."""
     from hpo_engine.report.ranking import row_metrics, whole
 
     there = list(row_metrics(history)) if any(map(whole, history.trials)) else []
@@ -203,7 +203,7 @@ def _other(history: History) -> str:
 
 
 def _of_front(history: History, number: int) -> Trial:
-    """The trial, which must be among the best."""
+    """The trial with that number, which must be the best one or in the front."""
     trial = trial_of(history, number)
     if number not in history.front_ids:
         name, front = history.spec.name, history.front_ids

@@ -167,7 +167,7 @@ class TrialState(str, enum.Enum):
 
     @property
     def ended(self) -> bool:
-        return self not in (TrialState.PENDING, TrialState.RUNNING)
+        return self is not TrialState.PENDING and self is not TrialState.RUNNING
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -14,11 +13,12 @@ def changed(value: Value, **changes: Any) -> Value:
 
     What the value has cached is not carried over.
     """
+    known = value.__dict__.copy()
     cls: Any = type(value)
-    new: Value = object.__new__(cls)
-    old = value.__dict__
-    new.__dict__.update({name: old[name] for name in _names(cls) if name in old})
-    new.__dict__.update(changes)
+    for name in _cached(cls):
+        known.pop(name, None)
+    known.update(changes)
+    new: Value = made(cls, known)
     return new
 
 
@@ -35,5 +35,6 @@ def amend(value: object, **changes: Any) -> None:
 
 
 @lru_cache(maxsize=16)
-def _names(cls: Any) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(cls))
+def _cached(cls: Any) -> tuple[str, ...]:
+    """The names under which such values cache what they have computed."""
+    return tuple(name for c in cls.__mro__ for name, found in vars(c).items() if isinstance(found, cached_property))
