@@ -31,6 +31,7 @@ NAMES: tuple[str, ...] = (
     "file.before-rename",
     "trial.config-written",
     "attempt.intended",
+    "lease.renamed",
     "attempt.sent",
     "attempt.started",
     "attempt.reaped",

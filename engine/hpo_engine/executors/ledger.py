@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from hpo_engine.executors.local.processes import any_marked
+from hpo_engine.failpoints import failpoint
 from hpo_engine.text.tables import counted
 
 _log = logging.getLogger(__name__)
@@ -282,6 +283,7 @@ class Ledger:
             del self._spare[spare]
             with contextlib.suppress(FileNotFoundError):
                 os.rename(f"{_LEASE}{spare}", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+                failpoint("lease.renamed")
                 return
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FILE, 0o644, dir_fd=self._folder)
         try:
