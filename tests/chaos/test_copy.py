@@ -108,6 +108,12 @@ class Original:
         assert self.words() == Counter(begin=4, end=4), "a signal reached a trial of the original"
 
 
+@pytest.fixture(autouse=True)
+def _without_the_ledger(monkeypatch: pytest.MonkeyPatch, _machine_of_its_own: None) -> None:
+    """A copy's trials run beside the original's, for which two cores have no room."""
+    monkeypatch.setenv("HPO_ENGINE_LEDGER", "off")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path

@@ -326,7 +326,7 @@ def test_verdict_is_none_where_the_result_folder_is_not_the_one_laid_out(
         os.symlink(tmp_path / "elsewhere", trial.result_dir)
     value, text = judged(trial)
     assert value is None
-    assert text.startswith("trial 3: RESULT_DIR is " + ("gone" if how == "gone" else "no folder any more"))
+    assert text.startswith("trial 3: RESULT_DIR is " + ("gone" if how == "gone" else "not a folder any more"))
 
 
 def test_final_rows_names_the_fault_of_emetrics_where_nothing_else_is(trial: TrialPaths) -> None:
