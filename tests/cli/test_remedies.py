@@ -32,7 +32,11 @@ def failed(shell: Shell, script: str, more: str = "") -> str:
 @pytest.mark.parametrize(
     ("script", "more", "words"),
     [
-        ("pass", "", r"report\(step=1, val_loss=\.\.\.\) of hpo_trainees.report, ReportCallback.*\"The contract with"),
+        (
+            "pass",
+            "",
+            r"report\(step=1, val_loss=\.\.\.\) of hpo_trainees.report, ReportCallback.*see docs/contract\.md",
+        ),
         ("pass", "", r"note: trial \d ended without reading its config.json"),
         ("import time; time.sleep(60)", "trial: {time_limit: 0.3s}\n", "larger time_limit\n"),
         (
@@ -53,7 +57,9 @@ def test_remedy_of_a_study_without_a_value(shell: Shell, script: str, more: str,
     (shell.folder.parent / "data" / "x.csv").write_text("1")
     out = failed(shell, script, more)
     assert re.search(words.replace(r"\S+", ".+"), out), out
-    assert "hpo-engine remove my-study" in out and "hpo-engine retry my-study --failed  # if it was mended" in out
+    assert (
+        "hpo-engine remove my-study" in out and "hpo-engine retry my-study --failed  # if the cause was outside" in out
+    )
 
 
 def test_metric_that_is_never_finite_is_not_offered_again(shell: Shell) -> None:

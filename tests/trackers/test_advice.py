@@ -199,7 +199,9 @@ def test_early_stopping_that_never_sees_a_row_is_told_once(make_study: Make) -> 
     said = heard(study)
     for i in range(6):
         run(study, [(1, {"loss": float(i)})], live=False, lr=i / 10)
-    assert len(said) == 1 and said[0].startswith('early_stopping: the first 3 trials ended before "loss" was seen')
+    assert len(said) == 1 and said[0].startswith(
+        'early_stopping: the first 3 trials ended before any row with "loss" was read'
+    )
 
 
 def test_early_stopping_that_sees_rows_says_nothing(make_study: Make) -> None:

@@ -159,7 +159,7 @@ def test_plain_lines_of_a_resumed_study_say_where_it_goes_on(study: Study) -> No
     study.feed(SpecChanged(study.now, {"trials": None, "time_s": 90}))
     study.close("stopped")
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "digits: goes on after 1/30 trials (best 0.5, trial 0)"
+    assert lines[0] == "digits: continues after 1/30 trials (best 0.5, trial 0)"
     assert lines[1] == "stopping: by\\x07 user"
     assert lines[2] == "new limits: trials unlimited, time limit 1m 30s"
     assert lines[4] == "digits stopped after 0.0 s: 1 completed"

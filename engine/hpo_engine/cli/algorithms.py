@@ -65,7 +65,7 @@ def page(ours: Mapping[str, Traits]) -> str:
     rows = "".join(
         f"| [`{name}`](#{_anchor(name)}) | {own.card.summary} | {own.card.suits} |\n" for name, own in ours.items()
     )
-    table = f"| algorithm | what it does | when to take it |\n| --- | --- | --- |\n{rows}"
+    table = f"| algorithm | what it does | when to use it |\n| --- | --- | --- |\n{rows}"
     head = f"Every algorithm has the option `seed`: {_common()['seed'].about}.\n"
     return "\n".join([table, head, *(_section(name, own) + "\n" for name, own in ours.items())])
 

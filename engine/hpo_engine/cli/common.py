@@ -45,7 +45,7 @@ def judging_options(function: Function) -> Function:
     for option in (
         click.option("--over", type=click.Choice(["best", "last"]), help="A trial counts by its best or its last row."),
         click.option("--goal", type=Goal(), help="What is better [as the study says]."),
-        click.option("--metric", metavar="NAME", help="Judge the trials by this metric of their rows; trains nothing."),
+        click.option("--metric", metavar="NAME", help="Rank the trials by this metric; nothing is trained."),
     ):
         function = option(function)
     return function

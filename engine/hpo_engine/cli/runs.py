@@ -56,7 +56,7 @@ def submit(
     quiet: bool,
     wait: float,
 ) -> int:
-    """Run the study in FILE, or go on with it.
+    """Run the study in FILE, or continue it.
 
     FILE is a study file (YAML, JSON, a Python dict) or a WMLA request. Progress goes to stdout (to stderr
     with --json); the last line of --json's stdout is the result.
@@ -100,7 +100,7 @@ def resume(
     quiet: bool,
     wait: float,
 ) -> int:
-    """Go on with STUDY; trials that still run are taken over."""
+    """Continue STUDY; trials that still run are taken over."""
     from hpo_engine import studies
 
     _begin(as_json)
@@ -184,7 +184,7 @@ def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
 @study_argument
 @root_option
 def watch(study: str, root: str | None) -> int:
-    """Look at STUDY while it runs; Ctrl-C only ends the looking."""
+    """Watch STUDY while it runs; Ctrl-C ends only the display."""
     from hpo_engine.cli.watcher import follow
 
     return follow(find(study, root))
@@ -201,7 +201,7 @@ def remove(study: str, root: str | None, yes: bool) -> None:
     paths = find(study, root)
     if not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError(f"this deletes {paths.root}; say --yes")
+            raise click.UsageError(f"this deletes {paths.root}; add --yes")
         click.confirm(f"Delete {paths.root}?", abort=True)
     studies.remove(paths)
 
@@ -265,7 +265,7 @@ def _stop_unled(paths: StudyPaths, history: History, *, kill: bool) -> int:
         how: dict[str, Any] = {"known": history, "stop": "stop", "kill": kill}
         _go(paths, detach=False, as_json=False, quiet=True, wait_s=1.0, **how)
     else:
-        click.echo(f"{history.spec.name} does not run")
+        click.echo(f"{history.spec.name} is not running")
     return 0
 
 

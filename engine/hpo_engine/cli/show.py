@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.argument("trial", type=int, required=False)
 @root_option
 @click.option("--sort", metavar="NAME", help="Order: a metric, a parameter, trial, state, duration; -NAME: reversed.")
-@click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option("--reverse", is_flag=True, help="Reverse the order.")
 @click.option("--top", type=click.IntRange(1), metavar="N", help="The first N only; without --sort, the best.")
 @judging_options
 @json_option

@@ -83,7 +83,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Card:
-    """`summary`: a line. `suits`: when to take it. `cost`: of an ask, with the history's length. `source`: paper.
+    """`summary`: a line. `suits`: when to use it. `cost`: of an ask, with the history's length. `source`: paper.
 
     `extra`: the extra of pyproject.toml that it needs, if any. `open`: what more options there are, for its class to
     check.

@@ -20,7 +20,7 @@ OPTIONS = {
     "eta": Option(
         "one in eta configurations is promoted, to eta times as much of the resource", float, 3.0, least=1.01
     ),
-    "brackets": Option("how many least amounts of the resource new configurations begin with", int, 1, least=1),
+    "brackets": Option("how many different starting amounts of the resource new configurations get", int, 1, least=1),
     "keep": Option("the best 1 in keep of a rung is promoted (default: eta)", float, None, least=1.01),
 }
 

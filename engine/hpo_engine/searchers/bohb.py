@@ -42,7 +42,9 @@ class Bohb(Searcher):
                 "scheduler": Option(
                     "which scheduler decides what is promoted when", str, "asha", words=("asha", "hyperband")
                 ),
-                "brackets": Option("asha's least amounts of the resource to begin with", int, 2, least=1),
+                "brackets": Option(
+                    "asha: how many different starting amounts of the resource new configurations get", int, 2, least=1
+                ),
                 "keep": Option(
                     "asha: the best 1 in keep of a rung is promoted (default: twice eta)", float, None, least=1.01
                 ),

@@ -85,8 +85,8 @@ class Advice:
             if not live and not self._unseen:
                 metrics = " and ".join(f'"{aim.metric}"' for aim in history.spec.objectives)
                 self._say(
-                    f"early_stopping: the first {_UNSEEN} trials ended before {metrics} was seen of them, so that none "
-                    "can be ended early; write the rows after each epoch, not at the end"
+                    f"early_stopping: the first {_UNSEEN} trials ended before any row with {metrics} was read; "
+                    "trials this short, or rows written only at the end, cannot be ended early"
                 )
         if self._same is not None:
             self._same.add(trial)

@@ -59,7 +59,7 @@ def begin(history: History) -> str:
     spec = history.spec
     name = safe_text(spec.name)
     if history.trials:
-        return f"{name}: goes on after {progress(history)} trials{_best_so_far(history)}"
+        return f"{name}: continues after {progress(history)} trials{_best_so_far(history)}"
     limits = [counted(spec.budget.trials, "trial")] if spec.budget.trials is not None else []
     limits += [duration(spec.budget.time_s)] if spec.budget.time_s is not None else []
     seed = f", seed {spec.seed}" if spec.seed is not None else ""
@@ -215,7 +215,7 @@ def next_steps(history: History, folder: str) -> Steps:
         steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
         if history.state is StudyState.FAILED:  # a retry would run the same script
             steps.append(_anew(name))
-            steps.append((f"hpo-engine retry {name} --failed", "if it was mended elsewhere"))
+            steps.append((f"hpo-engine retry {name} --failed", "if the cause was outside the script"))
         else:
             steps.append((f"hpo-engine retry {name} --failed", "run the failed trials again"))
     if find_spec("tensorboard") and (history.best_id is not None or any(t.rows for t in history.trials)):
@@ -271,13 +271,13 @@ def _mending(history: History, name: str) -> Steps:
     return [
         *((f"hpo-engine logs {name} {number}", "all that it printed") for number in bad[-1:]),
         anew,
-        (f"hpo-engine retry {name} --failed", "if it was mended elsewhere"),
+        (f"hpo-engine retry {name} --failed", "if the cause was outside the script"),
         (f"hpo-engine resume {name}", "go on without them"),
     ]
 
 
 def _anew(name: str) -> tuple[str, str]:
-    return f"hpo-engine remove {name}", "to mend script or file: submit anew"
+    return f"hpo-engine remove {name}", "then fix the script or the file, and submit again"
 
 
 def called(history: History, folder: str) -> str:

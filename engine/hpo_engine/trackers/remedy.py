@@ -48,7 +48,7 @@ def _reporting(spec: StudySpec) -> str:
     return (
         f"the script has to report its metrics: {call} of hpo_trainees.report, ReportCallback of "
         f"hpo_trainees.lightning, "
-        f'or a {RESULT} that it writes itself; see "The contract with the script" in the README'
+        f"or a {RESULT} that it writes itself; see docs/contract.md"
     )
 
 

@@ -105,7 +105,7 @@ _Log = Annotated[Any, _any({"type": "boolean"})]
 _Step = Annotated[Any, _any(_or_null(_POSITIVE))]
 _When = Annotated[Any, _any(_or_null(_WHEN))]
 _ABOUT_LOG = "true: uniform in the logarithm, as for learning rates. Default false."
-_ABOUT_STEP = "Only lowest + k * step, never above highest. Default: none."
+_ABOUT_STEP = "Only the values lowest + k * step, never above highest. Default: none."
 _ABOUT_WHEN = "Applies only where other parameters have these values (a list: one of them), as in {optimizer: sgd}."
 _ENDS: _Json = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
 
@@ -196,8 +196,8 @@ class ObjectiveForm(_Form):
     goal: _Goal = Field(default="minimize", description="minimize (default) or maximize.")
     over: Annotated[str | None, _Is(values.over, {"enum": ["best", "last"]})] = Field(
         default=None,
-        description="A trial counts by its best report (default) or by its last one. Of several objectives one may say "
-        "best: then all count by the report in which that one is best, else by the last (default).",
+        description="A trial counts by its best report (default) or by its last one. With several objectives, at most "
+        "one may say best; all values then come from the row in which it is best, else from the last row (default).",
     )
 
     def objective(self, default_over: str) -> Objective:
@@ -298,7 +298,7 @@ class NamedForm(BaseModel):
 
 
 class ResourceForm(_Form):
-    """What algorithms that begin with short trials ration."""
+    """The resource that hyperband, asha and bohb distribute."""
 
     name: _Text = Field(description="The resource's name in config.json.", examples=["epochs"])
     max: _Count = Field(description="The most that one trial gets.", examples=[27])
@@ -330,7 +330,8 @@ class StudyForm(_Form):
     )
     exclude: Annotated[list[str], _Is(values.patterns, _WORDS_LIST)] = Field(
         default_factory=list,
-        description="What of model_dir trials do not get: patterns as in a .gitignore; a .hpoignore does the same.",
+        description="Files of model_dir that trials do not get: patterns as in a .gitignore; a .hpoignore does "
+        "the same.",
         examples=[["checkpoints/", "*.ckpt"]],
     )
     base_config: _OptionalText = Field(
@@ -397,7 +398,8 @@ class StudyForm(_Form):
     )
     resource: ResourceForm | None = Field(
         default=None,
-        description="What hyperband and its kin ration, as in {name: epochs, max: 27}; others give the max.",
+        description="The resource that hyperband, asha and bohb distribute, as in {name: epochs, max: 27}; others give "
+        "the max.",
     )
     space: Annotated[dict[str, Any] | None, _Is(_space, _space_schema())] = Field(
         default=None,
@@ -449,7 +451,7 @@ class StudyForm(_Form):
     )
     dialect: _Mapping = Field(
         default_factory=dict,
-        description="What a request of WMLA said beside this; kept with the study, no meaning here.",
+        description="Other fields of a WMLA request: kept with the study, not used.",
     )
 
 
