@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -443,6 +444,27 @@ def test_without_a_ledger_a_study_counts_itself(
     words = [record.getMessage() for record in caplog.records]
     assert len(words) == (0 if how == "switched off" else 2), "once per study"
     assert all("do not see each other" in text and "HPO_ENGINE_LEDGER" in text for text in words)
+
+
+@pytest.mark.parametrize("how", ["lease", "turn"])
+def test_attempt_whose_lease_cannot_be_written_has_no_file_to_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    def full(path: str, *args: Any, **kwargs: Any) -> int:
+        return no_room() if str(path).startswith(how) else open_(path, *args, **kwargs)
+
+    open_ = os.open
+    monkeypatch.setattr(os, "open", full)
+    study = on(tmp_path, 2).study("a", Resources(2))
+    for _ in range(2):
+        assert study.fill() == 2
+        assert [study.machine.lease_path(nonce) for nonce in study.running] == [None, None]
+        study.end()
+    assert len(caplog.records) == 1
+    monkeypatch.undo()
+    study.machine._ledger._open()
+    assert study.fill() == 2
+    assert all(os.path.exists(study.machine.lease_path(nonce) or "") for nonce in study.running)
 
 
 def no_room(*args: object) -> int:

@@ -99,6 +99,7 @@ class Ledger:
         self._path = ""
         self._folder = self._turn = self._file = -1  # descriptors; -1: there is none
         self._mine: dict[str, Lease] = {}
+        self._noted: set[str] = set()  # those of them that have a file
         self._spare: dict[str, Lease] = {}  # of attempts that have ended a moment ago: the next one may be alike
         self._known: dict[str, Lease] = {}  # what is in the lease files of others: they never change
         self._peers: list[Peer] = []
@@ -129,6 +130,7 @@ class Ledger:
     def put(self, nonce: str, lease: Lease) -> None:
         """Notes that an attempt of this study holds something."""
         self._mine[nonce] = lease
+        self._noted.discard(nonce)
         try:
             self._put(nonce, lease)
             self._changed()
@@ -142,12 +144,14 @@ class Ledger:
         lease = _read_lease(self._folder, f"{_LEASE}{nonce}") if self._folder >= 0 else None
         if lease is not None:
             self._mine[nonce] = replace(lease, study=self.me.study)
+            self._noted.add(nonce)
         return lease
 
     def drop(self, nonce: str) -> None:
         """The attempt and all its processes are gone. Others hear of it with the next `flush`."""
         if nonce in self._mine:
             self._spare[nonce] = self._mine.pop(nonce)
+            self._noted.discard(nonce)
 
     def flush(self) -> None:
         """Lets go of what has been dropped and not been put again."""
@@ -160,7 +164,7 @@ class Ledger:
 
     def path_of(self, nonce: str) -> str | None:
         """The file whose lock the attempt's shim is to hold; None: it was not noted."""
-        return f"{self._path}/{_LEASE}{nonce}" if self._folder >= 0 and nonce in self._mine else None
+        return f"{self._path}/{_LEASE}{nonce}" if self._folder >= 0 and nonce in self._noted else None
 
     def say(self, me: Peer) -> None:
         """Tells the others what has changed of this study."""
@@ -261,6 +265,7 @@ class Ledger:
     def _open(self) -> None:
         """Opens the folder and notes this study and its attempts there; without one, only this study is counted."""
         self.close()
+        self._noted.clear()
         if not self.me.study or self._env.get(VARIABLE) == OFF or _WITHIN in self._env:
             return
         try:
@@ -274,6 +279,8 @@ class Ledger:
                 self._put(nonce, lease)
         except OSError as error:
             self._warn(error)
+            if self._file < 0:  # without the others' files, too: half of a ledger would keep this study waiting
+                self.close()
 
     def _put(self, nonce: str, lease: Lease) -> None:
         if self._folder < 0:
@@ -284,15 +291,17 @@ class Ledger:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(f"{_LEASE}{spare}", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
                 failpoint("lease.renamed")
+                self._noted.add(nonce)
                 return
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FILE, 0o644, dir_fd=self._folder)
         try:
-            os.write(fd, json.dumps(vars(lease)).encode())
+            _write(fd, vars(lease))
         except OSError:
             os.unlink(name, dir_fd=self._folder)
             raise
         finally:
             os.close(fd)
+        self._noted.add(nonce)
 
     def _warn(self, error: OSError) -> None:
         if not self._warned:
@@ -402,7 +411,8 @@ def _lock(fd: int, *, shared: bool = False) -> bool:
 
 def _write(fd: int, value: Mapping[str, Any]) -> None:
     data = json.dumps(value).encode()
-    os.pwrite(fd, data, 0)
+    if os.pwrite(fd, data, 0) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.ftruncate(fd, len(data))
 
 
