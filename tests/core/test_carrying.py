@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from hpo_engine.assembly import stopper
@@ -18,7 +19,7 @@ from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.study.events import TrialReopened, fold
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.spec import Budget, Named, Resource, Resources, TrialPolicy
-from hpo_engine.study.trial import Exit, FailureKind, Origin, Proposal, StopCause, Trial, TrialState
+from hpo_engine.study.trial import Exit, FailureKind, Origin, Proposal, Queued, StopCause, Trial, TrialState
 from tests.support.doubling import Doubling
 from tests.support.loop_bench import Bench
 
@@ -214,12 +215,12 @@ class Once(Searcher):
 
     traits = Traits(carries_on=True)
 
-    def __init__(self, proposal: Proposal) -> None:
-        self.proposal = proposal
+    def __init__(self, proposal: Proposal, first: int | None = 2) -> None:
+        self.proposal, self.first = proposal, first
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:
         if not history.next_id:
-            return [Proposal({"x": 1.0}, 2)]
+            return [Proposal({"x": 1.0}, self.first)]
         return [] if history.open_ids else [self.proposal]
 
 
@@ -253,7 +254,7 @@ def test_trial_that_failed_is_no_source(bench: Bench, script: Counter) -> None:
 
 def test_without_a_resource_nothing_is_carried_on(bench: Bench) -> None:
     bench.open(budget=Budget(3))
-    bench.searcher = Once(Proposal({"x": 1.0}, carry_on=0))
+    bench.searcher = Once(Proposal({"x": 1.0}, carry_on=0), None)
     with pytest.raises(SearcherError, match="cannot carry on trial 0 to resource None"):
         bench.run(bench.lead())
 
@@ -263,3 +264,56 @@ def test_folder_laid_ahead_is_not_what_a_trial_starts_with(bench: Bench, script:
     workspaces: list[LocalWorkspace] = [value for value in vars(engine).values() if isinstance(value, LocalWorkspace)]
     history = bench.run(engine)
     assert workspaces and history.trials[4].origin is not None and steps(history.trials[4]) == [5, 6, 7, 8]
+
+
+made: Any = Proposal  # whatever the types of its fields
+
+
+@pytest.mark.parametrize(
+    ("proposal", "words"),
+    [
+        *(
+            (made({"x": 2.0}, value), rf"Once proposed resource {shown} for trial 1: {why}")
+            for value, shown, why in [
+                (9, "9", "must be from 1 to 8"), (0, "0", "must be from 1 to 8"), (-1, "-1", "must be from 1 to 8"),
+                (2.5, "2.5", "must be a whole number"), (True, "True", "must be a whole number"),
+                ("9", "'9'", "must be a whole number"), ([1], r"\[1\]", "must be a whole number"),
+                (float("nan"), "nan", "must be a whole number"), (numpy.int64(9), "9", "must be from 1 to 8"),
+            ]
+        ),
+        (made({"x": 1.0}, 4, carry_on="0"), "proposed carry_on '0' for trial 1: must be a whole number"),
+        (made({"x": 1.0}, 4, start_from=False), "proposed start_from False for trial 1: must be a whole number"),
+        (made({"x": 1.0}, 4, repeats=[0]), r"proposed repeats \[0\] for trial 1: must be a whole number"),
+        (made({"x": 1.0}, 4, repeats=5), "proposed repeats 5 for trial 1: there is no such trial"),
+        (made({"x": 2.0}, 4, queued=3), "proposed queued 3 for trial 1: is set by the engine only"),
+        (made({"x": 2.0}, 4, queued=Queued(7, {})), "for trial 1: is not in the queue"),
+        (made({"x": 2.0}, 4, note={"a": object()}), "for trial 1: has no JSON form"),
+        (made({"x": 2.0}, 4, note={"a": float("nan")}), "for trial 1: has no JSON form"),
+        (made({"x": 2.0}, 4, note=[1]), r"proposed note \[1\] for trial 1: must be a mapping"),
+        ({"x": 2.0}, "Once failed at trial 1: AttributeError"),
+    ],
+)  # fmt: skip
+def test_field_of_a_proposal_that_is_not_what_it_must_be_ends_the_study_in_one_line(
+    bench: Bench, script: Counter, proposal: Any, words: str
+) -> None:
+    bench.open(**EPOCHS)
+    bench.searcher = Once(proposal)
+    with pytest.raises(SearcherError, match=words) as caught:
+        bench.run(bench.lead())
+    assert len(str(caught.value).splitlines()) == 1
+    assert fold(bench.store.read()).state is StudyState.FAILED
+
+
+def test_numbers_of_numpy_are_whole_numbers(bench: Bench, script: Counter) -> None:
+    bench.open(**{**EPOCHS, "budget": Budget(2)})
+    four: Any = numpy.int64(4)
+    bench.searcher = Once(Proposal({"x": 2.0}, four, start_from=numpy.int32(0)))
+    history = bench.run(bench.lead())
+    assert history.trials[1].proposal == Proposal({"x": 2.0}, 4, start_from=0) and history.trials[1].trained == 4
+
+
+def test_resource_in_a_study_without_one_is_refused(bench: Bench) -> None:
+    bench.open()
+    bench.searcher = Once(Proposal({"x": 2.0}))
+    with pytest.raises(SearcherError, match="proposed resource 2 for trial 0: the study has no resource"):
+        bench.run(bench.lead())

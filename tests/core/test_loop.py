@@ -526,7 +526,10 @@ def test_link_in_place_of_a_result_dir_fails_that_trial_only(bench: Bench, tmp_p
     assert list(canary.iterdir()) == []
 
 
-def test_failing_tracker_is_switched_off_and_harms_nothing(bench: Bench) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_failing_tracker_is_switched_off_and_harms_nothing(
+    bench: Bench, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     class Bad:
         calls = 0
 
@@ -535,11 +538,12 @@ def test_failing_tracker_is_switched_off_and_harms_nothing(bench: Bench) -> None
         def close(self, history: History) -> None: ...
         def on(self, event: Any, history: History) -> None:
             Bad.calls += 1
-            raise RuntimeError("no")
+            raise error
 
     bench.trackers = [Bad()]
     assert bench.run(bench.open()).state is StudyState.FINISHED
-    assert Bad.calls == 1
+    assert Bad.calls == 1 and len(caplog.messages) == 1
+    assert caplog.messages[0] == f"Bad is switched off: {str(error) or type(error).__name__}"
 
 
 def test_more_trials_and_retries_reopen_an_ended_study(bench: Bench) -> None:

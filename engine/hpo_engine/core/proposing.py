@@ -5,11 +5,16 @@ Knows no executor, only how many trials can start.
 
 from __future__ import annotations
 
+import json
 import logging
+import operator
 import os
+import reprlib
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from hpo_engine.core.ports import Searcher, no_more
 from hpo_engine.core.queue import TrialQueue
@@ -20,7 +25,7 @@ from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import TrialCarriedOn, TrialProposed
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params
-from hpo_engine.study.trial import Proposal, TrialState
+from hpo_engine.study.trial import Proposal, Queued, TrialState
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +55,7 @@ class Proposer:
         """Takes what is queued, then the answer that has arrived meanwhile, or asks. Returns the new trials.
 
         Raises:
-            SearcherError: the searcher failed, or proposed what the space does not hold.
+            SearcherError: the searcher failed, or proposed what the study does not hold.
         """
         if self.exhausted:
             return []
@@ -106,8 +111,8 @@ class Proposer:
         """Makes trials of the answer, as many as there is room for now."""
         if answer.error is not None:
             raise self._failed(answer.error) from answer.error
-        new = self._new_left
-        usable = [p for p in answer.proposals if p.carry_on is not None or (new := new - 1) >= 0]
+        new, proposals = self._new_left, [self._sound(p) for p in answer.proposals]
+        usable = [p for p in proposals if p.carry_on is not None or (new := new - 1) >= 0]
         if not usable:
             # An empty answer is final only if no trial was open; otherwise it means "wait".
             self._nothing_at, self._silent = answer.history, not answer.history.open_ids
@@ -122,6 +127,8 @@ class Proposer:
         resource = history.spec.full_resource if proposal.resource is None else proposal.resource
         params = self._params(proposal)
         queued = None if proposal.queued is None else proposal.queued.number
+        if queued is not None and all(entry.number != queued for entry in history.queue):
+            raise self._wrong("queued", proposal.queued, "is not in the queue")
         self._recorder.record(
             TrialProposed(
                 now, history.next_id, params, resource, proposal.note, proposal.start_from, proposal.repeats, queued
@@ -142,6 +149,50 @@ class Proposer:
         self._recorder.record(TrialCarriedOn(now, trial_id, self._params(proposal), resource, proposal.note))
         failpoint("trial.carried-on")
         return trial_id
+
+    def _sound(self, proposal: Any) -> Proposal:
+        """The proposal with plain whole numbers. Raises SearcherError if one of its fields is not what it must be."""
+        if not isinstance(proposal, Proposal):
+            raise SearcherError(f"{self._title} proposed {_shown(proposal)}, which is not a Proposal")
+        history, numbers = self._recorder.history, dict[str, int]()
+        for name in ("resource", "carry_on", "start_from", "repeats"):
+            if (value := getattr(proposal, name)) is not None:
+                numbers[name] = self._whole(name, value)
+        if (amount := numbers.get("resource")) is not None:
+            if (limits := history.spec.resource) is None:
+                raise self._wrong("resource", amount, "the study has no resource")
+            if not 1 <= amount <= limits.max:
+                raise self._wrong("resource", amount, f"must be from 1 to {limits.max}")
+        if "repeats" in numbers and numbers["repeats"] not in range(history.next_id):
+            raise self._wrong("repeats", numbers["repeats"], "there is no such trial")
+        if proposal.queued is not None and not isinstance(proposal.queued, Queued):
+            raise self._wrong("queued", proposal.queued, "is set by the engine only")
+        if proposal.note is not None:
+            self._check_note(proposal.note)
+        same = all(type(getattr(proposal, name)) is int for name in numbers)
+        return proposal if same else replace(proposal, **numbers)  # type: ignore[arg-type]
+
+    def _whole(self, name: str, value: Any) -> int:
+        try:
+            if not isinstance(value, bool):
+                return operator.index(value)
+        except Exception:
+            _log.debug("not a whole number", exc_info=True)
+        raise self._wrong(name, value, "must be a whole number")
+
+    def _check_note(self, note: Any) -> None:
+        try:
+            if isinstance(note, Mapping):
+                json.dumps(note, allow_nan=False)
+                return
+        except Exception as error:  # whatever its values raise
+            raise self._wrong("note", note, f"has no JSON form ({' '.join(str(error).split())})") from None
+        raise self._wrong("note", note, "must be a mapping of JSON values")
+
+    def _wrong(self, name: str, value: Any, why: str) -> SearcherError:
+        return SearcherError(
+            f"{self._title} proposed {name} {_shown(value)} for trial {self._recorder.history.next_id}: {why}"
+        )
 
     def _params(self, proposal: Proposal) -> Params:
         spec = self._recorder.history.spec
@@ -168,11 +219,17 @@ class Proposer:
             return SearcherError(str(error))
         _log.debug("the searcher raised", exc_info=error)
         frame = traceback.extract_tb(error.__traceback__)[-1]
+        words = ": ".join(filter(None, (type(error).__name__, str(error))))
         return SearcherError(
-            f"{self._title} failed at trial {self._recorder.history.next_id}: {type(error).__name__}: {error} "
+            f"{self._title} failed at trial {self._recorder.history.next_id}: {words} "
             f"({os.path.basename(frame.filename)}:{frame.lineno})"
         )
 
     @property
     def _title(self) -> str:
         return self._searcher.traits.title or type(self._searcher).__name__
+
+
+def _shown(value: Any) -> str:
+    """In one short line."""
+    return " ".join(reprlib.repr(value).split())

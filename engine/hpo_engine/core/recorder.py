@@ -69,6 +69,7 @@ class Recorder:
             return
         try:
             call(tracker)
-        except Exception as error:
+        except BaseException as error:  # its own, KeyboardInterrupt too: a driver takes Ctrl-C as a signal
             self._trackers.remove(tracker)
-            _log.warning("%s is switched off: %s", type(tracker).__name__, error, exc_info=_log.isEnabledFor(10))
+            words = str(error) or type(error).__name__
+            _log.warning("%s is switched off: %s", type(tracker).__name__, words, exc_info=_log.isEnabledFor(10))

@@ -16,6 +16,10 @@ Key = tuple[Any, int | None]
 
 def key_of(params: Params, resource: int | None) -> Key:
     try:
+        hash(resource)
+    except TypeError:  # not a number: the loop will refuse it
+        resource = None
+    try:
         return key(dict(params)), resource
     except (TypeError, ValueError):  # not JSON: the loop will refuse it
         return None, resource
