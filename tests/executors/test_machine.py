@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -393,19 +395,72 @@ def test_engine_that_says_nothing_any_more_keeps_nobody_waiting(
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def test_ledger_that_was_removed_is_made_again(tmp_path: Path) -> None:
-    here = on(tmp_path, 2)
-    first, second = here.study("a", Resources(2)), here.study("b", Resources(2))
-    assert first.start() == ()
+@pytest.mark.parametrize("files_only", [False, True])
+def test_ledger_that_was_removed_is_made_again(tmp_path: Path, files_only: bool) -> None:
+    here = on(tmp_path, 3)
+    first, second = here.study("a", Resources(3, cpus=1)), here.study("b", Resources(3, cpus=1))
+    assert first.start() == () and first.start() == ()
     folder = Path(here.env[ledger.VARIABLE])
     for path in folder.iterdir():
         path.unlink()
-    folder.rmdir()
+    if not files_only:
+        folder.rmdir()
+    assert second.start() is None, "the other study may not have noticed yet"
+    first.machine.turn_over()
+    assert sorted(p.name for p in folder.iterdir()) == ["lease-ax0", "lease-ax1", "study-a", "study-b", "turn"]
+    assert [first.machine.lease_path(nonce) for nonce in first.running] == [
+        str(folder / f"lease-ax{i}") for i in (0, 1)
+    ]
+    here.now += 2
+    assert second.start() == ()
+    assert second.start() is None and first.start() is None
+    assert here.study("c", Resources(3, cpus=1)).free == 0
+
+
+def test_lease_that_was_noted_anew_is_held_while_a_process_carries_its_mark(tmp_path: Path) -> None:
+    here = on(tmp_path, 1)
+    first, second = here.study("a", Resources(1)), here.study("b", Resources(1))
     assert first.start() == ()
-    assert sorted(p.name for p in folder.iterdir()) == ["lease-ax0", "lease-ax1", "study-a", "turn"]
-    assert second.start() == (), "it has nothing to look into yet"
-    third = here.study("c", Resources(2))
-    assert third.free == 0
+    shutil.rmtree(here.env[ledger.VARIABLE])
+    first.machine.turn_over()
+    first.machine.close()  # its engine has gone
+    with subprocess.Popen(["sleep", "60"], env={"HPO_ATTEMPT": "ax0"}) as process:
+        here.now += 2
+        assert second.start() is None
+        here.now += 2
+        assert second.start() is None
+        process.kill()
+    here.now += 2
+    assert second.start() is None or second.running, "it looks for what has gone"
+    here.now += 2
+    assert second.running or second.start() == ()
+
+
+def test_attempts_that_never_began_keep_their_files_though_they_get_other_gpus(tmp_path: Path) -> None:
+    here = on(tmp_path, 2, ("0", "1"))
+    resources = Resources(2, gpus=1)
+    first = here.study("a", resources)
+    nonces = ["x", "y"]
+    for nonce, gpu in zip(nonces, ("1", "0"), strict=True):
+        first.machine.hold(nonce, resources, (gpu,))
+    files = [os.stat(first.machine.lease_path(nonce) or "").st_ino for nonce in nonces]
+    for nonce in nonces:
+        first.machine.give_back(nonce)
+    assert [first.machine.take(nonce, resources) for nonce in nonces] == [("0",), ("1",)]
+    first.machine.turn_over()
+    assert [os.stat(first.machine.lease_path(nonce) or "").st_ino for nonce in nonces] == files
+
+
+def test_what_is_adopted_is_not_taken_for_left_behind(tmp_path: Path) -> None:
+    here = on(tmp_path, 1)
+    assert here.study("a", Resources(1)).start() == ()
+    here.close()
+    again = here.study("a", Resources(1))
+    assert len(again.machine._ledger.look()[0]) == 1, "of its own, not adopted yet"
+    again.machine.hold("ax0", again.resources, ())
+    assert not again.machine._ledger.prune()
+    assert os.path.exists(again.machine.lease_path("ax0") or "")
+    assert again.machine._ledger.look()[0] == []
 
 
 @pytest.mark.parametrize("resources", [Resources(8, gpus=1), Resources(8, cpus=3), Resources(8)])

@@ -43,6 +43,7 @@ _PRUNE_S = 0.5  # between two searches for leases whose processes have gone
 _TRIES = 200
 _TRUSTED_S = 1.0  # what has been read counts so long, though nothing changed: an engine may have been killed
 _TOKEN_BYTES = 64
+_NOTED_S = 1.0  # within this, engines notice that the ledger was removed, and note anew what they hold
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Ledger:
         self._seen, self._seen_at = b"", -1e9  # what `turn` said when the others were looked at, and when that was
         self._changes = 0
         self._prune_at = 0.0
+        self._settled_at = -1e9  # until then others may not have noted what they hold
         self._warned = False
         self._open()
 
@@ -114,8 +116,9 @@ class Ledger:
     @contextlib.contextmanager
     def turn(self) -> Iterator[bool]:
         """Nobody else takes anything meanwhile; False: somebody else has the turn at this moment."""
+        self.renew()
         fd = self._turn
-        taken = fd < 0 or _lock(fd)
+        taken = fd < 0 or (self._clock() >= self._settled_at and _lock(fd))
         try:
             yield taken
         finally:
@@ -129,6 +132,7 @@ class Ledger:
 
     def put(self, nonce: str, lease: Lease) -> None:
         """Notes that an attempt of this study holds something."""
+        self.renew()
         self._mine[nonce] = lease
         self._noted.discard(nonce)
         try:
@@ -141,9 +145,11 @@ class Ledger:
 
     def hold(self, nonce: str) -> Lease | None:
         """What an attempt holds that an earlier engine of this study started; None: nothing is noted."""
+        self.renew()
         lease = _read_lease(self._folder, f"{_LEASE}{nonce}") if self._folder >= 0 else None
         if lease is not None:
             self._mine[nonce] = replace(lease, study=self.me.study)
+            self._known.pop(f"{_LEASE}{nonce}", None)
             self._noted.add(nonce)
         return lease
 
@@ -155,6 +161,10 @@ class Ledger:
 
     def flush(self) -> None:
         """Lets go of what has been dropped and not been put again."""
+        self.renew()
+        self._flush()
+
+    def _flush(self) -> None:
         if self._spare:
             for nonce in self._spare:
                 with contextlib.suppress(OSError):
@@ -169,16 +179,27 @@ class Ledger:
     def say(self, me: Peer) -> None:
         """Tells the others what has changed of this study."""
         self.me = me
+        self.renew()
+        self._say()
+
+    def _say(self) -> None:
         if self._file >= 0:
             try:
-                _write(self._file, vars(me))
+                _write(self._file, vars(self.me))
                 self._changed()
             except OSError as error:
                 self._warn(error)
 
+    def renew(self) -> None:
+        """Notes this study and its attempts anew if somebody has removed the ledger; others do so within a moment."""
+        if self._file >= 0 and not all(os.fstat(fd).st_nlink for fd in (self._folder, self._turn, self._file)):
+            self._open()
+            self._seen_at = -1e9
+            self._settled_at = self._clock() + _NOTED_S
+
     def close(self) -> None:
         """Attempts that run keep what they hold."""
-        self.flush()
+        self._flush()
         if self._file >= 0:
             with contextlib.suppress(OSError):
                 os.unlink(f"{_STUDY}{self.me.study}", dir_fd=self._folder)
@@ -192,6 +213,7 @@ class Ledger:
 
     def look(self) -> tuple[list[Lease], list[Peer]]:
         """What attempts of other studies hold (and lost ones of this one), and the studies whose engines run."""
+        self.renew()
         now, token = self._clock(), self._token()
         if not token or token != self._seen or now > self._seen_at + _TRUSTED_S:
             names = self._names()
@@ -212,7 +234,8 @@ class Ledger:
             return False
         self._prune_at = now + _PRUNE_S
         alive = {peer.study for peer in self._read_peers(self._names(), remove=True)}
-        gone = [name for name, lease in self._known.items() if lease.study not in alive and not self._held(name)]
+        others = {name: lease for name, lease in self._known.items() if not self._is_mine(name[len(_LEASE) :])}
+        gone = [name for name, lease in others.items() if lease.study not in alive and not self._held(name)]
         for name in gone:
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._folder)
@@ -274,7 +297,7 @@ class Ledger:
             fcntl.flock(self._folder, fcntl.LOCK_SH)  # who cleans up /tmp leaves a locked folder alone
             self._turn = os.open("turn", os.O_RDWR | os.O_CREAT | _FILE, 0o644, dir_fd=self._folder)
             self._file = _own(f"{_STUDY}{self.me.study}", self._folder)
-            self.say(self.me)
+            self._say()
             for nonce, lease in self._mine.items():
                 self._put(nonce, lease)
         except OSError as error:
@@ -286,7 +309,9 @@ class Ledger:
         if self._folder < 0:
             return
         name = f"{_LEASE}{nonce}"
-        if spare := next((old for old, held in self._spare.items() if held == lease), None):
+        if self._spare.pop(nonce, None):
+            pass  # an attempt that never began begins now: the file stays in place, as a shim may be about to lock it
+        elif spare := next((old for old, held in self._spare.items() if held == lease), None):
             del self._spare[spare]
             with contextlib.suppress(FileNotFoundError):
                 os.rename(f"{_LEASE}{spare}", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
