@@ -7,6 +7,7 @@ EngineError                 the CLI prints the line and leaves with `exit_code`
 +-- ContractError                -   this trial fails; the study goes on
 +-- LaunchError                  -   this attempt fails; the study goes on
 +-- SearcherError                3   the study cannot go on: close it as failed
++-- StopperError                 3   likewise
 +-- StudyLocked                  4   another engine leads this study: wait or leave
 +-- StudyGone                    5   its folder was moved or removed under the engine: leave, write nothing more
 +-- JournalError                 5   the event log cannot be read or written: stop, lose nothing
@@ -93,6 +94,10 @@ class LaunchError(EngineError):
 
 class SearcherError(EngineError):
     """A searcher raised or proposed something outside the space. The study is closed as failed."""
+
+
+class StopperError(EngineError):
+    """A stopper raised. The study is closed as failed."""
 
 
 class JournalError(EngineError):

@@ -14,8 +14,9 @@ from hpo_engine.assembly import stopper
 from hpo_engine.core.loop import Engine
 from hpo_engine.core.ports import Searcher
 from hpo_engine.core.searcher_thread import Answer
-from hpo_engine.errors import SearcherError
+from hpo_engine.errors import SearcherError, StopperError
 from hpo_engine.executors.local.bound import BoundLaunch
+from hpo_engine.stoppers import BudgetStopper, FirstOf, Rule
 from hpo_engine.store import inbox
 from hpo_engine.study.events import SpecChanged, StopAsked, TrialReopened, apply, fold
 from hpo_engine.study.history import History, StudyState
@@ -667,3 +668,24 @@ def test_rows_that_were_seen_count_where_the_end_came_while_the_file_was_written
     bench.executor.finish(0, Exit(signal=15, stop_cause=cause))
     (trial,) = bench.run(engine).trials
     assert trial.state is TrialState.COMPLETED and trial.losses == (2.0,) and len(trial.rows) == 2
+
+
+@pytest.mark.parametrize("method", ["diverged", "end_trial", "end_study", "halt"])
+@pytest.mark.parametrize("error", [ValueError("no\nand no"), SystemExit(3), KeyboardInterrupt()])
+def test_stopper_that_raises_closes_the_study_as_failed_in_one_line(
+    bench: Bench, method: str, error: BaseException
+) -> None:
+    class Bad(Rule):
+        pass
+
+    def broken(*args: Any) -> None:
+        if args[-2].next_id:
+            raise error
+
+    setattr(Bad, method, broken)
+    bench.stopper, bench.behave = FirstOf([BudgetStopper(), Bad()]), lambda launch: None
+    engine = bench.open()
+    with pytest.raises(StopperError, match=rf"the stopper Bad failed: {type(error).__name__}.*test_loop.py") as caught:
+        bench.run(engine)
+    assert len(str(caught.value).splitlines()) == 1 and caught.value.exit_code == 3
+    assert bench.checked(engine).state is StudyState.FAILED and "stopped" in states(engine.history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from asyncio import CancelledError
 from collections.abc import Sequence
 
 import pytest
@@ -46,7 +47,7 @@ def test_answer_comes_once_and_says_what_was_asked(threaded: bool) -> None:
     asker.close()
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt(), CancelledError()])
 @pytest.mark.parametrize("threaded", [False, True])
 def test_error_is_an_answer(threaded: bool, error: BaseException) -> None:
     def ask(history: History, count: int) -> Sequence[Proposal]:

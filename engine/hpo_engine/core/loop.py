@@ -21,7 +21,7 @@ from hpo_engine.core.ports import Executor, Searcher, Stopper, Store, Tracker, W
 from hpo_engine.core.proposing import Proposer
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.searcher_thread import Ask, Asker, InLine
-from hpo_engine.errors import SearcherError
+from hpo_engine.errors import SearcherError, StopperError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.store import inbox
 from hpo_engine.study.events import AttemptEnded, EngineStarted, StopAsked, StudyClosed, TrialEnded
@@ -66,7 +66,7 @@ class Engine:
         self._attempts = Attempts(self._recorder, executor, workspace, check)
         self._stopper, self._check, self._copied_from = stopper, check, copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
-        self._broken: SearcherError | None = None
+        self._broken: SearcherError | StopperError | None = None
 
     @property
     def history(self) -> History:
@@ -104,7 +104,7 @@ class Engine:
 
         Raises:
             JournalError: the event log cannot be written; nothing that depends on the event was done.
-            SearcherError: the searcher failed; the study has been closed as failed.
+            SearcherError, StopperError: the searcher or a stopper failed; the study has been closed as failed.
             MachineError: no trial could be started for a minute, or the study's folder is gone.
             StudyLocked, StudyGone: the study is not this engine's any more: `leave` it.
         """
@@ -183,10 +183,17 @@ class Engine:
             inbox.done(path)
 
     def _end_early(self, now: float) -> None:
-        self._early.stop_trials(now)
-        self._early.end_study(now)
-        if not self._early.closing and (halt := self._stopper.halt(self.history, now)):
-            self.interrupt(halt.reason, now, rule=halt.rule)
+        try:
+            if self._broken is None:
+                self._early.stop_trials(now)
+            self._early.end_study(now)
+            if not self._early.closing and (halt := self._stopper.halt(self.history, now)):
+                self.interrupt(halt.reason, now, rule=halt.rule)
+        except StopperError as problem:
+            self._broken = problem
+            if not self.history.stop_asked:
+                self._early.over = str(problem)
+            self._early.end_study(now)
 
     def _launch(self, now: float, room: int) -> None:
         """Fills the free room, with at most `room`: first with trials that wait to run again, then with new ones."""

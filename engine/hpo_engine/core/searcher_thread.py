@@ -134,5 +134,5 @@ def thinking() -> bool:
 def _answered(ask: Ask, history: History, count: int) -> Answer:
     try:
         return Answer(history, count, tuple(ask(history, count)))
-    except (Exception, SystemExit) as error:  # SystemExit: a plugin ends its study, not the engine
+    except BaseException as error:  # SystemExit, CancelledError: a plugin ends its study, not the engine or its thread
         return Answer(history, count, error=error)

@@ -6,8 +6,13 @@ study that was killed and resumed ends in the same way as one that was not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+from hpo_engine.errors import EngineError, StopperError
 from hpo_engine.stoppers.alike import AlikeStopper
 from hpo_engine.stoppers.diverged import DivergedStopper
 from hpo_engine.stoppers.misnamed import MisnamedStopper
@@ -27,24 +32,47 @@ __all__ = [
     "Rule",
 ]
 
+_log = logging.getLogger(__name__)
+_Said = TypeVar("_Said")
+
 
 class FirstOf(Rule):
-    """Several rules; the first one with a reason decides."""
+    """Several rules; the first one with a reason decides. Raises StopperError for one that raises."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
 
     def diverged(self, trial: Trial, history: History, now: float) -> str | None:
-        return next((why for rule in self._rules if (why := rule.diverged(trial, history, now))), None)
+        return self._first(lambda rule: rule.diverged(trial, history, now))
 
     def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
-        return next((why for rule in self._rules if (why := rule.end_trial(trial, history, now))), None)
+        return self._first(lambda rule: rule.end_trial(trial, history, now))
 
     def end_study(self, history: History, now: float) -> str | None:
-        return next((why for rule in self._rules if (why := rule.end_study(history, now))), None)
+        return self._first(lambda rule: rule.end_study(history, now))
 
     def halt(self, history: History, now: float) -> Halt | None:
-        return next((halt for rule in self._rules if (halt := rule.halt(history, now))), None)
+        return self._first(lambda rule: rule.halt(history, now))
+
+    def _first(self, ask: Callable[[Rule], _Said | None]) -> _Said | None:
+        for rule in self._rules:
+            try:
+                if said := ask(rule):
+                    return said
+            except EngineError as error:
+                raise StopperError(str(error)) from error
+            except BaseException as error:  # a plugin ends its study, not the engine
+                raise _failed(rule, error) from error
+        return None
+
+
+def _failed(rule: Rule, error: BaseException) -> StopperError:
+    _log.debug("a stopper raised", exc_info=error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    words = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+    return StopperError(
+        f"the stopper {type(rule).__name__} failed: {words} ({os.path.basename(frame.filename)}:{frame.lineno})"
+    )
 
 
 class BudgetStopper(Rule):
