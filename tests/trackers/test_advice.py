@@ -110,6 +110,19 @@ def test_a_config_that_was_not_read_is_told_after_the_first_trial(make_study: Ma
     assert len(said) == 1
 
 
+def test_nothing_is_said_where_the_file_was_written_anew_for_another_attempt(make_study: Make) -> None:
+    study = make_study()
+    said = heard(study)
+    trial = study.start()
+    paths = study.paths.trial(trial)
+    Path(paths.result_dir).mkdir(parents=True)
+    binding.write_config(paths, {**PARAMS, "epochs": 3})  # carried on before the tracker heard of the end
+    study.end(trial, 0.5)
+    assert not said
+    run(study, ROWS, read=False)
+    assert len(said) == 1 and "trial 1 ended without reading" in said[0]
+
+
 @pytest.mark.parametrize("how", ["cat config.json", "wc -l < config.json", "cp config.json x", "python3 -c 'open(\"config.json\").read()'"])  # fmt: skip
 def test_any_way_of_reading_counts(make_study: Make, how: str) -> None:
     study = make_study()

@@ -34,13 +34,13 @@ def write_config(paths: TrialPaths, config: Mapping[str, Any]) -> None:
     """
     try:
         # ASCII: a script that opens it in the encoding of its locale, whatever that is, reads the same values.
-        data = json.dumps(config, allow_nan=False, indent=2).encode()
+        data = _text(config)
     except ValueError as error:
         raise LaunchError(f"trial {paths.trial_id}: {CONFIG} cannot hold these parameters: {error}") from None
     # Not fsynced: the event log holds the parameters durably, and every launch writes this file anew.
     with _folder(paths, paths.result_dir) as fd:
         try:
-            _put(fd, CONFIG, data + b"\n")
+            _put(fd, CONFIG, data)
         except IsADirectoryError:
             raise LaunchError(f"{paths.config} is a folder: remove it") from None
         except OSError as error:
@@ -48,16 +48,26 @@ def write_config(paths: TrialPaths, config: Mapping[str, Any]) -> None:
             raise
 
 
-def config_was_read(paths: TrialPaths) -> bool | None:
+def _text(config: Mapping[str, Any]) -> bytes:
+    return json.dumps(config, allow_nan=False, indent=2).encode() + b"\n"
+
+
+def config_was_read(paths: TrialPaths, config: Mapping[str, Any] | None = None) -> bool | None:
     """Whether anybody has read the trial's config.json since it was written; None if the file system does not say.
 
     The kernel keeps the time of the last access unless it is told not to (noatime), which one look of our own shows.
+
+    Args:
+        config: what it held; a file that holds something else by now, for another attempt, counts as read.
     """
     try:
         if not _unread(paths.config):
             return True
         fd = os.open(paths.config, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            wanted = None if config is None else _text(config)
+            if wanted is not None and os.read(fd, len(wanted) + 1) != wanted:
+                return True
             os.read(fd, 1)
         finally:
             os.close(fd)

@@ -108,8 +108,10 @@ class Advice:
 
     def _look_at(self, trial: Trial, history: History) -> None:
         """Warns if the script never read its config.json, and so never saw its parameters."""
+        if len(trial.attempts) > 1:  # the file may have been written anew for the next one by now
+            return
         self._to_look_at -= 1
-        read = binding.config_was_read(self._paths.trial(trial.id))
+        read = binding.config_was_read(self._paths.trial(trial.id), history.config(trial))
         if read is not False:
             self._to_look_at = 0 if read is None else self._to_look_at
             return
