@@ -562,6 +562,17 @@ def test_log_of_an_older_version_is_refused_by_every_verb_in_one_line(shell: She
     assert db.read_bytes() == before
 
 
+def test_fifo_in_place_of_a_log_is_refused_by_every_verb(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml", "--trials", "1")
+    db = shell.folder / "hpo-runs" / "my-study" / "study.db"
+    db.unlink()
+    os.mkfifo(db)
+    for args in (["show", "my-study"], ["best", "my-study"], ["stop", "my-study"], ["resume", "my-study"]):
+        shell.refuses(*args, words="study.db: not a regular file", code=5)
+    shell.refuses("submit", "algo.yaml", words="study.db: not a regular file", code=5)
+    assert re.search(r"my-study +unreadable +not a regular file", shell.run("list"))
+
+
 def test_model_folder_with_a_stale_result_gives_no_false_verdict(shell: Shell) -> None:
     shell.write("val_dict_list.json", '[{"step": 1, "loss": -999}]')
     shell.write("train.py", "pass")

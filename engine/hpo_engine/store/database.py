@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import struct
 from zlib import crc32
 
@@ -36,6 +37,8 @@ def opened(path: str, *, write: bool = False) -> sqlite3.Connection:
     """
     if not write and not os.path.exists(path):
         raise JournalError(f"{path}: no such event log")
+    if _is_special(path):
+        raise JournalError(f"{path}: not a regular file, so not an event log of hpo-engine")
     try:
         db = connect(path, write=write)
         try:
@@ -70,6 +73,14 @@ def _check(db: sqlite3.Connection, path: str, write: bool) -> None:
         )
 
 
+def _is_special(path: str) -> bool:
+    """Whether it is there and no file: to open a FIFO may take for ever."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def refusal(path: str, error: Exception) -> JournalError:
     """What to raise when the database at `path` gives this error: one line that says what to do."""
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
@@ -93,6 +104,8 @@ def checksum(before: int, number: int, at: float, kind: str, body: str) -> int:
 
 def is_ours(path: str) -> bool:
     """Whether the database at `path` is an event log of ours, as far as can be read."""
+    if _is_special(path):
+        return False
     try:
         db = connect(path)
         try:
