@@ -12,6 +12,7 @@ import numpy
 import pytest
 
 from hpo_engine.assembly import stopper
+from hpo_engine.cli.show import _show_trial
 from hpo_engine.contract.workspace import LocalWorkspace
 from hpo_engine.errors import SearcherError
 from hpo_engine.executors.local.bound import BoundLaunch as Launch
@@ -317,3 +318,13 @@ def test_resource_in_a_study_without_one_is_refused(bench: Bench) -> None:
     bench.searcher = Once(Proposal({"x": 2.0}))
     with pytest.raises(SearcherError, match="proposed resource 2 for trial 0: the study has no resource"):
         bench.run(bench.lead())
+
+
+def test_show_lists_the_result_of_a_trial_that_failed_when_it_was_carried_on(
+    bench: Bench, script: Counter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script.on = lambda launch: Exit(code=1) if (launch.trial_id, launch.attempt) == (0, 2) else None
+    history = bench.run(opened(bench))
+    assert shown(history.trials[0]) == [(1, 1.0)] and history.trials[0].state is TrialState.FAILED
+    _show_trial(history, history.trials[0], bench.paths, as_json=False)
+    assert "\n  with epochs 1: loss 1\n" in capsys.readouterr().out
