@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -520,6 +523,81 @@ def test_attempt_whose_lease_cannot_be_written_has_no_file_to_lock(
     study.machine._ledger._open()
     assert study.fill() == 2
     assert all(os.path.exists(study.machine.lease_path(nonce) or "") for nonce in study.running)
+
+
+ODD = ("null", "[]", "{}", "7", '"x"', "[" * 9000, "1" * 5000, '{"study": 1}')
+WRONG: tuple[Any, ...] = (
+    None,
+    -1,
+    "x",
+    [],
+    {},
+    [None],
+    {"GPU-0": "x"},
+    {"GPU-0": -1},
+    float("nan"),
+    float("inf"),
+    10**400,
+    True,
+    0,
+)
+
+
+def test_odd_files_in_the_ledger_are_ignored(tmp_path: Path) -> None:
+    here = on(tmp_path, 2, ("0", "1"))
+    first = here.study("a", Resources(1, gpus=1))
+    assert first.start() is not None
+    folder = Path(here.env[ledger.VARIABLE])
+    good = {kind: json.loads((folder / kind).read_text()) for kind in ("lease-ax0", "study-a")}
+    texts = [*ODD, *(json.dumps({**good[kind], key: bad}) for kind in good for key in good[kind] for bad in WRONG)]
+    waiting = {**good["study-a"], "waits": True, "seen": here.now + 99, "since": here.now, "granted": 0}
+    texts += [json.dumps({**waiting, key: bad}) for key in waiting for bad in WRONG]
+    second = here.study("b", Resources(2, gpus=0.5))
+    with contextlib.ExitStack() as locks:
+        for name in ("lease-odd", "study-odd"):
+            os.mkfifo(folder / f"{name}-fifo")
+            (folder / f"{name}-folder").mkdir()
+            (folder / f"{name}-link").symlink_to("/dev/zero")
+            file = locks.enter_context(open(folder / name, "w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+            for text in texts:
+                (folder / name).write_text(text)
+                here.now += 5
+                second.machine.turn_over()
+                assert second.free in (0, 1, 2)
+                assert (second.machine.threads() or 1) >= 1 and isinstance(second.machine.waits, str)
+                second.start() and second.end()
+    assert second.machine._ledger.look()[0]
+
+
+@pytest.mark.parametrize("name", ["turn", "study-a"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_ledger_with_something_else_in_place_of_a_file_draws_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, make: Callable[[Path], None]
+) -> None:
+    here = on(tmp_path, 2)
+    folder = Path(here.env[ledger.VARIABLE])
+    folder.mkdir()
+    make(folder / name)
+    study = here.study("a", Resources(2))
+    assert study.fill() == 2
+    study.end()
+    assert study.fill() == 2 and study.machine.lease_path("ax1") is None
+    assert len(caplog.records) == 1
+    if name == "turn":
+        assert ledger.described(here.env)[0] == "unusable"
+
+
+def test_doctor_tells_of_a_ledger_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = on(tmp_path, 2)
+    here.study("a", Resources(2)).fill()
+    folder = here.env[ledger.VARIABLE]
+    before = sorted(os.listdir(folder))
+    assert ledger.described(here.env)[0] == folder
+    monkeypatch.setattr(os, "pwrite", no_room)
+    what, hint = ledger.described(here.env)
+    assert what == "unusable" and f"{folder}: No space left on device: studies" in hint
+    assert sorted(os.listdir(folder)) == before
 
 
 def no_room(*args: object) -> int:

@@ -21,7 +21,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from hpo_engine.executors.local.processes import any_marked
@@ -43,6 +43,7 @@ _PRUNE_S = 0.5  # between two searches for leases whose processes have gone
 _TRIES = 200
 _TRUSTED_S = 1.0  # what has been read counts so long, though nothing changed: an engine may have been killed
 _TOKEN_BYTES = 64
+_MOST = 1e12  # of any number here: cores, trials, seconds since the boot
 _NOTED_S = 1.0  # within this, engines notice that the ledger was removed, and note anew what they hold
 
 
@@ -247,7 +248,10 @@ class Ledger:
         return nonce in self._mine or nonce in self._spare
 
     def _token(self) -> bytes:
-        return os.pread(self._turn, _TOKEN_BYTES, 0) if self._turn >= 0 else b"-"
+        try:
+            return os.pread(self._turn, _TOKEN_BYTES, 0) if self._turn >= 0 else b"-"
+        except OSError:
+            return b""
 
     def _changed(self) -> None:
         """After a change: whoever has looked before looks again."""
@@ -295,7 +299,7 @@ class Ledger:
             self._path = folder_of(self._env)
             self._folder = os.open(self._path, _FOLDER)
             fcntl.flock(self._folder, fcntl.LOCK_SH)  # who cleans up /tmp leaves a locked folder alone
-            self._turn = os.open("turn", os.O_RDWR | os.O_CREAT | _FILE, 0o644, dir_fd=self._folder)
+            self._turn = _opened("turn", self._folder)
             self._file = _own(f"{_STUDY}{self.me.study}", self._folder)
             self._say()
             for nonce, lease in self._mine.items():
@@ -358,12 +362,32 @@ def described(env: Mapping[str, str]) -> tuple[str, str]:
     """The ledger of this machine, or what is wrong with it, and how many trials are in it; for people."""
     if env.get(VARIABLE) == OFF:
         return OFF, f"{VARIABLE}: studies at the same time do not see each other"
+    path = ""
     try:
         path = folder_of(env)
         held = sum(name.startswith(_LEASE) for name in os.listdir(path))
+        _try_out(path)
     except OSError as error:
-        return "unusable", f"{error.strerror}: studies at the same time do not see each other; see {VARIABLE}"
+        where = f"{path}: " if path else ""
+        return "unusable", f"{where}{error.strerror}: studies at the same time do not see each other; see {VARIABLE}"
     return path, f"{counted(held, 'running trial')} of all studies; shared by all studies of this user"
+
+
+def _try_out(path: str) -> None:
+    """Raises OSError: nothing can be noted there."""
+    folder = os.open(path, _FOLDER)
+    try:
+        if "turn" in os.listdir(folder):
+            os.close(_opened("turn", folder))
+        name = f"doctor-{os.getpid()}"
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=folder)
+        try:
+            _write(fd, {})
+        finally:
+            os.close(fd)
+            os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def folder_of(env: Mapping[str, str]) -> str:
@@ -398,7 +422,10 @@ def _read_peer(folder: int, name: str, *, remove: bool = False) -> Peer | None:
                 with contextlib.suppress(OSError):
                     os.unlink(name, dir_fd=folder)
             return None
-        return _made(Peer, _read(fd))
+        peer = _made(Peer, _read(fd))
+        return peer if peer is not None and peer.mask else None
+    except OSError:  # no lock, say
+        return None
     finally:
         os.close(fd)
 
@@ -417,12 +444,21 @@ def _read_lease(folder: int, name: str) -> Lease | None:
 def _own(name: str, folder: int) -> int:
     """A descriptor that holds the lock of a file, which is made if it is not there. Raises OSError."""
     for _ in range(_TRIES):
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | _FILE, 0o644, dir_fd=folder)
+        fd = _opened(name, folder)
         if _lock(fd) and os.fstat(fd).st_nlink:
             return fd
         os.close(fd)  # somebody looks at it, or has just removed it as left behind
         os.sched_yield()
     raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def _opened(name: str, folder: int) -> int:
+    """A descriptor of a file, which is made if it is not there. Raises OSError, also if it is a pipe or the like."""
+    fd = os.open(name, os.O_RDWR | os.O_CREAT | _FILE, 0o644, dir_fd=folder)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, f"{name} is not a file")
 
 
 def _lock(fd: int, *, shared: bool = False) -> bool:
@@ -451,6 +487,22 @@ def _read(fd: int) -> Any:
 def _made(cls: type[_T], data: Any) -> _T | None:
     """None: it is not what this version writes."""
     try:
-        return cls(**data)
-    except TypeError:
+        made = cls(**data)
+        return made if all(_CHECKS[f.type](getattr(made, f.name)) for f in fields(made)) else None  # type: ignore[arg-type, index]
+    except (TypeError, AttributeError):
         return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= _MOST
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {  # by the type of a field
+    "str": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "int": lambda value: isinstance(value, int) and value >= 0,
+    "int | None": lambda value: value is None or (isinstance(value, int) and 0 < value <= _MOST),
+    "float": _is_number,
+    "Sequence[str]": lambda value: isinstance(value, list) and all(isinstance(gpu, str) for gpu in value),
+    "Mapping[str, float]": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+}
