@@ -85,9 +85,8 @@ def test_next_trial_starts_whatever_stands_still(bench: Bench, script: str) -> N
     hostile(bench, script + FOREVER)
     bench.shell(1, "echo x >> count; exit 3")
     (end,) = bench.end()
-    if end.exit.lost:  # the order had gone to a supervisor that was traced: it is run again as another attempt
-        assert "traces the free" not in script and "p != shim" in script
-        assert not bench.file(1, "count").exists()
+    if end.exit.lost:  # its supervisor was traced, and killed for it, before or after it began
+        assert "p != shim" in script
         return
     assert (end.trial_id, end.exit.code) == (1, 3) and bench.file(1, "count").read_text() == "x\n"
     bench.executor.stop(0, StopCause.USER)
