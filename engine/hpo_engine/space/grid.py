@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
 
 from hpo_engine.errors import SpecError
 from hpo_engine.space.axes import Axis
-
-if TYPE_CHECKING:
-    from hpo_engine.space.searchspace import SearchSpace
 
 MAX_GRID_STATES = 200_000
 
@@ -19,6 +16,11 @@ class Grid(Sequence[dict[str, Any]]):
 
     A parameter that does not apply adds no combinations. `size` is exact (`len` fails above 2^63 - 1).
 
+    Args:
+        names: the parameters in the order of a configuration. axes: the same, parents first, each with its axis.
+        children: parent -> its children, each with the keys of the parent's values that let it apply.
+        levels: places on an axis that is not discrete.
+
     Raises:
         SpecError: conditions so entangled that they cannot be counted.
     """
@@ -26,11 +28,17 @@ class Grid(Sequence[dict[str, Any]]):
     # An axis is cut into runs of values that switch the same conditions off; a state is the set (bits, by place in
     # the plan) of later parameters that are off already. Configurations are counted per state, from the end.
 
-    def __init__(self, space: SearchSpace, levels: int) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        axes: Sequence[tuple[str, Axis]],
+        children: Mapping[str, Sequence[tuple[str, frozenset[Any]]]],
+        levels: int,
+    ) -> None:
         self.levels = levels
-        self._space = space
-        self._place = {step[0]: i for i, step in enumerate(space.plan)}
-        self._runs = [self._runs_of(step[0], step[1]) for step in space.plan]
+        self._names, self._axes, self._children = names, axes, children
+        self._place = {name: i for i, (name, _) in enumerate(axes)}
+        self._runs = [self._runs_of(name, axis) for name, axis in axes]
         self._counts = self._count()
 
     @property
@@ -53,7 +61,7 @@ class Grid(Sequence[dict[str, Any]]):
             raise IndexError(index)
         out: dict[str, Any] = {}
         off = 0
-        for i, (name, axis, _, _) in enumerate(self._space.plan):
+        for i, (name, axis) in enumerate(self._axes):
             if off >> i & 1:
                 off |= self._children_bits(i)
                 continue
@@ -65,7 +73,7 @@ class Grid(Sequence[dict[str, Any]]):
                     off |= switched
                     break
                 index -= (stop - start) * inside
-        return {name: out[name] for name in self._space.names if name in out}
+        return {name: out[name] for name in self._names if name in out}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[i] for i in range(self.size))
@@ -75,7 +83,7 @@ class Grid(Sequence[dict[str, Any]]):
         length = axis.grid_size(self.levels)
         cares = [
             (self._place[child], axis.grid_places(accepted, self.levels))
-            for child, accepted in self._space._children.get(name, ())
+            for child, accepted in self._children.get(name, ())
         ]
         edges = {0, length}
         for _, accepted_at in cares:
@@ -88,7 +96,7 @@ class Grid(Sequence[dict[str, Any]]):
         ]
 
     def _children_bits(self, i: int) -> int:
-        children = self._space._children.get(self._space.plan[i][0], ())
+        children = self._children.get(self._axes[i][0], ())
         return sum({1 << self._place[child] for child, _ in children})
 
     def _count(self) -> list[dict[int, int]]:

@@ -284,7 +284,7 @@ class SearchSpace:
         """Every combination of all choices, all whole numbers, all steps, and `levels` points of a continuous axis."""
         if levels < 1:
             raise ValueError(f"levels must be at least 1, not {levels}")
-        return Grid(self, levels)
+        return Grid(self.names, [(name, axis) for name, axis, _, _ in self.plan], self._children, levels)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back exactly; fields at their default are left out."""
