@@ -1,4 +1,4 @@
-"""The files in which all studies of this computer note what their trials hold, so that none takes it twice.
+"""The files in which all studies of this computer record what their trials hold, so that nothing is given out twice.
 
     study-ID      one per engine that runs; the engine holds its lock: who waits for what
     lease-NONCE   one per attempt that runs; its shim holds its lock: the cores and GPUs that are its own
@@ -33,6 +33,7 @@ _T = TypeVar("_T")
 
 VARIABLE = "HPO_ENGINE_LEDGER"
 OFF = "off"
+_ALONE = "studies that run at the same time do not see each other"
 _WITHIN = "HPO_ATTEMPT"  # an engine inside a trial has what the trial holds, and must not wait for it
 _BASES = ("/tmp", "/var/tmp", "/dev/shm")  # the same for every shell, cron job and login: no TMPDIR, no runtime folder
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -337,8 +338,8 @@ class Ledger:
             self._warned = True
             where = f" in {self._path}" if self._path else ""
             _log.warning(
-                "what trials hold of this machine cannot be noted%s (%s): studies at the same time do not see each "
-                "other; %s names another folder", where, error.strerror, VARIABLE,
+                "the cores and GPUs that trials hold cannot be recorded%s (%s): %s; set %s to another folder",
+                where, error.strerror, _ALONE, VARIABLE,
             )  # fmt: skip
 
 
@@ -361,7 +362,7 @@ def overview(study: str, env: Mapping[str, str]) -> tuple[Peer, list[Lease]] | N
 def described(env: Mapping[str, str]) -> tuple[str, str]:
     """The ledger of this machine, or what is wrong with it, and how many trials are in it; for people."""
     if env.get(VARIABLE) == OFF:
-        return OFF, f"{VARIABLE}: studies at the same time do not see each other"
+        return OFF, f"{VARIABLE}: {_ALONE}"
     path = ""
     try:
         path = folder_of(env)
@@ -369,7 +370,7 @@ def described(env: Mapping[str, str]) -> tuple[str, str]:
         _try_out(path)
     except OSError as error:
         where = f"{path}: " if path else ""
-        return "unusable", f"{where}{error.strerror}: studies at the same time do not see each other; see {VARIABLE}"
+        return "unusable", f"{where}{error.strerror}: {_ALONE}; see {VARIABLE}"
     return path, f"{counted(held, 'running trial')} of all studies; shared by all studies of this user"
 
 
