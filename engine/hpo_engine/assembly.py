@@ -145,7 +145,7 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
     """Raises SpecError if the searcher or this machine cannot serve the study, before anything is made. A search
     that ends by itself (a grid) limits the trials, so that its progress can be told. `how_long`: the user said how
     many trials; if not, a searcher may have a number of its own that is usual (a round of Hyperband)."""
-    from hpo_engine.executors.machine import Place, capacity
+    from hpo_engine.executors.sharing import Place, capacity
 
     program = spec.command[0]
     if "/" not in program and program not in ("python", "python3"):
@@ -206,7 +206,7 @@ def plan(spec: StudySpec) -> str:
 
 def warnings(spec: StudySpec) -> list[str]:
     """What the user should know before a new study starts, limits given on the command line included."""
-    from hpo_engine.executors.machine import Place, capacity
+    from hpo_engine.executors.sharing import Place, capacity
     from hpo_engine.report import forecast
 
     place = Place.here(os.environ, gpus=bool(spec.resources.gpus))

@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.errors import SpecError
-from hpo_engine.executors import ledger, machine
+from hpo_engine.executors import ledger, ledgerfolder, sharing
 from hpo_engine.executors.devices import Cores
-from hpo_engine.executors.machine import Machine, Place
+from hpo_engine.executors.machine import Machine
+from hpo_engine.executors.sharing import Place
 from hpo_engine.study.spec import Resources
 
 
@@ -27,7 +28,7 @@ class Computer:
     """A machine with so many cores and GPUs, a ledger of its own, and a clock moved by hand."""
 
     def __init__(self, folder: Path, cores: int = 8, gpus: tuple[str, ...] = ()) -> None:
-        self.env = {ledger.VARIABLE: str(folder)}
+        self.env = {ledgerfolder.VARIABLE: str(folder)}
         self.place = Place(Cores((1 << cores) - 1), {name: f"GPU-{name}" for name in gpus})
         self.now = 1000.0
         self.machines: list[Machine] = []
@@ -52,7 +53,6 @@ class Study:
 
     @property
     def free(self) -> int:
-        self.machine._free = None  # another turn of its engine
         return self.machine.free(self.resources, 99)
 
     def start(self) -> tuple[str, ...] | None:
@@ -139,10 +139,10 @@ def test_whole_gpus_are_not_shared_and_parts_go_to_the_least_used(tmp_path: Path
 @pytest.mark.parametrize(
     ("resources", "gpus", "path", "words"),
     [
-        (Resources(cpus=9), (), "trial.cpus", "9 cores a trial, but this machine has 8"),
-        (Resources(gpus=1), (), "trial.gpus", "1 a trial, but this machine has no GPUs"),
-        (Resources(gpus=0.5), (), "trial.gpus", "0.5 a trial, but this machine has no GPUs"),
-        (Resources(gpus=3), ("1", "4"), "trial.gpus", r"3 a trial, but this machine has 2 GPUs \(1, 4\)"),
+        (Resources(cpus=9), (), "trial.cpus", "9 cores per trial, but this machine has 8"),
+        (Resources(gpus=1), (), "trial.gpus", "1 per trial, but this machine has no GPUs"),
+        (Resources(gpus=0.5), (), "trial.gpus", "0.5 per trial, but this machine has no GPUs"),
+        (Resources(gpus=3), ("1", "4"), "trial.gpus", r"3 per trial, but this machine has 2 GPUs \(1, 4\)"),
     ],
 )
 def test_trial_that_never_fits_is_refused_at_once(
@@ -290,9 +290,9 @@ def test_room_for_a_big_trial_is_kept_but_not_for_ever(tmp_path: Path) -> None:
     small.end()
     small.end()
     assert small.free == 0, "two cores are free, and the big trial needs four"
-    here.now += machine._RESERVED_S
+    here.now += sharing._RESERVED_S
     assert big.free == 0 and small.free == 2, "what runs is long: others go first for a while"
-    here.now += machine._RESERVED_S
+    here.now += sharing._RESERVED_S
     assert big.free == 0 and small.free == 0
     small.end()
     small.end()
@@ -357,13 +357,13 @@ def test_threads_are_shared_with_the_trials_of_all_studies(tmp_path: Path) -> No
     first = here.study("a", Resources(2))
     assert first.machine.sharers() == (16, 2, 1)
     second = here.study("b", Resources(6))
-    assert first.machine.sharers() == second.machine.sharers() == (16, 8, 2)
+    assert first.free and first.machine.sharers() == second.machine.sharers() == (16, 8, 2)
     assert first.machine.threads() == second.machine.threads() == 2
     third = here.study("c", Resources(2, cpus=4))
-    assert first.machine.sharers() == (8, 8, 2)
+    assert first.free and first.machine.sharers() == (8, 8, 2)
     third.machine.close()
     second.machine.close()
-    assert first.machine.sharers() == (16, 2, 1)
+    assert first.free and first.machine.sharers() == (16, 2, 1)
     here.machines.remove(second.machine)
     here.machines.remove(third.machine)
     here.close()
@@ -403,7 +403,7 @@ def test_ledger_that_was_removed_is_made_again(tmp_path: Path, files_only: bool)
     here = on(tmp_path, 3)
     first, second = here.study("a", Resources(3, cpus=1)), here.study("b", Resources(3, cpus=1))
     assert first.start() == () and first.start() == ()
-    folder = Path(here.env[ledger.VARIABLE])
+    folder = Path(here.env[ledgerfolder.VARIABLE])
     for path in folder.iterdir():
         path.unlink()
     if not files_only:
@@ -424,7 +424,7 @@ def test_lease_that_was_noted_anew_is_held_while_a_process_carries_its_mark(tmp_
     here = on(tmp_path, 1)
     first, second = here.study("a", Resources(1)), here.study("b", Resources(1))
     assert first.start() == ()
-    shutil.rmtree(here.env[ledger.VARIABLE])
+    shutil.rmtree(here.env[ledgerfolder.VARIABLE])
     first.machine.turn_over()
     first.machine.close()  # its engine has gone
     with subprocess.Popen(["sleep", "60"], env={"HPO_ATTEMPT": "ax0"}) as process:
@@ -459,11 +459,11 @@ def test_what_is_adopted_is_not_taken_for_left_behind(tmp_path: Path) -> None:
     assert here.study("a", Resources(1)).start() == ()
     here.close()
     again = here.study("a", Resources(1))
-    assert len(again.machine._ledger.look()[0]) == 1, "of its own, not adopted yet"
+    assert len(again.machine._ledger.others) == 1, "of its own, not adopted yet"
     again.machine.hold("ax0", again.resources, ())
     assert not again.machine._ledger.prune()
     assert os.path.exists(again.machine.lease_path("ax0") or "")
-    assert again.machine._ledger.look()[0] == []
+    assert again.machine._ledger.look() and again.machine._ledger.others == []
 
 
 @pytest.mark.parametrize("resources", [Resources(8, gpus=1), Resources(8, cpus=3), Resources(8)])
@@ -488,9 +488,9 @@ def test_without_a_ledger_a_study_counts_itself(
 ) -> None:
     here = on(tmp_path, 2)
     if how == "a file is there":
-        Path(here.env[ledger.VARIABLE]).write_text("")
+        Path(here.env[ledgerfolder.VARIABLE]).write_text("")
     elif how == "switched off":
-        here.env[ledger.VARIABLE] = "off"
+        here.env[ledgerfolder.VARIABLE] = "off"
     else:
         monkeypatch.setattr(os, "write", no_room)
         monkeypatch.setattr(os, "pwrite", no_room)
@@ -547,7 +547,7 @@ def test_odd_files_in_the_ledger_are_ignored(tmp_path: Path) -> None:
     here = on(tmp_path, 2, ("0", "1"))
     first = here.study("a", Resources(1, gpus=1))
     assert first.start() is not None
-    folder = Path(here.env[ledger.VARIABLE])
+    folder = Path(here.env[ledgerfolder.VARIABLE])
     good = {kind: json.loads((folder / kind).read_text()) for kind in ("lease-ax0", "study-a")}
     texts = [*ODD, *(json.dumps({**good[kind], key: bad}) for kind in good for key in good[kind] for bad in WRONG)]
     waiting = {**good["study-a"], "waits": True, "seen": here.now + 99, "since": here.now, "granted": 0}
@@ -567,7 +567,8 @@ def test_odd_files_in_the_ledger_are_ignored(tmp_path: Path) -> None:
                 assert second.free in (0, 1, 2)
                 assert (second.machine.threads() or 1) >= 1 and isinstance(second.machine.waits, str)
                 second.start() and second.end()
-    assert second.machine._ledger.look()[0]
+    second.machine._ledger.look()
+    assert second.machine._ledger.others
 
 
 @pytest.mark.parametrize("name", ["turn", "study-a"])
@@ -576,7 +577,7 @@ def test_ledger_with_something_else_in_place_of_a_file_draws_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, make: Callable[[Path], None]
 ) -> None:
     here = on(tmp_path, 2)
-    folder = Path(here.env[ledger.VARIABLE])
+    folder = Path(here.env[ledgerfolder.VARIABLE])
     folder.mkdir()
     make(folder / name)
     study = here.study("a", Resources(2))
@@ -591,7 +592,7 @@ def test_ledger_with_something_else_in_place_of_a_file_draws_one_warning(
 def test_doctor_tells_of_a_ledger_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = on(tmp_path, 2)
     here.study("a", Resources(2)).fill()
-    folder = here.env[ledger.VARIABLE]
+    folder = here.env[ledgerfolder.VARIABLE]
     before = sorted(os.listdir(folder))
     assert ledger.described(here.env)[0] == folder
     monkeypatch.setattr(os, "pwrite", no_room)
@@ -608,9 +609,11 @@ def test_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     (tmp_path / "one" / f"hpo-engine-{os.geteuid()}").symlink_to(tmp_path)
-    monkeypatch.setattr(ledger, "_BASES", (str(tmp_path / "missing"), str(tmp_path / "one"), str(tmp_path / "two")))
-    assert ledger.folder_of({}) == f"{tmp_path}/two/hpo-engine-{os.geteuid()}"
-    assert os.stat(ledger.folder_of({})).st_mode & 0o777 == 0o700
-    monkeypatch.setattr(ledger, "_BASES", (str(tmp_path / "one"),))
+    monkeypatch.setattr(
+        ledgerfolder, "_BASES", (str(tmp_path / "missing"), str(tmp_path / "one"), str(tmp_path / "two"))
+    )
+    assert ledgerfolder.folder_of({}) == f"{tmp_path}/two/hpo-engine-{os.geteuid()}"
+    assert os.stat(ledgerfolder.folder_of({})).st_mode & 0o777 == 0o700
+    monkeypatch.setattr(ledgerfolder, "_BASES", (str(tmp_path / "one"),))
     with pytest.raises(OSError, match="Permission denied"):
-        ledger.folder_of({})
+        ledgerfolder.folder_of({})

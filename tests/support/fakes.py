@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from hpo_engine.core.ports import Adoption, Ended, Launch, Started
 from hpo_engine.executors.devices import Cores
 from hpo_engine.executors.local.bound import Bind, BoundLaunch, as_bound
-from hpo_engine.executors.machine import Machine, Place
+from hpo_engine.executors.machine import Machine
+from hpo_engine.executors.sharing import Place
 from hpo_engine.study.events import Event, from_body
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Resources

@@ -21,7 +21,8 @@ from hpo_engine.executors.local.guard import Guard
 from hpo_engine.executors.local.launchers import LauncherPool
 from hpo_engine.executors.local.records import Fate
 from hpo_engine.executors.local.runs import Run, Runs
-from hpo_engine.executors.machine import Machine, Place
+from hpo_engine.executors.machine import Machine
+from hpo_engine.executors.sharing import Place
 from hpo_engine.study.spec import Resources
 from hpo_engine.study.trial import Exit, StopCause
 from hpo_engine.system.faults import at_fault
