@@ -23,7 +23,7 @@ def test_reason_is_the_error_and_not_the_last_line(shell: Shell) -> None:
     shell.write("train.py", BAR + "try:\n    {}['lr']\nexcept KeyError:\n    print('wandb: bye', file=sys.stderr)\n    raise\n"
                 "finally:\n    import atexit; atexit.register(print, 'Set the environment variable HYDRA_FULL_ERROR=1 for more')\n")  # fmt: skip
     assert "exit code 1; KeyError: 'lr'" in shell.run("submit", "algo.yaml", code=3)
-    assert shell.json("show", "my-study", "0")["reason"] == "trial 0: exit code 1; KeyError: 'lr'"
+    assert shell.json("show", "my-study", "0")["reason"] == "trial 0: exit code 1; KeyError: 'lr' (train.py, line 6)"
     assert "100%|####| 4/4" in shell.run("show", "my-study", "0") and "25%" not in shell.run("show", "my-study", "0")
 
 
@@ -41,7 +41,7 @@ def test_launcher_is_nobodys_reason_and_in_nobodys_log(shell: Shell) -> None:
     shell.write("train.py", "import ctypes, faulthandler, traceback\ntraceback.print_stack()\nfaulthandler.enable()\nctypes.string_at(0)\n")  # fmt: skip
     shell.run("submit", "algo.yaml", code=3)
     assert shell.json("show", "my-study", "0")["reason"] == (
-        "trial 0: killed by signal 11; Fatal Python error: Segmentation fault"
+        "trial 0: killed by signal 11; Fatal Python error: Segmentation fault (train.py, line 4)"
     )
     for shown in (shell.run("logs", "my-study", "0"), shell.run("show", "my-study", "0")):
         assert "train.py" in shown and "launcher.py" not in shown and "_program" not in shown

@@ -47,14 +47,28 @@ def failed(shell: Shell, script: str, more: str = "") -> str:
         ("open('big', 'r+b')", "", "big is a read-only link to the study's copy, as files above 1 MiB are"),
         ("import os; os.system('echo >> big') and exit(1)", "", "big is a read-only link"),
         ("open('data/x.csv')", "", r"data/x.csv is outside it, in \S+: use model_dir: \S+ \(with the"),
-        ("open('data/none.csv')", "", "No such file or directory: 'data/none.csv'\n\nfolder"),
+        ("open('data/none.csv')", "", "No such file or directory: 'data/none.csv' \\(train.py, line 1\\)\n\nfolder"),
         ("raise SystemExit(7)", "", "exit code 7\n\nfolder"),
+        (WRITES.replace('"val_loss"', '"acc"').replace("VALUE", "1"), "",
+         'line 2 of the study file names "val_loss", but the script reports "acc": change the name there'),
+        (WRITES.replace("VALUE", "float('nan')"), "", "narrower ranges in space may help"),
+        ("import nosuchmodule", "", r"trials run with \S+: install the package there"),
+        ("import helpers", "", r"helpers.py is outside it, in \S+: use model_dir: \S+ \(with the"),
+        ("{}['lr']", "", "config.json has x, but not lr: "),
+        ("import argparse as a; p = a.ArgumentParser(); p.add_argument('--lr', required=True); p.parse_args()", "",
+         'the script runs as "python train.py": write fixed arguments into command'),
+        ("raise MemoryError", "", "the trials ran out of memory; a smaller model or batch"),
+        ("raise MemoryError", "parallel: 2\n", r"ran out of memory; a smaller parallel \(now 2\) leaves more for each"),
+        ("import os; os.kill(os.getpid(), 9)", "", r"signal 9 \(SIGKILL\) often means"),
+        ("import os; os.abort()", "", r"signal 6 \(SIGABRT\) is a crash in compiled code; env: \{PYTHONFAULTHANDLER: 1\}"),
+        ("import os; os.abort()", "env: {PYTHONFAULTHANDLER: 1}\n", r"Fatal Python error: Aborted \(train.py, line 1\)\n\nfolder"),
     ],
-)
+)  # fmt: skip
 def test_remedy_of_a_study_without_a_value(shell: Shell, script: str, more: str, words: str) -> None:
     shell.write("big", "x" * 1_100_000)
     (shell.folder.parent / "data").mkdir()
     (shell.folder.parent / "data" / "x.csv").write_text("1")
+    (shell.folder.parent / "helpers.py").write_text("")
     out = failed(shell, script, more)
     assert re.search(words.replace(r"\S+", ".+"), out), out
     assert (

@@ -191,6 +191,7 @@ def test_rows_without_the_objective_are_noted_once(make_study: Make, metric: str
     for trial in (study.start(), study.start()):
         study.report(trial, (1, dict.fromkeys(names, 1.0)))
         study.report(trial, (2, dict.fromkeys(names, 1.0)))
+        study.tick()
     assert len(said) == told
     if told:
         assert said[0].startswith(f'trial 0: no "{metric}" in its rows; it has "{names[0]}"')

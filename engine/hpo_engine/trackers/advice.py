@@ -28,6 +28,7 @@ class Advice:
         self._same: remarks.Sameness | None = None
         self._to_look_at = self._unseen = 0
         self._missing = False  # whether the objectives may still turn out to be missing
+        self._doubt = ""  # that one is, unless the study stops in the same turn for that reason
         self._seen_at: dict[int, float] = {}  # when the objectives of a running trial were first seen
 
     def open(self, history: History, now: float) -> None:
@@ -56,7 +57,9 @@ class Advice:
                 self._look_at(trial, history)
 
     def tick(self, history: History, now: float) -> None:
-        pass
+        if self._doubt and not history.halted:
+            self._say(self._doubt)
+        self._doubt = ""
 
     def close(self, history: History) -> None:
         pass
@@ -70,7 +73,7 @@ class Advice:
         elif self._missing and trial.state is TrialState.RUNNING and unexpected(missing[0], names):
             self._missing = False
             if other_spelling(missing[0], names) is None or not history.spec.stops(MISNAMED):  # else the study stops
-                self._say(
+                self._doubt = (
                     f"trial {trial.id}: {lacks(missing[0], names)}; a trial that never reports it has no value "
                     "(objective in the study file)"
                 )

@@ -250,7 +250,7 @@ class _Live:
     def line(self, text: str) -> None:
         from rich.text import Text
 
-        self._guarded(lambda: self._console.print(Text(text), soft_wrap=True))
+        self._guarded(lambda: self._console.print(Text(text)))
 
     def block(self, texts: list[str], *, good: bool) -> None:
         from rich.text import Text
@@ -258,7 +258,7 @@ class _Live:
         heads = [i for i, text in enumerate(texts) if text and (not any(texts[:i]) or text.startswith("best "))]
         styles = dict(zip(heads, ("bold green" if good else "bold yellow", "bold"), strict=False))
         shown = Text("\n").join([Text(text, styles.get(i, "")) for i, text in enumerate(texts)])
-        self._guarded(lambda: self._console.print(shown, soft_wrap=True))
+        self._guarded(lambda: self._console.print(shown))
 
     def restore(self) -> None:
         self._over = True

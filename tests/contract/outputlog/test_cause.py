@@ -34,20 +34,20 @@ DURING = "\nDuring handling of the above exception, another exception occurred:\
 
 ERRORS: dict[str, tuple[str, str]] = {
     # -- Python's own
-    "plain": (f"epoch 1\n{TRACEBACK}", "ValueError: bad lr"),
-    "module in the name": (TRACEBACK.replace("ValueError:", "torch.cuda.OutOfMemoryError:"), "torch.cuda.OutOfMemoryError: bad lr"),
-    "cause": (WORKER + DIRECT + TRACEBACK, "ValueError: bad lr"),
-    "while handling": (TRACEBACK + DURING + WORKER, "IndexError: list index out of range"),
-    "several lines": (f"{TRACEBACK}  lr must be positive\nsee the docs of the optimizer\n", "ValueError: bad lr"),
+    "plain": (f"epoch 1\n{TRACEBACK}", "ValueError: bad lr (train.py, line 8)"),
+    "module in the name": (TRACEBACK.replace("ValueError:", "torch.cuda.OutOfMemoryError:"), "torch.cuda.OutOfMemoryError: bad lr (train.py, line 8)"),
+    "cause": (WORKER + DIRECT + TRACEBACK, "ValueError: bad lr (train.py, line 8)"),
+    "while handling": (TRACEBACK + DURING + WORKER, "IndexError: list index out of range (worker.py, line 3)"),
+    "several lines": (f"{TRACEBACK}  lr must be positive\nsee the docs of the optimizer\n", "ValueError: bad lr (train.py, line 8)"),
     "announced": (
         TRACEBACK.replace("ValueError: bad lr", "RuntimeError: Error(s) in loading state_dict for Net:")
         + "\tsize mismatch for fc.weight: copying a param with shape [10, 4] from checkpoint\n\tsize mismatch for fc.bias\n",
         "RuntimeError: Error(s) in loading state_dict for Net: size mismatch for fc.weight: copying a param with shape "
-        "[10, 4] from checkpoint",
+        "[10, 4] from checkpoint (train.py, line 8)",
     ),
     "no message": (TRACEBACK.replace("ValueError: bad lr", "AssertionError"), "AssertionError (train.py, line 8)"),
     "interrupt": (TRACEBACK.replace("ValueError: bad lr", "KeyboardInterrupt"), "KeyboardInterrupt"),
-    "own class": (TRACEBACK.replace("ValueError: bad lr", "__main__.Diverged: at step 3"), "__main__.Diverged: at step 3"),
+    "own class": (TRACEBACK.replace("ValueError: bad lr", "__main__.Diverged: at step 3"), "__main__.Diverged: at step 3 (train.py, line 8)"),
     "syntax of the script": (
         '  File "/w/train.py", line 3\n    x = = 1\n        ^\nSyntaxError: invalid syntax\n',
         "SyntaxError: invalid syntax (train.py, line 3)",
@@ -60,7 +60,7 @@ ERRORS: dict[str, tuple[str, str]] = {
     "recursion": (
         'Traceback (most recent call last):\n  File "t.py", line 3, in f\n    f()\n  File "t.py", line 3, in f\n    f()\n'
         "  [Previous line repeated 995 more times]\nRecursionError: maximum recursion depth exceeded\n",
-        "RecursionError: maximum recursion depth exceeded",
+        "RecursionError: maximum recursion depth exceeded (t.py, line 3)",
     ),
     "group": (
         "  + Exception Group Traceback (most recent call last):\n"
@@ -80,7 +80,7 @@ ERRORS: dict[str, tuple[str, str]] = {
         "    | During handling of the above exception, another exception occurred:\n    | \n"
         '    | Traceback (most recent call last):\n    |   File "t.py", line 7, in g\n    | LookupError: no rate\n'
         "    +------------------------------------\n",
-        "LookupError: no rate",
+        "LookupError: no rate (t.py, line 7)",
     ),
     "group in a group": (
         "  + Exception Group Traceback (most recent call last):\n"
@@ -92,42 +92,42 @@ ERRORS: dict[str, tuple[str, str]] = {
         "OSError: deep",
     ),
     "ignored at exit": (
-        f"{TRACEBACK}Exception ignored in: <function Pool.__del__ at 0x7f>\n{WORKER}", "ValueError: bad lr",
+        f"{TRACEBACK}Exception ignored in: <function Pool.__del__ at 0x7f>\n{WORKER}", "ValueError: bad lr (train.py, line 8)",
     ),
-    "logging error": (f"{TRACEBACK}--- Logging error ---\n{WORKER}Call stack:\n  File \"x.py\", line 1\n", "ValueError: bad lr"),
+    "logging error": (f"{TRACEBACK}--- Logging error ---\n{WORKER}Call stack:\n  File \"x.py\", line 1\n", "ValueError: bad lr (train.py, line 8)"),
     "fault": (
         f"{TRACEBACK}Fatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent call first):\n"
         '  File "/w/train.py", line 10 in <module>\n\nExtension modules: numpy._core (total: 1)\n',
-        "Fatal Python error: Segmentation fault",
+        "Fatal Python error: Segmentation fault (train.py, line 10)",
     ),
-    "after a bar": (f" 45%|####    | 45/100 [00:01<00:01, 44.9it/s]{TRACEBACK}", "ValueError: bad lr"),
+    "after a bar": (f" 45%|####    | 45/100 [00:01<00:01, 44.9it/s]{TRACEBACK}", "ValueError: bad lr (train.py, line 8)"),
     # -- tracebacks that travelled
     "data loader": (
         TRACEBACK.replace("ValueError: bad lr", "RuntimeError: Caught IndexError in DataLoader worker process 0.")
         + f"Original {WORKER}",
-        "IndexError: list index out of range",
+        "IndexError: list index out of range (worker.py, line 3)",
     ),
     "pool": (
         f'multiprocessing.pool.RemoteTraceback: \n"""\n{WORKER}"""\n{DIRECT}'
         + TRACEBACK.replace("ValueError: bad lr", "IndexError: list index out of range"),
-        "IndexError: list index out of range",
+        "IndexError: list index out of range (train.py, line 8)",
     ),
     "spawn": (
         TRACEBACK.replace("ValueError: bad lr", "torch.multiprocessing.spawn.ProcessRaisedException: ")
         + f"\n-- Process 1 terminated with the following error:\n{WORKER}",
-        "IndexError: list index out of range",
+        "IndexError: list index out of range (worker.py, line 3)",
     ),
     "ray": (
         TRACEBACK.replace("ValueError: bad lr", "ray.exceptions.RayTaskError(KeyError): ray::fit() (pid=7, ip=1.2.3.4)")
         + '  File "/w/fit.py", line 3, in fit\n    c["x"]\nKeyError: \'x\'\n',
-        "KeyError: 'x'",
+        "KeyError: 'x' (fit.py, line 3)",
     ),
     "ray's prefix": (
-        "".join(f"\x1b[36m(fit pid=7)\x1b[0m {line}\n" for line in TRACEBACK.splitlines()), "ValueError: bad lr",
+        "".join(f"\x1b[36m(fit pid=7)\x1b[0m {line}\n" for line in TRACEBACK.splitlines()), "ValueError: bad lr (train.py, line 8)",
     ),
     "rank's prefix": (
         "".join(f"[rank1]: {line}\n" for line in TRACEBACK.splitlines()) + "[rank1]:[W1127 08:00:00 x.cpp:1] Warning: bye\n",
-        "ValueError: bad lr",
+        "ValueError: bad lr (train.py, line 8)",
     ),
     "elastic": (
         f"[rank0]: {WORKER.replace(chr(10), chr(10) + '[rank0]: ')}\n"
@@ -135,7 +135,7 @@ ERRORS: dict[str, tuple[str, str]] = {
         + TRACEBACK.replace("ValueError: bad lr", "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: ")
         + "=====\ntrain.py FAILED\n-----\nFailures:\n  <NO_OTHER_FAILURES>\nRoot Cause (first observed failure):\n"
         "[0]:\n  time      : 2026-11-27\n  exitcode  : 1 (pid: 9)\n  traceback : To enable traceback see: https://x\n=====\n",
-        "IndexError: list index out of range",
+        "IndexError: list index out of range (worker.py, line 3)",
     ),
     "called process": (
         "x.c:3:5: error: 'y' undeclared\n"
@@ -151,14 +151,14 @@ ERRORS: dict[str, tuple[str, str]] = {
     "hydra": (
         f"Error executing job with overrides: ['lr=-1']\n{TRACEBACK}\n"
         "Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.\n",
-        "ValueError: bad lr",
+        "ValueError: bad lr (train.py, line 8)",
     ),
     "jsonargparse": (
         'usage: train.py [-h] [--lr LR]\nerror: Parser key "lr":\n  Expected a <class \'float\'>. Got value: high\nGiven value: high\n',
         "error: Parser key \"lr\": Expected a <class 'float'>. Got value: high",
     ),
     "wandb": (
-        f"{TRACEBACK}wandb: \nwandb: 🚀 View run x at: https://x\nwandb: Find logs at: ./wandb/run\n", "ValueError: bad lr",
+        f"{TRACEBACK}wandb: \nwandb: 🚀 View run x at: https://x\nwandb: Find logs at: ./wandb/run\n", "ValueError: bad lr (train.py, line 8)",
     ),
     "argparse": ("usage: train.py [-h]\ntrain.py: error: unrecognized arguments: --x 3\n", "train.py: error: unrecognized arguments: --x 3"),
     "click": ("Usage: train.py [OPTIONS]\nTry 'train.py --help' for help.\n\nError: No such option: --x\n", "Error: No such option: --x"),
@@ -232,19 +232,19 @@ ERRORS: dict[str, tuple[str, str]] = {
     "accelerate": (
         TRACEBACK + "Traceback (most recent call last):\n  File \"/usr/bin/accelerate\", line 8, in <module>\n    sys.exit(main())\n"
         "subprocess.CalledProcessError: Command '['python', 'train.py']' returned non-zero exit status 1.\n",
-        "ValueError: bad lr",
+        "ValueError: bad lr (train.py, line 8)",
     ),
     "conda": (
         TRACEBACK + "\nERROR conda.cli.main_run:execute(49): `conda run python train.py` failed. (See above for error)\n",
-        "ValueError: bad lr",
+        "ValueError: bad lr (train.py, line 8)",
     ),
-    "empty first line": (TRACEBACK.replace("Error: bad lr", "Error: \nthe rate is too high"), "ValueError: the rate is too high"),
+    "empty first line": (TRACEBACK.replace("Error: bad lr", "Error: \nthe rate is too high"), "ValueError: the rate is too high (train.py, line 8)"),
     "nothing logged": ("ERROR:root:the loss is not finite\nNoneType: None\n", "ERROR:root:the loss is not finite"),
     "no script": (
         "python: can't open file '/w/train.py': [Errno 2] No such file or directory\n",
         "python: can't open file '/w/train.py': [Errno 2] No such file or directory",
     ),
-    "carriage returns": (TRACEBACK.replace("\n", "\r\n"), "ValueError: bad lr"),
+    "carriage returns": (TRACEBACK.replace("\n", "\r\n"), "ValueError: bad lr (train.py, line 8)"),
     "git": ("fatal: not a git repository\n", "fatal: not a git repository"),
 }  # fmt: skip
 
@@ -296,14 +296,14 @@ def test_without_an_error_the_last_line_that_says_something_counts(kind: str) ->
 def test_what_an_interpreter_really_prints(tmp_path: Path) -> None:
     for name, (code, error) in {
         "group": ("raise ExceptionGroup('eg', [ValueError('x'), TypeError('y')])", "ValueError: x"),
-        "chain": ("try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise RuntimeError('outer') from e", "RuntimeError: outer"),
+        "chain": ("try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise RuntimeError('outer') from e", "RuntimeError: outer (chain.py, line 4)"),
         "syntax": ("x = = 1", "SyntaxError: invalid syntax (syntax.py, line 1)"),
         "bare": ("assert 1 > 2", "AssertionError (bare.py, line 1)"),
         "pool": (
             "import concurrent.futures as f\nif __name__ == '__main__':\n    f.ProcessPoolExecutor(1).submit(int, 'x').result()",
-            "ValueError: invalid literal for int() with base 10: 'x'",
+            "ValueError: invalid literal for int() with base 10: 'x' (pool.py, line 3)",
         ),
-        "fault": ("import ctypes, faulthandler\nfaulthandler.enable()\nctypes.string_at(0)", "Fatal Python error: Segmentation fault"),
+        "fault": ("import ctypes, faulthandler\nfaulthandler.enable()\nctypes.string_at(0)", "Fatal Python error: Segmentation fault (fault.py, line 3)"),
         "options": ("import argparse\nargparse.ArgumentParser().parse_args(['--x'])", "options.py: error: unrecognized arguments: --x"),
         "exit": ("import sys\nsys.exit('not today')", None),
     }.items():  # fmt: skip
@@ -316,9 +316,18 @@ def test_what_an_interpreter_really_prints(tmp_path: Path) -> None:
         assert cause(rendered(done.stderr)) == expected, done.stderr.decode()
 
 
+def test_place_is_the_last_line_of_the_users_own_code() -> None:
+    library = '  File "/opt/py/lib/python3.11/json/decoder.py", line 355, in raw_decode\n    raise error\n'
+    own = '  File "/home/me/study/results/3/train.py", line 4, in <module>\n    d = json.loads("{broken")\n'
+    head, error = "Traceback (most recent call last):\n", f"ValueError: {'bad ' * 200}\n"
+    text, _ = told(f"{head}{own}{library}{error}")
+    assert text.startswith("ValueError: bad bad") and text.endswith("... (train.py, line 4)") and len(text) < 300
+    assert told(f"{head}{library}ValueError: bad\n") == ("ValueError: bad", True)
+
+
 def test_killed_run_is_not_explained_by_an_error_that_it_survived() -> None:
     caught = TRACEBACK + "".join(f"epoch {i}: fine\n" for i in range(9))
-    assert cause(caught.splitlines()) == ("ValueError: bad lr", True)
+    assert cause(caught.splitlines()) == ("ValueError: bad lr (train.py, line 8)", True)
     assert cause(caught.splitlines(), killed=True) == ("epoch 8: fine", False)
 
 
@@ -334,7 +343,7 @@ def test_why_reads_the_end_of_a_log_of_any_size_and_kind(tmp_path: Path) -> None
     ):
         log.write_bytes(before + b"\n" + TRACEBACK.encode() + b"wandb: bye\n" * 300)
         begin = time.monotonic()
-        assert why(str(tmp_path)) == "ValueError: bad lr"
+        assert why(str(tmp_path)) == "ValueError: bad lr (train.py, line 8)"
         assert time.monotonic() - begin < 1
     log.write_bytes(b"\xff\xfe\x00 3\n\n")
     assert why(str(tmp_path)) == "its output ends: \ufffd\ufffd\x00 3"
@@ -358,4 +367,4 @@ def test_frames_of_the_launcher_are_nobodys_business() -> None:
         """)
     lines = rendered(stack.encode())
     assert not [line for line in lines if "launcher" in line or "_program" in line]
-    assert len(lines) == 7 and cause(lines) == ("Fatal Python error: Aborted", True)
+    assert len(lines) == 7 and cause(lines) == ("Fatal Python error: Aborted (train.py, line 10)", True)

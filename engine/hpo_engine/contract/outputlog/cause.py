@@ -1,4 +1,5 @@
-"""Why a run failed, in one line, from what it has printed: the error itself, not merely the last line.
+"""Why a run failed, in one line, from what it has printed: the error itself, not merely the last line, and its place
+in the user's own code.
 
 In this order: the error of the last Python traceback, a line that says `error: ...` in the manner of some language,
 the last line that is not a progress bar, a warning or a farewell.
@@ -10,10 +11,14 @@ import os
 import re
 from collections.abc import Sequence
 
+from hpo_engine.text.quoting import shortened
+
 NEAR, NEAR_KILLED = 60, 5
 """So many ordinary lines may follow an error that ended the run; fewer where a signal did, as it strikes anywhere."""
 _SAID_BEFORE = 2  # so many ordinary lines may stand between what a program says and what its shell does
 _JOINED = 300  # characters up to which a line that ends with a colon gets the next one
+_STACK = 100  # lines of a crash report that are searched for its place
+_PLACED = 240  # characters of an error that are kept before its place
 
 _HEADER = re.compile(r"Traceback \(most recent call last\)")
 _GROUP = re.compile(r"^[ |]*\+ Exception Group Traceback \(most recent call last\)")
@@ -21,8 +26,9 @@ _FIRST_LEAF = re.compile(r"^[ |]*\+-\+-+ 1 -+$")
 _BORDER = re.compile(r"^[ |]*\+-[+-]*( \d+ | \.\.\. )?-*$")
 _MARGIN = re.compile(r"^[ |]*\| ?")
 _FRAME = re.compile(r'^(?P<margin>.*?)(?:  |> )File "(?P<file>[^"]+)", line (?P<line>\d+)')
+_LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python\d|^<")
+"""Files of Python and of installed packages, and code without a file."""
 _SYNTAX = re.compile(r"^(?:Syntax|Indentation|Tab)Error: ")
-_BARE = re.compile(r"^[\w.]+$")
 _ASIDE = re.compile(r"Exception ignored (?:in|on)\b|^--- Logging error ---|^Error in atexit")
 _HOLLOW = re.compile(
     r"ChildFailedError|ProcessExitedException|CalledProcessError|RemoteTraceback|exited unexpectedly"
@@ -160,13 +166,14 @@ def _begins(lines: Sequence[str], i: int) -> str:
 def _error_after(lines: Sequence[str], begin: int) -> tuple[str, int]:
     """The error at the end of the traceback that begins there, and the line after it; "" if it was cut off."""
     if not _HEADER.search(lines[begin]):
-        return _told(lines, begin, ""), begin + 1
-    margin, found, i = None, ("", begin + 1), begin + 1
+        return _told(lines, begin, "", _crash_place(lines, begin)), begin + 1
+    margin, place, found, i = None, "", ("", begin + 1), begin + 1
     while i < len(lines):
         line = lines[i]
         frame = _FRAME.match(line)
         if frame and (margin is None or frame["margin"] == margin):
             margin = frame["margin"]
+            place = _own_place(frame) or place
             found = ("", i + 1)
         elif margin is None and i - begin > 3:
             break
@@ -175,7 +182,7 @@ def _error_after(lines: Sequence[str], begin: int) -> tuple[str, int]:
         elif margin is not None and not found[0] and line.startswith(margin):
             rest = line[len(margin) :]
             if rest and not rest[0].isspace() and rest[0] not in "│└":
-                found = (_told(lines, i, margin), i + 1)
+                found = (_told(lines, i, margin, place), i + 1)
         i += 1
     if margin is None and begin + 1 < len(lines):  # drawn in a box, or without frames
         return next(((_told(lines, j, ""), j + 1) for j in range(begin + 1, len(lines)) if _names(lines[j])), found)
@@ -187,14 +194,19 @@ def _names(line: str) -> bool:
     return bool(re.match(r"^(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt|Warning|Failure)\b", line))
 
 
-def _told(lines: Sequence[str], i: int, margin: str) -> str:
-    """The error on line i: with the next line of its message where the first one only announces it, and with its place
-    where it says nothing or the place is what matters."""
+def _told(lines: Sequence[str], i: int, margin: str, place: str = "") -> str:
+    """The error on line i, with the next line of its message if the first one only announces it, and its place.
+
+    Args:
+        place: the last frame of the user's own code. A syntax error has a better one, just above it.
+    """
     text = lines[i][len(margin) :].strip()
-    if _SYNTAX.match(text) or (_BARE.match(text) and "Interrupt" not in text):
+    if "Interrupt" in text:
+        return text
+    if _SYNTAX.match(text):
         place = _place(lines, i)
-        return f"{text} ({place})" if place else text
-    return _joined(text, [line.removeprefix(margin) for line in lines[i + 1 : i + 4]])
+    text = _joined(text, [line.removeprefix(margin) for line in lines[i + 1 : i + 4]])
+    return f"{shortened(text, _PLACED)} ({place})" if place else text
 
 
 def _joined(text: str, after: Sequence[str]) -> str:
@@ -204,12 +216,23 @@ def _joined(text: str, after: Sequence[str]) -> str:
     return text if not more or _HEADER.search(more) or more.startswith("File ") else f"{text} {more}"
 
 
+def _own_place(frame: re.Match[str]) -> str:
+    """`train.py, line 3`; "" for a frame of a library."""
+    return "" if _LIBRARY.search(frame["file"]) else f"{os.path.basename(frame['file'])}, line {frame['line']}"
+
+
+def _crash_place(lines: Sequence[str], begin: int) -> str:
+    """The place of a crash that faulthandler reports; its frames have the most recent call first."""
+    stack = range(begin + 1, min(begin + _STACK, len(lines)))
+    first = next((i for i in stack if lines[i].endswith("(most recent call first):")), begin + _STACK)
+    frames = (_FRAME.match(line) for line in lines[first + 1 : first + _STACK])
+    return next(filter(None, (_own_place(frame) for frame in frames if frame)), "")
+
+
 def _place(lines: Sequence[str], i: int) -> str:
-    """`train.py, line 3`: the frame shortly before line i."""
-    for line in reversed(lines[max(0, i - 5) : i]):
-        if frame := _FRAME.match(line):
-            return f"{os.path.basename(frame['file'])}, line {frame['line']}"
-    return ""
+    """The place of the frame shortly before line i."""
+    frames = (_FRAME.match(line) for line in reversed(lines[max(0, i - 5) : i]))
+    return next((_own_place(frame) for frame in frames if frame), "")
 
 
 def _group(lines: Sequence[str], begin: int) -> tuple[str, int]:
