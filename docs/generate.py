@@ -68,11 +68,11 @@ def rows(*lines: tuple[str, ...]) -> str:
 
 
 def fields() -> str:
-    """Every field, then the fields of each nested mapping."""
+    """Every field, then the fields of each nested mapping; `parameters` has those of the space."""
     schema = json_schema()
     nested: dict[str, str] = {}  # form -> the field that holds it
     for name, field in schema["properties"].items():
-        for form in re.findall(r"'#/\$defs/(\w+)'", str(field)):
+        for form in () if name == "space" else re.findall(r"'#/\$defs/(\w+)'", str(field)):
             nested.setdefault(form, name)
     parts = [_field_table(schema)]
     for form, name in nested.items():
@@ -82,8 +82,8 @@ def fields() -> str:
 
 
 def parameters() -> str:
-    kinds = json_schema()["properties"]["space"]["additionalProperties"]["anyOf"]
-    forms = [kind for kind in kinds if "properties" in kind]
+    schema = json_schema()
+    forms = [schema["$defs"][form] for form in re.findall(r"'#/\$defs/(\w+)'", str(schema["properties"]["space"]))]
     return "\n".join(f"### `{next(iter(f['properties']))}`\n\n{f['description']}\n\n{_field_table(f)}" for f in forms)
 
 

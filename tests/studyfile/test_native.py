@@ -354,7 +354,7 @@ BAD_FIELDS = {
     "points: [{lr: 0.1}, {lr: 5}]": "points[1].lr: 5 is outside 0.0 ... 1.0",
     "points: [{rl: 0.1}]": 'points[0].rl: is not a parameter of the space; known: lr',
     "points: [{lr: 0.1}, {}, {lr: 0.1}]": "points[2]: is the same as points[0]",
-    "warm_start: [5]": "warm_start: must be text, not 5",
+    "warm_start: [5]": "warm_start[0]: must be text, not 5",
     **dict.fromkeys(
         ("warm_start: off", "warm_start: auto", "warm_start: false", "warm_start: [off]"),
         "warm_start: names earlier studies; imports done before trials start are trial: {preload: auto or off}",

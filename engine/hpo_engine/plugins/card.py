@@ -76,7 +76,7 @@ class Option:
             return value in self.words
         if self.kind not in (int, float):
             return True
-        if not math.isfinite(value) or (self.most is not None and value > self.most):
+        if value != value or abs(value) == math.inf or (self.most is not None and value > self.most):
             return False
         return self.least is None or value > self.least or (value == self.least and not self.above)
 

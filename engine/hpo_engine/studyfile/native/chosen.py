@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hpo_engine.plugins.card import Card
 from hpo_engine.plugins.registry import Registry
@@ -15,6 +15,7 @@ from hpo_engine.stoppers import AlikeStopper, RankStopper
 from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, Named
 from hpo_engine.studyfile.common import Problems, algorithm_problem, under
 from hpo_engine.studyfile.native import values
+from hpo_engine.studyfile.native.findings import report
 from hpo_engine.studyfile.native.form import NamedForm, StudyForm
 
 _FORMER_OPTIONS = {"warm_up": "write min_rivals"}
@@ -47,9 +48,9 @@ def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, prob
 
 def _seed(value: Any, problems: Problems) -> int | None:
     try:
-        return None if value is None else values.whole(0)(value)
-    except ValueError as error:
-        problems.add("options.seed", str(error))
+        return TypeAdapter[int | None](values.Natural | None).validate_python(value)
+    except ValidationError as error:
+        report(error, "options.seed", StudyForm, problems)
         return None
 
 

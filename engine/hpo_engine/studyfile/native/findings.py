@@ -10,6 +10,7 @@ from hpo_engine.errors import nearest
 from hpo_engine.space.params import json_text
 from hpo_engine.studyfile.common import MOST_PROBLEMS, Problems
 from hpo_engine.studyfile.native.form import PARTS, StudyForm, TrialForm, names
+from hpo_engine.studyfile.native.values import refused
 from hpo_engine.text.quoting import shown
 
 # What people write who come from elsewhere, and where it goes here.
@@ -46,6 +47,18 @@ _ELSEWHERE_IN: dict[type[BaseModel], dict[str, str]] = {
     TrialForm: {"warm_start": "write preload: auto, off or a list of modules"},
 }
 
+_ADVICE = {"trials": ' ("unlimited" for no limit)', "early_stopping.rule": " (or off)"}
+_NUMBERS = {"int_type": "must be a whole number", "int_from_float": "must be a whole number"}
+_WORDS = {
+    "string_type": "must be text, not {found}",
+    "string_pattern_mismatch": "is empty",
+    "bool_type": "must be on or off, not {found}",
+    "list_type": "must be a list, not {found}",
+    "dict_type": "must be a mapping, not {found}",
+    "model_type": "must be a mapping, not {found}",
+    "greater_than_equal": "must be at least {ge:g}, not {found}",
+}
+
 
 def sound_form(data: dict[str, Any], problems: Problems) -> tuple[StudyForm, set[str]]:
     """The fields that are sound, and the names of those that are not (which hold a stand-in)."""
@@ -66,7 +79,7 @@ def report(error: ValidationError, prefix: str, model: type[BaseModel], problems
             path = f"{path}[{part}]" if isinstance(part, int) else f"{path}.{part}" if path else part
         part_name = str(e["loc"][0]) if len(e["loc"]) > 1 else None
         where = PARTS.get(part_name, model) if part_name else model
-        problems.add(path, _words(e, where))
+        problems.add(path, _words(e, where) + _ADVICE.get(path, ""))
 
 
 def _words(e: Any, model: type[BaseModel]) -> str:
@@ -82,8 +95,9 @@ def _words(e: Any, model: type[BaseModel]) -> str:
         return f"is missing: {about}" if about else "is missing"
     if kind == "value_error":
         return str(e["ctx"]["error"])
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"must be a mapping, not {found}"
-    if kind == "list_type":
-        return f"must be a list, not {found}"
-    return f"{e['msg'][:1].lower()}{e['msg'][1:]}, not {found}"
+    if kind in _NUMBERS:
+        return f"{_NUMBERS[kind]}{refused(e['input'])}"
+    if kind == "literal_error":
+        return f"must be {e['ctx']['expected'].replace(chr(39), '')}, not {found}"
+    text = _WORDS.get(kind, f"{e['msg'][:1].lower()}{e['msg'][1:]}, not {{found}}")
+    return text.format(found=found, **e.get("ctx", {}))
