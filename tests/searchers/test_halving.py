@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -260,6 +261,42 @@ def test_asha_shares_configurations_out_to_brackets_as_hyperband_would() -> None
     shares = {1: plan.size(3), 3: plan.size(2), 9: plan.size(1)}
     for amount, number in starts.items():
         assert number / sum(starts.values()) == pytest.approx(shares[amount] / sum(shares.values()), abs=0.02)
+
+
+# -- trials that are carried on --------------------------------------------------------------------------------------
+
+
+def carried_on(trial: Trial, resource: int, note: Mapping[str, Any]) -> Proposal:
+    return Proposal(trial.params, resource, carry_on=trial.id, note={**(trial.proposal.note or {}), **note})
+
+
+def results(history: History) -> dict[tuple[str, int | None], float]:
+    """(configuration, resource) -> loss."""
+    return {
+        (as_text([Proposal(t.params)]), r.resource): r.losses[0] for t in history.trials for r in reversed(t.results)
+    }
+
+
+def fails_promoted(trial: Trial) -> bool:
+    return trial.params["kind"] == "a" and (trial.proposal.resource or 0) > 1
+
+
+@pytest.mark.parametrize(("cls", "workers"), [(Hyperband, 1), (Hyperband, 5), (Asha, 1)])
+def test_trials_that_are_carried_on_make_the_same_search(cls: Any, workers: int) -> None:
+    """Where a script can go on, only `promotion` differs: places and results are read from either kind of trial."""
+    spec = study(27)
+    fresh, carrying = cls(spec), cls(spec)
+    carrying.promotion = carried_on
+    repeated = run(fresh, opened(spec), workers=workers, fail=fails_promoted, most=120)
+    carried = run(carrying, opened(spec), workers=workers, fail=fails_promoted, most=120)
+    assert all(t.proposal.repeats is None for t in carried.trials) and max(len(t.results) for t in carried.trials) == 4
+    if cls is Hyperband:
+        assert results(carried) == results(repeated) and carried.next_id < repeated.next_id
+    else:  # it never ends, and 120 trials are more configurations
+        assert results(carried).items() > results(repeated).items()
+    again = cls(spec)
+    again.promotion = carried_on
+    assert as_text(again.ask(carried, 9)) == as_text(carrying.ask(carried, 9)), "a fresh reading says the same"
 
 
 # -- whatever comes --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 from hpo_engine.core.ports import Searcher
 from hpo_engine.space.searchspace import Choice, Float, SearchSpace
-from hpo_engine.study.events import TrialEnded, TrialProposed, apply
+from hpo_engine.study.events import Event, TrialCarriedOn, TrialEnded, TrialProposed, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Budget, Named, Resource, StudySpec
 from hpo_engine.study.trial import Proposal, Trial
@@ -62,15 +62,20 @@ def run(
             assert place_of(p) not in places, "two trials in one place"
             places.add(place_of(p))
         for p in got:
-            history = apply(
-                history, TrialProposed(0.0, history.next_id, p.params, p.resource, p.note, repeats=p.repeats)
-            )
+            history = apply(history, _event(history, p))
         if not history.open_ids:
             return history
         trial = history.trials[rng.choice(history.open_ids)]
         state = rng.choice(["failed", "timed_out", "stopped", "lost"]) if fail(trial) else "completed"
         history = apply(history, TrialEnded(0.0, trial.id, state, loss(trial) if state == "completed" else None))
     return history
+
+
+def _event(history: History, p: Proposal) -> Event:
+    if p.carry_on is None:
+        return TrialProposed(0.0, history.next_id, p.params, p.resource, p.note, repeats=p.repeats)
+    assert p.resource is not None
+    return TrialCarriedOn(0.0, p.carry_on, p.params, p.resource, p.note)
 
 
 def place_of(trial: Trial | Proposal) -> tuple[int, int, int]:

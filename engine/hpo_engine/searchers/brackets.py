@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 _DUST = 1e-12  # relative: powers of a float are not exact, and 243 is 3^5
@@ -106,36 +106,34 @@ class HyperbandPlan:
         fitting = (self.within(t, trials, configurations) for t in range(longest, -1, -1))
         return next((bracket for bracket in fitting if bracket), None)
 
+    def following(self, s: int | None, trials: int | None, configurations: int | None = None) -> Iterator[Bracket]:
+        """The brackets after bracket s (None: all), until the trials or the configurations are used up."""
+        while bracket := self.next(s, trials, configurations):
+            yield bracket
+            s = len(bracket) - 1
+            trials = None if trials is None else trials - trials_of(bracket)
+            configurations = None if configurations is None else configurations - bracket[0].size
+
     def round(self, configurations: int | None = None) -> tuple[Bracket, ...]:
         """One full set of brackets, from the longest to the one without promotions; no configuration is in two."""
         out: list[Bracket] = []
-        for s in range(self.deepest, -1, -1):
-            bracket = self.within(s, None, configurations)
-            if bracket:
-                out.append(bracket)
-                configurations = None if configurations is None else configurations - bracket[0].size
+        for bracket in self.following(None, None, configurations):
+            out.append(bracket)
+            if len(bracket) == 1:
+                break
         return tuple(out)
 
     def planned(self, trials: int | None, configurations: int | None = None) -> Counter[int]:
         """The runs that `trials` come to, by amount, unless some fail; None: those until all configurations, of which
         there is a number then, have had the most."""
-        rest, left, last = trials, configurations, None
-        if rest is None or (left is not None and left < rest):
-            begun: list[Bracket] = []
-            while bracket := self.next(last, rest, left):
-                begun.append(bracket)
-                rest = None if rest is None else rest - trials_of(bracket)
-                left, last = (left or 0) - bracket[0].size, len(bracket) - 1
-            return +(runs_of(begun) + _left_over(begun, rest))
+        if trials is None or (configurations is not None and configurations < trials):
+            begun = list(self.following(None, trials, configurations))
+            runs = runs_of(begun)
+            return +(runs + _left_over(begun, None if trials is None else trials - runs.total()))
         whole = runs_of(self.round())
         # Whole rounds are all alike; only the last trials need smaller brackets.
-        times = max(0, rest // max(1, whole.total()) - 1)
-        counts = Counter({amount: runs * times for amount, runs in whole.items()})
-        rest -= counts.total()
-        while bracket := self.next(last, rest):
-            counts += runs_of([bracket])
-            rest, last = rest - trials_of(bracket), len(bracket) - 1
-        return +counts
+        times = max(0, trials // max(1, whole.total()) - 1)
+        return +(_times(whole, times) + runs_of(self.following(None, trials - times * whole.total())))
 
 
 def _left_over(brackets: Iterable[Bracket], trials: int | None) -> Counter[int]:
@@ -164,7 +162,7 @@ def cut_off(plan: HyperbandPlan, trials: int) -> Counter[int]:
     """The runs of the plan's own brackets, one after the other, the last one cut off when `trials` are used up."""
     whole = runs_of(plan.round())
     times, rest = divmod(trials, whole.total())
-    counts = Counter({amount: runs * times for amount, runs in whole.items()})
+    counts = _times(whole, times)
     for bracket in plan.round():
         for rung in bracket:
             taken = min(rest, rung.size)
@@ -179,6 +177,10 @@ def in_words(counts: Mapping[int, int], name: str, about: str = "") -> str:
     parts = [f"{number:,} of {amount:,}" for amount, number in sorted(counts.items()) if number > 0]
     split = f": {about}{', '.join(parts)}" if len(parts) > 1 else f" of {next(iter(+Counter(counts)), 0):,}"
     return f"{runs:,} run{'' if runs == 1 else 's'}{split} {name}; {about}{spent:,} {name} in all"
+
+
+def _times(counts: Counter[int], times: int) -> Counter[int]:
+    return Counter({amount: runs * times for amount, runs in counts.items()})
 
 
 def trials_of(bracket: Bracket) -> int:

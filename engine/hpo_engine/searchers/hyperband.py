@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from heapq import merge
+from itertools import pairwise
 
 from hpo_engine.plugins.card import Card, Option
-from hpo_engine.searchers import Searcher, Traits
+from hpo_engine.searchers import Traits
 from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, in_words, spent_by, trials_of
-from hpo_engine.searchers.halving import BracketHistory, BracketState, Slot, proposals, rationed
-from hpo_engine.searchers.sources import ConfigurationSource, RandomSource
+from hpo_engine.searchers.halving import ETA, BracketHistory, BracketState, Halving, Run
 from hpo_engine.space.searchspace import MAX_WALK
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal, Trial
 
 OPTIONS = {
-    "eta": Option(
-        "one in eta configurations is promoted, to eta times as much of the resource", float, 3.0, least=1.01
-    ),
+    "eta": ETA,
     "rounds": Option(
         "full sets of brackets (default: until the trials are used up; if unlimited: one, a small space whole)",
         int,
@@ -28,7 +26,7 @@ OPTIONS = {
 }
 
 
-class Hyperband(Searcher):
+class Hyperband(Halving):
     """Synchronous Hyperband. A rung's best trials are promoted when all of the rung has ended; while one is
     still running, the next bracket begins, so that workers stay busy. Brackets and promotions depend on results alone
     and not on the number of workers.
@@ -62,60 +60,47 @@ class Hyperband(Searcher):
     )
 
     def __init__(self, spec: StudySpec, *, eta: float = 3.0, rounds: int | None = None) -> None:
-        self.resource = rationed(spec)
-        self.plan = HyperbandPlan(self.resource.max, self.resource.min, eta)
-        self._spec, self._rounds = spec, rounds
-        self.source: ConfigurationSource = RandomSource(spec)
-        self._fold = BracketHistory(keyed=spec.space.size is not None)
+        super().__init__(spec, eta, alike=False)
+        self._rounds = rounds
         self.traits = replace(self.traits, size=self._size, usual_trials=self._round_trials)
 
-    def ask(self, history: History, count: int) -> list[Proposal]:
-        return self._proposals(history, count)
+    def runs(self, history: History, brackets: dict[int, BracketState], fresh: bool) -> Iterator[Run]:
+        planned = self._planned(history, brackets, fresh)
+        first = next(planned, None)
+        if first is not None:
+            yield first
+            yield from planned
+        elif self._rounds is None and (not fresh or self._unbegun(brackets) == 0):
+            yield from _left_over(brackets.values())
 
-    def promote_waiting(self, history: History, count: int) -> list[Proposal]:
-        return self._proposals(history, count, fresh=False)
+    def _planned(self, history: History, brackets: dict[int, BracketState], fresh: bool) -> Iterator[Run]:
+        for bracket in brackets.values():
+            yield from _due(bracket, fresh)
+        while fresh and (layout := self._next_layout(history, brackets)):
+            brackets[len(brackets)] = bracket = BracketState(len(brackets), layout)
+            yield from _due(bracket, fresh)
 
-    def _proposals(self, history: History, count: int, fresh: bool = True) -> list[Proposal]:
-        begun = dict(self._fold.read(history.trials))
-        slots: list[Slot] = []
-        exhausted = True
-        for ladder in begun.values():
-            free, over = ladder.free(history.trials, fresh)
-            slots += free[: count - len(slots)]
-            exhausted = exhausted and over
-        while fresh and len(slots) < count and (layout := self._next_layout(history, begun, exhausted)):
-            ladder = BracketState(len(begun), layout)
-            begun[ladder.number] = ladder
-            slots += ladder.free(history.trials)[0][: count - len(slots)]
-            exhausted = False
-        if not slots and self._rounds is None and (not fresh or self._unbegun(begun) == 0):
-            slots = _left_over(begun, history.trials, count)
-        # Numbered by their order among themselves, which is the same for any number of workers.
-        new = sum(slot.parent is None for slot in slots)
-        return proposals(slots, self.source.suggest(history, self._fold.begun, new, self._fold.keys) if new else [])
-
-    def _unbegun(self, begun: dict[int, BracketState]) -> int | None:
+    def _unbegun(self, brackets: Mapping[int, BracketState]) -> int | None:
         """How many configurations have no place yet; None if their number is unlimited."""
         if self._configurations is None:
             return None
-        return max(0, self._configurations - len(self._fold.keys) - sum(ladder.empty for ladder in begun.values()))
+        others = len(self._past.keys) - self._past.begun
+        return max(0, self._configurations - others - sum(bracket.layout[0].size for bracket in brackets.values()))
 
     @property
     def _configurations(self) -> int | None:
         return self._spec.space.allowed_size
 
-    def _next_layout(self, history: History, begun: dict[int, BracketState], exhausted: bool) -> Bracket | None:
+    def _next_layout(self, history: History, brackets: Mapping[int, BracketState]) -> Bracket | None:
         """The layout of the bracket after those that have begun; None if none may begin now, or ever."""
-        layouts = [begun[number].layout for number in sorted(begun) if begun[number].layout]
-        last = len(layouts[-1]) - 1 if layouts else None
-        trials = history.spec.budget.trials
-        rest = None
+        layouts = [brackets[number].layout for number in sorted(brackets)]
+        trials, rest = history.spec.budget.trials, None
         if trials is not None:
             # By what is planned, not by what has happened, so that a layout does not depend on which trial is faster.
-            rest = trials - (history.next_id - self._fold.placed) - sum(map(trials_of, layouts))
-            if rest <= 0 and exhausted:
+            rest = trials - (history.next_id - self._past.placed) - sum(map(trials_of, layouts))
+            if rest <= 0 and all(bracket.exhausted for bracket in brackets.values()):
                 rest = trials - history.next_id  # saved by trials that failed
-        layout = self.plan.next(last, rest, self._unbegun(begun))
+        layout = self.plan.next(len(layouts[-1]) - 1 if layouts else None, rest, self._unbegun(brackets))
         rounds = self._rounds if self._rounds is not None else 1 if trials is None and self._endless else None
         if layout is not None and rounds is not None and _rounds([*layouts, layout]) > rounds:
             return None
@@ -154,16 +139,41 @@ class Hyperband(Searcher):
         return in_words(counts, self.resource.name)
 
 
-def _left_over(begun: dict[int, BracketState], trials: Sequence[Trial], count: int) -> list[Slot]:
-    """Places for those whom the plan left behind, of the highest rung first; none while a plan waits for results."""
-    if any(ladder.waits for ladder in begun.values()):
-        return []
-    waiting = [(-entry[0], *entry[1:], number) for number, b in begun.items() for entry in b.left_over(count)]
-    slots: list[Slot] = []
-    for _, _, trial_id, rung, number in sorted(waiting)[:count]:
-        given = sum((slot.bracket, slot.rung) == (number, rung + 1) for slot in slots)
-        slots.append(begun[number].beyond(rung, trials[trial_id], given))
-    return slots
+def _due(bracket: BracketState, fresh: bool) -> Iterator[Run]:
+    """The bracket's runs that can start now, lowest rung first. A rung's best are promoted when all of it has ended; if
+    too few have a loss, fewer are."""
+    if bracket.exhausted:
+        return
+    while fresh and bracket.rungs[0].begun < bracket.layout[0].size:
+        yield bracket.begin(0)
+    for k, (rung, above) in enumerate(pairwise(bracket.rungs)):
+        size = min(bracket.layout[k + 1].size, len(rung.done))
+        if not rung.open:
+            while above.begun < size and rung.waiting:
+                yield bracket.promote(k)
+        if rung.open or above.begun < size:
+            return
+    bracket.exhausted = fresh and not bracket.rungs[-1].open
+
+
+def _left_over(brackets: Collection[BracketState]) -> Iterator[Run]:
+    """Promotes the trials that the plan left behind, the best of the highest rung first; none while a plan waits for
+    results."""
+    if any(_waits(bracket) for bracket in brackets):
+        return
+    waiting = [
+        [(-rung.resource, *entry, k, bracket) for entry in state.waiting]
+        for bracket in brackets
+        for k, (rung, state) in enumerate(zip(bracket.layout[:-1], bracket.rungs, strict=False))
+    ]
+    for _, _, _, k, bracket in merge(*waiting):
+        yield bracket.promote(k)
+
+
+def _waits(bracket: BracketState) -> bool:
+    """Whether trials are running whose losses decide its planned promotions."""
+    pairs = zip(pairwise(bracket.rungs), bracket.layout[1:], strict=False)
+    return any(rung.open and above.begun < planned.size for (rung, above), planned in pairs)
 
 
 def _rounds(layouts: list[Bracket]) -> int:
@@ -181,11 +191,10 @@ def amounts_to_come(history: History, count: int) -> list[int]:
         return []
     out: list[int] = []
     for _, bracket in sorted(begun.items()):
-        for rung, level in zip(bracket.layout, bracket.levels, strict=False):
-            out += [rung.resource] * (rung.size - len(level.places))
+        for rung, state in zip(bracket.layout, bracket.rungs, strict=True):
+            out += [rung.resource] * (rung.size - state.begun)
     plan = HyperbandPlan(spec.resource.max, spec.resource.min, float(spec.algorithm.options.get("eta", 3.0)))
     last = len(begun[max(begun)].layout) - 1
-    while (rest := count - len(out)) > 0 and (layout := plan.next(last, rest)):
+    for layout in plan.following(last, count - len(out)):
         out += [rung.resource for rung in layout for _ in range(rung.size)]
-        last = len(layout) - 1
     return out

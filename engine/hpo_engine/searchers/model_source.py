@@ -48,9 +48,8 @@ class ModelSource:
                 seen = self._with(self.observed(history), out) if seen is None else seen
                 params = next(iter(self._model.suggest(seen, number, 1)), None)
             if params is None:
-                params = self._draws.suggest(history, number, 1, known | set(map(key, out)) if self._finite else known)[
-                    0
-                ]
+                taken = known | set(map(key, out)) if self._finite else known
+                (params,) = self._draws.suggest(history, number, 1, taken)
             out.append(params)
             seen = None if seen is None else self._with(seen, [params])
         return out
@@ -99,11 +98,11 @@ def by_configuration(trials: Iterable[Trial]) -> tuple[dict[int, dict[int, float
     for trial in trials:
         parent = trial.proposal.repeats
         root = first[trial.id] = trial.id if parent is None else first.get(parent, trial.id)
+        for result in trial.results:
+            results.setdefault(result.resource or 0, {})[root] = result.losses[0]
         how = fate(trial)
         if how is Fate.RUNNING:
             running.append(root)
-        elif how is Fate.FINISHED and trial.loss is not None:
-            results.setdefault(trial.proposal.resource or 0, {})[root] = trial.loss
         elif how is Fate.FAILED:
             failed.append(root)
     return results, failed, running
