@@ -20,8 +20,24 @@ def test_changed_script_is_told_by_every_verb_that_goes_on(shell: Shell) -> None
         shell.run(*args, code=3)
         assert CHANGED in shell.err and "hpo-engine remove my-study and submit again" in shell.err
     shell.write("algo.yaml", ALGO.replace("trials: 4", "trials: 20"))
-    shell.run("submit", "algo.yaml", code=3)
-    assert CHANGED in shell.err, "the study file, whose new limit counts, is not among them"
+    shell.refuses("submit", "algo.yaml", words="nothing was run: no trial of my-study has succeeded, and the study")
+    assert "its copy of train.py, which" in shell.err, "the study file, whose new limit counts, is not among them"
+    assert "hpo-engine remove my-study, then submit again" in shell.err and "hpo-engine resume my-study" in shell.err
+    shell.run("retry", "my-study", "--failed", code=3)
+
+
+def test_changed_script_of_a_study_with_a_success_is_noted_and_the_study_continues(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml")
+    shell.write("train.py", TRAIN + "# changed")
+    shell.write("algo.yaml", ALGO.replace("trials: 4", "trials: 5"))
+    shell.run("submit", "algo.yaml")
+    assert CHANGED in shell.err and shell.json("show", "my-study")["counts"] == {"completed": 5}
+
+
+def test_trials_that_tie_with_the_best_are_named(shell: Shell) -> None:
+    shell.write("train.py", TRAIN.replace('"loss": ', '"loss": 0 * '))
+    text = "trials 1, 2 and 3 are as good; the first of them is shown\n"
+    assert text in shell.run("submit", "algo.yaml") and text in shell.run("best", "my-study")
 
 
 def test_nothing_to_retry_and_complete_already(shell: Shell) -> None:

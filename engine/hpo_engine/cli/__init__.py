@@ -128,11 +128,11 @@ def _leave(code: int) -> NoReturn:
 
 
 def _complain(text: str) -> None:
-    from hpo_engine.text.tables import safe_text
+    from hpo_engine.cli.common import to_stderr
 
     with contextlib.suppress(OSError):  # nobody reads that either
         for line in text.splitlines():
-            click.echo(f"hpo-engine: {safe_text(line)}", err=True)
+            to_stderr(f"hpo-engine: {line}")
 
 
 if __name__ == "__main__":

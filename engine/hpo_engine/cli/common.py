@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -88,6 +89,17 @@ def terminal_size() -> tuple[int, int]:
 def output_width() -> int | None:
     """The terminal's width; None (no limit) where the output is not a terminal."""
     return terminal_size()[0] if sys.stdout.isatty() else None
+
+
+def to_stderr(text: str) -> None:
+    """One line on stderr; on a terminal it is broken between words."""
+    from hpo_engine.text.tables import safe_text
+
+    line = safe_text(text)
+    if sys.stderr.isatty():
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        line = textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
+    click.echo(line, err=True)
 
 
 def read_history(paths: StudyPaths) -> History:

@@ -7,12 +7,13 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpo_engine.cli.common import dump, find, json_option, root_option, study_argument, summary
+from hpo_engine.cli.common import dump, find, json_option, root_option, study_argument, summary, to_stderr
 from hpo_engine.errors import EngineError, SpecError, StudyExists
 from hpo_engine.text import streams
 
@@ -63,6 +64,7 @@ def submit(
     """
     from hpo_engine import assembly, studies
     from hpo_engine.contract.paths import StudyPaths, runs_root
+    from hpo_engine.store.lock import who_leads
 
     _begin(as_json)
     spec, source = assembly.load_spec(file, os.environ)
@@ -76,6 +78,8 @@ def submit(
         raise StudyExists(f"{paths.root} exists and is not a study; choose another --name")
     history = studies.read(paths)
     changes = _changes(history, spec, {"trials": trials, "parallel": parallel}, paths)
+    if who_leads(paths.lock) is None and not _complete(history, changes):
+        _refuse_old_failures(paths, history)
     return _go_on(paths, history, changes, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
 
 
@@ -219,9 +223,7 @@ def _begin(as_json: bool) -> None:
 
 
 def _note(text: str) -> None:
-    from hpo_engine.text.tables import safe_text
-
-    click.echo(f"hpo-engine: note: {safe_text(text)}", err=True)
+    to_stderr(f"hpo-engine: note: {text}")
 
 
 def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_json: bool) -> bool:
@@ -282,19 +284,40 @@ def _stop_unled_trial(paths: StudyPaths, history: History, trial: int, *, kill: 
     return 0
 
 
+def _refuse_old_failures(paths: StudyPaths, history: History) -> None:
+    """Raises StudyExists if no trial has succeeded and the script was changed since: its copy would only fail again."""
+    from hpo_engine import studies
+    from hpo_engine.study.trial import TrialState
+    from hpo_engine.trackers.lines import BAD, called
+
+    if TrialState.COMPLETED in history.counts or not any(history.counts.get(state) for state in BAD):
+        return
+    if names := studies.edited(paths, history.spec):
+        word = shlex.quote(called(history, paths.root))
+        raise StudyExists(
+            f"nothing was run: no trial of {history.spec.name} has succeeded, and the study keeps using its copy of "
+            f"{_some(names)}, which changed since. To use the new version: hpo-engine remove {word}, then submit "
+            f"again; to run the old copy nevertheless: hpo-engine resume {word}"
+        )
+
+
 def _tell_changed(paths: StudyPaths, history: History) -> None:
     """Of a study that goes on: what is not as it was of the files that it has copies of, or links to."""
     from hpo_engine import studies
 
     if names := studies.edited(paths, history.spec):
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         text = (
-            f"{shown} changed since the study was made; the study keeps using its copy ({paths.model}). To use the new "
-            f"version: hpo-engine remove {os.path.basename(paths.root)} and submit again, or submit with another --name"
+            f"{_some(names)} changed since the study was made; the study keeps using its copy ({paths.model}). To use "
+            f"the new version: hpo-engine remove {os.path.basename(paths.root)} and submit again, or submit with "
+            "another --name"
         )
         _note(text)
     if problem := studies.linked_problem(paths, history.spec):
         _note(problem)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _overridden(

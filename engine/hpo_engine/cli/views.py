@@ -91,6 +91,7 @@ def best(
     """
     from hpo_engine.cli.common import best_object, front_object, member_object
     from hpo_engine.text.tables import safe_text
+    from hpo_engine.trackers import lines
 
     paths = find(study, root)
     history = judged(read_history(paths), metric, goal, over)
@@ -109,13 +110,13 @@ def best(
             json.dumps({**history.spec.base, **history.result_config(found)}, indent=2)
         )  # as `write_config` does
     elif several and trial is None:
-        from hpo_engine.trackers import lines
-
         click.echo(dump(front_object(history)) if as_json else "\n".join(lines.front(history, output_width())))
     elif as_json:
         click.echo(dump(best_object(history) if trial is None else member_object(history, found)))
     else:
         _show_best(history, found)
+        if trial is None and (equal := lines.equals(history)):
+            click.echo(equal)
         click.echo(f"folder {safe_text(paths.trial(found.id).result_dir)}")
 
 

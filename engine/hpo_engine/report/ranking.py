@@ -74,6 +74,15 @@ def best_first(history: History) -> list[Trial]:
     return sorted([t for t in history.trials if t.results], key=lambda t: (-t.trained, t.losses[0], t.id))
 
 
+def tied(history: History) -> list[int]:
+    """The ids of the other trials that have the best trial's loss with as much of the resource; for one objective."""
+    best = history.best
+    if best is None or history.spec.multi_objective:
+        return []
+    wanted_result = best.trained, best.losses
+    return [t.id for t in history.trials if t.results and t is not best and (t.trained, t.losses) == wanted_result]
+
+
 def ordered(history: History, name: str, *, reverse: bool = False) -> list[Trial]:
     """All trials by that value, those without one at the end; of a metric with a goal, the best first.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from hpo_engine.contract.paths import runs_root
 from hpo_engine.report import remarks
-from hpo_engine.report.ranking import beside, beside_names, best_first, row_metrics, whole
+from hpo_engine.report.ranking import beside, beside_names, best_first, row_metrics, tied, whole
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Trial, TrialState
@@ -346,7 +346,21 @@ def _best_block(history: History, width: int) -> list[str]:
     head += "".join(f", {safe_text(name)} {number(v)}" for name, v in beside(history, best).items())
     shown = [f"  {name}{' ' * max(0, widest - columns(name))}  {text}" for name, text in params]
     more = [f"  ... and {len(config) - MAX_PARAMS} more"] if len(config) > MAX_PARAMS else []
+    more += [equal] if (equal := equals(history)) else []
     return ["", head, *shown, *more, *_best_table(history, min(width, TABLE_WIDTH) - 2)]
+
+
+def equals(history: History) -> str:
+    """`trials 3 and 7 are as good; the first of them is shown`; "" if no trial ties with the best one."""
+    ids = tied(history)
+    if not ids:
+        return ""
+    shown = [str(number) for number in ids[:MAX_BEST]]
+    if len(ids) > MAX_BEST:
+        shown.append(f"{len(ids) - MAX_BEST} more")
+    names = f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
+    word, verb = ("trial", "is") if len(ids) == 1 else ("trials", "are")
+    return f"{word} {names} {verb} as good; the first of them is shown"
 
 
 def _best_table(history: History, width: int) -> list[str]:
