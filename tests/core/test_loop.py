@@ -206,10 +206,12 @@ def test_second_interrupt_kills(bench: Bench) -> None:
     bench.behave = lambda launch: None
     engine = bench.open(budget=Budget(1))
     engine.step(bench.now)
-    bench.executor.stop = lambda trial_id, cause, *, kill=False: bench.executor.stops.append((trial_id, cause, kill))  # type: ignore[method-assign]
+    stops: list[tuple[str, str, bool]] = []
+    bench.executor.stop = lambda nonce, cause, *, kill=False: stops.append((nonce, cause, kill))  # type: ignore[method-assign]
     engine.interrupt("Ctrl-C", bench.now)
     engine.interrupt("Ctrl-C", bench.now, kill=True)
-    assert bench.executor.stops == [(0, "interrupt", False), (0, "interrupt", True)]
+    nonce = engine.history.trials[0].nonce
+    assert stops == [(nonce, "interrupt", False), (nonce, "interrupt", True)]
     asked = [e for e in bench.store.read() if isinstance(e, StopAsked)]
     assert [(e.trial, e.cause) for e in asked] == [(None, "user"), (0, "interrupt")]
 

@@ -62,17 +62,17 @@ class FakeExecutor:
         if devices is None:
             self.queue.append(launch)
             return
-        bound = self.bind(launch, devices, None)
+        bound = self.bind(launch, devices, None, None)
         self.launched.append(bound)
         self.running[launch.trial_id] = bound
         exit_ = self.behave(bound)
         if exit_ is None or not exit_.error:
-            self.news.append(Started(launch.trial_id, launch.attempt, 1000 + launch.trial_id, devices))
+            self.news.append(Started(launch.nonce, 1000 + launch.trial_id, devices))
         if exit_ is not None:
             self.finish(launch.trial_id, exit_)
 
     def adopt(self, launch: Launch) -> Adoption:
-        bound = self.bind(launch, launch.devices, None)
+        bound = self.bind(launch, launch.devices, None, None)
         if launch.nonce in self.alive:
             self.machine.hold(launch.nonce, launch.request, launch.devices)
             self.running[launch.trial_id] = bound
@@ -87,7 +87,7 @@ class FakeExecutor:
         launch = self.running.pop(trial_id)
         self.machine.give_back(launch.nonce)
         self.past[launch.nonce] = exit_
-        self.news.append(Ended(trial_id, launch.attempt, exit_))
+        self.news.append(Ended(launch.nonce, exit_))
 
     def reap(self) -> list[Started | Ended]:
         queue, self.queue = self.queue, []
@@ -96,14 +96,14 @@ class FakeExecutor:
         news, self.news = self.news, []
         return news
 
-    def stop(self, trial_id: int, cause: StopCause, *, kill: bool = False) -> None:
-        for launch in [launch for launch in self.queue if launch.trial_id == trial_id]:
+    def stop(self, nonce: str, cause: StopCause, *, kill: bool = False) -> None:
+        for launch in [launch for launch in self.queue if launch.nonce == nonce]:
             self.queue.remove(launch)
-            self.news.append(Ended(trial_id, launch.attempt, Exit(stop_cause=cause)))
-        if trial_id in self.running:
-            self.stops.append((trial_id, cause, kill))
-            stubborn = self.running[trial_id].argv[0] == "stubborn"
-            self.finish(trial_id, Exit(signal=9 if stubborn or kill else 15, stop_cause=cause))
+            self.news.append(Ended(nonce, Exit(stop_cause=cause)))
+        for bound in [bound for bound in self.running.values() if bound.nonce == nonce]:
+            self.stops.append((bound.trial_id, cause, kill))
+            number = 9 if kill or bound.argv[0] == "stubborn" else 15
+            self.finish(bound.trial_id, Exit(signal=number, stop_cause=cause))
 
     def wait(self, timeout_s: float) -> None:
         pass

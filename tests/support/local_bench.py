@@ -34,9 +34,12 @@ class Bench:
         self.executors.append(self.executor)
         return self.executor
 
+    def nonce(self, trial_id: int) -> str:
+        return f"nonce-{self.paths.root}-{trial_id}"
+
     def order(self, trial_id: int, *argv: str, **more: Any) -> BoundLaunch:
         paths = self.paths.trial(trial_id)
-        nonce = f"nonce-{self.paths.root}-{trial_id}"
+        nonce = self.nonce(trial_id)
         os.makedirs(paths.result_dir, exist_ok=True)
         os.makedirs(paths.attempt(1), exist_ok=True)
         env = {"PATH": os.environ["PATH"], "HPO_ATTEMPT": nonce, "RESULT_DIR": paths.result_dir}

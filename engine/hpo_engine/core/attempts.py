@@ -54,7 +54,8 @@ class Attempts:
     ) -> None:
         self._recorder, self._executor, self._workspace, self._check = recorder, executor, workspace, check
         self._trouble = Trouble()
-        self._unread: dict[int, Ended] = {}  # trials whose results could not be read, for want of descriptors say
+        self._trials: dict[str, int] = {}  # by nonce: those whose attempts the executor has
+        self._unread: dict[str, Ended] = {}  # whose results could not be read, for want of descriptors say
         self._times_left = 0  # trials that have left processes behind
 
     # -- starting --------------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ class Attempts:
                 if not machine:
                     raise
                 error = LaunchError(described(error))
-            self._ended(Ended(trial.id, trial.attempt.number, Exit(error=str(error), machine=machine)), now)
+            self._ended(trial, Ended(trial.nonce, Exit(error=str(error), machine=machine)), now)
             return
         self._executor.launch(self._launch_of(trial))
 
@@ -109,6 +110,7 @@ class Attempts:
     def _launch_of(self, trial: Trial) -> Launch:
         spec, attempt = self._recorder.history.spec, trial.attempt
         assert attempt is not None
+        self._trials[attempt.nonce] = trial.id
         return Launch(
             trial.id,
             attempt.number,
@@ -137,12 +139,15 @@ class Attempts:
     def reap(self, now: float) -> None:
         """Takes in which attempts have begun and which have ended."""
         for news in (*self._unread.values(), *self._executor.reap()):
+            if (trial_id := self._trials.get(news.nonce)) is None:
+                continue
+            trial = self._recorder.history.trials[trial_id]
             if isinstance(news, Started):
-                self._recorder.record(AttemptStarted(now, news.trial_id, news.attempt, news.pid, news.devices))
-                self._trouble.eased(news.trial_id, now)
+                self._recorder.record(AttemptStarted(now, trial.id, len(trial.attempts), news.pid, news.devices))
+                self._trouble.eased(trial.id, now)
                 failpoint("attempt.started")
             else:
-                self._ended(news, now)
+                self._ended(trial, news, now)
 
     def read_rows(self, now: float) -> None:
         """Takes in what running trials have reported since the last call."""
@@ -156,21 +161,18 @@ class Attempts:
 
     # -- ended -----------------------------------------------------------------------------------------------------
 
-    def _ended(self, news: Ended, now: float) -> None:
+    def _ended(self, trial: Trial, news: Ended, now: float) -> None:
         """running -> pending (it runs again) or an end state, by how it ended and what it wrote."""
-        trial = self._recorder.history.trials[news.trial_id]
-        attempt = trial.attempt
-        if trial.state is not TrialState.RUNNING or attempt is None or attempt.number != news.attempt:
-            return
         failpoint("attempt.reaped")
         try:
             reading = metrics.Reading() if news.exit.machine else self._workspace.final_rows(trial.id)
         except OSError as problem:
-            self._unread[trial.id] = news
+            self._unread[news.nonce] = news
             text = f"the results of trial {trial.id} cannot be read: {problem.strerror}"
             self._met(trial.id, text, "they will be read again", now)
             return
-        self._unread.pop(trial.id, None)
+        self._unread.pop(news.nonce, None)
+        self._trials.pop(news.nonce, None)
         if news.exit.leftovers:
             self._left_behind(trial.id, news.exit.leftovers)
         exit_ = news.exit
@@ -185,12 +187,12 @@ class Attempts:
             self._recorder.record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")
         judged = self._judge(trial, exit_, reading)
-        self._record_end(trial, news.attempt, judged, reading.digest, now)
+        self._record_end(trial, judged, reading.digest, now)
         failpoint("trial.ended")
         self._note_machine(trial.id, judged.exit, now)
         if _log.isEnabledFor(logging.INFO):
             state, reason = judged.outcome.state.value, judged.outcome.reason
-            _log.info("trial %d: attempt %d %s %s", trial.id, news.attempt, state, reason)
+            _log.info("trial %d: attempt %d %s %s", trial.id, len(trial.attempts), state, reason)
 
     def _judge(self, trial: Trial, exit_: Exit, reading: metrics.Reading) -> _Judged:
         history, output = self._recorder.history, self._cause(trial, exit_)
@@ -212,12 +214,12 @@ class Attempts:
             outcome = judge(history, trial, exit_, output)
         return _Judged(outcome, exit_, values)
 
-    def _record_end(self, trial: Trial, number: int, judged: _Judged, digest: str | None, now: float) -> None:
+    def _record_end(self, trial: Trial, judged: _Judged, digest: str | None, now: float) -> None:
         outcome, exit_, values = judged
         state, reason = outcome.state, outcome.reason
         failure = None if outcome.failure is None else outcome.failure.value
         if state is TrialState.PENDING:
-            self._recorder.record(AttemptEnded(now, trial.id, number, exit_.to_json(), reason, failure))
+            self._recorder.record(AttemptEnded(now, trial.id, len(trial.attempts), exit_.to_json(), reason, failure))
             return
         value = values[0] if values else None
         values = values if self._recorder.history.spec.multi_objective else None

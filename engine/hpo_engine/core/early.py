@@ -40,7 +40,7 @@ class EarlyStopping:
         """Repeats what an earlier engine asked of the executor, or died before it could ask."""
         for trial in self._recorder.history.running:
             if trial.told_to_end and trial.stop is not None:
-                self._executor.stop(trial.id, trial.stop.cause)
+                self._executor.stop(trial.nonce, trial.stop.cause)
 
     def _stop(self, trials: Sequence[Trial], cause: StopCause, why: str, now: float) -> None:
         if not trials:
@@ -50,7 +50,7 @@ class EarlyStopping:
         self._recorder.commit()
         failpoint("trial.stop-asked")
         for trial in trials:
-            self._executor.stop(trial.id, cause)
+            self._executor.stop(trial.nonce, cause)
 
     def _rule(self, trial: Trial, now: float) -> tuple[StopCause, str] | None:
         """The cause and the reason if a rule ends the trial."""

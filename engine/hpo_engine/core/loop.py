@@ -140,20 +140,21 @@ class Engine:
                     self._recorder.record(StopAsked(now, trial.id, reason, cause=StopCause.INTERRUPT.value))
             self._recorder.commit()
         for trial in self.history.running:
-            self.executor.stop(trial.id, StopCause.INTERRUPT, kill=kill)
+            self.executor.stop(trial.nonce, StopCause.INTERRUPT, kill=kill)
 
     def stop_trial(self, trial_id: int, why: str, now: float, *, kill: bool = False) -> None:
         """Ends one trial; the study continues. Trials that have ended, or that do not exist, are left alone."""
         if trial_id not in self.history.open_ids:
             return
-        running = self.history.trials[trial_id].state is TrialState.RUNNING
+        trial = self.history.trials[trial_id]
+        running = trial.state is TrialState.RUNNING
         self._recorder.record(StopAsked(now, trial_id, why))
         if not running:
             self._recorder.record(TrialEnded(now, trial_id, TrialState.STOPPED.value, reason=why))
         self._recorder.commit()
         if running:
             failpoint("trial.user-stop-asked")
-            self.executor.stop(trial_id, StopCause.USER, kill=kill)
+            self.executor.stop(trial.nonce, StopCause.USER, kill=kill)
 
     def close(self) -> None:
         """Releases everything; running attempts continue."""

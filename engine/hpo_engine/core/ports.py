@@ -59,8 +59,7 @@ class Launch:
 class Started:
     """An attempt's process exists. `devices`: the GPUs that it has, as CUDA_VISIBLE_DEVICES names them."""
 
-    trial_id: int
-    attempt: int
+    nonce: str
     pid: int
     devices: tuple[str, ...] = ()
 
@@ -69,8 +68,7 @@ class Started:
 class Ended:
     """An attempt and every process it left are gone; `exit` records how."""
 
-    trial_id: int
-    attempt: int
+    nonce: str
     exit: Exit
 
 
@@ -83,7 +81,8 @@ class Adoption(enum.Enum):
 
 
 class Executor(Protocol):
-    """Runs attempts, at most once each. Never looks at results; never blocks except in `wait` and `close`."""
+    """Runs attempts, at most once each, and knows each by its nonce. Never looks at results; never blocks except in
+    `wait` and `close`."""
 
     def free(self, request: Resources, wanted: int) -> int:
         """How many of `wanted` more attempts, each of which needs `request`, can start now; at most
@@ -99,9 +98,9 @@ class Executor(Protocol):
     def reap(self) -> list[Started | Ended]:
         """What has happened since the last call, in order."""
 
-    def stop(self, trial_id: int, cause: StopCause, *, kill: bool = False) -> None:
+    def stop(self, nonce: str, cause: StopCause, *, kill: bool = False) -> None:
         """SIGTERM to the attempt's whole tree, SIGKILL after its grace (at once with `kill`); Ended follows with
-        `exit.stop_cause` set to `cause`. Unknown or ended trials are ignored."""
+        `exit.stop_cause` set to `cause`. Unknown and ended attempts are ignored."""
 
     def wait(self, timeout_s: float) -> None:
         """Returns when something happened that `reap` would tell, after `wake`, or at the timeout (seconds)."""

@@ -324,3 +324,8 @@ class Trial:
     def attempt(self) -> Attempt | None:
         """The latest attempt."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def nonce(self) -> str:
+        """Of the latest attempt; "" if there is none."""
+        return self.attempts[-1].nonce if self.attempts else ""

@@ -44,7 +44,8 @@ class ExecutorLaws:
         yield
         for executor in self.made:
             for trial_id in range(20):
-                executor.stop(trial_id, StopCause.USER, kill=True)
+                for attempt in (1, 2):
+                    executor.stop(self.nonce(trial_id, attempt), StopCause.USER, kill=True)
             executor.close()
 
     def executor(self, parallel: int = 2, gpus: tuple[str, ...] = (), need: float | None = None) -> Any:
@@ -53,12 +54,17 @@ class ExecutorLaws:
         self.made.append(executor)
         return executor
 
+    def nonce(self, trial_id: int, attempt: int = 1) -> str:
+        """Names the attempt among all attempts of all studies."""
+        return f"{self.token}{trial_id}x{attempt}"
+
     def order(self, trial_id: int, *program: str, attempt: int = 1, **more: Any) -> Launch:
         paths = StudyPaths(str(self.root)).trial(trial_id)
         os.makedirs(paths.result_dir, exist_ok=True)
         os.makedirs(paths.attempt(attempt), exist_ok=True)
-        nonce = f"{self.token}{trial_id}x{attempt}"
-        return self.bound(Launch(trial_id, attempt, nonce, self.request, **{"grace_s": 0.2, **more}), *program)
+        return self.bound(
+            Launch(trial_id, attempt, self.nonce(trial_id, attempt), self.request, **{"grace_s": 0.2, **more}), *program
+        )
 
     def ended(self, executor: Any, count: int = 1) -> list[Ended]:
         """Waits for `count` ends."""
@@ -85,7 +91,7 @@ class ExecutorLaws:
         executor = self.executor()
         executor.launch(self.order(0, "exit", str(code)))
         (end,) = self.ended(executor)
-        assert (end.trial_id, end.attempt) == (0, 1)
+        assert end.nonce == self.nonce(0)
         assert (end.exit.code, end.exit.signal, end.exit.stop_cause, end.exit.lost) == (code, None, None, False)
 
     @pytest.mark.parametrize("number", [9, 11, 15])
@@ -119,10 +125,10 @@ class ExecutorLaws:
         assert executor.free(self.request, 9) == 1
         executor.launch(self.order(7, "sleep"))
         assert executor.free(self.request, 9) == 0
-        executor.stop(0, StopCause.USER)
+        executor.stop(self.nonce(0), StopCause.USER)
         self.ended(executor)
         assert executor.free(self.request, 9) == 1
-        executor.stop(7, StopCause.USER)
+        executor.stop(self.nonce(7), StopCause.USER)
         self.ended(executor)
         assert executor.free(self.request, 9) == 2
 
@@ -144,7 +150,7 @@ class ExecutorLaws:
         assert executor.free(self.request, 9) == 0
         started = self.started(executor, len(given))
         assert sorted(news.devices for news in started) == given
-        executor.stop(started[0].trial_id, StopCause.USER)
+        executor.stop(started[0].nonce, StopCause.USER)
         self.ended(executor)
         executor.launch(self.order(9, "sleep"))
         assert self.started(executor)[0].devices == started[0].devices
@@ -154,25 +160,25 @@ class ExecutorLaws:
         executor.launch(self.order(0, "sleep"))
         executor.launch(self.order(1, "exit", "0"))
         executor.launch(self.order(2, "exit", "0"))
-        assert [news.trial_id for news in self.started(executor)] == [0]
-        executor.stop(2, StopCause.USER)
+        assert [news.nonce for news in self.started(executor)] == [self.nonce(0)]
+        executor.stop(self.nonce(2), StopCause.USER)
         (end,) = self.ended(executor)
-        assert (end.trial_id, end.exit.stop_cause) == (2, StopCause.USER), "it has not begun"
-        executor.stop(0, StopCause.USER)
-        assert [end.trial_id for end in self.ended(executor, 2)] == [0, 1]
+        assert (end.nonce, end.exit.stop_cause) == (self.nonce(2), StopCause.USER), "it has not begun"
+        executor.stop(self.nonce(0), StopCause.USER)
+        assert [end.nonce for end in self.ended(executor, 2)] == [self.nonce(0), self.nonce(1)]
 
     def test_stop_ends_with_its_reason(self) -> None:
         executor = self.executor()
         executor.launch(self.order(0, "sleep"))
         self.started(executor)
-        executor.stop(0, StopCause.USER)
+        executor.stop(self.nonce(0), StopCause.USER)
         (end,) = self.ended(executor)
         assert (end.exit.signal, end.exit.stop_cause) == (15, StopCause.USER)
 
     def test_stop_right_after_launch_is_not_lost(self) -> None:
         executor = self.executor()
         executor.launch(self.order(0, "sleep"))
-        executor.stop(0, StopCause.USER)
+        executor.stop(self.nonce(0), StopCause.USER)
         (end,) = self.ended(executor)
         assert end.exit.stop_cause is StopCause.USER
 
@@ -181,7 +187,7 @@ class ExecutorLaws:
         launch = self.order(0, "stubborn", grace_s=0.1)
         executor.launch(launch)
         self.await_trap(executor, launch)
-        executor.stop(0, StopCause.USER)
+        executor.stop(self.nonce(0), StopCause.USER)
         (end,) = self.ended(executor)
         assert (end.exit.signal, end.exit.stop_cause) == (9, StopCause.USER)
 
@@ -190,22 +196,35 @@ class ExecutorLaws:
         launch = self.order(0, "stubborn", grace_s=1000.0)
         executor.launch(launch)
         self.await_trap(executor, launch)
-        executor.stop(0, StopCause.USER)
-        executor.stop(0, StopCause.USER, kill=True)
+        executor.stop(self.nonce(0), StopCause.USER)
+        executor.stop(self.nonce(0), StopCause.USER, kill=True)
         (end,) = self.ended(executor)
         assert end.exit.signal == 9
 
-    def test_stop_of_an_unknown_trial_is_ignored(self) -> None:
+    def test_stop_of_an_unknown_attempt_is_ignored(self) -> None:
         executor = self.executor()
-        executor.stop(5, StopCause.USER)
+        executor.stop(self.nonce(5), StopCause.USER)
         assert executor.reap() == []
+
+    def test_stop_of_an_earlier_attempt_does_not_reach_the_next_one(self) -> None:
+        executor = self.executor()
+        executor.launch(self.order(0, "exit", "3"))
+        self.ended(executor)
+        executor.launch(self.order(0, "sleep", attempt=2))
+        self.started(executor)
+        executor.stop(self.nonce(0), StopCause.USER, kill=True)
+        executor.wait(0.05)
+        assert executor.reap() == []
+        executor.stop(self.nonce(0, 2), StopCause.USER)
+        (end,) = self.ended(executor)
+        assert (end.nonce, end.exit.stop_cause) == (self.nonce(0, 2), StopCause.USER)
 
     def test_each_attempt_ends_once(self) -> None:
         executor = self.executor(parallel=8)
         for i in range(8):
             executor.launch(self.order(i, "exit", str(i)))
         ends = self.ended(executor, 8)
-        assert sorted((e.trial_id, e.exit.code) for e in ends) == [(i, i) for i in range(8)]
+        assert {e.nonce: e.exit.code for e in ends} == {self.nonce(i): i for i in range(8)} and len(ends) == 8
         executor.wait(0.05)
         assert executor.reap() == []
 

@@ -41,7 +41,7 @@ def _told(tmp_path: Path, workers: int, trials: int, monkeypatch: pytest.MonkeyP
         looks.clear()  # one that was taken before they were all there shows nothing
         both.drive_until(lambda: bool(both.said) or len(looks) >= 3 or trials == 1, "cold")
         for trial in range(trials):
-            both.executor("cold").stop(trial, StopCause.USER, kill=True)
+            both.executor("cold").stop(f"nonce-{trial}", StopCause.USER, kill=True)
         both.end("cold", trials)
         return both.said
 
@@ -66,15 +66,15 @@ def test_looks_cost_nothing_until_they_are_due(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(crowd, "_demand", lambda shims: looks.append(dict(shims)) or {})
     watch = crowd.Crowd(2, lambda text: None, lambda: now[0])
     for trial in range(1000):  # trials of 5 ms: none is there long enough
-        watch.started(trial, trial)
+        watch.started(str(trial), trial)
         now[0] += 0.005
         watch.look()
-        watch.ended(trial)
+        watch.ended(str(trial))
     assert looks == []
     for second in range(1000):
         if second == 0:
-            watch.started(1, 11)
-            watch.started(2, 12)
+            watch.started("1", 11)
+            watch.started("2", 12)
         now[0] += 1
         watch.look()
     assert len(looks) == 2 * len(crowd._LOOKS_S), "a few times in a study"

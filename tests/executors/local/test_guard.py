@@ -67,7 +67,7 @@ def hostile(bench: Bench, script: str, **more: Any) -> None:
 def next_trial_runs(bench: Bench, trial: int = 1) -> None:
     bench.shell(trial, "echo x >> count; exit 3")
     (end,) = bench.end()
-    assert (end.trial_id, end.exit.code) == (trial, 3)
+    assert (end.nonce, end.exit.code) == (bench.nonce(trial), 3)
     assert bench.file(trial, "count").read_text() == "x\n"
 
 
@@ -89,10 +89,10 @@ def test_next_trial_starts_whatever_stands_still(bench: Bench, script: str) -> N
         count = bench.file(1, "count")
         assert "p != shim" in script and (not count.exists() or count.read_text() == "x\n")
         return
-    assert (end.trial_id, end.exit.code) == (1, 3) and bench.file(1, "count").read_text() == "x\n"
-    bench.executor.stop(0, StopCause.USER)
+    assert (end.nonce, end.exit.code) == (bench.nonce(1), 3) and bench.file(1, "count").read_text() == "x\n"
+    bench.executor.stop(bench.nonce(0), StopCause.USER)
     (end,) = bench.end()
-    assert end.trial_id == 0 and end.exit.stop_cause == "user" and nothing_left(bench)
+    assert end.nonce == bench.nonce(0) and end.exit.stop_cause == "user" and nothing_left(bench)
 
 
 def test_launcher_that_is_stopped_again_and_again_is_replaced(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -101,7 +101,7 @@ def test_launcher_that_is_stopped_again_and_again_is_replaced(bench: Bench, capl
     (first,) = launchers()
     next_trial_runs(bench)
     assert caplog.messages.count("the launcher does not answer; a new one takes over") == (first not in launchers())
-    bench.executor.stop(0, StopCause.USER)
+    bench.executor.stop(bench.nonce(0), StopCause.USER)
     (end,) = bench.end()
     assert end.exit.stop_cause == "user" and nothing_left(bench)
 
@@ -140,7 +140,7 @@ def test_trial_without_limit_that_keeps_its_supervisor_still_is_ended(
 @pytest.mark.parametrize("kill", [False, True])
 def test_stop_reaches_a_trial_that_traces_its_supervisor(bench: Bench, kill: bool) -> None:
     hostile(bench, "seize(shim)\n" + FOREVER, grace_s=0.2)
-    bench.executor.stop(0, StopCause.USER, kill=kill)
+    bench.executor.stop(bench.nonce(0), StopCause.USER, kill=kill)
     (end,) = bench.end()
     assert end.exit.stop_cause == "user" and nothing_left(bench)
 
@@ -168,7 +168,7 @@ def test_stopped_launcher_of_an_adopted_trial_is_woken(bench: Bench) -> None:
     bench.new_executor()
     assert bench.executor.adopt(launch) is Adoption.RUNNING
     wait_until(lambda: bench.executor.wait(0.02) or bench.executor.reap() or not processes.stands_still(launcher))
-    bench.executor.stop(0, StopCause.USER)
+    bench.executor.stop(bench.nonce(0), StopCause.USER)
     (end,) = bench.end()
     assert end.exit.stop_cause == "user"
     wait_until(lambda: os.waitpid(launcher, os.WNOHANG)[0] == launcher)
@@ -222,7 +222,7 @@ def test_trial_whose_records_were_removed_can_be_stopped(bench: Bench) -> None:
     wait_until(bench.file(0, "ready").exists)
     wait_until(lambda: bench.executor.wait(0.02) or bench.executor.reap())
     remove_tree(bench.paths.trials)
-    bench.executor.stop(0, StopCause.USER)
+    bench.executor.stop(bench.nonce(0), StopCause.USER)
     (end,) = bench.end()
     assert end.exit.stop_cause == "user" and nothing_left(bench)
 

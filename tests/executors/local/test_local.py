@@ -52,7 +52,7 @@ def test_daemon_that_ignores_sigterm_is_gone_when_its_trial_has_ended(bench: Ben
 def test_daemon_is_gone_after_stop(bench: Bench) -> None:
     bench.python(0, daemon(bench, 60))
     wait_until(bench.file(0, "daemon-made").exists)
-    bench.executor.stop(0, StopCause.USER)
+    bench.executor.stop(bench.nonce(0), StopCause.USER)
     (end,) = bench.end()
     assert end.exit.stop_cause == "user"
     assert not processes_with(bench.token)
@@ -82,7 +82,7 @@ def test_trial_that_terms_its_parent_is_not_taken_for_a_user_stop(bench: Bench) 
 def test_stopped_process_is_ended(bench: Bench) -> None:
     bench.shell(0, ": > here; kill -STOP $$; sleep 60")
     wait_until(bench.file(0, "here").exists)
-    bench.executor.stop(0, StopCause.USER)
+    bench.executor.stop(bench.nonce(0), StopCause.USER)
     (end,) = bench.end()
     assert end.exit.stop_cause == "user" and nothing_left(bench)
 
@@ -128,12 +128,12 @@ def test_shim_leaves_after_its_last_attempt_and_says_first_when_it_is_free(tmp_p
     for trial in range(4):
         names = {name: f"{tmp_path}/{trial}.{name}" for name in ("started", "exit", "stop", "log")}
         order: dict[str, Any] = {
-            "trial": trial, "attempt": 1, "nonce": f"n{trial}", "argv": ["/bin/true"], "env": {}, "cwd": "/", **names,
+            "nonce": f"n{trial}", "argv": ["/bin/true"], "env": {}, "cwd": "/", **names,
             "tails": [], "time_limit_s": None, "grace_s": 1.0, "log_bytes": 4096, "protect": [], "lease": None, "script": None,
         }  # fmt: skip
         os.write(orders_in, json.dumps(order).encode() + b"\n")
     assert os.waitpid(pid, 0) == (pid, 0)
-    assert os.read(notices, 4096) == b"".join(b"%d 1 %d\n" % (trial, pid) for trial in range(3))
+    assert os.read(notices, 4096) == b"".join(b"n%d %d\n" % (trial, pid) for trial in range(3))
     assert os.read(idle, 4096) == b"%d\n%d\n" % (pid, pid)
     for fd in (orders_in, notices, idle):
         os.close(fd)
@@ -187,10 +187,10 @@ def test_killed_launcher_stops_no_trial_and_the_next_one_starts(bench: Bench) ->
         os.waitpid(pid, 0)
     bench.shell(1, "exit 3")
     (end,) = bench.end()
-    assert (end.trial_id, end.exit.code) == (1, 3)
+    assert (end.nonce, end.exit.code) == (bench.nonce(1), 3)
     bench.file(0, "go").touch()
     (end,) = bench.end()
-    assert (end.trial_id, end.exit.code) == (0, 7)
+    assert (end.nonce, end.exit.code) == (bench.nonce(0), 7)
 
 
 def test_running_trials_are_adopted_by_the_next_executor(bench: Bench) -> None:
@@ -215,7 +215,7 @@ def test_adopted_trial_can_be_stopped(bench: Bench) -> None:
     bench.executors.clear()
     bench.new_executor()
     bench.executor.adopt(launch)
-    bench.executor.stop(0, StopCause.USER)
+    bench.executor.stop(bench.nonce(0), StopCause.USER)
     (end,) = bench.end()
     assert end.exit.stop_cause == "user"
 
@@ -482,7 +482,7 @@ def test_trial_that_stops_its_shim_can_be_ended(bench: Bench) -> None:
     bench.shell(0, ": > here; kill -STOP $PPID; exec sleep 60")
     wait_until(bench.file(0, "here").exists)
     time.sleep(0.05)
-    bench.executor.stop(0, StopCause.USER)
+    bench.executor.stop(bench.nonce(0), StopCause.USER)
     (end,) = bench.end()
     assert end.exit.stop_cause == "user" and nothing_left(bench)
 
@@ -517,7 +517,7 @@ def test_usage_is_that_of_all_processes_of_the_attempt(bench: Bench) -> None:
     worker = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\nhold = b'x' * (96 << 20)\n"
     bench.python(0, worker + burn)
     bench.python(1, daemon(bench, 0))
-    ends = {end.trial_id: end.exit for end in bench.end(2)}
+    ends = {int(end.nonce.rpartition("-")[2]): end.exit for end in bench.end(2)}
     assert ends[0].cpu_s is not None and 0.4 <= ends[0].cpu_s < 10
     assert ends[0].memory_peak_mb is not None and 96 < ends[0].memory_peak_mb < 400
     assert ends[1].memory_peak_mb is not None and ends[1].memory_peak_mb < 96
@@ -538,7 +538,7 @@ def test_kill_by_the_kernel_for_want_of_memory_is_known(bench: Bench) -> None:
         assert (by_hand.exit.signal, by_hand.exit.oom) == (9, False)
         bench.python(0, eat)
         bench.shell(2, f'{sys.executable} -c "{eat}"; exit $?')
-        ends = {end.trial_id: end.exit for end in bench.end(2)}
+        ends = {int(end.nonce.rpartition("-")[2]): end.exit for end in bench.end(2)}
         assert (ends[0].signal, ends[0].oom) == (9, True) and (ends[2].code, ends[2].oom) == (137, True)
     finally:
         group.rmdir()

@@ -354,7 +354,7 @@ def test_killed_warm_launcher_is_replaced_and_no_trial_stops(both: Both) -> None
     second = both.launch("warm", {"train.py": text}, ("train.py",), 1)
     for launch in (first, second):
         Path(launch.paths.result_dir, "go").touch()
-    assert {(end.trial_id, end.exit.code) for end in both.end("warm", 2)} == {(0, 0), (1, 0)}
+    assert {(end.nonce, end.exit.code) for end in both.end("warm", 2)} == {("nonce-0", 0), ("nonce-1", 0)}
 
 
 def test_program_that_is_killed_while_it_waits_is_replaced(both: Both) -> None:
@@ -391,7 +391,7 @@ def test_stop_does_not_wait_for_imports(both: Both) -> None:
     both.launch("warm", {"train.py": "import lib"}, ("train.py",), 0, {"PYTHONPATH": str(site)})
     both.executor("warm").wait(0.3)
     begin = time.monotonic()
-    both.executor("warm").stop(0, StopCause.USER)
+    both.executor("warm").stop("nonce-0", StopCause.USER)
     (end,) = both.end("warm")
     assert end.exit == Exit(stop_cause=StopCause.USER)
     assert time.monotonic() - begin < 30
@@ -465,7 +465,7 @@ def test_time_limit_and_grace_hold_for_forks(both: Both) -> None:
     text = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nopen('ready', 'w')\ntime.sleep(60)"
     launch = both.launch("warm", {"train.py": text}, ("train.py",))
     both.drive_until(Path(launch.paths.result_dir, "ready").exists)
-    both.executor("warm").stop(launch.trial_id, StopCause.USER)
+    both.executor("warm").stop(launch.nonce, StopCause.USER)
     (end,) = both.end("warm")
     assert end.exit.signal == signal.SIGKILL and end.exit.stop_cause == "user"
 

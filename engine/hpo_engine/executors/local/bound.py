@@ -13,8 +13,8 @@ from hpo_engine.core.ports import Launch
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.system import threads
 
-Bind = Callable[[Launch, Sequence[str], int | None], "BoundLaunch"]
-"""From an attempt, its GPUs, and the threads that its libraries may have (None: not bounded)."""
+Bind = Callable[[Launch, Sequence[str], "str | None", "int | None"], "BoundLaunch"]
+"""From an attempt, its GPUs, its lease, and the threads that its libraries may have (None: not limited)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +33,10 @@ class BoundLaunch(Launch):
     lease: str | None = None
 
 
-def as_bound(launch: Launch, devices: Sequence[str], each: int | None) -> BoundLaunch:
+def as_bound(launch: Launch, devices: Sequence[str], lease: str | None, each: int | None) -> BoundLaunch:
     """A Bind for attempts that are bound already."""
     assert isinstance(launch, BoundLaunch)
-    return replace(launch, devices=tuple(devices))
+    return replace(launch, devices=tuple(devices), lease=lease)
 
 
 class Binder:
@@ -57,7 +57,7 @@ class Binder:
     ) -> None:
         self._spec, self._paths, self._base, self._redirect, self._protect = spec, paths, base_env, redirect, protect
 
-    def __call__(self, launch: Launch, devices: Sequence[str], each: int | None) -> BoundLaunch:
+    def __call__(self, launch: Launch, devices: Sequence[str], lease: str | None, each: int | None) -> BoundLaunch:
         spec, paths = self._spec, self._paths.trial(launch.trial_id)
         base = {**self._base, **threads.variables({**self._base, **spec.env}, each)}
         env = binding.environment(spec, paths, base, launch.nonce, devices, launch.resume)
@@ -67,4 +67,5 @@ class Binder:
             env=self._redirect.environment(env, paths.result_dir),
             paths=paths,
             protect=self._protect,
+            lease=lease,
         )

@@ -28,8 +28,7 @@ class AttemptLine(NamedTuple):
     (`starved`: the errno), or has `ended` (the shim's wait status)."""
 
     what: bytes
-    trial_id: int
-    attempt: int
+    nonce: str
     number: int
 
 
@@ -76,7 +75,7 @@ class LauncherClient:
     def order(self, launch: BoundLaunch, folder: str, argv0: str) -> None:
         """Orders an attempt, see `order_of`. Raises OSError: the launcher is gone."""
         order = order_of(launch, folder, argv0) | {"script": self._script}
-        self._unsent += b"%d %d %s\n" % (launch.trial_id, launch.attempt, json.dumps(order).encode())
+        self._unsent += f"{launch.nonce} {json.dumps(order)}\n".encode()
         self.flush()
         failpoint("attempt.sent")
 
@@ -128,8 +127,6 @@ def order_of(launch: BoundLaunch, folder: str, argv0: str) -> dict[str, Any]:
         argv0: the command's program as a path.
     """
     return {
-        "trial": launch.trial_id,
-        "attempt": launch.attempt,
         "nonce": launch.nonce,
         "argv": [argv0, *launch.argv[1:]],
         "env": dict(launch.env),

@@ -17,7 +17,7 @@ _BUSY = 0.5  # of that time a process has run, or waited for a core
 
 
 class Crowd:
-    """Is told when trials start and end.
+    """Called when attempts start and end.
 
     Args:
         cores: how many there are; say: called with a one-line warning.
@@ -26,19 +26,19 @@ class Crowd:
 
     def __init__(self, cores: int, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._cores, self._say, self._clock = cores, say, clock
-        self._shims: dict[int, int] = {}  # trial -> the process above it
+        self._shims: dict[str, int] = {}  # by nonce of the attempt: the process above it
         self._looks = iter(_LOOKS_S)
         self._due = self._never = float("inf")
         self._before: dict[int, int] | None = None
         self._at = 0.0
 
-    def started(self, trial_id: int, shim: int) -> None:
-        self._shims[trial_id] = shim
+    def started(self, nonce: str, shim: int) -> None:
+        self._shims[nonce] = shim
         if self._due == self._never and len(self._shims) > 1:
             self._due = self._clock() + next(self._looks, self._never)
 
-    def ended(self, trial_id: int) -> None:
-        self._shims.pop(trial_id, None)
+    def ended(self, nonce: str) -> None:
+        self._shims.pop(nonce, None)
 
     def look(self) -> None:
         """To be called often; does something a few times in a study."""
@@ -65,7 +65,7 @@ class Crowd:
         self._due = now + next(self._looks, self._never)
 
 
-def _demand(shims: dict[int, int]) -> dict[int, int]:
+def _demand(shims: dict[str, int]) -> dict[int, int]:
     """For each process of these trials: ns that it has run or waited for a core, from schedstat (proc(5))."""
     parents: dict[int, int] = {}
     for name in os.listdir("/proc"):

@@ -9,7 +9,6 @@ import select
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from hpo_engine.core.ports import Adoption, Ended, Launch, Started
@@ -83,7 +82,7 @@ class LocalExecutor:
 
     def adopt(self, launch: Launch) -> Adoption:
         self.machine.hold(launch.nonce, launch.request, launch.devices)
-        adoption = self._runs.adopt(self._bind(launch, launch.devices, None))
+        adoption = self._runs.adopt(self._bind(launch, launch.devices, None, None))
         if adoption is Adoption.NEVER:
             self.machine.give_back(launch.nonce)
         return adoption
@@ -101,11 +100,10 @@ class LocalExecutor:
         news, self._news = self._news, []
         return news
 
-    def stop(self, trial_id: int, cause: StopCause, *, kill: bool = False) -> None:
-        for launch in [launch for launch in self._queue.values() if launch.trial_id == trial_id]:
-            del self._queue[launch.nonce]
-            self._news.append(Ended(trial_id, launch.attempt, Exit(stop_cause=cause)))
-        self._runs.stop(trial_id, cause, kill=kill)
+    def stop(self, nonce: str, cause: StopCause, *, kill: bool = False) -> None:
+        if self._queue.pop(nonce, None) is not None:
+            self._news.append(Ended(nonce, Exit(stop_cause=cause)))
+        self._runs.stop(nonce, cause, kill=kill)
 
     def wait(self, timeout_s: float) -> None:
         self.machine.turn_over()
@@ -139,8 +137,8 @@ class LocalExecutor:
             if devices is None:
                 return
             del self._queue[launch.nonce]
-            bound = self._bind(launch, devices, self.machine.threads())
-            self._order(self._runs.add(replace(bound, lease=self.machine.lease_path(launch.nonce))))
+            lease, each = self.machine.lease_path(launch.nonce), self.machine.threads()
+            self._order(self._runs.add(self._bind(launch, devices, lease, each)))
 
     def _order(self, run: Run) -> None:
         """Orders the attempt from a launcher, or ends it if none can take it."""
@@ -199,12 +197,12 @@ class LocalExecutor:
         self._pool.flush()
 
     def _read_notices(self) -> None:
-        """Ends, as shims report them: a line `TRIAL ATTEMPT PID` each."""
+        """Ends, as shims report them: one line `NONCE PID` each."""
         *lines, self._notice_buffer = (self._notice_buffer + os.read(self._notices, 1 << 16)).split(b"\n")
         for line in lines:
-            trial_id, attempt, pid = map(int, line.split())
-            self._runs.started(trial_id, attempt, pid)
-            if run := self._runs.of(trial_id, attempt):
+            nonce, _, pid = line.decode().partition(" ")
+            if run := self._runs.get(nonce):
+                self._runs.started(run, int(pid))
                 self._runs.settle(run)
 
     def _read_launcher(self, client: LauncherClient) -> None:
@@ -228,11 +226,11 @@ class LocalExecutor:
                 self._order(run)
 
     def _heard(self, client: LauncherClient, line: AttemptLine) -> None:
-        if line.what == b"started":
-            self._runs.started(line.trial_id, line.attempt, line.number)
-            return
-        run = self._runs.of(line.trial_id, line.attempt)
+        run = self._runs.get(line.nonce)
         if run is None:
+            return
+        if line.what == b"started":
+            self._runs.started(run, line.number)
             return
         if line.what == b"starved":
             why = os.strerror(line.number)
@@ -241,7 +239,7 @@ class LocalExecutor:
         self._pool.worked(client)
         status = os.WEXITSTATUS(line.number) if os.WIFEXITED(line.number) else 0
         if status == shim.TAKEN:
-            _log.info("trial %d: attempt %d runs already; adopted", line.trial_id, line.attempt)
+            _log.info("trial %d: attempt %d runs already; adopted", run.launch.trial_id, run.launch.attempt)
         if status > shim.UNABLE and records.fate(run.folder, run.launch.nonce)[0] is Fate.NEVER:
             why = os.strerror(status - shim.UNABLE)
             self._runs.end(run, Exit(error=f"its supervisor cannot note that it begins: {why}", machine=True))
@@ -250,12 +248,12 @@ class LocalExecutor:
 
     def _started(self, run: Run) -> None:
         self._pool.worked(run.launcher)
-        self._crowd.started(run.launch.trial_id, run.pid)
-        self._news.append(Started(run.launch.trial_id, run.launch.attempt, run.pid, run.launch.devices))
+        self._crowd.started(run.launch.nonce, run.pid)
+        self._news.append(Started(run.launch.nonce, run.pid, run.launch.devices))
 
     def _ended(self, run: Run, exit_: Exit) -> None:
-        launch = run.launch
+        nonce = run.launch.nonce
         self._pool.attempt_ended(run.launcher, wanted=any(run.launcher is other.launcher for other in self._runs))
-        self.machine.give_back(launch.nonce)
-        self._crowd.ended(launch.trial_id)
-        self._news.append(Ended(launch.trial_id, launch.attempt, exit_))
+        self.machine.give_back(nonce)
+        self._crowd.ended(nonce)
+        self._news.append(Ended(nonce, exit_))

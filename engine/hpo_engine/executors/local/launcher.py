@@ -46,12 +46,11 @@ _STARTUP_S = 0.0  # processor time of this interpreter's start
 
 
 class Launcher:
-    """Lines `TRIAL ATTEMPT ORDER` come in over a socket (see shim.Shim.serve for the order, a JSON object); out go
+    """Lines `NONCE ORDER` come in over a socket (see shim.Shim.serve for the order, a JSON object); out go
 
-    `started TRIAL ATTEMPT PID`; `starved TRIAL ATTEMPT ERRNO` if no shim can be forked; and `ended TRIAL ATTEMPT
-    STATUS` if the shim could not report the end itself (it was killed, or found the attempt taken). A launcher with
-    imports done begins with the lines of `_preloaded`, and sends `cold SECONDS` once it knows what a new interpreter
-    costs.
+    `started NONCE PID`; `starved NONCE ERRNO` if no shim can be forked; and `ended NONCE STATUS` if the shim could not
+    report the end itself (it was killed, or found the attempt taken). A launcher with imports done begins with the
+    lines of `_preloaded`, and sends `cold SECONDS` once it knows what a new interpreter costs.
 
     Args:
         preloaded: shims fork their scripts from themselves; probe: pid of a fork whose end shows what the end of an
@@ -65,7 +64,7 @@ class Launcher:
         self._buffer = b""
         self._shims: dict[int, int] = {}  # all that live: pid -> descriptor that its orders go to
         self._free: list[int] = []  # pids; the last one is the latest, whose memory is at hand
-        self._busy: dict[int, bytes] = {}  # pid -> b"TRIAL ATTEMPT"
+        self._busy: dict[int, bytes] = {}  # pid -> nonce
         self._untold: dict[int, bytes] = {}  # those whose start has not been reported to the engine
         self._tell_at = 0.0
         self._preloaded, self._probe = preloaded, probe
@@ -101,7 +100,7 @@ class Launcher:
                     poller.unregister(fd)
                     self._let_go()
             if self._untold and time.monotonic() >= self._tell_at:
-                self._send(b"".join(b"started %s %d\n" % (key, pid) for pid, key in self._untold.items()))
+                self._send(b"".join(b"started %s %d\n" % (nonce, pid) for pid, nonce in self._untold.items()))
                 self._untold.clear()
 
     def _read_orders(self) -> bool:
@@ -113,8 +112,8 @@ class Launcher:
         for line in lines:
             if self._engine_is_gone():
                 return False  # its successor takes what did not start for its own to start
-            trial, attempt, order = line.split(b" ", 2)
-            self._launch(b"%s %s" % (trial, attempt), order)
+            nonce, _, order = line.partition(b" ")
+            self._launch(nonce, order)
         return bool(data)
 
     def _engine_is_gone(self) -> bool:
@@ -122,16 +121,16 @@ class Launcher:
         poller.register(self._engine, select.POLLRDHUP)
         return bool(poller.poll(0))
 
-    def _launch(self, key: bytes, order: bytes) -> None:
+    def _launch(self, nonce: bytes, order: bytes) -> None:
         try:
             pid = self._give(order + b"\n")
         except OSError as error:
-            self._send(b"starved %s %d\n" % (key, error.errno or 0))
+            self._send(b"starved %s %d\n" % (nonce, error.errno or 0))
             return
-        self._busy[pid] = key
+        self._busy[pid] = nonce
         if not self._untold:
             self._tell_at = time.monotonic() + _STARTED_S
-        self._untold[pid] = key
+        self._untold[pid] = nonce
 
     def _give(self, order: bytes) -> int:
         """Hands the order to a shim that is free, or to a new one; its pid. Raises OSError if none can be forked."""
@@ -200,14 +199,14 @@ class Launcher:
             if pid not in self._shims:
                 continue  # an orphan of a killed one
             self._forget(pid)
-            key = self._busy.pop(pid, None)
-            if key is None:
+            nonce = self._busy.pop(pid, None)
+            if nonce is None:
                 continue  # it was free
             self._untold.pop(pid, None)
             if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) not in (0, shim.UNTOLD, shim.TAKEN):
                 self._kill_orphans()  # it could not end its own
             if status != 0:
-                self._send(b"ended %s %d\n" % (key, status))
+                self._send(b"ended %s %d\n" % (nonce, status))
 
     def _forget(self, pid: int) -> None:
         where = self._shims.pop(pid)

@@ -86,7 +86,8 @@ class LauncherPool:
             elif what == b"cold":
                 self._tell_gain(client, float(rest))
             else:
-                received.append(AttemptLine(what, *map(int, rest.split())))
+                nonce, _, number = rest.decode().partition(" ")
+                received.append(AttemptLine(what, nonce, int(number)))
         return received
 
     def worked(self, client: LauncherClient | None) -> None:

@@ -87,7 +87,7 @@ class Run:
 
 
 class Runs:
-    """All attempts under way, by trial.
+    """All attempts under way, by nonce.
 
     Args:
         poller: hears of the ends of shims that are watched without a launcher.
@@ -96,24 +96,20 @@ class Runs:
 
     def __init__(self, poller: select.poll, started: Callable[[Run], None], ended: Callable[[Run, Exit], None]) -> None:
         self._poller, self._on_start, self._on_end = poller, started, ended
-        self._runs: dict[int, Run] = {}
-        self._pidfds: dict[int, int] = {}  # pidfd -> trial
+        self._runs: dict[str, Run] = {}
+        self._pidfds: dict[int, Run] = {}
         self._look_at_adopted = 0.0
-        self._unsettled: dict[int, Run] = {}  # whose records could not be read (too many open files, say), or that end
+        self._unsettled: dict[str, Run] = {}  # whose records could not be read (too many open files, say), or that end
         self._look_at = 0.0  # when these are looked at again
 
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._runs.values()))
 
-    def get(self, trial_id: int) -> Run | None:
-        return self._runs.get(trial_id)
-
-    def of(self, trial_id: int, attempt: int) -> Run | None:
-        run = self._runs.get(trial_id)
-        return run if run is not None and run.launch.attempt == attempt else None
+    def get(self, nonce: str) -> Run | None:
+        return self._runs.get(nonce)
 
     def add(self, launch: BoundLaunch) -> Run:
-        run = self._runs[launch.trial_id] = Run(launch, launch.paths.attempt(launch.attempt))
+        run = self._runs[launch.nonce] = Run(launch, launch.paths.attempt(launch.attempt))
         return run
 
     def adopt(self, launch: BoundLaunch) -> Adoption:
@@ -125,17 +121,14 @@ class Runs:
         run.started = True
         return self.settle(run)
 
-    def started(self, trial_id: int, attempt: int, pid: int) -> None:
-        run = self.of(trial_id, attempt)
-        if run is None:
-            return
+    def started(self, run: Run, pid: int) -> None:
         run.pid = pid
         if not run.started:
             run.started = True
             self._on_start(run)
 
     def end(self, run: Run, exit_: Exit) -> None:
-        if self._runs.pop(run.launch.trial_id, None) is None:
+        if self._runs.pop(run.launch.nonce, None) is None:
             return
         if exit_.stop_cause == StopCause.OUTSIDE and run.why is not None:
             exit_ = replace(exit_, stop_cause=run.why)  # the reason could not be left for its shim
@@ -182,7 +175,7 @@ class Runs:
     def _look_again(self, run: Run, after_s: float) -> None:
         due = time.monotonic() + after_s
         self._look_at = min(due, self._look_at) if self._unsettled else due
-        self._unsettled[run.launch.trial_id] = run
+        self._unsettled[run.launch.nonce] = run
 
     def due_s(self) -> float | None:
         """In how many seconds `settle_again` has something to do; None: not before there are news."""
@@ -191,7 +184,7 @@ class Runs:
     def _adopt(self, run: Run, pidfd: int) -> None:
         self.watch(run, pidfd)
         if not run.started and (token := records.token(run.folder, run.launch.nonce)):
-            self.started(run.launch.trial_id, run.launch.attempt, token.pid)  # its launcher died before it said so
+            self.started(run, token.pid)  # its launcher died before it said so
 
     def settle_again(self) -> None:
         """Looks at those whose files may say more by now."""
@@ -199,14 +192,13 @@ class Runs:
         if self._unsettled and now >= self._look_at:
             waiting, self._unsettled = self._unsettled, {}
             for run in waiting.values():
-                if self._runs.get(run.launch.trial_id) is run:
+                if self._runs.get(run.launch.nonce) is run:
                     self.settle(run)
         # While another engine lives, its shims do not leave with their attempts' ends.
         if self._pidfds and now >= self._look_at_adopted:
             self._look_at_adopted = now + _ADOPTED_S
-            for pidfd, trial_id in list(self._pidfds.items()):
-                adopted = self._runs.get(trial_id)
-                if adopted is None or records.read_exit(adopted.folder, adopted.launch.nonce):
+            for pidfd, run in list(self._pidfds.items()):
+                if run.launch.nonce not in self._runs or records.read_exit(run.folder, run.launch.nonce):
                     self.shim_ended(pidfd)
 
     # -- shims without a launcher ----------------------------------------------------------------------------------
@@ -216,16 +208,16 @@ class Runs:
         if run.pidfd is not None:
             self._forget(run.pidfd)
         run.pidfd = pidfd
-        self._pidfds[pidfd] = run.launch.trial_id
+        self._pidfds[pidfd] = run
         self._poller.register(pidfd, select.POLLIN)
 
     def shim_ended(self, fd: int) -> bool:
         """Whether that is the pidfd of a watched shim; then its run is settled."""
         if fd not in self._pidfds:
             return False
-        run = self._runs.get(self._pidfds[fd])
+        run = self._pidfds[fd]
         self._forget(fd)
-        if run is not None:
+        if run.launch.nonce in self._runs:
             run.pidfd = None
             self.settle(run)
         return True
@@ -242,8 +234,8 @@ class Runs:
         """Those that were asked to stop while their shims could not hear it yet."""
         return [run for run in self._runs.values() if run.why is not None and not run.signalled]
 
-    def stop(self, trial_id: int, why: StopCause, *, kill: bool) -> None:
-        run = self._runs.get(trial_id)
+    def stop(self, nonce: str, why: StopCause, *, kill: bool) -> None:
+        run = self._runs.get(nonce)
         if run is None:
             return
         if run.waits:

@@ -105,7 +105,7 @@ class Shim:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def serve(self) -> NoReturn:
-        """Runs the attempts that come, each a line with a JSON object: trial, attempt, nonce, argv, env, cwd; started,
+        """Runs the attempts that come, each a line with a JSON object: nonce, argv, env, cwd; started,
         exit, stop, log, tails (paths); time_limit_s, grace_s (seconds or None), log_bytes, protect (paths); lease (a
         path) and script (see `forked.ForkedScript`), or None.
 
@@ -151,7 +151,7 @@ class Shim:
             if fd >= 0:
                 os.close(fd)
         try:
-            os.write(self._notices, b"%d %d %d\n" % (order["trial"], order["attempt"], self._pid))
+            os.write(self._notices, f"{order['nonce']} {self._pid}\n".encode())
         except OSError:  # full, or nobody there
             os._exit(UNTOLD)
         return attempt.all_gone and (self._preloaded or not order["protect"])
