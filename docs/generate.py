@@ -22,6 +22,7 @@ import yaml
 from docs import wings
 from hpo_engine import assembly
 from hpo_engine.cli import algorithms, cli
+from hpo_engine.contract.sources.interface import MetricSource
 from hpo_engine.core import ports
 from hpo_engine.searchers import Searcher
 from hpo_engine.stoppers import Rule
@@ -168,6 +169,7 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("writing-plugins.md", "searcher"): partial(port, Searcher),
     ("writing-plugins.md", "stopper"): partial(port, Rule),
     ("writing-plugins.md", "tracker"): partial(port, ports.Tracker),
+    ("writing-plugins.md", "source"): partial(port, MetricSource),
     ("writing-plugins.md", "executor"): partial(port, ports.Executor),
 }
 

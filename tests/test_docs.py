@@ -290,6 +290,22 @@ def test_the_tracker_shown_writes_its_file(with_plugins: dict[str, object], tmp_
     assert len(lines) == 30 and all(re.match(r"\d+,completed,[\d.e-]+,", line) for line in lines)
 
 
+def test_the_metric_source_shown_reads_another_file(with_plugins: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(
+        "import json\n"
+        "rate = json.load(open('config.json'))['learning_rate']\n"
+        "print(f'epoch=1 loss={rate}', file=open('progress.txt', 'a'))\n"
+    )
+    (tmp_path / "progress.txt").write_text("epoch=1 loss=-9\n")  # of a run by hand
+    out = run_with(the_part_with("metric_sources"), with_plugins, tmp_path)
+    assert "30 completed" in out and "-9" not in out
+    (tmp_path / "train.py").write_text("pass\n")
+    study = {**with_plugins, "name": "none", "trials": 1, "metric_sources": ["reader.py:Progress", "val_dict_list"]}
+    (tmp_path / "none.yaml").write_text(yaml.safe_dump(study))
+    done = hpo_engine("submit", "none.yaml", cwd=tmp_path)
+    assert "wrote no progress.txt in RESULT_DIR (and no val_dict_list.json in RESULT_DIR)" in done.stdout + done.stderr
+
+
 @pytest.mark.usefixtures("with_plugins")
 def test_the_plugins_shown_keep_the_laws_as_shown(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "test_plugins.py"]

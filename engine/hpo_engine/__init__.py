@@ -12,9 +12,12 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "Executor": "core.ports",
+    "GrowingFile": "contract.sources.files",
     "History": "study.history",
+    "MetricSource": "contract.sources.interface",
     "Objective": "study.objective",
     "Proposal": "study.trial",
+    "Row": "study.objective",
     "SearchSpace": "space.searchspace",
     "Searcher": "searchers",
     "SpecError": "errors",
@@ -23,12 +26,16 @@ _PLACES = {
     "Tracker": "core.ports",
     "Traits": "searchers",
     "Trial": "study.trial",
+    "WholeFile": "contract.sources.files",
     "trial_rng": "searchers",
 }
 
 __all__ = [*_PLACES, "__version__"]
 
 if TYPE_CHECKING:
+    from hpo_engine.contract.sources.files import GrowingFile as GrowingFile
+    from hpo_engine.contract.sources.files import WholeFile as WholeFile
+    from hpo_engine.contract.sources.interface import MetricSource as MetricSource
     from hpo_engine.core.ports import Executor as Executor
     from hpo_engine.core.ports import Stopper as Stopper
     from hpo_engine.core.ports import Tracker as Tracker
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
     from hpo_engine.space.searchspace import SearchSpace as SearchSpace
     from hpo_engine.study.history import History as History
     from hpo_engine.study.objective import Objective as Objective
+    from hpo_engine.study.objective import Row as Row
     from hpo_engine.study.spec import StudySpec as StudySpec
     from hpo_engine.study.trial import Proposal as Proposal
     from hpo_engine.study.trial import Trial as Trial

@@ -33,6 +33,7 @@ from hpo_engine.study.trial import TrialState
 from hpo_engine.system import threads
 
 if TYPE_CHECKING:
+    from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.ports import Tracker
     from hpo_engine.executors.local.executor import LocalExecutor
@@ -82,6 +83,14 @@ STOPPERS = Registry(
 TRACKERS = Registry(
     "tracker", "hpo_engine.trackers", {"tensorboard": "hpo_engine.trackers.tensorboard:TensorBoardTracker"}
 )
+METRIC_SOURCES = Registry(
+    "metric source",
+    "hpo_engine.metric_sources",
+    {
+        "val_dict_list": "hpo_engine.contract.sources.val_dict_list:ValDictList",
+        "emetrics": "hpo_engine.contract.sources.emetrics:Emetrics",
+    },
+)
 EXECUTORS = Registry("executor", "hpo_engine.executors", {"local": "hpo_engine.executors.local.executor:LocalExecutor"})
 _WMLA_PATHS = {
     "algorithm": "algoDef.algorithm",
@@ -117,9 +126,8 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     else:
         from hpo_engine.studyfile.native import parse_document
 
-        spec = parse_document(
-            doc, base_dir=base_dir, algorithms=SEARCHERS.known(), stoppers=STOPPERS, trackers=TRACKERS
-        )
+        registries = {"stop": STOPPERS, "trackers": TRACKERS, "metric_sources": METRIC_SOURCES}
+        spec = parse_document(doc, base_dir=base_dir, algorithms=SEARCHERS.known(), registries=registries)
     try:
         return _checked(spec, env, how_long="trials" in doc.data or is_wmla(doc.data)), text
     except SpecError as error:
@@ -160,6 +168,7 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
         raise SpecError([Problem("resource.name", text)])
     made = searcher(spec)
     stopper(spec)
+    metric_files(spec)
     capacity(spec.resources, Place.here(env, gpus=bool(spec.resources.gpus)))
     usual = None if how_long else made.traits.usual_trials
     size = made.traits.size if usual is None else usual
@@ -239,6 +248,31 @@ def stopper(spec: StudySpec) -> FirstOf:
 
     made = (STOPPERS.make(s.name, s.options, spec, folder=spec.model_dir, path="stop") for s in spec.stop)
     return FirstOf([BudgetStopper(), *made])
+
+
+# -- metric sources ----------------------------------------------------------------------------------------------------
+
+
+def metric_sources(spec: StudySpec) -> Callable[[TrialFiles], list[MetricSource]]:
+    """What makes the metric sources of an attempt. Raises SpecError, as it does itself."""
+    path = "metric_sources"
+    classes = [METRIC_SOURCES.load(source.name, spec.model_dir, path) for source in spec.metric_sources]
+
+    def make(trial: TrialFiles) -> list[MetricSource]:
+        return [
+            METRIC_SOURCES.make_of(cls, source.name, source.options, trial, path=path)
+            for cls, source in zip(classes, spec.metric_sources, strict=True)
+        ]
+
+    return make
+
+
+def metric_files(spec: StudySpec) -> list[str]:
+    """The files in RESULT_DIR that the study's metrics are read from. Raises SpecError."""
+    from hpo_engine.contract.sources.interface import TrialFiles
+
+    nowhere = TrialFiles(StudyPaths("/").trial(0))
+    return [name for source in metric_sources(spec)(nowhere) for name in source.files]
 
 
 # -- trackers ----------------------------------------------------------------------------------------------------------
@@ -370,7 +404,7 @@ def engine_for(
     executor = _executor(spec, paths, view.linked, say)
     views = snapshot.Views(view, lambda lay: binding.view_of(spec, lay))
     engine = Engine(
-        LocalWorkspace(paths, spec, views, user),
+        LocalWorkspace(paths, spec, views, user, metric_sources(here)),
         paths.inbox,
         study.journal,
         history,

@@ -102,12 +102,19 @@ def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
 
 
 def create(
-    spec: StudySpec, source: str, root: str, now: float, say: Callable[[str], None] = lambda note: None
+    spec: StudySpec,
+    source: str,
+    root: str,
+    now: float,
+    say: Callable[[str], None] = lambda note: None,
+    *,
+    metric_files: Sequence[str] = (),
 ) -> StudyPaths:
     """Makes the folder of a new study: laid out aside, then renamed into place, so that it is there whole or not.
 
     Args:
         say: takes each note on the copy of the model folder; they are kept with the study, too.
+        metric_files: those that a run by hand may have left in the model folder, see `assembly.metric_files`.
 
     Raises:
         StudyExists: the name is taken. SpecError: the model folder cannot be frozen, or base_config not be read.
@@ -125,7 +132,7 @@ def create(
     aside, held = _made_aside(root)
     try:
         failpoint("study.folder-made")
-        notes = _fill(StudyPaths(aside), spec, source, root, now)
+        notes = _fill(StudyPaths(aside), spec, source, root, now, metric_files)
         _place(aside, final)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -143,11 +150,11 @@ def create(
     return StudyPaths(final)
 
 
-def _fill(paths: StudyPaths, spec: StudySpec, source: str, root: str, now: float) -> list[str]:
+def _fill(paths: StudyPaths, spec: StudySpec, source: str, root: str, now: float, stale: Sequence[str]) -> list[str]:
     """Puts into a new folder what a study begins with. Returns notes on the copy of the model folder."""
     from hpo_engine.contract import snapshot
 
-    found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], patterns=spec.exclude)
+    found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], stale=stale, patterns=spec.exclude)
     _refuse_without_script(spec, found)
     redirected = redirect(binding.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
     notes = [*snapshot.notes(found), *_note_on_config(spec), *redirected.notes]

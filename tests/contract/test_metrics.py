@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.contract.paths import EMETRICS, RESULT, TrialPaths
-from hpo_engine.contract.sources import metrics, results
-from hpo_engine.contract.sources.metrics import MetricsReader, Reading, final_rows, thin, verdict
+from hpo_engine.contract.sources.interface import Reading
+from hpo_engine.contract.sources.val_dict_list import ValDictList
+from hpo_engine.contract.sources.verdict import failure, thin, verdict
 from hpo_engine.study import rows as rows_module
 from hpo_engine.study.objective import Objective, Row
 from tests.support.helpers import emetrics_line, put
+from tests.support.reports import final_rows, reports
 
 LOSS = Objective("loss")
 
@@ -34,7 +36,7 @@ def settle(path: str, age_s: float = 10.0) -> None:
 
 
 def test_reader_tells_rows_once_and_only_new_ones(trial: TrialPaths) -> None:
-    reader = MetricsReader(trial)
+    reader = reports(trial)
     assert reader.fresh() is None
     put(trial.result_file, '[{"loss": NaN}]')
     assert repr(reader.fresh()) == repr(((Row(1, {"loss": math.nan}),), False))
@@ -48,7 +50,7 @@ def test_reader_tells_rows_once_and_only_new_ones(trial: TrialPaths) -> None:
 
 
 def test_reader_keeps_quiet_while_a_file_is_rewritten_empty_then_full(trial: TrialPaths) -> None:
-    reader = MetricsReader(trial)
+    reader = reports(trial)
     put(trial.result_file, '[{"loss": 1}]')
     assert reader.fresh() is not None
     for state in ("", '[{"loss": 1}, {"lo', "[]", "garbage"):
@@ -63,14 +65,14 @@ def test_reader_does_not_open_what_has_not_changed(trial: TrialPaths, monkeypatc
     put(f"{trial.log_dir}/{EMETRICS}", emetrics_line(1, loss=1))
     settle(trial.result_file)
     settle(f"{trial.log_dir}/{EMETRICS}")
-    reader = MetricsReader(trial)
+    reader = reports(trial)
     assert reader.fresh() is not None
     monkeypatch.setattr(os, "open", lambda *a, **k: pytest.fail("opened"))
     assert reader.fresh() is None
 
 
 def test_reader_sees_a_rewrite_within_one_tick_of_the_clock(trial: TrialPaths) -> None:
-    reader = MetricsReader(trial)
+    reader = reports(trial)
     put(trial.result_file, '[{"loss": 1}]')
     stamp = os.stat(trial.result_file).st_mtime_ns
     assert reader.fresh() is not None
@@ -81,7 +83,7 @@ def test_reader_sees_a_rewrite_within_one_tick_of_the_clock(trial: TrialPaths) -
 
 @pytest.mark.parametrize("below", ["", "/3"])
 def test_reader_follows_emetrics_line_by_line(trial: TrialPaths, below: str) -> None:
-    path, reader = f"{trial.log_dir}{below}/{EMETRICS}", MetricsReader(trial)
+    path, reader = f"{trial.log_dir}{below}/{EMETRICS}", reports(trial)
     put(path, emetrics_line(1, "train", loss=9) + emetrics_line(1, loss=1)[:30])
     assert reader.fresh() == ((Row(1, {"train_loss": 9.0}),), False)
     with open(path, "a") as file:
@@ -98,7 +100,7 @@ def test_reader_follows_emetrics_line_by_line(trial: TrialPaths, below: str) -> 
 
 
 def test_reader_reads_a_long_emetrics_in_pieces_without_further_changes(trial: TrialPaths) -> None:
-    path, reader = f"{trial.log_dir}/{EMETRICS}", MetricsReader(trial)
+    path, reader = f"{trial.log_dir}/{EMETRICS}", reports(trial)
     put(path, "".join(emetrics_line(i, loss=i) for i in range(3000)))
     settle(path)
     rows: list[Row] = []
@@ -116,7 +118,7 @@ def test_reader_reads_a_long_emetrics_in_pieces_without_further_changes(trial: T
 
 
 def test_reader_prefers_the_result_file_once_it_has_rows(trial: TrialPaths) -> None:
-    reader = MetricsReader(trial)
+    reader = reports(trial)
     put(f"{trial.log_dir}/{EMETRICS}", emetrics_line(1, loss=9))
     put(trial.result_file, "[]")
     assert reader.fresh() == ((Row(1, {"loss": 9.0}),), False)
@@ -128,7 +130,7 @@ def test_reader_prefers_the_result_file_once_it_has_rows(trial: TrialPaths) -> N
 
 
 def test_reader_never_raises_whatever_lies_there(trial: TrialPaths, tmp_path: Path) -> None:
-    reader = MetricsReader(trial)
+    reader = reports(trial)
     emetrics = f"{trial.log_dir}/{EMETRICS}"
     secret = tmp_path / "secret"
     secret.write_text('[{"loss": 1}]')
@@ -153,15 +155,15 @@ def test_reader_never_raises_whatever_lies_there(trial: TrialPaths, tmp_path: Pa
 
 def test_reader_rests_after_a_file_that_took_long(trial: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("hpo_engine.contract.sources.metrics.time.monotonic", lambda: clock[0])
-    parse = results.parse_rows
+    monkeypatch.setattr("hpo_engine.contract.sources.reports.time.monotonic", lambda: clock[0])
+    parse = ValDictList.parse
 
-    def slow(data: bytes, named: Collection[str]) -> tuple[Row, ...]:
+    def slow(self: ValDictList, data: bytes) -> tuple[Sequence[Row], Mapping[str, str]]:
         clock[0] += 0.5
-        return parse(data, named)
+        return parse(self, data)
 
-    monkeypatch.setattr(metrics, "parse_rows", slow)
-    reader = MetricsReader(trial)
+    monkeypatch.setattr(ValDictList, "parse", slow)
+    reader = reports(trial)
     put(trial.result_file, '[{"loss": 1}]')
     assert reader.fresh() is not None
     put(trial.result_file, '[{"loss": 1}, {"loss": 2}]')
@@ -202,7 +204,7 @@ def test_a_last_value_that_is_not_finite_is_no_value(trial: TrialPaths) -> None:
 @pytest.mark.parametrize("metric", ["step", "steps", "epoch", "iteration"])
 def test_an_objective_with_the_name_of_a_step_is_a_metric(trial: TrialPaths, metric: str) -> None:
     named, other = frozenset([metric]), "epoch" if metric == "step" else "step"
-    reader = MetricsReader(trial, named)
+    reader = reports(trial, named)
     put(trial.result_file, f'[{{"{metric}": 9, "{other}": 3}}, {{"{metric}": 7.5}}, {{"{metric}": 8, "loss": 1}}]')
     expected = (Row(3, {metric: 9.0}), Row(4, {metric: 7.5}), Row(5, {metric: 8.0, "loss": 1.0}))
     assert reader.fresh() == (expected, False)
@@ -281,7 +283,7 @@ def test_verdict_says_why_there_is_no_value(trial: TrialPaths, text: str | None,
 def test_results_that_are_missing_are_told_from_bad_ones(trial: TrialPaths, text: str | None, kind: str) -> None:
     if text is not None:
         put(trial.result_file, text)
-    assert metrics.failure(final_rows(trial), [LOSS]).value == kind
+    assert failure(final_rows(trial), [LOSS]).value == kind
 
 
 def test_verdict_lists_no_endless_names() -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo_engine.contract.sources.results import parse_emetrics, parse_rows
+from hpo_engine.contract.sources.emetrics import parse_emetrics
+from hpo_engine.contract.sources.val_dict_list import parse
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
 from hpo_engine.system.files import MAX_BYTES
@@ -21,12 +22,12 @@ UTF16 = "val_dict_list.json is not UTF-8 but UTF-16 text, or binary: write it as
 
 
 def rows_of(text: str) -> list[tuple[float, dict[str, float]]]:
-    return [(row.step, dict(row.values)) for row in parse_rows(text.encode())]
+    return [(row.step, dict(row.values)) for row in parse(text.encode())[0]]
 
 
 def why(data: bytes | str) -> str:
     with pytest.raises(ContractError) as caught:
-        parse_rows(data if isinstance(data, bytes) else data.encode())
+        parse(data if isinstance(data, bytes) else data.encode())
     return str(caught.value)
 
 
@@ -133,7 +134,7 @@ def test_every_cut_of_a_result_file_is_torn(rows: list[dict[str, Any]], data: st
 @settings(max_examples=80, deadline=None)
 @given(entries)
 def test_every_number_of_a_result_file_is_a_step_or_a_metric(rows: list[dict[str, Any]]) -> None:
-    for row, entry in zip(parse_rows(as_json(rows)), rows, strict=True):
+    for row, entry in zip(parse(as_json(rows))[0], rows, strict=True):
         numbers = {k for k, v in entry.items() if type(v) in (int, float)}
         assert row.values.keys() <= numbers
         assert numbers - row.values.keys() <= {"step", "steps", "epoch", "iteration"}
@@ -150,7 +151,7 @@ def test_no_mutation_of_a_file_does_more_than_break_the_contract(
     for at, new in edits:
         data[at : at + len(new)] = new
     try:
-        rows = (parse_emetrics if emetrics else parse_rows)(bytes(data))
+        rows = parse_emetrics(bytes(data)) if emetrics else parse(bytes(data))[0]
     except ContractError as error:
         assert "\n" not in str(error)
     else:
@@ -165,7 +166,7 @@ def test_no_16_mib_of_anything_takes_a_second(unit: str) -> None:
     data = ("[" + unit * ((MAX_BYTES - 4) // len(unit)) + "0]").encode()
     started = time.thread_time()
     try:
-        parse_rows(data)
+        parse(data)
     except ContractError:
         pass
     assert time.thread_time() - started < 1

@@ -25,6 +25,7 @@ from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, Resources, StudySpec
 from hpo_engine.study.trial import Exit, Proposal
 from tests.support.fakes import FakeExecutor, MemoryStore
+from tests.support.reports import own_sources
 
 
 class Counting(Searcher):
@@ -77,7 +78,7 @@ class Bench:
     def engine(self) -> Engine:
         history = fold(self.store.read())
         engine = Engine(
-            LocalWorkspace(self.paths, history.spec, Views(None), "me"), self.paths.inbox, self.store, history,
+            LocalWorkspace(self.paths, history.spec, Views(None), "me", own_sources), self.paths.inbox, self.store, history,
             self.searcher, self.stopper, self.executor, self.trackers,
             asker=InLine if self.asker is None else lambda ask: self.asker,
         )  # fmt: skip

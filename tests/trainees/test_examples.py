@@ -18,9 +18,10 @@ from hpo_engine import assembly
 from hpo_engine.contract import binding
 from hpo_engine.contract.paths import EMETRICS, RESULT, StudyPaths, TrialPaths
 from hpo_engine.contract.snapshot import View, freeze
-from hpo_engine.contract.sources import metrics
+from hpo_engine.contract.sources.verdict import verdict
 from hpo_engine.study.spec import StudySpec
 from hpo_trainees import report
+from tests.support.reports import final_rows
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FILES = [str(path.relative_to(EXAMPLES)) for path in sorted(EXAMPLES.glob("*/algo*.*"))]
@@ -86,8 +87,8 @@ def test_a_trial_of_the_example_gives_a_valid_value(file: str, tmp_path: Path) -
     for paths in studies(tmp_path, spec):
         done = run(spec, paths)
         assert done.returncode == 0 and done.stderr == "", done.stderr
-        reading = metrics.final_rows(paths)
-        value, note = metrics.verdict(reading, spec.objectives, paths.trial_id)
+        reading = final_rows(paths)
+        value, note = verdict(reading, spec.objectives, paths.trial_id)
         assert value is not None and note == "" and reading.source == RESULT
         assert set(spec.extra_metrics) <= set(reading.metrics)
         values.append(value)
@@ -112,7 +113,7 @@ def test_examples_with_live_metrics_rewrite_their_rows_as_they_go(tmp_path: Path
         script.read_text().replace("rows.append(", "1 / (2 - number)\n        rows.append(")
     )
     assert run(spec, paths).returncode == 1
-    assert len(metrics.final_rows(paths).rows) == 1
+    assert len(final_rows(paths).rows) == 1
 
 
 def test_wmla_script_runs_as_older_scripts_do_and_reports_live_what_it_writes_at_the_end(tmp_path: Path) -> None:
@@ -122,9 +123,9 @@ def test_wmla_script_runs_as_older_scripts_do_and_reports_live_what_it_writes_at
     done = run(spec, paths, RESULT_DIR="")  # not set: DLI_RESULT_FS, USER and DLI_EXECID lead to the same folder
     assert done.returncode == 0, done.stderr
     assert Path(paths.result_dir, "model", "net.npz").exists()
-    final = metrics.final_rows(paths)
+    final = final_rows(paths)
     os.unlink(paths.result_file)
-    live = metrics.final_rows(paths)
+    live = final_rows(paths)
     assert (final.source, live.source) == (RESULT, EMETRICS)
     validation = [row for row in live.rows if "accuracy" in row.values]
     assert [(row.step, row.values["loss"]) for row in validation] == [(r.step, r.values["loss"]) for r in final.rows]

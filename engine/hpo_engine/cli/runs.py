@@ -239,7 +239,7 @@ def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_js
             spec, notes = studies.with_prior(spec, folder)
             for text in notes:
                 _note(text)
-        studies.create(spec, source, folder, time.time(), _note)
+        studies.create(spec, source, folder, time.time(), _note, metric_files=assembly.metric_files(spec))
     except StudyExists:  # another submit was quicker
         return False
     for text in assembly.warnings(spec):

@@ -8,14 +8,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hpo_engine.contract import binding, carrying
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths, identity
 from hpo_engine.contract.snapshot import Views
-from hpo_engine.contract.sources import metrics
+from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
+from hpo_engine.contract.sources.reports import Reports
 from hpo_engine.errors import LaunchError, MachineError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.history import History
@@ -31,16 +32,24 @@ class LocalWorkspace:
     Args:
         views: put the model folder's view into a fresh RESULT_DIR.
         user: what `binding.user_of` says.
+        sources: makes the metric sources of an attempt.
     """
 
-    def __init__(self, paths: StudyPaths, spec: StudySpec, views: Views, user: str) -> None:
-        self.paths, self._views, self._user = paths, views, user
+    def __init__(
+        self,
+        paths: StudyPaths,
+        spec: StudySpec,
+        views: Views,
+        user: str,
+        sources: Callable[[TrialFiles], Sequence[MetricSource]],
+    ) -> None:
+        self.paths, self._views, self._user, self._sources = paths, views, user, sources
         # None of the metrics that the study speaks of is the step of a row, whatever it is called.
         self._named = frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
         self._has_log = os.path.exists(paths.db)
         self._ahead: set[int] = set()  # future trials whose folders are laid out already
         self._uprooted: set[int] = set()  # trials that were running when somebody removed results/, logs/ or trials/
-        self._readers: dict[int, metrics.MetricsReader] = {}
+        self._reports: dict[int, Reports] = {}  # of running trials
 
     @property
     def place(self) -> tuple[str, tuple[int, ...]]:
@@ -70,7 +79,7 @@ class LocalWorkspace:
             MachineError: the study's folder is gone.
             OSError: see `faults.at_fault`.
         """
-        self._readers.pop(trial.id, None)
+        self._reports.pop(trial.id, None)
         if _goes_on(trial):
             carrying.require_own(self.paths.trial(trial.id))
         try:
@@ -157,17 +166,21 @@ class LocalWorkspace:
 
     # -- results and output ----------------------------------------------------------------------------------------
 
-    def fresh_rows(self, trial_id: int) -> tuple[tuple[Row, ...], bool] | None:
-        first = trial_id not in self._readers  # then it tells all rows, also those that an earlier engine saw
+    def fresh_rows(self, trial: Trial) -> tuple[tuple[Row, ...], bool] | None:
+        first = trial.id not in self._reports  # then it tells all rows, also those that an earlier engine saw
         if first:
-            self._readers[trial_id] = metrics.MetricsReader(self.paths.trial(trial_id), self._named)
-        fresh = self._readers[trial_id].fresh()
+            self._reports[trial.id] = self._reports_of(trial)
+        fresh = self._reports[trial.id].fresh()
         return None if fresh is None else (fresh[0], fresh[1] or first)
 
-    def final_rows(self, trial_id: int) -> metrics.Reading:
-        reading = metrics.final_rows(self.paths.trial(trial_id), self._named)
-        self._readers.pop(trial_id, None)
+    def final_rows(self, trial: Trial, *, cut: bool) -> Reading:
+        reading = self._reports_of(trial).final(cut=cut)
+        self._reports.pop(trial.id, None)
         return reading
+
+    def _reports_of(self, trial: Trial) -> Reports:
+        files = TrialFiles(self.paths.trial(trial.id), len(trial.attempts), self._named)
+        return Reports(files, self._sources(files))
 
     def error(self, trial_id: int, attempt: int) -> str:
         return logfiles.error(self.paths.trial(trial_id).attempt(attempt))

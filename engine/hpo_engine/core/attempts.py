@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from hpo_engine.contract.sources import metrics
+from hpo_engine.contract.sources.interface import Reading
+from hpo_engine.contract.sources.verdict import failure, or_seen, thin, verdict
 from hpo_engine.core.outcome import judge, without_value
 from hpo_engine.core.ports import Adoption, Ended, Executor, Launch, Started, Workspace
 from hpo_engine.core.recorder import Recorder
@@ -152,11 +153,11 @@ class Attempts:
     def read_rows(self, now: float) -> None:
         """Takes in what running trials have reported since the last call."""
         for trial in self._recorder.history.running:
-            if fresh := self._workspace.fresh_rows(trial.id):
+            if fresh := self._workspace.fresh_rows(trial):
                 rows, anew = fresh
                 if anew and same_rows(rows, trial.rows):
                     continue
-                self._recorder.record(MetricsSeen(now, trial.id, metrics.thin(rows), anew))
+                self._recorder.record(MetricsSeen(now, trial.id, thin(rows), anew))
                 failpoint("trial.metrics-seen")
 
     # -- ended -----------------------------------------------------------------------------------------------------
@@ -165,7 +166,8 @@ class Attempts:
         """running -> pending (it runs again) or an end state, by how it ended and what it wrote."""
         failpoint("attempt.reaped")
         try:
-            reading = metrics.Reading() if news.exit.machine else self._workspace.final_rows(trial.id)
+            cut = not news.exit.clean
+            reading = Reading() if news.exit.machine else self._workspace.final_rows(trial, cut=cut)
         except OSError as problem:
             self._unread[news.nonce] = news
             text = f"the results of trial {trial.id} cannot be read: {problem.strerror}"
@@ -179,10 +181,10 @@ class Attempts:
         if trial.told_to_end and trial.stop is not None and not exit_.clean:  # whatever else ended it
             exit_ = replace(exit_, stop_cause=trial.stop.cause)
         if exit_.stop_cause in (StopCause.DIVERGED, StopCause.TIME_LIMIT):  # what it had reported may count
-            reading = metrics.or_seen(reading, trial.rows)
+            reading = or_seen(reading, trial.rows)
         if trial.base and reading.rows:
             reading = replace(reading, rows=tuple(continued(trial.base, reading.rows)))
-        rows = metrics.thin(reading.rows)
+        rows = thin(reading.rows)
         if rows and not same_rows(rows, trial.rows):
             self._recorder.record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")
@@ -194,18 +196,17 @@ class Attempts:
             state, reason = judged.outcome.state.value, judged.outcome.reason
             _log.info("trial %d: attempt %d %s %s", trial.id, len(trial.attempts), state, reason)
 
-    def _judge(self, trial: Trial, exit_: Exit, reading: metrics.Reading) -> _Judged:
+    def _judge(self, trial: Trial, exit_: Exit, reading: Reading) -> _Judged:
         history, output = self._recorder.history, self._cause(trial, exit_)
         outcome = judge(history, trial, exit_, output)
         values = None
         if outcome.state is TrialState.COMPLETED:
-            values, lacking = metrics.verdict(reading, history.spec.objectives, trial.id)
+            values, lacking = verdict(reading, history.spec.objectives, trial.id)
             if values is None:
                 error = "" if reading.rows else self._workspace.error(trial.id, len(trial.attempts))
                 lacking += f"; its output has: {error[:300]}" if error else ""
-                outcome = without_value(
-                    trial, exit_, outcome, metrics.failure(reading, history.spec.objectives), lacking
-                )
+                kind = failure(reading, history.spec.objectives)
+                outcome = without_value(trial, exit_, outcome, kind, lacking)
         if outcome.state is TrialState.FAILED and self._workspace.was_uprooted(trial.id, history):
             exit_ = replace(exit_, lost=True, error="the study's folders were removed while it ran")
             outcome = judge(history, trial, exit_, output)

@@ -1,6 +1,6 @@
 """What the end of an attempt means for its trial: pure functions of the history and of how the process ended.
 
-What its files say comes after this (see `metrics.verdict`); nothing here reads one.
+What its files say comes after this (see `contract.sources.verdict`); nothing here reads one.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpo_engine.contract.sources.metrics import Reading
+from hpo_engine.contract.sources.interface import Reading
 from hpo_engine.searchers import Searcher as Searcher
 from hpo_engine.study.events import Event
 from hpo_engine.study.history import History
@@ -148,11 +148,12 @@ class Workspace(Protocol):
     def clear_ahead(self) -> None:
         """No more trials come."""
 
-    def fresh_rows(self, trial_id: int) -> tuple[tuple[Row, ...], bool] | None:
+    def fresh_rows(self, trial: Trial) -> tuple[tuple[Row, ...], bool] | None:
         """What a running trial has reported since the last call and False, or all of it and True; None: nothing new."""
 
-    def final_rows(self, trial_id: int) -> Reading:
-        """What a trial has reported whose processes have gone. Raises OSError: it cannot be read at present."""
+    def final_rows(self, trial: Trial, *, cut: bool) -> Reading:
+        """What a trial has reported whose processes have gone; `cut`: see `MetricSource.final`. Raises
+        OSError: it cannot be read at present."""
 
     def error(self, trial_id: int, attempt: int) -> str:
         """The error that an attempt's output ends with, or ""."""

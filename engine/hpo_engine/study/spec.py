@@ -16,7 +16,7 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Named:
-    """What is chosen by name and made from a registry: an algorithm, a stopper or a tracker. `options`: JSON."""
+    """What is chosen by name and made from a registry: an algorithm, a stopper, a tracker ... `options`: JSON."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -100,7 +100,8 @@ class StudySpec:
     `exclude`: patterns, as in a .gitignore, of what in `model_dir` is not copied. `base_config`: a JSON file there that
     each trial's config.json begins with; `base`: what was in it when the study was made. `linked`: files that were
     too big to copy.
-    `stop`: the stoppers, each name once. `trackers`: who listens, beside the console.
+    `stop`: the stoppers, each name once. `trackers`: who listens, beside the console. `metric_sources`: where a
+    script's metrics are looked for, each name once; the first one that has rows counts.
     `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch). `points`: parameter
     sets to try first, partial ones filled in. `warm_start`: earlier studies, names or absolute paths; `prior`:
     their trials when the study was made.
@@ -126,6 +127,7 @@ class StudySpec:
     trial: TrialPolicy = TrialPolicy()
     stop: tuple[Named, ...] = GUARDS
     trackers: tuple[Named, ...] = (Named("tensorboard"),)
+    metric_sources: tuple[Named, ...] = (Named("val_dict_list"), Named("emetrics"))
     env: Mapping[str, str] = field(default_factory=dict)
     data_dir: str | None = None
     data_root: str | None = None

@@ -95,7 +95,9 @@ def test_freeze_leaves_out_what_is_no_part_of_the_model(source: Path, tmp_path: 
     put(source / "runs/here/f")
     put(source / "config.json", "{}")
     put(source / "val_dict_list.json", "[]")
-    freeze(str(source), str(tmp_path / "model"), exclude_paths=[str(source / "runs")])
+    put(source / "sub/log.csv", "loss")
+    stale = ["val_dict_list.json", "sub/log.csv"]
+    freeze(str(source), str(tmp_path / "model"), exclude_paths=[str(source / "runs")], stale=stale)
     assert tree(tmp_path / "model") == kept | {"sub": "folder"}
 
 
@@ -104,7 +106,7 @@ def test_freeze_keeps_what_only_looks_like_it(source: Path, tmp_path: Path) -> N
     put(source / "conf/config.json", "{}")
     put(source / "conf/val_dict_list.json", "[]")
     put(source / "pyvenv.cfg")
-    freeze(str(source), str(tmp_path / "model"))
+    freeze(str(source), str(tmp_path / "model"), stale=["val_dict_list.json"])
     assert tree(tmp_path / "model") == tree(source)
 
 

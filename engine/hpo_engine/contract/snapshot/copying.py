@@ -22,6 +22,7 @@ def freeze(
     dest_dir: str,
     *,
     exclude_paths: Sequence[str] = (),
+    stale: Sequence[str] = (),
     patterns: Sequence[str] = (),
     big_bytes: int = 64 * MIB,
     max_files: int = 50_000,
@@ -36,6 +37,7 @@ def freeze(
 
     Args:
         exclude_paths: not copied either (where the studies are); patterns: as in a .gitignore.
+        stale: files that metrics are read from, by relative path.
         big_bytes: files above that are linked, not copied.
         max_files, max_bytes: of what is copied; beyond, nothing is.
 
@@ -44,7 +46,7 @@ def freeze(
     """
     source = os.path.realpath(source_dir)
     excluded = {os.path.realpath(path) for path in exclude_paths}
-    found = survey(source, excluded=excluded, patterns=Patterns(patterns), max_files=max_files)
+    found = survey(source, excluded=excluded, stale=stale, patterns=Patterns(patterns), max_files=max_files)
     files, links = _settle(source, found, big_bytes)
     if sum(file.size for file in files) > max_bytes:
         size = f"{max_bytes / (1024 * MIB):.3g} GiB" if max_bytes >= 512 * MIB else f"{max_bytes:,} bytes"

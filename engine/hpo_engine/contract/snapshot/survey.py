@@ -10,14 +10,13 @@ import stat
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from hpo_engine.contract.paths import CONFIG, RESULT
+from hpo_engine.contract.paths import CONFIG
 from hpo_engine.contract.snapshot import ignore
 from hpo_engine.errors import Problem, SpecError
 
 _SKIPPED = frozenset(
     {".git", ".hg", ".svn", "__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 )
-STALE = frozenset({CONFIG, RESULT})  # at the top: of a run by hand; must never be taken for a trial's
 _LOOK_ON = 4  # times the limit: so many files are looked at, to name the largest folders
 _MOST_COUNTED = 20_000  # entries of a folder that is left out
 _LARGEST = 3
@@ -97,6 +96,7 @@ def survey(
     source: str,
     *,
     excluded: Collection[str] = (),
+    stale: Collection[str] = (),
     patterns: ignore.Patterns | None = None,
     max_files: int = 1 << 40,
 ) -> Found:
@@ -104,12 +104,13 @@ def survey(
 
     Args:
         source: a real path; excluded: real paths that are passed over.
+        stale: relative paths of files, as config.json, that a run by hand left; must never be taken for a trial's.
         patterns: None: all is kept but version control, caches and the like.
 
     Raises:
         SpecError: something cannot be read, or there are more than `max_files` files.
     """
-    found, open_, thinned = Found(), [("", 0)], set[str]()
+    found, open_, thinned, stale = Found(), [("", 0)], set[str](), {CONFIG, *stale}
     while open_ and len(found.files) + len(found.links) <= max_files * _LOOK_ON:
         folder, mode = open_.pop()
         prefix = f"{folder}/" if folder else ""
@@ -128,7 +129,7 @@ def survey(
             patterns.enter(folder, path)
         for entry in entries:
             name = prefix + entry.name
-            if entry.name in _SKIPPED or name in STALE or f"{source}/{name}" in excluded:
+            if entry.name in _SKIPPED or name in stale or f"{source}/{name}" in excluded:
                 continue
             try:
                 seen = entry.stat(follow_symlinks=False)

@@ -1,9 +1,9 @@
-"""What a study file chooses by name: the algorithm, the stoppers, the trackers."""
+"""What a study file chooses by name: the algorithm, the stoppers, the trackers, the metric sources."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -55,24 +55,27 @@ def _seed(value: Any, problems: Problems) -> int | None:
 
 
 def by_name(
-    form: StudyForm,
-    base_dir: str,
-    folder: str,
-    stoppers: Registry | None,
-    trackers: Registry | None,
-    problems: Problems,
+    form: StudyForm, base_dir: str, folder: str, registries: Mapping[str, Registry], problems: Problems
 ) -> dict[str, Any]:
-    """The stoppers and the trackers; those that are given by path/file.py become absolute."""
-    for each in (*form.stop, *form.trackers):
-        each.name = _absolute(each.name, base_dir)
-    return {
-        "stop": _stoppers(form, folder, stoppers, problems),
-        "trackers": tuple(_chosen(form.trackers, "trackers", (), folder, trackers, problems)),
-    }
+    """The lists of named things, by field; those that are given by path/file.py become absolute.
+
+    Args:
+        folder: where users' modules are.
+        registries: by field, what there is; the names of other fields are not checked.
+    """
+    lists = {"stop": form.stop, "trackers": form.trackers, "metric_sources": form.metric_sources}
+    chosen = {}
+    for field, forms in lists.items():
+        for each in forms:
+            each.name = _absolute(each.name, base_dir)
+        before = _stoppers(form, problems) if field == "stop" else ()
+        taken = [stopper.name for stopper in before]
+        chosen[field] = (*before, *_chosen(forms, field, taken, folder, registries.get(field), problems))
+    return chosen
 
 
-def _stoppers(form: StudyForm, folder: str, known: Registry | None, problems: Problems) -> tuple[Named, ...]:
-    """What `failures`, `early_stopping` and `stop` come to; options at their default are left out."""
+def _stoppers(form: StudyForm, problems: Problems) -> list[Named]:
+    """What `failures` and `early_stopping` come to; options at their default are left out."""
     failures = _options(AlikeStopper.card, ALIKE, form.failures, "failures", problems)
     out = [] if set(failures.values()) == {None} and len(failures) == 2 else [Named(MISNAMED), Named(ALIKE, failures)]
     early = form.early_stopping
@@ -82,7 +85,7 @@ def _stoppers(form: StudyForm, folder: str, known: Registry | None, problems: Pr
         options = _options(RankStopper.card, RANK, early, "early_stopping", problems)
         if early.rule is not None and (options or early.model_fields_set != {"diverged"}):
             out.append(Named(RANK, options))
-    return (*out, *_chosen(form.stop, "stop", [stopper.name for stopper in out], folder, known, problems))
+    return out
 
 
 def _options(card: Card, name: str, form: BaseModel, path: str, problems: Problems) -> dict[str, Any]:

@@ -322,6 +322,13 @@ class StudyForm(_Form):
         description="What follows the study beside the console, as in stop. Default [tensorboard].",
         examples=[["tensorboard", "track.py:Sheet"]],
     )
+    metric_sources: list[_Named] = Field(
+        default_factory=lambda: [NamedForm(name=source.name) for source in StudySpec.metric_sources],
+        description="Where the script's metrics are, as in stop; the first one that has rows counts. Default "
+        "[val_dict_list, emetrics].",
+        examples=[["val_dict_list"], ["reader.py:Progress"]],
+        min_length=1,
+    )
     resource: ResourceForm | None = Field(
         default=None,
         description="The resource that hyperband, asha and bohb distribute, as in {name: epochs, max: 27}; others give "
@@ -388,6 +395,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "early_stopping": EarlyStoppingForm,
     "stop": NamedForm,
     "trackers": NamedForm,
+    "metric_sources": NamedForm,
     "resource": ResourceForm,
 }
 

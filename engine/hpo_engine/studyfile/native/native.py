@@ -48,6 +48,9 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "failures": _failures(spec),
         "stop": [_named(chosen) for chosen in spec.stop if chosen.name not in _OWN_FIELDS],
         "trackers": None if spec.trackers == StudySpec.trackers else [_named(chosen) for chosen in spec.trackers],
+        "metric_sources": []
+        if spec.metric_sources == StudySpec.metric_sources
+        else [_named(chosen) for chosen in spec.metric_sources],
         "trial": _trial(spec.resources, spec.trial),
         "resource": _resource(spec),
         # That of ragged experiments is no rule for them: it follows from them.

@@ -65,11 +65,10 @@ def parse_document(
     *,
     base_dir: str,
     algorithms: Iterable[str] | None = None,
-    stoppers: Registry | None = None,
-    trackers: Registry | None = None,
+    registries: Mapping[str, Registry] | None = None,
     name: str | None = None,
 ) -> StudySpec:
-    """As `parse`, of a document that was read already; `stoppers`, `trackers`: what there is (None: not checked)."""
+    """As `parse`, of a document that was read already; `registries`: see `chosen.by_name`."""
     problems, data = Problems(document), document.data
     if not isinstance(data, dict):
         problems.add("", f"must be a mapping of fields (command, objective, space, ...), not {json_text(data)}")
@@ -81,7 +80,7 @@ def parse_document(
     _check_fields(form, data, name, problems)
     objectives = _objectives(form, data, problems)
     notes = _foreign(form, data, failed, paths["model_dir"], problems)
-    by_name = chosen.by_name(form, base_dir, paths["model_dir"], stoppers, trackers, problems)
+    by_name = chosen.by_name(form, base_dir, paths["model_dir"], registries or {}, problems)
     problems.check()
     assert searched.space is not None  # its absence is a problem
     spec = StudySpec(

@@ -1,0 +1,86 @@
+"""What a metric source is: one way in which a script reports its metrics, read while it runs and once at the end.
+
+`assembly.SOURCES` names ours; a study uses those of its `metric_sources`, the first one that has rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+from hpo_engine.contract.paths import TrialPaths
+from hpo_engine.plugins.card import NO_CARD, Card
+from hpo_engine.study.objective import Row
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """Where a source may look: the folders of a trial, and the number of the attempt that is read.
+
+    `named`: metrics that the study file names; none of them is the step of a row, whatever it is called.
+    """
+
+    paths: TrialPaths
+    attempt: int = 1
+    named: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a trial has reported, read once after all its processes ended.
+
+    `source`: the file that the rows come from (""; none). `problem`: what is wrong; with rows, only a note (another
+    source had them). `broken`: there are results, and they cannot be read. `strange`: metrics that are not numbers,
+    and what they are. `digest`: sha256 of the file's bytes.
+    """
+
+    rows: tuple[Row, ...] = ()
+    source: str = ""
+    problem: str | None = None
+    broken: bool = False
+    strange: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the rows have, in order of appearance."""
+        return tuple({name: None for row in self.rows for name in row.values})
+
+
+class MetricSource:
+    """One way in which a script reports metrics. One is made per attempt, as `Class(trial, **options)`.
+
+    It is also made once before the study starts, to check the options; so the constructor touches no file, and raises
+    ValueError if a value is wrong. Sources that read one file derive from `WholeFile` or `GrowingFile`.
+    """
+
+    card: ClassVar[Card] = NO_CARD
+    title: str
+    """What it reads, for messages: "val_dict_list.json in RESULT_DIR"."""
+    files: Sequence[str] = ()
+    """What it reads in RESULT_DIR, by relative path: a copy that an earlier run left there is never taken for it."""
+    rows: Sequence[Row] = ()
+    """All rows that `look` has found so far."""
+
+    def look(self) -> bool:
+        """Adds what was reported since the last call to `rows`; returns whether they may have changed.
+
+        It is called at every turn of the loop: at most a stat if nothing has changed, and only the new part of what
+        grows is read. What is torn or odd counts as not there yet. It never waits.
+        """
+        raise NotImplementedError
+
+    def final(self, *, cut: bool) -> Reading:
+        """All that was reported, read anew when no process of the trial is left. `look` is not called after it.
+
+        Args:
+            cut: the attempt did not end by itself with exit code 0, so its last line may be torn.
+
+        Raises:
+            Missing, Gone: there is nothing to read.
+            ContractError: it cannot be read; the text says why in one line.
+            OSError: the machine cannot read at present, see `faults.at_fault`.
+        """
+        raise NotImplementedError

@@ -1,0 +1,122 @@
+"""What one attempt reports, whatever its sources are: live, and once at the end.
+
+The first source that has rows counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
+from hpo_engine.errors import ContractError
+from hpo_engine.study.objective import Row
+from hpo_engine.study.rows import same_rows
+from hpo_engine.system.faults import faultpoint
+from hpo_engine.system.files import Gone, Missing, gone, open_folder
+
+_log = logging.getLogger(__name__)
+
+
+class Reports:
+    """Reads the sources of one attempt, in their order. One that raises what it must not is reported and skipped."""
+
+    def __init__(self, trial: TrialFiles, sources: Iterable[MetricSource]) -> None:
+        self._trial, self._sources = trial, list(sources)
+        self._given: Sequence[Row] = ()
+        self._not_before = 0.0
+        self._odd: set[MetricSource] = set()  # those that have raised what they must not
+
+    def fresh(self) -> tuple[tuple[Row, ...], bool] | None:
+        """The rows since the last call and False, or all rows and True if earlier ones changed; None: nothing new.
+
+        Never raises. The verdict never comes from here but from `final`.
+        """
+        if self._not_before and time.monotonic() < self._not_before:
+            return None
+        started, changed = time.monotonic(), False
+        rows: Sequence[Row] = ()
+        for source in self._sources:
+            changed |= self._look(source)
+            if rows := source.rows:
+                break
+        if not changed:
+            return None
+        took = time.monotonic() - started
+        self._not_before = started + 20 * took if took > 0.02 else 0.0  # a big file must not hold up the other trials
+        return self._since_last(rows)
+
+    def final(self, *, cut: bool = False) -> Reading:
+        """Reads the trial's results. Call it when no process of the trial is left.
+
+        What is wrong with a source that comes before the one that counts stays as the note. If RESULT_DIR itself is
+        gone, nothing counts: the trial's folder is not what was laid out.
+
+        Args:
+            cut: see `MetricSource.final`.
+
+        Raises:
+            OSError: the machine cannot read at present, see `faults.at_fault`.
+        """
+        faultpoint("engine.read-results")
+        paths = self._trial.paths
+        try:
+            os.close(open_folder(paths.study.root, paths.result_dir))
+        except OSError as error:
+            return Reading(problem=str(gone("RESULT_DIR", error)))
+        problems: list[str] = []
+        missing: list[str] = []
+        broken = False
+        for source in self._sources:
+            try:
+                reading = self._final(source, cut)
+            except (Missing, Gone):
+                missing.append(source.title)
+                continue
+            except ContractError as error:
+                reading = Reading(problem=str(error), broken=True)
+            if reading.rows:
+                note = f"{'; '.join(problems)}; {reading.source} was used instead" if problems else None
+                return replace(reading, problem=note)
+            broken |= reading.broken
+            problems.append(reading.problem or f"{source.title} has no rows")
+        if missing and missing[0] == self._sources[0].title:
+            also = f" ({problems[0]})" if problems else "".join(f" (and no {title})" for title in missing[1:])
+            return Reading(problem=f"wrote no {missing[0]}{also}", broken=broken)
+        return Reading(problem=problems[0] if problems else "has no metric source", broken=broken)
+
+    def _look(self, source: MetricSource) -> bool:
+        try:
+            return source.look()
+        except Exception as error:
+            self._report(source, error)
+            return False
+
+    def _final(self, source: MetricSource, cut: bool) -> Reading:
+        try:
+            return source.final(cut=cut)
+        except (ContractError, OSError):
+            raise
+        except Exception as error:
+            self._report(source, error)
+            raise ContractError(f"{source.title} cannot be read ({_described(error)})") from error
+
+    def _report(self, source: MetricSource, error: Exception) -> None:
+        if source not in self._odd:
+            self._odd.add(source)
+            _log.warning("trial %d: %s: %s", self._trial.paths.trial_id, type(source).__name__, _described(error))
+
+    def _since_last(self, rows: Sequence[Row]) -> tuple[tuple[Row, ...], bool] | None:
+        if not rows:
+            return None
+        given, self._given = self._given, tuple(rows)
+        if len(rows) < len(given) or not same_rows(given, rows[: len(given)]):
+            return self._given, True
+        return (self._given[len(given) :], False) if len(rows) > len(given) else None
+
+
+def _described(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,0 +1,24 @@
+"""A trial's metrics, read as an engine reads them from the sources that every study has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from hpo_engine.contract.paths import TrialPaths
+from hpo_engine.contract.sources.emetrics import Emetrics
+from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
+from hpo_engine.contract.sources.reports import Reports
+from hpo_engine.contract.sources.val_dict_list import ValDictList
+
+
+def own_sources(trial: TrialFiles) -> list[MetricSource]:
+    return [ValDictList(trial), Emetrics(trial)]
+
+
+def reports(paths: TrialPaths, named: Collection[str] = ()) -> Reports:
+    trial = TrialFiles(paths, named=frozenset(named))
+    return Reports(trial, own_sources(trial))
+
+
+def final_rows(paths: TrialPaths, named: Collection[str] = ()) -> Reading:
+    return reports(paths, named).final()
