@@ -35,7 +35,7 @@ class TestEmetrics(SourceLaws):
         return f"{trial.paths.log_dir}/{EMETRICS}"
 
     def text(self, rows: Sequence[Row]) -> str:
-        return "".join(emetrics_line(row.step, **row.values) for row in rows)
+        return "".join(emetrics_line(row.step, "test", **row.values) for row in rows)
 
 
 class TestEmetricsOfTheTrialsNumber(TestEmetrics):

@@ -109,6 +109,9 @@ class GrowingFile(_OneFile):
     A file that is replaced, or written anew, is read from its beginning.
     """
 
+    _mark: bytes  # what stands before the place where the last look ended
+    _tail: bytes  # of the last line, which is not whole yet
+
     def __init__(self, trial: TrialFiles, name: str, folder: str = "", called: str = "RESULT_DIR") -> None:
         super().__init__(trial, name, folder, called)
         self._restart(0)
