@@ -22,13 +22,13 @@ _log = logging.getLogger(__name__)
 
 
 class Reports:
-    """Reads the sources of one attempt, in their order. One that raises what it must not is reported and skipped."""
+    """Reads the sources of one attempt, in their order."""
 
     def __init__(self, trial: TrialFiles, sources: Iterable[MetricSource]) -> None:
         self._trial, self._sources = trial, list(sources)
+        self._live = list(self._sources)
         self._given: Sequence[Row] = ()
         self._not_before = 0.0
-        self._odd: set[MetricSource] = set()  # those that have raised what they must not
 
     def fresh(self) -> tuple[tuple[Row, ...], bool] | None:
         """The rows since the last call and False, or all rows and True if earlier ones changed; None: nothing new.
@@ -39,7 +39,7 @@ class Reports:
             return None
         started, changed = time.monotonic(), False
         rows: Sequence[Row] = ()
-        for source in self._sources:
+        for source in self._live[:]:
             changed |= self._look(source)
             if rows := source.rows:
                 break
@@ -91,8 +91,9 @@ class Reports:
     def _look(self, source: MetricSource) -> bool:
         try:
             return source.look()
-        except Exception as error:
-            self._report(source, error)
+        except Exception as error:  # what it must not raise; `final` has a place to report it
+            _log.info("trial %d: %s is not read while it runs: %s", self._trial.paths.trial_id, source.title, error)
+            self._live.remove(source)
             return False
 
     def _final(self, source: MetricSource, cut: bool) -> Reading:
@@ -101,13 +102,8 @@ class Reports:
         except (ContractError, OSError):
             raise
         except Exception as error:
-            self._report(source, error)
-            raise ContractError(f"{source.title} cannot be read ({_described(error)})") from error
-
-    def _report(self, source: MetricSource, error: Exception) -> None:
-        if source not in self._odd:
-            self._odd.add(source)
-            _log.warning("trial %d: %s: %s", self._trial.paths.trial_id, type(source).__name__, _described(error))
+            text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise ContractError(f"{source.title} cannot be read ({text})") from error
 
     def _since_last(self, rows: Sequence[Row]) -> tuple[tuple[Row, ...], bool] | None:
         if not rows:
@@ -116,7 +112,3 @@ class Reports:
         if len(rows) < len(given) or not same_rows(given, rows[: len(given)]):
             return self._given, True
         return (self._given[len(given) :], False) if len(rows) > len(given) else None
-
-
-def _described(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -64,6 +64,8 @@ def by_name(
         registries: by field, what there is; the names of other fields are not checked.
     """
     lists = {"stop": form.stop, "trackers": form.trackers, "metric_sources": form.metric_sources}
+    if not form.metric_sources:
+        problems.add("metric_sources", "must name at least one, as in [val_dict_list]")
     chosen = {}
     for field, forms in lists.items():
         for each in forms:

@@ -327,7 +327,7 @@ class StudyForm(_Form):
         description="Where the script's metrics are, as in stop; the first one that has rows counts. Default "
         "[val_dict_list, emetrics].",
         examples=[["val_dict_list"], ["reader.py:Progress"]],
-        min_length=1,
+        json_schema_extra={"minItems": 1},
     )
     resource: ResourceForm | None = Field(
         default=None,
