@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.support")
 
-from hpo_engine.contract.binding import lay_out, lay_out_study  # noqa: E402
+from hpo_engine.contract.layout import lay_out, lay_out_study  # noqa: E402
 from hpo_engine.contract.paths import StudyPaths, TrialPaths  # noqa: E402
 
 

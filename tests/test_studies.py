@@ -133,7 +133,7 @@ def test_interrupt_while_it_is_made_leaves_nothing(
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hpo_engine.studies.binding.lay_out_study", interrupted)
+    monkeypatch.setattr("hpo_engine.studies.layout.lay_out_study", interrupted)
     with pytest.raises(KeyboardInterrupt):
         studies.create(spec_of(model), "", str(tmp_path / "root"), 0.0)
     assert os.listdir(tmp_path / "root") == []

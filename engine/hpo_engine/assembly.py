@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hpo_engine.contract import binding
+from hpo_engine.contract import binding, layout
 from hpo_engine.contract.paths import StudyPaths, absolute
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import Problem, SpecError, StudyGone, StudyLocked
@@ -395,14 +395,14 @@ def engine_for(
     paths, events = study.paths, _events(study.history, clock(), changes, retry=retry)
     history = reduce(apply, events, study.history)
     spec, user = history.spec, binding.user_of(os.environ)
-    binding.lay_out_study(paths, user)  # a trial may have removed one of its folders
+    layout.lay_out_study(paths, user)  # a trial may have removed one of its folders
     _drop_old_requests(paths)
     view = snapshot.View.of(paths.model, source_dir=spec.model_dir)
     here = replace(spec, model_dir=paths.model)
     made = searcher(here)
     threads.keep_to_one(os.environ)
     executor = _executor(spec, paths, view.linked, say)
-    views = snapshot.Views(view, lambda lay: binding.view_of(spec, lay))
+    views = snapshot.Views(view, lambda lay: layout.view_of(spec, lay))
     engine = Engine(
         LocalWorkspace(paths, spec, views, user, metric_sources(here)),
         paths.inbox,

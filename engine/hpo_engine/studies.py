@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.contract import binding
+from hpo_engine.contract import binding, layout
 from hpo_engine.contract.command import script_of
 from hpo_engine.contract.paths import CONFIG, StudyPaths, absolute, is_below, locate
 from hpo_engine.contract.snapshot.redirect import redirect
@@ -161,7 +161,7 @@ def _fill(paths: StudyPaths, spec: StudySpec, source: str, root: str, now: float
     linked = tuple(LinkedFile(file.name, file.size, file.mtime_ns) for file in found.linked)
     spec = replace(spec.noted(*notes), linked=linked)
     failpoint("study.frozen")
-    binding.lay_out_study(paths, binding.user_of(os.environ))
+    layout.lay_out_study(paths, binding.user_of(os.environ))
     with open(paths.source, "w", encoding="utf-8") as file:
         file.write(source)
     journal = Journal(paths.db, write=True)

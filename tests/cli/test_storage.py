@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from hpo_engine.contract import binding
+from hpo_engine.contract import binding, layout
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.store import inbox
 from hpo_engine.system.faults import described
@@ -246,9 +246,9 @@ def full(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
 
 def test_place_is_known_wherever_a_write_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = StudyPaths(str(tmp_path))
-    binding.lay_out_study(study, "ada")
+    layout.lay_out_study(study, "ada")
     trial = study.trial(3)
-    binding.lay_out(trial)
+    layout.lay_out(trial)
     full(monkeypatch, "hpo_engine.contract.binding")
     with pytest.raises(OSError) as caught:
         binding.write_config(trial, {"x": 1})
@@ -257,7 +257,7 @@ def test_place_is_known_wherever_a_write_fails(tmp_path: Path, monkeypatch: pyte
     os.mkdir(tmp_path / "trials" / "4")
     monkeypatch.setattr(os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EDQUOT, "Disk quota exceeded", "4")))  # fmt: skip
     with pytest.raises(OSError) as caught:
-        binding.lay_out(study.trial(4))
+        layout.lay_out(study.trial(4))
     assert caught.value.filename == f"{study.results}/4"
 
 

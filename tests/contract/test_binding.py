@@ -11,16 +11,8 @@ from typing import Any
 
 import pytest
 
-from hpo_engine.contract.binding import (
-    command,
-    environment,
-    lay_out,
-    lay_out_study,
-    set_aside,
-    user_of,
-    view_of,
-    write_config,
-)
+from hpo_engine.contract.binding import command, environment, user_of, write_config
+from hpo_engine.contract.layout import lay_out, lay_out_study, set_aside, view_of
 from hpo_engine.contract.paths import RESULT, StudyPaths, TrialPaths
 from hpo_engine.errors import LaunchError
 from hpo_engine.space.searchspace import Float, SearchSpace

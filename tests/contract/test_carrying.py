@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo_engine.contract import binding, carrying
+from hpo_engine.contract import carrying, layout
 from hpo_engine.contract.paths import StudyPaths, TrialPaths
 from hpo_engine.errors import LaunchError
 
@@ -17,9 +17,9 @@ from hpo_engine.errors import LaunchError
 def trials(tmp_path: Path) -> tuple[TrialPaths, TrialPaths]:
     study = StudyPaths(str(tmp_path / "a b"))
     os.makedirs(study.root)
-    binding.lay_out_study(study, "me")
+    layout.lay_out_study(study, "me")
     for number in (0, 1):
-        binding.lay_out(study.trial(number))
+        layout.lay_out(study.trial(number))
     return study.trial(0), study.trial(1)
 
 

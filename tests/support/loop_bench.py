@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpo_engine.contract import binding
+from hpo_engine.contract import layout
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot import Views
 from hpo_engine.contract.workspace import LocalWorkspace
@@ -42,7 +42,7 @@ class Bench:
     def __init__(self, root: Path) -> None:
         self.paths = StudyPaths(str(root / "study"))
         os.makedirs(self.paths.root)
-        binding.lay_out_study(self.paths, "me")
+        layout.lay_out_study(self.paths, "me")
         self.store = MemoryStore()
         self.now = 1000.0
         self.behave: Callable[[BoundLaunch], Exit | None] = self.good

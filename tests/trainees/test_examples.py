@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hpo_engine import assembly
-from hpo_engine.contract import binding
+from hpo_engine.contract import binding, layout
 from hpo_engine.contract.paths import EMETRICS, RESULT, StudyPaths, TrialPaths
 from hpo_engine.contract.snapshot import View, freeze
 from hpo_engine.contract.sources.verdict import verdict
@@ -48,10 +48,10 @@ def studies(folder: Path, spec: StudySpec) -> Iterator[TrialPaths]:
     os.mkdir(study.root)
     freeze(spec.model_dir, study.model)
     view = View.of(study.model)
-    binding.lay_out_study(study, binding.user_of(os.environ))
+    layout.lay_out_study(study, binding.user_of(os.environ))
     for number in range(100):
         paths = study.trial(number)
-        binding.lay_out(paths)
+        layout.lay_out(paths)
         view.lay(paths.result_dir)
         params = spec.space.sample(numpy.random.default_rng(number))
         if "digits" in spec.model_dir:

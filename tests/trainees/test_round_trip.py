@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo_engine.contract import binding
+from hpo_engine.contract import binding, layout
 from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.contract.sources import results
+from hpo_engine.contract.sources.val_dict_list import parse
 from hpo_trainees.report import Reporter, config, main
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(
@@ -35,7 +35,7 @@ def test_reported_rows_are_read_as_they_were(tmp_path_factory: pytest.TempPathFa
         reporter = Reporter()
         for step, metrics in reports:
             reporter.report(step, **metrics)
-    rows = results.parse_rows((folder / "val_dict_list.json").read_bytes())
+    rows = parse((folder / "val_dict_list.json").read_bytes())[0]
     assert len(rows) == len(reports)
     for row, (step, metrics) in zip(rows, reports, strict=True):
         assert step is None or row.step == step
@@ -48,9 +48,9 @@ def test_reported_rows_are_read_as_they_were(tmp_path_factory: pytest.TempPathFa
 @given(PARAMS)
 def test_written_parameters_are_what_the_script_gets(tmp_path_factory: pytest.TempPathFactory, params: Any) -> None:
     study = StudyPaths(str(tmp_path_factory.mktemp("study")))
-    binding.lay_out_study(study, "user")
+    layout.lay_out_study(study, "user")
     paths = study.trial(3)
-    binding.lay_out(paths)
+    layout.lay_out(paths)
     binding.write_config(paths, params)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESULT_DIR", paths.result_dir)
@@ -62,5 +62,5 @@ def test_written_parameters_are_what_the_script_gets(tmp_path_factory: pytest.Te
 def test_rows_of_the_command_line_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESULT_DIR", str(tmp_path))
     assert main(["loss=0.5"]) == main(["step=7", "loss=inf"]) == 0
-    rows = results.parse_rows((tmp_path / "val_dict_list.json").read_bytes())
+    rows = parse((tmp_path / "val_dict_list.json").read_bytes())[0]
     assert [dict(row.values) for row in rows] == [{"loss": 0.5}, {"loss": math.inf}] and rows[1].step == 7

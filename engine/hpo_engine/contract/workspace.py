@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hpo_engine.contract import binding, carrying
+from hpo_engine.contract import binding, carrying, layout
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths, identity
 from hpo_engine.contract.snapshot import Views
@@ -56,10 +56,10 @@ class LocalWorkspace:
         return self.paths.root, identity(self.paths.root)
 
     def sound(self) -> bool:
-        return binding.standing(self.paths)
+        return layout.standing(self.paths)
 
     def recover(self, next_id: int) -> list[int]:
-        return binding.set_aside_unknown(self.paths, next_id)
+        return layout.set_aside_unknown(self.paths, next_id)
 
     # -- before an attempt -----------------------------------------------------------------------------------------
 
@@ -92,11 +92,11 @@ class LocalWorkspace:
             self._lay_out(trial, config, history)
         except (FileNotFoundError, LaunchError) as error:
             # Somebody may have removed results/, or all of it, a moment ago or while the study ran.
-            there = binding.standing(self.paths) and os.path.lexists(self.paths.trial(trial.id).result_dir)
+            there = layout.standing(self.paths) and os.path.lexists(self.paths.trial(trial.id).result_dir)
             if there and isinstance(error, LaunchError):
                 raise
             self._make_again(history, but=trial.id)
-            binding.lay_out(self.paths.trial(trial.id))  # there is to be a place where earlier attempts are set aside
+            layout.lay_out(self.paths.trial(trial.id))  # there is to be a place where earlier attempts are set aside
             self._lay_out(trial, config, history)
 
     def _lay_out(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
@@ -110,7 +110,7 @@ class LocalWorkspace:
             self._views.finish(paths.result_dir)
         else:
             self._ahead.discard(trial.id)
-            binding.lay_out(paths)
+            layout.lay_out(paths)
             if number > 1:
                 os.makedirs(paths.attempt(number), exist_ok=True)
             if goes_on:
@@ -151,7 +151,7 @@ class LocalWorkspace:
         """Lays a trial's folder out before it is due, so that a slot that gets free waits for less."""
         paths = self.paths.trial(trial_id)
         try:
-            binding.lay_out(paths)
+            layout.lay_out(paths)
             self._views.begin(paths.result_dir)
         except (LaunchError, OSError):
             return  # it will be tried again, and told, when the trial is due
@@ -199,7 +199,7 @@ class LocalWorkspace:
         self._views.ended(self.paths.trial(trial_id).result_dir)
 
     def was_uprooted(self, trial_id: int, history: History) -> bool:
-        if not binding.standing(self.paths):
+        if not layout.standing(self.paths):
             self._make_again(history)
         uprooted = trial_id in self._uprooted
         self._uprooted.discard(trial_id)
@@ -214,9 +214,9 @@ class LocalWorkspace:
         if not os.path.isdir(self.paths.root) or (self._has_log and not os.path.exists(self.paths.db)):
             raise MachineError(f"{self.paths.root} is gone: something removed the study while it ran")
         self._ahead.clear()
-        if not binding.standing(self.paths):
+        if not layout.standing(self.paths):
             self._uprooted |= {trial.id for trial in history.running if trial.id != but}
-        binding.lay_out_study(self.paths, self._user)
+        layout.lay_out_study(self.paths, self._user)
 
 
 def _goes_on(trial: Trial) -> bool:
@@ -228,6 +228,6 @@ def _make_way(study: StudyPaths, trial: Trial) -> None:
     earlier = trial.attempts[:-1]
     ran = [a.number for a in earlier if a.exit is None or not a.exit.unstarted]
     if ran and ran[-1] == earlier[-1].number:
-        binding.set_aside(study.trial(trial.id), ran[-1])
+        layout.set_aside(study.trial(trial.id), ran[-1])
     else:  # the one before never began: what it has laid out is nothing to keep
-        binding.make_way(study.trial(trial.id), ran[-1] if ran else 0)
+        layout.make_way(study.trial(trial.id), ran[-1] if ran else 0)

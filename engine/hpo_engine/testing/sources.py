@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo_engine.contract.binding import lay_out, lay_out_study
+from hpo_engine.contract.layout import lay_out, lay_out_study
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.errors import ContractError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo_engine.contract.binding import lay_out, lay_out_study
+from hpo_engine.contract.layout import lay_out, lay_out_study
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.core.ports import Tracker
 from hpo_engine.study.events import EngineStarted, StudyClosed, TrialProposed, apply, fold

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo_engine.contract.binding import lay_out, lay_out_study
+from hpo_engine.contract.layout import lay_out, lay_out_study
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot import View, freeze
 from hpo_engine.errors import LaunchError, SpecError

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from hpo_engine.system.faults import FULL
+from hpo_engine.system.writing import open_new
 
 _LOG_FILE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC  # never through a planted link
 
 
 class Capture:
@@ -74,12 +74,3 @@ class Capture:
                 os.unlink(path)
         except OSError:  # a full disk: the parts stay as they are
             pass
-
-
-def open_new(path: str) -> int:
-    """A descriptor of a new file at `path`, whatever stood there before."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    return os.open(path, _NEW_FILE, 0o644)

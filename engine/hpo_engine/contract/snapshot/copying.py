@@ -11,6 +11,7 @@ from hpo_engine.contract.paths import is_below
 from hpo_engine.contract.snapshot.ignore import Patterns
 from hpo_engine.contract.snapshot.survey import File, Found, file_of, refused, survey, too_much, unreadable
 from hpo_engine.system.faults import placed
+from hpo_engine.system.writing import write_all
 
 MIB = 1 << 20
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -124,11 +125,5 @@ def _pour(source: int, into: int, file: File) -> None:
             raise unreadable(file.path, error) from None
         if not data:
             return
-        write(into, data)
+        write_all(into, data)
         left -= len(data)
-
-
-def write(into: int, data: bytes) -> None:
-    count = os.write(into, data)
-    while count < len(data):
-        count += os.write(into, memoryview(data)[count:])

@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hpo_engine.contract.paths import is_below
-from hpo_engine.contract.snapshot.copying import MIB, READ, WRITE, write
+from hpo_engine.contract.snapshot.copying import MIB, READ, WRITE
 from hpo_engine.contract.snapshot.survey import File, survey
 from hpo_engine.errors import LaunchError
+from hpo_engine.system.writing import write_all
 
 # Copied first where not everything can be: what a script runs and reads first, and what it is likely to edit in place.
 _CODE = (".py", ".sh", ".r", ".jl", ".js", ".lua", ".pl", ".rb", ".json", ".yaml", ".yml", ".toml", ".cfg", ".ini")
@@ -237,7 +238,7 @@ def _lay(folder: Folder, top: int, result_dir: str, frozen: str) -> None:
     for copy in folder.copies:
         into = _anew(copy.name, top, result_dir)
         try:
-            write(into, copy.data)
+            write_all(into, copy.data)
             os.fchmod(into, copy.mode)  # what the umask took from it
             if folder.large:
                 os.utime(into, ns=(copy.mtime_ns, copy.mtime_ns))

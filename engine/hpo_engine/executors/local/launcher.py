@@ -30,6 +30,7 @@ sys.path.insert(0, _ROOT)
 from hpo_engine.executors.local import processes, shim  # noqa: E402
 from hpo_engine.failpoints import failpoint  # noqa: E402
 from hpo_engine.system.faults import at_fault, faultpoint  # noqa: E402
+from hpo_engine.system.writing import write_all  # noqa: E402
 
 sys.path.pop(0)
 
@@ -139,7 +140,7 @@ class Launcher:
                 self._fork_shim()
             pid = self._free.pop()
             try:
-                shim.write_all(self._shims[pid], order)
+                write_all(self._shims[pid], order)
                 return pid
             except BrokenPipeError:  # it has been killed
                 continue
@@ -231,7 +232,7 @@ class Launcher:
     def _send(self, data: bytes) -> None:
         try:
             if self._engine >= 0:
-                shim.write_all(self._engine, data)
+                write_all(self._engine, data)
         except OSError:
             pass  # it is gone; its end of the socket will say so
 

@@ -16,12 +16,12 @@ import signal
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from hpo_engine.contract.outputlog.capture import open_new
 from hpo_engine.contract.paths import TrialPaths, identity
 from hpo_engine.executors.local import processes
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.trial import Exit
 from hpo_engine.system.faults import NO_ROOM, at_fault, faultpoint
+from hpo_engine.system.writing import open_new
 
 STARTED, EXIT, STOP = "started", "exit.json", "stop"
 _OF_EXIT = frozenset(f.name for f in fields(Exit))

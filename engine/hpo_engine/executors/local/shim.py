@@ -16,10 +16,11 @@ import select
 import signal
 import time
 
-from hpo_engine.contract.outputlog.capture import Capture, open_new
+from hpo_engine.contract.outputlog.capture import Capture
 from hpo_engine.executors.local import processes
 from hpo_engine.failpoints import failpoint
 from hpo_engine.system.faults import FULL, at_fault, faultpoint
+from hpo_engine.system.writing import open_new, write_all
 
 TYPE_CHECKING = False  # typing is a third of what this process would hold in memory
 if TYPE_CHECKING:
@@ -479,12 +480,6 @@ def _output() -> tuple[int, int]:
     output, write_end = os.pipe()
     os.set_blocking(output, False)  # our end only: the script's must block
     return output, write_end
-
-
-def write_all(fd: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
 
 
 def _stop_request(path: str) -> dict[str, Any] | None:
