@@ -306,6 +306,16 @@ def test_the_metric_source_shown_reads_another_file(with_plugins: dict[str, obje
     assert "wrote no progress.txt in RESULT_DIR (and no val_dict_list.json in RESULT_DIR)" in done.stdout + done.stderr
 
 
+def test_the_executor_shown_runs_trials_through_another_program(
+    with_plugins: dict[str, object], tmp_path: Path
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(f"import os\nprint('niceness', os.nice(0))\n{script.read_text()}")
+    run_with(the_part_with("executor"), {**with_plugins, "trials": 1}, tmp_path)
+    assert "niceness 19" in hpo_engine("logs", "s", "0", cwd=tmp_path).stdout
+    assert f"  runs on {tmp_path}/through.py:Through\n" in hpo_engine("show", "s", cwd=tmp_path).stdout
+
+
 @pytest.mark.usefixtures("with_plugins")
 def test_the_plugins_shown_keep_the_laws_as_shown(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "test_plugins.py"]

@@ -28,15 +28,14 @@ from hpo_engine.store.journal import Journal
 from hpo_engine.store.lock import StudyLock
 from hpo_engine.study.events import Event, SpecChanged, TrialReopened, apply
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, StudySpec
+from hpo_engine.study.spec import ALIKE, DIVERGED, LOCAL, MISNAMED, RANK, StudySpec
 from hpo_engine.study.trial import TrialState
 from hpo_engine.system import threads
 
 if TYPE_CHECKING:
     from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
     from hpo_engine.core.loop import Engine
-    from hpo_engine.core.ports import Tracker
-    from hpo_engine.executors.local.executor import LocalExecutor
+    from hpo_engine.core.ports import Executor, Tracker
     from hpo_engine.stoppers import FirstOf
     from hpo_engine.studyfile.document import Document
     from hpo_engine.trackers.console import ConsoleTracker
@@ -79,6 +78,7 @@ STOPPERS = Registry(
         DIVERGED: "hpo_engine.stoppers.diverged:DivergedStopper",
         RANK: "hpo_engine.stoppers.rank:RankStopper",
     },
+    methods=("diverged", "end_trial", "end_study", "halt"),
 )
 TRACKERS = Registry(
     "tracker", "hpo_engine.trackers", {"tensorboard": "hpo_engine.trackers.tensorboard:TensorBoardTracker"}
@@ -91,7 +91,13 @@ METRIC_SOURCES = Registry(
         "emetrics": "hpo_engine.contract.sources.emetrics:Emetrics",
     },
 )
-EXECUTORS = Registry("executor", "hpo_engine.executors", {"local": "hpo_engine.executors.local.executor:LocalExecutor"})
+EXECUTORS = Registry(
+    "executor",
+    "hpo_engine.executors",
+    {LOCAL: "hpo_engine.executors.local.executor:LocalExecutor"},
+    methods=("free", "launch", "adopt", "reap", "stop", "wait", "wake", "close"),
+)
+_REGISTRIES = {"stop": STOPPERS, "trackers": TRACKERS, "metric_sources": METRIC_SOURCES, "executor": EXECUTORS}
 _WMLA_PATHS = {
     "algorithm": "algoDef.algorithm",
     "options": "algoDef.algoParams",
@@ -126,8 +132,7 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     else:
         from hpo_engine.studyfile.native import parse_document
 
-        registries = {"stop": STOPPERS, "trackers": TRACKERS, "metric_sources": METRIC_SOURCES}
-        spec = parse_document(doc, base_dir=base_dir, algorithms=SEARCHERS.known(), registries=registries)
+        spec = parse_document(doc, base_dir=base_dir, algorithms=SEARCHERS.known(), registries=_REGISTRIES)
     try:
         return _checked(spec, env, how_long="trials" in doc.data or is_wmla(doc.data)), text
     except SpecError as error:
@@ -169,7 +174,8 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
     made = searcher(spec)
     stopper(spec)
     metric_files(spec)
-    capacity(spec.resources, Place.here(env, gpus=bool(spec.resources.gpus)))
+    if spec.executor.name == LOCAL:
+        capacity(spec.resources, Place.here(env, gpus=bool(spec.resources.gpus)))
     usual = None if how_long else made.traits.usual_trials
     size = made.traits.size if usual is None else usual
     trials = spec.budget.trials if usual is None else None
@@ -218,6 +224,8 @@ def warnings(spec: StudySpec) -> list[str]:
     from hpo_engine.executors.sharing import Place, capacity
     from hpo_engine.report import forecast
 
+    if spec.executor.name != LOCAL:
+        return []
     place = Place.here(os.environ, gpus=bool(spec.resources.gpus))
     cores = place.cores.count
     notes = list(forecast.at_once(spec, capacity(spec.resources, place), cores, len(place.gpus)))
@@ -437,11 +445,13 @@ def _drop_old_requests(paths: StudyPaths) -> None:
             inbox.done(path)
 
 
-def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: Callable[[str], None]) -> LocalExecutor:
+def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: Callable[[str], None]) -> Executor:
     """Args:
     linked: big files that trials share.
     """
+    from hpo_engine.executors.context import ExecutorContext
     from hpo_engine.executors.local.bound import Binder
+    from hpo_engine.executors.local.executor import LocalExecutor
     from hpo_engine.executors.local.processes import can_protect
     from hpo_engine.executors.machine import study_id
 
@@ -453,15 +463,19 @@ def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: 
     base = {**os.environ, "USER": binding.user_of(os.environ)}
     there = redirect(binding.command(spec, sys.executable), base, spec.env, spec.model_dir, paths.model)
     most = min(n for n in (spec.resources.parallel, spec.budget.trials) if n is not None)
-    executor: LocalExecutor = EXECUTORS.load("local", paths.model, "executor")(
+    context = ExecutorContext(
         replace(spec.resources, parallel=most),
         os.environ,
+        Binder(spec, paths, base, there, linked),
+        say,
         errors=paths.engine_log,
-        say=say,
         study=study_id(paths.root),
         name=spec.name,
-        bind=Binder(spec, paths, base, there, linked),
     )
-    if (each := executor.machine.threads()) is not None and threads.OMP not in {**os.environ, **spec.env}:
-        say(threads.described(each, *executor.machine.sharers()))
+    name, options = spec.executor.name, spec.executor.options
+    executor: Executor = EXECUTORS.make(name, options, context, folder=paths.model, path="executor")
+    if isinstance(executor, LocalExecutor):
+        each = executor.machine.threads()
+        if each is not None and threads.OMP not in {**os.environ, **spec.env}:
+            say(threads.described(each, *executor.machine.sharers()))
     return executor

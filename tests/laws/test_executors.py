@@ -7,6 +7,7 @@ from typing import Any
 
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.core.ports import Launch
+from hpo_engine.executors.context import ExecutorContext
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.local.executor import LocalExecutor
 from hpo_engine.study.spec import Resources
@@ -24,7 +25,7 @@ _PROGRAMS = {
 
 class TestLocalExecutor(ExecutorLaws):
     def make(self, resources: Resources, gpus: tuple[str, ...] = ()) -> Any:
-        return LocalExecutor(resources, {**os.environ, "HPO_ENGINE_GPUS": ",".join(gpus)})
+        return LocalExecutor(ExecutorContext(resources, {**os.environ, "HPO_ENGINE_GPUS": ",".join(gpus)}))
 
     def argv(self, *program: str) -> tuple[str, ...]:
         if program[0] == "missing":

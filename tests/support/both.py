@@ -14,6 +14,7 @@ from typing import Any
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.core.ports import Ended
+from hpo_engine.executors.context import ExecutorContext
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.local.executor import LocalExecutor
 from hpo_engine.study.spec import Resources
@@ -32,7 +33,7 @@ class Both:
             folder = self.root / kind
             folder.mkdir(exist_ok=True)
             self.executors[kind] = LocalExecutor(
-                Resources(parallel=100), os.environ, errors=f"{folder}/errors", say=self.said.append
+                ExecutorContext(Resources(parallel=100), os.environ, errors=f"{folder}/errors", say=self.said.append)
             )
         return self.executors[kind]
 

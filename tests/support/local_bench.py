@@ -13,6 +13,7 @@ from typing import Any
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.core.ports import Ended
+from hpo_engine.executors.context import ExecutorContext
 from hpo_engine.executors.local import records
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.local.executor import LocalExecutor
@@ -30,7 +31,9 @@ class Bench:
         self.executor = self.new_executor()
 
     def new_executor(self, parallel: int = 100) -> LocalExecutor:
-        self.executor = LocalExecutor(Resources(parallel=parallel), os.environ, errors=f"{self.paths.root}/errors")
+        self.executor = LocalExecutor(
+            ExecutorContext(Resources(parallel=parallel), os.environ, errors=f"{self.paths.root}/errors")
+        )
         self.executors.append(self.executor)
         return self.executor
 

@@ -89,6 +89,7 @@ def _show_study(
     from hpo_engine.executors.machine import waits
     from hpo_engine.report.remarks import identical
     from hpo_engine.store.lock import who_leads
+    from hpo_engine.study.spec import LOCAL
     from hpo_engine.text.tables import assignments, duration, room_beside, safe_text, table
     from hpo_engine.trackers.lines import counts, front_line, objective_text
 
@@ -97,6 +98,7 @@ def _show_study(
     lines = [
         f"{spec.name}: {state_word(history.state.value, led)}" + (f" ({history.reason})" if history.reason else ""),
         f"  {once or objective_text(spec)} with {spec.algorithm.name} (seed {spec.seed})",
+        *([f"  runs on {spec.executor.name}"] if spec.executor.name != LOCAL else []),
         *(
             [f"  judged again: {objective_text(spec)}, by the {spec.objectives[0].over} row of each trial"]
             if once

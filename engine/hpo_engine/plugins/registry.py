@@ -20,12 +20,14 @@ from hpo_engine.space.params import json_text
 class Registry:
     """`kind`: what messages call one of them. `group`: of the entry points. `own`: name -> "module:Class".
 
-    `common`: options that each of them has beside its own. `nearest`: as `errors.nearest`.
+    `methods`: what each of them must have. `common`: options that each of them has beside its own. `nearest`: as
+    `errors.nearest`.
     """
 
     kind: str
     group: str
     own: Mapping[str, str]
+    methods: tuple[str, ...] = ()
     common: tuple[str, ...] = ()
     nearest: Callable[[str, Iterable[str]], str] = nearest
 
@@ -68,8 +70,11 @@ class Registry:
         return dict(options)
 
     def check(self, name: str, options: Mapping[str, Any], folder: str, path: str) -> None:
-        """Raises SpecError as `load` and `take` do."""
-        self.take(self.load(name, folder, path), name, options, path)
+        """Raises SpecError as `load` and `take` do, and if the class lacks a method."""
+        cls = self.load(name, folder, path)
+        self.take(cls, name, options, path)
+        if isinstance(cls, type):
+            self._require_methods(cls, name, path)
 
     def make(self, name: str, options: Mapping[str, Any], *args: Any, folder: str, path: str) -> Any:
         """`Class(*args, **options)`. Raises SpecError as `load` and `make_of` do."""
@@ -79,12 +84,19 @@ class Registry:
         """As `make`, of a class. Raises SpecError as `take` does, and if it cannot be made."""
         taken = self.take(cls, name, options, path)
         try:
-            return cls(*args, **taken)
+            made = cls(*args, **taken)
         except SpecError:
             raise
         except (Exception, SystemExit) as error:
             why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "it ended the program"
             raise SpecError([Problem(path, f"{name} cannot be made: {why}")]) from error
+        self._require_methods(made, name, path)
+        return made
+
+    def _require_methods(self, made: object, name: str, path: str) -> None:
+        if missing := [method for method in self.methods if not callable(getattr(made, method, None))]:
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            raise SpecError([Problem(path, f"{name} is not {article} {self.kind}: it has no method {missing[0]}")])
 
 
 def card_of(cls: Callable[..., Any]) -> Card:

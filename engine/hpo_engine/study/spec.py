@@ -16,7 +16,7 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Named:
-    """What is chosen by name and made from a registry: an algorithm, a stopper, a tracker ... `options`: JSON."""
+    """What is chosen by name and made from a registry, such as an algorithm. `options`: JSON."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +88,8 @@ class TrialPolicy:
     on_time_limit: str = "fail"
 
 
+LOCAL = "local"
+"""The executor that runs attempts as processes of this machine."""
 MISNAMED, ALIKE, DIVERGED, RANK = "misnamed", "alike", "diverged", "rank"
 GUARDS = (Named(MISNAMED), Named(ALIKE), Named(DIVERGED))
 """The stoppers of every study that switches none off: they end what can no longer yield a result."""
@@ -101,7 +103,7 @@ class StudySpec:
     each trial's config.json begins with; `base`: what was in it when the study was made. `linked`: files that were
     too big to copy.
     `stop`: the stoppers, each name once. `trackers`: who listens, beside the console. `metric_sources`: where a
-    script's metrics are looked for, each name once; the first one that has rows counts.
+    script's metrics are looked for, each name once; the first one that has rows counts. `executor`: runs the attempts.
     `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch). `points`: parameter
     sets to try first, partial ones filled in. `warm_start`: earlier studies, names or absolute paths; `prior`:
     their trials when the study was made.
@@ -128,6 +130,7 @@ class StudySpec:
     stop: tuple[Named, ...] = GUARDS
     trackers: tuple[Named, ...] = (Named("tensorboard"),)
     metric_sources: tuple[Named, ...] = (Named("val_dict_list"), Named("emetrics"))
+    executor: Named = Named(LOCAL)
     env: Mapping[str, str] = field(default_factory=dict)
     data_dir: str | None = None
     data_root: str | None = None

@@ -18,6 +18,7 @@ import pytest
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import identity
 from hpo_engine.core.ports import Adoption, Ended
+from hpo_engine.executors.context import ExecutorContext
 from hpo_engine.executors.local import processes, records, shim
 from hpo_engine.executors.local.executor import LocalExecutor
 from hpo_engine.study.spec import Resources
@@ -172,7 +173,7 @@ def test_launcher_and_shim_leave_when_all_is_over(bench: Bench) -> None:
 
 
 def test_launchers_that_die_at_once_end_every_attempt_with_the_reason(bench: Bench) -> None:
-    bench.executor = LocalExecutor(Resources(parallel=9), os.environ, interpreter="/bin/false")
+    bench.executor = LocalExecutor(ExecutorContext(Resources(parallel=9), os.environ, interpreter="/bin/false"))
     bench.executors.append(bench.executor)
     for trial in range(5):
         bench.shell(trial, "exit 0")
@@ -222,7 +223,7 @@ def test_adopted_trial_can_be_stopped(bench: Bench) -> None:
 
 def test_same_attempt_launched_twice_runs_once(bench: Bench) -> None:
     launch = bench.order(0, "/bin/sh", "-c", "echo x >> count; sleep 0.2")
-    other = LocalExecutor(Resources(parallel=9), os.environ)
+    other = LocalExecutor(ExecutorContext(Resources(parallel=9), os.environ))
     bench.executors.append(other)
     for executor in (bench.executor, other):
         executor.launch(launch)

@@ -6,14 +6,12 @@ import contextlib
 import logging
 import os
 import select
-import sys
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from hpo_engine.core.ports import Adoption, Ended, Launch, Started
+from hpo_engine.executors.context import ExecutorContext
 from hpo_engine.executors.local import records, shim
-from hpo_engine.executors.local.bound import Bind, as_bound
 from hpo_engine.executors.local.client import NO_PRELOAD, AttemptLine, LauncherClient, program_of
 from hpo_engine.executors.local.crowd import Crowd
 from hpo_engine.executors.local.guard import Guard
@@ -35,33 +33,16 @@ _TRIES = 3  # to order an attempt from a launcher
 class LocalExecutor:
     """The Executor of one machine.
 
-    Args:
-        resources: of the study; env: the caller's environment (which GPUs there are); errors: file for the launchers'
-            stderr; interpreter: Python of the launcher that imports nothing.
-        study, name: of the study in the ledger of the machine, see `machine`; without an identity only it is counted.
-        bind: finds argv, environment and folders of an attempt.
-        say: called with one-line notices about the preload.
-
     Raises:
         SpecError: one trial asks for more than the machine has.
     """
 
-    def __init__(
-        self,
-        resources: Resources,
-        env: Mapping[str, str],
-        errors: str = os.devnull,
-        interpreter: str = sys.executable,
-        say: Callable[[str], None] = _log.info,
-        *,
-        study: str = "",
-        name: str = "",
-        bind: Bind = as_bound,
-    ) -> None:
-        place = Place.here(env, gpus=bool(resources.gpus))
-        self.machine, self._bind = Machine(resources, place, study, name, env), bind
+    def __init__(self, context: ExecutorContext) -> None:
+        place = Place.here(context.env, gpus=bool(context.resources.gpus))
+        self.machine = Machine(context.resources, place, context.study, context.name, context.env)
+        self._bind = context.bind
         self._queue: dict[str, Launch] = {}  # by nonce: attempts for which there is no room yet
-        self._crowd = Crowd(place.cores.count, say)
+        self._crowd = Crowd(place.cores.count, context.say)
         self._news: list[Started | Ended] = []
         self._poller = select.poll()
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -69,7 +50,7 @@ class LocalExecutor:
         self._notice_buffer = b""
         for fd in (self._woken, self._notices):
             self._poller.register(fd, select.POLLIN)
-        self._pool = LauncherPool(interpreter, errors, self._notices_in, self._poller, say)
+        self._pool = LauncherPool(context.interpreter, context.errors, self._notices_in, self._poller, context.say)
         self._runs = Runs(self._poller, self._started, self._ended)
         self._guard = Guard(self._pool, self._runs)
 

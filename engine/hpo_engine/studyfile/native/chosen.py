@@ -1,4 +1,4 @@
-"""What a study file chooses by name: the algorithm, the stoppers, the trackers, the metric sources."""
+"""What a study file chooses by name: the algorithm, the stoppers, the trackers, the metric sources, the executor."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _seed(value: Any, problems: Problems) -> int | None:
 def by_name(
     form: StudyForm, base_dir: str, folder: str, registries: Mapping[str, Registry], problems: Problems
 ) -> dict[str, Any]:
-    """The lists of named things, by field; those that are given by path/file.py become absolute.
+    """The executor and the lists of named things, by field; those that are given by path/file.py become absolute.
 
     Args:
         folder: where users' modules are.
@@ -66,7 +66,12 @@ def by_name(
     lists = {"stop": form.stop, "trackers": form.trackers, "metric_sources": form.metric_sources}
     if not form.metric_sources:
         problems.add("metric_sources", "must name at least one, as in [val_dict_list]")
-    chosen = {}
+    form.executor.name = _absolute(form.executor.name, base_dir)
+    executor = form.executor.named()
+    if "executor" in registries:
+        with problems.collected():
+            registries["executor"].check(executor.name, executor.options, folder, "executor")
+    chosen: dict[str, Any] = {"executor": executor}
     for field, forms in lists.items():
         for each in forms:
             each.name = _absolute(each.name, base_dir)

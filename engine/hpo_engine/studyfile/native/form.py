@@ -15,7 +15,7 @@ from hpo_engine.plugins.card import Card, Option
 from hpo_engine.space.params import Choice, Constant, Float, Int, Param
 from hpo_engine.stoppers import AlikeStopper, RankStopper
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Named, StudySpec, TrialPolicy
+from hpo_engine.study.spec import LOCAL, Named, StudySpec, TrialPolicy
 from hpo_engine.studyfile.native import values
 
 
@@ -329,6 +329,11 @@ class StudyForm(_Form):
         examples=[["val_dict_list"], ["reader.py:Progress"]],
         json_schema_extra={"minItems": 1},
     )
+    executor: _Named = Field(
+        default_factory=lambda: NamedForm(name=LOCAL),
+        description="What runs the trials: local (default), or your own: a name, or {name: ..., OPTION: ...}.",
+        examples=["through.py:Through", {"name": "through.py:Through", "command": "nice -n 19"}],
+    )
     resource: ResourceForm | None = Field(
         default=None,
         description="The resource that hyperband, asha and bohb distribute, as in {name: epochs, max: 27}; others give "
@@ -396,6 +401,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "stop": NamedForm,
     "trackers": NamedForm,
     "metric_sources": NamedForm,
+    "executor": NamedForm,
     "resource": ResourceForm,
 }
 

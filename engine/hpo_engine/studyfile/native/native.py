@@ -51,6 +51,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "metric_sources": []
         if spec.metric_sources == StudySpec.metric_sources
         else [_named(chosen) for chosen in spec.metric_sources],
+        "executor": None if spec.executor == StudySpec.executor else _named(spec.executor),
         "trial": _trial(spec.resources, spec.trial),
         "resource": _resource(spec),
         # That of ragged experiments is no rule for them: it follows from them.
