@@ -1,6 +1,6 @@
-"""The command line: arguments in, exit codes out. One function a verb; what they do is in the rooms below.
+"""The command line: arguments in, exit codes out. One function per verb, each in one of the modules beside this one.
 
-Exit codes: 0 ok, 2 bad input, 3 the study failed, 4 another engine leads it, 5 storage, 130 / 143 interrupted.
+Exit codes: 0 ok, 2 bad input, 3 the study failed, 4 another engine runs it, 5 storage, 130 / 143 interrupted.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ class _Verbs(click.Group):
 @click.version_option(__version__, prog_name="hpo-engine")
 @click.option("--debug", is_flag=True, help="Show tracebacks and a log on stderr.")
 def cli(debug: bool) -> None:
-    """Tunes any training script: writes its config.json, runs it, reads its val_dict_list.json.
+    """Find good hyperparameters for a training script, in any language.
 
+    Each trial is a run of the script: it reads config.json and writes its metrics to val_dict_list.json.
     Start with `hpo-engine init train.py`, then `hpo-engine submit algo.yaml`.
     """
     if debug:
@@ -90,7 +91,7 @@ def _run() -> int:
 
 
 def _answer(error: BaseException) -> tuple[int, str]:
-    """Exit code, and what to say ("": nothing)."""
+    """The exit code, and the message ("": none)."""
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return _INTERRUPTED, ""
     if isinstance(error, click.ClickException):
@@ -99,7 +100,7 @@ def _answer(error: BaseException) -> tuple[int, str]:
     if isinstance(error, EngineError):
         return error.exit_code, str(error)
     if isinstance(error, BrokenPipeError):
-        return _NO_READER, ""  # whoever read our output has gone
+        return _NO_READER, ""  # nobody reads our output any more
     if isinstance(error, streams.OutputError):
         advice = "the output is not complete, but nothing else is lost: make room, then run the same command again"
         return _STORAGE, f"{error.filename}: {error.strerror}; {advice}"
@@ -122,7 +123,7 @@ def _leave(code: int) -> NoReturn:
         streams.settle(stream)
     searcher_thread = sys.modules.get("hpo_engine.core.searcher_thread")
     if searcher_thread is not None and searcher_thread.thinking():
-        # A searcher deep in some library's code is not to be torn down together with the interpreter.
+        # A searcher that is still computing in native code must not be torn down together with the interpreter.
         os._exit(code)
     sys.exit(code)
 
@@ -130,7 +131,7 @@ def _leave(code: int) -> NoReturn:
 def _complain(text: str) -> None:
     from hpo_engine.cli.common import to_stderr
 
-    with contextlib.suppress(OSError):  # nobody reads that either
+    with contextlib.suppress(OSError):  # nobody reads stderr either
         for line in text.splitlines():
             to_stderr(f"hpo-engine: {line}")
 

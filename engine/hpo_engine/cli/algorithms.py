@@ -26,9 +26,10 @@ _WIDTH = 80
 @click.option("--markdown", is_flag=True, help="As a page of Markdown.")
 @json_option
 def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool) -> None:
-    """What each algorithm is for, its cost and options; NAME: one in full.
+    """Describe the algorithms: purpose, cost, options.
 
-    NAME may also be one of your own: module:Class, path/file.py:Class, or an installed plugin's.
+    With NAME, one algorithm in full. NAME may also be your own: module:Class, path/file.py:Class, or the name of an
+    installed plugin.
     """
     from hpo_engine import assembly
     from hpo_engine.plugins.card import NO_CARD

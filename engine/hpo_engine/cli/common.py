@@ -1,4 +1,4 @@
-"""What several verbs share: the options for root and JSON, the summary object, a study's state in a word."""
+"""Shared by several verbs: common options, finding a study, and the JSON objects that `--json` prints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def root_option(function: Function) -> Function:
     return click.option(
-        "--root", metavar="DIR", help="Folder that holds the studies [$HPO_ENGINE_ROOT, else ./hpo-runs]."
+        "--root", metavar="DIR", help="Folder of the studies [./hpo-runs, or $HPO_ENGINE_ROOT if set]."
     )(function)
 
 
@@ -30,7 +30,7 @@ def json_option(function: Function) -> Function:
 
 
 class Goal(click.Choice):  # type: ignore[type-arg,unused-ignore]
-    """minimize or maximize, in the spellings that a study file may have, too."""
+    """minimize or maximize, in any spelling that a study file accepts."""
 
     _SAME: ClassVar = {"min": "minimize", "max": "maximize", "minimise": "minimize", "maximise": "maximize"}
 
@@ -44,16 +44,16 @@ class Goal(click.Choice):  # type: ignore[type-arg,unused-ignore]
 def judging_options(function: Function) -> Function:
     """--metric, --goal, --over: see `judged`."""
     for option in (
-        click.option("--over", type=click.Choice(["best", "last"]), help="A trial counts by its best or its last row."),
-        click.option("--goal", type=Goal(), help="What is better [as the study says]."),
-        click.option("--metric", metavar="NAME", help="Rank the trials by this metric; nothing is trained."),
+        click.option("--over", type=click.Choice(["best", "last"]), help="Which row counts for a trial."),
+        click.option("--goal", type=Goal(), help="Direction of the metric [as in the study file]."),
+        click.option("--metric", metavar="NAME", help="Rank the trials by this metric, without training."),
     ):
         function = option(function)
     return function
 
 
 def judged(history: History, metric: str | None, goal: str | None, over: str | None) -> History:
-    """The history, judged again where the options ask for that."""
+    """The history; with any of these options, its trials are judged again accordingly."""
     if metric is None and goal is None and over is None:
         return history
     from hpo_engine.report.ranking import judged_again, objective_for
@@ -87,7 +87,7 @@ def terminal_size() -> tuple[int, int]:
 
 
 def output_width() -> int | None:
-    """The terminal's width; None (no limit) where the output is not a terminal."""
+    """The terminal's width; None (no limit) if the output is not a terminal."""
     return terminal_size()[0] if sys.stdout.isatty() else None
 
 
@@ -103,7 +103,7 @@ def to_stderr(text: str) -> None:
 
 
 def read_history(paths: StudyPaths) -> History:
-    """For a verb that shows something and is over before any of the history is garbage."""
+    """For a verb that prints something and exits: the garbage collector need not look at the history."""
     import gc
 
     from hpo_engine.store import journal
@@ -114,17 +114,17 @@ def read_history(paths: StudyPaths) -> History:
 
 
 def state_word(state: str, led: bool) -> str:
-    """The study's state as its log has it; "interrupted" if it should run but has no engine."""
+    """The state from the log; "interrupted" if the log says running, but no engine runs the study."""
     return "interrupted" if state == "running" and not led else state
 
 
 def best_object(history: History) -> dict[str, Any] | None:
-    """The best trial; with several objectives the one of the front that is best by the first of them."""
+    """The best trial; with several objectives, the trial of the front that is best by the first one."""
     return None if history.best is None else member_object(history, history.best)
 
 
 def front_object(history: History) -> dict[str, Any]:
-    """With several objectives: the front by the first of them, its hypervolume, and what that is measured from."""
+    """For several objectives: the front, ordered by the first one, its hypervolume, and the reference point."""
     aims = history.spec.objectives
     reference = [aim.value(loss) for aim, loss in zip(aims, history.reference, strict=False)]
     return {
@@ -142,7 +142,7 @@ def member_object(history: History, trial: Trial) -> dict[str, Any]:
 
 
 def metrics_object(history: History, trial: Trial) -> dict[str, Any]:
-    """The values of the metrics of interest, where the study names some."""
+    """The values of the extra metrics, if the study file names any."""
     from hpo_engine.report.ranking import beside, beside_names
 
     names = beside_names(history.spec)
@@ -150,13 +150,13 @@ def metrics_object(history: History, trial: Trial) -> dict[str, Any]:
 
 
 def values_object(history: History, trial: Trial) -> dict[str, float] | None:
-    """Objective -> value; None where the trial has none."""
+    """Objective -> value; None if the trial has no result."""
     names = [aim.metric for aim in history.spec.objectives]
     return dict(zip(names, history.values(trial), strict=False)) or None
 
 
 def summary(history: History, led: bool, now: float) -> dict[str, Any]:
-    """What `submit --json` ends with, and `show --json` begins with."""
+    """The last line of `submit --json`, and the first fields of `show --json`."""
     return {
         "study": history.spec.name,
         "state": state_word(history.state.value, led),
@@ -193,7 +193,7 @@ def trial_object(history: History, trial: Trial) -> dict[str, Any]:
 
 
 def results_object(history: History, trial: Trial) -> list[dict[str, Any]]:
-    """What the trial had with each amount of the resource that it was given."""
+    """The trial's result for each amount of the resource that it was trained with."""
     objectives, out = history.spec.objectives, []
     for result in trial.results:
         values = [o.value(loss) for o, loss in zip(objectives, result.losses, strict=True)]
@@ -224,7 +224,7 @@ def attempt_object(attempt: Attempt) -> dict[str, Any]:
 
 
 def dump(value: Any) -> str:
-    """Strict JSON, in ASCII so that scripts read it in every locale: what is not finite becomes null."""
+    """Strict JSON, in ASCII so that it is read alike in every locale; numbers that are not finite become null."""
     return _json(value)
 
 
@@ -234,7 +234,7 @@ _encode = json.JSONEncoder(allow_nan=False, default=str).encode
 def _json(value: Any) -> str:
     try:
         return _encode(value)
-    except ValueError:  # something in it is not finite: look closer
+    except ValueError:  # some number in it is not finite
         if isinstance(value, dict):
             return f"{{{', '.join([f'{_encode(str(k))}: {_json(v)}' for k, v in value.items()])}}}"
         if isinstance(value, list | tuple):

@@ -32,11 +32,11 @@ _UNHEARD = "its output was closed"
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the user asked for.
+    """What the user requested.
 
-    `wait_s`: how long to wait for another engine to leave. `known`: the study as it was read before, if it was
-    there. `changes`: new limits. `retry`: run trials that failed again. `stop`: stop at once, for this reason, instead
-    of going on; `kill`: without grace.
+    `wait_s`: how long to wait for another engine to finish. `known`: the study as it was read before, if it existed.
+    `changes`: new limits. `retry`: run failed trials again. `stop`: do not continue but stop at once, for this reason;
+    `kill`: without a grace period.
     """
 
     wait_s: float = 0.0
@@ -48,7 +48,7 @@ class RunOptions:
 
 
 class Driver:
-    """Takes the lead of the study at `paths` and runs it until it closes."""
+    """Locks the study at `paths` and runs it until it closes."""
 
     def __init__(self, paths: StudyPaths, options: RunOptions, *, as_json: bool, quiet: bool) -> None:
         self._paths, self._options, self._as_json, self._quiet = paths, options, as_json, quiet
@@ -73,7 +73,7 @@ class Driver:
             self._engine = engine = assembly.engine_for(
                 study, clock, listeners, changes=options.changes, retry=options.retry, say=self._say
             )
-            gc.freeze()  # what is loaded by now stays: the collector need not look through it again and again
+            gc.freeze()  # loaded modules stay alive, so the collector need not scan them again
             close = engine.close
             try:
                 self._resume(engine, study, clock)
@@ -110,8 +110,8 @@ class Driver:
                 self._signals.append(signal.SIGPIPE)
 
     def _interrupt(self, engine: Engine, now: float, taken: int) -> int:
-        """Stops the study, or kills its trials if it is being stopped already. Returns how many signals were heeded."""
-        again, taken = taken > 0, len(self._signals)  # one that comes from here on is another one
+        """Stops the study, or kills its trials if it is already stopping. Returns how many signals were handled."""
+        again, taken = taken > 0, len(self._signals)  # a signal that arrives from here on is a new one
         running, grace = len(engine.history.running), engine.history.spec.trial.grace_s
         if again:
             self.note(f"killing {counted(running, 'trial')}")
@@ -142,7 +142,7 @@ class Driver:
 
 
 def _hung_up(stream: TextIO) -> bool:
-    """Whether the reader of the pipe has gone, which otherwise only the next write would find out."""
+    """Whether the pipe's reader has closed it; otherwise only the next write would tell."""
     poller = select.poll()
     try:
         if not stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):

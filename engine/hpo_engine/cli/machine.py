@@ -1,4 +1,4 @@
-"""Verbs about files and the machine: init, schema, doctor, tensorboard."""
+"""Verbs that need no study, and the one that starts TensorBoard: init, schema, doctor, tensorboard."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from hpo_engine.text.tables import safe_text
     "-o",
     default=None,
     metavar="FILE",
-    help="Where to write [algo.yaml beside the script, or here if it reads files from here]; - for stdout.",
+    help="File to write; - is stdout [algo.yaml beside the script, or here if the script reads files from here].",
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def init(script: str, output: str | None, force: bool) -> None:
-    """Write a commented algo.yaml for SCRIPT."""
+    """Write a commented study file for SCRIPT."""
     from hpo_engine.studyfile.starter import remarks, starter
 
     if not os.path.isfile(script):
@@ -42,14 +42,14 @@ def init(script: str, output: str | None, force: bool) -> None:
         click.echo(text, nl=False)
         return
     if os.path.exists(path) and not force:
-        raise SpecError(f"{path} exists; say --force to replace it, or --output another")
+        raise SpecError(f"{path} exists; --force replaces it, --output FILE writes another file")
     try:
         with open(path, "w", encoding="utf-8") as out:
             out.write(text)
     except OSError as error:
         error.filename = os.path.abspath(path)
         raise
-    click.echo(f"wrote {path}: look it over, then: hpo-engine submit {path}")
+    click.echo(f"wrote {path}: check it, then run: hpo-engine submit {path}")
     if read_here:
         click.echo(f"note: trials run from this folder, as the script reads {safe_text(read_here)} from here")
     for remark in remarks(script, code):
@@ -57,7 +57,7 @@ def init(script: str, output: str | None, force: bool) -> None:
 
 
 def _read_from_here(script: str, code: str) -> str | None:
-    """A path in the script that leads somewhere from this folder, and not from the script's: it is run from here."""
+    """A path in the script that exists in this folder but not in the script's: the script is run from here."""
     folder = os.path.dirname(script)
     if not folder or os.path.isabs(script) or os.path.normpath(script).startswith(os.pardir):
         return None
@@ -70,18 +70,18 @@ def _read_from_here(script: str, code: str) -> str | None:
 
 
 def _from(home: str, script: str) -> str:
-    """The script's path as a study file in the folder `home` has to name it."""
+    """The script's path relative to the folder `home` of the study file."""
     from hpo_engine.contract.paths import absolute
 
     path = os.path.relpath(absolute(script), absolute(home))
-    if path.startswith(os.pardir + os.sep):  # behind a link, ".." is the parent of what it leads to
+    if path.startswith(os.pardir + os.sep):  # below a link, ".." is the parent of its target
         path = os.path.relpath(absolute(script), os.path.realpath(home or "."))
     return path
 
 
 @click.command()
 def schema() -> None:
-    """The JSON Schema of the study file, for editors."""
+    """Print the JSON Schema of the study file, for editors."""
     from hpo_engine.studyfile.native import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
@@ -90,7 +90,7 @@ def schema() -> None:
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """What this machine offers to trials, and what is missing."""
+    """Show what this machine offers to trials, and what is missing."""
     facts = _facts()
     if as_json:
         click.echo(dump({name: {"value": value, "note": note} for name, value, note in facts}))
@@ -106,7 +106,7 @@ def doctor(as_json: bool) -> None:
 @click.option("--port", default=6006, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True)
 def tensorboard(study: str, root: str | None, port: int, host: str) -> None:
-    """TensorBoard on STUDY's logs."""
+    """Start TensorBoard on STUDY's logs."""
     from importlib.util import find_spec
 
     paths = find(study, root)
@@ -138,12 +138,12 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("gpus", list(gpus), "" if gpus else "none found: no nvidia-smi, and CUDA_VISIBLE_DEVICES names none"),
         ("ledger", *described(os.environ)),
         ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
-        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "before 3.51.3; fine: a study has one writer"),
+        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "works; the WAL bug that 3.51.3 fixes needs two writers, and a study has one"),
         ("/proc", "mounted" if not problem else "unusable", problem),
-        ("pidfd", hasattr(os, "pidfd_open"), "a signal never reaches another process that got the same number"),
-        ("process tree", "subreaper", "whatever a trial starts ends with it"),
-        ("cgroup2", cgroup or "not writable", "not needed"),
-        ("read-only links", can_protect(), "big files that trials share cannot be written to"),
+        ("pidfd", hasattr(os, "pidfd_open"), "a signal cannot reach another process that has got the same process id"),
+        ("process tree", "subreaper", "all processes that a trial starts are ended with it"),
+        ("cgroup2", cgroup or "not writable", "not needed: trials are ended without cgroups"),
+        ("read-only links", can_protect(), "trials cannot write to big files that they share"),
         *((f"package {name}", _version(name) or "missing", hint) for name, hint in _PACKAGES),
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""`logs`: what a trial has printed, as a terminal would show it, and live."""
+"""`logs`: a trial's output, as a terminal would show it, and live."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _FOLLOW_S = 0.1
 @study_argument
 @click.argument("trial", type=int)
 @root_option
-@click.option("--follow", "-f", is_flag=True, help="Go on until the trial ends.")
-@click.option("--raw", is_flag=True, help="The bytes as they are, with control characters.")
+@click.option("--follow", "-f", is_flag=True, help="Continue until the trial ends.")
+@click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
 def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> None:
-    """What a TRIAL of STUDY has printed.
+    """Print the output of a TRIAL of STUDY.
 
-    Shown as a terminal would: of a progress bar that redraws itself, the last state.
+    It is shown as a terminal would show it: a progress bar that redraws itself appears in its last state.
     """
     from hpo_engine.contract.outputlog import logfiles
     from hpo_engine.store.journal import Follower
@@ -62,10 +62,10 @@ VERBS = (logs,)
 
 
 class _Printer:
-    """Prints lines that are done. `live`: on a terminal, those that can still change are shown below, and redrawn."""
+    """Prints finished lines. `live`: on a terminal, lines that can still change are shown below them and redrawn."""
 
     def __init__(self, *, follow: bool, live: bool) -> None:
-        # Into a pipe, lines that are whole go at once; a bar's line may then come a second time.
+        # Into a pipe, complete lines are written at once, so the line of a progress bar may appear twice.
         self._live, self._screen = live, Screen(MOST_OPEN if live or not follow else 0)
         self._painted: list[str] = []  # as they stand on the terminal
 

@@ -1,4 +1,4 @@
-"""Verbs that make studies run, stop and go away: submit, resume, retry, stop, watch, remove."""
+"""Verbs that run, stop and remove studies: submit, resume, retry, stop, watch, remove."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _START_S = 30.0
 _POLL_S = 0.05
 _START = "import sys; del sys.path[0]; from hpo_engine.cli import main; main()"  # not -m: the cwd's modules stay out
 
-_trials = click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in all (not additional).")
-_parallel = click.option("--parallel", type=click.IntRange(1), metavar="N", help="Trials at a time.")
+_trials = click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in total (not additional).")
+_parallel = click.option("--parallel", type=click.IntRange(1), metavar="N", help="Trials that run at the same time.")
 _detach = click.option("--detach", is_flag=True, help="Run in the background; see `watch`, `stop`.")
 _quiet = click.option("--quiet", "-q", is_flag=True, help="Only the result.")
-_wait = click.option("--wait", type=float, default=0.0, metavar="S", help="Wait so long for another engine to leave.")
+_wait = click.option("--wait", type=float, default=0.0, metavar="S", help="Wait up to S seconds for another engine to finish.")
 
 
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path())
 @root_option
-@click.option("--name", metavar="N", help="The study's name [the file's, or its folder's].")
+@click.option("--name", metavar="N", help="Name of the study [from the file or its folder].")
 @_trials
 @_parallel
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of the search.")
@@ -59,8 +59,8 @@ def submit(
 ) -> int:
     """Run the study in FILE, or continue it.
 
-    FILE is a study file (YAML, JSON, a Python dict) or a WMLA request. Progress goes to stdout (to stderr
-    with --json); the last line of --json's stdout is the result.
+    FILE is a study file (YAML, JSON, a Python dict) or a WMLA request. Progress goes to stdout. With --json
+    it goes to stderr, and the last line on stdout is the result.
     """
     from hpo_engine import assembly, studies
     from hpo_engine.contract.paths import StudyPaths, runs_root
@@ -88,7 +88,7 @@ def submit(
 @root_option
 @_trials
 @_parallel
-@click.option("--time-limit", metavar="T", help="The study's time limit in all, such as 2h or 90s.")
+@click.option("--time-limit", metavar="T", help="Time limit of the whole study, such as 2h or 90s.")
 @_detach
 @json_option
 @_quiet
@@ -104,7 +104,7 @@ def resume(
     quiet: bool,
     wait: float,
 ) -> int:
-    """Continue STUDY; trials that still run are taken over."""
+    """Continue STUDY, and take over trials that still run."""
     from hpo_engine import studies
 
     _begin(as_json)
@@ -127,7 +127,7 @@ def resume(
 
 @click.command()
 @study_argument
-@click.option("--failed", is_flag=True, required=True, help="Trials that failed, timed out or were lost.")
+@click.option("--failed", is_flag=True, required=True, help="Those that failed, timed out or were lost.")
 @root_option
 @_detach
 @json_option
@@ -143,9 +143,9 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
     paths = find(study, root)
     history = studies.read(paths)
     _tell_changed(paths, history)
-    # One that was killed in the middle of a retry goes on by the same command.
+    # A study whose retry was killed half-way continues by the same command.
     if history.state.value != "running" and not any(history.counts.get(s) for s in BAD) and not who_leads(paths.lock):
-        more = f"; to go on: hpo-engine resume {called(history, paths.root)}" if history.pending else ""
+        more = f"; to continue: hpo-engine resume {called(history, paths.root)}" if history.pending else ""
         click.echo(f"nothing to retry: no trial failed{more}", err=as_json)
         if as_json:
             click.echo(dump(summary(history, False, history.last_at)))
@@ -157,7 +157,7 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
 @study_argument
 @click.argument("trial", type=int, required=False)
 @root_option
-@click.option("--kill", is_flag=True, help="Without grace.")
+@click.option("--kill", is_flag=True, help="SIGKILL at once, without a grace period.")
 def stop(study: str, trial: int | None, root: str | None, kill: bool) -> int:
     """Stop STUDY (it can be resumed), or one TRIAL of it."""
     from hpo_engine.executors.local.processes import need_proc
@@ -197,7 +197,7 @@ def watch(study: str, root: str | None) -> int:
 @click.command()
 @study_argument
 @root_option
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 def remove(study: str, root: str | None, yes: bool) -> None:
     """Delete STUDY: its folder and all results in it."""
     from hpo_engine import studies
@@ -214,7 +214,7 @@ VERBS = (submit, resume, retry, stop, watch, remove)
 
 
 def _begin(as_json: bool) -> None:
-    """Of a verb that runs a study: refuses a machine that cannot; without JSON, stdout is a display and no more."""
+    """For a verb that runs a study: refuses a machine that cannot; without JSON, stdout is only a display."""
     from hpo_engine.executors.local.processes import need_proc
 
     need_proc()
@@ -227,7 +227,7 @@ def _note(text: str) -> None:
 
 
 def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_json: bool) -> bool:
-    """Makes the study's folder and says what there is to say of the study; False: there is something already."""
+    """Makes the study's folder and prints notes on the study; False: something with its name exists already."""
     from hpo_engine import assembly, studies
     from hpo_engine.text.tables import safe_text
 
@@ -235,7 +235,7 @@ def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_js
         return False
     folder = os.path.dirname(paths.root)
     try:
-        if spec.warm_start:  # said now, and kept; the same file again finds its study as it was
+        if spec.warm_start:  # read now and kept, so that the same file finds its study again
             spec, notes = studies.with_prior(spec, folder)
             for text in notes:
                 _note(text)
@@ -262,7 +262,7 @@ def _go_on(paths: StudyPaths, history: History, changes: dict[str, Any], *, as_j
 
 
 def _stop_unled(paths: StudyPaths, history: History, *, kill: bool) -> int:
-    """Stops a study that no engine leads: what still runs of it is taken over and stopped."""
+    """Stops a study that no engine runs: its running trials are taken over and stopped."""
     if history.running:
         how: dict[str, Any] = {"known": history, "stop": "stop", "kill": kill}
         _go(paths, detach=False, as_json=False, quiet=True, wait_s=1.0, **how)
@@ -276,11 +276,11 @@ def _stop_unled_trial(paths: StudyPaths, history: History, trial: int, *, kill: 
 
     name = history.spec.name
     if original := _copied_from(paths, history):
-        click.echo(f"trial {trial} runs in {original}, of which {paths.root} is a copy; nothing there is stopped.")
-        click.echo(f"Here it will not run again: resume {name} to have that recorded")
+        click.echo(f"trial {trial} runs in {original}, of which {paths.root} is a copy; it is not stopped.")
+        click.echo(f"It will not run again in the copy: resume {name} to record that")
         return 0
     studies.stop_unled_trial(paths, history.trials[trial], kill=kill)
-    click.echo(f"trial {trial} is told to stop; no engine leads {name}: resume it to have that recorded")
+    click.echo(f"trial {trial} was asked to stop; no engine runs {name}: resume it to record that")
     return 0
 
 
@@ -302,7 +302,7 @@ def _refuse_old_failures(paths: StudyPaths, history: History) -> None:
 
 
 def _tell_changed(paths: StudyPaths, history: History) -> None:
-    """Of a study that goes on: what is not as it was of the files that it has copies of, or links to."""
+    """For a study that continues: notes on copied or linked files that have changed."""
     from hpo_engine import studies
 
     if names := studies.edited(paths, history.spec):
@@ -337,7 +337,7 @@ def _overridden(
 
 
 def _changes(history: History, spec: StudySpec, given: dict[str, int | None], paths: StudyPaths) -> dict[str, Any]:
-    """New limits that a file submitted again asks for. Raises StudyExists where it is another study."""
+    """The new limits in a file that is submitted again. Raises StudyExists if it describes another study."""
     from hpo_engine import studies
 
     opened = history.opened_spec
@@ -346,7 +346,7 @@ def _changes(history: History, spec: StudySpec, given: dict[str, int | None], pa
         again = _judge_again(history, opened, spec, paths)
         raise StudyExists(
             f"study {spec.name} exists and differs from this file:\n{lines}\n{again}"
-            f"to start anew: hpo-engine remove {spec.name}, or another --name; to go on with the old one: "
+            f"to start over: hpo-engine remove {spec.name}, or another --name; to continue the old one: "
             f"hpo-engine resume {spec.name}"
         )
     wanted, before, current = _limits(spec), _limits(opened), _limits(history.spec)
@@ -359,7 +359,7 @@ def _changes(history: History, spec: StudySpec, given: dict[str, int | None], pa
 
 
 def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyPaths) -> str:
-    """Where the files differ in what is judged only: how to judge the trials that are there by it."""
+    """If the files differ only in the objective: the command that judges the existing trials by the new one."""
     from hpo_engine import studies
     from hpo_engine.trackers.lines import called
 
@@ -368,7 +368,7 @@ def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyP
         return ""
     (objective,) = new.objectives
     metric, goal, over = objective.metric, objective.goal, objective.over
-    if new.objectives == old.objectives:  # then it is the metrics beside it that changed
+    if new.objectives == old.objectives:  # then the extra metrics have changed
         added = next((name for name in new.extra_metrics if name not in old.extra_metrics), None)
         if added is None:
             return ""
@@ -376,11 +376,11 @@ def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyP
         goal, over = (goal, "best") if goal in ("minimize", "maximize") else ("minimize", "last")
     last = " --over last" if over == "last" else ""
     words = f"{shlex.quote(called(history, paths.root))} --metric {shlex.quote(metric)} --goal {goal}{last}"
-    return f"to judge the trials that are there by it, without training: hpo-engine best {words} (also show, export)\n"
+    return f"to judge the existing trials by it, without training: hpo-engine best {words} (also show, export)\n"
 
 
 def _limits(spec: StudySpec) -> dict[str, Any]:
-    """What may change while a study goes on, as SpecChanged names it."""
+    """What may change in an existing study, by the names of SpecChanged."""
     return {"trials": spec.budget.trials, "time_s": spec.budget.time_s, "parallel": spec.resources.parallel}
 
 
@@ -413,7 +413,7 @@ def _go(paths: StudyPaths, *, detach: bool, as_json: bool, quiet: bool, **option
 
 
 def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) -> int:
-    """Starts `resume` (or `retry`) in a session of its own and waits until it leads."""
+    """Starts `resume` (or `retry`) in a session of its own and waits until it has locked the study."""
     from hpo_engine import studies
     from hpo_engine.store.lock import who_leads
 
@@ -454,7 +454,7 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
 
 
 def _whole(paths: StudyPaths, history: History) -> bool:
-    """Whether no trial has ended elsewhere only, in the study that this one is a copy of."""
+    """False if this study is a copy, and a trial has ended only in the original."""
     from hpo_engine.contract.paths import identity
 
     if history.folder in ((), identity(paths.root)):
@@ -471,7 +471,7 @@ def _copied_from(paths: StudyPaths, history: History) -> str:
 
 
 def _await_stop(paths: StudyPaths, log: Follower, trial: int | None, request: str) -> int:
-    """Until the leading engine has carried the request out; it may take the grace."""
+    """Waits until the engine has carried out the request, which may take the grace period."""
     from hpo_engine.store import inbox
     from hpo_engine.store.lock import who_leads
 
@@ -485,10 +485,10 @@ def _await_stop(paths: StudyPaths, log: Follower, trial: int | None, request: st
     log.news()
     now = log.history
     if os.path.exists(request):
-        inbox.done(request)  # or it would meet an engine that it was not meant for
+        inbox.done(request)  # or a later engine would carry it out
         raise EngineError(f"{now.spec.name}: its engine does not answer ({who_leads(paths.lock)}); nothing was stopped")
     if trial is None:
-        click.echo(f"{now.spec.name} is {now.state.value}; to go on: hpo-engine resume {now.spec.name}")
+        click.echo(f"{now.spec.name} is {now.state.value}; to continue: hpo-engine resume {now.spec.name}")
     else:
         click.echo(f"trial {trial} is {now.trials[trial].state.value}")
     return 0

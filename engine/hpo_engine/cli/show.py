@@ -1,4 +1,4 @@
-"""`show`: a study with its trials in any order, or one trial in full."""
+"""`show`: a study with its trials in any order, or one trial with all details."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 @study_argument
 @click.argument("trial", type=int, required=False)
 @root_option
-@click.option("--sort", metavar="NAME", help="Order: a metric, a parameter, trial, state, duration; -NAME: reversed.")
+@click.option("--sort", metavar="NAME", help="By a metric, a parameter, trial, state or duration; -NAME reverses.")
 @click.option("--reverse", is_flag=True, help="Reverse the order.")
-@click.option("--top", type=click.IntRange(1), metavar="N", help="The first N only; without --sort, the best.")
+@click.option("--top", type=click.IntRange(1), metavar="N", help="Only the first N; without --sort, the best N.")
 @judging_options
 @json_option
 def show(
@@ -54,7 +54,7 @@ def show(
     over: str | None,
     as_json: bool,
 ) -> None:
-    """STUDY's state and trials, or one TRIAL in full."""
+    """Show STUDY's state and trials, or one TRIAL in full."""
     from hpo_engine.report.ranking import ordered
     from hpo_engine.store.lock import who_leads
     from hpo_engine.trackers.lines import objective_text
@@ -85,7 +85,7 @@ GOALS = ("minimize", "maximize")
 def _show_study(
     history: History, trials: Sequence[Trial], sort: str | None, paths: StudyPaths, led: bool, once: str, reverse: bool
 ) -> None:
-    """`once`: the study's own objectives in words, if its trials are judged by another one now."""
+    """`once`: the study's own objectives in words, if its trials are judged by another one."""
     from hpo_engine.executors.machine import waits
     from hpo_engine.report.remarks import identical
     from hpo_engine.store.lock import who_leads
@@ -133,7 +133,7 @@ def _show_study(
 
 
 def _order(history: History, sort: str | None, reverse: bool) -> str:
-    """How the trials are sorted, if by a metric for which the study does not say what is better."""
+    """How the trials are sorted, if by a metric for which the study file gives no direction."""
     from hpo_engine.report.ranking import is_metric
 
     name = _sort_name(sort)
@@ -160,8 +160,8 @@ def _sort_name(sort: str | None) -> str:
 
 
 def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
-    """The cells of a trial. Values that are not results are in brackets: what a pruned trial had reached, and the
-    latest of a running one."""
+    """The cells of a trial. Values in parentheses are not results: the value that a pruned trial had reached, and the
+    latest value of a running one."""
     from hpo_engine.report.ranking import newest, wanted
     from hpo_engine.study.objective import pick_values
     from hpo_engine.study.trial import TrialState

@@ -1,4 +1,4 @@
-"""Verbs that show what the event log knows: list, best, export."""
+"""Verbs that print what is in the event log: list, best, export."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @root_option
 @json_option
 def list_(root: str | None, as_json: bool) -> None:
-    """The studies under the root."""
+    """List the studies in the root folder."""
     from hpo_engine.contract.paths import runs_root, studies
     from hpo_engine.store.journal import read_summary
     from hpo_engine.store.lock import who_leads
@@ -64,14 +64,14 @@ def list_(root: str | None, as_json: bool) -> None:
     elif rows:
         click.echo(table(["STUDY", "STATE", "TRIALS", "BEST", "ALGORITHM", "LAST"], rows, width=output_width()))
     else:
-        click.echo(f"no studies under {folder}; begin with: hpo-engine submit algo.yaml")
+        click.echo(f"no studies under {folder}; start with: hpo-engine submit algo.yaml")
 
 
 @click.command()
 @study_argument
 @click.argument("trial", type=int, required=False)
 @root_option
-@click.option("--config", is_flag=True, help="Print the best config.json, ready to use.")
+@click.option("--config", is_flag=True, help="Print the best trial's config.json, ready to use.")
 @judging_options
 @json_option
 def best(
@@ -84,10 +84,10 @@ def best(
     over: str | None,
     as_json: bool,
 ) -> None:
-    """The best trial of STUDY, or the front of its objectives.
+    """Show the best trial of STUDY, or its Pareto front.
 
     With several objectives there is no single best trial but a front: the trials that no other
-    one beats in every objective. TRIAL picks one of them.
+    trial beats in every objective. TRIAL picks one of them.
     """
     from hpo_engine.cli.common import best_object, front_object, member_object
     from hpo_engine.text.tables import safe_text
@@ -102,7 +102,7 @@ def best(
     found = history.best if trial is None else _of_front(history, trial)
     if config and several and trial is None:
         raise SpecError(
-            f"{history.spec.name} has {len(history.front_ids)} best trials, as it has several objectives; say which: "
+            f"{history.spec.name} has several objectives and {len(history.front_ids)} best trials; choose one: "
             f"hpo-engine best {history.spec.name} {found.id} --config"
         )
     if config:
@@ -126,7 +126,7 @@ def best(
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
 @judging_options
 def export(study: str, root: str | None, form: str, metric: str | None, goal: str | None, over: str | None) -> None:
-    """Every trial of STUDY, one row each, on stdout."""
+    """Print every trial of STUDY as a row of CSV, or as JSON."""
     history = judged(read_history(find(study, root)), metric, goal, over)
     if form == "json":
         click.echo(dump([trial_object(history, t) for t in history.trials]))
@@ -193,7 +193,7 @@ def _show_best(history: History, trial: Trial) -> None:
 
 
 def _other(history: History) -> str:
-    """How to judge by a metric that the trials report instead of the objective."""
+    """The command that judges by a metric which the trials report instead of the objective."""
     from hpo_engine.report.ranking import row_metrics, whole
 
     there = list(row_metrics(history)) if any(map(whole, history.trials)) else []

@@ -18,7 +18,7 @@ _POLL_S = 0.25
 
 
 def follow(paths: StudyPaths) -> int:
-    """Until the study closes, its engine goes away, or Ctrl-C. Returns 0."""
+    """Shows the study until it closes, its engine exits, or Ctrl-C. Returns 0."""
     log = Follower(paths.db)
     console = ConsoleTracker(sys.stdout, folder=paths.root, waits=partial(waits, paths.root, os.environ))
     clock = assembly.Clock()
@@ -37,9 +37,9 @@ def follow(paths: StudyPaths) -> int:
                 break
             time.sleep(_POLL_S)
         if log.history.state.value == "running":
-            console.note(f"no engine runs it; to go on: hpo-engine resume {log.history.spec.name}")
+            console.note(f"no engine runs it; to continue: hpo-engine resume {log.history.spec.name}")
     except KeyboardInterrupt:
-        console.note("the study runs on")
+        console.note("the study keeps running")
     finally:
         console.close(log.history)
         log.close()
