@@ -395,7 +395,7 @@ def test_trial_of_a_killed_engine_can_be_stopped_alone(shell: Shell, flags: list
     process.communicate()
     marks = [f"RESULT_DIR={shell.result(i, 'x').parent}\0" for i in (0, 1)]
     assert all(map(processes_with, marks))
-    assert "trial 0 is told to stop; no engine leads my-study" in shell.run("stop", "my-study", "0", *flags)
+    assert "trial 0 was asked to stop; no engine runs my-study" in shell.run("stop", "my-study", "0", *flags)
     wait_until(lambda: not processes_with(marks[0]))
     assert processes_with(marks[1]), "the other goes on"
     shell.write("hpo-runs/my-study/model/train.py", TRAIN)

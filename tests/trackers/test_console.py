@@ -107,7 +107,7 @@ def test_plain_lines_tell_the_beginning_each_end_and_the_summary(
         "",
         "folder  /runs/digits",
         "next    hpo-engine best digits --config   # the best parameters as JSON",
-        "        hpo-engine logs digits 1          # what the failed trial printed",
+        "        hpo-engine logs digits 1          # output of the failed trial",
         "        hpo-engine retry digits --failed  # run the failed trials again",
         "        hpo-engine tensorboard digits     # curves and parameters",
     ]
@@ -163,7 +163,7 @@ def test_plain_lines_of_a_resumed_study_say_where_it_goes_on(study: Study) -> No
     assert lines[1] == "stopping: by\\x07 user"
     assert lines[2] == "new limits: trials unlimited, time limit 1m 30s"
     assert lines[4] == "digits stopped after 0.0 s: 1 completed"
-    assert "next    hpo-engine resume digits         # go on where it stopped" in lines
+    assert "next    hpo-engine resume digits         # continue where it stopped" in lines
 
 
 def test_plain_lines_of_one_turn_count_on(make_study: Callable[..., Study]) -> None:

@@ -7,13 +7,16 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from typing import Any
 
 import click
 
-from hpo_engine.cli.common import dump, find, json_option, root_option, study_argument
+from hpo_engine.cli.common import dump, find, json_option, output_width, root_option, study_argument
 from hpo_engine.errors import EngineError, SpecError
 from hpo_engine.text.tables import safe_text
+
+_LEAST_NOTE = 30  # columns for the notes of doctor, however narrow the terminal is
 
 
 @click.command()
@@ -97,7 +100,8 @@ def doctor(as_json: bool) -> None:
         return
     from hpo_engine.text.tables import table
 
-    click.echo(table(["WHAT", "HERE", "NOTE"], [[name, _say(value), note] for name, value, note in facts]))
+    rows = [[name, _say(value), note] for name, value, note in facts]
+    click.echo(table(["WHAT", "HERE", "NOTE"], _fitted(rows, output_width())))
 
 
 @click.command()
@@ -130,7 +134,7 @@ def _facts() -> list[tuple[str, Any, str]]:
 
     gpus = find_gpus(os.environ)
     cgroup, problem = _writable_cgroup(), proc_problem()
-    sqlite_ok = sqlite3.sqlite_version_info >= (3, 51, 3)
+    old_sqlite = "works; the WAL bug that 3.51.3 fixes needs two writers, and a study has one"
     return [
         ("python", sys.version.split()[0], sys.executable),
         ("cores", count_cores(), f"{os.cpu_count()} in the machine"),
@@ -138,7 +142,7 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("gpus", list(gpus), "" if gpus else "none found: no nvidia-smi, and CUDA_VISIBLE_DEVICES names none"),
         ("ledger", *described(os.environ)),
         ("disk", f"{shutil.disk_usage(os.getcwd()).free / 2**30:.0f} GiB free", os.getcwd()),
-        ("sqlite", sqlite3.sqlite_version, "" if sqlite_ok else "works; the WAL bug that 3.51.3 fixes needs two writers, and a study has one"),
+        ("sqlite", sqlite3.sqlite_version, "" if sqlite3.sqlite_version_info >= (3, 51, 3) else old_sqlite),
         ("/proc", "mounted" if not problem else "unusable", problem),
         ("pidfd", hasattr(os, "pidfd_open"), "a signal cannot reach another process that has got the same process id"),
         ("process tree", "subreaper", "all processes that a trial starts are ended with it"),
@@ -146,6 +150,18 @@ def _facts() -> list[tuple[str, Any, str]]:
         ("read-only links", can_protect(), "trials cannot write to big files that they share"),
         *((f"package {name}", _version(name) or "missing", hint) for name, hint in _PACKAGES),
     ]  # fmt: skip
+
+
+def _fitted(rows: list[list[str]], width: int | None) -> list[list[str]]:
+    """The rows with notes broken between words, so that they fit into `width` columns (None: no limit)."""
+    if width is None:
+        return rows
+    room = max(_LEAST_NOTE, width - 2 - sum(max(len(row[i]) for row in rows) + 2 for i in (0, 1)) + 2)
+    out: list[list[str]] = []
+    for name, value, note in rows:
+        first, *rest = textwrap.wrap(note, room, break_long_words=False, break_on_hyphens=False) or [""]
+        out += [[name, value, first], *(["", "", line] for line in rest)]
+    return out
 
 
 _PACKAGES = (

@@ -31,7 +31,9 @@ _trials = click.option("--trials", type=click.IntRange(1), metavar="N", help="Tr
 _parallel = click.option("--parallel", type=click.IntRange(1), metavar="N", help="Trials that run at the same time.")
 _detach = click.option("--detach", is_flag=True, help="Run in the background; see `watch`, `stop`.")
 _quiet = click.option("--quiet", "-q", is_flag=True, help="Only the result.")
-_wait = click.option("--wait", type=float, default=0.0, metavar="S", help="Wait up to S seconds for another engine to finish.")
+_wait = click.option(
+    "--wait", type=float, default=0.0, metavar="S", help="Wait up to S seconds for another engine to finish."
+)
 
 
 @click.command()

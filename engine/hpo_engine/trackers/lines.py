@@ -203,16 +203,18 @@ def next_steps(history: History, folder: str) -> Steps:
         return [*_mending(history, name), *_results(history, name)]
     steps = []
     if history.state is StudyState.RUNNING:
-        steps.append((f"hpo-engine watch {name}", "look on"))
-        steps.append((f"hpo-engine resume {name}", "go on, once no engine leads it"))
+        steps.append((f"hpo-engine watch {name}", "watch it"))
+        steps.append((f"hpo-engine resume {name}", "continue, once no engine runs it"))
     elif more := _more_time(history):
-        steps.append((f"hpo-engine resume {name} --time-limit {more}", "go on: the limit is for all runs together"))
+        steps.append(
+            (f"hpo-engine resume {name} --time-limit {more}", "continue: the limit counts all runs of the study")
+        )
     elif history.state is StudyState.STOPPED:
-        steps.append((f"hpo-engine resume {name}", "go on where it stopped"))
+        steps.append((f"hpo-engine resume {name}", "continue where it stopped"))
     steps += _results(history, name)
     bad = [t.id for t in history.trials if t.state in BAD]
     if bad:
-        steps.append((f"hpo-engine logs {name} {bad[-1]}", "what the failed trial printed"))
+        steps.append((f"hpo-engine logs {name} {bad[-1]}", "output of the failed trial"))
         if history.state is StudyState.FAILED:  # a retry would run the same script
             steps.append(_anew(name))
             steps.append((f"hpo-engine retry {name} --failed", "if the cause was outside the script"))
@@ -265,14 +267,14 @@ def _mending(history: History, name: str) -> Steps:
     """What to do after a rule has stopped the study: the script's copy in it stays as it is."""
     anew = _anew(name)
     if history.halted == "objective":
-        insist = (f"hpo-engine resume {name}", "go on, if the script reports it later")
+        insist = (f"hpo-engine resume {name}", "continue, if the script reports it later")
         return [anew, insist]
     bad = [t.id for t in history.trials if t.state in BAD]
     return [
-        *((f"hpo-engine logs {name} {number}", "all that it printed") for number in bad[-1:]),
+        *((f"hpo-engine logs {name} {number}", "its whole output") for number in bad[-1:]),
         anew,
         (f"hpo-engine retry {name} --failed", "if the cause was outside the script"),
-        (f"hpo-engine resume {name}", "go on without them"),
+        (f"hpo-engine resume {name}", "continue without them"),
     ]
 
 
