@@ -102,7 +102,7 @@ def best(
     found = history.best if trial is None else _of_front(history, trial)
     if config and several and trial is None:
         raise SpecError(
-            f"{history.spec.name} has several objectives and {len(history.front_ids)} best trials; choose one: "
+            f"{history.spec.name} has {len(history.front_ids)} best trials, as it has several objectives; choose one: "
             f"hpo-engine best {history.spec.name} {found.id} --config"
         )
     if config:
