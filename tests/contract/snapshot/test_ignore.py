@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpo_engine.contract.snapshot import freeze, notes
-from hpo_engine.contract.snapshot.survey import Found
+from hpo_engine.contract.snapshot.found import Found
 from hpo_engine.errors import SpecError
 from tests.support.helpers import put
 

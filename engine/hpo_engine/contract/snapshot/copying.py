@@ -8,8 +8,10 @@ import stat
 from collections.abc import Sequence
 
 from hpo_engine.contract.paths import is_below
+from hpo_engine.contract.snapshot.found import File, Found
 from hpo_engine.contract.snapshot.ignore import Patterns
-from hpo_engine.contract.snapshot.survey import File, Found, file_of, refused, survey, too_much, unreadable
+from hpo_engine.contract.snapshot.messages import refused, too_much, unreadable
+from hpo_engine.contract.snapshot.survey import survey
 from hpo_engine.system.faults import placed
 from hpo_engine.system.writing import write_all
 
@@ -84,7 +86,7 @@ def _settle(source: str, found: Found, big_bytes: int) -> tuple[list[File], list
             links.append((name, real))
             continue
         if stat.S_ISREG(seen.st_mode):
-            files.append(file_of(name, real, seen))
+            files.append(File.of(name, real, seen))
         elif stat.S_ISDIR(seen.st_mode):
             links.append((name, real))
     found.linked = [file for file in files if file.size > big_bytes]

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from hpo_engine.contract.paths import is_below
 from hpo_engine.contract.snapshot.copying import MIB, READ, WRITE
-from hpo_engine.contract.snapshot.survey import File, survey
+from hpo_engine.contract.snapshot.found import File
+from hpo_engine.contract.snapshot.survey import survey
 from hpo_engine.errors import LaunchError
 from hpo_engine.system.writing import write_all
 

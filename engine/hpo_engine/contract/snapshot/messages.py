@@ -1,4 +1,4 @@
-"""What the user is told of the copy of the script's folder: what is not in it, and what perhaps should not be."""
+"""Messages about the copy of the script's folder: what is not in it, what perhaps should not be, why it failed."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from hpo_engine.contract.snapshot import ignore
-from hpo_engine.contract.snapshot.survey import Amount, File, Found, size_text
+from hpo_engine.contract.snapshot.found import Amount, File, Found, size_text
+from hpo_engine.errors import Problem, SpecError
 
 _NAMED = 4
 _MOST_KEYS = 4
+_LARGEST = 3  # folders that are named
 
 
 def notes(found: Found) -> list[str]:
-    """One line on each thing that somebody should know who did not look into the folder himself."""
-    return [
-        *(_left_out(found.left_out) if found.left_out else ()),
-        *(
-            [f"left out by exclude or a .hpoignore: {_listed(dict(sorted(found.excluded.items())))}"]
-            if found.excluded
-            else ()
-        ),
-        *([_linked(found.linked)] if found.linked else ()),
-        *_maybe(found),
-        *(f"exclude: {_word(text)} matches nothing in model_dir" for text in found.unused),
-    ]
+    """What a user should know about the copy, one line each."""
+    lines = _left_out(found.left_out) if found.left_out else []
+    if found.excluded:
+        lines.append(f"left out by exclude or a .hpoignore: {_listed(dict(sorted(found.excluded.items())))}")
+    if found.linked:
+        lines.append(_linked(found.linked))
+    lines += _maybe(found)
+    return lines + [f"exclude: {_word(text)} matches nothing in model_dir" for text in found.unused]
 
 
 def dropped_config(config: object, known: Iterable[str]) -> str | None:
@@ -100,3 +98,57 @@ def _listed(amounts: Mapping[str, Amount]) -> str:
 def _word(pattern: str) -> str:
     """A pattern as it can stand in a YAML list."""
     return pattern if pattern.replace("/", "").replace("_", "").replace("-", "").isalnum() else json.dumps(pattern)
+
+
+# -- why there is no copy ----------------------------------------------------------------------------------------------
+
+
+def refused(text: str) -> SpecError:
+    return SpecError([Problem("model_dir", text)])
+
+
+def unreadable(path: str, error: OSError) -> SpecError:
+    return refused(
+        f"{path} cannot be read ({error.strerror}); mend that, or leave it out with exclude: or a .hpoignore"
+    )
+
+
+def too_much(files: list[File]) -> str:
+    """Which folders hold most of the files, and what to do."""
+    largest = _largest(files)
+    if not largest:
+        return "leave files out with exclude: or a .hpoignore, or keep data elsewhere and name it with data_dir:"
+    shown = ", ".join(f"{name}/ ({amount})" for name, amount in largest)
+    pattern = ", ".join(f'"/{name}/"' if " " in name or "," in name else f"/{name}/" for name, _ in largest)
+    return (
+        f"the largest folders: {shown}; leave out what trials do not need, as in exclude: [{pattern}] or a .hpoignore "
+        "(data can be named with data_dir:)"
+    )
+
+
+def _largest(files: list[File]) -> list[tuple[str, Amount]]:
+    """Up to three folders that hold most, none in another, by their share of the files and of the bytes."""
+    amounts: dict[str, Amount] = {}
+    whole = Amount()
+    for file in files:
+        whole.add(file.size)
+        folder = file.name.rpartition("/")[0]
+        while folder:
+            amounts.setdefault(folder, Amount()).add(file.size)
+            folder = folder.rpartition("/")[0]
+
+    def share(name: str) -> float:
+        amount = amounts[name]
+        return max(amount.files / max(1, whole.files), amount.size / max(1, whole.size))
+
+    chosen: list[str] = []
+    children: dict[str, list[str]] = {}
+    for name in amounts:
+        children.setdefault(name.rpartition("/")[0], []).append(name)
+    for top in children.get("", ()):
+        name = top
+        while (below := max(children.get(name, ()), key=share, default="")) and share(below) > 0.9 * share(name):
+            name = below
+        chosen.append(name)
+    chosen.sort(key=share, reverse=True)
+    return [(name, amounts[name]) for name in chosen[:_LARGEST] if share(name) > 0.02]

@@ -1,0 +1,71 @@
+"""What a survey of a script's folder finds: files, folders, links, and amounts of what is left out."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to copy: its name below the folder, the path that it is read from, and its status."""
+
+    name: str
+    path: str
+    mode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, name: str, path: str, seen: os.stat_result) -> File:
+        return cls(name, path, stat.S_IMODE(seen.st_mode) & 0o777, seen.st_size, seen.st_mtime_ns)
+
+
+@dataclass
+class Amount:
+    """A number of files and their bytes; `more`: there are more, which were not counted."""
+
+    files: int = 0
+    size: int = 0
+    more: bool = False
+
+    def add(self, size: int) -> None:
+        self.files += 1
+        self.size += size
+
+    def __str__(self) -> str:
+        over = "over " if self.more else ""
+        return f"{over}{self.files:,} file{'' if self.files == 1 else 's'}, {size_text(self.size)}"
+
+
+@dataclass
+class Found:
+    """What is copied (`folders`: parents first), and what is left out.
+
+    `left_out`: what only runs write, by title. `gone`: names that are left out; a folder stands for everything in it.
+    `unused`: patterns of the study file that match nothing. `excluded`: what the user's patterns leave out, by name.
+    `linked`: files that are too big to copy (known once the folder is frozen).
+    """
+
+    folders: list[tuple[str, int]] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    left_out: dict[str, Amount] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    unused: list[str] = field(default_factory=list)
+    excluded: dict[str, Amount] = field(default_factory=dict)
+    linked: list[File] = field(default_factory=list)
+
+    def is_gone(self, name: str) -> bool:
+        while name and name not in self.gone:
+            name = name.rpartition("/")[0]
+        return bool(name)
+
+
+def size_text(size: float) -> str:
+    units = ["byte" if size == 1 else "bytes", "kB", "MB", "GB", "TB"]
+    while size >= 999.5 and len(units) > 1:
+        size /= 1000
+        del units[0]
+    return f"{size:.0f} {units[0]}" if units[0].startswith("byte") or size >= 9.95 else f"{size:.1f} {units[0]}"
