@@ -61,3 +61,42 @@ def test_folder_full_of_our_names_runs(folder: Path, preload: str, algorithm: st
     assert "no preload" not in done.stderr
     shown = subprocess.run([program, "show", "own", "--json"], cwd=folder, env=env, capture_output=True, text=True)
     assert shown.returncode == 0 and '"completed": 2' in shown.stdout, shown.stdout + shown.stderr
+
+
+OTHERS = ("random", "json", "logging", "signal", "hpo_engine", "click", "numpy", "yaml", "pydantic", "subprocess")
+
+
+@pytest.mark.parametrize("start", ["script", "module"])
+def test_modules_named_as_the_engine_s_own_imports_hide_none_of_them(tmp_path: Path, start: str) -> None:
+    here = tmp_path / "own"
+    here.mkdir()
+    names = [name for name in OTHERS if start == "script" or name != "hpo_engine"]  # -m runs what it finds first
+    for name in names:
+        (here / f"{name}.py").write_text(f"mine = {name!r}\n")
+    (here / "train.py").write_text(
+        f"import os\nimport {', '.join(names)}\n"
+        "assert random.mine == 'random' and os.environ['PYTHONPATH'] == '.'\n"
+        "with open(os.environ['RESULT_DIR'] + '/val_dict_list.json', 'w') as file:\n"
+        '    file.write(\'[{"step": 1, "loss": 1.0}]\')\n'
+    )
+    (here / "algo.yaml").write_text(
+        "command: python train.py\nobjective: minimize loss\nspace: {x: {float: [0.0, 1.0]}}\ntrials: 2\n"
+    )
+    program = shutil.which("hpo-engine", path=str(Path(sys.executable).parent))
+    assert program is not None
+    argv = [program] if start == "script" else [sys.executable, "-m", "hpo_engine"]
+    env = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": ".", "HOME": str(tmp_path)}
+    done = subprocess.run([*argv, "submit", "algo.yaml"], cwd=here, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and "2 completed" in done.stdout, done.stdout + done.stderr
+    done = subprocess.run([*argv, "resume", "own", "--trials", "3", "--detach"], cwd=here, env=env, text=True)
+    assert done.returncode == 0
+    done = subprocess.run([*argv, "watch", "own"], cwd=here, env=env, capture_output=True, text=True)
+    assert "3 completed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_module_is_called_as_the_console_script(tmp_path: Path) -> None:
+    for module in ("hpo_engine", "hpo_engine.cli"):
+        argv = [sys.executable, "-m", module, "best"]
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert done.stderr == "hpo-engine: Missing argument 'STUDY'. (see hpo-engine best --help)\n"

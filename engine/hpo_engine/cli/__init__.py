@@ -134,7 +134,3 @@ def _complain(text: str) -> None:
     with contextlib.suppress(OSError):  # nobody reads stderr either
         for line in text.splitlines():
             to_stderr(f"hpo-engine: {line}")
-
-
-if __name__ == "__main__":
-    main()

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _START_S = 30.0
 _POLL_S = 0.05
-_START = "import sys; del sys.path[0]; from hpo_engine.cli import main; main()"  # not -m: the cwd's modules stay out
 
 _trials = click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in total (not additional).")
 _parallel = click.option("--parallel", type=click.IntRange(1), metavar="N", help="Trials that run at the same time.")
@@ -426,10 +425,11 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
         flags.append(f"--time-limit={changes['time_s']}s")
     if options.get("wait_s"):
         flags.append(f"--wait={options['wait_s']}")
+    start = os.path.join(os.path.dirname(sys.modules["hpo_engine"].__path__[0]), "hpo_engine_start.py")
     with open(paths.engine_log, "ab") as log:
         begin = log.tell()
         child = subprocess.Popen(
-            [sys.executable, "-c", _START, verb[0], paths.root, *verb[1:], *flags],
+            [sys.executable, start, verb[0], paths.root, *verb[1:], *flags],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + _START_S + (options.get("wait_s") or 0.0)
