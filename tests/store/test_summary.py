@@ -12,8 +12,8 @@ from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.searchers import Searcher
 from hpo_engine.store import journal as journals
 from hpo_engine.store.journal import Journal, read_history, read_summary
-from hpo_engine.store.summary import Summary
-from hpo_engine.study.events import SpecChanged, StudyClosed, fold
+from hpo_engine.store.summary import Summary, kept
+from hpo_engine.study.events import SpecChanged, StudyClosed, apply, fold
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, Resource, TrialPolicy
@@ -114,10 +114,14 @@ def sql(path: str, statement: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["DELETE FROM summary", "DELETE FROM events WHERE seq > 6", "UPDATE summary SET body = replace(body, '4', '5')",
-     "UPDATE summary SET seq = 6", "UPDATE summary SET crc = crc + 1"],
+    ["UPDATE events SET summary = NULL", "DELETE FROM events WHERE seq > 6", "ALTER TABLE events DROP COLUMN summary",
+     "UPDATE events SET summary = replace(summary, '4', '5')", "UPDATE events SET summary = 6",
+     "UPDATE events SET summary = (SELECT summary FROM events WHERE seq = 1)", "UPDATE events SET summary = x'00'"],
 )  # fmt: skip
 def test_summary_that_is_missing_behind_or_changed_is_made_from_the_events(log: str, change: str) -> None:
+    if "DROP COLUMN" in change:  # it is named by no trigger then
+        sql(log, "DROP TRIGGER changed")
+        sql(log, "DROP TRIGGER removed")
     sql(log, change)
     assert read_summary(log) == Summary.of(read_history(log))
 
@@ -132,17 +136,72 @@ def test_summary_of_a_writer_that_gave_none_is_made_from_the_events(log: str) ->
 def test_events_that_are_not_committed_leave_the_summary_as_it_was(log: str) -> None:
     before = read_summary(log)
     journal = Journal(log, write=True)
-    sql(log, "CREATE TRIGGER no BEFORE INSERT ON summary BEGIN SELECT RAISE(ABORT, 'no'); END")
+    sql(log, "CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no'); END")
     closed = StudyClosed(1e9, "stopped")
+    history = fold([*journal.read(), closed])
     with pytest.raises(JournalError):
-        journal.append([closed], fold([*journal.read(), closed]))
+        journal.append([closed], history)
     sql(log, "DROP TRIGGER no")
     assert read_summary(log) == before == Summary.of(read_history(log))
+    journal.append([closed], history)
+    assert read_summary(log) == Summary.of(history) and kept(journal._db) == Summary.of(history)
+    journal.close()
+
+
+def test_summary_is_written_when_something_of_it_has_changed(log: str) -> None:
+    """Else a number stands for it: reports of a running trial add eight bytes."""
+    journal = Journal(log, write=True)
+    history = journal.history()
+    for at in (1e9, 2e9, 1.5e9):  # the clock was set back
+        history = apply(history, SpecChanged(at, {"parallel": 3}))
+        journal.append([SpecChanged(at, {"parallel": 3})], history)
+        assert kept(journal._db) == Summary.of(history)
+    values = [value for (value,) in journal._db.execute("SELECT summary FROM events ORDER BY seq DESC LIMIT 3")]
+    assert [type(value) for value in values] == [str, int, str]
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("UPDATE events SET kind = 'trial_teleported' WHERE seq = 4", "event 4 is not what was written"),
+        ("UPDATE events SET body = replace(body, '0', '1') WHERE seq = 4", "event 4 is not what was written"),
+        ("DELETE FROM events WHERE seq = 4", "event 4 is missing"),
+        ("DELETE FROM events WHERE seq < 4", "event 1 is missing"),
+        ("DELETE FROM events", "the event log is empty"),
+        ("DROP TABLE events", "no such table: events"),
+    ],
+)
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_damage_is_refused_as_reading_the_whole_log_does(
+    log: str, change: str, words: str, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if size == "large":
+        monkeypatch.setattr(journals, "_CHECKED", 2)
+    sql(log, change)
+    for read in (read_history, read_summary):
+        with pytest.raises(JournalError, match=words):
+            read(log)
+
+
+def test_byte_flipped_in_one_of_the_latest_events_is_seen(log: str) -> None:
+    data = Path(log).read_bytes()
+    place = data.index(b'"trial":3,"attempt":1')
+    Path(log).write_bytes(data[: place + 8] + b"2" + data[place + 9 :])
+    for read in (read_history, read_summary):
+        with pytest.raises(JournalError, match="is not what was written"):
+            read(log)
+
+
+def test_engine_whose_events_somebody_changes_writes_nothing_more(log: str) -> None:
+    journal = Journal(log, write=True)
+    sql(log, "UPDATE events SET body = replace(body, '0', '1') WHERE seq = 4")
+    with pytest.raises(JournalError, match="somebody changed events while the engine ran"):
+        journal.append([StudyClosed(1e9, "stopped")])
     journal.close()
 
 
 def test_what_is_wrong_with_the_events_is_told_if_they_are_needed(log: str) -> None:
-    sql(log, "DELETE FROM summary")
     sql(log, "UPDATE events SET kind = 'trial_teleported' WHERE seq = 4")
     seal(log)
     with pytest.raises(JournalError, match="event 4: event of kind 'trial_teleported'"):

@@ -66,7 +66,7 @@ def emetrics_line(step: object = 1, group: str | None = "test", **values: object
 
 def seal(path: str | Path) -> None:
     """Gives the events of a log that a test has changed the checksums that a writer would have given them."""
-    db, (_, crc) = sqlite3.connect(path), NOTHING
+    db, crc = sqlite3.connect(path), NOTHING[1]
     for number, at, kind, body in db.execute("SELECT seq, at, kind, body FROM events ORDER BY seq").fetchall():
         crc = checksum(crc, number, at, kind, body)
         db.execute("UPDATE events SET crc = ? WHERE seq = ?", (crc, number))

@@ -15,18 +15,29 @@ from hpo_engine.errors import JournalError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.system.faults import at_fault, room
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _APPLICATION_ID = 0x48504F45  # "HPOE"
 _BUSY_S = 60.0
 NUMBERS = struct.Struct("<qd").pack
-NOTHING = (0, 0)
-"""Number and checksum of the event before the first."""
+End = tuple[int, int, str | int | None]
+"""Number, checksum and summary of a log's last event."""
+NOTHING: End = (0, 0, None)
+"""The end of a log without events."""
 _PLAIN = frozenset(b"/._-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")  # of a path in a URL
 _TABLES = """
 CREATE TABLE events(
-    seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, crc INTEGER NOT NULL);
-CREATE TABLE summary(only INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL, crc INTEGER NOT NULL);
+    seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, crc INTEGER NOT NULL, summary, body TEXT NOT NULL);
+CREATE TRIGGER changed AFTER UPDATE OF seq, at, kind, crc, body ON events
+    BEGIN UPDATE events SET summary = NULL WHERE seq = (SELECT max(seq) FROM events); END;
+CREATE TRIGGER removed AFTER DELETE ON events
+    BEGIN UPDATE events SET summary = NULL WHERE seq = (SELECT max(seq) FROM events); END;
 """
+"""`summary`: see that module. The triggers are for changes by hand: they take the latest event's summary away."""
+_ELSEWHERE = (
+    "database or disk is full", "disk I/O error", "unable to open database", "attempt to write a readonly",
+    "access permission denied", "out of memory",
+)  # fmt: skip
+"""How SQLite's errors begin that are not about what is in the file."""
 
 
 def opened(path: str, *, write: bool = False) -> sqlite3.Connection:
@@ -35,10 +46,16 @@ def opened(path: str, *, write: bool = False) -> sqlite3.Connection:
     Raises:
         JournalError: missing, unreadable, damaged, of another program, or written by another version.
     """
-    if not write and not os.path.exists(path):
-        raise JournalError(f"{path}: no such event log")
-    if _is_special(path):
-        raise JournalError(f"{path}: not a regular file, so not an event log of hpo-engine")
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        if not write:
+            raise JournalError(f"{path}: no such event log") from None
+    else:
+        if not stat.S_ISREG(found.st_mode):  # to open a FIFO may take for ever
+            raise JournalError(f"{path}: not a regular file, so not an event log of hpo-engine")
+        if not found.st_size:  # SQLite would take it for a new one, and remove a -wal beside it
+            raise _empty(path)
     try:
         db = connect(path, write=write)
         try:
@@ -53,19 +70,19 @@ def opened(path: str, *, write: bool = False) -> sqlite3.Connection:
 
 def _check(db: sqlite3.Connection, path: str, write: bool) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise JournalError(f"{path}: written by a newer hpo-engine (schema {version}); upgrade to open it")
-    if version and db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-        raise JournalError(f"{path}: not an event log of hpo-engine")
-    if version == 0:
-        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise JournalError(f"{path}: not an event log of hpo-engine")
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    ours = db.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
+    if not version and not tables:
         if not write:
-            raise JournalError(f"{path}: the event log is empty: the study was never opened")
+            raise _empty(path)
         db.executescript(
             f"BEGIN; {_TABLES} PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         )
         failpoint("journal.made")
+    elif not ours:
+        raise JournalError(f"{path}: not an event log of hpo-engine")
+    elif version > SCHEMA_VERSION:
+        raise JournalError(f"{path}: written by a newer hpo-engine (schema {version}); upgrade to open it")
     elif version < SCHEMA_VERSION:
         raise JournalError(
             f"{path}: written by an older hpo-engine (schema {version}), whose events this version does not read; "
@@ -73,27 +90,35 @@ def _check(db: sqlite3.Connection, path: str, write: bool) -> None:
         )
 
 
-def _is_special(path: str) -> bool:
-    """Whether it is there and no file: to open a FIFO may take for ever."""
-    try:
-        return not stat.S_ISREG(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        return False
+def _empty(path: str) -> JournalError:
+    """What to raise if nothing is in the file: a study's folder gets its name when the first events are in it."""
+    return JournalError(
+        f"{path}: the event log is empty, as if the study was never opened; restore it from a backup (of a copy, "
+        "study.db-wal is a part)"
+    )
 
 
 def refusal(path: str, error: Exception) -> JournalError:
     """What to raise when the database at `path` gives this error: one line that says what to do."""
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return JournalError(f"{path}: damaged ({error}); restore it from a backup, nothing was changed")
-    text = error.strerror if isinstance(error, OSError) else str(error)
-    # A full disk is reported as SQLITE_FULL or, in its index, as an I/O error.
-    full = room(path) if text in ("database or disk is full", "disk I/O error") or at_fault(error) else ""
-    return JournalError(f"{path}: {text}; free space or access is needed, then resume{full}")
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    if isinstance(error, sqlite3.OperationalError) and "locked" in text:
+        return JournalError(f"{path}: {text} by another program for {_BUSY_S:g} s; close that program, then resume")
+    if isinstance(error, OSError) or text.startswith(_ELSEWHERE):
+        # A full disk is reported as SQLITE_FULL or, in its index, as an I/O error.
+        full = room(path) if text in ("database or disk is full", "disk I/O error") or at_fault(error) else ""
+        return JournalError(f"{path}: {text}; free space or access is needed, then resume{full}")
+    return JournalError(f"{path}: damaged ({text}); {REPAIR}")
 
 
-def last_event(db: sqlite3.Connection) -> tuple[int, int]:
-    """Number and checksum of the last event."""
-    found: tuple[int, int] | None = db.execute("SELECT seq, crc FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+REPAIR = (
+    "nothing was changed. Restore the file from a backup; without one, see docs/reliability.md, A damaged log"
+)
+
+
+def last_event(db: sqlite3.Connection) -> End:
+    """Where the log ends."""
+    query = "SELECT seq, crc, summary FROM events ORDER BY seq DESC LIMIT 1"
+    found: End | None = db.execute(query).fetchone()
     return found or NOTHING
 
 
@@ -104,7 +129,7 @@ def checksum(before: int, number: int, at: float, kind: str, body: str) -> int:
 
 def is_ours(path: str) -> bool:
     """Whether the database at `path` is an event log of ours, as far as can be read."""
-    if _is_special(path):
+    if not os.path.isfile(path):
         return False
     try:
         db = connect(path)

@@ -26,12 +26,16 @@ from zlib import crc32
 
 from hpo_engine.errors import JournalError, StudyLocked
 from hpo_engine.failpoints import failpoint
-from hpo_engine.store.database import NOTHING, NUMBERS, checksum, last_event, opened, refusal
-from hpo_engine.store.summary import Summary, stored
+from hpo_engine.store.database import NOTHING, NUMBERS, REPAIR, checksum, last_event, opened, refusal
+from hpo_engine.store.summary import Keeper, Summary, kept
 
 if TYPE_CHECKING:
+    from hpo_engine.store.database import End
     from hpo_engine.study.events import Event, Record
     from hpo_engine.study.history import History
+
+_CHECKED = 1000
+"""How many of the latest events are checked before a summary is believed."""
 
 
 class Journal:
@@ -48,7 +52,7 @@ class Journal:
     def __init__(self, path: str, *, write: bool = False) -> None:
         self.path = path
         self._syncer: _Syncer | None = None
-        self._end = NOTHING  # where a writer goes on
+        self._end, self._keeper = NOTHING, Keeper()  # where a writer goes on
         self._db = opened(path, write=write)
         try:
             if write:  # not before it is known to be ours: this changes the file
@@ -66,33 +70,37 @@ class Journal:
 
         Raises:
             StudyLocked: the log does not end where this writer left it: there is another one.
+            JournalError: it cannot be written, or somebody has changed its events.
         """
-        (number, crc), rows = self._end, []
+        (number, crc, _), at = self._end, 0.0
+        rows: list[list[Any]] = []
         for event in events:
             number, at = number + 1, float(event.at)
             body = json.dumps(event.body(), allow_nan=False, separators=(",", ":"))
             crc = checksum(crc, number, at, event.kind, body)
-            rows.append((number, at, event.kind, body, crc))
+            rows.append([number, at, event.kind, crc, None, body])
+        if not rows:
+            return
+        if history is not None:
+            rows[-1][4] = self._keeper.value(history, number, at, crc)
         failpoint("journal.before-commit")
         if self._syncer is not None and self._syncer.problem is not None:
             raise refusal(self.path, self._syncer.problem)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                if (found := last_event(self._db)) != self._end:
-                    raise self._other_writer(found[0])
+                self._check_end(last_event(self._db))
                 # Numbers of our own: should all else fail, the key refuses a number that is taken.
-                self._db.executemany("INSERT INTO events(seq, at, kind, body, crc) VALUES (?, ?, ?, ?, ?)", rows)
-                if history is not None:
-                    Summary.of(history).store(self._db, (number, crc))
+                self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
                 self._db.execute("COMMIT")
             except BaseException:
+                self._keeper = Keeper()  # what it knows to be kept is not
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise refusal(self.path, error) from error
-        self._end = (number, crc)
+        self._end = (number, crc, rows[-1][4])
         failpoint("journal.after-commit")
         if self._syncer is None:
             self._syncer = _Syncer(f"{self.path}-wal")
@@ -170,6 +178,18 @@ class Journal:
             if collecting:
                 gc.enable()
 
+    def summary(self) -> Summary:
+        """The study in short, from the events if no summary is kept with the latest one.
+
+        Raises:
+            JournalError: as `history` does; but of events before the last `_CHECKED`, only what SQL has changed is seen.
+        """
+        found = kept(self._db)
+        if found is None:
+            return Summary.of(self.history())
+        self.records(max(0, last_event(self._db)[0] - _CHECKED))
+        return found
+
     def _continues(self, known: History) -> bool:
         """Whether the log has the first and the last of these events: no two events are recorded at the same moment
         by different engines."""
@@ -197,18 +217,21 @@ class Journal:
         if problem is not None:
             raise refusal(self.path, problem)
 
-    def _other_writer(self, count: int) -> StudyLocked:
-        return StudyLocked(
-            f"{os.path.dirname(self.path)}: another engine writes to its event log ({count} events, this engine "
-            f"knows {self._end[0]}); it exits and has written nothing more"
-        )
+    def _check_end(self, found: End) -> None:
+        if found[:2] != self._end[:2]:
+            raise StudyLocked(
+                f"{os.path.dirname(self.path)}: another engine writes to its event log ({found[0]} events, this engine "
+                f"knows {self._end[0]}); it exits and has written nothing more"
+            )
+        if found != self._end:  # what followed a damaged event would be lost with it
+            raise JournalError(
+                f"{self.path}: somebody changed events while the engine ran; nothing more was written. Restore the "
+                "file from a backup, or see with hpo-engine show what is damaged"
+            )
 
     def _damaged(self, number: int, what: str) -> JournalError:
         good = f"the last good one is event {number - 1}" if number > 1 else "no event is good"
-        return JournalError(
-            f"{self.path}: damaged: event {number} {what}; {good}; nothing was changed. Restore the file from a "
-            "backup; without one, see docs/reliability.md, A damaged log"
-        )
+        return JournalError(f"{self.path}: damaged: event {number} {what}; {good}; {REPAIR}")
 
 
 def _first_bad(rows: Sequence[Any], after: int, before: int | None) -> int | None:
@@ -305,11 +328,6 @@ def read_history(path: str) -> History:
 
 
 def read_summary(path: str) -> Summary:
-    """The study at `path` in short. Raises JournalError."""
-    with contextlib.closing(opened(path)) as db:
-        try:
-            found = stored(db, last_event(db))
-        except (sqlite3.Error, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise refusal(path, error) from error
-    # It is not there if the log was cut or put together by hand: then the events say it.
-    return found or Summary.of(read_history(path))
+    """The study at `path` in short. Raises JournalError: as `Journal.summary` does."""
+    with contextlib.closing(Journal(path)) as journal:
+        return journal.summary()

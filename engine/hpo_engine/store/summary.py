@@ -1,15 +1,20 @@
-"""A study in short, for `list`: one row, written in the same transaction as the events, so that it is never behind them
-and costs the same at any size."""
+"""A study in short, for `list`: kept with its latest event, in the same transaction and on the same page.
+
+The column `summary` of an event holds, after the last event of a commit, the text of `Keeper`, or the number of the
+event that has it if nothing of it has changed since; NULL otherwise. So it is never behind the events, costs next to
+nothing to keep, and takes the same time to read at any size.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zlib import crc32
 
-from hpo_engine.store.database import checksum
+from hpo_engine.store.database import End, last_event
 
 if TYPE_CHECKING:
     from hpo_engine.study.history import History
@@ -52,22 +57,40 @@ class Summary:
         """Number of trials that have ended."""
         return sum(count for state, count in self.counts.items() if state not in ("pending", "running"))
 
-    def store(self, db: sqlite3.Connection, end: tuple[int, int]) -> None:
-        """Keeps it in the database, within the open transaction. `end`: number and checksum of the latest event."""
-        body = json.dumps(asdict(self), allow_nan=False)
-        row = (end[0], body, _checksum(end, body))
-        db.execute("INSERT OR REPLACE INTO summary(only, seq, body, crc) VALUES (1, ?, ?, ?)", row)
+
+class Keeper:
+    """Makes the values of the column for one writer."""
+
+    def __init__(self) -> None:
+        self._parts: tuple[object, ...] = ()  # what the latest text was made of
+        self._number = 0  # the event that has it
+
+    def value(self, history: History, number: int, at: float, crc: int) -> str | int:
+        """That of the last event of a commit: its number, time and checksum. `history`: with that event."""
+        parts = (history.state, history.counts, history.front, history.spec.budget.trials)
+        if parts == self._parts and history.last_at == at:
+            return self._number
+        self._parts, self._number = parts, number
+        text = json.dumps([*Summary.of(history).__dict__.values()], allow_nan=False, separators=(",", ":"))
+        return f"{_checksum(text, crc)} {text}"
 
 
-def stored(db: sqlite3.Connection, end: tuple[int, int]) -> Summary | None:
-    """The summary in the database; None if it is not that of the events up to `end`, their number and checksum."""
-    found = db.execute("SELECT body, crc FROM summary WHERE seq = ?", (end[0],)).fetchone()
-    if found is None or found[1] != _checksum(end, found[0]):
+def kept(db: sqlite3.Connection) -> Summary | None:
+    """The summary that is in the database; None if there is none of all its events."""
+    try:
+        number, crc, found = last_event(db)
+        (at,) = db.execute("SELECT at FROM events WHERE seq = ?", (number,)).fetchone()
+        if isinstance(found, int):
+            crc, found = db.execute("SELECT crc, summary FROM events WHERE seq = ?", (found,)).fetchone()
+        check, text = str(found).split(" ", 1)
+        if int(check) != _checksum(text, crc):
+            return None
+        algorithm, metrics, state, counts, best, front, total, last_at = json.loads(text)
+    except (sqlite3.Error, LookupError, TypeError, ValueError):  # reading the events reports why
         return None
-    values = json.loads(found[0])
-    best = values["best"]
-    return Summary(**{**values, "metrics": tuple(values["metrics"]), "best": None if best is None else tuple(best)})
+    best = None if best is None else tuple(best)
+    return Summary(algorithm, tuple(metrics), state, counts, best, front, total, max(at, last_at))
 
 
-def _checksum(end: tuple[int, int], body: str) -> int:
-    return checksum(end[1], end[0], 0.0, "summary", body)
+def _checksum(text: str, crc: int) -> int:
+    return crc32(text.encode(), crc)
