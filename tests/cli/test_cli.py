@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -552,7 +553,7 @@ def test_log_of_an_older_version_is_refused_by_every_verb_in_one_line(shell: She
     connection.execute("PRAGMA user_version = 2")
     connection.close()
     before = db.read_bytes()
-    verbs = ("show", "best", "export", "watch", "stop", "resume", "logs 0", "retry --failed")
+    verbs = ("show", "best", "export", "watch", "stop", "resume", "logs 0", "retry --failed", "tensorboard")
     calls = [[verb.split()[0], "my-study", *verb.split()[1:]] for verb in verbs]
     for args in [*calls, ["submit", "algo.yaml"]]:
         said = shell.refuses(*args, words="study.db: written by an older hpo-engine .schema 2.*another --name", code=5)
@@ -560,6 +561,44 @@ def test_log_of_an_older_version_is_refused_by_every_verb_in_one_line(shell: She
     row = next(line for line in shell.run("list").splitlines() if line.startswith("my-study"))
     assert re.search(r"unreadable +written by an older hpo-engine \(schema 2\)", row)
     assert db.read_bytes() == before
+
+
+DAMAGED = {
+    "UPDATE events SET kind = 'trial_teleported' WHERE seq = 4": "damaged: event 4 is not what was written; the last",
+    "DELETE FROM events WHERE seq = 4": "damaged: event 4 is missing; the last good one is event 3; nothing was changed",
+    "DELETE FROM events": "the event log is empty, as if the study was never opened; restore it from a backup",
+    "DROP TABLE events": r"damaged .no such table: events.; nothing was changed. Restore",
+    "PRAGMA user_version = 9": r"written by a newer hpo-engine .schema 9.; upgrade to open it",
+    "PRAGMA application_id = 7": "not an event log of hpo-engine",
+    "empty": "the event log is empty, as if the study was never opened; restore it from a backup",
+    "cut": r"damaged .database disk image is malformed.; nothing was changed. Restore",
+    "remove": "no such event log: it was moved or removed; restore it from a backup",
+}
+
+
+def test_every_verb_says_the_same_of_a_damaged_log_and_leaves_it_alone(shell: Shell) -> None:
+    shell.run("submit", "algo.yaml", "--trials", "1")
+    whole = shell.folder / "hpo-runs" / "my-study"
+    verbs = ("show", "best", "stop", "resume", "tensorboard")
+    for damage, words in DAMAGED.items():
+        folder = shutil.copytree(whole, shell.folder / "damaged" / "my-study")
+        db = folder / "study.db"
+        if damage == "remove":
+            db.unlink()
+        elif damage in ("empty", "cut"):
+            os.truncate(db, db.stat().st_size // 2 if damage == "cut" else 0)
+        else:
+            connection = sqlite3.connect(db, isolation_level=None)
+            connection.execute(damage)
+            connection.close()
+        before = db.read_bytes() if db.exists() else None
+        for verb in verbs if damage == "DELETE FROM events WHERE seq = 4" else ("best",):
+            said = shell.refuses(verb, "my-study", "--root", "damaged", words=f"study.db: {words}", code=5)
+            assert len(said.splitlines()) == 1, verb
+        row = shell.json("list", "--root", "damaged")[0]
+        assert row["state"] == "unreadable" and re.search(words, row["error"]), damage
+        assert (db.read_bytes() if db.exists() else None) == before
+        shutil.rmtree(folder)
 
 
 def test_fifo_in_place_of_a_log_is_refused_by_every_verb(shell: Shell) -> None:

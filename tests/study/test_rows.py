@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hpo_engine.errors import JournalError
 from hpo_engine.study.objective import Row
-from hpo_engine.study.rows import Unread, from_json, joined, to_json
+from hpo_engine.study.rows import Unread, from_json, joined, metric_names, to_json
 
 NAMES = st.sampled_from(["loss", "],[", '"],["', "],[1,{", '\\"],[\\', "]],[[", "é"]) | st.text(max_size=5)
 ROWS = st.lists(
@@ -67,3 +67,11 @@ def test_rows_that_cannot_be_read_are_refused_when_somebody_looks(text: str) -> 
 def test_json_of_rows_comes_back() -> None:
     rows = (Row(1, {"loss": math.nan, "size": -math.inf}), Row(2.5, {}))
     assert repr(from_json(json.loads(json.dumps(to_json(rows), allow_nan=False)))) == repr(rows)
+
+
+def test_names_at_the_ends_are_known_without_a_look_at_the_rows() -> None:
+    first, last = (Row(1, {"loss": 1.0, 'a "quoted\\" é': math.nan}), Row(2, {"x": 2.0})), (Row(3, {"nan": 1.0}),)
+    rows = joined(unread(first), unread(last))
+    assert metric_names(rows) == {"loss", 'a "quoted\\" é', "nan"} and rows._read is None  # type: ignore[attr-defined]
+    assert metric_names(first) == {"loss", 'a "quoted\\" é', "x"}
+    assert metric_names(unread(last)) == {"nan"}

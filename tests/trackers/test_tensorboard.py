@@ -29,6 +29,7 @@ from hpo_engine.study.events import (
 )
 from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.spec import Resource
+from hpo_engine.trackers.eventfile import Folder
 from hpo_engine.trackers.tensorboard import TensorBoardTracker
 
 pytest.importorskip("tensorboard")
@@ -461,6 +462,48 @@ def test_trial_whose_end_was_not_written_is_completed_on_resume(study: Study) ->
     found = read(study)
     assert found.curve("0", "loss") == [(1, 0.5), (2, 0.25)]
     assert found.end("0")[0] == api_pb2.STATUS_SUCCESS
+
+
+def test_only_folders_that_were_touched_since_all_was_written_are_looked_into(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening(study)
+    for _ in range(3):
+        trial = study.start()
+        study.report(trial, (1, {"loss": 0.5}))
+        study.end(trial, 0.5)
+        os.utime(study.paths.trial(trial).log_dir, (1e9, 1e9))
+    study.now += 1000  # the end of the third may have been cut short
+    study.end(study.start(), 0.25)
+    study.close()
+    own_files(study, 1)[0].unlink()
+    looked: list[str] = []
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: (looked.append(str(path)), listdir(path))[1])
+    listening(study)
+    study.close()
+    assert {Path(path).name for path in looked if str(study.paths.logs) in path} == {"1", "reported", "3"}
+    assert all(len(own_files(study, trial)) == 1 for trial in range(4))
+    assert read(study).curve("1", "loss") == [(1, 0.5)]
+
+
+def test_failure_to_write_a_file_is_made_up_for_by_the_next_engine(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening(study)
+    append = Folder.append
+    monkeypatch.setattr(Folder, "append", lambda self, data: os.stat("/dev/null/x"))
+    study.end(study.start(), 0.5)
+    study.now += 1000
+    monkeypatch.setattr(Folder, "append", append)
+    study.end(study.start(), 0.25)
+    study.close()
+    os.utime(study.paths.trial(0).log_dir, (1e9, 1e9))
+    own_files(study, 0)[0].unlink()
+    os.utime(study.paths.trial(0).log_dir, (1e9, 1e9))
+    listening(study)
+    study.close()
+    assert len(own_files(study, 0)) == 1
 
 
 def test_a_long_backlog_does_not_hold_up_the_loop(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

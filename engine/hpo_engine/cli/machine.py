@@ -113,7 +113,10 @@ def tensorboard(study: str, root: str | None, port: int, host: str) -> None:
     """Start TensorBoard on STUDY's logs."""
     from importlib.util import find_spec
 
+    from hpo_engine.store.journal import read_summary
+
     paths = find(study, root)
+    read_summary(paths.db)  # a log that the other verbs refuse is refused
     if find_spec("tensorboard") is None:
         raise EngineError("TensorBoard is not installed in this environment; pip install tensorboard")
     start = "import sys; del sys.path[0]; from tensorboard.main import run_main; run_main()"  # nothing of the cwd's

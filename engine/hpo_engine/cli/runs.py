@@ -64,7 +64,7 @@ def submit(
     it goes to stderr, and the last line on stdout is the result.
     """
     from hpo_engine import assembly, studies
-    from hpo_engine.contract.paths import StudyPaths, runs_root
+    from hpo_engine.contract.paths import StudyPaths, is_study, runs_root
     from hpo_engine.store.lock import who_leads
 
     _begin(as_json)
@@ -75,7 +75,7 @@ def submit(
     paths = StudyPaths(os.path.join(runs_root(root, os.environ), spec.name))
     if _made(spec, source, paths, quiet=quiet, as_json=as_json):
         return _go(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
-    if not os.path.exists(paths.db):
+    if not is_study(paths):
         raise StudyExists(f"{paths.root} exists and is not a study; choose another --name")
     history = studies.read(paths)
     changes = _changes(history, spec, {"trials": trials, "parallel": parallel}, paths)

@@ -154,7 +154,7 @@ def runs_root(root: str | None, env: Mapping[str, str]) -> str:
 def locate(study: str, root: str) -> StudyPaths:
     """The study of that name under `root`, or at that path. Raises StudyNotFound, with the nearest name."""
     for folder in (os.path.join(root, study) if os.sep not in study else "", absolute(study)):
-        if folder and os.path.exists(StudyPaths(folder).db):
+        if folder and is_study(StudyPaths(folder)):
             return StudyPaths(folder)
     if os.sep in study:
         raise StudyNotFound(f"no study at {absolute(study)}")
@@ -170,4 +170,9 @@ def studies(root: str) -> list[StudyPaths]:
     except OSError:
         return []
     found = [StudyPaths(os.path.join(root, name)) for name in names if not name.startswith(".")]
-    return [paths for paths in found if os.path.exists(paths.db)]
+    return [paths for paths in found if is_study(paths)]
+
+
+def is_study(paths: StudyPaths) -> bool:
+    """Whether a study is there, also if its event log was removed."""
+    return os.path.lexists(paths.db) or (os.path.isfile(paths.source) and os.path.isdir(paths.results))

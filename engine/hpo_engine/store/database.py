@@ -50,12 +50,14 @@ def opened(path: str, *, write: bool = False) -> sqlite3.Connection:
         found = os.stat(path)
     except (OSError, ValueError):
         if not write:
-            raise JournalError(f"{path}: no such event log") from None
+            raise JournalError(
+                f"{path}: no such event log: it was moved or removed; restore it from a backup"
+            ) from None
     else:
         if not stat.S_ISREG(found.st_mode):  # to open a FIFO may take for ever
             raise JournalError(f"{path}: not a regular file, so not an event log of hpo-engine")
         if not found.st_size:  # SQLite would take it for a new one, and remove a -wal beside it
-            raise _empty(path)
+            raise empty(path)
     try:
         db = connect(path, write=write)
         try:
@@ -74,12 +76,12 @@ def _check(db: sqlite3.Connection, path: str, write: bool) -> None:
     ours = db.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
     if not version and not tables:
         if not write:
-            raise _empty(path)
+            raise empty(path)
         db.executescript(
             f"BEGIN; {_TABLES} PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         )
         failpoint("journal.made")
-    elif not ours:
+    elif not ours or not version:
         raise JournalError(f"{path}: not an event log of hpo-engine")
     elif version > SCHEMA_VERSION:
         raise JournalError(f"{path}: written by a newer hpo-engine (schema {version}); upgrade to open it")
@@ -90,7 +92,7 @@ def _check(db: sqlite3.Connection, path: str, write: bool) -> None:
         )
 
 
-def _empty(path: str) -> JournalError:
+def empty(path: str) -> JournalError:
     """What to raise if nothing is in the file: a study's folder gets its name when the first events are in it."""
     return JournalError(
         f"{path}: the event log is empty, as if the study was never opened; restore it from a backup (of a copy, "
@@ -110,9 +112,7 @@ def refusal(path: str, error: Exception) -> JournalError:
     return JournalError(f"{path}: damaged ({text}); {REPAIR}")
 
 
-REPAIR = (
-    "nothing was changed. Restore the file from a backup; without one, see docs/reliability.md, A damaged log"
-)
+REPAIR = "nothing was changed. Restore the file from a backup; without one, see docs/reliability.md, A damaged log"
 
 
 def last_event(db: sqlite3.Connection) -> End:

@@ -26,7 +26,7 @@ from zlib import crc32
 
 from hpo_engine.errors import JournalError, StudyLocked
 from hpo_engine.failpoints import failpoint
-from hpo_engine.store.database import NOTHING, NUMBERS, REPAIR, checksum, last_event, opened, refusal
+from hpo_engine.store.database import NOTHING, NUMBERS, REPAIR, checksum, empty, last_event, opened, refusal
 from hpo_engine.store.summary import Keeper, Summary, kept
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ class Journal:
         gc.disable()  # nothing of what follows is garbage, and looking for it takes half of the time
         try:
             records = self.records(known.events if known is not None else 0)
+            if known is None and not records:
+                raise empty(self.path)
             try:
                 return fold(decoded(records, lazy=True), known)
             except JournalError as error:
@@ -182,7 +184,7 @@ class Journal:
         """The study in short, from the events if no summary is kept with the latest one.
 
         Raises:
-            JournalError: as `history` does; but of events before the last `_CHECKED`, only what SQL has changed is seen.
+            JournalError: as `history` does; but before the last `_CHECKED` events it sees only what SQL has changed.
         """
         found = kept(self._db)
         if found is None:

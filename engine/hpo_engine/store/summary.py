@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from hpo_engine.store.database import End, last_event
+from hpo_engine.store.database import last_event
 
 if TYPE_CHECKING:
     from hpo_engine.study.history import History

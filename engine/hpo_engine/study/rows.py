@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, overload
 
 from hpo_engine.errors import JournalError
@@ -18,6 +19,9 @@ def to_json(rows: Sequence[Row]) -> list[Any]:
 def from_json(found: Any) -> tuple[Row, ...]:
     """The inverse of `to_json`. Raises TypeError, ValueError or AttributeError."""
     return tuple([Row(_unpack(step), {k: _unpack(v) for k, v in values.items()}) for step, values in found])
+
+
+_NAMES = re.compile(r'("(?:[^"\\]|\\.)*"):').findall
 
 
 class Unread(Sequence[Row]):
@@ -72,6 +76,12 @@ class Unread(Sequence[Row]):
                 ) from None
         return self._read
 
+    def names_at_ends(self) -> set[str]:
+        """The metrics of the first and the last row, without parsing them."""
+        first, last = self._texts[0], self._texts[-1]
+        found = _NAMES(f"{first[: first.find('],[')]} {last[max(0, last.rfind('],[')) :]}")
+        return {json.loads(name) if "\\" in name else name[1:-1] for name in found}
+
     def _first_or_last(self, index: Any) -> Row | None:
         """The row at index 0 or -1; None if it cannot be read without the others."""
         text = self._texts[index]
@@ -84,6 +94,13 @@ class Unread(Sequence[Row]):
         except (TypeError, ValueError, AttributeError):
             return None
         return rows[0] if len(rows) == 1 else None
+
+
+def metric_names(rows: Sequence[Row]) -> Collection[str]:
+    """The metrics of the rows; of unread rows, which stay unread, those of the first and the last one."""
+    if isinstance(rows, Unread):
+        return rows.names_at_ends()
+    return {name for row in rows for name in row.values}
 
 
 def joined(rows: Sequence[Row], more: Sequence[Row]) -> Sequence[Row]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row
+from hpo_engine.study.rows import metric_names
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.trackers import tfevents
 from hpo_engine.trackers.tfevents import HParam, HParamInfo, MetricInfo
@@ -46,8 +47,8 @@ class Columns:
         self._types = {info.name: info.type for info in self._infos}
         self._metrics = dict.fromkeys([*(o.metric for o in spec.objectives), *spec.extra_metrics])
         for trial in history.trials:
-            if trial.loss is not None and trial.rows:
-                self._see((trial.rows[0], trial.rows[-1]))
+            if trial.loss is not None:
+                self._see(metric_names(trial.rows))
         self._record: tfevents.Stamped | None = None
         self.best_tags = best_tags(spec.objectives)
 
@@ -59,17 +60,16 @@ class Columns:
     def experiment(self, history: History, rows: tuple[Row, ...], now: float) -> bytes:
         """The record with all columns. It stands in every good trial's file (TensorBoard takes any one of them), so
         no run other than the trials is needed, and any trial's folder may be deleted."""
-        if self._see(rows) or self._record is None:
+        if self._see(metric_names(rows)) or self._record is None:
             spec = history.spec
             infos = self._infos, list(self._metric_infos(spec))
             self._record = tfevents.Stamped([tfevents.experiment(_title(spec), history.opened_at, *infos)])
         return self._record.at(now)
 
-    def _see(self, rows: tuple[Row, ...]) -> bool:
+    def _see(self, names: Collection[str]) -> bool:
         before = len(self._metrics)
-        for row in rows:
-            if len(self._metrics) < MAX_METRICS and not row.values.keys() <= self._metrics.keys():
-                self._metrics.update(dict.fromkeys(sorted(row.values)))
+        if before < MAX_METRICS and not self._metrics.keys() >= set(names):
+            self._metrics.update(dict.fromkeys(sorted(names)))
         return len(self._metrics) > before
 
     def _metric_infos(self, spec: StudySpec) -> Iterator[MetricInfo]:

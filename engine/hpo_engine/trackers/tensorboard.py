@@ -29,8 +29,8 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
 from hpo_engine.study.trial import Trial, TrialState
 from hpo_engine.system.faults import described, placed
-from hpo_engine.trackers import tfevents
-from hpo_engine.trackers.eventfile import ASIDE, OWN, File, Folder, holds
+from hpo_engine.trackers import backlog, tfevents
+from hpo_engine.trackers.eventfile import File, Folder
 from hpo_engine.trackers.hparams import Columns, metrics
 
 log = logging.getLogger(__name__)
@@ -39,11 +39,6 @@ FLUSH_S = 1.0
 """A running trial's file grows at most this often."""
 BACKLOG_SLICE_S = 0.01
 """What one turn of the loop may spend on trials of earlier engines."""
-RECENT_S = 60.0
-"""Only trials that ended this shortly before the log's end can have been cut short by the end of an engine."""
-
-_END = tfevents.SESSION_END.encode()
-
 _STATUS = {
     TrialState.COMPLETED: tfevents.SUCCESS,
     TrialState.FAILED: tfevents.FAILURE,
@@ -61,14 +56,16 @@ class TensorBoardTracker:
         self._curves: dict[int, _Curve] = {}
         self._dirty: set[int] = set()
         self._gone: set[int] = set()
-        self._backlog: Iterator[Trial] = iter(())
+        self._backlog: Iterator[tuple[Trial, bool]] = iter(())
+        self._heard_at = 0.0  # of the latest event that this tracker knows of
+        self._failed = False  # to write a file; reported once
         self._columns: Columns | None = None
-        self._warned = False
 
     def open(self, history: History, now: float) -> None:
         """Files that an earlier engine never came to write are written in slices, by `tick`."""
         self._columns = Columns(history)
-        self._backlog = iter([t for t in history.trials if t.state.ended and t.attempts])
+        self._backlog = backlog.unwritten(self._paths, history)
+        self._heard_at = history.last_at
         for trial in history.running:
             if trial.rows:
                 self._curve(trial).arrive(tuple(trial.rows), now, replaced=False)
@@ -76,6 +73,7 @@ class TensorBoardTracker:
 
     def on(self, event: Event, history: History) -> None:
         # what an event says is taken from the event: the history may be ahead of it by the rest of a turn
+        self._heard_at = event.at
         if isinstance(event, MetricsSeen):
             trial = history.trials[event.trial]
             curve = self._curve(trial)
@@ -110,6 +108,8 @@ class TensorBoardTracker:
         for trial_id in sorted(self._dirty):
             self._write(history, history.trials[trial_id], history.last_at)
         self._catch_up(history, float("inf"))
+        if not self._failed:
+            backlog.mark(self._paths, history, self._heard_at)
 
     def _curve(self, trial: Trial) -> _Curve:
         curve = self._curves.get(trial.id)
@@ -125,27 +125,14 @@ class TensorBoardTracker:
     def _catch_up(self, history: History, seconds: float) -> None:
         """Writes ended trials whose file is missing, or was cut short by the end of the engine before this one."""
         deadline = None
-        for trial in self._backlog:
-            if not self._is_written(trial, history) and history.trials[trial.id] is trial:
+        for trial, due in self._backlog:
+            if due and history.trials[trial.id] is trial:
                 end = _End(trial.state, history.values(trial), trial.ended_at or history.last_at)
                 self._write(history, trial, end.at, end)
                 self._forget(trial.id)
             deadline = deadline or time.monotonic() + seconds
             if time.monotonic() >= deadline:
                 return
-
-    def _is_written(self, trial: Trial, history: History) -> bool:
-        folder = self._paths.trial(trial.id).log_dir
-        for place in (folder, f"{folder}/{ASIDE}"):
-            try:
-                names = [n for n in os.listdir(place) if OWN in n]
-            except OSError:
-                continue
-            if names:
-                recent = (trial.ended_at or 0.0) >= history.last_at - RECENT_S
-                ends = max(1, len(trial.results) + (trial.state is not TrialState.COMPLETED))
-                return not recent or sum(holds(f"{place}/{n}", _END) for n in names) >= ends
-        return False
 
     def _write(self, history: History, trial: Trial, now: float, end: _End | None = None) -> None:
         """Appends what the trial's file lacks."""
@@ -172,7 +159,7 @@ class TensorBoardTracker:
                     chunks += self._ending(history, curve, end)
                 folder.append(b"".join(chunks))
         except OSError as error:
-            self._failed(trial.id, error)
+            self._give_up(trial.id, error)
 
     def _ending(self, history: History, curve: _Curve, end: _End) -> Iterator[bytes]:
         """The trial's value and verdict, and (after a good trial) the page's columns: its metrics are known by then."""
@@ -187,10 +174,10 @@ class TensorBoardTracker:
         status = _STATUS.get(end.state, tfevents.UNKNOWN)
         yield tfevents.summary(end.at, 0, [tfevents.session_end(status, end.at)])
 
-    def _failed(self, trial_id: int, error: OSError) -> None:
+    def _give_up(self, trial_id: int, error: OSError) -> None:
         self._gone.add(trial_id)
-        if not isinstance(error, FileNotFoundError) and not self._warned:
-            self._warned = True
+        if not isinstance(error, FileNotFoundError) and not self._failed:
+            self._failed = True
             what = described(placed(error, self._paths.trial(trial_id).log_dir))
             log.warning("trial %d: its TensorBoard file is left as it is: %s (reported once)", trial_id, what)
 
