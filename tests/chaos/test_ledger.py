@@ -223,3 +223,29 @@ def test_waiting_study_stops_at_once_and_lets_go(scene: Scene) -> None:
     assert scene.waits("b") == "" and scene.of("b") == []
     hold.unlink()
     scene.ended(first)
+
+
+@pytest.mark.slow
+def test_suspended_engine_keeps_its_share_and_keeps_nobody_waiting(scene: Scene) -> None:
+    hold = scene.hold("a")
+    first = scene.submit("a", trials=4)
+    wait_until(lambda: len(scene.of("a")) == 2)
+    second = scene.submit("b", trials=2)
+    wait_until(lambda: scene.waits("b"))
+    second.send_signal(signal.SIGSTOP)
+    hold.unlink()
+    scene.ended(first)
+    assert scene.of("b") == []
+    hold = scene.hold("b")
+    second.send_signal(signal.SIGCONT)
+    wait_until(lambda: len(scene.of("b")) == 2)
+    second.send_signal(signal.SIGSTOP)
+    hold.unlink()
+    ends = [Path(scene.paths("b").trial(trial).attempt(1), records.EXIT) for trial in (0, 1)]
+    wait_until(lambda: all(end.exists() for end in ends))
+    third = scene.submit("c", trials=2)
+    wait_until(lambda: scene.waits("c") == "waiting for room that trials of other studies have: b (2)")
+    second.send_signal(signal.SIGCONT)
+    for engine in (second, third):
+        scene.ended(engine)
+    scene.checked()
