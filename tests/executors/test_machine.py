@@ -454,6 +454,17 @@ def test_attempts_that_never_began_keep_their_files_though_they_get_other_gpus(t
     assert [os.stat(first.machine.lease_path(nonce) or "").st_ino for nonce in nonces] == files
 
 
+def test_attempt_that_gets_other_gpus_than_before_is_seen_by_others(tmp_path: Path) -> None:
+    here = on(tmp_path, 2, ("0", "1"))
+    resources = Resources(1, gpus=1)
+    first, second = here.study("a", resources), here.study("b", resources)
+    first.machine.hold("x", resources, ("1",))
+    assert second.free == 1, "it has read what x holds"
+    first.machine.give_back("x")
+    assert first.machine.take("x", resources) == ("0",)
+    assert second.start() == ("1",)
+
+
 def test_what_is_adopted_is_not_taken_for_left_behind(tmp_path: Path) -> None:
     here = on(tmp_path, 1)
     assert here.study("a", Resources(1)).start() == ()
@@ -463,7 +474,7 @@ def test_what_is_adopted_is_not_taken_for_left_behind(tmp_path: Path) -> None:
     again.machine.hold("ax0", again.resources, ())
     assert not again.machine._ledger.prune()
     assert os.path.exists(again.machine.lease_path("ax0") or "")
-    assert again.machine._ledger.look() and again.machine._ledger.others == []
+    assert again.machine._ledger.others == {}
 
 
 @pytest.mark.parametrize("resources", [Resources(8, gpus=1), Resources(8, cpus=3), Resources(8)])

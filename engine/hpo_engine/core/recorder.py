@@ -6,7 +6,7 @@ The only room that writes to the store. Knows neither a searcher nor an executor
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from hpo_engine.core.ports import Store, Tracker
 from hpo_engine.study.events import Event, apply
@@ -40,35 +40,34 @@ class Recorder:
             self._batch = []
 
     def open_trackers(self, now: float) -> None:
-        self._each(lambda tracker: tracker.open(self.history, now))
+        for tracker in list(self._trackers):
+            self._call(tracker, "open", self.history, now)
 
     def tell(self, now: float) -> None:
         """Passes the committed events to the trackers; called after the launches, so that no slot waits for one."""
         untold, self._untold = self._untold, []
         for tracker in list(self._trackers):
             for event, history in untold:
-                self._guarded(tracker, lambda t, e=event, h=history: t.on(e, h))  # type: ignore[misc]
-            self._guarded(tracker, lambda t: t.tick(self.history, now))
+                self._call(tracker, "on", event, history)
+            self._call(tracker, "tick", self.history, now)
 
     def drop_trackers(self) -> None:
         """They are not called again, not even to close."""
         self._trackers.clear()
 
     def close_trackers(self) -> None:
-        self._each(lambda tracker: tracker.close(self.history))
+        for tracker in list(self._trackers):
+            self._call(tracker, "close", self.history)
 
     def close(self) -> None:
         self._store.close()
 
-    def _each(self, call: Callable[[Tracker], None]) -> None:
-        for tracker in list(self._trackers):
-            self._guarded(tracker, call)
-
-    def _guarded(self, tracker: Tracker, call: Callable[[Tracker], None]) -> None:
+    def _call(self, tracker: Tracker, method: str, *args: object) -> None:
+        """One that raises, or lacks the method, is called no more."""
         if tracker not in self._trackers:
             return
         try:
-            call(tracker)
+            getattr(tracker, method)(*args)
         except BaseException as error:  # its own, KeyboardInterrupt too: a driver takes Ctrl-C as a signal
             self._trackers.remove(tracker)
             words = str(error) or type(error).__name__

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from hpo_engine.executors.ledgerfolder import OFF, VARIABLE, LedgerFolder, folder_of
@@ -36,8 +36,8 @@ _NOTED_S = 1.0  # within this, engines notice that the ledger was removed, and r
 class Ledger:
     """The ledger as one engine sees it.
 
-    `mine`: what attempts of this study hold, by nonce. `others`: leases of other studies (and of lost attempts of this
-    one); `peers`: the other studies whose engines run; both as of the last `look`.
+    `mine`: what attempts of this study hold, by nonce. `others`: what those of other studies hold (and lost ones of
+    this one), by file; `peers`: the other studies whose engines run; both as of the last `look`.
 
     Args:
         me: the study, whose lock the engine must hold; without an identity the study is counted alone.
@@ -49,13 +49,12 @@ class Ledger:
     ) -> None:
         self.me = me
         self.mine: dict[str, Lease] = {}
-        self.others: list[Lease] = []
+        self.others: dict[str, Lease] = {}
         self.peers: list[Peer] = []
         self._env, self._clock = env, clock
         self._folder: LedgerFolder | None = None  # None: this study is counted alone
         self._recorded: set[str] = set()  # nonces of those of mine that have a file
         self._spare: dict[str, Lease] = {}  # of attempts that ended a moment ago: the next one may be alike
-        self._known: dict[str, Lease] = {}  # the content of others' lease files, which never changes
         self._seen, self._seen_at = b"", -1e9  # the token when others were read, and when that was
         self._changes = 0
         self._prune_at = 0.0
@@ -143,13 +142,10 @@ class Ledger:
         now, token = self._clock(), self._folder.token
         if token and token == self._seen and now <= self._seen_at + _TRUSTED_S:
             return False
-        names = self._folder.names()
-        self._known = {
-            name: lease
-            for name in self._others(names, _LEASE)
-            if (lease := self._known.get(name) or self._folder.read(name, Lease)) is not None
-        }
-        self.others, self.peers = list(self._known.values()), self._living(names)
+        leases = {name: self._folder.read(name, Lease) for name in self._files(_LEASE, but={*self.mine, *self._spare})}
+        peers = [_living_peer(self._folder, name) for name in self._files(_STUDY, but={self.me.study})]
+        self.others = {name: lease for name, lease in leases.items() if lease is not None}
+        self.peers = [peer for peer in peers if peer is not None]
         self._seen, self._seen_at = token, now
         return True
 
@@ -158,26 +154,21 @@ class Ledger:
         now = self._clock()
         if now < self._prune_at or self._folder is None:
             return False
-        self._prune_at = now + _PRUNE_S
-        names = self._folder.names()
-        alive = {peer.study for peer in self._living(names)}
-        for name in self._others(names, _STUDY):
-            self._folder.remove_dead(name)
-        leases = [(name, lease) for name in self._others(names, _LEASE) if (lease := self._known.get(name)) is not None]
-        gone = [name for name, lease in leases if lease.study not in alive and not self._is_held(name)]
+        self._prune_at, self._seen_at = now + _PRUNE_S, -1e9
+        self.look()
+        alive = {peer.study for peer in self.peers}
+        gone = [name for name, lease in self.others.items() if lease.study not in alive and not self._is_held(name)]
         for name in gone:
             self._folder.remove(name)
+        for name in self._files(_STUDY, but={self.me.study}):
+            self._folder.remove_dead(name)
         if gone:
             self._changed()
         return bool(gone)
 
-    def _others(self, names: Iterable[str], kind: str) -> list[str]:
-        """Those of the names that are not of this study's own files."""
-        mine = {self.me.study} if kind == _STUDY else {*self.mine, *self._spare}
-        return [name for name in names if name.startswith(kind) and name[len(kind) :] not in mine]
-
-    def _living(self, names: Iterable[str]) -> list[Peer]:
-        return [peer for name in self._others(names, _STUDY) if (peer := _living_peer(self._folder, name)) is not None]
+    def _files(self, kind: str, but: set[str]) -> list[str]:
+        names = [] if self._folder is None else self._folder.names()
+        return [name for name in names if name.startswith(kind) and name[len(kind) :] not in but]
 
     def _is_held(self, name: str) -> bool:
         """Whether a process of the attempt is alive, without its engine."""
@@ -190,7 +181,7 @@ class Ledger:
         """Opens the folder and records this study and its attempts there."""
         self.close()
         self._recorded.clear()
-        self.others, self.peers, self._seen_at = [], [], -1e9
+        self.others, self.peers, self._seen_at = {}, [], -1e9
         if not self.me.study or self._env.get(VARIABLE) == OFF or _WITHIN in self._env:
             return
         path = ""
@@ -253,45 +244,35 @@ def overview(study: str, env: Mapping[str, str]) -> tuple[Peer, list[Lease]] | N
     """What the engine of a study last published, and what all attempts hold; None: no engine of it runs, or nobody can
     tell."""
     try:
-        folder = LedgerFolder(folder_of(env))
+        opened = LedgerFolder(folder_of(env))
     except OSError:
         return None
-    try:
-        peer = _living_peer(folder, f"{_STUDY}{study}")
-        if peer is None:
+    with contextlib.closing(opened) as folder:
+        if (peer := _living_peer(folder, f"{_STUDY}{study}")) is None:
             return None
         names = [name for name in folder.names() if name.startswith(_LEASE)]
         return peer, [lease for name in names if (lease := folder.read(name, Lease)) is not None]
-    finally:
-        folder.close()
 
 
 def described(env: Mapping[str, str]) -> tuple[str, str]:
     """The ledger of this machine, or what is wrong with it, and how many trials are in it; for people."""
     if env.get(VARIABLE) == OFF:
         return OFF, f"{VARIABLE}: {_ALONE}"
-    path = ""
+    path, own = "", f"doctor-{os.getpid()}"
     try:
         path = folder_of(env)
-        held = sum(name.startswith(_LEASE) for name in os.listdir(path))
-        _try_out(path)
+        with contextlib.closing(LedgerFolder(path, own)) as folder:
+            held = sum(name.startswith(_LEASE) for name in folder.names())
+            try:
+                folder.publish({})
+            finally:
+                folder.remove(own)
     except OSError as error:
         where = f"{path}: " if path else ""
         return "unusable", f"{where}{error.strerror}: {_ALONE}; see {VARIABLE}"
     return path, f"{counted(held, 'running trial')} of all studies; shared by all studies of this user"
 
 
-def _try_out(path: str) -> None:
-    """Raises OSError: nothing can be recorded there."""
-    name = f"doctor-{os.getpid()}"
-    folder = LedgerFolder(path, name)
-    try:
-        folder.publish({})
-    finally:
-        folder.remove(name)
-        folder.close()
-
-
-def _living_peer(folder: LedgerFolder | None, name: str) -> Peer | None:
-    peer = None if folder is None else folder.read_living(name, Peer)
+def _living_peer(folder: LedgerFolder, name: str) -> Peer | None:
+    peer = folder.read_living(name, Peer)
     return peer if peer is not None and peer.mask else None

@@ -113,7 +113,7 @@ class Machine:
     @property
     def waits(self) -> str:
         """A line on whose trials this study waits for; "" if it does not, or only for a moment."""
-        return _waiting_line(self._ledger.me, self._ledger.others, self._clock())
+        return _waiting_line(self._ledger.me, self._ledger.others.values(), self._clock())
 
     @property
     def is_waiting(self) -> bool:
@@ -150,7 +150,7 @@ class Machine:
         self._ledger.look()
         self._found, self._found_for = [], request
         now, ours = self._clock(), self._ledger.mine.values()
-        leases = [*ours, *self._ledger.others]
+        leases = [*ours, *self._ledger.others.values()]
         mine, used = Use.of(self.place, ours), Use.of(self.place, leases)
         rivals = [Rival(peer, leases) for peer in self._ledger.peers if peer.waits_now(now)]
         need, gpus = self._need(request), request.gpus or 0.0
