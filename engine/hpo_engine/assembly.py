@@ -396,6 +396,7 @@ def engine_for(
         JournalError, SpecError (the searcher or the machine cannot serve it).
     """
     from hpo_engine.contract import snapshot
+    from hpo_engine.contract.copies import Copies
     from hpo_engine.contract.workspace import LocalWorkspace
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.searcher_thread import InLine, InThread
@@ -412,7 +413,7 @@ def engine_for(
     executor = _executor(spec, paths, view.linked, say)
     views = snapshot.Views(view, lambda lay: layout.view_of(spec, lay))
     engine = Engine(
-        LocalWorkspace(paths, spec, views, user, metric_sources(here)),
+        LocalWorkspace(paths, spec, views, user, metric_sources(here), Copies(executor.wake)),
         paths.inbox,
         study.journal,
         history,

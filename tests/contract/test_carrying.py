@@ -23,6 +23,11 @@ def trials(tmp_path: Path) -> tuple[TrialPaths, TrialPaths]:
     return study.trial(0), study.trial(1)
 
 
+def start_from(new: TrialPaths, old: TrialPaths, attempt: int, *, latest: bool) -> None:
+    carrying.copy_from(new, old, attempt, latest)
+    carrying.place(new)
+
+
 def fill(paths: TrialPaths) -> Path:
     top = Path(paths.result_dir)
     (top / "deep/er").mkdir(parents=True)
@@ -44,7 +49,7 @@ def test_copy_has_everything_but_parameters_and_rows(trials: tuple[TrialPaths, T
     old, new = trials
     source, target = fill(old), Path(new.result_dir)
     (target / "stale").write_text("x")
-    carrying.start_from(new, old, 1, latest=True)
+    start_from(new, old, 1, latest=True)
     assert sorted(os.listdir(target)) == ["deep", "here", "last", "outside", "state"]
     assert sorted(os.listdir(target / "deep")) == ["config.json", "er"]
     assert (target / "deep/er/model.bin").read_bytes() == (source / "deep/er/model.bin").read_bytes()
@@ -60,12 +65,13 @@ def test_copy_has_everything_but_parameters_and_rows(trials: tuple[TrialPaths, T
 def test_what_is_kept_stays_when_its_trial_goes_on(trials: tuple[TrialPaths, TrialPaths]) -> None:
     old, new = trials
     source = fill(old)
+    assert not carrying.is_kept(old, 1)
     carrying.keep(old, 1)
-    carrying.keep(old, 1)
+    assert carrying.is_kept(old, 1)
     (source / "state").unlink()
     (source / "state").write_text("18")
     assert Path(old.attempt(1), carrying.KEPT, "config.json").exists(), "it is all that the attempt left"
-    carrying.start_from(new, old, 1, latest=False)
+    start_from(new, old, 1, latest=False)
     assert Path(new.result_dir, "state").read_text() == "17"
     assert os.readlink(Path(new.result_dir, "here")) == f"{new.result_dir}/state"
 
@@ -74,15 +80,15 @@ def test_what_is_gone_is_told(trials: tuple[TrialPaths, TrialPaths]) -> None:
     old, new = trials
     fill(old)
     with pytest.raises(LaunchError, match="cannot start from trial 0: what its attempt 1 left is not there any more"):
-        carrying.start_from(new, old, 1, latest=False)
+        start_from(new, old, 1, latest=False)
     os.rename(old.result_dir, f"{old.result_dir}.moved")
     with pytest.raises(LaunchError, match="what its attempt 1 left was removed"):
-        carrying.start_from(new, old, 1, latest=True)
+        start_from(new, old, 1, latest=True)
     with pytest.raises(LaunchError, match=re.escape(f"cannot be carried on: {old.result_dir} was removed")):
         carrying.require_own(old)
     os.symlink(f"{old.result_dir}.moved", old.result_dir)
     with pytest.raises(LaunchError, match="was removed"):
-        carrying.start_from(new, old, 1, latest=True)
+        start_from(new, old, 1, latest=True)
     with pytest.raises(LaunchError, match="was removed"):
         carrying.require_own(old)
 
@@ -91,7 +97,7 @@ def test_folders_without_end_are_refused(trials: tuple[TrialPaths, TrialPaths]) 
     old, new = trials
     os.makedirs(old.result_dir + "/a" * 101)
     with pytest.raises(LaunchError, match="cannot be copied: folders are nested deeper than 100"):
-        carrying.start_from(new, old, 1, latest=True)
+        start_from(new, old, 1, latest=True)
     assert os.path.isdir(new.result_dir), "it is as it was"
 
 
@@ -100,12 +106,12 @@ def test_file_that_cannot_be_read_fails_the_trial_and_not_the_engine(trials: tup
     old, new = trials
     Path(old.result_dir, "secret").touch(mode=0)
     with pytest.raises(LaunchError, match="cannot be copied"):
-        carrying.start_from(new, old, 1, latest=True)
+        start_from(new, old, 1, latest=True)
 
 
 def test_half_a_copy_of_a_killed_engine_is_made_anew(trials: tuple[TrialPaths, TrialPaths]) -> None:
     old, new = trials
     fill(old)
     os.makedirs(f"{new.own}/result.new/half")
-    carrying.start_from(new, old, 1, latest=True)
+    start_from(new, old, 1, latest=True)
     assert not os.path.exists(f"{new.own}/result.new") and not os.path.exists(f"{new.result_dir}/half")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,12 +15,16 @@ import pytest
 
 from hpo_engine.assembly import stopper
 from hpo_engine.cli.show import _show_trial
+from hpo_engine.contract.copies import Copies, Key
+from hpo_engine.contract.foldercopy import Check
 from hpo_engine.contract.workspace import LocalWorkspace
 from hpo_engine.errors import SearcherError
 from hpo_engine.executors.local.bound import BoundLaunch as Launch
 from hpo_engine.searchers import Searcher, Traits
+from hpo_engine.stoppers import BudgetStopper
 from hpo_engine.study.events import TrialReopened, fold
 from hpo_engine.study.history import History, StudyState
+from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, Named, Resource, Resources, TrialPolicy
 from hpo_engine.study.trial import Exit, FailureKind, Origin, Proposal, Queued, StopCause, Trial, TrialState
 from tests.support.doubling import Doubling
@@ -211,8 +217,299 @@ def test_killed_engine_is_followed_by_one_that_goes_on(bench: Bench, script: Cou
         assert [shown(t) for t in history.trials] == expected, count
 
 
+# -- copies are made beside the loop ----------------------------------------------------------------------------------
+
+
+class ByHand(Copies):
+    """Copies are made when the test wants them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: dict[Key, Callable[[Check], None]] = {}
+        self.whole = set[Key]()
+
+    def made(self, key: Key, make: Callable[[Check], None]) -> bool:
+        self.waiting.setdefault(key, make)
+        return key in self.whole
+
+    def make(self) -> None:
+        for key, make in self.waiting.items():
+            if key not in self.whole:
+                make(lambda: None)
+                self.whole.add(key)
+
+    def has(self, key: Key) -> bool:
+        return key in self.waiting and key not in self.whole
+
+    def cancel(self, trial_id: int) -> None:
+        self.waiting = {key: make for key, make in self.waiting.items() if key[0] != trial_id}
+
+
+def copying(bench: Bench, script: Counter, **changes: Any) -> tuple[Any, ByHand]:
+    """The study when the copy for trial 4 is being made, and that which trial 0 has to leave behind."""
+    bench.copies = copies = ByHand()
+    engine = opened(bench, **changes)
+    for _ in range(20):
+        if len(copies.waiting) == 2:
+            return engine, copies
+        bench.now += 1
+        engine.step(bench.now)
+    raise AssertionError(script.runs)
+
+
+def test_loop_goes_on_while_files_are_copied_and_their_trials_keep_their_room(bench: Bench, script: Counter) -> None:
+    engine, copies = copying(bench, script)
+    assert sorted(copies.waiting) == [(0, 4), (4, 1)], "first the copy of what trial 0 has, then it may change it"
+    runs = len(script.runs)
+    for _ in range(5):
+        bench.now += 1
+        assert engine.step(bench.now)
+    history = engine.history
+    assert len(script.runs) == runs and [t.id for t in history.running] == [0, 4]
+    assert all(t.attempts[-1].started_at is None for t in history.running)
+    copies.make()
+    history = bench.run(engine)
+    assert history.trials[4].state is TrialState.COMPLETED and shown(history.trials[0])[-1] == (8, 0.125)
+
+
+@pytest.mark.parametrize("how", ["study", "trial", "rule"])
+def test_stop_while_files_are_copied_ends_the_trial_at_once(bench: Bench, script: Counter, how: str) -> None:
+    four = list[int]()
+
+    class Ends(BudgetStopper):
+        def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
+            return "not promising" if trial.id in four else None
+
+    bench.stopper = Ends()
+    engine, copies = copying(bench, script)
+    runs = len(script.runs)
+    if how == "study":
+        engine.interrupt("Ctrl-C", bench.now)
+        assert not engine.step(bench.now + 1) and not copies.waiting
+        assert [t.state for t in engine.history.trials][::4] == [TrialState.PENDING] * 2
+        bench.copies = None
+        assert [len(t.attempts) for t in bench.run(bench.lead()).trials][::4] == [5, 2]
+        assert script.runs[runs:] == [(0, "0", "4", 4, 8), (4, "0", "4", 4, 8)], "trial 0 was kept as it was"
+        return
+    if how == "rule":
+        four.append(4)
+    else:
+        engine.stop_trial(4, "by hand", bench.now)
+    bench.now += 1
+    assert engine.step(bench.now)
+    trial = engine.history.trials[4]
+    assert trial.state is (TrialState.PRUNED if how == "rule" else TrialState.STOPPED)
+    assert sorted(copies.waiting) == [(0, 4)] and not trial.rows and len(script.runs) == runs
+    copies.make()
+    assert shown(bench.run(engine).trials[0])[-1] == (8, 0.125)
+
+
+def test_disk_that_is_full_while_files_are_copied_is_the_machines_fault(
+    bench: Bench, script: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, copies = copying(bench, script)
+
+    def full(check: Check) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/disk")
+
+    make = copies.made
+    copies.made = lambda key, made: make(key, made) if key != (4, 1) else full(lambda: None)  # type: ignore
+    bench.now += 1
+    engine.step(bench.now)
+    (attempt,) = engine.history.trials[4].attempts
+    assert attempt.failure is FailureKind.MACHINE and attempt.exit is not None and attempt.exit.unstarted
+    (line,) = [r.getMessage() for r in caplog.records]
+    assert line.startswith("/a/disk: No space left on device") and line.endswith(
+        "; waiting, trial 4 will be started again"
+    )
+    for _ in range(10):
+        copies.make()
+        bench.now += 10
+        if not engine.step(bench.now):
+            break
+    assert engine.history.trials[4].state is TrialState.COMPLETED
+
+
+def test_copy_for_what_others_start_from_that_failed_is_made_again(bench: Bench, script: Counter) -> None:
+    """Else the next attempt would change what trial 4 has not got yet."""
+    engine, copies = copying(bench, script)
+    failing, make = [(0, 4)], copies.made
+
+    def made(key: Key, copy: Callable[[Check], None]) -> bool:
+        if key in failing:
+            failing.remove(key)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/disk")
+        return make(key, copy)
+
+    copies.made = made  # type: ignore
+    for turn in range(30):
+        bench.now += 10
+        if not engine.step(bench.now):
+            break
+        if turn > 2:
+            copies.make()
+    assert [a.failure for a in engine.history.trials[0].attempts[3:]] == [FailureKind.MACHINE, None]
+    assert [t.state for t in engine.history.trials][::4] == [TrialState.COMPLETED] * 2
+    assert Path(bench.paths.trial(0).attempt(3), "result/state").read_text() == "4"
+
+
+# -- what an attempt that goes on has reported itself ------------------------------------------------------------------
+
+
+def promoted(bench: Bench, write: Callable[[Launch], Exit], *, over: str = "last", **changes: Any) -> Trial:
+    """Trial 0, which has had steps 1 to 4, after another attempt that leaves what `write` writes."""
+
+    def behave(launch: Launch) -> Exit:
+        if launch.attempt > 1:
+            return write(launch)
+        bench.write(launch, [{"step": n, "loss": 1 / n} for n in range(1, 5)])
+        return Exit(code=0)
+
+    bench.behave = behave
+    bench.open(**{**EPOCHS, "budget": Budget(1), "objectives": (Objective("loss", over=over),), **changes})
+    bench.searcher = Once(Proposal({"x": 1.0}, 8, carry_on=0), 4)
+    return bench.run(bench.lead()).trials[0]
+
+
+def rows(*losses: tuple[float, float]) -> list[dict[str, float]]:
+    return [{"step": step, "loss": loss} for step, loss in losses]
+
+
+OLD = rows((1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25))
+
+
+@pytest.mark.parametrize("what", ["nothing", "the same again", "the last of the same", "no rows", "torn", "a link"])
+def test_attempt_that_reports_nothing_new_has_no_result(bench: Bench, what: str) -> None:
+    def write(launch: Launch) -> Exit:
+        if what in ("the same again", "the last of the same"):
+            bench.write(launch, OLD if what == "the same again" else OLD[2:])
+        elif what == "no rows":
+            bench.write(launch, [])
+        elif what == "torn":
+            Path(launch.paths.result_file).write_text('[{"step": 5, "lo')
+        elif what == "a link":
+            os.unlink(launch.paths.result_file)
+            os.symlink("elsewhere", launch.paths.result_file)
+        return Exit(code=0)
+
+    trial = promoted(bench, write)
+    kind = FailureKind.BAD_RESULT if what in ("torn", "a link") else FailureKind.NO_RESULT
+    assert (trial.state, trial.failure, trial.trained) == (TrialState.FAILED, kind, 4)
+    assert steps(trial) == [1, 2, 3, 4] and shown(trial) == [(4, 0.25)]
+    if what in ("nothing", "the same again"):
+        assert trial.reason == (
+            "trial 0: reported nothing new: val_dict_list.json has the 4 rows from before, no other"
+        ), trial.reason
+
+
+NEW = [
+    ("only the new", rows((5, 0.2), (6, 0.1)), [1, 2, 3, 4, 5, 6], 0.1),
+    ("all", [*OLD, *rows((5, 0.2), (6, 0.1))], [1, 2, 3, 4, 5, 6], 0.1),
+    ("the last few", [*OLD[2:], *rows((5, 0.2))], [1, 2, 3, 4, 5], 0.2),
+    ("one step again", rows((4, 0.3), (5, 0.2)), [1, 2, 3, 4, 5], 0.2),
+    ("it jumps", rows((10, 0.2), (20, 0.1)), [1, 2, 3, 4, 10, 20], 0.1),
+    ("it counts anew", rows((1, 0.2), (2, 0.1)), [1, 2, 3, 4, 5, 6], 0.1),
+    ("it counts anew, from 0", rows((0, 0.2), (1, 0.1)), [1, 2, 3, 4, 5, 6], 0.1),
+    ("without steps", [{"loss": 0.2}, {"loss": 0.1}], [1, 2, 3, 4, 5, 6], 0.1),
+    ("it trained all again", [*OLD, *rows((5, 0.2))], [1, 2, 3, 4, 5], 0.2),
+]
+
+
+@pytest.mark.parametrize(("what", "written", "seen", "value"), NEW, ids=[case[0] for case in NEW])
+def test_rows_of_an_attempt_that_goes_on_are_added_to_the_curve(
+    bench: Bench, what: str, written: Any, seen: list[float], value: float
+) -> None:
+    def write(launch: Launch) -> Exit:
+        bench.write(launch, written)
+        return Exit(code=0)
+
+    trial = promoted(bench, write)
+    assert (trial.state, steps(trial), shown(trial)) == (TrialState.COMPLETED, seen, [(4, 0.25), (8, value)])
+    assert [row.values["loss"] for row in trial.rows][:3] == [1.0, 0.5, 1 / 3]
+
+
+def test_best_value_is_that_of_the_whole_curve_but_the_attempt_needs_one_of_its_own(bench: Bench) -> None:
+    def write(launch: Launch) -> Exit:
+        bench.write(launch, rows((5, 0.9)) if launch.attempt == 2 else rows((5, 0.9), (6, math.nan)))
+        return Exit(code=0)
+
+    assert shown(promoted(bench, write, over="best")) == [(4, 0.25), (8, 0.25)]
+
+
+def test_attempt_whose_own_values_are_nan_has_a_bad_result(bench: Bench) -> None:
+    def write(launch: Launch) -> Exit:
+        bench.write(launch, [*OLD, *rows((5, math.nan))])
+        return Exit(code=0)
+
+    trial = promoted(bench, write, over="best")
+    assert (trial.state, trial.failure, shown(trial)) == (TrialState.FAILED, FailureKind.BAD_RESULT, [(4, 0.25)])
+
+
+@pytest.mark.parametrize("keep", ["keep", "fail"])
+def test_time_limit_before_the_first_row_of_its_own_is_no_result(bench: Bench, keep: Any) -> None:
+    trial = promoted(
+        bench, lambda launch: Exit(signal=15, stop_cause=StopCause.TIME_LIMIT),
+        trial=TrialPolicy(time_limit_s=5.0, on_time_limit=keep),
+    )  # fmt: skip
+    assert (trial.state, trial.failure) == (TrialState.TIMED_OUT, FailureKind.TIME_LIMIT)
+    assert shown(trial) == [(4, 0.25)] and steps(trial) == [1, 2, 3, 4]
+
+
+def test_emetrics_of_the_attempt_before_do_not_count(bench: Bench) -> None:
+    """LOG_DIR stays while a trial is carried on, and a script appends to what it finds there."""
+
+    def write(launch: Launch) -> Exit:
+        log = Path(launch.paths.log_dir, launch.paths.name, "evaluation-metrics.txt")
+        found = log.exists()
+        lines = [(n, 1 / n) for n in ((1, 2) if launch.attempt == 1 else (3, 4) if launch.attempt == 2 else ())]
+        with log.open("a") as file:
+            for step, loss in lines:
+                entry = {"grouplabel": "test", "etimes": {"iteration": step}, "values": {"loss": loss}}
+                file.write(json.dumps(entry) + "\n")
+        assert not found
+        return Exit(code=0)
+
+    bench.behave = write
+    bench.open(**{**EPOCHS, "budget": Budget(1)})
+    bench.searcher = Once(Proposal({"x": 1.0}, 4, carry_on=0), 2)
+    trial = bench.run(bench.lead()).trials[0]
+    assert shown(trial) == [(2, 0.5), (4, 0.25)] and steps(trial) == [1, 2, 3, 4]
+    assert Path(bench.paths.trial(0).log_dir, "0/evaluation-metrics.1.txt").exists()
+
+
+def test_rows_before_an_interruption_stay_and_what_they_reached_counts(bench: Bench, script: Counter) -> None:
+    """The training of an attempt may have been over when it was stopped: the next one finds nothing left to do."""
+    writes: list[Any] = [rows((5, 0.2), (6, 0.15)), rows((7, 0.1)), None]
+
+    def write(launch: Launch) -> Exit:
+        if (written := writes.pop(0)) is not None:
+            bench.write(launch, written)
+        return Exit(code=0) if not writes else Exit(code=1)
+
+    trial = promoted(bench, write, trial=TrialPolicy(retries=2))
+    assert steps(trial) == [1, 2, 3, 4, 5, 6, 7] and shown(trial) == [(4, 0.25), (8, 0.1)]
+
+
+def test_rule_does_not_judge_an_attempt_by_what_earlier_ones_reported(bench: Bench) -> None:
+    class Strict(BudgetStopper):
+        seen = list[tuple[int, int]]()
+
+        def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
+            self.seen.append((len(trial.attempts), len(trial.rows)))
+            return "worse" if len(trial.attempts) > 1 else None
+
+    bench.stopper = Strict()
+
+    def write(launch: Launch) -> Exit:
+        bench.write(launch, rows((5, 0.2)))
+        return Exit(code=0)
+
+    trial = promoted(bench, write)
+    assert trial.state is TrialState.COMPLETED, "it had not reported anything while it was looked at"
+
+
 class Once(Searcher):
-    """Completes trial 0 with 2 epochs, then proposes this."""
+    """Completes trial 0 with 2 epochs, then proposes this, once."""
 
     traits = Traits(carries_on=True)
 
@@ -222,7 +519,7 @@ class Once(Searcher):
     def ask(self, history: History, count: int) -> Sequence[Proposal]:
         if not history.next_id:
             return [Proposal({"x": 1.0}, self.first)]
-        return [] if history.open_ids else [self.proposal]
+        return [] if history.open_ids or len(history.trials[0].attempts) > 1 else [self.proposal]
 
 
 @pytest.mark.parametrize(

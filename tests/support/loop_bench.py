@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo_engine.contract import layout
+from hpo_engine.contract.copies import Copies
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot import Views
 from hpo_engine.contract.workspace import LocalWorkspace
@@ -50,6 +51,7 @@ class Bench:
         self.stopper: Any = BudgetStopper()
         self.trackers: list[Any] = []
         self.asker: Any = None
+        self.copies: Copies | None = None
 
     def open(self, **changes: Any) -> Engine:
         spec = StudySpec(
@@ -78,7 +80,7 @@ class Bench:
     def engine(self) -> Engine:
         history = fold(self.store.read())
         engine = Engine(
-            LocalWorkspace(self.paths, history.spec, Views(None), "me", own_sources), self.paths.inbox, self.store, history,
+            LocalWorkspace(self.paths, history.spec, Views(None), "me", own_sources, self.copies or Copies(patience_s=60.0)), self.paths.inbox, self.store, history,
             self.searcher, self.stopper, self.executor, self.trackers,
             asker=InLine if self.asker is None else lambda ask: self.asker,
         )  # fmt: skip

@@ -9,9 +9,12 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hpo_engine.contract import binding, carrying, layout
+from hpo_engine.contract.copies import Copies
+from hpo_engine.contract.foldercopy import Check
 from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import StudyPaths, identity
 from hpo_engine.contract.snapshot import Views
@@ -33,6 +36,7 @@ class LocalWorkspace:
         views: put the model folder's view into a fresh RESULT_DIR.
         user: what `binding.user_of` says.
         sources: makes the metric sources of an attempt.
+        copies: make large copies beside the loop.
     """
 
     def __init__(
@@ -42,11 +46,13 @@ class LocalWorkspace:
         views: Views,
         user: str,
         sources: Callable[[TrialFiles], Sequence[MetricSource]],
+        copies: Copies | None = None,
     ) -> None:
         self.paths, self._views, self._user, self._sources = paths, views, user, sources
         # None of the metrics that the study speaks of is the step of a row, whatever it is called.
         self._named = frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
         self._has_log = os.path.exists(paths.db)
+        self._copies = copies or Copies()
         self._ahead: set[int] = set()  # future trials whose folders are laid out already
         self._uprooted: set[int] = set()  # trials that were running when somebody removed results/, logs/ or trials/
         self._reports: dict[int, Reports] = {}  # of running trials
@@ -68,8 +74,8 @@ class LocalWorkspace:
             if full(folder):
                 raise placed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder)
 
-    def prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
-        """Lays out the trial's folder for its latest attempt.
+    def prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> bool:
+        """Lays out the trial's folder for its latest attempt; False: files are still being copied, call it again.
 
         An attempt that continues from the trial's own files finds them as they are. For any other, what an earlier
         attempt left is set aside, and RESULT_DIR is fresh, or a copy of the files that the trial starts from.
@@ -83,13 +89,13 @@ class LocalWorkspace:
         if _goes_on(trial):
             carrying.require_own(self.paths.trial(trial.id))
         try:
-            self._prepare(trial, config, history)
+            return self._prepare(trial, config, history)
         except OSError as error:
             raise placed(error, self.paths.trial(trial.id).result_dir) from None
 
-    def _prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
+    def _prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> bool:
         try:
-            self._lay_out(trial, config, history)
+            return self._lay_out(trial, config, history)
         except (FileNotFoundError, LaunchError) as error:
             # Somebody may have removed results/, or all of it, a moment ago or while the study ran.
             there = layout.standing(self.paths) and os.path.lexists(self.paths.trial(trial.id).result_dir)
@@ -97,11 +103,14 @@ class LocalWorkspace:
                 raise
             self._make_again(history, but=trial.id)
             layout.lay_out(self.paths.trial(trial.id))  # there is to be a place where earlier attempts are set aside
-            self._lay_out(trial, config, history)
+            return self._lay_out(trial, config, history)
 
-    def _lay_out(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
+    def _lay_out(self, trial: Trial, config: Mapping[str, Any], history: History) -> bool:
         paths, number = self.paths.trial(trial.id), len(trial.attempts)
         goes_on = _goes_on(trial)
+        copy = self._copy_of(trial, history)
+        if copy is not None and not self._copies.made((trial.id, number), copy):
+            return False
         if number > 1 and not goes_on:
             _make_way(self.paths, trial)
             failpoint("trial.aside")
@@ -114,27 +123,39 @@ class LocalWorkspace:
             if number > 1:
                 os.makedirs(paths.attempt(number), exist_ok=True)
             if goes_on:
-                self._take_up(trial, history)
+                carrying.set_emetrics_aside(paths, number - 1)
+                self._views.carry_on(paths.result_dir)
             elif trial.origin is not None:
-                self._start_from(trial, trial.origin, history)
+                carrying.place(paths)
+                self._views.carry_on(paths.result_dir)
             else:
                 self._views.lay(paths.result_dir)
         failpoint("trial.laid-out")
         binding.write_config(paths, config)
         failpoint("trial.config-written")
+        return True
 
-    def _take_up(self, trial: Trial, history: History) -> None:
-        """RESULT_DIR is used again; first, what trials that have not ended start from is kept for their retries."""
-        paths, done = self.paths.trial(trial.id), trial.results[-1].attempt
-        if done == len(trial.attempts) - 1 and any(t.origin == Origin(trial.id, done) for t in history.open):
-            carrying.keep(paths, done)
-        self._views.carry_on(paths.result_dir)
+    def _copy_of(self, trial: Trial, history: History) -> Callable[[Check], None] | None:
+        """What makes the copy that has to be whole before the trial's attempt can begin; None: it needs none."""
+        paths, origin = self.paths.trial(trial.id), trial.origin
+        if _goes_on(trial):  # RESULT_DIR is used again: what trials that have not ended start from must not be lost
+            done = trial.done
+            if carrying.is_kept(paths, done) or _has_gone_on(trial, done):
+                return None
+            begun = self._copies.has((trial.id, len(trial.attempts)))  # it is made whatever became of those trials
+            needed = begun or any(t.origin == Origin(trial.id, done) for t in history.open)
+            return partial(carrying.keep, paths, done) if needed else None
+        if origin is None:
+            return None
+        layout.lay_out(paths)
+        latest = not _has_gone_on(history.trials[origin.trial], origin.attempt)
+        return partial(carrying.copy_from, paths, self.paths.trial(origin.trial), origin.attempt, latest)
 
-    def _start_from(self, trial: Trial, origin: Origin, history: History) -> None:
-        paths, later = self.paths.trial(trial.id), history.trials[origin.trial].attempts[origin.attempt :]
-        latest = all(a.started_at is None and (a.exit is None or a.exit.unstarted) for a in later)
-        carrying.start_from(paths, self.paths.trial(origin.trial), origin.attempt, latest=latest)
-        self._views.carry_on(paths.result_dir)
+    def abandon(self, trial_id: int) -> None:
+        self._copies.cancel(trial_id)
+
+    def close(self) -> None:
+        self._copies.close()
 
     def discard(self, trial_id: int) -> None:
         shutil.rmtree(self.paths.trial(trial_id).result_dir, ignore_errors=True)
@@ -180,7 +201,7 @@ class LocalWorkspace:
 
     def _reports_of(self, trial: Trial) -> Reports:
         files = TrialFiles(self.paths.trial(trial.id), len(trial.attempts), self._named)
-        return Reports(files, self._sources(files))
+        return Reports(files, self._sources(files), trial.base)
 
     def error(self, trial_id: int, attempt: int) -> str:
         return logfiles.error(self.paths.trial(trial_id).attempt(attempt))
@@ -221,6 +242,11 @@ class LocalWorkspace:
 
 def _goes_on(trial: Trial) -> bool:
     return trial.attempt is not None and trial.attempt.resume == trial.id
+
+
+def _has_gone_on(trial: Trial, attempt: int) -> bool:
+    """Whether a later attempt than this one may have begun in the trial's RESULT_DIR."""
+    return any(a.may_have_run for a in trial.attempts[attempt:])
 
 
 def _make_way(study: StudyPaths, trial: Trial) -> None:

@@ -20,7 +20,7 @@ from hpo_engine.core.trouble import Trouble
 from hpo_engine.errors import ContractError, LaunchError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import AttemptEnded, AttemptIntended, AttemptStarted, MetricsSeen, TrialEnded
-from hpo_engine.study.rows import continued, same_rows
+from hpo_engine.study.rows import added, continued, same_rows
 from hpo_engine.study.trial import Exit, Outcome, StopCause, Trial, TrialState
 from hpo_engine.system.faults import at_fault, described
 from hpo_engine.text.tables import counted
@@ -55,6 +55,7 @@ class Attempts:
     ) -> None:
         self._recorder, self._executor, self._workspace, self._check = recorder, executor, workspace, check
         self._trouble = Trouble()
+        self._preparing: set[int] = set()  # trials whose files are being copied beside the loop
         self._trials: dict[str, int] = {}  # by nonce: those whose attempts the executor has
         self._unread: dict[str, Ended] = {}  # whose results could not be read, for want of descriptors say
         self._times_left = 0  # trials that have left processes behind
@@ -63,7 +64,17 @@ class Attempts:
 
     def room(self, now: float) -> int:
         """How many attempts may begin in this turn as far as the machine is sound, see `Trouble.room`."""
+        if self._preparing and self._trouble.lasts:  # whether there is room again shows when the copies are made
+            return 0
         return self._trouble.room(now)
+
+    def free(self, wanted: int) -> int:
+        """How many of `wanted` more attempts can start now; those whose files are being copied have their room."""
+        if not wanted:
+            return 0
+        preparing = len(self._preparing)
+        free = self._executor.free(self._recorder.history.spec.resources, wanted + preparing)
+        return max(0, free - preparing)
 
     def intend(self, trial_id: int, now: float) -> None:
         """Promises an attempt; call `start` when that is committed."""
@@ -71,16 +82,19 @@ class Attempts:
         self._recorder.record(AttemptIntended(now, trial_id, number, secrets.token_hex(8)))
 
     def start(self, trial_id: int, now: float) -> None:
-        """Lays the trial's folder out and launches the attempt that the log promises."""
+        """Lays the trial's folder out and launches the attempt that the log promises. If files have to be copied first
+        and that takes long, `go_on` does so once they are."""
         history = self._recorder.history
         trial = history.trials[trial_id]
         assert trial.attempt is not None
         self._check()
         self._trouble.tries(trial.id)
         try:
-            if any(a.exit is not None and a.exit.machine for a in trial.attempts[:-1]):
+            if trial_id not in self._preparing and any(a.exit and a.exit.machine for a in trial.attempts[:-1]):
                 self._workspace.await_room()
-            self._workspace.prepare(trial, history.whole_config(trial), history)
+            if not self._workspace.prepare(trial, history.whole_config(trial), history):
+                self._preparing.add(trial_id)
+                return
         except (ContractError, LaunchError, OSError) as error:
             # Its folder cannot be made as it must be (a link in its place, say): the trial fails, the study continues.
             # Where the disk is full, or the study's own folders are not what they were, no trial can help that.
@@ -91,7 +105,21 @@ class Attempts:
                 error = LaunchError(described(error))
             self._ended(trial, Ended(trial.nonce, Exit(error=str(error), machine=machine)), now)
             return
+        self._preparing.discard(trial_id)
         self._executor.launch(self._launch_of(trial))
+
+    def go_on(self, now: float) -> None:
+        """Launches the attempts whose files have been copied."""
+        for trial_id in sorted(self._preparing):
+            self.start(trial_id, now)
+
+    def stop(self, trial: Trial, cause: StopCause, now: float, *, kill: bool = False) -> None:
+        """Ends the trial's attempt, see `Executor.stop`; at once if its files are still being copied."""
+        if trial.id not in self._preparing:
+            self._executor.stop(trial.nonce, cause, kill=kill)
+            return
+        self._workspace.abandon(trial.id)
+        self._ended(self._recorder.history.trials[trial.id], Ended(trial.nonce, Exit(stop_cause=cause)), now)
 
     def adopt(self, now: float) -> int:
         """Takes over what the log has as running, and starts what never began. Returns how many run on."""
@@ -153,9 +181,9 @@ class Attempts:
     def read_rows(self, now: float) -> None:
         """Takes in what running trials have reported since the last call."""
         for trial in self._recorder.history.running:
-            if fresh := self._workspace.fresh_rows(trial):
+            if trial.id not in self._preparing and (fresh := self._workspace.fresh_rows(trial)):
                 rows, anew = fresh
-                if anew and same_rows(rows, trial.rows):
+                if anew and same_rows(continued(trial.before, rows), trial.rows):
                     continue
                 self._recorder.record(MetricsSeen(now, trial.id, thin(rows), anew))
                 failpoint("trial.metrics-seen")
@@ -165,9 +193,11 @@ class Attempts:
     def _ended(self, trial: Trial, news: Ended, now: float) -> None:
         """running -> pending (it runs again) or an end state, by how it ended and what it wrote."""
         failpoint("attempt.reaped")
+        unbegun = news.exit.machine or trial.id in self._preparing
+        self._preparing.discard(trial.id)
         try:
             cut = not news.exit.clean
-            reading = Reading() if news.exit.machine else self._workspace.final_rows(trial, cut=cut)
+            reading = Reading() if unbegun else self._workspace.final_rows(trial, cut=cut)
         except OSError as problem:
             self._unread[news.nonce] = news
             text = f"the results of trial {trial.id} cannot be read: {problem.strerror}"
@@ -181,11 +211,9 @@ class Attempts:
         if trial.told_to_end and trial.stop is not None and not exit_.clean:  # whatever else ended it
             exit_ = replace(exit_, stop_cause=trial.stop.cause)
         if exit_.stop_cause in (StopCause.DIVERGED, StopCause.TIME_LIMIT):  # what it had reported may count
-            reading = or_seen(reading, trial.rows)
-        if trial.base and reading.rows:
-            reading = replace(reading, rows=tuple(continued(trial.base, reading.rows)))
+            reading = or_seen(reading, added(trial.base, trial.rows))
         rows = thin(reading.rows)
-        if rows and not same_rows(rows, trial.rows):
+        if rows and not same_rows(continued(trial.before, rows), trial.rows):
             self._recorder.record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")
         judged = self._judge(trial, exit_, reading)
@@ -202,6 +230,9 @@ class Attempts:
         values = None
         if outcome.state is TrialState.COMPLETED:
             values, lacking = verdict(reading, history.spec.objectives, trial.id)
+            if values is not None and trial.before:  # it has a value of its own: what counts is that of all its rows
+                whole = replace(reading, rows=tuple(continued(trial.before, reading.rows)))
+                values, _ = verdict(whole, history.spec.objectives, trial.id)
             if values is None:
                 error = "" if reading.rows else self._workspace.error(trial.id, len(trial.attempts))
                 lacking += f"; its output has: {error[:300]}" if error else ""

@@ -1,10 +1,11 @@
-"""Early ends of trials and of the study: asks the stoppers in each turn and has the executor stop."""
+"""Early ends of trials and of the study: asks the stoppers in each turn and has attempts stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpo_engine.core.ports import Executor, Stopper
+from hpo_engine.core.attempts import Attempts
+from hpo_engine.core.ports import Stopper
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import StopAsked
@@ -14,8 +15,8 @@ from hpo_engine.study.trial import StopCause, Trial
 class EarlyStopping:
     """`over`: why the study ends ("": it does not)."""
 
-    def __init__(self, recorder: Recorder, stopper: Stopper, executor: Executor) -> None:
-        self._recorder, self._stopper, self._executor = recorder, stopper, executor
+    def __init__(self, recorder: Recorder, stopper: Stopper, attempts: Attempts) -> None:
+        self._recorder, self._stopper, self._attempts = recorder, stopper, attempts
         self.over = ""
 
     @property
@@ -25,7 +26,9 @@ class EarlyStopping:
 
     def stop_trials(self, now: float) -> None:
         for trial in self._recorder.history.running:
-            if not trial.told_to_end and (found := self._rule(trial, now)):
+            if trial.told_to_end or (trial.before and trial.rows is trial.before):
+                continue  # an attempt that goes on and has reported nothing yet is not judged by earlier rows
+            if found := self._rule(trial, now):
                 self._stop([trial], *found, now)
 
     def end_study(self, now: float) -> None:
@@ -36,11 +39,11 @@ class EarlyStopping:
             running = [trial for trial in self._recorder.history.running if not trial.told_to_end]
             self._stop(running, StopCause.STUDY_OVER, self.over, now)
 
-    def stop_again(self) -> None:
+    def stop_again(self, now: float) -> None:
         """Repeats what an earlier engine asked of the executor, or died before it could ask."""
         for trial in self._recorder.history.running:
             if trial.told_to_end and trial.stop is not None:
-                self._executor.stop(trial.nonce, trial.stop.cause)
+                self._attempts.stop(trial, trial.stop.cause, now)
 
     def _stop(self, trials: Sequence[Trial], cause: StopCause, why: str, now: float) -> None:
         if not trials:
@@ -50,7 +53,7 @@ class EarlyStopping:
         self._recorder.commit()
         failpoint("trial.stop-asked")
         for trial in trials:
-            self._executor.stop(trial.nonce, cause)
+            self._attempts.stop(trial, cause, now)
 
     def _rule(self, trial: Trial, now: float) -> tuple[StopCause, str] | None:
         """The cause and the reason if a rule ends the trial."""

@@ -62,8 +62,8 @@ class Engine:
         self.executor, self._workspace, self._inbox = executor, workspace, inbox
         self._recorder = Recorder(store, history, trackers)
         self._proposer = Proposer(self._recorder, searcher, asker)
-        self._early = EarlyStopping(self._recorder, stopper, executor)
         self._attempts = Attempts(self._recorder, executor, workspace, check)
+        self._early = EarlyStopping(self._recorder, stopper, self._attempts)
         self._stopper, self._check, self._copied_from = stopper, check, copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
         self._broken: SearcherError | StopperError | None = None
@@ -84,7 +84,7 @@ class Engine:
             self._run_again_here(now)
         self._recorder.commit()
         adopted = self._attempts.adopt(now)
-        self._early.stop_again()
+        self._early.stop_again(now)
         self._recorder.open_trackers(now)
         self._recorder.tell(now)
         return adopted
@@ -110,6 +110,7 @@ class Engine:
         """
         self._take_requests(now)
         self._attempts.reap(now)
+        self._attempts.go_on(now)
         if now >= self._next_poll or now < self._next_poll - 2 * self._poll_s:
             self._next_poll = now + self._poll_s
             self._check()
@@ -140,7 +141,7 @@ class Engine:
                     self._recorder.record(StopAsked(now, trial.id, reason, cause=StopCause.INTERRUPT.value))
             self._recorder.commit()
         for trial in self.history.running:
-            self.executor.stop(trial.nonce, StopCause.INTERRUPT, kill=kill)
+            self._attempts.stop(trial, StopCause.INTERRUPT, now, kill=kill)
 
     def stop_trial(self, trial_id: int, why: str, now: float, *, kill: bool = False) -> None:
         """Ends one trial; the study continues. Trials that have ended, or that do not exist, are left alone."""
@@ -154,11 +155,12 @@ class Engine:
         self._recorder.commit()
         if running:
             failpoint("trial.user-stop-asked")
-            self.executor.stop(trial.nonce, StopCause.USER, kill=kill)
+            self._attempts.stop(trial, StopCause.USER, now, kill=kill)
 
     def close(self) -> None:
         """Releases everything; running attempts continue."""
         self._proposer.close()
+        self._workspace.close()
         self._recorder.close_trackers()
         self.executor.close()
         self._recorder.close()
@@ -199,7 +201,7 @@ class Engine:
     def _launch(self, now: float, room: int) -> None:
         """Fills the free room, with at most `room`: first with trials that wait to run again, then with new ones."""
         wanted = min(room, len(self.history.pending) + self._proposer.wanted)
-        free = self.executor.free(self.history.spec.resources, wanted) if wanted else 0
+        free = self._attempts.free(wanted)
         again = [trial.id for trial in self.history.pending[:free]]
         for trial_id in again:
             self._attempts.intend(trial_id, now)

@@ -125,13 +125,18 @@ class Workspace(Protocol):
     def recover(self, next_id: int) -> list[int]:
         """Sets aside what trials left of which the log knows nothing (from `next_id` on); returns these trials."""
 
-    def prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> None:
+    def prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> bool:
         """Makes the files of a trial's latest attempt ready: fresh, carried on, or started from another trial's.
+
+        Returns whether they are; if not, files are still being copied: call it again.
 
         Raises:
             LaunchError, ContractError: it cannot be prepared. MachineError: the study is gone.
             OSError: see `faults.at_fault`.
         """
+
+    def abandon(self, trial_id: int) -> None:
+        """The trial's files are not needed any more: what copies them is cancelled."""
 
     def await_room(self) -> None:
         """Raises OSError while there is no room for what a trial writes."""
@@ -149,11 +154,13 @@ class Workspace(Protocol):
         """No more trials come."""
 
     def fresh_rows(self, trial: Trial) -> tuple[tuple[Row, ...], bool] | None:
-        """What a running trial has reported since the last call and False, or all of it and True; None: nothing new."""
+        """What a running trial has reported since the last call and False, or all of it and True; None: nothing new.
+
+        Of a trial that was carried on, only what it has reported since then counts."""
 
     def final_rows(self, trial: Trial, *, cut: bool) -> Reading:
-        """What a trial has reported whose processes have gone; `cut`: see `MetricSource.final`. Raises
-        OSError: it cannot be read at present."""
+        """What a trial has reported whose processes have gone, see `fresh_rows`; `cut`: see `MetricSource.final`.
+        Raises OSError: it cannot be read at present."""
 
     def error(self, trial_id: int, attempt: int) -> str:
         """The error that an attempt's output ends with, or ""."""
@@ -169,6 +176,9 @@ class Workspace(Protocol):
 
     def was_uprooted(self, trial_id: int, history: History) -> bool:
         """Whether somebody removed the trial's files while it ran; to be asked once. Raises MachineError."""
+
+    def close(self) -> None:
+        """Nothing is copied any more."""
 
 
 class Tracker(Protocol):

@@ -32,6 +32,10 @@ class Trouble:
         self._quiet = False  # the same trial once more: the user knows
         self._hopeless = ""
 
+    @property
+    def lasts(self) -> bool:
+        return self._since is not None
+
     def tries(self, trial_id: int) -> None:
         if self._since is not None:
             self._tried.add(trial_id)

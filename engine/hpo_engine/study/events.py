@@ -195,13 +195,13 @@ class AttemptIntended(Event):
         trial = draft.trial(self.trial, TrialState.PENDING)
         if self.attempt != len(trial.attempts) + 1:
             raise JournalError(f"trial {self.trial}: attempt {self.attempt} after {len(trial.attempts)}")
-        base = trial.base if trial.goes_on else ()
+        before = trial.rows if trial.goes_on else ()
         attempt = {
             "number": self.attempt, "nonce": self.nonce, "params": trial.params, "resource": trial.proposal.resource,
             "resume": trial.resume,
         }  # fmt: skip
         draft.move(
-            trial, TrialState.RUNNING, rows=base, base=base, reason="", started_at=trial.started_at or self.at,
+            trial, TrialState.RUNNING, rows=before, before=before, reason="", started_at=trial.started_at or self.at,
             attempts=(*trial.attempts, made(Attempt, attempt)), stop=None, failure=None,
         )  # fmt: skip
 
@@ -245,8 +245,8 @@ class MetricsSeen(Event):
 
     def step(self, draft: Draft) -> None:
         trial = draft.trial(self.trial, TrialState.RUNNING)
-        if self.replace or trial.rows is trial.base:  # the first of this attempt
-            amend(trial, rows=rows.continued(trial.base, self.rows))
+        if self.replace or trial.rows is trial.before:  # the first of this attempt
+            amend(trial, rows=rows.continued(trial.before, self.rows))
         else:
             amend(trial, rows=rows.joined(trial.rows, self.rows))
 
@@ -325,7 +325,7 @@ class TrialReopened(Event):
         trial = draft.trial(self.trial)
         if not trial.state.ended or trial.state is TrialState.COMPLETED:
             raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot be run again")
-        rows = trial.base if trial.goes_on else ()
+        rows = trial.rows if trial.goes_on else ()
         draft.move(trial, TrialState.PENDING, reason="retry", rows=rows, stop=None, failure=None, ended_at=None)
         draft.study = changed(draft.study, counted_from=self.at)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import dropwhile
 from typing import Any, overload
 
 from hpo_engine.errors import JournalError
@@ -116,6 +117,24 @@ def continued(rows: Sequence[Row], more: Sequence[Row]) -> Sequence[Row]:
         return more or rows
     first = min(row.step for row in more)
     return (*(row for row in rows if row.step < first), *more)
+
+
+def added(base: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Of the rows in a trial's files, those from the first one on that was not there when training went on from `base`.
+
+    A script that begins to count its steps anew is taken to continue from the last step.
+    """
+    known: dict[float, list[Row]] = {}
+    for row in base:
+        known.setdefault(row.step, []).append(row)
+    new = tuple(dropwhile(lambda row: any(same_row(row, other) for other in known.get(row.step, ())), rows))
+    if not new or not known:
+        return new
+    steps, first = sorted(known), min(row.step for row in new)
+    if len(steps) == 1 or first > steps[0]:
+        return new
+    shift = steps[-1] + (steps[1] - steps[0]) - first
+    return tuple([Row(row.step + shift, row.values) for row in new])
 
 
 def same_row(a: Row, b: Row, but: Callable[[str], object] = lambda metric: False) -> bool:

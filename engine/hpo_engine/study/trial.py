@@ -201,6 +201,13 @@ class Attempt:
     ended_at: float | None = None
     failure: FailureKind | None = None
 
+    @property
+    def may_have_run(self) -> bool:
+        """Whether its process is known to have existed, or may have."""
+        if self.exit is None or self.started_at is not None:
+            return self.started_at is not None
+        return self.exit.lost or self.exit.code is not None or self.exit.signal is not None
+
 
 @dataclass(frozen=True)
 class Result:
@@ -235,7 +242,8 @@ class Trial:
 
     `proposal`: what it is to be trained with, or was last; one that is carried on gets a new one. `results`: what it
     had with each amount of the resource, so that it keeps what it had whatever becomes of it when it is carried on.
-    `rows` as merged over the attempts that went on; `base`: those of them that earlier attempts reported.
+    `rows` as merged over the attempts that went on; `before`: as they were when the latest attempt began; `base`: as
+    they were at the latest result, when it was carried on.
     `origin`: the files that it started from. `failure`: why it failed (None: it did not). `stop`: it was told to end
     (None: it was not, or has begun again since).
     """
@@ -244,6 +252,7 @@ class Trial:
     proposal: Proposal
     state: TrialState = TrialState.PENDING
     rows: Sequence[Row] = ()
+    before: Sequence[Row] = ()
     base: Sequence[Row] = ()
     results: tuple[Result, ...] = ()
     attempts: tuple[Attempt, ...] = ()

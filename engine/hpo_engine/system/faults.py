@@ -34,7 +34,7 @@ def at_fault(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in FAULTS
 
 
-_SPARE = 1 << 16  # bytes; with less, it is up to chance whether small writes fail
+SPARE = 1 << 16  # bytes; with less, it is up to chance whether small writes fail
 _WORDS = ("No space left on device", "Disk quota exceeded", "ENOSPC", "EDQUOT")
 
 
@@ -59,7 +59,7 @@ def full(folder: str) -> bool:
         seen = os.statvfs(folder)
     except OSError:
         return False
-    return seen.f_bavail * seen.f_frsize < min(_SPARE, seen.f_blocks * seen.f_frsize) or (
+    return seen.f_bavail * seen.f_frsize < min(SPARE, seen.f_blocks * seen.f_frsize) or (
         seen.f_files > 0 and seen.f_favail == 0
     )
 
@@ -72,7 +72,7 @@ def placed(error: OSError, path: str, *, needed: int = 0) -> OSError:
     """
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     error.filename = os.path.join(path, name) if name else path
-    error.__dict__["needed"] = needed
+    error.__dict__.setdefault("needed", needed)
     return error
 
 

@@ -77,7 +77,7 @@ class TensorBoardTracker:
         if isinstance(event, MetricsSeen):
             trial = history.trials[event.trial]
             curve = self._curve(trial)
-            if trial.base:  # one curve over all attempts that went on
+            if trial.before:  # one curve over all attempts that went on
                 curve.arrive(tuple(trial.rows), event.at, replaced=True)
             else:
                 rows = tuple(event.rows) if event.replace else (*curve.rows, *event.rows)
@@ -114,7 +114,7 @@ class TensorBoardTracker:
     def _curve(self, trial: Trial) -> _Curve:
         curve = self._curves.get(trial.id)
         if curve is None:  # of a trial that is carried on, all of it replaces what is in earlier files
-            curve = self._curves[trial.id] = _Curve(taken_back=bool(trial.base))
+            curve = self._curves[trial.id] = _Curve(taken_back=bool(trial.before))
         return curve
 
     def _forget(self, trial_id: int) -> None:

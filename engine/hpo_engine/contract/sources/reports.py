@@ -14,18 +14,23 @@ from dataclasses import replace
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
-from hpo_engine.study.rows import same_rows
+from hpo_engine.study.rows import added, same_rows
 from hpo_engine.system.faults import faultpoint
 from hpo_engine.system.files import Gone, Missing, gone, open_folder
+from hpo_engine.text.tables import counted
 
 _log = logging.getLogger(__name__)
 
 
 class Reports:
-    """Reads the sources of one attempt, in their order."""
+    """Reads the sources of one attempt, in their order.
 
-    def __init__(self, trial: TrialFiles, sources: Iterable[MetricSource]) -> None:
-        self._trial, self._sources = trial, list(sources)
+    Args:
+        base: rows that the trial had when it was carried on; only what was reported since then counts.
+    """
+
+    def __init__(self, trial: TrialFiles, sources: Iterable[MetricSource], base: Sequence[Row] = ()) -> None:
+        self._trial, self._sources, self._base = trial, list(sources), base
         self._live = list(self._sources)
         self._given: Sequence[Row] = ()
         self._not_before = 0.0
@@ -41,7 +46,7 @@ class Reports:
         rows: Sequence[Row] = ()
         for source in self._live[:]:
             changed |= self._look(source)
-            if rows := source.rows:
+            if rows := self._since_base(source.rows):
                 break
         if not changed:
             return None
@@ -78,15 +83,22 @@ class Reports:
                 continue
             except ContractError as error:
                 reading = Reading(problem=str(error), broken=True)
-            if reading.rows:
+            if rows := self._since_base(reading.rows):
                 note = f"{'; '.join(problems)}; {reading.source} was used instead" if problems else None
-                return replace(reading, problem=note)
+                return replace(reading, rows=tuple(rows), problem=note)
+            if reading.rows:
+                old = counted(len(reading.rows), "row")
+                problem = f"{reading.source} has nothing new: the trial had its {old} before it was carried on"
+                reading = Reading(problem=problem)
             broken |= reading.broken
             problems.append(reading.problem or f"{source.title} has no rows")
         if missing and missing[0] == self._sources[0].title:
             also = f" ({problems[0]})" if problems else "".join(f" (and no {title})" for title in missing[1:])
             return Reading(problem=f"wrote no {missing[0]}{also}", broken=broken)
         return Reading(problem=problems[0] if problems else "has no metric source", broken=broken)
+
+    def _since_base(self, rows: Sequence[Row]) -> Sequence[Row]:
+        return added(self._base, rows) if self._base else rows
 
     def _look(self, source: MetricSource) -> bool:
         try:
