@@ -139,12 +139,11 @@ class LocalWorkspace:
         """What makes the copy that has to be whole before the trial's attempt can begin; None: it needs none."""
         paths, origin = self.paths.trial(trial.id), trial.origin
         if _goes_on(trial):  # RESULT_DIR is used again: what trials that have not ended start from must not be lost
-            done = trial.done
-            if carrying.is_kept(paths, done) or _has_gone_on(trial, done):
-                return None
+            done, needed = trial.done, any(t.origin == Origin(trial.id, trial.done) for t in history.open)
             begun = self._copies.has((trial.id, len(trial.attempts)))  # it is made whatever became of those trials
-            needed = begun or any(t.origin == Origin(trial.id, done) for t in history.open)
-            return partial(carrying.keep, paths, done) if needed else None
+            if begun or (needed and not carrying.is_kept(paths, done) and not _has_gone_on(trial, done)):
+                return partial(carrying.keep, paths, done)
+            return None
         if origin is None:
             return None
         layout.lay_out(paths)
