@@ -24,7 +24,7 @@ def trials(tmp_path: Path) -> tuple[TrialPaths, TrialPaths]:
 
 
 def start_from(new: TrialPaths, old: TrialPaths, attempt: int, *, latest: bool) -> None:
-    carrying.copy_from(new, old, attempt, latest)
+    carrying.copy_from(new, old, attempt, latest, ["val_dict_list.json", "deep/metrics.csv"])
     carrying.place(new)
 
 
@@ -41,6 +41,7 @@ def fill(paths: TrialPaths) -> Path:
     (top / "config.json").write_text("{}")
     (top / "val_dict_list.json").write_text("[]")
     (top / "deep/config.json").write_text("{}")
+    (top / "deep/metrics.csv").write_text("loss\n1.0\n")
     os.mkfifo(top / "pipe")
     return top
 

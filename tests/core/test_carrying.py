@@ -398,7 +398,7 @@ def test_attempt_that_reports_nothing_new_has_no_result(bench: Bench, what: str)
     assert steps(trial) == [1, 2, 3, 4] and shown(trial) == [(4, 0.25)]
     if what in ("nothing", "the same again"):
         assert trial.reason == (
-            "trial 0: reported nothing new: val_dict_list.json has the 4 rows from before, no other"
+            "trial 0: val_dict_list.json has nothing new: the trial had its 4 rows before it was carried on"
         ), trial.reason
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from hpo_engine.contract.foldercopy import Check, copy_folder, no_check
-from hpo_engine.contract.paths import CONFIG, EMETRICS, RESULT, TrialPaths
+from hpo_engine.contract.paths import CONFIG, EMETRICS, TrialPaths
 from hpo_engine.errors import LaunchError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.system.faults import at_fault, described
@@ -45,13 +45,16 @@ def keep(paths: TrialPaths, attempt: int, check: Check = no_check) -> None:
     failpoint("trial.kept")
 
 
-def copy_from(paths: TrialPaths, other: TrialPaths, attempt: int, latest: bool, check: Check = no_check) -> None:
+def copy_from(
+    paths: TrialPaths, other: TrialPaths, attempt: int, latest: bool, reports: Collection[str], check: Check = no_check
+) -> None:
     """Copies what an attempt of another trial left; `place` makes that the trial's RESULT_DIR.
 
-    Its config.json and val_dict_list.json are left out: parameters and rows are the other trial's own.
+    Its config.json and the files with its metrics are left out: parameters and rows are the other trial's own.
 
     Args:
         attempt: of the other trial; latest: no later one has begun.
+        reports: files with metrics, by their paths in RESULT_DIR.
         check: see `copy_folder`.
 
     Raises:
@@ -65,7 +68,7 @@ def copy_from(paths: TrialPaths, other: TrialPaths, attempt: int, latest: bool, 
         raise LaunchError(f"cannot start from trial {other.trial_id}: what its attempt {attempt} left {why}")
     moved = (other.result_dir, paths.result_dir)
     with _copying(source):
-        copy_folder(paths.study.root, source, f"{paths.own}/{_NEW}", skip=(CONFIG, RESULT), moved=moved, check=check)
+        copy_folder(paths.study.root, source, f"{paths.own}/{_NEW}", skip={CONFIG, *reports}, moved=moved, check=check)
     failpoint("trial.copied")
 
 

@@ -46,7 +46,7 @@ def copy_folder(
 
     Args:
         root: no link below it is followed on the way to the two folders.
-        skip: names at the top of the folder that are left out.
+        skip: files that are left out, by their paths in the folder.
         moved: links that lead to or below the first path lead to or below the second one in the copy.
 
     Raises:
@@ -59,7 +59,7 @@ def copy_folder(
         try:
             os.mkdir(name, dir_fd=fds[0])
             fds += [open_folder(root, path) for path in (source, target)]
-            _Copying(target, fds[1], skip, moved, check).folder(fds[1], fds[2], skip)
+            _Copying(target, fds[1], skip, moved, check).folder(fds[1], fds[2])
         finally:
             for fd in fds:
                 os.close(fd)
@@ -78,29 +78,30 @@ class _Copying:
         self._all: int | None = None  # bytes that the folder takes up; None: not counted yet
         self._ranges = True  # copy_file_range works
 
-    def folder(self, source: int, target: int, skip: Collection[str] = (), depth: int = _DEEPEST) -> None:
+    def folder(self, source: int, target: int, inside: str = "", depth: int = _DEEPEST) -> None:
+        """`inside`: the folder's path in the one that is copied, "" or with a slash at its end."""
         if not depth:
             raise OSError(errno.ELOOP, f"folders are nested deeper than {_DEEPEST}")
         with os.scandir(source) as entries:
             for entry in entries:
                 self._check()
-                if entry.name in skip:
+                if inside + entry.name in self._skip:
                     continue
                 seen = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(seen.st_mode):
-                    self._inner(entry.name, source, target, seen, depth)
+                    self._inner(entry.name, source, target, seen, inside, depth)
                 elif stat.S_ISREG(seen.st_mode):
                     self._file(entry.name, source, target, seen)
                 elif stat.S_ISLNK(seen.st_mode):
                     os.symlink(self._leads_to(os.readlink(entry.name, dir_fd=source)), entry.name, dir_fd=target)
 
-    def _inner(self, name: str, source: int, target: int, seen: os.stat_result, depth: int) -> None:
+    def _inner(self, name: str, source: int, target: int, seen: os.stat_result, inside: str, depth: int) -> None:
         os.mkdir(name, 0o700, dir_fd=target)
         fds: list[int] = []
         try:
             for fd in (source, target):
                 fds.append(os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=fd))
-            self.folder(fds[0], fds[1], depth=depth - 1)
+            self.folder(fds[0], fds[1], f"{inside}{name}/", depth - 1)
             _like(fds[1], seen)
         finally:
             for fd in fds:
@@ -157,12 +158,12 @@ class _Copying:
     def _require_room(self, into: int) -> None:
         """Raises ENOSPC if what is left to copy does not fit."""
         if self._all is None:
-            self._all = self._size(self._top, ".", self._skip)
+            self._all = self._size(self._top, ".")
         seen, left = os.fstatvfs(into), max(0, self._all - self._done)
         if seen.f_bavail * seen.f_frsize < left + min(SPARE, seen.f_blocks * seen.f_frsize // 2):
             raise placed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self._path, needed=left)
 
-    def _size(self, parent: int, name: str, skip: Collection[str] = ()) -> int:
+    def _size(self, parent: int, name: str) -> int:
         """Bytes that the files in a folder take up. Opened anew: two scans of one descriptor share a place."""
         size, folder = 0, os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=parent)
         try:
@@ -172,7 +173,7 @@ class _Copying:
                     seen = entry.stat(follow_symlinks=False)
                     if stat.S_ISDIR(seen.st_mode):
                         size += self._size(folder, entry.name)
-                    elif stat.S_ISREG(seen.st_mode) and entry.name not in skip:
+                    elif stat.S_ISREG(seen.st_mode):
                         size += _taken_up(seen)
         finally:
             os.close(folder)

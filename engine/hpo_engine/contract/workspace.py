@@ -148,7 +148,9 @@ class LocalWorkspace:
             return None
         layout.lay_out(paths)
         latest = not _has_gone_on(history.trials[origin.trial], origin.attempt)
-        return partial(carrying.copy_from, paths, self.paths.trial(origin.trial), origin.attempt, latest)
+        other, sources = self.paths.trial(origin.trial), self._sources(TrialFiles(paths))
+        reports = [name for source in sources for name in source.files]
+        return partial(carrying.copy_from, paths, other, origin.attempt, latest, reports)
 
     def abandon(self, trial_id: int) -> None:
         self._copies.cancel(trial_id)
