@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from hpo_engine import studies
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.executors import machine
 from hpo_engine.executors.local import processes, records
+from tests.support import command
 from tests.support.helpers import processes_with, wait_until
 
 TRAIN = """\
@@ -67,22 +67,18 @@ class Scene:
         (folder / "bin" / "nvidia-smi").chmod(0o755)
         self.env = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
         self.env.pop("CUDA_VISIBLE_DEVICES", None)
-        self.engines: list[subprocess.Popen[bytes]] = []
+        self.engines: list[command.Command] = []
 
-    def submit(self, name: str, trials: int = 6, preload: str = "off", **env: str) -> subprocess.Popen[bytes]:
+    def submit(self, name: str, trials: int = 6, preload: str = "off", **env: str) -> command.Command:
         text = STUDY.format(
             name=name, python=json.dumps(sys.executable), out=json.dumps(str(self.out)), trials=trials, preload=preload
         )
         (self.folder / "m" / f"{name}.yaml").write_text(text)
         return self.engine("submit", f"{self.folder}/m/{name}.yaml", "--root", f"{self.folder}/runs", **env)
 
-    def engine(self, *argv: str, **env: str) -> subprocess.Popen[bytes]:
+    def engine(self, *argv: str, **env: str) -> command.Command:
         with open(self.folder / "said", "ab") as said:
-            self.engines.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "hpo_engine.cli", *argv], env={**self.env, **env}, stdout=said, stderr=said
-                )
-            )
+            self.engines.append(command.start(*argv, cwd=Path.cwd(), env={**self.env, **env}, stdout=said))
         return self.engines[-1]
 
     def paths(self, name: str) -> StudyPaths:
@@ -100,7 +96,7 @@ class Scene:
     def of(self, name: str) -> list[str]:
         return [trial for study, trial, _ in self.began() if study == name]
 
-    def ended(self, engine: subprocess.Popen[bytes]) -> None:
+    def ended(self, engine: command.Command) -> None:
         assert engine.wait(timeout=120) == 0, self.said()
 
     def checked(self) -> None:
@@ -212,11 +208,8 @@ def test_waiting_study_stops_at_once_and_lets_go(scene: Scene) -> None:
     second = scene.submit("b")
     wait_until(lambda: scene.waits("b"))
     line = "waiting for room that trials of other studies have: a (2)"
-    shown = subprocess.run(
-        [sys.executable, "-m", "hpo_engine.cli", "show", "b", "--root", f"{scene.folder}/runs"],
-        env=scene.env, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert line in shown
+    shown = command.run("show", "b", "--root", f"{scene.folder}/runs", cwd=Path.cwd(), env=scene.env)
+    assert shown.returncode == 0 and line in shown.stdout
     wait_until(lambda: line in scene.said())
     second.send_signal(signal.SIGINT)
     assert second.wait(timeout=30) == 130

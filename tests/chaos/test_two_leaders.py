@@ -10,8 +10,6 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -32,6 +30,7 @@ from hpo_engine.store.lock import StudyLock, hold_folder, who_leads
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.testing.stores import EVENTS
+from tests.support import command
 from tests.support.helpers import processes_with, remove_tree, wait_until
 
 
@@ -304,7 +303,7 @@ class Scene:
         self.hold.touch()
         self.counts.touch()
         self.root = folder / "runs" / "m"
-        self.engines: list[subprocess.Popen[str]] = []
+        self.engines: list[command.Command] = []
 
     def write(self, tag: str) -> None:
         study = {
@@ -315,14 +314,13 @@ class Scene:
         }  # fmt: skip
         (self.folder / "m" / "algo.yaml").write_text(json.dumps(study))
 
-    def engine(self, *args: str) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-m", "hpo_engine.cli", *args]
-        argv += ["--root", str(self.root.parent)] if args[0] != "submit" or "--root" not in args else []
-        engine = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def engine(self, *args: str) -> command.Command:
+        root = ["--root", str(self.root.parent)] if args[0] != "submit" or "--root" not in args else []
+        engine = command.start(*args, *root, cwd=Path.cwd(), env=dict(os.environ), stdout=command.PIPE)
         self.engines.append(engine)
         return engine
 
-    def submit(self, *args: str) -> subprocess.Popen[str]:
+    def submit(self, *args: str) -> command.Command:
         return self.engine("submit", str(self.folder / "m" / "algo.yaml"), *args)
 
     def run(self, *args: str) -> None:
@@ -333,7 +331,7 @@ class Scene:
     def started(self, tag: str = "one") -> int:
         return sum(line.startswith(tag) for line in self.counts.read_text().splitlines())
 
-    def waits(self, engine: subprocess.Popen[str]) -> bool:
+    def waits(self, engine: command.Command) -> bool:
         """Whether it waits for the lead: it holds the folder open, and not only for a look at who leads."""
         return all((self._holds(engine.pid), time.sleep(0.02), self._holds(engine.pid))[::2])
 
@@ -342,7 +340,7 @@ class Scene:
         links = [os.readlink(f"{folder}/{n}") for n in os.listdir(folder) if os.path.lexists(f"{folder}/{n}")]
         return str(self.root) in links
 
-    def ended(self, engine: subprocess.Popen[str]) -> tuple[int, str]:
+    def ended(self, engine: command.Command) -> tuple[int, str]:
         out, _ = engine.communicate(timeout=120)
         assert "Traceback" not in out
         return engine.returncode, out

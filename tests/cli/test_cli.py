@@ -191,7 +191,8 @@ def test_hangup_that_its_starter_ignores_stops_nothing(shell: Shell) -> None:
     shell.write(
         "train.py", TRAIN + "import time\nwhile not os.path.exists(os.environ['MARK'] + '/go'): time.sleep(0.02)\n"
     )
-    process = shell.start("submit", "algo.yaml", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    argv = ["nohup", sys.executable, "-m", "hpo_engine.cli", "submit", "algo.yaml"]
+    process = subprocess.Popen(argv, cwd=shell.folder, env=shell.env, text=True, stdout=-1, stderr=-1, stdin=-3)
     wait_until(lambda: shell.result(1, "val_dict_list.json").exists())
     process.send_signal(signal.SIGHUP)
     Path(shell.env["MARK"], "go").touch()

@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -29,12 +30,34 @@ _IMPORTED = (
 )  # fmt: skip
 
 
+PIPE = subprocess.PIPE
+
+
 class Command:
     """A running command, with what tests use of `subprocess.Popen`."""
 
-    def __init__(self, pid: int, status: int) -> None:
-        self.pid, self._status = pid, status
+    def __init__(self, pid: int, status: int, stdout: IO[str] | None, stderr: IO[str] | None) -> None:
+        self.pid, self._status, self.stdout, self.stderr = pid, status, stdout, stderr
         self.returncode: int | None = None
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Its exit code is known then; what it still wrote to its pipes. Raises subprocess.TimeoutExpired."""
+        texts = {"stdout": "", "stderr": ""}
+
+        def read(name: str, pipe: IO[str]) -> None:
+            with pipe:
+                texts[name] = pipe.read()
+
+        pipes = [(name, pipe) for name in texts if (pipe := getattr(self, name)) is not None]
+        readers = [threading.Thread(target=read, args=each, daemon=True) for each in pipes]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join(timeout)
+            if reader.is_alive():
+                raise subprocess.TimeoutExpired("hpo-engine", timeout or 0)
+        self.wait(timeout)
+        return texts["stdout"], texts["stderr"]
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, or minus the signal that ended it. Raises subprocess.TimeoutExpired."""
@@ -64,15 +87,28 @@ class Command:
 def start(
     *args: str, cwd: Path, env: Mapping[str, str], stdout: IO[Any] | int, stderr: IO[Any] | int | None = None
 ) -> Command:
-    """`hpo-engine ARGS` with its output in open files; stderr goes where stdout goes unless it has a file of its own."""
-    streams = [out if isinstance(out, int) else out.fileno() for out in (stdout, stdout if stderr is None else stderr)]
+    """`hpo-engine ARGS` with its output in open files or PIPEs; stderr goes where stdout goes unless it has its own."""
+    ours: list[IO[str] | None] = []
+    streams: list[int] = []
+    pipes: list[int] = []
+    for out in (stdout, stderr):
+        reader = None
+        if out == PIPE:
+            read_end, write_end = os.pipe()
+            reader = open(read_end, encoding="utf-8")  # noqa: SIM115
+            pipes.append(write_end)
+            out = write_end
+        ours.append(reader)
+        streams.append(streams[0] if out is None else out if isinstance(out, int) else out.fileno())
     mine, theirs = os.pipe()
     with open(os.devnull, "rb") as nothing:
         body = json.dumps({"argv": args, "cwd": str(cwd), "env": dict(env)}).encode()
         channel = _server()
         socket.send_fds(channel, [body], [nothing.fileno(), *streams, theirs])
-    os.close(theirs)
-    return Command(int(channel.recv(32)), mine)
+    command = Command(int(channel.recv(32)), mine, *ours)
+    for fd in (theirs, *pipes):
+        os.close(fd)
+    return command
 
 
 def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 240.0) -> subprocess.CompletedProcess[str]:

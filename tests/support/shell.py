@@ -65,10 +65,8 @@ class Shell:
         path.write_text(text)
         return path
 
-    def start(self, *args: str, **more: Any) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-m", "hpo_engine.cli", *args]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(argv, cwd=self.folder, env=self.env, text=True, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, **more)  # fmt: skip
+    def start(self, *args: str) -> command.Command:
+        return command.start(*args, cwd=self.folder, env=self.env, stdout=command.PIPE, stderr=command.PIPE)
 
     def run(self, *args: str, code: int = 0) -> str:
         done = self.process(*args)
@@ -79,8 +77,9 @@ class Shell:
         return out
 
     def process(self, *args: str) -> subprocess.CompletedProcess[str]:
-        """A forked process does, unless a test has changed the environment, which an interpreter reads at its start."""
-        if self.env == self.usual:
+        """A forked process does, unless a test has changed variables that an interpreter reads when it starts."""
+        changed = {name for name, _ in {*self.env.items()} ^ {*self.usual.items()}}
+        if not any(name.startswith(("PYTHON", "LC_", "LANG")) or name.endswith("_NUM_THREADS") for name in changed):
             return command.run(*args, cwd=self.folder, env=self.env, timeout=120)
         argv = [sys.executable, "-m", "hpo_engine.cli", *args]
         return subprocess.run(argv, cwd=self.folder, env=self.env, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)  # fmt: skip
