@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 from docs.wings import PACKAGE, ROOT, imports, table, wings
 
@@ -23,16 +24,18 @@ def test_every_wing_is_in_the_table_and_imports_from_lower_floors_only() -> None
 def test_the_two_packages_never_import_each_other() -> None:
     for folder, other in (("engine", "hpo_trainees"), ("trainees", "hpo_engine")):
         for path in (ROOT / folder).rglob("*.py"):
-            nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-            names = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
-            names += [str(n.module) for n in nodes if isinstance(n, ast.ImportFrom)]
-            assert not [name for name in names if name.split(".")[0] == other], path
+            assert not [name for name in imported(path) if name.split(".")[0] == other], path
 
 
 def test_test_modules_import_helpers_from_support_only() -> None:
     """A helper inside a test module ties tests together that have nothing to do with each other."""
     for path in [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]:
-        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-        names = [f"{n.module}." for n in nodes if isinstance(n, ast.ImportFrom) and n.level == 0]
-        names += [f"{a.name}." for n in nodes if isinstance(n, ast.Import) for a in n.names]
+        names = [f"{name}." for name in imported(path)]
         assert not [n for n in names if n.startswith("tests.") and not n.startswith("tests.support.")], path
+
+
+def imported(path: Path) -> list[str]:
+    """Names of the modules that a file imports; a relative import begins with dots."""
+    nodes = [n for n in ast.walk(ast.parse(path.read_bytes())) if isinstance(n, ast.Import | ast.ImportFrom)]
+    names = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
+    return names + ["." * n.level + (n.module or "") for n in nodes if isinstance(n, ast.ImportFrom)]

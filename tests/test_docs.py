@@ -106,6 +106,7 @@ def test_every_study_file_shown_is_one(page: Path, tmp_path: Path) -> None:
     """A block without a command is a part of one: it is completed before it is read."""
     (tmp_path / "train.py").touch()
     (tmp_path / "data").mkdir()
+    installed = dict(re.findall(r'"hpo_engine.searchers" = {(\w+) = "(.+?)"', text(page)))
     for shown in fences(page, "yaml"):
         whole = shown
         if not re.search(r"^command:", shown, re.MULTILINE):
@@ -113,7 +114,7 @@ def test_every_study_file_shown_is_one(page: Path, tmp_path: Path) -> None:
             missing = [name for name in rest if not re.search(rf"^{name}s?:", shown, re.MULTILINE)]
             whole += "".join(f"{name}: {rest[name]}\n" for name in missing)
         document = read_document(whole, str(tmp_path / "algo.yaml"))
-        parse_document(document, base_dir=str(tmp_path), algorithms=assembly.SEARCHERS.known())
+        parse_document(document, base_dir=str(tmp_path), algorithms=assembly.SEARCHERS.known() | installed)
 
 
 def test_the_pictures_load_nothing_from_elsewhere() -> None:
@@ -314,6 +315,38 @@ def test_the_executor_shown_runs_trials_through_another_program(
     run_with(the_part_with("executor"), {**with_plugins, "trials": 1}, tmp_path)
     assert "niceness 19" in hpo_engine("logs", "s", "0", cwd=tmp_path).stdout
     assert f"  runs on {tmp_path}/through.py:Through\n" in hpo_engine("show", "s", cwd=tmp_path).stdout
+
+
+def test_the_package_shown_installs_plugins_that_a_study_uses_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("pip")
+    package, site, folder = (tmp_path / name for name in ("package", "site", "study"))
+    for place in (package, folder):
+        place.mkdir()
+    for name, content in plugin_files().items():
+        (package / name).write_text(content)
+    (package / "pyproject.toml").write_text(fences(PLUGINS, "toml")[0])
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run([*pip, "--target", site, package], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+
+    (folder / "train.py").write_text(
+        "import json\n"
+        "rate = json.load(open('config.json'))['rate']\n"
+        "print(f'epoch=1 loss={rate}', file=open('progress.txt', 'a'))\n"
+    )
+    study = {"command": "python -S train.py", "name": "s", "objective": "minimize loss", "trials": 3}
+    study |= yaml.safe_load(fences(PLUGINS, "yaml")[-1]) | {"space": {"rate": {"float": [0, 1]}}}
+    (folder / "algo.yaml").write_text(yaml.safe_dump(study))
+    # Entry points are those of the directories of sys.path, which a new interpreter reads.
+    argv, env = [sys.executable, "-m", "hpo_engine.cli"], {**os.environ, "PYTHONPATH": str(site)}
+    submitted = subprocess.run([*argv, "submit", "algo.yaml"], cwd=folder, env=env, capture_output=True, text=True)
+    assert "3 completed" in submitted.stdout, submitted.stdout + submitted.stderr
+    assert len((folder / "hpo-runs/s/mine.csv").read_text().splitlines()) == 3
+    shown = subprocess.run([*argv, "show", "s"], cwd=folder, env=env, capture_output=True, text=True).stdout
+    assert "climb" in shown and "  runs on through\n" in shown
+
+    gone = hpo_engine("resume", "s", "--trials", "4", cwd=folder)
+    assert gone.returncode != 0 and "Traceback" not in gone.stderr and "climb" in gone.stderr, gone.stderr
 
 
 @pytest.mark.usefixtures("with_plugins")

@@ -343,7 +343,7 @@ class Scene:
     def ended(self, engine: command.Command) -> tuple[int, str]:
         out, _ = engine.communicate(timeout=120)
         assert "Traceback" not in out
-        return engine.returncode, out
+        return engine.wait(), out
 
     def check(self, tag: str, trials: int = 6) -> None:
         """The log is sound, the study finished, and each trial began once."""

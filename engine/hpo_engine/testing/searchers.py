@@ -179,8 +179,8 @@ class SearcherLaws:
 
 def _global_generators() -> int:
     """A number that changes when a global generator is moved; short, as pytest shows where two sides differ."""
-    name, keys, *rest = np.random.get_state()
-    return hash((random.getstate(), name, keys.tobytes(), *rest))
+    state = np.random.get_state(legacy=False)
+    return hash((random.getstate(), state["state"]["key"].tobytes(), state["state"]["pos"], state["gauss"]))
 
 
 def is_plain(value: Any) -> bool:
