@@ -7,29 +7,21 @@ trial gets its own sampler with its own seed, so that the proposals depend on th
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import math
-import re
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
-from hpo_engine.errors import Problem, SpecError, nearest
+from hpo_engine.errors import Problem, SpecError
 from hpo_engine.plugins.card import Card
 from hpo_engine.searchers import Searcher, Traits, trial_rng
 from hpo_engine.searchers.fates import Fate, fate
+from hpo_engine.searchers.optuna_samplers import check, make, options_of, package, sampler_class, samplers
 from hpo_engine.space.axes import Axis, Cells, axis_of
-from hpo_engine.space.params import Choice, Float, Int, json_text
+from hpo_engine.space.params import Choice, Float, Int
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal, Trial
 
-_SHORT = {"cma": "cmaes", "nsga2": "nsgaii", "nsga3": "nsgaiii", "nsga": "nsgaii", "gaussianprocess": "gp"}
-_NEEDS = {"GPSampler": "torch", "CmaEsSampler": "cmaes"}
-_ONE_SEED = ("QMCSampler", "GridSampler")  # their seed decides over the order of all points
-_BY_NAME = {"search_space", "fixed_params", "x0"}  # options that map parameters to values
 _MOST_LOSS = 1e100  # samplers square losses
 _EXACT = 1 << 53  # up to here a float tells whole numbers apart
 
@@ -52,11 +44,7 @@ class Optuna(Searcher):
     Several objectives are several directions.
     """
 
-    traits = Traits(
-        card=_CARD,
-        uses_running=True,
-        many_objectives=True,
-    )
+    traits = Traits(card=_CARD, uses_running=True, many_objectives=True)
 
     @classmethod
     def card_of(cls, algorithm: str) -> Card:
@@ -64,17 +52,12 @@ class Optuna(Searcher):
         name = algorithm.partition(":")[2]
         if not name or not importlib.util.find_spec("optuna"):
             return _CARD
-        sampler = _find(_samplers(), name, "sampler", "algorithm")
-        known = {name: p for name, p in _known(sampler).items() if not _is_object(p)}
-        given = [f"{option} ({_default(parameter)})" for option, parameter in known.items()]
-        return replace(_CARD, open=f"those of {sampler.__name__}: {', '.join(given) or 'none'}")
+        return replace(_CARD, open=options_of(name))
 
     def __init__(self, spec: StudySpec, **options: Any) -> None:
         self._spec, self._options = spec, options
-        self._class = _find(_samplers(), spec.algorithm.name.partition(":")[2] or "tpe", "sampler", "algorithm")
-        problems = [*_missing(self._class), *_problems(self._class, options)]
-        if problems:
-            raise SpecError(problems)
+        self._class = sampler_class(spec.algorithm.name.partition(":")[2] or "tpe")
+        check(self._class, options)
         self._ways = {param.name: _Way.of(param) for param in spec.space.dimensions}
         self._reset()
         try:
@@ -101,47 +84,14 @@ class Optuna(Searcher):
         self._promised.append(Proposal(dict(params), note=proposal.note))
         return proposal
 
-    # -- samplers ----------------------------------------------------------------------------------------------------
-
     def _sampler(self, trial_id: int) -> Any:
-        seed = int(trial_rng(self._spec, trial_id).integers(1 << 31))
-        options = {name: self._made(name, value, seed) for name, value in self._options.items()}
-        known = inspect.signature(self._class).parameters
-        if "seed" in known:
-            options["seed"] = seed
-        if self._class.__name__ in _ONE_SEED:
-            options["seed"] = int(trial_rng(self._spec, 0).integers(1 << 31))
-        if self._class.__name__ == "QMCSampler":
-            options.setdefault("independent_sampler", _samplers()["RandomSampler"](seed=seed))
-        if "warn_independent_sampling" in known and known["warn_independent_sampling"].default is True:
-            options.setdefault("warn_independent_sampling", False)
-        return self._class(**options)
-
-    def _made(self, name: str, value: Any, seed: int) -> Any:
-        """An option's value as the constructor wants it."""
-        path = f"options.{name}"
-        if isinstance(value, str) and name.endswith("_sampler"):
-            chosen = _find(_samplers(), value, "sampler", path)
-            return chosen(seed=seed) if "seed" in inspect.signature(chosen).parameters else chosen()
-        if isinstance(value, str) and name in ("crossover", "mutation"):
-            import optuna
-
-            ending = name.capitalize()
-            classes = {k: v for k, v in vars(optuna.samplers.nsgaii).items() if k.endswith(ending) and k[:4] != "Base"}
-            return _find(classes, value, name, path)()
-        if isinstance(value, dict) and name in _BY_NAME:
-            unknown = [key for key in value if key not in self._ways]
-            if unknown:
-                text = f"is not a parameter of the space{nearest(unknown[0], self._ways)}"
-                raise SpecError([Problem(f"{path}.{unknown[0]}", text)])
-            inside = {k: self._ways[k].inside for k in value}
-            return {k: [inside[k](u) for u in v] if isinstance(v, list) else inside[k](v) for k, v in value.items()}
-        return value
+        seed, study_seed = (int(trial_rng(self._spec, i).integers(1 << 31)) for i in (trial_id, 0))
+        return make(self._class, self._options, {k: way.inside for k, way in self._ways.items()}, seed, study_seed)
 
     # -- the study in memory -----------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
-        self._study = _optuna().create_study(directions=["minimize"] * len(self._spec.objectives))
+        self._study = package().create_study(directions=["minimize"] * len(self._spec.objectives))
         self._known: list[Trial] = []  # the study's trials, by number
         self._promised: list[Proposal] = []  # what was proposed after them: RUNNING in the study
 
@@ -150,7 +100,7 @@ class Optuna(Searcher):
         if not self._goes_on(history):
             self._reset()
         known, there = self._known, len(self._known) + len(self._promised)
-        self._study.sampler = _samplers()["RandomSampler"]()  # the one of the last trial has no say in how others end
+        self._study.sampler = samplers()["RandomSampler"]()  # the one of the last trial has no say in how others end
         for i, trial in enumerate(history.trials):
             if i >= there:
                 self._study.add_trial(self._frozen(trial))
@@ -181,7 +131,7 @@ class Optuna(Searcher):
         self._spec.space.walk(given)
         slot = trial.proposal.note or {}
         units = slot.get("units", {})
-        return _optuna().trial.create_trial(
+        return package().trial.create_trial(
             state=_state(trial),
             values=_values(trial) if fate(trial) is Fate.FINISHED else None,
             params={name: self._ways[name].inside(trial.params[name], units.get(name)) for name in applies},
@@ -191,7 +141,7 @@ class Optuna(Searcher):
 
 
 def _state(trial: Trial) -> Any:
-    states = _optuna().trial.TrialState
+    states = package().trial.TrialState
     if fate(trial) is Fate.RUNNING:
         return states.RUNNING
     return states.COMPLETE if fate(trial) is Fate.FINISHED else states.FAIL
@@ -215,7 +165,7 @@ class _Way:
 
     @classmethod
     def of(cls, param: Float | Int | Choice) -> _Way:
-        make, axis = _optuna().distributions, axis_of(param)
+        make, axis = package().distributions, axis_of(param)
         unit = cls("unit", axis, make.FloatDistribution(0.0, 1.0))
         if isinstance(param, Choice):
             if param.ordered:
@@ -237,7 +187,7 @@ class _Way:
 
     def suggest(self, trial: Any, name: str) -> Any:
         """The parameter's value in a trial of Optuna's."""
-        way, make = self.distribution, _optuna().distributions
+        way, make = self.distribution, package().distributions
         if isinstance(way, make.CategoricalDistribution):
             got = trial.suggest_categorical(name, way.choices)
         elif isinstance(way, make.IntDistribution):
@@ -257,137 +207,3 @@ class _Way:
         if self.kind == "value":
             return self.axis.tidy(value)
         return unit if unit is not None and self.axis.decode(unit) == value else self.axis.encode(value)
-
-
-# -- the package -----------------------------------------------------------------------------------------------------
-
-
-@cache
-def _optuna() -> Any:
-    """The package, with its logging turned down. Raises SpecError if it is missing."""
-    try:
-        import optuna
-    except ImportError as error:
-        text = "this needs the package optuna; run: pip install 'hpo-engine[optuna]'"
-        raise SpecError([Problem("algorithm", text)]) from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    return optuna
-
-
-@cache
-def _samplers() -> dict[str, Any]:
-    """Class name -> class."""
-    optuna = _optuna()
-    base = optuna.samplers.BaseSampler
-    found = {
-        name: cls
-        for name, cls in vars(optuna.samplers).items()
-        if inspect.isclass(cls) and issubclass(cls, base) and not name.startswith("Base")
-    }
-    return {**found, "CmaEsSampler": _replaying(found["CmaEsSampler"]), "QMCSampler": _counting(found["QMCSampler"])}
-
-
-def _replaying(base: Any) -> Any:
-    """CmaEsSampler stores pickles of its state on trials; this one replays the generations of the history."""
-
-    class CmaEsSampler(base):  # type: ignore[misc]
-        _optimizer: Any = None
-        _told = True
-
-        def sample_relative(self, *args: Any) -> Any:
-            self._optimizer, self._told = None, True
-            while self._told:  # each time one generation further
-                self._told = False
-                drawn = super().sample_relative(*args)
-            return drawn
-
-        def _restore_optimizer(self, *args: Any) -> Any:
-            return self._optimizer
-
-        def _init_optimizer(self, *args: Any) -> Any:
-            self._optimizer = super()._init_optimizer(*args)
-            return self._optimizer
-
-        def _split_optimizer_str(self, text: str) -> dict[str, str]:
-            self._told = True
-            return {}
-
-    CmaEsSampler.__init__.__signature__ = inspect.signature(base.__init__)  # type: ignore[attr-defined]
-    return CmaEsSampler
-
-
-def _counting(base: Any) -> Any:
-    """QMCSampler keeps its place in the sequence on the study; for this one the number of the trial is the place."""
-
-    class QMCSampler(base):  # type: ignore[misc]
-        def _find_sample_id(self, study: Any, *args: Any) -> int:
-            return len(study.get_trials(deepcopy=False)) - 1
-
-    return QMCSampler
-
-
-def _find(classes: dict[str, Any], name: str, noun: str, path: str) -> Any:
-    """The class that is meant by a name: case, "Sampler" and signs do not count."""
-    plain = {_plain(known, noun): cls for known, cls in classes.items()}
-    wanted = _plain(name, noun)
-    wanted = _SHORT.get(wanted, wanted)
-    if wanted in plain:
-        return plain[wanted]
-    hint = nearest(wanted, plain) or f"; known: {', '.join(sorted(plain))}"
-    raise SpecError([Problem(path, f"Optuna has no {noun} {json_text(name)}{hint}")])
-
-
-def _plain(name: str, noun: str) -> str:
-    return re.sub("[^a-z0-9]", "", name.lower()).removesuffix(noun)
-
-
-# Words of annotations: what JSON value they take, and how to say so.
-_SIMPLE: dict[str, tuple[Any, str]] = {
-    "int": (int, "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": (bool, "true or false"),
-    "str": (str, "text"),
-    "None": (type(None), "null"),
-}
-
-
-def _missing(cls: Any) -> Iterator[Problem]:
-    needs = _NEEDS.get(cls.__name__)
-    if needs and not importlib.util.find_spec(needs):
-        yield Problem("algorithm", f"Optuna's {cls.__name__} needs the package {needs}; run: pip install {needs}")
-
-
-def _problems(cls: Any, options: dict[str, Any]) -> Iterator[Problem]:
-    """What is wrong with options, as far as the constructor's signature says."""
-    known = _known(cls)
-    for name, value in options.items():
-        path = f"options.{name}"
-        if name not in known:
-            yield Problem(path, f"is not an option of {cls.__name__}{nearest(name, known)}")
-            continue
-        annotation = str(known[name].annotation)
-        words = annotation.replace("|", " ").split()
-        if _is_object(known[name]):
-            yield Problem(path, "cannot be given in a study file: it takes an object of the program's")
-        elif words and all(word in _SIMPLE for word in words) and not any(_is(value, word) for word in words):
-            yield Problem(path, f"must be {' or '.join(_SIMPLE[w][1] for w in words)}, not {json_text(value)}")
-    for name, parameter in known.items():
-        if parameter.default is parameter.empty and name not in options:
-            yield Problem("options", f"{cls.__name__} needs the option {name}")
-
-
-def _known(cls: Any) -> dict[str, inspect.Parameter]:
-    return {k: p for k, p in inspect.signature(cls).parameters.items() if k != "seed"}
-
-
-def _is_object(parameter: inspect.Parameter) -> bool:
-    return any(word in str(parameter.annotation) for word in ("Callable", "FrozenTrial", "ndarray"))
-
-
-def _default(parameter: inspect.Parameter) -> str:
-    return "required" if parameter.default is parameter.empty else json_text(parameter.default)
-
-
-def _is(value: Any, word: str) -> bool:
-    return isinstance(value, _SIMPLE[word][0]) and (word == "bool" or not isinstance(value, bool))
