@@ -6,11 +6,12 @@
     python -m benchmarks.search --compare tpe tpe@before optuna-tpe
     python -m benchmarks.search --fidelity tpe bohb --seeds 5
     python -m benchmarks.search --time tpe bayesian optuna-tpe --lengths 50 100 1000
+    python -m benchmarks.search --check tpe --problems net- tree- --seeds 2    (are the kept runs today's?)
     python -m benchmarks.search --league
     python -m benchmarks.search --list
 
---run computes what is missing: an algorithm of the engine is run again when its code has changed. --run and --compare
-may be given together. Peers run where their package is installed.
+--run computes what is missing: an algorithm of the engine is run again when it proposes something else than before
+(stamp.py). --run and --compare may be given together. Peers run where their package is installed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     do = parser.add_argument_group("what to do")
     do.add_argument("--run", nargs="+", metavar="ALGORITHM", default=[], help='as "name" or "name:option=value,..."')
+    do.add_argument("--check", nargs="+", metavar="ALGORITHM", default=[], help="compute kept runs again, and compare")
     do.add_argument("--compare", nargs="*", metavar="ALGORITHM", help="print how they do; none named: all there are")
     do.add_argument("--league", action="store_true", help="write the tables of README.md and docs/league.svg")
     do.add_argument("--time", nargs="+", metavar="ALGORITHM", default=[], help="measure an ask; needs a quiet machine")
@@ -46,7 +48,9 @@ def main() -> None:
     how.add_argument("--at", type=int, nargs="+", default=[20, 50, 100], help="evaluations to compare at")
     how.add_argument("--short", action="store_true", help="no table by problem")
     args = parser.parse_args()
-    if not (args.run or args.list or args.league or args.time or args.fidelity or args.compare is not None):
+    if not (
+        args.run or args.check or args.list or args.league or args.time or args.fidelity or args.compare is not None
+    ):
         parser.print_help()
         return
 
@@ -61,6 +65,8 @@ def main() -> None:
             word, problems, range(args.seeds), args.evaluations, args.workers,
             jobs=args.jobs, label=args.label, kept=args.keep,
         )  # fmt: skip
+    for word in args.check:
+        execute.check(word, problems, range(args.seeds), args.workers)
     if args.fidelity:
         from benchmarks.search import fidelity
 

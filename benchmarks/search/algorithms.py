@@ -1,25 +1,20 @@
 """The algorithms that can be run: the engine's by their names, other tools' by the names in `PEERS`.
 
 "tpe:good_ratio=0.1,n_startup=8" is an algorithm with options. What was computed is known by a key: the problems'
-version and, for the engine's algorithms, a digest of the code that they consist of; for peers their package's version.
+version and, for the engine's algorithms, a stamp of what they propose; for peers their package's version.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import importlib
 import json
-import re
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from benchmarks.search.problems import VERSION
 from benchmarks.search.runner import Factory, ours
-
-ROOT = Path(__file__).parents[2]
+from benchmarks.search.stamp import stamp
 
 # name: (package, module of benchmarks.search.peers, class, arguments)
 PEERS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
@@ -38,8 +33,6 @@ PEERS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
     "ax": ("ax-platform", "of_ax", "Ax", {}),
     "hebo": ("HEBO", "of_hebo", "Hebo", {}),
 }  # fmt: skip
-
-_FILES = ("searchers", "maths", "space")
 
 
 def parse(word: str) -> tuple[str, dict[str, Any]]:
@@ -79,10 +72,10 @@ def factory(word: str) -> Factory:
 
 
 def version(word: str) -> str:
-    """What to print: the package's version, or the digest of our code."""
-    name, _ = parse(word)
+    """What to print: the package's version, or the stamp of our algorithm."""
+    name, options = parse(word)
     if name not in PEERS:
-        return digest(name)
+        return _stamp(name, options)
     try:
         return metadata.version(PEERS[name][0])
     except metadata.PackageNotFoundError:
@@ -93,54 +86,9 @@ def key(word: str) -> str:
     return f"problems {VERSION}, {version(word)}"
 
 
-def digest(algorithm: str) -> str:
-    """Of the code that an algorithm of ours consists of, comments and docstrings aside."""
+def _stamp(name: str, options: Mapping[str, Any]) -> str:
     from hpo_engine.assembly import SEARCHERS
 
-    where = SEARCHERS.own.get(algorithm.partition(":")[0])
-    if where is None:
-        raise SystemExit(f"no algorithm {algorithm!r}; there are {', '.join([*SEARCHERS, *PEERS])}")
-    todo, seen = [_file(where.partition(":")[0])], set()
-    todo += [_file("hpo_engine.space.searchspace"), _file("hpo_engine.searchers.filter")]
-    while todo:
-        path = todo.pop()
-        if path is not None and path not in seen:
-            seen.add(path)
-            todo += [_file(name) for name in _named(path.read_text())]
-    out = hashlib.sha256()
-    for path in sorted(seen):
-        out.update(f"{path.relative_to(ROOT)}\n{_bare(path.read_text())}\n".encode())
-    return out.hexdigest()[:12]
-
-
-def _named(text: str) -> set[str]:
-    """The modules of the engine that a source text names, in imports or in strings."""
-    names = set(re.findall(r"hpo_engine(?:\.\w+)+", text))
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("hpo_engine"):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def _file(module: str) -> Path | None:
-    base = ROOT.joinpath("engine", *module.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        inside = path.parts[len(ROOT.parts) + 2 : len(ROOT.parts) + 3]
-        if path.exists() and inside and inside[0] in _FILES and path.name != "card.py":
-            return path
-    return None
-
-
-def _is_card(part: ast.stmt) -> bool:
-    return isinstance(part, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "card" for t in part.targets)
-
-
-def _bare(text: str) -> str:
-    """The code alone: without comments, docstrings, and what an algorithm says of itself."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-        if isinstance(node, ast.ClassDef):
-            node.body = [part for part in node.body if not _is_card(part)] or [ast.Pass()]
-    return ast.unparse(tree)
+    if name.partition(":")[0] not in SEARCHERS.own:
+        raise SystemExit(f"no algorithm {name!r}; there are {', '.join([*SEARCHERS, *PEERS])}")
+    return stamp(name, json.dumps(options, sort_keys=True))

@@ -40,6 +40,26 @@ def fill(
     store.write(results, kept=kept)
 
 
+def check(word: str, problems: Sequence[str], seeds: Sequence[int], workers: int = 1) -> None:
+    """Computes runs of the repository again. Their file gets the algorithm's present stamp if all are as they were;
+    SystemExit if not."""
+    kept, again = store.read_kept(word, workers), store.Results(word, workers)
+    cells = [
+        (word, p, seed, kept.cells[p][seed][0], workers)
+        for p in problems for seed in seeds if seed in kept.cells.get(p, {})
+    ]  # fmt: skip
+    differ = []
+    for _, p, seed, evaluations, _ in cells:
+        again.put(p, seed, evaluations, _compute((word, p, seed, evaluations, workers)))
+        if again.cells[p][seed] != kept.cells[p][seed]:
+            differ.append(f"{p} seed {seed}")
+    print(f"{word}, {workers} worker(s): {len(cells) - len(differ)} of {len(cells)} kept runs came out the same")
+    if differ or not cells:
+        raise SystemExit(f"not the same: {', '.join(differ)}" if differ else "no kept run to compare with")
+    kept.version, kept.key = algorithms.version(word), algorithms.key(word)
+    store.write(kept, kept=True)
+
+
 def show() -> None:
     """Prints problems, algorithms, and the runs there are."""
     for name in NAMES:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.search import compare, store
-from benchmarks.search.algorithms import digest, factory, parse
+from benchmarks.search import compare, execute, store
+from benchmarks.search.algorithms import factory, key, parse, version
 from benchmarks.search.problems import CURVES, NAMES, chosen, problem, reference
 from benchmarks.search.problems.bbob import FUNCTIONS
 from benchmarks.search.problems.forest import Forest
@@ -179,8 +179,30 @@ def test_words_of_the_command_line() -> None:
         chosen(["nothing"])
 
 
-def test_a_digest_changes_with_the_code_and_not_with_what_others_need() -> None:
-    assert digest("random") == digest("random")
-    assert digest("random") != digest("sobol")
+def test_a_stamp_is_that_of_what_an_algorithm_proposes() -> None:
+    known = {word: version(word) for word in ("random", "sobol", "tpe", "tpe:n_startup=30", "asha", "hyperband")}
+    assert len(set(known.values())) == len(known)
+    assert version("tpe:n_startup=30") == known["tpe:n_startup=30"]
     with pytest.raises(SystemExit, match="no algorithm"):
-        digest("nothing")
+        version("nothing")
+
+
+@pytest.mark.parametrize("word", ["random", "tpe"])
+@pytest.mark.parametrize("workers", [1, 4, 16])
+def test_kept_runs_are_those_of_todays_algorithms(word: str, workers: int) -> None:
+    assert store.read_kept(word, workers).key == key(word), "run --check; if it fails, --run with --keep and --league"
+
+
+def test_a_check_tells_runs_that_came_out_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "KEPT", tmp_path)
+    monkeypatch.setattr(execute, "_compute", lambda cell: np.array([3.0, 2.0 + cell[2]]))
+    kept = store.Results("random", key="old")
+    for seed in (0, 1):
+        kept.put("tree-digits", seed, 2, np.array([3.0, 2.0]))
+    store.write(kept, kept=True)
+    execute.check("random", ["tree-digits"], [0])
+    assert store.read_kept("random", 1).key == key("random")
+    with pytest.raises(SystemExit, match="not the same: tree-digits seed 1"):
+        execute.check("random", ["tree-digits"], [0, 1])
+    with pytest.raises(SystemExit, match="no kept run"):
+        execute.check("random", ["net-digits"], [0])
