@@ -22,8 +22,8 @@ _WIDTH = 80
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every algorithm with its options.")
-@click.option("--markdown", is_flag=True, help="As a page of Markdown.")
+@click.option("--all", "everything", is_flag=True, help="Show every algorithm with its options.")
+@click.option("--markdown", is_flag=True, help="Print Markdown.")
 @json_option
 def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool) -> None:
     """Describe the algorithms: purpose, cost, options.
@@ -55,7 +55,7 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
         click.echo(f"\n{_all_have()}{_plugins(plugins)}")
     else:
         click.echo(f"{_overview(ours)}\n\n{_all_have()}{_plugins(plugins)}")
-        click.echo("hpo-engine algorithms NAME: one with its options; --all: all of them.")
+        click.echo("`hpo-engine algorithms NAME` shows the options of one, `--all` those of all.")
 
 
 VERBS = (algorithms,)
@@ -79,7 +79,7 @@ def _common() -> dict[str, Option]:
 
 def _all_have() -> str:
     option = _common()["seed"]
-    return _filled(f"All have the option seed ({option.range}): {option.about}.", "") + "\n"
+    return _filled(f"All have the option `seed` ({option.range}): {option.about}.", "") + "\n"
 
 
 def _plugins(plugins: Mapping[str, str]) -> str:
@@ -91,24 +91,15 @@ def _plugins(plugins: Mapping[str, str]) -> str:
 
 
 def _overview(ours: Mapping[str, Traits]) -> str:
-    from hpo_engine.text.tables import table
-
-    names = max(map(len, ours)) + 2
-    extras = any(own.card.extra for own in ours.values())
-    costs, needs = 22, max(len(own.card.extra) for own in ours.values()) + 2 if extras else 0
-    suits = _WIDTH - names - costs - needs - (2 if extras else 0)
-    rows: list[list[str]] = []
+    """Two or three lines per algorithm: what it is for, then what it needs and costs."""
+    column = max(map(len, ours)) + 2
+    blocks = [f"{'NAME':<{column}}WHAT IT IS FOR; THE COST OF A PROPOSAL"]
     for name, own in ours.items():
-        cells = [
-            [name],
-            textwrap.wrap(own.card.suits, suits),
-            textwrap.wrap(own.card.cost, costs - 2),
-            [own.card.extra],
-        ]
-        height = max(map(len, cells))
-        rows += [[cell[i] if i < len(cell) else "" for cell in cells] for i in range(height)]
-    headers = ["NAME", "WHAT IT IS FOR", "COST OF AN ASK", *(["EXTRA"] if extras else [])]
-    return table(headers, rows, width=_WIDTH)
+        extra = f"needs pip install 'hpo-engine[{own.card.extra}]'; " if own.card.extra else ""
+        needs = f"needs a `resource`; {extra}" if own.needs_resource else extra
+        blocks.append(_filled(f"{name:<{column}}{own.card.suits}", " " * column))
+        blocks.append(_filled(f"{'':{column}}{needs}cost: {own.card.cost}", " " * column))
+    return "\n".join(blocks)
 
 
 def _full(name: str, own: Traits) -> str:
@@ -127,7 +118,7 @@ def _facts(own: Traits) -> list[tuple[str, str]]:
     running = [("running", "trials that are still running influence its proposals")] if own.uses_running else []
     source = [("source", own.card.source)] if own.card.source not in ("", "-") else []
     more = [("options", own.card.open)] if own.card.open else []
-    head = [("for", own.card.suits), ("cost", f"an ask takes {own.card.cost}")]
+    head = [("for", own.card.suits), ("cost", f"per proposal: {own.card.cost}")]
     return [*head, *goals, *running, *needs, *source, *more]
 
 

@@ -131,5 +131,5 @@ class Card:
 NO_CARD = Card(summary="")
 """Of a plugin that describes nothing."""
 
-SEED = Option("the same seed proposes the same again; drawn and kept where it is not given", int, least=0)
+SEED = Option("the same seed makes the same proposals; if it is not given, one is drawn and kept", int, least=0)
 """The option that every algorithm has; the study keeps it, not the searcher."""
