@@ -62,8 +62,7 @@ def ranks(means: np.ndarray) -> np.ndarray:  # (..., algorithms, problems) -> sa
     """Rank 1 is the lowest; equals share the mean of their ranks."""
     below = (means[..., None, :, :] < means[..., :, None, :]).sum(axis=-2)
     equal = (means[..., None, :, :] == means[..., :, None, :]).sum(axis=-2)
-    out: np.ndarray = below + (equal + 1) / 2
-    return out
+    return below + (equal + 1) / 2
 
 
 def interval(samples: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,8 @@ import pytest
 
 from hpo_engine.maths.acquisition import Box, LogImprovement, log_improvement, maximise
 from hpo_engine.maths.dedup import untaken
-from hpo_engine.maths.gp import Embedding, Kinds, Posterior
+from hpo_engine.maths.embedding import Embedding, Kinds
+from hpo_engine.maths.gp import Posterior
 
 
 @pytest.mark.parametrize(
@@ -120,9 +121,9 @@ def test_only_what_is_allowed_is_found() -> None:
         far: np.ndarray = np.abs(points - best).max(axis=1) > 0.2
         return far
 
-    fenced = Box(free.tidy, free.cells, free.named, free.centres, away)
+    fenced = Box(free.tidy, free.cells, free.categorical, free.centres, away)
     found = maximise(value, fenced, posterior.points[:3], posterior.points, np.random.default_rng(0))
     assert found is not None and away(found[None]).all()
-    strict = Box(free.tidy, free.cells, free.named, free.centres, lambda points: points[:, 0] < 0.002)
+    strict = Box(free.tidy, free.cells, free.categorical, free.centres, lambda points: points[:, 0] < 0.002)
     found = maximise(value, strict, posterior.points[:3], posterior.points, rng)
     assert found is None or found[0] < 0.002

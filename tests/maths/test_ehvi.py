@@ -8,7 +8,8 @@ from scipy import special
 
 from hpo_engine.maths import pareto
 from hpo_engine.maths.ehvi import LogHypervolumeImprovement
-from hpo_engine.maths.gp import Embedding, Kinds, Posterior
+from hpo_engine.maths.embedding import Embedding, Kinds
+from hpo_engine.maths.gp import Posterior
 
 
 def models(k: int, d: int = 3, n: int = 12) -> list[Posterior]:

@@ -8,7 +8,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from hpo_engine.maths.gp import Embedding, Kinds, Pairs, Posterior, Priors, fit, objective
+from hpo_engine.maths.embedding import Embedding, Kinds
+from hpo_engine.maths.gp import Pairs, Posterior, Priors, fit, objective
 
 MIXED = Kinds(np.array([0, 3, 0, 0]), np.array([False, False, True, False]))
 

@@ -48,8 +48,7 @@ class Problem:
 
     def regret(self, losses: np.ndarray) -> np.ndarray:
         """0 at the best, 1 at the median of random draws and above it: (loss - best) / (median - best), clipped."""
-        out: np.ndarray = np.clip((np.asarray(losses, dtype=float) - self.best) / (self.median - self.best), 0.0, 1.0)
-        return out
+        return np.clip((np.asarray(losses, dtype=float) - self.best) / (self.median - self.best), 0.0, 1.0)
 
 
 @cache

@@ -78,8 +78,7 @@ class Forest:
             if (after == at).all():
                 break
             at = after
-        out: np.ndarray = self._v[at].mean(axis=1)
-        return out
+        return self._v[at].mean(axis=1)
 
 
 class _Best:

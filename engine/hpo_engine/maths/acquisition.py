@@ -1,6 +1,6 @@
 """The value of a measurement at a point, and the search for the most valuable point.
 
-Notation: m points asked about, d coordinates. Values are minimised; an acquisition is maximised.
+Notation: m query points, d coordinates. Values are minimised; an acquisition is maximised.
 """
 
 from __future__ import annotations
@@ -43,8 +43,15 @@ def log_improvement(z: np.ndarray) -> np.ndarray:  # (m,) -> (m,)
     return out
 
 
+def log_success(success: Posterior, points: np.ndarray) -> np.ndarray:  # (m, d) -> (m,)
+    """log of the probability that a measurement succeeds; `success` models 1 for success and 0 for failure."""
+    probability, uncertainty = success.predict(points)
+    out: np.ndarray = special.log_ndtr((probability - 0.5) / np.sqrt(uncertainty + success.noise))
+    return out
+
+
 class Acquisition(Protocol):
-    """Its values, and with them the gradients in the ordered coordinates."""
+    """A function to maximise: its values, or its values with their gradients in the ordered coordinates."""
 
     def __call__(self, points: np.ndarray) -> np.ndarray: ...  # (m, d) -> (m,)
     def slopes(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...  # (m, d) -> (m,), (m, d)
@@ -52,7 +59,7 @@ class Acquisition(Protocol):
 
 @dataclass(frozen=True)
 class LogImprovement:
-    """log of the expected improvement on `best`, plus the log of the chance that a measurement succeeds."""
+    """log of the expected improvement on `best`, plus the log of the probability that a measurement succeeds."""
 
     posterior: Posterior
     best: float
@@ -63,8 +70,7 @@ class LogImprovement:
         deviation = np.sqrt(variance)
         out: np.ndarray = log_improvement((self.best - mean) / deviation) + np.log(deviation)
         if self.success is not None:
-            chance, doubt = self.success.predict(points)
-            out += special.log_ndtr((chance - 0.5) / np.sqrt(doubt + self.success.noise))
+            out += log_success(self.success, points)
         return out
 
     def slopes(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (m, d) -> (m,), (m, d)
@@ -78,11 +84,11 @@ class LogImprovement:
         gradient = (-up - z[:, None] * wider) * (ratio / deviation)[:, None] + wider / deviation[:, None]
         out = log_h + np.log(deviation)
         if self.success is not None:
-            chance, doubt, rise, blur = self.success.slopes(points)
-            width = np.sqrt(doubt + self.success.noise)
-            t = (chance - 0.5) / width
+            probability, uncertainty, rise, blur = self.success.slopes(points)
+            width = np.sqrt(uncertainty + self.success.noise)
+            t = (probability - 0.5) / width
             log_success = special.log_ndtr(t)
-            steep = np.exp(-0.5 * t * t - _LOG_SQRT_2PI - log_success) / width  # d log Phi / d chance
+            steep = np.exp(-0.5 * t * t - _LOG_SQRT_2PI - log_success) / width  # d log Phi / d probability
             out = out + log_success
             gradient = gradient + steep[:, None] * (rise - (t / (2.0 * width))[:, None] * blur)
         return out, gradient
@@ -90,16 +96,16 @@ class LogImprovement:
 
 @dataclass(frozen=True)
 class Box:
-    """The points that can be proposed. `tidy` brings points to members (cells' centres, NaN where inactive).
+    """The points that can be proposed. `tidy` maps points to such points (centres of cells, NaN if inactive).
 
-    `cells`: the number of values of a coordinate, 0 if continuous. `named`: values without order. `centres`: the
-    places of a discrete coordinate's values, ascending; empty if continuous, or too many to list. `allowed` says which
-    members may be proposed; None: all.
+    `cells`: the number of values of a coordinate, 0 if continuous. `categorical`: its values have no order.
+    `centres`: the positions of a discrete coordinate's values, ascending; empty if continuous or too many to list.
+    `allowed`: which tidy points the constraints allow; None: all.
     """
 
     tidy: Callable[[np.ndarray], np.ndarray]
     cells: np.ndarray  # (d,)
-    named: np.ndarray  # (d,) bool
+    categorical: np.ndarray  # (d,) bool
     centres: Sequence[np.ndarray]
     allowed: Callable[[np.ndarray], np.ndarray] | None = None
 
@@ -108,7 +114,7 @@ class Box:
         return len(self.cells)
 
     def usable(self, points: np.ndarray, taken: np.ndarray) -> np.ndarray:  # (m, d), (t, d) -> (at most m, d)
-        """Those members that are not taken and may be proposed."""
+        """The points that are neither taken nor forbidden."""
         fresh = untaken(points, taken)
         return fresh if self.allowed is None else fresh[self.allowed(fresh)]
 
@@ -151,13 +157,13 @@ def maximise(
     return best
 
 
-_TRIES = 8  # more rounds of candidates if none may be proposed
-_CLIMBED = 200  # coordinates from which on a climb costs more than it brings
+_TRIES = 8  # further rounds of candidates if none can be proposed
+_CLIMBED = 200  # coordinates above which a local search costs more than it gains
 _FEW = 32  # a discrete coordinate with more values is moved as if it were continuous
 
 
 def candidates(box: Box, anchors: np.ndarray, rng: np.random.Generator, wide: int, near: int) -> np.ndarray:
-    """Points all over the cube, and points that differ from an anchor in some coordinates, by steps of many sizes."""
+    """Uniform points, and points that differ from an anchor in some coordinates, by steps of many sizes."""
     everywhere = rng.random((wide, box.d))
     if not len(anchors) or not near:
         return everywhere
@@ -172,13 +178,13 @@ def candidates(box: Box, anchors: np.ndarray, rng: np.random.Generator, wide: in
     stepped = np.abs(stepped)
     stepped = 1.0 - np.abs(1.0 - stepped)  # reflected at the faces
     drawn = rng.random(centres.shape)
-    jump = box.named | ((box.cells > 0) & (rng.random(centres.shape) < 0.3))
+    jump = box.categorical | ((box.cells > 0) & (rng.random(centres.shape) < 0.3))
     local = np.where(moves, np.where(jump, drawn, np.clip(stepped, 0.0, 1.0)), centres)
     return np.concatenate([everywhere, local])
 
 
 def _spread(points: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
-    """Places of the best points that are not all next to each other."""
+    """Indices of the best points, no two of them close to each other."""
     filled = np.nan_to_num(points, nan=-1.0)
     kept: list[int] = []
     for place in order[: 30 * count]:
@@ -190,36 +196,36 @@ def _spread(points: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
 
 
 def _climbed(value: Acquisition, box: Box, points: np.ndarray, turns: int = 30) -> np.ndarray:
-    """Each point moved uphill in its free coordinates inside [0, 1]: BFGS with projected steps, all points at once.
+    """Moves each point uphill in its free coordinates within [0, 1]: BFGS with projected steps, all points at once.
 
     Source: Nocedal and Wright, Numerical Optimization (2006), eq. 6.17; Bertsekas (1982): the coordinates at a bound.
     """
-    free = ~np.isnan(points) & ~box.named & ((box.cells == 0) | (box.cells > _FEW))  # (s, d)
+    free = ~np.isnan(points) & ~box.categorical & ((box.cells == 0) | (box.cells > _FEW))  # (s, d)
     if not free.any() or box.d > _CLIMBED:
         return points
-    here: np.ndarray = points.copy()
-    score, slope = value.slopes(here)
+    current: np.ndarray = points.copy()
+    score, slope = value.slopes(current)
     slope = np.where(free, slope, 0.0)
-    s, d = here.shape
+    s, d = current.shape
     inverse = np.zeros((s, d, d))  # of minus the Hessian, about
     inverse[:, range(d), range(d)] = (0.1 / np.maximum(np.abs(slope).max(axis=1), 1e-300))[:, None]
     fresh, step, live = np.ones(s, dtype=bool), np.ones(s), np.ones(s, dtype=bool)
     for _ in range(turns):
-        held = ((here <= 0.0) & (slope < 0.0)) | ((here >= 1.0) & (slope > 0.0)) | ~free
-        pull = np.where(held, 0.0, slope)
-        way = np.where(held, 0.0, np.einsum("sij,sj->si", inverse, pull))
-        bad = np.einsum("si,si->s", way, pull) <= 0.0
-        way[bad] = pull[bad] * (0.1 / np.maximum(np.abs(pull[bad]).max(axis=1), 1e-300))[:, None]
-        way *= np.minimum(1.0, 0.3 / np.maximum(np.abs(way).max(axis=1), 1e-300))[:, None]
-        there = np.where(free, np.clip(here + step[:, None] * way, 0.0, 1.0), here)
-        live &= np.nan_to_num(np.abs(there - here)).max(axis=1) > 1e-7
+        held = ((current <= 0.0) & (slope < 0.0)) | ((current >= 1.0) & (slope > 0.0)) | ~free
+        projected = np.where(held, 0.0, slope)
+        direction = np.where(held, 0.0, np.einsum("sij,sj->si", inverse, projected))
+        bad = np.einsum("si,si->s", direction, projected) <= 0.0
+        direction[bad] = projected[bad] * (0.1 / np.maximum(np.abs(projected[bad]).max(axis=1), 1e-300))[:, None]
+        direction *= np.minimum(1.0, 0.3 / np.maximum(np.abs(direction).max(axis=1), 1e-300))[:, None]
+        moved_to = np.where(free, np.clip(current + step[:, None] * direction, 0.0, 1.0), current)
+        live &= np.nan_to_num(np.abs(moved_to - current)).max(axis=1) > 1e-7
         if not live.any():
             break
-        score_there, slope_there = value.slopes(there)
-        slope_there = np.where(free, slope_there, 0.0)
-        moved = np.where(free, there - here, 0.0)
-        took = live & (score_there >= score + 1e-4 * np.einsum("si,si->s", moved, pull)) & np.isfinite(score_there)
-        bend = slope - slope_there
+        moved_score, moved_slope = value.slopes(moved_to)
+        moved_slope = np.where(free, moved_slope, 0.0)
+        moved = np.where(free, moved_to - current, 0.0)
+        took = live & (moved_score >= score + 1e-4 * np.einsum("si,si->s", moved, projected)) & np.isfinite(moved_score)
+        bend = slope - moved_slope
         along = np.einsum("si,si->s", moved, bend)
         for i in np.flatnonzero(took & (along > 1e-12)):
             if fresh[i]:
@@ -228,17 +234,17 @@ def _climbed(value: Acquisition, box: Box, points: np.ndarray, turns: int = 30) 
             turned = inverse[i] @ bend[i] / along[i]
             cross = np.outer(turned, moved[i])
             inverse[i] += (1.0 + bend[i] @ turned) / along[i] * np.outer(moved[i], moved[i]) - cross - cross.T
-        gain = np.where(took, score_there - score, np.inf)
-        here[took], score[took], slope[took] = there[took], score_there[took], slope_there[took]
+        gain = np.where(took, moved_score - score, np.inf)
+        current[took], score[took], slope[took] = moved_to[took], moved_score[took], moved_slope[took]
         step = np.where(took, 1.0, step * 0.3)
         live &= (gain > 1e-6) & (step > 1e-4)
         if not live.any():
             break
-    return here
+    return current
 
 
 def _neighbours(value: Acquisition, box: Box, points: np.ndarray) -> np.ndarray:
-    """Each point with the best one of its discrete coordinates changed, as long as that helps."""
+    """Changes the best single discrete coordinate of each point, as long as that improves its value."""
     out: np.ndarray = points.copy()
     if not (box.cells > 0).any():
         return out
@@ -257,16 +263,16 @@ def _neighbours(value: Acquisition, box: Box, points: np.ndarray) -> np.ndarray:
 
 
 def _moves(box: Box, point: np.ndarray, most: int = 512) -> np.ndarray:
-    """The point with one discrete coordinate at another value: all of few, the next ones of many."""
+    """The point with one discrete coordinate at another value: at all of few values, at the adjacent ones of many."""
     rows: list[np.ndarray] = []
     for j in np.flatnonzero((box.cells > 1) & ~np.isnan(point)).tolist():
         centres = box.centres[j]
         if not len(centres):
             continue
-        here = int(np.argmin(np.abs(centres - point[j])))
-        others = np.delete(centres, here)
-        if not box.named[j] and len(others) > 8:
-            others = centres[[k for k in (here - 2, here - 1, here + 1, here + 2) if 0 <= k < len(centres)]]
+        current = int(np.argmin(np.abs(centres - point[j])))
+        others = np.delete(centres, current)
+        if not box.categorical[j] and len(others) > 8:
+            others = centres[[k for k in (current - 2, current - 1, current + 1, current + 2) if 0 <= k < len(centres)]]
         block = np.repeat(np.nan_to_num(point, nan=0.5)[None], len(others), axis=0)
         block[:, j] = others
         rows.append(block)

@@ -6,13 +6,12 @@ import numpy as np
 
 
 def untaken(points: np.ndarray, taken: np.ndarray) -> np.ndarray:  # (m, d), (t, d) -> (at most m, d)
-    """Those points that are none of the taken ones."""
+    """The points that are not among the taken ones, to within 1e-12."""
     if not len(taken) or not len(points):
         return points
     d = points.shape[1]
     odd = np.random.default_rng(0).integers(2**62, size=d) * 2 + 1
-    out: np.ndarray = points[~np.isin(_whole(points) @ odd, _whole(taken) @ odd)]
-    return out
+    return points[~np.isin(_whole(points) @ odd, _whole(taken) @ odd)]
 
 
 def _whole(points: np.ndarray) -> np.ndarray:

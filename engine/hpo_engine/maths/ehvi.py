@@ -1,6 +1,6 @@
 """The expected gain of hypervolume, if each of k objectives has its own Gaussian process.
 
-Notation: m points asked about, d coordinates, n front members, k objectives, all minimised. The models are independent.
+Notation: m query points, d coordinates, n points on the front, k objectives, all minimised. The models are independent.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from hpo_engine.maths.acquisition import log_improvement
+from hpo_engine.maths.acquisition import log_improvement, log_success
 from hpo_engine.maths.gp import Posterior
+from hpo_engine.maths.quasirandom import lattice
 
-_SLOPE = 1e-5  # step of the differences that gradients are taken by
-_WAYS, _DRAWS = 64, 32  # with three and more objectives: directions, and normal draws of each
+_SLOPE = 1e-5  # step of the finite differences
+_DIRECTIONS, _DRAWS = 64, 32  # with three and more objectives: directions, and normal draws for each
 _LEAST = 1e-300
+_EDGE = 1e-6  # uniform numbers keep so far from 0 and 1, so that their normal quantiles are finite
 
 
 @dataclass(frozen=True)
 class LogHypervolumeImprovement:
-    """log of the expected gain over the front below the reference, plus the log of the chance to succeed at all.
+    """log of the expected gain over the front below the reference, plus the log of the probability of success.
 
     Exact for two objectives; for more it is the mean over 64 directions and 32 draws of the models.
 
@@ -36,13 +38,12 @@ class LogHypervolumeImprovement:
     success: Posterior | None = None  # of 1 where trials succeeded, 0 where they failed
 
     def __call__(self, points: np.ndarray) -> np.ndarray:  # (m, d) -> (m,)
-        found = [posterior.predict(points) for posterior in self.posteriors]
-        means = np.column_stack([mean for mean, _ in found])
-        deviations = np.sqrt(np.column_stack([variance for _, variance in found]))
-        out: np.ndarray = self._exact(means, deviations) if len(found) == 2 else self._sampled(means, deviations)
+        predicted = [posterior.predict(points) for posterior in self.posteriors]
+        means = np.column_stack([mean for mean, _ in predicted])
+        deviations = np.sqrt(np.column_stack([variance for _, variance in predicted]))
+        out: np.ndarray = self._exact(means, deviations) if len(predicted) == 2 else self._sampled(means, deviations)
         if self.success is not None:
-            chance, doubt = self.success.predict(points)
-            out = out + special.log_ndtr((chance - 0.5) / np.sqrt(doubt + self.success.noise))
+            out = out + log_success(self.success, points)
         return out
 
     def slopes(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (m, d) -> (m,), (m, d)
@@ -74,13 +75,13 @@ class LogHypervolumeImprovement:
         return out
 
     def _sampled(self, means: np.ndarray, deviations: np.ndarray) -> np.ndarray:
-        ways, draws, powers = self._plan  # (w, k), (s, k), (w,): the best power of the front in each direction
-        lengths = np.full((len(means), len(draws), len(ways)), np.inf)
+        directions, draws, powers = self._plan  # (w, k), (s, k), (w,): the best power of the front in each direction
+        lengths = np.full((len(means), len(draws), len(directions)), np.inf)
         for j in range(means.shape[1]):
             gap = self.reference[j] - (means[:, j, None] + deviations[:, j, None] * draws[:, j])  # (m, s)
-            lengths = np.minimum(lengths, gap[:, :, None] / ways[:, j])
+            lengths = np.minimum(lengths, gap[:, :, None] / directions[:, j])
         gains = np.maximum(np.maximum(lengths, 0.0) ** means.shape[1] - powers, 0.0).mean(axis=(1, 2))
-        # Where no draw gains anything, how near the best one comes, so that there is a way up.
+        # If no draw gains anything, the distance of the best one, so that there is a gradient to follow.
         near = (lengths - powers ** (1.0 / means.shape[1])).max(axis=(1, 2))
         out: np.ndarray = np.where(gains > 0.0, np.log(np.maximum(gains, _LEAST)), -700.0 + np.minimum(near, 0.0))
         return out
@@ -88,23 +89,13 @@ class LogHypervolumeImprovement:
     @cached_property
     def _plan(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         k = len(self.reference)
-        ways = np.abs(special.ndtri(_spread(_WAYS, k)))
-        ways = np.maximum(ways / np.linalg.norm(ways, axis=1, keepdims=True), 1e-9)
-        lengths = ((self.reference - self.front)[:, None, :] / ways).min(axis=2)  # (n, w)
+        directions = np.abs(special.ndtri(np.clip(lattice(_DIRECTIONS, k), _EDGE, 1.0 - _EDGE)))
+        directions = np.maximum(directions / np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
+        lengths = ((self.reference - self.front)[:, None, :] / directions).min(axis=2)  # (n, w)
         powers = lengths.max(axis=0, initial=0.0) ** k
-        return ways, special.ndtri(_spread(_DRAWS, k)), powers
+        return directions, special.ndtri(np.clip(lattice(_DRAWS, k), _EDGE, 1.0 - _EDGE)), powers
 
 
 def _log_psi(limits: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:  # (n,), (m, 1) -> (m, n)
     out: np.ndarray = log_improvement((limits - mean) / deviation) + np.log(deviation)
-    return out
-
-
-def _spread(n: int, k: int) -> np.ndarray:  # (n, k)
-    """Evenly spread points of the open cube (Roberts 2018)."""
-    root = 2.0
-    for _ in range(30):
-        root = (1.0 + root) ** (1.0 / (k + 1))
-    points: np.ndarray = (0.5 + np.outer(np.arange(1, n + 1), root ** -np.arange(1.0, k + 1.0))) % 1.0
-    out: np.ndarray = np.clip(points, 1e-6, 1.0 - 1e-6)
     return out

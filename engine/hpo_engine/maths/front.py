@@ -1,4 +1,4 @@
-"""The vectors that no other one of a growing set dominates (all minimised), kept at little cost for each new one.
+"""The vectors that no other one of a growing set dominates (all minimised), kept up to date at little cost.
 
 Plain Python: a study's history keeps its front with this, and must not import numpy for it.
 """
@@ -11,14 +11,14 @@ from operator import le
 
 Vector = tuple[float, ...]
 Member = tuple[Vector, int]
-"""A vector and the number of whoever has it."""
+"""A vector and the number of its owner."""
 
 
 def joined(front: Sequence[Member], new: Member) -> tuple[Member, ...]:
     """The front of the members and the new one, in the order of their vectors; of equal vectors the lowest number.
 
-    One vector dominates another if it is nowhere worse and somewhere better. Ordered so, only earlier ones can dominate
-    the new one, and it only later ones; with two coordinates the one just before it tells.
+    One vector dominates another if it is nowhere worse and somewhere better. In this order, only earlier vectors can
+    dominate the new one, and it can only dominate later ones.
     """
     vector, number = new
     place = bisect_left(front, (vector,))

@@ -1,8 +1,8 @@
 """Exact Gaussian process regression over points of [0, 1]^d with ordered, categorical and inactive (NaN) coordinates.
 
-Notation: n points seen, m points asked about, d coordinates, c embedded columns, g groups of columns that share a
-lengthscale. `values` are to be minimised, of scale about 1. All logarithms are natural. Loads scipy: import this room
-only where a model is wanted.
+Notation: n observed points, m query points, d coordinates, c embedded columns, g groups of columns that share a
+lengthscale. `values` are minimised, of scale about 1. All logarithms are natural. Loads scipy: import this room only
+when a model is needed.
 """
 
 from __future__ import annotations
@@ -15,75 +15,11 @@ import numpy as np
 from scipy import optimize
 from scipy.linalg import lapack
 
+from hpo_engine.maths.embedding import Embedding
 from hpo_engine.system import threads
 
 threads.keep_to_one(os.environ)  # scipy has brought a library of its own
 _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2)  # added to the diagonal, relative to the outputscale, until it factors
-
-
-@dataclass(frozen=True)
-class Kinds:
-    """What each coordinate is. `levels`: 0 if ordered, else the number of unordered values, which share [0, 1]
-    equally. `optional`: whether it may be NaN, which means inactive."""
-
-    levels: np.ndarray  # (d,) whole numbers
-    optional: np.ndarray  # (d,) bool
-
-    @classmethod
-    def ordered(cls, d: int) -> Kinds:
-        return cls(np.zeros(d, dtype=np.int64), np.zeros(d, dtype=bool))
-
-
-class Embedding:
-    """Points as vectors whose Euclidean distances are the kernel's: any radial kernel of them is positive definite.
-
-    An ordered coordinate is its own column. An optional one lies at the centre while inactive, with a second column
-    that is off by 1/2: the distance to an active value is one that the shared lengthscale learns. A categorical one
-    is one-hot, so that all its values (inactive is one more) are 1/2 apart whatever their order, which is about as far
-    as two random values of an ordered one; values not in `points` share a column. With many coordinates (`tied`), all
-    ordered ones share a lengthscale, and all categorical ones.
-
-    Source: Hutter and Osborne, A Kernel for Hierarchical Parameter Spaces (2013): the embedding of inactive values.
-    """
-
-    def __init__(self, kinds: Kinds, points: np.ndarray, tied: bool = False) -> None:  # (n, d)
-        self.ordered = np.flatnonzero(kinds.levels == 0)
-        self._optional = np.flatnonzero((kinds.levels == 0) & kinds.optional)
-        self._named: list[int] = np.flatnonzero(kinds.levels > 0).tolist()
-        self._levels = kinds.levels
-        self._known = [np.unique(self._level(points, j)) for j in self._named]
-        groups = [np.arange(len(self.ordered)), np.searchsorted(self.ordered, self._optional)]
-        if tied:
-            groups = [np.zeros_like(part) for part in groups]
-        first = int(groups[0].max(initial=-1)) + 1
-        named = [np.full(len(known) + 1, first + (0 if tied else i)) for i, known in enumerate(self._known)]
-        self.additive = not tied and len(kinds.levels) > 1
-        self.groups = np.concatenate([*groups, *named]).astype(np.int64)  # (c,)
-        self.size = int(self.groups.max(initial=-1)) + 1
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:  # (m, d) -> (m, c)
-        m = len(points)
-        out = np.zeros((m, len(self.groups)))
-        out[:, : len(self.ordered)] = points[:, self.ordered] - 0.5
-        if len(self._optional):
-            inactive = np.isnan(points[:, self._optional])
-            out[:, len(self.ordered) : len(self.ordered) + len(self._optional)] = 0.5 * inactive
-            np.nan_to_num(out, copy=False, nan=0.0)
-        start = len(self.ordered) + len(self._optional)
-        rows = np.arange(m)
-        for j, known in zip(self._named, self._known, strict=True):
-            level = self._level(points, j)
-            place = np.searchsorted(known, level)
-            seen = place < len(known)
-            seen[seen] = known[place[seen]] == level[seen]
-            out[rows, start + np.where(seen, place, len(known))] = math.sqrt(0.125)
-            start += len(known) + 1
-        return out
-
-    def _level(self, points: np.ndarray, j: int) -> np.ndarray:
-        levels = int(self._levels[j])
-        column = points[:, j]
-        return np.where(np.isnan(column), levels, np.minimum(np.nan_to_num(column) * levels, levels - 1)).astype(int)
 
 
 @dataclass(frozen=True)
@@ -113,16 +49,16 @@ class Priors:
 
 
 class Pairs:
-    """Squared distances of all pairs of points, by group: what a fit needs again and again."""
+    """Squared distances of all pairs of points by group, computed once for a fit."""
 
     def __init__(self, embedding: Embedding, points: np.ndarray) -> None:  # (n, d)
         columns = embedding(points)
         self.n, self.additive = len(points), embedding.additive
         self.below = np.tril_indices(self.n, -1)
-        self.apart = np.zeros((embedding.size, len(self.below[0])))  # (g, p), p = n (n - 1) / 2
+        self.squared = np.zeros((embedding.size, len(self.below[0])))  # (g, p), p = n (n - 1) / 2
         for column, group in zip(columns.T, embedding.groups.tolist(), strict=True):
             steps = column[self.below[0]] - column[self.below[1]]
-            self.apart[group] += steps * steps
+            self.squared[group] += steps * steps
 
 
 def objective(
@@ -134,14 +70,14 @@ def objective(
 ) -> tuple[float, np.ndarray]:
     """Negative log of marginal likelihood times prior, constants left out, and its gradient (g + 3,).
 
-    The mean is the generalised least squares one: as it minimises, its own derivative is zero. Huge where the
-    matrix does not factor.
+    The mean is the generalised least squares one: as it minimises, its own derivative is zero. 1e20 if the
+    covariance matrix has no Cholesky root.
 
     Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), eq. 2.30, 5.9.
     """
     n, size = pairs.n, len(theta) - 3
     output, noise, share = math.exp(theta[size]), math.exp(theta[size + 1]), _share(theta[size + 2], pairs.additive)
-    scaled = pairs.apart * np.exp(-2.0 * theta[:size])[:, None]  # (g, p)
+    scaled = pairs.squared * np.exp(-2.0 * theta[:size])[:, None]  # (g, p)
     shape, slope = _matern(scaled.sum(axis=0))
     alone, slopes = _matern(scaled * size) if pairs.additive else (shape[None], np.zeros((1, 1)))
     lone = alone.mean(axis=0)
@@ -161,7 +97,7 @@ def objective(
     weights = inverse @ residual
     off = (theta - mean) / spread
     loss = 0.5 * residual @ weights + np.log(lower.flat[:: n + 1]).sum() + 0.5 * off @ off
-    # dL/dK = (weights weights' - inverse) / 2, and each pair stands in it twice
+    # dL/dK = (weights weights' - inverse) / 2, and each pair occurs in it twice
     pull = weights[pairs.below[0]] * weights[pairs.below[1]] - inverse[pairs.below]  # (p,)
     trace = weights @ weights - diagonal.sum()
     gradient = off / spread
@@ -175,7 +111,7 @@ def objective(
 
 
 class Posterior:
-    """The process given `values` at `points`, for fixed parameters."""
+    """The posterior process given `values` at `points`, for fixed parameters."""
 
     def __init__(self, embedding: Embedding, theta: np.ndarray, points: np.ndarray, values: np.ndarray) -> None:
         self.embedding, self.theta = embedding, theta
@@ -185,7 +121,7 @@ class Posterior:
         self._share = _share(theta[size + 2], embedding.additive)
         self._inverse_lengths = np.exp(-theta[:size])[embedding.groups]
         self._scaled = embedding(points) * self._inverse_lengths  # (n, c)
-        self._members = [np.flatnonzero(embedding.groups == g) for g in range(size)] if embedding.additive else []
+        self._columns = [np.flatnonzero(embedding.groups == g) for g in range(size)] if embedding.additive else []
         self._inverse_root = self._factor()
         ones = self._inverse_root @ np.ones(len(values))
         self.mean = float(ones @ (self._inverse_root @ values) / (ones @ ones))
@@ -213,18 +149,18 @@ class Posterior:
     def slopes(
         self, points: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # (m,), (m,), (m, d), (m, d)
-        """Mean and variance, and how they change with the ordered coordinates; 0 for the others and inactive ones."""
-        here, there = self._scaled_of(points), self._scaled
-        ordered, size = self.embedding.ordered, len(self._members)
-        shape, slope = _matern(_squares(here, there))
-        steps = np.ascontiguousarray(here.T[: len(ordered), :, None] - there.T[: len(ordered), None, :])  # (k, m, n)
+        """Mean and variance, and their gradients in the ordered coordinates; 0 for categorical and inactive ones."""
+        left, right = self._scaled_of(points), self._scaled
+        ordered, size = self.embedding.ordered, len(self._columns)
+        shape, slope = _matern(_squares(left, right))
+        steps = np.ascontiguousarray(left.T[: len(ordered), :, None] - right.T[: len(ordered), None, :])  # (k, m, n)
         cross = self._share * shape
         bend = self._share * slope * steps
         if size:
-            for g, members in enumerate(self._members):
-                alone, slope = _matern(size * self._squares_of(here, there, members, steps))
+            for g, columns_of_group in enumerate(self._columns):
+                alone, slope = _matern(size * self._squares_of(left, right, columns_of_group, steps))
                 cross += (1.0 - self._share) / size * alone
-                if members[0] < len(ordered):
+                if columns_of_group[0] < len(ordered):
                     bend[g] += (1.0 - self._share) * slope * steps[g]
         cross *= self._output
         held = cross @ self._inverse_root.T
@@ -239,7 +175,7 @@ class Posterior:
         return mean, np.maximum(variance, 1e-12 * self._output), gradients[0], gradients[1]
 
     def given(self, points: np.ndarray, values: np.ndarray) -> Posterior:
-        """The posterior with more values, the parameters kept."""
+        """The posterior with more values and the same parameters."""
         return Posterior(
             self.embedding, self.theta, np.concatenate([self.points, points]), np.concatenate([self.values, values])
         )
@@ -248,26 +184,26 @@ class Posterior:
         scaled: np.ndarray = self.embedding(points) * self._inverse_lengths
         return scaled
 
-    def _covariance(self, here: np.ndarray, there: np.ndarray) -> np.ndarray:  # (m, c), (n, c) -> (m, n)
-        out: np.ndarray = _matern(_squares(here, there))[0]
-        size = len(self._members)
+    def _covariance(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:  # (m, c), (n, c) -> (m, n)
+        out: np.ndarray = _matern(_squares(left, right))[0]
+        size = len(self._columns)
         if size:
             out *= self._share
-            for members in self._members:
-                out += (1.0 - self._share) / size * _matern(size * self._squares_of(here, there, members))[0]
+            for columns_of_group in self._columns:
+                out += (1.0 - self._share) / size * _matern(size * self._squares_of(left, right, columns_of_group))[0]
         out *= self._output
         return out
 
     @staticmethod
     def _squares_of(
-        here: np.ndarray, there: np.ndarray, members: np.ndarray, steps: np.ndarray | None = None
+        left: np.ndarray, right: np.ndarray, columns_of_group: np.ndarray, steps: np.ndarray | None = None
     ) -> np.ndarray:
         """Squared distances in the columns of one group."""
-        if len(members) > 1:
-            return _squares(here[:, members], there[:, members])
-        k = int(members[0])
-        apart: np.ndarray = here[:, k, None] - there[:, k] if steps is None else steps[k]
-        squares: np.ndarray = apart * apart
+        if len(columns_of_group) > 1:
+            return _squares(left[:, columns_of_group], right[:, columns_of_group])
+        k = int(columns_of_group[0])
+        gap: np.ndarray = left[:, k, None] - right[:, k] if steps is None else steps[k]
+        squares: np.ndarray = gap * gap
         return squares
 
     def _factor(self) -> np.ndarray:  # (n, n)
@@ -296,7 +232,7 @@ def fit(
     Args:
         points, values: (n, d), (n,), n >= 1, finite values of scale about 1.
         starts: starting points (default: the prior's mean, and the same with more noise); the best result is kept.
-        turns: steps uphill from each, at most.
+        turns: the largest number of steps from each.
     """
     mean, spread, bounds = priors.table(embedding.size, points.shape[1])
     pairs = Pairs(embedding, points)

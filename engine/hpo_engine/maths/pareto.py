@@ -1,4 +1,4 @@
-"""Sets of vectors that are to be minimised in every coordinate: who dominates whom, and how much space they dominate.
+"""Sets of vectors that are to be minimised in every coordinate: dominance, and hypervolume.
 
 Notation: losses (n, k), finite. a dominates b: a <= b in every coordinate, and a < b in one. Equal vectors do not
 dominate each other. The hypervolume of a set is the volume of what it dominates below a reference point.
@@ -13,12 +13,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hpo_engine.maths.quasirandom import lattice
 from hpo_engine.maths.transforms import reined
 
 Vector = tuple[float, ...]
 
 _SAMPLES = 512
-"""Points that estimate shares of a volume if exact ones take too long: 3 or more coordinates."""
+"""Sample points for volumes that take too long to compute exactly: those of 3 or more coordinates."""
 
 
 def ranks(losses: np.ndarray) -> np.ndarray:  # (n, k) -> (n,) whole numbers
@@ -33,8 +34,7 @@ def ranks(losses: np.ndarray) -> np.ndarray:  # (n, k) -> (n,) whole numbers
         return np.zeros(0, dtype=np.int64)
     rows, where = np.unique(losses, axis=0, return_inverse=True)  # in lexicographic order
     found = _ranks_of_pairs(rows) if rows.shape[1] == 2 else _peeled(rows)
-    answer: np.ndarray = found[where.reshape(-1)]
-    return answer
+    return found[where.reshape(-1)]
 
 
 def _ranks_of_pairs(rows: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ def gain(point: Vector, others: Sequence[Vector], reference: Vector) -> float:
 
 
 def greedy(losses: np.ndarray, reference: Sequence[float]) -> list[int]:
-    """Row numbers in the order in which each next one adds most to the volume of those before it; ties in row order.
+    """Row indices, each row adding the most volume to those before it; ties in row order.
 
     Exact for two coordinates; for more the volumes are shares of 512 quasi-random points in the box from the lowest
     values to the reference.
@@ -122,8 +122,8 @@ def _greedy_exact(losses: np.ndarray, reference: Vector) -> list[int]:
 
 def _greedy_by_share(losses: np.ndarray, reference: Vector) -> list[int]:
     low = losses.min(axis=0)
-    samples = low + _lattice(_SAMPLES, losses.shape[1]) * (np.array(reference) - low)
-    open_ = (losses[:, None, :] <= samples).all(axis=2)  # (n, samples): what each dominates and none chosen does
+    samples = low + lattice(_SAMPLES, losses.shape[1]) * (np.array(reference) - low)
+    open_ = (losses[:, None, :] <= samples).all(axis=2)  # (n, samples): dominated by the row, but by no chosen one
     left, out = list(range(len(losses))), []
     while left:
         shares = open_.sum(axis=1)
@@ -146,13 +146,13 @@ def scores(losses: np.ndarray, exact: int = 256) -> np.ndarray:  # (n, k) -> (n,
     out = ranks(losses).astype(float)
     ahead = 0
     for rank in range(int(out.max()) + 1 if len(out) else 0):
-        members = np.flatnonzero(out == rank)
+        rows = np.flatnonzero(out == rank)
         if ahead >= exact:
             break
-        if len(members) > 1:
-            unit = _unit(np.column_stack([reined(column) for column in losses[members].T]))
-            out[members[greedy(unit, [1.1] * unit.shape[1])]] += np.arange(len(members)) / len(members)
-        ahead += len(members)
+        if len(rows) > 1:
+            unit = _unit(np.column_stack([reined(column) for column in losses[rows].T]))
+            out[rows[greedy(unit, [1.1] * unit.shape[1])]] += np.arange(len(rows)) / len(rows)
+        ahead += len(rows)
     return out
 
 
@@ -200,16 +200,16 @@ def _sweep(points: list[Vector], reference: Vector) -> float:
     """Slices along the last coordinate."""
     stairs = _Stairs(reference[:2])
     total = area = 0.0
-    level = reference[2]
+    bottom = reference[2]
     for x, y, z in sorted(points, key=lambda p: p[2]):
-        total += area * (z - level)
+        total += area * (z - bottom)
         area += stairs.gain(x, y, add=True)
-        level = z
-    return total + area * (reference[2] - level)
+        bottom = z
+    return total + area * (reference[2] - bottom)
 
 
 class _Stairs:
-    """What a growing set of points dominates in the plane: `xs` rise and `ys` fall, a pair for each corner."""
+    """The region that a growing set of points dominates in the plane: its corners have rising `xs` and falling `ys`."""
 
     def __init__(self, reference: Vector) -> None:
         self._right, self._top = reference
@@ -217,14 +217,14 @@ class _Stairs:
         self._ys: list[float] = []
 
     def gain(self, x: float, y: float, *, add: bool = False) -> float:
-        """The area that the point adds; `add`: it belongs to the set from now on."""
+        """The area that the point adds; `add`: adds it to the set."""
         xs, ys = self._xs, self._ys
         begin = end = bisect_left(xs, x)
         top = ys[begin - 1] if begin else self._top
         if top <= y or x >= self._right:
             return 0.0
         area, left = 0.0, x
-        while True:  # over the corners that the point hides
+        while True:  # over the corners that the point dominates
             right = xs[end] if end < len(xs) else self._right
             area += (right - left) * (top - y)
             if end == len(xs) or ys[end] < y:
@@ -264,13 +264,3 @@ def _checked(losses: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
     if not np.isfinite(rows).all():
         raise ValueError("losses must be finite")
     return rows + 0.0  # -0.0 is 0.0
-
-
-def _lattice(n: int, k: int) -> np.ndarray:  # (n, k), in (0, 1)
-    """Evenly spread points: the additive recurrence of the root of x^(k+1) = x + 1 (Roberts 2018)."""
-    root = 2.0
-    for _ in range(30):
-        root = (1.0 + root) ** (1.0 / (k + 1))
-    steps = root ** -np.arange(1, k + 1)
-    points: np.ndarray = (0.5 + np.outer(np.arange(1, n + 1), steps)) % 1.0
-    return points

@@ -1,18 +1,18 @@
 """Parzen windows over a mixed space: a weighted mixture of product kernels, to draw from and to evaluate.
 
-A window sits on each point. On a line it is a Gaussian cut off at 0 and 1; over cells it is the integral of that over
-each cell; over unordered categories it keeps its own with some probability and else takes any. Where a point has NaN
-(the parameter did not apply there) its window is the uniform density. Knows arrays only.
+Each point has a window. On a continuous dimension it is a Gaussian truncated to [0, 1]; on a discrete one its integral
+over each cell; on unordered categories it keeps the point's value with some probability, and else takes any value. If a
+point has NaN (the parameter did not apply), its window is the uniform density. Knows arrays only.
 """
 
-# Notation: n windows with centres c, m places x, d dimensions; widths h. Places are in [0, 1] or NaN.
+# Notation: n windows with centres c, m query points x, d dimensions; widths h. Coordinates are in [0, 1] or NaN.
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
-_FINE = 0.3  # cells narrower than this part of a window's width are as good as a line
+_FINE = 0.3  # cells narrower than this part of a window's width count as continuous
 
 
 class Parzen:
@@ -44,7 +44,7 @@ class Parzen:
         self._weights, self._uniform = weights / total, uniform / total
 
     def sample(self, rng: np.random.Generator, m: int) -> np.ndarray:  # (m, d)
-        """m independent draws, as places in [0, 1]."""
+        """m independent draws from [0, 1]^d."""
         n, d = self._centres.shape
         which = rng.choice(n + 1, size=m, p=np.append(self._weights, self._uniform))
         out = rng.random((m, d))
@@ -59,9 +59,10 @@ class Parzen:
         return out
 
     def log_density(self, x: np.ndarray) -> np.ndarray:  # (m, d) -> (m,)
-        """The log density, of cells that of the mass times the number of cells: 0 is the uniform density's.
+        """The log density (for cells, of their mass times their number): 0 is that of the uniform density.
 
-        `x`: places, of cells their middles; NaN for dimensions that do not count.
+        Args:
+            x: query points, centres of cells if discrete; NaN for dimensions that do not count.
         """
         if not len(self._centres):
             return np.zeros(len(x))
@@ -79,9 +80,9 @@ class Parzen:
         return out
 
     def overlap(self, x: np.ndarray, other: np.ndarray) -> np.ndarray:  # (m, d), (k, d) -> (m, k)
-        """How much windows of these widths on `x` and on `other` have in common: 1 on the same place, 0 far away.
+        """How much windows on `x` and on `other` overlap: 1 for equal points, 0 far away.
 
-        If only one of two places is NaN they are two widths apart; if both are, they coincide.
+        If only one of two coordinates is NaN they are two widths apart; if both are, they coincide.
         """
         ordered = ~self._categorical
         a, b = np.isnan(x), np.isnan(other)
@@ -92,8 +93,7 @@ class Parzen:
                 apart = np.where(np.abs(apart) * self._widths[j] * self._cells[j] < 0.5, 0.0, 1.0 / self._widths[j])
             odd = a[:, j, None] != b[None, :, j]
             far += np.where(odd, 2.0, np.where(a[:, j, None], 0.0, apart)) ** 2
-        out: np.ndarray = np.exp(-0.5 * far)
-        return out
+        return np.exp(-0.5 * far)
 
     def _on_lines(self, x: np.ndarray, seen: np.ndarray, lines: np.ndarray) -> np.ndarray:  # (m, n)
         h, c = self._widths[lines], self._centres[:, lines]
@@ -114,13 +114,11 @@ class Parzen:
         table = np.zeros((size + 1, size + 1))
         table[:size, :size] = _overlap(size, h) if self._categorical[j] else _masses(size, h)
         places, own = _place(x, size), _place(self._centres[:, j], size)
-        out: np.ndarray = table[np.where(seen, places, size)][:, np.where(self._blind[:, j], size, own)]
-        return out
+        return table[np.where(seen, places, size)][:, np.where(self._blind[:, j], size, own)]
 
 
 def _place(x: np.ndarray, size: int) -> np.ndarray:
-    out: np.ndarray = np.minimum((x * size).astype(np.int64), size - 1)
-    return out
+    return np.minimum((x * size).astype(np.int64), size - 1)
 
 
 def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (m, d), (n, d) -> (m, n)
@@ -129,15 +127,15 @@ def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (m, d), (n, d) -> (
 
 
 def _overlap(size: int, h: float) -> np.ndarray:  # (size, size)
-    """log(size * mass) of keeping the own value with probability 1 - h, any with h (Aitchison and Aitken 1976)."""
+    """log(size * mass) of keeping a value with probability 1 - h, else drawing any (Aitchison and Aitken 1976)."""
     with np.errstate(divide="ignore"):
         out: np.ndarray = np.maximum(np.log(h + size * (1.0 - h) * np.eye(size)), -1e3)
     return out
 
 
 def _masses(size: int, h: float) -> np.ndarray:  # (size, size): value, window
-    """log(size * mass) over each cell of a Gaussian on the middle of each, cut off at 0 and 1."""
-    # How far a cell is from the window's own is all that its mass depends on, before what is cut off.
+    """log(size * mass) of each cell under a Gaussian at the centre of each cell, truncated to [0, 1]."""
+    # Before truncation, the mass depends only on the distance of the two cells.
     far, middles = np.arange(size), (np.arange(size) + 0.5) / size
     masses = _log_mass((far - 0.5) / (size * h), (far + 0.5) / (size * h)) + np.log(size)
     whole = np.log(ndtr((1.0 - middles) / h) - ndtr(-middles / h))

@@ -1,6 +1,6 @@
-"""Points that fill [0, 1)^d more evenly than chance does: scrambled Sobol, by index.
+"""Points that fill [0, 1)^d more evenly than random ones: the scrambled Sobol sequence, by index, and a lattice.
 
-Only numpy is needed, and little time: scipy.stats has the same net, but importing it costs most of a second.
+Needs numpy only: scipy.stats has the same sequence, but takes most of a second to import.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ class ScrambledSobol:
     """The scrambled Sobol sequence of a seed; `point(i)` depends on (d, seed, i) and on nothing asked before.
 
     The first 2^k points hit each of the 2^k equal parts of every axis once, and most boxes of two axes. Beyond TABLED
-    dimensions the axes still are so divided, but how they go together is left to chance.
+    dimensions each axis is still divided evenly, but pairs of axes are random.
 
     Args:
         scramble: a random lower triangular matrix on each axis's bits, and a random shift; without it the
-            sequence is the plain one, which starts in the corner.
+            sequence is the plain one, which starts at 0.
 
     Source: Sobol (1967); Bratley and Fox (1988); direction numbers of Joe and Kuo (2008); scrambling of Matousek
     (1998).
@@ -45,6 +45,15 @@ class ScrambledSobol:
         return whole * 2.0**-_BITS
 
 
+def lattice(n: int, k: int) -> np.ndarray:  # (n, k), in [0, 1)
+    """Evenly spread points: the additive recurrence of the root of x^(k+1) = x + 1 (Roberts 2018)."""
+    root = 2.0
+    for _ in range(30):
+        root = (1.0 + root) ** (1.0 / (k + 1))
+    points: np.ndarray = (0.5 + np.outer(np.arange(1, n + 1), root ** -np.arange(1.0, k + 1.0))) % 1.0
+    return points
+
+
 def _directions(d: int) -> np.ndarray:  # (d, _BITS)
     """Joe and Kuo's direction numbers as fractions of 2^32. The first axis is van der Corput's sequence."""
     rows = [[1] * _BITS]
@@ -52,8 +61,7 @@ def _directions(d: int) -> np.ndarray:  # (d, _BITS)
         left, _, right = entry.partition(":")
         rows.append(_numbers(int(left), [int(word) for word in right.split()]))
     places = np.arange(_BITS - 1, -1, -1, dtype=np.uint64)
-    out: np.ndarray = np.array(rows[:d], dtype=np.uint64).reshape(d, _BITS) << places
-    return out
+    return np.array(rows[:d], dtype=np.uint64).reshape(d, _BITS) << places
 
 
 def _numbers(polynomial: int, m: list[int]) -> list[int]:

@@ -1,5 +1,5 @@
-"""Losses of any scale, with outliers and ties, as numbers that a Gaussian process can hold: about normal, the good end
-kept apart. Unchanged by a shift or a positive scaling of the losses.
+"""Losses of any scale, with outliers and ties, transformed for a Gaussian process: about normal, with good losses well
+separated. Invariant to shifts and positive scalings of the losses.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ import math
 
 import numpy as np
 
-_JUMP = 1e9  # a loss is enormous if it is so many times as far away as the ones before it are from each other
-_ABOVE, _TINY = 1e6, 1e-100  # and is above this size, or the others are within this: else they may differ by dust only
-_FLOOR = 1e-3  # of their size; losses closer to each other than that are that far apart for this purpose
-_FEW = 10  # one in so many losses may be enormously low; and so many must be left that are not enormously high
-_MOST = 1e30  # deviations; losses that are further away, though no jump is between, come to within 1 of it
+_JUMP = 1e9  # a loss is enormous if its distance is so many times the spread of those before it
+_ABOVE, _TINY = 1e6, 1e-100  # and its size exceeds this, or the others' spread is below this: else it may be rounding
+_FLOOR = 1e-3  # of their size: the least spread that is assumed
+_FEW = 10  # at most 1 in 10 losses may be enormously low, and at least 1 in 10 must not be enormously high
+_MOST = 1e30  # standard deviations; losses further away than this, without a jump, are bounded
 _LARGE = 1e300
 
 
 def standardized(losses: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
-    """Losses moved and scaled to median 0 and the typical deviation 1, safely for values up to the largest floats.
+    """Losses shifted and scaled to median 0 and deviation 1, without overflow for any finite floats.
 
-    The scale comes from the better half, so that no outlier on the bad side moves it. Constant losses become zeros.
+    The scale is that of the better half, so outliers on the bad side do not affect it. Constant losses become zeros.
     """
     top = np.abs(losses).max(initial=0.0)
     if top == 0.0:
@@ -38,8 +38,8 @@ def standardized(losses: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
 def tamed(losses: np.ndarray, knee: float = 1.0) -> np.ndarray:  # (n,) -> (n,)
     """Standardized losses, those above the median compressed as by a logarithm, mean 0 and variance 1 again.
 
-    Enormous ones, beyond a jump of nine orders of magnitude, have no say in this: they come 1 to 2 after the worst of
-    the others, or before the best, in their order.
+    Enormous losses, beyond a jump of nine orders of magnitude, do not affect the scale: they are placed 1 to 2 beyond
+    the worst of the others, or below the best, in their order.
     """
     if not len(losses):
         return np.zeros(0)
@@ -60,8 +60,8 @@ def tamed(losses: np.ndarray, knee: float = 1.0) -> np.ndarray:  # (n,) -> (n,)
 
 
 def reined(losses: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
-    """The losses themselves, enormous ones brought near: one span of the others (their size, if they are all the same)
-    beyond the last of these."""
+    """The losses, with enormous ones moved to one range of the others beyond the last of these (one size, if the others
+    are all equal)."""
     low, high = _enormous(losses)
     if not (low.any() or high.any()):
         return losses
@@ -69,12 +69,11 @@ def reined(losses: np.ndarray) -> np.ndarray:  # (n,) -> (n,)
     with np.errstate(over="ignore"):
         span = others.max() - others.min() or max(abs(float(others[0])), 1.0)
         out = np.where(low, others.min() - span, np.where(high, others.max() + span, losses))
-    limited: np.ndarray = np.clip(out, -np.finfo(float).max, np.finfo(float).max)
-    return limited
+    return np.clip(out, -np.finfo(float).max, np.finfo(float).max)
 
 
 def _compressed(z: np.ndarray) -> np.ndarray:
-    """log(1 + z), and from `_MOST` on bounded."""
+    """log(1 + z), bounded from `_MOST` on."""
     out = np.log1p(z)
     end = math.log1p(_MOST)
     far = np.maximum(out - end, 0.0)
@@ -82,7 +81,7 @@ def _compressed(z: np.ndarray) -> np.ndarray:
 
 
 def _beyond(losses: np.ndarray, ordinary: np.ndarray) -> np.ndarray:
-    """How far behind the last of the ordinary ones they come: from 1 to 2, rising."""
+    """Distances of enormous losses from the last ordinary one: from 1 to 2, increasing."""
     last, span = ordinary.max(), ordinary.max() / 2 - ordinary.min() / 2
     far = np.log(losses / 2 - last / 2) - math.log(span or abs(last) or 1.0)
     out: np.ndarray = 1.0 + np.maximum(far, 0.0) / (np.maximum(far, 0.0) + 100.0)
@@ -90,8 +89,8 @@ def _beyond(losses: np.ndarray, ordinary: np.ndarray) -> np.ndarray:
 
 
 def _enormous(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (n,) -> (n,), (n,)
-    """Which losses are enormously low, and which enormously high: beyond a jump in their sorted order that dwarfs the
-    distances between the ordinary ones. Where losses grow by and by none are."""
+    """Masks of the enormously low and of the enormously high losses: those beyond a jump in the sorted order that
+    dwarfs the distances between the ordinary ones. None if the losses grow gradually."""
     none = np.zeros(len(losses), dtype=bool)
     if len(losses) < 3:
         return none, none
@@ -99,9 +98,9 @@ def _enormous(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (n,) -> (
     most = max(2, len(ranked) // _FEW)
     begin = next((k for k in range(min(most, len(ranked) - 2), 0, -1) if _dwarfed(ranked, k)), 0)
     rest = ranked[begin:]
-    apart = np.maximum(rest - rest[0], _FLOOR * np.maximum(np.abs(rest), abs(rest[0])))
-    jumps = (rest[1:] - rest[0]) / _JUMP > apart[:-1]
-    jumps &= (np.abs(rest[1:]) > _ABOVE / 4) | (apart[:-1] < _TINY)
+    spread = np.maximum(rest - rest[0], _FLOOR * np.maximum(np.abs(rest), abs(rest[0])))
+    jumps = (rest[1:] - rest[0]) / _JUMP > spread[:-1]
+    jumps &= (np.abs(rest[1:]) > _ABOVE / 4) | (spread[:-1] < _TINY)
     different = np.concatenate([[1], 1 + np.cumsum(np.diff(rest) > 0)])
     enough = (np.arange(len(rest)) + 1 >= max(3, math.ceil(len(rest) / _FEW))) & (different >= 3)
     found = np.flatnonzero(jumps & enough[:-1])
@@ -110,14 +109,14 @@ def _enormous(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (n,) -> (
 
 
 def _dwarfed(ranked: np.ndarray, k: int) -> bool:
-    """Whether the jump to place k dwarfs the distances in the better half of what comes after it. Where all of that is
-    the same, no distance is known that a jump could dwarf."""
+    """Whether the jump to index k dwarfs the distances in the better half of the losses after it. If they are equal,
+    there is no distance to compare with."""
     if ranked[k] == ranked[-1]:
         return False
     first, middle = float(ranked[k]), float(np.median(ranked[k:]))
-    apart = max(middle - first, _FLOOR * max(abs(first), abs(middle)))
-    far = abs(float(ranked[k - 1])) > _ABOVE / 4 or apart < _TINY
-    return bool(far and apart > 0 and (first - ranked[k - 1]) / _JUMP > apart)
+    spread = max(middle - first, _FLOOR * max(abs(first), abs(middle)))
+    far = abs(float(ranked[k - 1])) > _ABOVE / 4 or spread < _TINY
+    return bool(far and spread > 0 and (first - ranked[k - 1]) / _JUMP > spread)
 
 
 def _root_mean_square(values: np.ndarray) -> float:

@@ -23,11 +23,12 @@ from hpo_engine.study.trial import Proposal
 if TYPE_CHECKING:
     from hpo_engine.maths.acquisition import Box, LogImprovement
     from hpo_engine.maths.ehvi import LogHypervolumeImprovement
-    from hpo_engine.maths.gp import Embedding, Kinds, Posterior, Priors
+    from hpo_engine.maths.embedding import Embedding, Kinds
+    from hpo_engine.maths.gp import Posterior, Priors
 
-_LISTED = 2_000  # configurations: a space with fewer is searched through in full
-_MOST = 300  # results that the model holds; beyond it the best, the latest and some of the rest
-_MOST_FITTED = 100  # results that the model's parameters are fitted to; the rest would tell them little more
+_LISTED = 2_000  # configurations: a space with no more is enumerated
+_MOST = 300  # results in the model; of more, the best, the latest and some of the rest
+_MOST_FITTED = 100  # results that the model's parameters are fitted to; more would change them little
 _TIED = 40  # dimensions from which on all share one lengthscale
 _KEPT_FITS = 64
 
@@ -35,15 +36,16 @@ _KEPT_FITS = 64
 class Bayesian(Searcher):
     """Models the losses by a Gaussian process and proposes the point with the largest expected improvement.
 
-    Pending trials count as if they had given what the model expects; failed ones lower the chance of success around
+    Pending trials count as results equal to the model's prediction; failed ones lower the probability of success around
     them. The first `n_startup` trials are quasi-random. The model's parameters are the most probable ones given the
-    results up to a count that grows in steps, so that most asks need no fit.
+    results up to a count that grows in steps, so that most proposals need no fit.
 
-    Our own process is the default because it finds more and is faster: normalised regret of 0.025 against 0.065 with
-    `surrogate: skopt` after 50 trials of rastrigin-3d of benchmarks/search (2 seeds), at 0.04 against 0.32 s an ask.
-    On 17 problems (28 runs) Optuna's process has a median regret of 0.009 after 100 trials, this one 0.003 (means 0.029
-    and 0.037: one run in a wrong basin), at 0.45 against 0.09 s an ask with 200 trials. BoTorch, as Ax uses it, takes
-    0.7 to 3.8 s an ask, 0.0004 against 0.0010 after 50 trials of rosenbrock-10d (one seed).
+    Our own process is the default because it finds better points and is faster: normalised regret 0.025 against 0.065
+    with `surrogate: skopt` after 50 trials of rastrigin-3d of benchmarks/search (2 seeds), at 0.04 against 0.32 s per
+    proposal. On 17 problems (28 runs) Optuna's process has a median regret of 0.009 after 100 trials, this one 0.003
+    (means 0.029 and 0.037: one run in a wrong basin), at 0.45 against 0.09 s per proposal after 200 trials. BoTorch, as
+    Ax uses it, takes 0.7 to 3.8 s per proposal; its regret is 0.0004 against 0.0010 after 50 trials of rosenbrock-10d
+    (one seed).
 
     Source: Jones, Schonlau, Welch, Efficient Global Optimization (1998); pending points as in Ginsbourger,
     Le Riche, Carraro, Kriging is well-suited to parallelize optimization (2010).
@@ -92,7 +94,7 @@ class Bayesian(Searcher):
         self._other = (
             None if surrogate == "own" or not self._d else Skopt(spec, cube_size=cube_size, noiseless=noiseless)
         )
-        self._fits: dict[bytes, np.ndarray] = {}  # digest of the results -> the parameters fitted to them
+        self._fits: dict[bytes, np.ndarray] = {}  # hash of the results -> the parameters fitted to them
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         observed = self._reader.read(history)
@@ -136,9 +138,9 @@ class Bayesian(Searcher):
         if observed.vectors.shape[1] > 1:
             value, anchors = self._front_value(observed)
         else:
-            posterior, theta, seen = self._posterior(observed, observed.losses)
-            value = LogImprovement(posterior, float(seen.min()), self._success(observed, posterior, theta))
-            anchors = posterior.points[: len(seen)][np.argsort(seen, kind="stable")[:5]]
+            posterior, theta, expected = self._posterior(observed, observed.losses)
+            value = LogImprovement(posterior, float(expected.min()), self._success(observed, posterior, theta))
+            anchors = posterior.points[: len(expected)][np.argsort(expected, kind="stable")[:5]]
         if listed is not None:
             best: np.ndarray = listed[int(np.argmax(value(listed)))]
             return best
@@ -150,7 +152,7 @@ class Bayesian(Searcher):
     def _first_new(
         self, points: list[np.ndarray], observed: Observations, rng: np.random.Generator, listed: np.ndarray | None
     ) -> np.ndarray:
-        """The first of the points that was not tried yet; a random one if all were."""
+        """The first of the points that is new; a random one if none is."""
         drawn = self._space.tidy(rng.random((20, self._d))) if listed is None else listed[[rng.integers(len(listed))]]
         new = untaken(np.concatenate([np.array(points), drawn]), observed.taken)
         out: np.ndarray = new[0] if len(new) else drawn[0]
@@ -159,8 +161,8 @@ class Bayesian(Searcher):
     # -- the model ---------------------------------------------------------------------------------------------------
 
     def _posterior(self, observed: Observations, losses: np.ndarray) -> tuple[Posterior, np.ndarray, np.ndarray]:
-        """The model of these losses, its parameters, and what it expects at the points of results and pending trials,
-        which come first in it; pending trials count as if they had given that."""
+        """A model of these losses, its parameters, and its predictions at its first points: results and pending trials.
+        Pending trials are added with their predictions as values."""
         from hpo_engine.maths.gp import Posterior
         from hpo_engine.maths.transforms import tamed
 
@@ -171,33 +173,33 @@ class Bayesian(Searcher):
         if len(observed.pending):
             pending = observed.pending[-_MOST:]
             posterior = posterior.given(pending, posterior.predict(pending)[0])
-        seen = posterior.predict(posterior.points)[0]
+        expected = posterior.predict(posterior.points)[0]
         failed = observed.failed[-_MOST:]
-        if len(failed):  # there is nothing left to learn there, and it is not better than elsewhere
-            posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(seen)))
-        return posterior, theta, seen
+        if len(failed):  # no more to learn there, and assumed not to be better than the median
+            posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(expected)))
+        return posterior, theta, expected
 
     def _front_value(self, observed: Observations) -> tuple[LogHypervolumeImprovement, np.ndarray]:
         """With several objectives: the expected gain of hypervolume, and points of the front to search around.
 
-        The front is that of the models' expectations at the trials; a front of measured values would follow noise.
+        The front is that of the models' predictions at the trials; a front of measured values would follow noise.
         """
         from hpo_engine.maths import pareto
         from hpo_engine.maths.ehvi import LogHypervolumeImprovement
 
         models = [self._posterior(observed, column) for column in observed.vectors.T]
-        seen = np.column_stack([expected for _, _, expected in models])
-        points = models[0][0].points[: len(seen)]
-        low, high = seen.min(axis=0), seen.max(axis=0)
+        expected = np.column_stack([expected for _, _, expected in models])
+        points = models[0][0].points[: len(expected)]
+        low, high = expected.min(axis=0), expected.max(axis=0)
         reference = high + 0.1 * (high - low) + 1e-9
-        first = np.flatnonzero(pareto.ranks(seen) == 0)
-        order = first[pareto.greedy(seen[first], reference.tolist())]
+        first = np.flatnonzero(pareto.ranks(expected) == 0)
+        order = first[pareto.greedy(expected[first], reference.tolist())]
         success = self._success(observed, *models[0][:2])
         posteriors = [posterior for posterior, _, _ in models]
-        return LogHypervolumeImprovement(posteriors, seen[first], reference, success), points[order[:10]]
+        return LogHypervolumeImprovement(posteriors, expected[first], reference, success), points[order[:10]]
 
     def _success(self, observed: Observations, posterior: Posterior, theta: np.ndarray) -> Posterior | None:
-        """The model of 1 where a trial succeeded and 0 where it failed, with the lengthscales of the losses."""
+        """A model of success (1) and failure (0) with the lengthscales of the losses; None if no trial failed."""
         from hpo_engine.maths.gp import Posterior
 
         failed = observed.failed[-_MOST:]
@@ -212,13 +214,13 @@ class Bayesian(Searcher):
         return Posterior(posterior.embedding, known, np.concatenate([good, failed]), labels)
 
     def _theta(self, observed: Observations, losses: np.ndarray, upto: int) -> np.ndarray:
-        """The parameters fitted to the first `upto` losses, beginning at those of half as many."""
+        """The parameters fitted to the first `upto` losses, starting from those of half as many."""
         from hpo_engine.maths.gp import fit
         from hpo_engine.maths.transforms import tamed
 
         points, everything, losses = observed.points[:upto], losses, losses[:upto]
-        digest = hashlib.blake2b(points.tobytes() + losses.tobytes()).digest()
-        if digest not in self._fits:
+        name = hashlib.blake2b(points.tobytes() + losses.tobytes()).digest()
+        if name not in self._fits:
             earlier = _schedule(min(upto, _MOST_FITTED) // 2)
             starts = [self._theta(observed, everything, earlier)] if earlier >= 8 else None
             kept = _kept(losses, _MOST_FITTED)
@@ -227,8 +229,8 @@ class Bayesian(Searcher):
             theta = fit(embedding, points[kept], tamed(losses)[kept], self._priors, starts, turns)
             while len(self._fits) >= _KEPT_FITS:
                 del self._fits[next(iter(self._fits))]
-            self._fits[digest] = theta
-        return self._fits[digest]
+            self._fits[name] = theta
+        return self._fits[name]
 
     @cached_property
     def _priors(self) -> Priors:
@@ -240,7 +242,7 @@ class Bayesian(Searcher):
         return Priors(noise=(low, 0.1)) if self._noiseless else Priors(noise=(np.log(1e-2), 1.5))
 
     def _embedding(self, observed: Observations) -> Embedding:
-        from hpo_engine.maths.gp import Embedding
+        from hpo_engine.maths.embedding import Embedding
 
         return Embedding(self._kinds, observed.taken, tied=self._d > _TIED)
 
@@ -248,7 +250,7 @@ class Bayesian(Searcher):
 
     @cached_property
     def _kinds(self) -> Kinds:
-        from hpo_engine.maths.gp import Kinds
+        from hpo_engine.maths.embedding import Kinds
 
         layout = Layout.of(self._space)
         optional = np.array([p.when is not None for p in self._space.dimensions], dtype=bool)
@@ -268,7 +270,7 @@ class Bayesian(Searcher):
 
     @cached_property
     def _all_points(self) -> np.ndarray | None:  # (size, d)
-        """Every configuration of a small finite space, as far as the rules allow it."""
+        """Every configuration of a small finite space that the constraints allow; None for other spaces."""
         size = self._space.size
         if size is None or size > _LISTED:
             return None
@@ -277,13 +279,13 @@ class Bayesian(Searcher):
 
 
 def _schedule(n: int) -> int:
-    """The count of results, at most n, to which parameters are fitted: all of few, then in steps of about a 20th."""
+    """The number of results, at most n, to which parameters are fitted: all up to 40, then in steps of about n / 20."""
     step = 1 if n <= 40 else 2 ** int(np.log2(n / 20))
     return n - n % step
 
 
 def _kept(losses: np.ndarray, most: int) -> np.ndarray:
-    """Places of the results that a model holds: all; of too many the best, the latest, and every so many-th other."""
+    """Indices of the results in a model: all, or at most `most`: the best, the latest, and evenly spread others."""
     n = len(losses)
     if n <= most:
         return np.arange(n)

@@ -1,6 +1,6 @@
 """Evolution: children of good trials, some with two parents, with a few values changed.
 
-The parents are read from the history; nothing else is remembered.
+The parents are read from the history; there is no other state.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
 
-_TRIES = 50  # for a child that was not tried before
+_TRIES = 50  # to find a child that is new
 _BOLDER = 10  # tries after which twice as many values are changed
 _STEP, _LEAP = 0.1, 0.3  # standard deviations of a change, in lengths of an axis
 _LEAPS = 0.2  # part of the changes that are leaps
 
 
 class Evolution(Searcher):
-    """Steady-state evolution: a child for every free worker, as soon as there is one.
+    """Steady-state evolution: each free worker gets a child at once, without generations.
 
     The parents are the best of `tournament` trials drawn from the latest `population` and the best half as many: old
-    trials leave, but not the best of them. A child changes one value on average: a choice to any other one, a number
-    by a step. A parameter that begins to apply gets a random value. Failed trials have no children; no configuration
-    is tried twice as long as there are others near.
+    trials are dropped, except for the best. A child changes one value on average: a choice to any other one, a number
+    by a step. A parameter that begins to apply gets a random value. Failed trials have no children. A
+    configuration is tried twice only if no other is found nearby.
 
-    What it is worth, mean lowest loss of 3 or 4 seeds after 50 and 200 trials (NK landscapes with three neighbours;
+    Mean lowest loss of 3 or 4 seeds after 50 and 200 trials (NK landscapes with three neighbours;
     one-max with pairs that count more together; 12 choices that shift a bowl in 12 numbers):
 
                                      random        tpe           cmaes         evolution
@@ -95,12 +95,11 @@ class Evolution(Searcher):
         return self._space.decode(start_point(self._spec, trial_id))
 
     def _parents(self, observed: Observations) -> np.ndarray:
-        """Places of the trials that may have children, the best first."""
+        """Indices of the trials that may have children, the best first."""
         order = np.argsort(observed.losses, kind="stable")
         latest = order >= len(order) - self._population
         latest[: self._population // 2] = True
-        out: np.ndarray = order[latest]
-        return out
+        return order[latest]
 
     def _child(self, observed: Observations, parents: np.ndarray, trial_id: int, taken: set[Any]) -> dict[str, Any]:
         rng = trial_rng(self._spec, trial_id)
@@ -119,7 +118,7 @@ class Evolution(Searcher):
         return int(parents[rng.integers(len(parents), size=self._tournament).min()])
 
     def _changed(self, point: np.ndarray, changes: float, rng: np.random.Generator) -> np.ndarray:
-        """The point with so many of the values that apply changed, on average; one at least."""
+        """The point with `changes` of its active values changed on average, and at least one."""
         point = np.where(np.isnan(point), rng.random(len(point)), point)
         live = np.flatnonzero(~np.isnan(self._space.tidy(point[None])[0]))
         if not len(live):
@@ -132,7 +131,7 @@ class Evolution(Searcher):
 
 
 def _mutated(u: float, size: int, categorical: bool, rng: np.random.Generator) -> float:
-    """Another place on an axis of `size` values (0: continuous)."""
+    """Another position on an axis of `size` values (0: continuous)."""
     if size == 1:
         return u
     if size == 2 or categorical:

@@ -125,5 +125,4 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (n, d), (m, d) -> 
     both = ~np.isnan(a)[:, None, :] & ~np.isnan(b)[None, :, :]
     gaps = np.where(both, np.nan_to_num(a)[:, None, :] - np.nan_to_num(b)[None, :, :], 0.0)
     shared = both.sum(axis=2)
-    found: np.ndarray = np.where(shared > 0, np.sqrt((gaps**2).sum(axis=2) / np.maximum(shared, 1)), 0.5)
-    return found
+    return np.where(shared > 0, np.sqrt((gaps**2).sum(axis=2) / np.maximum(shared, 1)), 0.5)

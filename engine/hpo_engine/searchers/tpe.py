@@ -1,8 +1,8 @@
 """TPE: densities of the good and of the other trials; the next point has a high ratio of the two.
 
 All of a space's dimensions are modelled together (multivariate), so that parameters that matter jointly are found
-jointly; half of the candidates mix the dimensions of several good trials, as the classic TPE does, so that no seed
-stays stuck at one lucky trial. Knows results only as Observations.
+jointly; half of the candidates mix the dimensions of several good trials, as the classic TPE does, so that a search
+does not get stuck at one lucky trial. Knows results only as Observations.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from hpo_engine.study.trial import Proposal
 if TYPE_CHECKING:
     from hpo_engine.maths.parzen import Parzen
 
-_MOST_WINDOWS = 2_000  # of the trials that are not good; of more, every k-th is looked at
-_MOST_NUMBERS = 2_000_000  # windows times dimensions: bounds the time of an ask in very wide spaces
+_MOST_WINDOWS = 2_000  # for trials that are not good; if there are more, every k-th is used
+_MOST_NUMBERS = 2_000_000  # windows times dimensions: bounds the time per proposal in very wide spaces
 
 
 class Tpe(Searcher):
@@ -34,20 +34,20 @@ class Tpe(Searcher):
 
     After `n_startup` quasi-random trials, the best `good_ratio` of the completed trials make the density l, all others
     (and failed and running ones) the density g; of `ei_candidates` draws from l, the one with the largest l/g is
-    proposed. What l/g is monotone in is the expected improvement (Bergstra et al. 2011, eq. 10-11).
+    proposed. The expected improvement increases with l/g (Bergstra et al. 2011, eq. 10-11).
 
-    Windows have one width, about 0.15 n^(-1/(d+4)) of the range, whatever the spread of the points: widths estimated
-    from the good points shrink with them, and the search stagnates (mean regret 0.13 instead of 0.05 after 100
-    trials). Half of the trials look closer, with windows a third as wide (0.061 without). Few candidates leave room for
-    surprise (64 instead of 24: 0.057). A good trial weighs by how far it is below the best of the others (Watanabe
+    All windows have the same width, about 0.15 n^(-1/(d+4)) of the range, whatever the spread of the points: widths
+    estimated from the good points shrink with them, and the search stagnates (mean regret 0.13 instead of 0.05 after
+    100 trials). Half of the trials use windows a third as wide (0.061 without). Few candidates keep the search diverse
+    (64 instead of 24: 0.057). A good trial is weighted by how far its loss is below the best of the others (Watanabe
     2023, section 4.2: weights by improvement).
 
-    While other trials run there are fewer rounds of selection, so each moves further: every second candidate goes on
-    along the way from the mean trial to the mean good one, as a step of an evolution strategy would, and candidates
-    are judged by wider windows, as narrow ones prefer whatever is nearest to a good trial. With 16 workers the mean
-    regret is 0.127 instead of 0.141 after 50 trials and 0.070 instead of 0.080 after 100 (27 problems of
-    benchmarks/search, 8 seeds; standard error of the difference 4%). One at a time neither gains nor loses by it
-    (+2%, standard error 6%), and does without.
+    While other trials run there are fewer rounds of selection, so each takes larger steps: every second candidate is
+    moved in the direction from the mean trial to the mean good one, as in an evolution strategy, and candidates are
+    compared with wider windows, because narrow ones prefer the candidate nearest to a good trial. With 16 workers the
+    mean regret is 0.127 instead of 0.141 after 50 trials and 0.070 instead of 0.080 after 100 (27 problems of
+    benchmarks/search, 8 seeds; standard error of the difference 4%). With one trial at a time it makes no
+    difference (+2%, standard error 6%), and is not used.
     """
 
     traits = Traits(
@@ -71,15 +71,15 @@ class Tpe(Searcher):
     )
 
     spread = 0.15  # width of a window at n = 1 and d = 4
-    scales = (1.0, 0.35)  # chosen at random, so that any part of the trials has both: a wide look and a close one
-    stir, stirred = 0.4, 3.0  # categories: the most likely a window changes one, and how many it changes at most
+    scales = (1.0, 0.35)  # of the windows, drawn for each trial: half of the trials look closely
+    stir, stirred = 0.4, 3.0  # categories: largest probability that a window changes one; largest mean number changed
     crossed = 0.5  # share of the candidates whose dimensions come from several windows
     # While other trials run:
-    judged = 1.5  # scale of the windows by which candidates are judged, whatever they were drawn by
+    judged = 1.5  # scale of the windows that candidates are compared with, whatever they were drawn from
     drift = (
         2.0  # every second candidate moves on, by up to this multiple of the way from all trials' mean to the good's
     )
-    crowding = 2.0  # a candidate on top of a running trial loses all but 1 / (1 + this) of its l/g
+    crowding = 2.0  # the l/g of a candidate at a running trial is divided by 1 + this
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Tpe(Searcher):
         return [Proposal(p) for p in self.suggest(self._reader.read(history), history.next_id, count)]
 
     def suggest(self, observed: Observations, first_id: int, count: int) -> list[dict[str, Any]]:
-        """Parameters for trials first_id, first_id + 1, ...; each counts as running when the next is chosen."""
+        """Parameters for trials first_id, first_id + 1, ...; each counts as running when the next one is chosen."""
         pending, out = observed.pending, []
         for trial_id in range(first_id, first_id + count):
             point = self._point(observed, pending, trial_id)
@@ -111,14 +111,14 @@ class Tpe(Searcher):
 
     def _point(self, observed: Observations, pending: np.ndarray, trial_id: int) -> np.ndarray:  # (d,)
         losses = observed.losses
-        told = trial_id >= self._n_startup and len(losses) >= 2 and bool(losses.min() < losses.max())
-        if not self._d or not (told or len(observed.failed)):
+        informed = trial_id >= self._n_startup and len(losses) >= 2 and bool(losses.min() < losses.max())
+        if not self._d or not (informed or len(observed.failed)):
             start: np.ndarray = self._space.tidy(start_point(self._spec, trial_id)[None])[0]
             return start
         rng = trial_rng(self._spec, trial_id)
-        # Where nothing is better than the rest no trial is good: away from all that was tried.
+        # If all losses are equal no trial is good, and the point is one far from all trials.
         share, weight = (
-            split(losses, self._ratio, self._most) if told else (np.zeros(len(losses)), np.zeros(len(losses)))
+            split(losses, self._ratio, self._most) if informed else (np.zeros(len(losses)), np.zeros(len(losses)))
         )
         scale = self.scales[int(rng.integers(len(self.scales)))]
         source = self._parzen(observed.points[share > 0], weight[share > 0], scale)
@@ -141,7 +141,7 @@ class Tpe(Searcher):
         return drawn
 
     def _ahead(self, drawn: np.ndarray, step: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # (k, d)
-        """Each draw, moved a random part of the way towards the end of such steps, or the border."""
+        """Each draw moved by a random fraction of `drift` steps, up to the border."""
         ahead = np.clip(drawn + self.drift * np.where(self._layout.categorical, 0.0, step), 0.0, 1.0)
         out: np.ndarray = drawn + rng.random((len(drawn), 1)) * (ahead - drawn)
         return out
@@ -149,13 +149,13 @@ class Tpe(Searcher):
     def _usable(
         self, candidates: np.ndarray, observed: Observations, pending: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """Those that were not tried before and that the rules allow; uniform draws if there are none."""
+        """The candidates that are new and that the constraints allow; uniform draws if there are none."""
         if not (self._finite or self._space.rules):
             return candidates
         taken = np.concatenate([observed.points, observed.failed, pending])
         for tries in range(3):
             usable: np.ndarray = candidates[self._space.allowed(candidates)]
-            if self._finite:  # elsewhere nothing comes up twice
+            if self._finite:  # a continuous draw is never repeated
                 usable = untaken(usable, taken)
             if len(usable):
                 return usable
@@ -182,7 +182,7 @@ class Tpe(Searcher):
 
         layout = self._layout
         n = max(1.0, float(weights.sum()) ** 2 / max(float((weights**2).sum()), 1e-300)) if len(weights) else 1.0
-        # As in d dimensions a step is sqrt(d) widths long, many dimensions take narrower windows.
+        # In d dimensions a step is sqrt(d) widths long, so many dimensions need narrower windows.
         width = scale * self.spread * n ** (-1.0 / (self._d + 4)) * min(1.5, (4 / max(1, self._d)) ** 0.3)
         with np.errstate(divide="ignore"):
             widths = np.maximum(width, np.where(layout.cells > 0, 0.5 / layout.cells, 0.0))
@@ -192,10 +192,10 @@ class Tpe(Searcher):
 
 
 def split(losses: np.ndarray, ratio: float, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """(how far each trial is one of the good ones, in [0, 1]; its weight among them, with mean 1): (n,), (n,).
+    """The membership of each trial in the good ones, in [0, 1], and its weight among them, with mean 1: (n,), (n,).
 
-    The best ceil(ratio n) are good, at most `most`, at least two, never all. Trials that tie across the border are
-    good in equal parts, so that the order in which equals came says nothing.
+    The best ceil(ratio n) are good, at most `most`, at least two, never all. Trials that tie across the border
+    share their membership equally, so that their order does not matter.
     """
     n = len(losses)
     share = np.zeros(n)
@@ -207,7 +207,7 @@ def split(losses: np.ndarray, ratio: float, most: int) -> tuple[np.ndarray, np.n
     inside, tied = losses < border, losses == border
     share[inside] = 1.0
     share[tied] = (count - inside.sum()) / tied.sum()
-    # Improvement over the best trial that is not good, as a part of the best one's; halves keep 1e308 - -1e308 finite.
+    # Improvement over the best trial that is not good, relative to that of the best; halves keep differences finite.
     near = reined(losses) / 2
     ranked = np.sort(near)
     beyond = ranked[min(count, n - 1)]
@@ -218,10 +218,9 @@ def split(losses: np.ndarray, ratio: float, most: int) -> tuple[np.ndarray, np.n
 
 
 def lean(points: np.ndarray, weight: np.ndarray) -> np.ndarray:  # (n, d), (n,) -> (d,)
-    """From the mean of all points to the weighted mean, each over the points that are not NaN; 0 if one has none."""
+    """The vector from the mean of all points to the weighted mean; NaN are left out, 0 if there are no others."""
     known = ~np.isnan(points)
     at, weights = np.where(known, points, 0.0), np.where(known, weight[:, None], 0.0)
     count, total = known.sum(axis=0), weights.sum(axis=0)
     means = (weights * at).sum(axis=0) / np.where(total > 0, total, 1.0), at.sum(axis=0) / np.maximum(count, 1)
-    out: np.ndarray = np.where(total > 0, means[0] - means[1], 0.0)
-    return out
+    return np.where(total > 0, means[0] - means[1], 0.0)
