@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.assembly import stopper
-from hpo_engine.stoppers import BudgetStopper, DivergedStopper, FirstOf, RankStopper
+from hpo_engine.errors import StopperError
+from hpo_engine.stoppers import BudgetStopper, DivergedStopper, FirstOf, Halt, RankStopper, Rule
 from hpo_engine.stoppers.rank import rungs
 from hpo_engine.study.events import AttemptIntended, MetricsSeen, TrialEnded, TrialProposed, apply
 from hpo_engine.study.history import History
@@ -358,3 +359,31 @@ def test_what_was_seen_before_changes_no_answer_about_divergence(rng: random.Ran
         if rng.random() < 0.2:
             history = apply(history, TrialEnded(0.0, trial, "failed", None, "x", {"code": 1}))
         assert {t.id: w for t in history.running if (w := rule.diverged(t, history, 0.0))} == gone(history)
+
+
+# -- answers of plugins ------------------------------------------------------------------------------------------------
+
+
+async def _later() -> None: ...
+
+
+@pytest.mark.parametrize("method", ["diverged", "end_trial", "end_study", "halt"])
+@pytest.mark.parametrize(
+    ("answer", "shown"), [(lambda: 3, "3"), (lambda: 0, "0"), (lambda: False, "False"), (lambda: ["a"], "['a']"),
+                          (_later, "<coroutine")],
+)  # fmt: skip
+def test_answer_that_is_no_reason_is_refused_in_one_line(method: str, answer: Any, shown: str) -> None:
+    rule = type("Mine", (Rule,), {method: lambda *args: answer()})()
+    with pytest.raises(StopperError) as caught:
+        getattr(FirstOf([rule]), method)(*([None] * (2 if method in ("end_study", "halt") else 3)))
+    line = str(caught.value)
+    assert line.startswith(f"the stopper Mine answered {shown}") and line.endswith(
+        "; it must be a reason in words or None"
+    )
+
+
+def test_reason_for_a_halt_may_be_text_alone_and_becomes_one_line() -> None:
+    rule = type("Mine", (Rule,), {"halt": lambda *args: "somebody\n must look", "end_study": lambda *args: ""})()
+    history: Any = None
+    assert FirstOf([rule]).halt(history, 0.0) == Halt("Mine", "somebody must look")
+    assert FirstOf([rule]).end_study(history, 0.0) is None

@@ -105,11 +105,13 @@ def _answer(error: BaseException) -> tuple[int, str]:
         advice = "the output is not complete, but nothing else is lost: make room, then run the same command again"
         return _STORAGE, f"{error.filename}: {error.strerror}; {advice}"
     if isinstance(error, OSError):
-        return _STORAGE, f"{described(error)}{_advice(error)}"
+        return _STORAGE, f"{' '.join(described(error).split())}{_advice(error)}"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in str(error)):
         return _STORAGE, f"{error or 'no memory'}; make room on the machine, then resume"
-    where = "running trials go on; --debug shows where it is"
-    return _INTERNAL, f"internal error: {type(error).__name__}: {error}; {where}"
+    from hpo_engine.plugins import raised
+
+    whose = "a plugin failed" if raised.by_plugin(error) else "internal error"
+    return _INTERNAL, f"{whose}: {raised.described(error)}; running trials continue; --debug shows the traceback"
 
 
 def _advice(error: OSError) -> str:

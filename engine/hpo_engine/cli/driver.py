@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -9,11 +10,12 @@ import select
 import signal
 import stat
 import sys
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hpo_engine.cli.common import dump, summary
-from hpo_engine.errors import StudyGone, StudyLocked
+from hpo_engine.errors import EngineError, StudyGone, StudyLocked
 from hpo_engine.study.history import StudyState
 from hpo_engine.text.tables import counted
 
@@ -82,6 +84,9 @@ class Driver:
                 close = engine.leave
                 self._console.restore()
                 raise
+            except Exception as error:
+                self._keep_traceback(error)
+                raise
             finally:
                 close()
         history = engine.history
@@ -90,6 +95,13 @@ class Driver:
         if self._signals:
             return 128 + self._signals[0]
         return 3 if history.state is StudyState.FAILED or history.halted else 0
+
+    def _keep_traceback(self, error: Exception) -> None:
+        """What a plugin raised, or what is our fault, is in the engine's log in full; people are told one line."""
+        cause = error.__cause__ if isinstance(error, EngineError) else error
+        if cause is not None:
+            with contextlib.suppress(OSError), open(self._paths.engine_log, "a", encoding="utf-8") as log:
+                traceback.print_exception(cause, file=log)
 
     def _resume(self, engine: Engine, study: OpenStudy, clock: Clock) -> None:
         if adopted := engine.resume(clock()):

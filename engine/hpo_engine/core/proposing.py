@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import operator
-import os
 import reprlib
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,6 +20,7 @@ from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.searcher_thread import Answer, Ask, Asker
 from hpo_engine.errors import EngineError, SearcherError
 from hpo_engine.failpoints import failpoint
+from hpo_engine.plugins.raised import described
 from hpo_engine.study.events import TrialCarriedOn, TrialProposed
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params
@@ -218,12 +217,7 @@ class Proposer:
         if isinstance(error, EngineError):
             return SearcherError(str(error))
         _log.debug("the searcher raised", exc_info=error)
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        words = ": ".join(filter(None, (type(error).__name__, str(error))))
-        return SearcherError(
-            f"{self._title} failed at trial {self._recorder.history.next_id}: {words} "
-            f"({os.path.basename(frame.filename)}:{frame.lineno})"
-        )
+        return SearcherError(f"{self._title} failed at trial {self._recorder.history.next_id}: {described(error)}")
 
     @property
     def _title(self) -> str:

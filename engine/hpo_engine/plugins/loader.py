@@ -19,6 +19,8 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
+from hpo_engine.errors import nearest
+
 _PREFIX = "_hpo_plugins_"
 
 
@@ -35,8 +37,16 @@ def load_class(where: str, folder: str) -> Callable[..., Any]:
         module = importlib.import_module(f"{_package(os.path.realpath(folder))}.{module_name}")
     else:
         module = importlib.import_module(module_name)
+    if not hasattr(module, class_name):
+        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+        raise AttributeError(f"no class {class_name}{nearest(class_name, classes)}")
     cls: Callable[..., Any] = getattr(module, class_name)
     return cls
+
+
+def is_plugin(module: str) -> bool:
+    """Whether a module of that name was loaded from a user's folder."""
+    return module.startswith(_PREFIX)
 
 
 def _of_file(path: str) -> ModuleType:
@@ -80,7 +90,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not name.startswith(_PREFIX):
+        if not is_plugin(name):
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and type(spec.loader) is SourceFileLoader:

@@ -13,6 +13,7 @@ from typing import Any
 from hpo_engine.errors import Problem, SpecError, nearest
 from hpo_engine.plugins.card import NO_CARD, Card
 from hpo_engine.plugins.loader import load_class
+from hpo_engine.plugins.raised import described
 from hpo_engine.space.params import json_text
 
 
@@ -50,7 +51,7 @@ class Registry:
         try:
             return load_class(where, folder)
         except (Exception, SystemExit) as error:
-            raise SpecError([Problem(path, f"{where} cannot be loaded: {type(error).__name__}: {error}")]) from error
+            raise SpecError([Problem(path, f"{where} cannot be loaded: {described(error)}")]) from error
 
     def take(self, cls: Callable[..., Any], name: str, options: Mapping[str, Any], path: str) -> dict[str, Any]:
         """The options, each in its type: checked against the class's card, or if it has none against the names of its
@@ -88,7 +89,7 @@ class Registry:
         except SpecError:
             raise
         except (Exception, SystemExit) as error:
-            why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "it ended the program"
+            why = described(error) if isinstance(error, Exception) else "it ended the program"
             raise SpecError([Problem(path, f"{name} cannot be made: {why}")]) from error
         self._require_methods(made, name, path)
         return made

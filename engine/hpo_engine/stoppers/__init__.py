@@ -7,12 +7,12 @@ study that was killed and resumed ends in the same way as one that was not.
 from __future__ import annotations
 
 import logging
-import os
-import traceback
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import reprlib
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from hpo_engine.errors import EngineError, StopperError
+from hpo_engine.plugins.raised import described
 from hpo_engine.stoppers.alike import AlikeStopper
 from hpo_engine.stoppers.diverged import DivergedStopper
 from hpo_engine.stoppers.misnamed import MisnamedStopper
@@ -33,46 +33,59 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_Said = TypeVar("_Said")
+_Answer = TypeVar("_Answer")
 
 
 class FirstOf(Rule):
-    """Several rules; the first one with a reason decides. Raises StopperError for one that raises."""
+    """Several rules; the first one with a reason decides. Raises StopperError for one that raises, or that answers with
+    anything but a reason in words or None."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
 
     def diverged(self, trial: Trial, history: History, now: float) -> str | None:
-        return self._first(lambda rule: rule.diverged(trial, history, now))
+        return self._first(lambda rule: _reason(rule, rule.diverged(trial, history, now)))
 
     def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
-        return self._first(lambda rule: rule.end_trial(trial, history, now))
+        return self._first(lambda rule: _reason(rule, rule.end_trial(trial, history, now)))
 
     def end_study(self, history: History, now: float) -> str | None:
-        return self._first(lambda rule: rule.end_study(history, now))
+        return self._first(lambda rule: _reason(rule, rule.end_study(history, now)))
 
     def halt(self, history: History, now: float) -> Halt | None:
-        return self._first(lambda rule: rule.halt(history, now))
+        return self._first(lambda rule: _halt(rule, rule.halt(history, now)))
 
-    def _first(self, ask: Callable[[Rule], _Said | None]) -> _Said | None:
+    def _first(self, ask: Callable[[Rule], _Answer | None]) -> _Answer | None:
         for rule in self._rules:
             try:
-                if said := ask(rule):
-                    return said
+                if answer := ask(rule):
+                    return answer
             except EngineError as error:
                 raise StopperError(str(error)) from error
             except BaseException as error:  # a plugin ends its study, not the engine
-                raise _failed(rule, error) from error
+                _log.debug("a stopper raised", exc_info=error)
+                raise StopperError(f"the stopper {type(rule).__name__} failed: {described(error)}") from error
         return None
 
 
-def _failed(rule: Rule, error: BaseException) -> StopperError:
-    _log.debug("a stopper raised", exc_info=error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    words = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
-    return StopperError(
-        f"the stopper {type(rule).__name__} failed: {words} ({os.path.basename(frame.filename)}:{frame.lineno})"
-    )
+def _reason(rule: Rule, answer: Any) -> str | None:
+    """The answer in one line. Raises StopperError if it is neither text nor None."""
+    if answer is None:
+        return None
+    if not isinstance(answer, str):
+        if isinstance(answer, Coroutine):
+            answer.close()  # else Python warns that nobody awaited it
+        shown = " ".join(reprlib.repr(answer).split())
+        raise StopperError(f"the stopper {type(rule).__name__} answered {shown}; it must be a reason in words or None")
+    return " ".join(answer.split())
+
+
+def _halt(rule: Rule, answer: Any) -> Halt | None:
+    """A plugin's answer may be its reason alone."""
+    if isinstance(answer, Halt):
+        return answer
+    reason = _reason(rule, answer)
+    return Halt(type(rule).__name__, reason) if reason else None
 
 
 class BudgetStopper(Rule):

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from hpo_engine.plugins.card import NO_CARD, Card
 from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Trial
 
 
@@ -21,10 +22,13 @@ class Halt:
 class Rule:
     """Made as `Class(spec, **options)`; its `card` describes the options.
 
-    Answers are a reason in words, or None to go on. Rules override what they decide.
+    Answers are a reason in words, or None to continue. Rules override what they decide.
     """
 
     card: ClassVar[Card] = NO_CARD
+
+    def __init__(self, spec: StudySpec | None = None) -> None:
+        """Most rules find all that they need in the history."""
 
     def diverged(self, trial: Trial, history: History, now: float) -> str | None:
         """Why the running trial will report nothing of use any more; what it has reported before may count."""
@@ -38,6 +42,6 @@ class Rule:
         """Why the study is over."""
         return None
 
-    def halt(self, history: History, now: float) -> Halt | None:
+    def halt(self, history: History, now: float) -> Halt | str | None:
         """Why no more trials should run before somebody has looked."""
         return None
