@@ -23,8 +23,8 @@ _STORAGE, _INTERNAL, _INTERRUPTED, _NO_READER = 5, 70, 130, 141
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _TOO_MANY = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _VERBS = {
-    "submit": "runs", "list": "views", "show": "show", "best": "views", "logs": "output", "watch": "runs",
-    "stop": "runs", "resume": "runs", "retry": "runs", "remove": "runs", "export": "views",
+    "submit": "runs", "list": "views", "show": "show", "best": "views", "logs": "output", "watch": "watcher",
+    "stop": "ending", "resume": "runs", "retry": "runs", "remove": "ending", "export": "views",
     "tensorboard": "machine", "init": "machine", "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
 }  # fmt: skip
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
-from hpo_engine.cli.common import dump, find, json_option, output_width, root_option, study_argument
+from hpo_engine.cli.common import find, json_option, output_width, root_option, study_argument
 from hpo_engine.errors import EngineError, SpecError
+from hpo_engine.report.objects import dump
 from hpo_engine.text.tables import safe_text
 
 _LEAST_NOTE = 30  # columns for the notes of doctor, however narrow the terminal is

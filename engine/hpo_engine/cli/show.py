@@ -10,22 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from hpo_engine.cli.common import (
-    attempt_object,
-    dump,
     find,
     json_option,
     judged,
     judging_options,
     output_width,
     read_history,
-    results_object,
     root_option,
-    state_word,
     study_argument,
-    summary,
-    trial_object,
     trial_of,
 )
+from hpo_engine.report.objects import attempt_object, dump, results_object, state_word, summary, trial_object
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import (
-    dump,
     find,
     json_option,
     judged,
@@ -19,12 +18,11 @@ from hpo_engine.cli.common import (
     output_width,
     read_history,
     root_option,
-    state_word,
     study_argument,
-    trial_object,
     trial_of,
 )
 from hpo_engine.errors import EngineError, JournalError, SpecError
+from hpo_engine.report.objects import dump, state_word, trial_object
 
 if TYPE_CHECKING:
     from hpo_engine.store.summary import Summary
@@ -89,7 +87,7 @@ def best(
     With several objectives there is no single best trial but a front: the trials that no other
     trial beats in every objective. TRIAL picks one of them.
     """
-    from hpo_engine.cli.common import best_object, front_object, member_object
+    from hpo_engine.report.objects import best_object, front_object, member_object
     from hpo_engine.text.tables import safe_text
     from hpo_engine.trackers import lines
 

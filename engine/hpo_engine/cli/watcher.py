@@ -7,18 +7,25 @@ import sys
 import time
 from functools import partial
 
-from hpo_engine import assembly
-from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.executors.machine import waits
-from hpo_engine.store.journal import Follower
-from hpo_engine.store.lock import who_leads
-from hpo_engine.trackers.console import ConsoleTracker
+import click
+
+from hpo_engine.cli.common import find, root_option, study_argument
 
 _POLL_S = 0.25
 
 
-def follow(paths: StudyPaths) -> int:
-    """Shows the study until it closes, its engine exits, or Ctrl-C. Returns 0."""
+@click.command()
+@study_argument
+@root_option
+def watch(study: str, root: str | None) -> int:
+    """Watch STUDY while it runs; Ctrl-C ends only the display."""
+    from hpo_engine import assembly
+    from hpo_engine.executors.machine import waits
+    from hpo_engine.store.journal import Follower
+    from hpo_engine.store.lock import who_leads
+    from hpo_engine.trackers.console import ConsoleTracker
+
+    paths = find(study, root)
     log = Follower(paths.db)
     console = ConsoleTracker(sys.stdout, folder=paths.root, waits=partial(waits, paths.root, os.environ))
     clock = assembly.Clock()
@@ -44,3 +51,6 @@ def follow(paths: StudyPaths) -> int:
         console.close(log.history)
         log.close()
     return 0
+
+
+VERBS = (watch,)

@@ -1,0 +1,103 @@
+"""What is different when a study is submitted or resumed again: its file, its limits, the files that it copied."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hpo_engine.cli.common import note
+from hpo_engine.errors import SpecError, StudyExists
+
+if TYPE_CHECKING:
+    from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.study.history import History
+    from hpo_engine.study.spec import StudySpec
+
+
+def changed_limits(
+    history: History, spec: StudySpec, given: dict[str, int | None], paths: StudyPaths
+) -> dict[str, Any]:
+    """The new limits in a file that is submitted again. Raises StudyExists if it describes another study."""
+    from hpo_engine import studies
+
+    opened = history.opened_spec
+    if different := studies.differences(opened, spec):
+        lines = "\n".join(f"  {line}" for line in different)
+        again = _judge_again(history, opened, spec, paths)
+        raise StudyExists(
+            f"study {spec.name} exists and differs from this file:\n{lines}\n{again}"
+            f"to start over: hpo-engine remove {spec.name}, or another --name; to continue the old one: "
+            f"hpo-engine resume {spec.name}"
+        )
+    wanted, before, current = _limits(spec), _limits(opened), _limits(history.spec)
+    changes = {k: v for k, v in wanted.items() if v != current[k] and (v != before[k] or given.get(k) is not None)}
+    if (trials := changes.get("trials")) is not None and trials < history.next_id:
+        from hpo_engine.text.tables import counted
+
+        raise SpecError(f"trials: {trials}, but {spec.name} has {counted(history.next_id, 'trial')} already")
+    return changes
+
+
+def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyPaths) -> str:
+    """If the files differ only in the objective: the command that judges the existing trials by the new one."""
+    from hpo_engine import studies
+    from hpo_engine.trackers.lines import called
+
+    alike = replace(old, objectives=new.objectives, extra_metrics=new.extra_metrics)
+    if new.multi_objective or studies.differences(alike, new):
+        return ""
+    (objective,) = new.objectives
+    metric, goal, over = objective.metric, objective.goal, objective.over
+    if new.objectives == old.objectives:  # then the extra metrics have changed
+        added = next((name for name in new.extra_metrics if name not in old.extra_metrics), None)
+        if added is None:
+            return ""
+        metric, goal = added, new.extra_metrics[added]
+        goal, over = (goal, "best") if goal in ("minimize", "maximize") else ("minimize", "last")
+    last = " --over last" if over == "last" else ""
+    words = f"{shlex.quote(called(history, paths.root))} --metric {shlex.quote(metric)} --goal {goal}{last}"
+    return f"to judge the existing trials by it, without training: hpo-engine best {words} (also show, export)\n"
+
+
+def _limits(spec: StudySpec) -> dict[str, Any]:
+    """What may change in an existing study, by the names of SpecChanged."""
+    return {"trials": spec.budget.trials, "time_s": spec.budget.time_s, "parallel": spec.resources.parallel}
+
+
+def refuse_old_failures(paths: StudyPaths, history: History) -> None:
+    """Raises StudyExists if no trial has succeeded and the script was changed since: its copy would only fail again."""
+    from hpo_engine import studies
+    from hpo_engine.study.trial import TrialState
+    from hpo_engine.trackers.lines import BAD, called
+
+    if TrialState.COMPLETED in history.counts or not any(history.counts.get(state) for state in BAD):
+        return
+    if names := studies.edited(paths, history.spec):
+        word = shlex.quote(called(history, paths.root))
+        raise StudyExists(
+            f"nothing was run: no trial of {history.spec.name} has succeeded, and the study keeps using its copy of "
+            f"{_some(names)}, which changed since. To use the new version: hpo-engine remove {word}, then submit "
+            f"again; to run the old copy nevertheless: hpo-engine resume {word}"
+        )
+
+
+def note_changed_files(paths: StudyPaths, history: History) -> None:
+    """For a study that continues: notes on copied or linked files that have changed."""
+    from hpo_engine import studies
+
+    if names := studies.edited(paths, history.spec):
+        text = (
+            f"{_some(names)} changed since the study was made; the study keeps using its copy ({paths.model}). To use "
+            f"the new version: hpo-engine remove {os.path.basename(paths.root)} and submit again, or submit with "
+            "another --name"
+        )
+        note(text)
+    if problem := studies.linked_problem(paths, history.spec):
+        note(problem)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
