@@ -37,7 +37,7 @@ def table() -> dict[str, Wing]:
 def wings() -> dict[str, Path]:
     """Wing -> its file or folder."""
     found = {path.stem: path for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    del found["__init__"]
+    del found["__init__"], found["__main__"]
     return found
 
 
