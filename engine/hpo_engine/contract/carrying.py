@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from hpo_engine.contract.foldercopy import Check, copy_folder, no_check
-from hpo_engine.contract.paths import CONFIG, EMETRICS, TrialPaths
+from hpo_engine.contract.paths import CONFIG, TrialPaths
 from hpo_engine.errors import LaunchError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.system.faults import at_fault, described
-from hpo_engine.system.files import open_folder
 
 KEPT = "result"
 """In the folder of an attempt: what it left in RESULT_DIR, if that is not in RESULT_DIR any more."""
@@ -78,18 +77,6 @@ def place(paths: TrialPaths) -> None:
     with _copying(paths.result_dir):
         os.rename(f"{paths.own}/{_NEW}", paths.result_dir)
     failpoint("trial.started-from")
-
-
-def set_emetrics_aside(paths: TrialPaths, attempt: int) -> None:
-    """Renames what the attempt wrote to evaluation-metrics.txt, so that the next one's has only its own rows."""
-    name, end = os.path.splitext(EMETRICS)
-    for path in (f"{paths.log_dir}/{paths.name}", paths.log_dir):
-        with suppress(OSError):  # there is none, or a script has put something else in the folder's place
-            folder = open_folder(paths.study.root, path)
-            try:
-                os.rename(EMETRICS, f"{name}.{attempt}{end}", src_dir_fd=folder, dst_dir_fd=folder)
-            finally:
-                os.close(folder)
 
 
 @contextmanager

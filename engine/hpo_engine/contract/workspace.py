@@ -123,7 +123,8 @@ class LocalWorkspace:
             if number > 1:
                 os.makedirs(paths.attempt(number), exist_ok=True)
             if goes_on:
-                carrying.set_emetrics_aside(paths, number - 1)
+                for source in self._sources(TrialFiles(paths)):
+                    source.carry_on(number - 1)
                 self._views.carry_on(paths.result_dir)
             elif trial.origin is not None:
                 carrying.place(paths)

@@ -5,7 +5,9 @@ One JSON object per line, with a group (train, test), a step and values.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,10 @@ class Emetrics(MetricSource):
         self.title = f"{EMETRICS} in LOG_DIR"
         log_dir = trial.paths.log_dir
         self._each = (_File(trial, f"{log_dir}/{trial.paths.name}"), _File(trial, log_dir))
+
+    def carry_on(self, attempt: int) -> None:
+        for each in self._each:
+            each.set_aside(attempt)
 
     def look(self) -> bool:
         changed = [each.look() for each in self._each]
@@ -56,6 +62,15 @@ class Emetrics(MetricSource):
 class _File(GrowingFile):
     def __init__(self, trial: TrialFiles, folder: str) -> None:
         super().__init__(trial, EMETRICS, folder, "LOG_DIR")
+
+    def set_aside(self, attempt: int) -> None:
+        """Renames the file, so that the next attempt's has only its own rows."""
+        name, end = os.path.splitext(EMETRICS)
+        with suppress(
+            ContractError, OSError
+        ):  # there is none, or a script has put something else in the folder's place
+            with self._in_folder() as folder:
+                os.rename(EMETRICS, f"{name}.{attempt}{end}", src_dir_fd=folder, dst_dir_fd=folder)
 
     def begin(self) -> None:
         self._merged = MergedRows()

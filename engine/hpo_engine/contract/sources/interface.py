@@ -64,6 +64,13 @@ class MetricSource:
     rows: Sequence[Row] = ()
     """All rows that `look` has found so far."""
 
+    def carry_on(self, attempt: int) -> None:
+        """Called before a trial that has ended is trained further; `attempt`: the last one's number.
+
+        What that reported does not count again, even if it stays in the file. A source that cannot tell old reports
+        from new ones may set its file aside here.
+        """
+
     def look(self) -> bool:
         """Adds what was reported since the last call to `rows`; returns whether they may have changed.
 
