@@ -123,8 +123,7 @@ class LocalWorkspace:
             if number > 1:
                 os.makedirs(paths.attempt(number), exist_ok=True)
             if goes_on:
-                for source in self._sources(TrialFiles(paths)):
-                    source.carry_on(number - 1)
+                self._reports_of(trial).carry_on(number - 1)
                 self._views.carry_on(paths.result_dir)
             elif trial.origin is not None:
                 carrying.place(paths)

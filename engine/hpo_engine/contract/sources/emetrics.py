@@ -66,11 +66,8 @@ class _File(GrowingFile):
     def set_aside(self, attempt: int) -> None:
         """Renames the file, so that the next attempt's has only its own rows."""
         name, end = os.path.splitext(EMETRICS)
-        with suppress(
-            ContractError, OSError
-        ):  # there is none, or a script has put something else in the folder's place
-            with self._in_folder() as folder:
-                os.rename(EMETRICS, f"{name}.{attempt}{end}", src_dir_fd=folder, dst_dir_fd=folder)
+        with suppress(ContractError, OSError), self._in_folder() as folder:  # there may be no such file, or folder
+            os.rename(EMETRICS, f"{name}.{attempt}{end}", src_dir_fd=folder, dst_dir_fd=folder)
 
     def begin(self) -> None:
         self._merged = MergedRows()

@@ -35,6 +35,14 @@ class Reports:
         self._given: Sequence[Row] = ()
         self._not_before = 0.0
 
+    def carry_on(self, attempt: int) -> None:
+        """See `MetricSource.carry_on`. Never raises."""
+        for source in self._sources:
+            try:
+                source.carry_on(attempt)
+            except Exception as error:  # what it must not raise
+                _log.warning("trial %d: %s: %s", self._trial.paths.trial_id, source.title, error)
+
     def fresh(self) -> tuple[tuple[Row, ...], bool] | None:
         """The rows since the last call and False, or all rows and True if earlier ones changed; None: nothing new.
 
