@@ -194,6 +194,8 @@ def test_unknown_option_names_the_nearest_and_its_field() -> None:
     assert refused("grid", level=3) == 'options.level: is not an option of grid; did you mean "levels"?'
     assert "known: levels" in refused("grid", zzz=3)
     assert refused("random", rate=3) == "options.rate: is not an option of random; known: seed"
+    assert refused("auto", warm_up=3) == "options.warm_up: is not an option of auto; known: seed; it is one of tpe"
+    assert refused("random", eta=3).endswith("; known: seed; it is one of hyperband, asha, bohb")
     assert refused("random", sed=3) == 'options.sed: is not an option of random; did you mean "seed"?'
     assert (
         refused("tpe", ei_candidates=10**9)

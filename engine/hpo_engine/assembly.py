@@ -198,11 +198,23 @@ def searcher(spec: StudySpec) -> Searcher:
     if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.needs_resource and spec.resource is None:
         SEARCHERS.take(cls, name, spec.algorithm.options, "options")
         raise SpecError([Problem("resource", f"is missing: {name} needs one, as in {{name: epochs, max: 27}}")])
-    made = SEARCHERS.make_of(cls, name, spec.algorithm.options, spec, path="options")
+    try:
+        made = SEARCHERS.make_of(cls, name, spec.algorithm.options, spec, path="options")
+    except SpecError as error:
+        raise SpecError([_with_owners(problem) for problem in error.problems]) from error
     if not callable(getattr(made, "ask", None)):
         raise SpecError([Problem("algorithm", f"{name} is not a searcher: it has no method ask(history, count)")])
     own = made if isinstance(made, Searcher) else AskingOnly(made)
     return ProposalFilter(spec, own)
+
+
+def _with_owners(problem: Problem) -> Problem:
+    """The problem; if it is an option that other algorithms have, these are named."""
+    option = problem.path.removeprefix("options.")
+    if not problem.text.startswith("is not an option of ") or "did you mean" in problem.text:
+        return problem
+    owners = [name for name in SEARCHERS if name != "optuna" and traits(name).card.has(option)]
+    return problem._replace(text=f"{problem.text}; it is one of {', '.join(owners)}") if owners else problem
 
 
 def about(spec: StudySpec) -> str:

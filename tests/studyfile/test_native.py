@@ -322,11 +322,16 @@ BAD_FIELDS = {
     "trial: {log_limit: 16}": 'trial.log_limit: must be a size such as "16MB", "500kB" or "1GB", not 16',
     "trial: {log_limit: 0MB}": "trial.log_limit: must be above 0",
     "trial: {preload: on the fly}": 'trial.preload: must be auto, off, or a list of modules such as [torch, lightning], not "on the fly"',
+    "trial.warm_start: true": 'unknown key "trial.warm_start"; under trial, write preload: auto, off or a list of modules',
+    "trial.retrys: 3": 'unknown key "trial.retrys"; under trial, did you mean "retries"?',
+    "trial.retries: 3": 'unknown key "trial.retries"; write trial: {retries: ...}',
+    "options.seed: 3": 'unknown key "options.seed"; write options: {seed: ...}',
+    "early_stopping.keep: 0.3": 'unknown key "early_stopping.keep"; write early_stopping: {keep: ...}',
+    "warm_up: 3": 'unknown key "warm_up"; write options: {n_startup: ...}, or early_stopping: ',
     "trial: {preload: torch}": 'trial.preload: must be auto, off, or a list of modules such as [torch, lightning], not "torch"',
     "trial: {preload: [torch, 3]}": "trial.preload: must be auto, off, or a list of modules such as [torch, lightning], not 3",
     "name: ../x": 'name: "../x" cannot name a study',
     "name: .x": 'name: ".x" cannot name a study',
-    "name: CON": 'name: "CON" is a device',
     "name: 5": "name: must be text, not 5",
     'name: "a\\u202eb"': 'name: "a\\u202eb" cannot name a study',
     "algorithm: a/b": 'algorithm: "a/b" is not a valid name',
@@ -485,6 +490,8 @@ def test_rules_patterns_and_the_base_are_told_together_with_the_rest(folder: Pat
     ("command", "message"),
     [
         ("python tarin.py", 'there is no "tarin.py" in '),
+        ("python my script.py 3", 'there is no "my", but there is "my script.py"; quote it: python \'my script.py\''),
+        ("./my script.py", 'there is no "./my", but there is "./my script.py"; quote it: \'./my script.py\''),
         ("python3.11 -u -W ignore sub/x.py", 'there is no "sub/x.py" in '),
         ("python ../train.py", '"../train.py" is outside model_dir '),
         ("sh run.sh", 'there is no "run.sh" in '),
@@ -501,6 +508,7 @@ def test_rules_patterns_and_the_base_are_told_together_with_the_rest(folder: Pat
     ],
 )
 def test_message_of_a_command(command: str, message: str, folder: Path) -> None:
+    (folder / "my script.py").touch()
     found = problems(small(command=command), folder)
     assert len(found) == 1, found
     assert found[0].startswith(f"algo.yaml:1: command: {message}")
@@ -599,7 +607,7 @@ def test_parameter_names_that_are_refused(name: str, folder: Path) -> None:
         ("my-request.py", "my-request"),
         ("-", "study"),
         (".hidden.yaml", "hidden"),
-        ("con.yaml", "study-con"),
+        ("con.yaml", "con"),
         ("привет.yaml", "study"),
         ("x" * 300 + ".yaml", "x" * 100),
         ("<request>", "request"),
@@ -611,7 +619,7 @@ def test_default_name(file: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["..", "../x", "/abs", "a/b", "a\\b", "%2e%2e", "%252e", "a;b", "a\0", "~", "~root", "CON", "con.txt", "LPT1",
+    ["..", "../x", "/abs", "a/b", "a\\b", "%2e%2e", "%252e", "a;b", "a\0", "~", "~root",
      "\u202ex", "", " ", "a b", ".a", "-a", "_a", "a.", "a\n", "é", "x" * 101],
 )  # fmt: skip
 def test_names_that_would_lead_astray_are_refused(name: str) -> None:

@@ -169,6 +169,42 @@ parser.add_argument("input")
     assert "NOTE: the script seems to take its parameters as options" in starter("train.py", text)
 
 
+ARGUMENTS = """\
+import argparse, json
+parser = argparse.ArgumentParser()
+parser.add_argument("--optim", choices=["adam", "sgd"], default="sgd")
+parser.add_argument("--batch-size", type=int, default=32)
+parser.add_argument("--data-dir", default="/data")
+values = vars(parser.parse_args())
+config = json.load(open("config.json"))
+lr = config.get("lr", 0.01)
+"""
+LR = {"float": [0.001, 0.1], "log": True}
+
+
+def test_choices_of_the_command_line_hold_for_what_the_script_reads_from_config() -> None:
+    text = ARGUMENTS + 'optim = config["optim"]\n'
+    assert data(text)["space"] == {"lr": LR, "optim": {"choice": ["sgd", "adam"]}}
+    assert "NOTE" not in starter("train.py", text)
+
+
+@pytest.mark.parametrize(
+    "merge",
+    ["values.update(config)", "values = {**values, **config}", "values = dict(values, **config)",
+     "for name, value in config.items():\n    values[name] = value"],
+)  # fmt: skip
+def test_options_that_config_replaces_are_parameters_too(merge: str) -> None:
+    space = data(ARGUMENTS + merge + "\n")["space"]
+    assert space["lr"] == LR and space["optim"] == {"choice": ["sgd", "adam"]} and "batch_size" in space
+    assert "data_dir" not in space and "NOTE" not in starter("train.py", ARGUMENTS + merge)
+
+
+def test_options_whose_defaults_are_config_are_parameters_without_a_note() -> None:
+    text = 'parser.add_argument("--lr", type=float, default=0.01)\n'
+    text += 'parser.set_defaults(**json.load(open("config.json")))\n'
+    assert data(text)["space"] == {"lr": LR} and "NOTE" not in starter("train.py", text)
+
+
 def test_script_that_reads_nothing_gets_a_note_and_an_example(folder: Path) -> None:
     text = starter("train.py", "print(1)")
     assert "NOTE: the script does not seem to read config.json yet" in text

@@ -97,6 +97,10 @@ class Card:
     extra: str = ""
     open: str = ""
 
+    def has(self, option: str) -> bool:
+        """Whether it is the present or the former name of an option."""
+        return option in self.options or any(option == known.formerly for known in self.options.values())
+
     def take(
         self, name: str, options: Mapping[str, Any], path: str = "options", common: Sequence[str] = ("seed",)
     ) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from hpo_engine.studyfile.document import Document, read_json, read_text
 from hpo_engine.text.quoting import shown
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _ENV_NAME = re.compile(r"[^=\0\s]+")
 MOST_PROBLEMS = 100  # who has more mends the first ones first
 _MOST_NOTES = 20
@@ -87,8 +86,6 @@ def is_wmla(data: Any) -> bool:
 
 def study_name_problem(name: str) -> str | None:
     """Why a study cannot have this name (it becomes a folder, and part of addresses); None if it can."""
-    if _DEVICE.fullmatch(name):
-        return f"{json_text(name)} is a device's name on some systems; choose another"
     if not _NAME.fullmatch(name) or name.endswith("."):
         return (
             f"{json_text(name)} cannot name a study; use letters, digits, '.', '_' and '-' (at most 100), "
@@ -101,9 +98,7 @@ def study_name(text: str, fallback: str = "study") -> str:
     """The text brought into the alphabet of study names."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
     name = re.sub(r"^[^A-Za-z0-9]+", "", name)[:100].rstrip(".-")
-    if not name:
-        return fallback
-    return name if study_name_problem(name) is None else f"{fallback}-{name}"[:100].rstrip(".-")
+    return name or fallback
 
 
 def default_name(file: str, base_dir: str) -> str:
@@ -218,6 +213,8 @@ def split_command(text: str) -> list[str]:
 
 def script_problem(command: Sequence[str], model_dir: str) -> str | None:
     """Why the script that a command names cannot be found in the model folder; None if it can, or none is named."""
+    if split := _split_by_blanks(command, model_dir):
+        return split
     script = script_of(command)
     if script is None or os.path.isabs(script):
         return None
@@ -230,6 +227,20 @@ def script_problem(command: Sequence[str], model_dir: str) -> str | None:
         return f"there is no {json_text(script)} in {_printable(model_dir)}"
     if script == command[0] and not os.access(path, os.X_OK):
         return f"{json_text(script)} is not executable; run: chmod +x {shlex.quote(_printable(path))}"
+    return None
+
+
+def _split_by_blanks(command: Sequence[str], model_dir: str) -> str | None:
+    """What to write if the path of the script has blanks and no quotes, so that it came apart; else None."""
+    program = 0 if os.sep in command[0] else 1
+    first = next((k for k in range(program, len(command)) if not command[k].startswith("-")), len(command))
+    if first == len(command) or os.path.exists(absolute(command[first], model_dir)):
+        return None
+    for end in range(first + 2, len(command) + 1):
+        path = " ".join(command[first:end])
+        if os.path.isfile(absolute(path, model_dir)):
+            right = shlex.join([*command[:first], path])
+            return f"there is no {json_text(command[first])}, but there is {json_text(path)}; quote it: {right}"
     return None
 
 

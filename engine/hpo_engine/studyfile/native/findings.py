@@ -41,6 +41,8 @@ _ELSEWHERE = {
     "script": 'write command: "python train.py"',
     "labels": "they had no effect; leave them out",
     "preload": "write trial: {preload: ...}",
+    "n_startup": "write options: {n_startup: ...}",
+    "warm_up": "write options: {n_startup: ...}, or early_stopping: {rule: rank, min_rivals: ...}",
 }
 _ELSEWHERE_IN: dict[type[BaseModel], dict[str, str]] = {
     StudyForm: _ELSEWHERE,
@@ -87,8 +89,7 @@ def _words(e: Any, model: type[BaseModel]) -> str:
     kind, found = e["type"], json_text(e["input"])
     if kind == "extra_forbidden":
         key = str(e["loc"][-1])
-        advice = _ELSEWHERE_IN.get(model, {}).get(key)
-        return f'unknown key "{shown(key)}"' + (f"; {advice}" if advice else nearest(key, names(model)))
+        return f'unknown key "{shown(key)}"{_advice(key, model)}'
     if kind == "missing":
         name = str(e["loc"][-1])
         about = next((f.description for n, f in model.model_fields.items() if name in (n, f.alias)), None)
@@ -101,3 +102,16 @@ def _words(e: Any, model: type[BaseModel]) -> str:
         return f"must be {e['ctx']['expected'].replace(chr(39), '')}, not {found}"
     text = _WORDS.get(kind, f"{e['msg'][:1].lower()}{e['msg'][1:]}, not {{found}}")
     return text.format(found=found, **e.get("ctx", {}))
+
+
+def _advice(key: str, model: type[BaseModel]) -> str:
+    """What to write in place of a key that the model does not have."""
+    if advice := _ELSEWHERE_IN.get(model, {}).get(key):
+        return f"; {advice}"
+    field, _, rest = key.partition(".")
+    if not rest or field not in names(model):
+        return nearest(key, names(model))
+    part = PARTS.get(field)
+    if part is None or rest in names(part) or part.model_config.get("extra") == "allow":
+        return f"; write {field}: {{{shown(rest)}: ...}}"
+    return f"; under {field}, {_advice(rest, part).removeprefix('; ')}"

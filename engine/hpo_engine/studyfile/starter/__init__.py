@@ -88,7 +88,7 @@ def remarks(script_path: str, text_of_script: str) -> list[str]:
 
 
 def _remarks(found: Guesses, text: str) -> Iterator[str]:
-    if found.options:
+    if found.options and "config.json" not in text:
         yield (
             "the script seems to take its parameters as options of the command line. Parameters that are tuned come in "
             "config.json: let the script read them there."

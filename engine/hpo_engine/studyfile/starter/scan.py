@@ -85,11 +85,27 @@ def _scan_python(tree: ast.Module) -> Guesses:
                 _take_metrics(node, found)
         else:
             _take_choices(node, names, aliases, dicts, found)
-    if not found.params:
-        for node in nodes:
-            if isinstance(node, ast.Call) and _name_of(node.func) == "add_argument":
-                _take_option(node, found)
+    reads = bool(found.params or names)
+    all_of_them = not found.params or any(_spreads(node, names) for node in nodes)
+    for node in nodes:
+        if isinstance(node, ast.Call) and _name_of(node.func) == "add_argument":
+            _take_option(node, found, all_of_them)
+    found.options = bool(found.params) and not reads
     return found
+
+
+def _spreads(node: ast.AST, names: set[str]) -> bool:
+    """Whether all of config.json replaces what the command line said: f(**config), {**values, **config},
+    values.update(config), and `for name, value in config.items()`."""
+    spread: list[ast.expr] = []
+    if isinstance(node, ast.For) and isinstance(node.iter, ast.Call) and _name_of(node.iter.func) == "items":
+        return _owner_of(node.iter.func) in names
+    if isinstance(node, ast.Dict):
+        spread = [value for key, value in zip(node.keys, node.values, strict=True) if key is None]
+    elif isinstance(node, ast.Call):
+        spread = [keyword.value for keyword in node.keywords if keyword.arg is None]
+        spread += node.args if _name_of(node.func) == "update" else []
+    return any(isinstance(value, ast.Name) and value.id in names for value in spread)
 
 
 def _dict_literals(nodes: Iterable[ast.AST]) -> dict[str, ast.Dict]:
@@ -279,20 +295,23 @@ def _take_batch_only(node: ast.Call, found: Guesses) -> None:
         found.batch_only.append(name)
 
 
-def _take_option(node: ast.Call, found: Guesses) -> None:
-    """add_argument("--lr", type=float, default=0.1): only what looks like a number or a choice to tune."""
+def _take_option(node: ast.Call, found: Guesses, all_of_them: bool) -> None:
+    """add_argument("--lr", type=float, default=0.1): only what looks like a number or a choice to tune.
+
+    Args:
+        all_of_them: else only those that the script reads from config.json, too.
+    """
     flags = [f for arg in node.args if isinstance(f := _literal(arg), str) and f.startswith("--")]
     keywords = {k.arg: k.value for k in node.keywords if k.arg}
     default, choices = _literal(keywords.get("default")), _literal(keywords.get("choices"))
     name = _literal(keywords.get("dest")) or (flags[0].lstrip("-").replace("-", "_") if flags else None)
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or not (all_of_them or name in found.params):
         return
     if isinstance(choices, (list, tuple)):
         for value in choices:
             found.choice(name, value)
     elif isinstance(default, bool) or not isinstance(default, (int, float)):
         return
-    found.options = True
     found.param(name, default)
 
 
