@@ -17,6 +17,7 @@ from hpo_engine.study.events import (
     MetricsSeen,
     StudyClosed,
     StudyOpened,
+    TrialCarriedOn,
     TrialEnded,
     TrialProposed,
     apply,
@@ -147,6 +148,23 @@ def test_judged_again_with_a_resource_counts_what_had_the_most() -> None:
     for acc, resource in ((0.9, 1), (0.5, 3), (0.6, 3)):
         history = trial(history, {"loss": 1.0, "acc": acc}, value=1.0, resource=resource)
     assert judged_again(history, Objective("acc", "maximize")).best_id == 2
+
+
+@pytest.mark.parametrize("end", ["failed", "running", "pending", "no result"])
+def test_judged_again_counts_what_a_trial_had_before_it_was_carried_on(end: str) -> None:
+    history = study(resource=Resource("epochs", 9))
+    history = trial(history, {"loss": 1.0, "acc": 0.7}, value=1.0, resource=3)
+    history = apply(history, TrialCarriedOn(30.0, 0, {"lr": 0.5, "opt": "adam"}, 9))
+    if end != "pending":
+        history = apply(history, AttemptIntended(31.0, 0, 2, "again"))
+        history = apply(history, MetricsSeen(32.0, 0, (Row(2, {"loss": 0.1, "acc": 0.9}),)))
+    if end in ("failed", "no result"):
+        history = apply(history, TrialEnded(33.0, 0, "failed", reason="why", exit={"code": int(end == "failed")}))
+    again = judged_again(
+        trial(history, {"acc": 0.1}, value=5.0, resource=3), objective_for(history, "acc", "maximize", None)
+    )
+    assert [(r.resource, r.losses) for r in again.trials[0].results] == [(3, (-0.7,))]
+    assert (again.best_id, again.best_value, again.trials[0].state) == (0, 0.7, history.trials[0].state)
 
 
 def test_metric_that_no_trial_has_is_refused_with_those_that_they_have() -> None:

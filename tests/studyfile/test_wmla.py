@@ -26,6 +26,7 @@ from hpo_engine.study.events import (
     StopAsked,
     StudyClosed,
     StudyOpened,
+    TrialCarriedOn,
     TrialEnded,
     TrialProposed,
     fold,
@@ -862,3 +863,49 @@ def test_search_params_are_the_request_again(quirk: str, folder: Path) -> None:
 
 def test_search_params_leave_constants_out() -> None:
     assert [p["name"] for p in wmla.search_params(STUDY.space)] == ["lr", "n", "kind"]
+
+
+# -- trials that are carried on -----------------------------------------------------------------------------------------
+
+RATIONED = replace(STUDY, resource=Resource("epochs", 9))
+
+
+def carried_on(*events: Event) -> dict[str, Any]:
+    """The task whose trial 0 had 0.5 with 3 epochs, and 1 had 0.4, when 0 was carried on to 9."""
+    before = [
+        *run(0, AT, Row(1, {"acc": 0.5}), resource=3), TrialEnded(AT + 5, 0, "completed", 0.5, exit={"code": 0}),
+        *run(1, AT, Row(1, {"acc": 0.4}), resource=3), TrialEnded(AT + 5, 1, "completed", 0.4, exit={"code": 0}),
+        TrialCarriedOn(AT + 6, 0, GOOD, 9),
+    ]  # fmt: skip
+    return wmla.task_object(history(*before, *events, study=RATIONED), now=AT + 60)
+
+
+BEGUN = (AttemptIntended(AT + 6, 0, 2, "again"), AttemptStarted(AT + 7, 0, 2, 99))
+MORE = MetricsSeen(AT + 8, 0, (Row(2, {"acc": 0.7}), Row(3, {"acc": 0.6})))
+
+
+@pytest.mark.parametrize(
+    ("events", "state", "value", "most", "best", "counts"),
+    [
+        ((), "WAITING", 0.5, 9, (0, 0.5, 3), ("1/6", 0, 0)),
+        (BEGUN, "RUNNING", 0.5, 9, (0, 0.5, 3), ("1/6", 1, 0)),
+        ((*BEGUN, MORE), "RUNNING", 0.7, 9, (0, 0.5, 3), ("1/6", 1, 0)),
+        ((*BEGUN, MORE, TrialEnded(AT + 9, 0, "completed", 0.7)), "FINISHED", 0.7, 9, (0, 0.7, 9), ("2/6", 0, 0)),
+        ((*BEGUN, MORE, TrialEnded(AT + 9, 0, "failed")), "FAILED", 0.5, 3, (0, 0.5, 3), ("2/6", 0, 1)),
+        ((*BEGUN, MORE, TrialEnded(AT + 9, 0, "pruned")), "STOPPED", 0.5, 3, (0, 0.5, 3), ("2/6", 0, 0)),
+    ],
+    ids=["waits", "runs", "has reported", "completed", "failed", "pruned"],
+)  # fmt: skip
+def test_trial_that_is_carried_on_runs_again_and_keeps_its_value(
+    events: tuple[Event, ...], state: str, value: float, most: int, best: tuple[Any, ...], counts: tuple[Any, ...]
+) -> None:
+    answer = carried_on(*events)
+    one = answer["experiments"][0]
+    assert (one["state"], one["metricVal"], one["maxiteration"]) == (state, value, most)
+    assert one["hyperParams"][-1]["name"] == "epochs" and one["hyperParams"][-1]["fixedVal"] == str(most)
+    top = answer["best"]
+    assert (top["id"], top["metricVal"], top["maxiteration"]) == best and top["state"] == state
+    assert top["hyperParams"][-1]["fixedVal"] == str(best[2])
+    assert (answer["progress"], answer["running"], answer["failed"]) == counts
+    if MORE in events:
+        assert one["metrics"] == [{"name": "acc", "min": 0.5, "max": 0.7, "latest": 0.6}]

@@ -65,12 +65,14 @@ class Study:
             self.tracker.on(event, self.history)
 
     def turn(self, *events: Event) -> None:
-        """Events of one turn of the loop: the tracker hears of each when all of them have been applied."""
+        """Events of one turn of the loop: the tracker hears of each, with the history right after it, at the end."""
+        after = []
         for event in events:
             self.history = apply(self.history, event)
-        for event in events:
+            after.append((event, self.history))
+        for event, history in after:
             if self.tracker is not None:
-                self.tracker.on(event, self.history)
+                self.tracker.on(event, history)
 
     def tick(self, seconds: float = 1.0) -> None:
         self.now += seconds

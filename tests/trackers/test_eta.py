@@ -10,7 +10,7 @@ import pytest
 
 from hpo_engine.searchers.hyperband import Hyperband
 from hpo_engine.space.searchspace import Float, SearchSpace
-from hpo_engine.study.events import AttemptStarted, EngineStarted, TrialEnded, TrialProposed
+from hpo_engine.study.events import AttemptStarted, EngineStarted, TrialCarriedOn, TrialEnded, TrialProposed
 from hpo_engine.study.spec import Budget, Named, Resource, Resources
 from hpo_engine.trackers.eta import seconds_left
 from tests.support.study_by_hand import PARAMS, Study
@@ -153,3 +153,41 @@ def test_rationed_trials_take_time_by_what_they_get(make_study: Callable[..., St
     assert guess == pytest.approx(study.now - at, rel=0.4 if done < 10 else 0.2), (
         "until 10 only the shortest have ended"
     )
+
+
+def test_nothing_is_estimated_while_a_plugin_gives_trials_less_than_all(
+    make_study: Callable[..., Study],
+) -> None:
+    study = make_study(budget=Budget(trials=4), resource=Resource("epochs", 9), algorithm=Named("mine.py:Mine"))
+    machine = Machine(study, 1, lambda number, _: 10.0)
+    for _ in range(3):
+        machine.launch(resource=9)
+        machine.next_end()
+    assert machine.left() == 10, "it gives all trials all of the resource"
+    machine.launch(resource=3)
+    machine.next_end()
+    assert machine.left() is None, "0 s are left of the trials, and promotions may follow"
+
+
+def test_nothing_is_estimated_once_a_trial_has_been_carried_on(make_study: Callable[..., Study]) -> None:
+    study = make_study(budget=Budget(trials=2), resource=Resource("epochs", 9))
+    machine = Machine(study, 1, lambda number, _: 10.0)
+    machine.launch(resource=3)
+    machine.next_end()
+    study.feed(TrialCarriedOn(study.now, 0, dict(PARAMS), 9))
+    assert machine.left() is None
+
+
+def test_trial_that_starts_from_another_takes_what_it_adds(make_study: Callable[..., Study]) -> None:
+    study = make_study(budget=Budget(trials=4), resource=Resource("epochs", 12))
+    machine = Machine(study, 1, lambda number, _: 60.0 if number == 0 else 30.0)
+    machine.launch(resource=6)
+    machine.next_end()
+    study.feed(TrialProposed(study.now, 1, dict(PARAMS), 9, start_from=0))
+    study.attempt(1)
+    study.feed(AttemptStarted(study.now, 1, 1, 101))
+    study.now += 30
+    study.feed(TrialEnded(study.now, 1, "completed", 1.0, exit={"code": 0, "seconds": 30.0}))
+    study.feed(TrialProposed(study.now, 2, dict(PARAMS), 12, start_from=1))
+    study.attempt(2)
+    assert machine.left() == pytest.approx(30 + 30), "3 epochs each: it runs, and another one like it follows"

@@ -85,6 +85,7 @@ def _show_study(
     from hpo_engine.report.remarks import identical
     from hpo_engine.store.lock import who_leads
     from hpo_engine.study.spec import LOCAL
+    from hpo_engine.study.trial import TrialState
     from hpo_engine.text.tables import assignments, duration, room_beside, safe_text, table
     from hpo_engine.trackers.lines import counts, front_line, objective_text
 
@@ -120,7 +121,8 @@ def _show_study(
         headers = ["TRIAL", "STATE", *metrics, "TOOK"]
         room = room_beside(headers, rows, output_width())
         for row, trial in zip(rows, trials, strict=True):
-            params = assignments(history.config(trial), None if trial.reason else room)
+            config = history.config if trial.state is TrialState.RUNNING else history.result_config
+            params = assignments(config(trial), None if trial.reason else room)
             row.append(f"{safe_text(trial.reason)}  [{params}]" if trial.reason else params)
         click.echo(table([*headers, "PARAMETERS"], rows, width=output_width()))
         if len(trials) < len(history.trials):

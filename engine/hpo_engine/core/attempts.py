@@ -151,17 +151,8 @@ class Attempts:
             spec.trial.preload,
             begun=attempt.started_at is not None,
             devices=attempt.devices,
-            resume=self._resume_of(trial),
+            resume=None if trial.resume is None else (trial.resume, self._recorder.history.inherited(trial)),
         )
-
-    def _resume_of(self, trial: Trial) -> tuple[int, int] | None:
-        """The trial whose files the attempt continues from, and the resource that they were trained with."""
-        if trial.goes_on:
-            return trial.id, trial.trained
-        if trial.origin is None:
-            return None
-        source = self._recorder.history.trials[trial.origin.trial]
-        return source.id, max(r.resource or 0 for r in source.results if r.attempt <= trial.origin.attempt)
 
     # -- running ---------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,11 @@ def plan(spec: StudySpec, searcher: Searcher, *, known: bool) -> str:
         return ""
     if own := searcher.planned():
         return f"at most {own}" if spec.prunes else own
+    if searcher.traits.carries_on:
+        most, name, trials = spec.resource.max, spec.resource.name, spec.budget.trials
+        if trials is None:
+            return f"at most {most:,} {name} for every trial"
+        return f"{counted(trials, 'trial')} of at most {most:,} {name} each; at most {trials * most:,} {name} in all"
     if spec.budget.trials is None:
         return f"{'' if known else 'at most '}{spec.resource.max:,} {spec.resource.name} for every run"
     exact = known and not spec.prunes

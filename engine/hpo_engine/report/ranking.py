@@ -140,7 +140,7 @@ def is_metric(history: History, name: str) -> bool:
 
 def _param(history: History, name: str) -> Callable[[Trial], Any]:
     def get(trial: Trial) -> Any:
-        value = history.config(trial).get(name)
+        value = history.result_config(trial).get(name)
         if value is None:
             return None
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -216,6 +216,10 @@ def judged_again(history: History, objective: Objective) -> History:
 
 
 def _judged(trial: Trial, objective: Objective) -> Trial:
+    if trial.results and trial.state is not TrialState.COMPLETED:  # it has not got further since it was carried on
+        before = objective.pick(trial.base)
+        results = () if before is None else (Result(trial.done, trial.trained, (objective.loss(before),)),)
+        return replace(trial, results=results)
     if not whole(trial):
         return trial
     value = objective.pick(trial.rows)

@@ -158,6 +158,13 @@ class History:
             return self.spent_s
         return self.spent_s + max(0.0, now - self.engine_at)
 
+    def inherited(self, trial: Trial) -> int:
+        """The resource that had gone into the files with which the trial's attempt begins, or has begun."""
+        earlier = trial.results[:-1] if trial.state is TrialState.COMPLETED else trial.results
+        if not earlier and trial.origin is not None:
+            earlier = tuple([r for r in self.trials[trial.origin.trial].results if r.attempt <= trial.origin.attempt])
+        return max((r.resource or 0 for r in earlier), default=0)
+
     def whole_config(self, trial: Trial) -> dict[str, Any]:
         """The content of the trial's config.json: what `base_config` had, with the trial's own over it."""
         return {**self.spec.base, **self.config(trial)}

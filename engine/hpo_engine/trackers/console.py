@@ -16,9 +16,7 @@ from hpo_engine.study.events import (
     Event,
     SpecChanged,
     StopAsked,
-    TrialCarriedOn,
     TrialEnded,
-    TrialReopened,
 )
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.text import streams
@@ -64,7 +62,6 @@ class ConsoleTracker:
         self._waits, self._waiting, self._look_at = waits, "", float("-inf")
         self._waited = False
         self._failures = 0
-        self._ended = 0
 
     @property
     def unheard(self) -> bool:
@@ -77,7 +74,6 @@ class ConsoleTracker:
         return self._screen.problem
 
     def open(self, history: History, now: float) -> None:
-        self._ended = history.ended_count
         if not self._quiet and not self._screen.live:
             self._screen.line(lines.begin(history))
         self.tick(history, now)
@@ -123,17 +119,14 @@ class ConsoleTracker:
     def _text(self, event: Event, history: History) -> str:
         if isinstance(event, TrialEnded):
             trial = history.trials[event.trial]
-            self._ended += 1  # the history may be ahead of the event by the rest of a turn
             if not self._screen.live:
-                return lines.ended(trial, history, self._ended)
+                return lines.ended(trial, history)
             if trial.state not in lines.BAD:
                 return ""
             self._failures += 1
             if self._failures <= MAX_FAILURES:
                 return lines.failure(trial)
             return "more trials fail; from here on they are only counted" if self._failures == MAX_FAILURES + 1 else ""
-        if isinstance(event, (TrialReopened, TrialCarriedOn)):
-            self._ended -= 1
         if isinstance(event, AttemptEnded):
             silent = self._screen.live or event.exit.get("machine")  # of the latter the engine tells, once
             return "" if silent else lines.again(event.trial, event.attempt, event.reason)

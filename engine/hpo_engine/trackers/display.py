@@ -143,7 +143,7 @@ def _front(history: History, width: int) -> list[Line]:
 
 
 def _with_params(head: Line, history: History, trial: Trial, width: int) -> Line:
-    params = assignments(searched(history.spec, history.config(trial)), max(0, width - _length(head)))
+    params = assignments(searched(history.spec, history.result_config(trial)), max(0, width - _length(head)))
     return [*head, (params, "dim" if history.spec.multi_objective else "")]
 
 

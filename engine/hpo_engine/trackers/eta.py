@@ -20,16 +20,16 @@ _TELLING = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED, TrialSta
 
 
 def seconds_left(history: History, now: float) -> float | None:
-    """Seconds until the trials are used up, or the time is; None if it cannot be estimated yet."""
+    """Seconds until the trials are used up, or the time is; None if it cannot be estimated (yet)."""
     spec, limit_s = history.spec, history.spec.budget.time_s
     until_limit = None if limit_s is None else max(0.0, limit_s - history.elapsed_s(now))
     if spec.budget.trials is None:
         return until_limit
     known = _Durations(history)
-    if not known:
+    if not known or _may_promote(history):
         return None  # the time limit alone would frighten: most studies end long before
     running = history.running
-    free = sorted(known.rest(t, now) for t in running)
+    free = sorted(known.rest(t, history, now) for t in running)
     slots = max(len(free), _slots(history, now))
     free = [0.0] * (slots - len(free)) + free
     to_come = max(0, spec.budget.trials - history.ended_count - len(running))
@@ -49,7 +49,7 @@ class _Durations:
         seen: dict[int | None, list[float]] = {}
         for trial in _recent(history):
             if trial.state in _TELLING and (took := trial.ran_s) is not None:
-                seen.setdefault(trial.proposal.resource, []).append(took)
+                seen.setdefault(_added(trial, history), []).append(took)
         self._seen = seen
         self._medians = {amount: median(times) for amount, times in seen.items()}
 
@@ -69,15 +69,31 @@ class _Durations:
         slope = max(0.0, (most - least) / (high - low))
         return max(0.0, least + slope * (amount - low))
 
-    def rest(self, trial: Trial, now: float) -> float:
+    def rest(self, trial: Trial, history: History, now: float) -> float:
         """What a running trial will still take: as the others that took longer than it has taken so far."""
         since = trial.attempt.started_at if trial.attempt is not None else None
         so_far = 0.0 if since is None else max(0.0, now - since)
-        usual = self.of(trial.proposal.resource)
+        amount = _added(trial, history)
+        usual = self.of(amount)
         if so_far <= usual:
             return usual - so_far
-        longer = [took for took in self._seen.get(trial.proposal.resource, ()) if took > so_far]
+        longer = [took for took in self._seen.get(amount, ()) if took > so_far]
         return median(longer) - so_far if longer else 0.0
+
+
+def _added(trial: Trial, history: History) -> int | None:
+    """How much of the resource its latest or its next attempt adds to what went into the files that it starts with."""
+    resource = trial.proposal.resource
+    return None if resource is None else resource - history.inherited(trial)
+
+
+def _may_promote(history: History) -> bool:
+    """Whether the searcher carries trials on, or may do so: a plugin that gives trials less than the whole resource.
+    How many will be promoted, nobody else knows."""
+    plugin, most = ":" in history.spec.algorithm.name, history.spec.full_resource or 0
+    return any(
+        t.proposal.carry_on is not None or (plugin and (t.proposal.resource or most) < most) for t in _recent(history)
+    )
 
 
 def _recent(history: History) -> Iterator[Trial]:
@@ -106,12 +122,12 @@ def _amounts_to_come(history: History, count: int) -> Iterator[int | None]:
     if spec.resource is None:
         yield from [None] * count
         return
-    waiting = [t.proposal.resource for t in history.pending]
+    waiting = [_added(t, history) for t in history.pending]
     yield from waiting[:count]
     count -= len(waiting)
     if count <= 0:
         return
     planned: list[int | None] = [*amounts_to_come(history, count)]
-    planned = planned or [t.proposal.resource for t in _recent(history)]
+    planned = planned or [_added(t, history) for t in _recent(history)]
     for i in range(count):
         yield planned[i % len(planned)]

@@ -80,13 +80,13 @@ def progress(history: History) -> str:
     return f"{history.ended_count}/{'?' if total is None else total}"
 
 
-def ended(trial: Trial, history: History, count: int) -> str:
-    """`[ 3/30] trial 2 completed  loss=0.12 (best 0.12, trial 2)  1.2 s  lr=0.01 ...`; `count` trials have ended.
+def ended(trial: Trial, history: History) -> str:
+    """`[ 3/30] trial 2 completed  loss=0.12 (best 0.12, trial 2)  1.2 s  lr=0.01 ...` right after it has ended.
 
     With metrics of interest and a resource: `loss=0.12 acc=0.9 (best 0.12 with epochs 9, trial 2)  epochs 9`.
     With several objectives: `loss=0.12 size=3 (front of 2, hypervolume 0.4)`, or `(in the front of 2, ...)`.
     """
-    total = history.spec.budget.trials
+    total, count = history.spec.budget.trials, history.ended_count
     digits = len(str(count if total is None else total))
     of = f"{count:{digits}d}/{'?' if total is None else total}"
     parts = [f"[{of}] trial {trial.id} {STATE_WORDS[trial.state]}"]
@@ -97,16 +97,16 @@ def ended(trial: Trial, history: History, count: int) -> str:
         parts.append(reason(trial))  # of a trial that was ended early and still counts
     elif trial.reason:
         parts.append(reason(trial))
-    parts.append(given(history, trial))
+    parts.append(_amount(history, trial.proposal.resource))
     if trial.ran_s is not None:
         parts.append(duration(trial.ran_s))
     parts.append(assignments(searched(history.spec, trial.params), PARAMS_WIDTH))
     return "  ".join(filter(None, parts))
 
 
-def given(history: History, trial: Trial) -> str:
-    """How much of the resource the trial gets: `epochs 9`; "" if nothing is rationed."""
-    resource, rationed = trial.proposal.resource, history.spec.resource
+def _amount(history: History, resource: int | None) -> str:
+    """`epochs 9`; "" if nothing is rationed."""
+    rationed = history.spec.resource
     return f"{safe_text(rationed.name)} {resource}" if rationed and resource is not None else ""
 
 
@@ -308,7 +308,7 @@ def front(history: History, width: int | None = None, most: int | None = None) -
     ]
     room = room_beside(headers, rows, width)
     for row, trial in zip(rows, shown, strict=True):
-        row.append(assignments(searched(history.spec, history.config(trial)), room))
+        row.append(assignments(searched(history.spec, history.result_config(trial)), room))
     headers.append("PARAMETERS")
     more = [f"... and {len(members) - len(rows)} more"] if len(members) > len(rows) else []
     return [
@@ -330,7 +330,7 @@ def _best_so_far(history: History, inside: str = "", more: str = "") -> str:
         return ""
     if history.spec.multi_objective:
         return f" ({inside}{front_line(history)})"
-    amount = given(history, history.trials[history.best_id])
+    amount = _amount(history, history.trials[history.best_id].results[-1].resource)
     return f" (best {number(history.best_value)}{' with ' if amount else ''}{amount}, trial {history.best_id}{more})"
 
 

@@ -72,7 +72,6 @@ class TensorBoardTracker:
                 self._dirty.add(trial.id)
 
     def on(self, event: Event, history: History) -> None:
-        # what an event says is taken from the event: the history may be ahead of it by the rest of a turn
         self._heard_at = event.at
         if isinstance(event, MetricsSeen):
             trial = history.trials[event.trial]

@@ -55,7 +55,7 @@ def task_object(
         "experiments": [trial_object(history, trial, now=now) for trial in history.trials],
     }
     if history.best is not None:
-        out["best"] = trial_object(history, history.best, now=now)
+        out["best"] = {**trial_object(history, history.best, now=now), **_result(history, history.best)}
     return {**out, **_asked(history)} if with_request else out
 
 
@@ -90,28 +90,41 @@ def progress(history: History) -> str:
 
 
 def trial_object(history: History, trial: Trial, *, now: float) -> dict[str, Any]:
-    """A trial ("experiment") as answers hold it; `now`: UTC seconds."""
+    """A trial ("experiment") as answers hold it; `now`: UTC seconds.
+
+    One that was carried on keeps its id. It is RUNNING again, with the best value so far; if that fails or is stopped,
+    it has the value and the resource of its latest result.
+    """
     end = trial.ended_at if trial.ended_at is not None else now
     return {
         "id": trial.id,
         "appId": app_id(history, trial.id),
         "state": trial_state(trial),
-        "hyperParams": _hyper_params(history, trial),
+        "hyperParams": _hyper_params(history, history.config(trial)),
         "metricVal": metric_value(history, trial),
         "metrics": metrics(history, trial),
         "maxiteration": trial.proposal.resource or 0,
         "startTime": None if trial.started_at is None else timestamp(trial.started_at),
         "endTime": None if trial.ended_at is None else timestamp(trial.ended_at),
         "duration": duration(0.0 if trial.started_at is None else end - trial.started_at),
+        **(_result(history, trial) if trial.state.ended and trial.results else {}),
     }
 
 
-def _hyper_params(history: History, trial: Trial) -> list[dict[str, Any]]:
+def _result(history: History, trial: Trial) -> dict[str, Any]:
+    """What differs in the answer of a trial that counts by its latest result, though it is trained further."""
+    resource, config = trial.results[-1].resource, history.result_config(trial)
+    value = history.spec.objectives[0].value(trial.results[-1].losses[0])
+    return {"hyperParams": _hyper_params(history, config), "metricVal": value, "maxiteration": resource or 0}
+
+
+def _hyper_params(history: History, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The parameters as config.json has them; Hyperband's resource, if it is rationed, as text."""
-    out = [hyper_param(name, value) for name, value in trial.params.items()]
-    if trial.proposal.resource is not None and history.spec.resource:
-        out.append({**hyper_param(history.spec.resource.name, trial.proposal.resource), "dataType": "str"})
-    return out
+    text = history.spec.resource.name if history.spec.resource else None
+    return [
+        {**hyper_param(name, value), "dataType": "str"} if name == text else hyper_param(name, value)
+        for name, value in config.items()
+    ]
 
 
 def plugin_result(history: History, trial: Trial) -> dict[str, Any]:
@@ -127,11 +140,11 @@ def trial_state(trial: Trial) -> str:
 
 
 def metric_value(history: History, trial: Trial) -> float | None:
-    """The objective: the verdict of a trial that ended well, the best so far of one that runs, else None."""
+    """The objective: the best so far of a trial that has not ended, else the verdict; None if there is none."""
     objective = history.spec.objectives[0]
-    if trial.loss is not None:
-        return objective.value(trial.loss)
-    return None if trial.state.ended else objective.pick(trial.rows)
+    if not trial.state.ended:
+        return objective.pick(trial.rows)
+    return None if trial.loss is None else objective.value(trial.loss)
 
 
 def metrics(history: History, trial: Trial) -> list[dict[str, Any]]:
