@@ -106,7 +106,7 @@ def test_values_that_python_takes_for_equal_stay_apart() -> None:
     )
     assert len({key(t.params) for t in history.trials}) == 9
     for trial in history.trials:
-        way: Any = searcher._ways["c"]
+        way: Any = searcher._encodings["c"]
         assert key(way.axis.value(way.inside(trial.params["c"]))) == key(trial.params["c"])
 
 

@@ -69,7 +69,7 @@ class Asha(Halving):
             yield run
 
     def _next(self, brackets: Sequence[BracketState], base: int, rest: int | None, fresh: bool) -> Run | None:
-        """None: a result is waited for, or there is nothing left to do."""
+        """The next run; None: wait for a result, or nothing is left to do."""
         if rest is not None:
             if rest <= 0:
                 return None
@@ -120,7 +120,7 @@ class Asha(Halving):
         best = _with_best(brackets, height)
         return None if best is None else best.promote(height, max(target, height + 1))
 
-    # -- what it says of itself ----------------------------------------------------------------------------------------
+    # -- the plan in words ----------------------------------------------------------------------------------------
 
     def about(self) -> str:
         amounts = self.plan.amounts

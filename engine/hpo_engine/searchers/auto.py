@@ -32,10 +32,11 @@ class Auto(Searcher):
     """`bayesian` and `tpe` in turns; `bohb` for a study that has a resource.
 
     On plain numbers the Gaussian process finds more, so TPE has one trial in four there, as a guard against a process
-    that is stuck. Where there are choices or conditions, and with them plateaus and ties, neither is better for sure,
-    and they take turns: on 11 tables of real trainings the two together came to a normalised regret of 0.054 after 100
-    trials, the process alone to 0.063, TPE alone to 0.075 (one seed; benchmarks/search). So they do from 300 results
-    on, of which the process only models a part, and from 60 dimensions on, whose lengthscales it cannot tell apart.
+    that is stuck. With choices or conditions, which bring plateaus and ties, neither is always better, and they
+    take turns: on 11 tables of real trainings the two together came to a normalised regret of 0.054 after 100
+    trials, the process alone to 0.063, TPE alone to 0.075 (one seed; benchmarks/search). They also take
+    turns from 300 results on, because the process models only a part of them, and from 60 dimensions on, because it
+    cannot estimate so many lengthscales.
     Failures and running trials need no rule: both searchers use them.
     """
 

@@ -1,4 +1,4 @@
-"""What a trial says to a searcher, by how it ended: the one place that decides what counts as a failure."""
+"""How the end of a trial counts for a searcher: the one place that decides what is a failure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hpo_engine.study.trial import Trial, TrialState
 
 
 class Fate(enum.IntEnum):
-    """RUNNING has not ended. FINISHED has a result. FAILED and PRUNED keep searchers away: that a pruned trial would
-    have caught up is unlikely, and its last loss is not the result of a whole trial. UNKNOWN says nothing about the
-    configuration: it was stopped by the user, or the machine was lost."""
+    """RUNNING has not ended. FINISHED has a result. Searchers avoid the surroundings of FAILED and PRUNED: a pruned
+    trial would hardly have caught up, and its last loss is not that of a whole trial. UNKNOWN tells nothing about the
+    configuration: the trial was stopped by the user, or lost with its machine."""
 
     RUNNING = 0
     FINISHED = 1

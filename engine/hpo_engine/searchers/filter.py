@@ -84,8 +84,8 @@ class ProposalFilter(Searcher):
     def placed(self, entry: Queued, history: History, tried: Tried, avoid: Set[Any] = frozenset()) -> list[Proposal]:
         """A trial for a queued configuration, with its open values filled in; or what has to come before it.
 
-        The searcher has a say in what is left open, and in the amount of the resource. A configuration that was tried
-        is replaced by one near it.
+        The searcher proposes values for what is left open, and the amount of the resource. A configuration that was
+        tried is replaced by one near it.
 
         Args:
             avoid: keys of configurations that are queued behind this one.

@@ -15,8 +15,8 @@ from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import Proposal
 
-_COUNT = 10_000  # points that are held against the rules one by one to count them
-_SKIPPED = 100_000  # of these, if their rules are short
+_COUNT = 10_000  # points that are checked against the constraints one by one to count them
+_SKIPPED = 100_000  # forbidden points in a row after which a grid is given up, if the constraints are short
 _PLACE = "place"
 
 
@@ -26,8 +26,8 @@ class Grid(Searcher):
     Args:
         levels: points of a continuous axis, from low to high (1: its middle); choices, whole numbers and steps
             always take all their values.
-        shuffle: visits the grid in an order that the seed decides, so that a search cut short has seen some
-            of everything.
+        shuffle: visits the grid in an order that the seed decides, so that a search that is
+            cut short has covered all of it.
     """
 
     traits = Traits(
@@ -71,17 +71,17 @@ class Grid(Searcher):
 
     def _next_place(self, history: History) -> int:
         """The place after that of the last trial from the list."""
-        slots = (history.trials[i].proposal.note or {} for i in range(history.next_id - 1, -1, -1))
-        return next((slot[_PLACE] + 1 for slot in slots if _PLACE in slot), 0)
+        notes = (history.trials[i].proposal.note or {} for i in range(history.next_id - 1, -1, -1))
+        return next((note[_PLACE] + 1 for note in notes if _PLACE in note), 0)
 
     def _from(self, place: int, history: History) -> Iterator[Proposal]:
-        """The list from a place on, without what the rules forbid and what was queued and tried."""
+        """The points from a place on, without forbidden ones and those that were tried from the queue."""
         queued = [trial for trial in history.trials if trial.proposal.queued] if history.queued else []
-        had = {key(dict(trial.params)) for trial in queued}
+        tried = {key(dict(trial.params)) for trial in queued}
         most = self._spec.space.tries(_SKIPPED)
         for i in range(place, self._length):
             params = plain(self._points[self._order(i)])
-            if (self._allows is None or self._allows(params)) and key(params) not in had:
+            if (self._allows is None or self._allows(params)) and key(params) not in tried:
                 place = i
                 yield Proposal(params, note={_PLACE: i})
             elif i - place > most:
@@ -92,9 +92,9 @@ class Grid(Searcher):
 
 
 def shuffled(i: int, n: int, seed: int) -> int:
-    """The place of i in a permutation of range(n) that the seed decides, without ever storing n numbers.
+    """The position of i in a permutation of range(n) that depends on the seed, without storing n numbers.
 
-    A Feistel network permutes the 2^(2h) >= n numbers of 2h bits; steps outside range(n) are walked on from.
+    A Feistel network permutes the 2^(2h) >= n numbers of 2h bits; it is applied again until the result is in range(n).
 
     Source: Black and Rogaway, Ciphers with arbitrary finite domains (2002): cycle walking.
     """
@@ -109,6 +109,6 @@ def shuffled(i: int, n: int, seed: int) -> int:
 
 
 def _mixed(value: int, turn: int, seed: int, bits: int) -> int:
-    """A number of `bits` bits that looks unrelated to the ones it is made from."""
-    digest = hashlib.shake_128(f"{seed}/{turn}/{value}".encode()).digest((bits + 7) // 8)
-    return int.from_bytes(digest, "big") >> -bits % 8
+    """A pseudorandom number of `bits` bits that is a function of the arguments."""
+    mixed = hashlib.shake_128(f"{seed}/{turn}/{value}".encode()).digest((bits + 7) // 8)
+    return int.from_bytes(mixed, "big") >> -bits % 8

@@ -108,10 +108,10 @@ class Hyperband(Halving):
 
     @property
     def _endless(self) -> bool:
-        """Whether there are more configurations than anybody would try out."""
+        """Whether there are too many configurations to try all of them."""
         return self._configurations is None or self._configurations > MAX_WALK
 
-    # -- what it says of itself ----------------------------------------------------------------------------------------
+    # -- the plan in words ----------------------------------------------------------------------------------------
 
     @property
     def _size(self) -> int | None:

@@ -55,7 +55,8 @@ class Searcher:
 
     Options are keyword-only parameters of `__init__`, annotated, with defaults; a wrong value raises SpecError or
     ValueError with a text that names the option. `ask` is called from a thread of its own, one call at a time, unless
-    the searcher is `quick`. A plugin may be any class with a method `ask`; it derives from this one to say more.
+    the searcher is `quick`. A plugin may be any class with a method `ask`; one that derives from this class can
+    have `traits` and the other methods.
     """
 
     traits: Traits = Traits()
@@ -80,11 +81,11 @@ class Searcher:
         return ()
 
     def over(self, history: History) -> str:
-        """Why there is nothing more to propose, for the last line of a study; "" if there is no particular reason."""
+        """Why the search is over, for the last line of a study; "" if there is no particular reason."""
         return ""
 
     def about(self) -> str:
-        """What it is going to do with the study, in one line; "" if there is nothing to say."""
+        """A description of its plan for the study, in one line; "" if there is nothing to add."""
         return ""
 
     def planned(self) -> str:

@@ -28,9 +28,9 @@ class Model(Protocol):
 class ModelSource:
     """A `ConfigurationSource` of configurations: a model's, and a share of random ones, which keep the model honest.
 
-    The model sees each configuration once: how large a share of all new configurations would be better, as far as its
-    runs tell (`shares`). Losses after one epoch and after fifty are not comparable, and a long run proves nothing if
-    the configuration began with it.
+    The model sees each configuration once, with the estimated share of new configurations that are better (`shares`).
+    Losses after one epoch and after fifty are not comparable, and a long run is no merit if the configuration began
+    with it.
     """
 
     def __init__(self, spec: StudySpec, model: Model, random_share: float) -> None:

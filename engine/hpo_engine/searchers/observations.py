@@ -39,12 +39,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Observations:
-    """What the trials of a history say, in the order of their ids; points as from `SearchSpace.encode` (NaN where a
+    """The trials of a history as arrays, in the order of their ids; points as from `SearchSpace.encode` (NaN if a
     parameter does not apply).
 
     Attributes:
         points, losses: finished trials; losses are finite and to be minimised. With k > 1 objectives they are
-            `pareto.scores` of the `vectors`, an order that can be used as if it were a loss (distances mean nothing).
+            `pareto.scores` of the `vectors`, which order them like losses (their distances mean nothing).
         failed: trials that failed, timed out or were pruned; `failures`: the kind of each (None: pruned, or unknown);
             `pruned_steps`: the step that a pruned trial reached, NaN for others.
         pending: trials that have not ended.
@@ -93,7 +93,7 @@ class Observer:
         self._reset()
 
     def read(self, history: History, resource: int | None = None) -> Observations:
-        """What is known from all trials, or from those that were given this much of the resource."""
+        """The observations of all trials, or of those with this amount of the resource."""
         trials, k = history.trials, len(history.spec.objectives)
         if len(trials) < len(self._seen) or self._vectors.shape[1] != k:
             self._reset(k)

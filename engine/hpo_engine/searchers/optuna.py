@@ -23,7 +23,7 @@ from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal, Trial
 
 _MOST_LOSS = 1e100  # samplers square losses
-_EXACT = 1 << 53  # up to here a float tells whole numbers apart
+_EXACT = 1 << 53  # up to here a float represents every whole number
 
 
 _CARD = Card(
@@ -37,7 +37,7 @@ _CARD = Card(
 
 
 class Optuna(Searcher):
-    """The sampler that the algorithm's name says; `optuna` alone is Optuna's default, TPESampler.
+    """The sampler in the algorithm's name; `optuna` alone is Optuna's default, TPESampler.
 
     Options are those of the sampler's constructor, without its seed. Where it takes a sampler, a crossover or a
     mutation, the option is its name. Trials that still run are RUNNING to it, those that failed FAIL.
@@ -58,7 +58,7 @@ class Optuna(Searcher):
         self._spec, self._options = spec, options
         self._class = sampler_class(spec.algorithm.name.partition(":")[2] or "tpe")
         check(self._class, options)
-        self._ways = {param.name: _Way.of(param) for param in spec.space.dimensions}
+        self._encodings = {param.name: _Encoding.of(param) for param in spec.space.dimensions}
         self._reset()
         try:
             self._propose(0)  # reports problems of the options or the space now
@@ -75,18 +75,19 @@ class Optuna(Searcher):
     def _propose(self, trial_id: int) -> Proposal:
         self._study.sampler = self._sampler(trial_id)
         trial = self._study.ask()
-        params = self._spec.space.walk(lambda param: self._ways[param.name].suggest(trial, param.name))
+        params = self._spec.space.walk(lambda param: self._encodings[param.name].suggest(trial, param.name))
         # What is not in the parameters: NSGA's generation and the like, and places in [0, 1] that were rounded.
-        notes = dict(self._study.get_trials(deepcopy=False)[trial.number].system_attrs)
-        units = {name: value for name, value in trial.params.items() if self._ways[name].kind == "unit"}
-        slot = {key: value for key, value in (("optuna", notes), ("units", units)) if value}
-        proposal = Proposal(params, note=slot or None)
+        attrs = dict(self._study.get_trials(deepcopy=False)[trial.number].system_attrs)
+        units = {name: value for name, value in trial.params.items() if self._encodings[name].kind == "unit"}
+        note = {key: value for key, value in (("optuna", attrs), ("units", units)) if value}
+        proposal = Proposal(params, note=note or None)
         self._promised.append(Proposal(dict(params), note=proposal.note))
         return proposal
 
     def _sampler(self, trial_id: int) -> Any:
         seed, study_seed = (int(trial_rng(self._spec, i).integers(1 << 31)) for i in (trial_id, 0))
-        return make(self._class, self._options, {k: way.inside for k, way in self._ways.items()}, seed, study_seed)
+        inside = {name: encoding.inside for name, encoding in self._encodings.items()}
+        return make(self._class, self._options, inside, seed, study_seed)
 
     # -- the study in memory -----------------------------------------------------------------------------------------
 
@@ -100,7 +101,7 @@ class Optuna(Searcher):
         if not self._goes_on(history):
             self._reset()
         known, there = self._known, len(self._known) + len(self._promised)
-        self._study.sampler = samplers()["RandomSampler"]()  # the one of the last trial has no say in how others end
+        self._study.sampler = samplers()["RandomSampler"]()  # the last trial's sampler must not react when others end
         for i, trial in enumerate(history.trials):
             if i >= there:
                 self._study.add_trial(self._frozen(trial))
@@ -129,14 +130,14 @@ class Optuna(Searcher):
             return trial.params[param.name]
 
         self._spec.space.walk(given)
-        slot = trial.proposal.note or {}
-        units = slot.get("units", {})
+        note = trial.proposal.note or {}
+        units = note.get("units", {})
         return package().trial.create_trial(
             state=_state(trial),
             values=_values(trial) if fate(trial) is Fate.FINISHED else None,
-            params={name: self._ways[name].inside(trial.params[name], units.get(name)) for name in applies},
-            distributions={name: self._ways[name].distribution for name in applies},
-            system_attrs=dict(slot.get("optuna", {})),
+            params={name: self._encodings[name].inside(trial.params[name], units.get(name)) for name in applies},
+            distributions={name: self._encodings[name].distribution for name in applies},
+            system_attrs=dict(note.get("optuna", {})),
         )
 
 
@@ -155,16 +156,16 @@ def _values(trial: Trial) -> list[float]:
 
 
 @dataclass(frozen=True)
-class _Way:
-    """How a parameter is a distribution of Optuna's: itself ("value"), a value's place ("place"), or a place in [0, 1]
-    ("unit") if Optuna has no such axis (powers of a number, steps on a log scale)."""
+class _Encoding:
+    """A parameter as a distribution of Optuna's: of its values ("value"), of their indices ("place"), or of positions
+    in [0, 1] ("unit") if Optuna has no such axis (powers of a number, steps on a log scale)."""
 
     kind: str
     axis: Axis
     distribution: Any
 
     @classmethod
-    def of(cls, param: Float | Int | Choice) -> _Way:
+    def of(cls, param: Float | Int | Choice) -> _Encoding:
         make, axis = package().distributions, axis_of(param)
         unit = cls("unit", axis, make.FloatDistribution(0.0, 1.0))
         if isinstance(param, Choice):
@@ -176,8 +177,8 @@ class _Way:
                 return unit
             low, high = axis.value(0), axis.value(axis.size - 1)
             if isinstance(param, Int) and param.power is None and max(abs(low), abs(high)) < _EXACT:
-                way = make.IntDistribution(low, high, log=param.log, step=param.step or 1)
-                return cls("value", axis, way)
+                distribution = make.IntDistribution(low, high, log=param.log, step=param.step or 1)
+                return cls("value", axis, distribution)
             return (
                 unit if axis.size >= _EXACT or param.log else cls("place", axis, make.IntDistribution(0, axis.size - 1))
             )
@@ -187,13 +188,13 @@ class _Way:
 
     def suggest(self, trial: Any, name: str) -> Any:
         """The parameter's value in a trial of Optuna's."""
-        way, make = self.distribution, package().distributions
-        if isinstance(way, make.CategoricalDistribution):
-            got = trial.suggest_categorical(name, way.choices)
-        elif isinstance(way, make.IntDistribution):
-            got = trial.suggest_int(name, way.low, way.high, step=way.step, log=way.log)
+        form, make = self.distribution, package().distributions
+        if isinstance(form, make.CategoricalDistribution):
+            got = trial.suggest_categorical(name, form.choices)
+        elif isinstance(form, make.IntDistribution):
+            got = trial.suggest_int(name, form.low, form.high, step=form.step, log=form.log)
         else:
-            got = trial.suggest_float(name, way.low, way.high, log=way.log)
+            got = trial.suggest_float(name, form.low, form.high, log=form.log)
         if self.kind == "place":
             assert isinstance(self.axis, Cells)
             return self.axis.value(got)

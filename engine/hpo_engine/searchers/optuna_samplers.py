@@ -152,7 +152,7 @@ def _plain(name: str, noun: str) -> str:
     return re.sub("[^a-z0-9]", "", name.lower()).removesuffix(noun)
 
 
-# Words of annotations: what JSON value they take, and how to say so.
+# Words of annotations: the JSON values that they accept, and their description.
 _SIMPLE: dict[str, tuple[Any, str]] = {
     "int": (int, "a whole number"),
     "float": ((int, float), "a number"),

@@ -1,7 +1,7 @@
-"""What earlier studies say to a new one: reduced to what fits its space, and what of it is worth a trial early.
+"""Trials of earlier studies for a new one: those that fit its space, and those worth trying first.
 
-An earlier study's losses count by their ranks only, so that other data, scales and metrics do no harm. Whether it is
-about the same thing at all is `relevance`'s question.
+Only the ranks of an earlier study's losses count, so other data, scales and metrics do no harm. Whether the study is
+comparable at all is decided by `relevance`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def reduced(study: int, space: SearchSpace, trials: Sequence[Trial], losses: Seq
     """The completed trials of an earlier study, as number `study`, the best first.
 
     Kept are parameters that the new space has under the same name, with values that it holds there; ranks go from 0,
-    the best, to 1. Of more than 300 the best third is kept, and a spread of the others. Of trials with less of a
-    resource than others nothing is kept.
+    the best, to 1. Of more than 300 the best 100 are kept, and an even sample of the others. Trials with less of a
+    resource than others are dropped.
     """
     most = max((t.proposal.resource or 0 for t in trials), default=0)
     full = [(loss, t) for loss, t in zip(losses, trials, strict=True) if (t.proposal.resource or 0) == most]
@@ -44,7 +44,7 @@ def reduced(study: int, space: SearchSpace, trials: Sequence[Trial], losses: Seq
 
 
 def _fitting(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of an earlier configuration that may stand in the new space."""
+    """The part of an earlier configuration that is valid in the new space."""
     out = {
         p.name: space.axis(p.name).tidy(params[p.name])
         for p in space.dimensions
@@ -66,7 +66,7 @@ def _held(param: Float | Int | Choice, axis: Axis, value: Any) -> bool:
 
 
 def _ranks(losses: Sequence[float]) -> list[float]:
-    """Of sorted losses: 0 to 1, equal ones share the middle of their ranks."""
+    """Ranks of sorted losses, from 0 to 1; equal losses share their mean rank."""
     out = np.arange(len(losses), dtype=float)
     values = np.array(losses, dtype=float)
     for value in np.unique(values):
@@ -87,10 +87,11 @@ def _thinned(points: list[PriorTrial]) -> list[PriorTrial]:
 
 
 def starts(spec: StudySpec) -> list[tuple[int, dict[str, Any]]]:
-    """(number of the study, parameters, perhaps partial) that are worth a trial early: good there, and not all alike.
+    """Configurations to try first, good in their study and not all alike: (number of the study, parameters, some of
+    which may be missing).
 
-    The studies take turns, each with its best first, then with that of its best tenth (at least ten) which is furthest
-    from those chosen.
+    The studies take turns: each first with its best trial, then with the one of its best tenth (at least ten trials)
+    that is furthest from those chosen.
     """
     good: dict[int, list[dict[str, Any]]] = {}
     for study, of_study in groupby(spec.prior, lambda trial: trial.study):

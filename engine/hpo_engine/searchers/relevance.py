@@ -1,4 +1,4 @@
-"""How far an earlier study can be trusted, judged by the new study's own trials."""
+"""How distance an earlier study can be trusted, judged by the new study's own trials."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hpo_engine.searchers.observations import Observations
 from hpo_engine.searchers.prior import distances
 
 _NEIGHBOURS = 5
-_OWN = 100  # trials of the new study that an earlier one is held against
-_FAITH, _WORTH = 0.75, 4.0  # before any trial: pairs in the same order, and how many trials that belief is worth
+_OWN = 100  # trials of the new study that an earlier one is compared with
+_PRIOR_AGREEMENT, _PRIOR_TRIALS = 0.75, 4.0  # before any trial: share of agreeing pairs, and its weight in trials
 
 
 def relevance(observed: Observations) -> np.ndarray:  # (k,) in [0, 1]
-    """How far each earlier study can be trusted: by the pairs of the new study's own trials that it puts into the
-    right order. 0.5 without any trial; 1 if all are right, towards 0 if no more than half of them are.
+    """How distance each earlier study can be trusted: by the share of pairs of the new study's trials that it orders
+    correctly. 0.5 without any trial; 1 if all pairs are correct, towards 0 if at most half of them are.
 
     An earlier study predicts by the mean rank of the nearest of its points.
     """
@@ -29,8 +29,8 @@ def relevance(observed: Observations) -> np.ndarray:  # (k,) in [0, 1]
         of = observed.prior_studies == study
         predicted = _predicted(points, observed.prior_points[of], observed.prior_losses[of])
         right, known = _agreement(predicted, losses)
-        believed = (known * right + _WORTH * _FAITH) / (known + _WORTH)
-        out[study] = min(1.0, max(0.0, 2.0 * believed - 1.0))
+        agreement = (known * right + _PRIOR_TRIALS * _PRIOR_AGREEMENT) / (known + _PRIOR_TRIALS)
+        out[study] = min(1.0, max(0.0, 2.0 * agreement - 1.0))
     return out
 
 
@@ -38,15 +38,15 @@ def _predicted(points: np.ndarray, earlier: np.ndarray, ranks: np.ndarray) -> np
     near = min(_NEIGHBOURS, len(ranks))
     if not len(points) or not near:
         return np.full(len(points), 0.5)
-    far = distances(points, earlier)
-    chosen = np.argpartition(far, near - 1, axis=1)[:, :near]
-    weights = 1.0 / (np.take_along_axis(far, chosen, axis=1) + 1e-3)
+    distance = distances(points, earlier)
+    chosen = np.argpartition(distance, near - 1, axis=1)[:, :near]
+    weights = 1.0 / (np.take_along_axis(distance, chosen, axis=1) + 1e-3)
     predicted: np.ndarray = (weights * ranks[chosen]).sum(axis=1) / weights.sum(axis=1)
     return predicted
 
 
 def _agreement(predicted: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
-    """The share of pairs predicted in the right order (a tie is half), and the number of trials that it rests on."""
+    """The share of pairs predicted in the right order (a tie counts half), and the number of trials in them."""
     i, j = np.triu_indices(len(losses), 1)
     different = losses[i] != losses[j]
     i, j = i[different], j[different]

@@ -1,8 +1,8 @@
 """scikit-optimize's Gaussian process as the model of `bayesian` (`surrogate: skopt`): WMLA's kind of search.
 
-A new model is fitted for every proposal, to the history alone: tenths of a second at 30 trials, seconds at 200. For
-users who want that library's proposals; a WMLA request gets our own model, with the same InitPoints, CubeSize and
-Noiseless, so that what it finds does not depend on what happens to be installed.
+A model is fitted anew for each proposal: tenths of a second at 30 trials, seconds at 200. For users who want that
+library's proposals; a WMLA request gets our own model, with the same InitPoints, CubeSize and Noiseless, so that its
+results do not depend on what is installed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hpo_engine.study.spec import StudySpec
 
 _MOST = 300  # results that the model holds: the best and the latest
 _MOST_LOSS = 1e100
-_NOISELESS = 1e-10  # the variance that keeps the matrix sound
+_NOISELESS = 1e-10  # the variance that keeps the matrix positive definite
 
 
 class Skopt:
@@ -46,7 +46,7 @@ class Skopt:
         """The point to try as trial `trial_id`, as `SearchSpace.encode` gives it; needs one result."""
         skopt = _package()
         rng = np.random.RandomState(int(trial_rng(self._spec, trial_id).integers(1 << 32)))
-        points, losses = self._told(observed)
+        points, losses = self._training_data(observed)
         dimensions = [self._dimension(k) for k in range(len(self._axes))]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of fits that end at a bound, of points that were tried before
@@ -70,8 +70,8 @@ class Skopt:
         out: np.ndarray = self._space.tidy(np.array([self._outside(asked)]))[0]
         return out
 
-    def _told(self, observed: Observations) -> tuple[np.ndarray, np.ndarray]:
-        """Points (n, d) and losses (n,): the results, the failures, what is pending."""
+    def _training_data(self, observed: Observations) -> tuple[np.ndarray, np.ndarray]:
+        """Points (n, d) and losses (n,) of results, failed and pending trials."""
         losses = np.clip(reined(observed.losses), -_MOST_LOSS, _MOST_LOSS)
         kept = np.arange(len(losses))
         if len(kept) > _MOST:
@@ -83,21 +83,21 @@ class Skopt:
         values = np.concatenate([losses[kept], np.full(len(failed), worst), np.full(len(pending), lowest)])
         return points, values
 
-    # -- our points and skopt's --------------------------------------------------------------------------------------
+    # -- to and from skopt's space ------------------------------------------------------------------------------------
 
     def _dimension(self, k: int) -> Any:
         """One parameter as skopt has it: categories, whole numbers (places of values), or [0, 1]."""
         param, axis = self._axes[k]
         make = _package().space
-        if _counts(axis) and isinstance(param, Choice) and not param.ordered:
+        if _indexed(axis) and isinstance(param, Choice) and not param.ordered:
             return make.Categorical(list(range(axis.size or 1)))
-        return make.Integer(0, axis.size - 1) if _counts(axis) and axis.size else make.Real(0.0, 1.0)
+        return make.Integer(0, axis.size - 1) if _indexed(axis) and axis.size else make.Real(0.0, 1.0)
 
     def _inside(self, point: np.ndarray) -> list[Any]:
-        """A parameter that does not apply gets the middle, or its first category."""
+        """A point in skopt's space; a parameter that does not apply gets its centre, or its first category."""
         out: list[Any] = []
         for u, (param, axis) in zip(point.tolist(), self._axes, strict=True):
-            if not _counts(axis):
+            if not _indexed(axis):
                 out.append(0.5 if u != u else min(max(u, 0.0), 1.0))
             elif u != u:
                 out.append(0 if isinstance(param, Choice) else (axis.size or 1) // 2)
@@ -107,13 +107,13 @@ class Skopt:
 
     def _outside(self, asked: list[Any]) -> list[float]:
         return [
-            (int(v) + 0.5) / (axis.size or 1) if _counts(axis) else float(v)
+            (int(v) + 0.5) / (axis.size or 1) if _indexed(axis) else float(v)
             for v, (_, axis) in zip(asked, self._axes, strict=True)
         ]
 
 
-def _counts(axis: Any) -> bool:
-    """Whether an axis goes by places: values in cells of equal width, two at least and not too many to count."""
+def _indexed(axis: Any) -> bool:
+    """Whether an axis has indexed values: at least two, in cells of equal width, and fewer than 2^31."""
     if not isinstance(axis, Cells) or not 2 <= axis.size < 1 << 31:
         return False
     return bool(abs(axis.encode(axis.value(0)) - 0.5 / axis.size) < 1e-12)

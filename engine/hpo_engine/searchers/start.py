@@ -1,4 +1,4 @@
-"""The quasi-random start that searchers share: where to look before there is anything to learn from.
+"""The quasi-random start that searchers share, before there are results to learn from.
 
 Knows nothing of results.
 """

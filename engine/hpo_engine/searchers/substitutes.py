@@ -1,6 +1,6 @@
-"""Configurations to try instead of one that cannot be: near it, or anywhere in the space.
+"""Substitutes for a configuration that cannot be tried: near it, or anywhere in the space.
 
-Knows nothing of trials; what is already tried is the caller's to say.
+Knows nothing of trials: the caller passes a function that says which configurations are known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Known = Callable[[Params], bool]
 
 
 class Substitutes:
-    """Substitutes in one space, deterministic in the generator that each call is given."""
+    """Substitutes in one space; each call depends only on its arguments and the state of `rng`."""
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
@@ -42,7 +42,7 @@ class Substitutes:
         return space.unlike(known, rng.random(), _WALK) if found is None else found
 
     def allowed(self, known: Known, rng: random.Random) -> dict[str, Any] | None:
-        """A configuration that the rules allow, after a longer search; None if it is known.
+        """An allowed configuration, after a longer search; None if it is known.
 
         Raises:
             SpecError: none was found.
@@ -57,12 +57,12 @@ class Substitutes:
 def _moved(
     vector: Sequence[float], cells: Sequence[int | None], rng: random.Random, far: float
 ) -> tuple[float, list[float]]:
-    """A point around another, some entries moved by up to `far` (0 to 1); and its squared distance."""
+    """The squared distance of a point near another, and that point: some coordinates moved by up to `far` (0 to 1)."""
     out, distance = [], 0.0
     chosen = rng.randrange(len(vector))
     share = max(far, 1.5 / len(vector))
     for i, (u, n) in enumerate(zip(vector, cells, strict=True)):
-        if u != u:  # does not apply there, but may apply here
+        if u != u:  # inactive there, but may be active here
             out.append(rng.random())
         elif i == chosen or rng.random() < share:
             step = max(far / 2, 1.0 / n if n else 0.0)
