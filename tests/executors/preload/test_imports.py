@@ -45,9 +45,7 @@ def _short(step: list[object]) -> str:
         ("import sys\nif len(sys.argv) > 5:\n    import numpy\nimport json", ["sys"]),
         ("if __name__ == '__main__':\n    import numpy", ["numpy"]),
         ("if __name__ != '__main__':\n    import scipy\nimport numpy", ["numpy"]),
-        ("import os\nif 'NOT_SET' not in os.environ:\n    import numpy\nelse:\n    import scipy", ["os", "numpy"]),
-        ("import os\nif 'PATH' not in os.environ:\n    import scipy\nimport numpy", ["os", "numpy"]),
-        ("import os\nif 'EACH' not in os.environ:\n    import scipy\nimport numpy", ["os"]),
+        ("import os\nif 'PATH' not in os.environ:\n    import scipy\nimport numpy", ["os"]),
         ("class A:\n    x = len('a')\nimport numpy", ["numpy"]),
         ("x = 3\nnames = ['a'] * x\nprint(names)\nimport numpy", ["numpy"]),
     ],
@@ -63,8 +61,6 @@ def test_imports_at_the_top(text: str, found: list[str], read) -> None:  # type:
         ("import os\nos.environ.setdefault('A_B', '1')\nimport numpy", ["os", "A_B=1", "numpy"]),
         ("import os\nos.environ.setdefault('PATH', '1')\nimport numpy", ["os", "numpy"]),
         ("import os\nos.environ.setdefault('EACH', '1')\nimport numpy", ["os", "numpy"]),
-        ("import os\nif 'A_B' not in os.environ:\n    os.environ['A_B'] = '1'\nimport numpy", ["os", "A_B=1", "numpy"]),
-        ("from os import environ\nenviron['A_B'] = '1'\nimport numpy", ["os:environ", "A_B=1", "numpy"]),
         ("import numpy, os\nos.environ['A_B'] = '1'\nimport scipy", ["numpy", "os", "A_B=1", "scipy"]),
     ],
 )
@@ -95,6 +91,7 @@ def test_variables_set_to_constants_before_an_import(text: str, found: list[str]
         "class C:\n    os.environ['A'] = '1'",
         "env = os.environ",
         "from os import environ as E\nE['A'] = '1'",
+        "if 'A' not in os.environ:\n    os.environ['A'] = '1'",
         "x = [os.environ]",
         "x = dict(os.environ)",
         "x = {**os.environ}",
@@ -126,7 +123,7 @@ def test_reading_stops_where_a_statement_could_change_an_import(statement: str, 
     )
     files = {"mine": "def set_up(): pass\ndef set_up_too(): pass\ndef context(): pass\n"}
     found = read(f"{before}{statement}\nimport scipy", **files)
-    found = [step for step in found if step not in ("sys:path", "os:environ", "warnings")]
+    found = [step for step in found if step not in ("sys:path", "warnings")]
     assert found == ["importlib", "json", "numpy", "os", "sys", "numpy"]
 
 
@@ -140,6 +137,7 @@ def test_reading_stops_where_a_statement_could_change_an_import(statement: str, 
         "warnings.filterwarnings('ignore')",
         "logging.basicConfig(level=10)",
         "debug = os.environ.get('DEBUG')",
+        "from os import path, sep",
         "debug = 'DEBUG' in os.environ and os.environ['DEBUG']",
         "sys.path.append('/elsewhere')",
         "sys.path.append(os.environ.get('LIB', unknown))",

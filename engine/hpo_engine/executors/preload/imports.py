@@ -30,6 +30,7 @@ _PLACES = {
 }  # fmt: skip
 """Names in an expression that says where a folder is, if it is the script's or one beside or below that."""
 _NOT_HARMLESS = {"exec", "eval", "compile", "__import__", "setattr", "delattr"}
+_CHANGEABLE = {"sys": {"path", "modules"}, "os": {"environ"}}  # what imports depend on
 _MOST = 2_000  # modules to look at: bounds the time that a strange tree of files can take
 
 
@@ -78,7 +79,6 @@ class _Reader:
         self._quieted = False
         self._telling = set(_NOT_HARMLESS)  # names whose calls may do anything
         self._is_main = True  # what is read now runs as __main__
-        self._environs = {"environ"}  # names of os.environ
         self._places: set[str] = set()  # names of folders beside or below the script
 
     def read(self, path: str) -> Imports:
@@ -177,11 +177,8 @@ class _Reader:
                 return  # an error when it runs
             name = ".".join([*parts, *([name] if name else [])])
         names = [alias.name for alias in node.names]
-        if name == "sys" and {"path", "modules"} & set(names):
-            raise _Stop
-        self._environs |= {
-            alias.asname or alias.name for alias in node.names if (name, alias.name) == ("os", "environ")
-        }
+        if _CHANGEABLE.get(name, set()) & set(names):
+            raise _Stop  # it may be changed by another name
         self._import(name, names, [alias.asname or alias.name for alias in node.names])
 
     def _import(self, name: str, names: list[str], bound: list[str]) -> None:
@@ -204,17 +201,12 @@ class _Reader:
         """Whether a condition is true when the script runs; None: only a run knows."""
         if _dotted(test)[-1:] == ["TYPE_CHECKING"]:
             return False
-        if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+        if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], (ast.Eq, ast.NotEq)):
             return None
-        left, op, right = test.left, test.ops[0], test.comparators[0]
-        if isinstance(op, (ast.Eq, ast.NotEq)) and "__name__" in (getattr(left, "id", ""), getattr(right, "id", "")):
-            if "__main__" not in (_constant(left), _constant(right)):
-                return None
-            return isinstance(op, ast.Eq) == self._is_main
-        name = _constant(left)
-        if isinstance(op, (ast.In, ast.NotIn)) and isinstance(name, str) and self._is_environ(right):
-            return None if name in self._per_trial else (name in os.environ) == isinstance(op, ast.In)
-        return None
+        sides = (test.left, test.comparators[0])
+        if "__name__" not in [getattr(side, "id", "") for side in sides] or "__main__" not in map(_constant, sides):
+            return None
+        return isinstance(test.ops[0], ast.Eq) == self._is_main
 
     def _statement(self, node: ast.stmt) -> None:
         """Takes note of what a statement does to the environment; raises _Stop if that cannot be known."""
@@ -229,19 +221,14 @@ class _Reader:
                 self._call(part)
             self._store(part)
             harmless |= {id(seen) for seen in _looked_at(part)}
-            if id(part) not in harmless and (self._is_environ(part) or _dotted(part) == ["sys", "path"]):
+            if id(part) not in harmless and (_is_environ(part) or _dotted(part) == ["sys", "path"]):
                 raise _Stop  # it may be changed by another name
 
     def _store(self, part: ast.AST) -> None:
         if not isinstance(getattr(part, "ctx", None), (ast.Store, ast.Del)):
             return
-        if isinstance(part, ast.Attribute) or _root(part) in ("sys", "os", "builtins", *self._environs):
+        if isinstance(part, ast.Attribute) or _root(part) in ("sys", "os", "builtins"):
             raise _Stop
-
-    def _is_environ(self, node: ast.AST) -> bool:
-        if isinstance(node, ast.Attribute):
-            return node.attr == "environ"
-        return isinstance(node, ast.Name) and node.id in self._environs
 
     def _call(self, call: ast.Call) -> None:
         if isinstance(call.func, ast.Call):
@@ -251,7 +238,7 @@ class _Reader:
         if root in _HARMLESS:
             if len(names) < 2 or names[1] not in _HARMLESS[root]:
                 raise _Stop
-        elif root in self._telling and root not in self._environs:
+        elif root in self._telling:
             raise _Stop
         if root == "warnings":
             if any(_constant(word) == "error" for word in [*call.args, *(k.value for k in call.keywords)]):
@@ -317,6 +304,10 @@ class _Reader:
 
 
 # -- small readings of the syntax tree ---------------------------------------------------------------------------------
+
+
+def _is_environ(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "environ"
 
 
 def _looked_at(node: ast.AST) -> Iterator[ast.AST]:
