@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from hpo_engine.executors.ledgerfolder import OFF, VARIABLE, LedgerFolder, folder_of
-from hpo_engine.executors.local.processes import any_marked
+from hpo_engine.executors.local.marks import any_marked
 from hpo_engine.executors.sharing import Lease, Peer
 from hpo_engine.text.tables import counted
 

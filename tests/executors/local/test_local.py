@@ -19,7 +19,7 @@ from hpo_engine.contract.outputlog import logfiles
 from hpo_engine.contract.paths import identity
 from hpo_engine.core.ports import Adoption, Ended
 from hpo_engine.executors.context import ExecutorContext
-from hpo_engine.executors.local import processes, records, shim
+from hpo_engine.executors.local import marks, processes, records, shim
 from hpo_engine.executors.local.executor import LocalExecutor
 from hpo_engine.study.spec import Resources
 from hpo_engine.study.trial import StopCause
@@ -287,7 +287,7 @@ def test_mark_alone_ends_no_process_of_another_folder(bench: Bench, tmp_path: Pa
         for cwd, env in (("/", {"RESULT_DIR": launch.paths.result_dir}), (launch.paths.result_dir, {}))
     ]
     try:
-        killed = records.sweep(launch.paths, 1, launch.nonce)
+        killed = marks.sweep(launch.paths, 1, launch.nonce)
         assert killed == (0 if record == "copied" else 2)
         assert [p.poll() for p in strangers] == [None] * 3
         assert [p.wait(10) if record != "copied" else p.poll() for p in own] == [None if record == "copied" else -9] * 2

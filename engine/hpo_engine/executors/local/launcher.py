@@ -257,11 +257,12 @@ def _main(orders: int, notices: int, preload: dict[str, Any] | None) -> ForkedSc
         Launcher(orders, notices).run()
         return None
     from hpo_engine.executors.preload import forked, importing
+    from hpo_engine.executors.preload.title import ProcessTitle
 
     probe, report, collecting = _preloaded(orders, notices, preload)
     handlers = [(int(number), _signal.getsignal(number)) for number in (*_SIGNALS, *_IGNORED)]
     wakeup, mask = signal.set_wakeup_fd(-1), signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    kept, known, title = importing.opened(), frozenset(sys.modules), forked.ProcessTitle()
+    kept, known, title = importing.opened(), frozenset(sys.modules), ProcessTitle()
     try:
         Launcher(orders, notices, preloaded=True, probe=probe).run()
         os._exit(0)  # what the imports have registered for the end is the programs' business

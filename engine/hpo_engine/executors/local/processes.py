@@ -127,20 +127,6 @@ def is_helper(pid: int) -> bool:
     return any(name in line for name in _HELPERS)
 
 
-def any_marked(nonce: str) -> bool:
-    """Whether a process carries the mark of the attempt `nonce` in its environment."""
-    mark = f"HPO_ATTEMPT={nonce}".encode()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/environ", "rb") as file:
-                    if mark in file.read().split(b"\0"):
-                        return True
-            except OSError:  # it has gone, or is another user's
-                pass
-    return False
-
-
 def kill_all(root: int, spare: set[int] | None = None) -> None:
     """SIGKILL to all below `root` but the trees of `spare`; stopped first, so that nothing is born meanwhile."""
     targets = below(root, spare)

@@ -16,7 +16,7 @@ import signal
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from hpo_engine.contract.paths import TrialPaths, identity
+from hpo_engine.contract.paths import identity
 from hpo_engine.executors.local import processes
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.trial import Exit
@@ -66,7 +66,7 @@ def fate(folder: str, nonce: str) -> tuple[Fate, Exit | None]:
         locked = _locked(fd)
     finally:
         os.close(fd)
-    if _elsewhere(_started(folder, nonce), folder):
+    if elsewhere(started(folder, nonce), folder):
         return Fate.ELSEWHERE, None
     if locked:
         return Fate.ALIVE, None
@@ -89,8 +89,8 @@ def read_exit(folder: str, nonce: str) -> Exit | None:
 
 def token(folder: str, nonce: str) -> Token | None:
     """Of an attempt that began in this folder since the machine was started; its process may be dead."""
-    record = _started(folder, nonce)
-    if record is None or record.get("boot") != processes.boot_id() or _elsewhere(record, folder):
+    record = started(folder, nonce)
+    if record is None or record.get("boot") != processes.boot_id() or elsewhere(record, folder):
         return None
     try:
         return Token(int(record["pid"]), int(record["start"]), float(record["clock"]))
@@ -100,8 +100,8 @@ def token(folder: str, nonce: str) -> Token | None:
 
 def open_shim(folder: str, nonce: str) -> int | None:
     """A pidfd of the shim that runs this attempt; None if it is not alive, or the record cannot be trusted."""
-    record = _started(folder, nonce)
-    if record is None or _elsewhere(record, folder):
+    record = started(folder, nonce)
+    if record is None or elsewhere(record, folder):
         return None
     pidfd = _open_process(record)
     if pidfd is None:
@@ -119,8 +119,8 @@ def open_shim(folder: str, nonce: str) -> int | None:
 
 def original(folder: str, nonce: str) -> str | None:
     """The folder in which the attempt runs whose records were copied into `folder`; None if it runs nowhere else."""
-    record = _started(folder, nonce)
-    if record is None or not _elsewhere(record, folder):
+    record = started(folder, nonce)
+    if record is None or not elsewhere(record, folder):
         return None
     pidfd = _open_process(record)
     if pidfd is None:
@@ -179,89 +179,6 @@ def kill_shim(folder: str, nonce: str) -> None:
         os.close(pidfd)
 
 
-def sweep(paths: TrialPaths, number: int, nonce: str) -> int:
-    """SIGKILLs every process of this trial's folder that carries the attempt's mark in its environment; returns how
-    many there were. To be called again until there are none: some may have been born meanwhile.
-
-    Only for an attempt whose shim is dead: what it ran may have outlived it. A copy of the folder has the same marks,
-    so a mark alone proves nothing.
-    """
-    folder = paths.attempt(number)
-    record = _started(folder, nonce)
-    if record is not None and (record.get("boot") != processes.boot_id() or _elsewhere(record, folder)):
-        return 0
-    killed = 0
-    for pidfd in _marked(nonce, paths, known=record is not None and "folder" in record):
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            killed += 1
-        os.close(pidfd)
-    return killed
-
-
-def _marked(nonce: str, paths: TrialPaths, *, known: bool) -> list[int]:
-    """pidfds of the trial's living processes with the mark `nonce`; opened before the look, so that they are they.
-
-    Args:
-        known: the attempt is known to have started in this folder.
-    """
-    mark, found = f"HPO_ATTEMPT={nonce}".encode(), list[int]()
-    try:
-        for name in os.listdir("/proc"):
-            if name.isdigit() and int(name) != os.getpid():
-                _look_at(name, mark, paths, known, found)
-    except OSError:
-        for pidfd in found:
-            os.close(pidfd)
-        raise
-    return found
-
-
-def _look_at(name: str, mark: bytes, paths: TrialPaths, known: bool, found: list[int]) -> None:
-    try:
-        pidfd = os.pidfd_open(int(name))
-    except OSError as error:
-        if at_fault(error):
-            raise
-        return
-    try:
-        with open(f"/proc/{name}/environ", "rb") as file:
-            variables = file.read().split(b"\0")
-        if mark in variables and _belongs(f"/proc/{name}", variables, paths, known):
-            found.append(pidfd)
-            return
-    except OSError as error:
-        if at_fault(error):
-            os.close(pidfd)
-            raise
-    os.close(pidfd)
-
-
-def _belongs(process: str, variables: list[bytes], paths: TrialPaths, known: bool) -> bool:
-    """Whether the process runs in this very study: by its RESULT_DIR, else by the folder that it works in."""
-    named = next((v.partition(b"=")[2] for v in variables if v.startswith(b"RESULT_DIR=/")), b"")
-    study = os.fsencode(f"{process}/root") + os.path.dirname(os.path.dirname(named))  # as it sees it itself
-    if named and os.path.exists(study):
-        if os.path.basename(named) == paths.name.encode() and identity(study) == identity(paths.study.root):
-            return True
-    elif known:
-        return True  # the study was moved since
-    return _below(f"{process}/cwd", paths.result_dir)
-
-
-def _below(path: str, folder: str) -> bool:
-    """Whether `path` is `folder` or lies below it, by device and inode."""
-    try:
-        wanted, here = identity(folder), None
-        while (found := identity(path)) != here:
-            if found == wanted:
-                return True
-            path, here = f"{path}/..", found
-    except OSError:  # one of them is gone
-        pass
-    return False
-
-
 def _holds(pid: int, path: str) -> bool:
     """Whether the kernel says that `pid` holds the flock on `path` (True if the kernel does not say)."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -290,13 +207,13 @@ def _locked(fd: int) -> bool:
     return False
 
 
-def _started(folder: str, nonce: str) -> dict[str, Any] | None:
+def started(folder: str, nonce: str) -> dict[str, Any] | None:
     """What the attempt's token says of its shim; None if there is none of this nonce."""
     record = _read_json(f"{folder}/{STARTED}")
     return record if record is not None and record.get("nonce") == nonce else None
 
 
-def _elsewhere(record: dict[str, Any] | None, folder: str) -> bool:
+def elsewhere(record: dict[str, Any] | None, folder: str) -> bool:
     """Whether the token was made in another folder than the one that it is in now."""
     try:
         return record is not None and "folder" in record and record["folder"] != list(identity(folder))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from hpo_engine.core.ports import Adoption
-from hpo_engine.executors.local import processes, records
+from hpo_engine.executors.local import marks, processes, records
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.local.client import LauncherClient
 from hpo_engine.executors.local.records import Fate
@@ -163,7 +163,7 @@ class Runs:
                 self._look_again(run, _SOON_S)
                 return Adoption.ENDED
         if exit_ is None:
-            killed = records.sweep(run.launch.paths, run.launch.attempt, run.launch.nonce)
+            killed = marks.sweep(run.launch.paths, run.launch.attempt, run.launch.nonce)
             run.swept, run.swept_since = run.swept + killed, run.swept_since or now
             if killed and now < run.swept_since + _SWEEP_S:
                 self._look_again(run, _SOON_S)

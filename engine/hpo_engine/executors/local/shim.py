@@ -1,7 +1,7 @@
-"""The life of an attempt, in a process above it: token, start, output, limits, the whole tree's end, exit record.
+"""A shim: the process above an attempt. It takes attempts, one after the other, each at most once, and starts them.
 
-Runs in a fork of the launcher with the standard library only, one attempt after the other. It goes on when the engine
-dies: time limit and grace are kept here, by the monotonic clock. Knows paths it was given and nothing of studies.
+Runs in a fork of the launcher with the standard library only. Knows the paths in its orders and nothing of studies;
+`supervision` is what it does until the attempt has ended.
 """
 
 from __future__ import annotations
@@ -12,34 +12,27 @@ import fcntl
 import json
 import os
 import resource  # noqa: F401  (os.wait4 needs it: imported here once, not in each fork)
-import select
 import signal
 import time
 
-from hpo_engine.contract.outputlog.capture import Capture
 from hpo_engine.executors.local import processes
+from hpo_engine.executors.local.supervision import Supervision
 from hpo_engine.failpoints import failpoint
-from hpo_engine.system.faults import FULL, at_fault, faultpoint
-from hpo_engine.system.writing import open_new, write_all
+from hpo_engine.system.faults import faultpoint
+from hpo_engine.system.writing import write_all
 
 TYPE_CHECKING = False  # typing is a third of what this process would hold in memory
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
 TAKEN = 75  # exit status: another shim has this attempt
 UNTOLD = 71  # exit status: the exit record is written, but could not be reported to the engine
 UNABLE = 80  # exit status, with an errno on top: the attempt could not begin, and may begin elsewhere
-_RECORD_S = 60.0  # so long a disk may be full before the exit record is given up, and with it the attempt
 _MOST_ATTEMPTS = 500  # of one shim: whatever a process gathers in a long life, this one has a short one
-_MOMENT_S = 0.3  # so long what a program has left may take to end by itself
-_LEFTOVER_S = 2.0  # between its SIGTERM and its SIGKILL
 _MOST_FILES = 1 << 20  # more than any descriptor of a launcher or shim
-_UNKILLABLE_S = 5.0
 _CHUNK = 1 << 16
-_KILLED = (signal.SIGKILL, (128 + signal.SIGKILL) << 8)  # wait statuses: by SIGKILL, and what a shell makes of it
 _COUNT_S = 1.0  # so long the kernel's count of its own kills is taken as it was, for it takes a while to read
-_HOUR_MS = 3_600_000.0  # poll takes no more than 25 days; it is looked at again anyway
 
 _ALL_SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # 32, 33: the C library's own
 
@@ -145,7 +138,7 @@ class Shim:
             os._exit(TAKEN)
         if time.monotonic() > self._ooms_at + _COUNT_S:
             self._ooms, self._ooms_at = processes.oom_kills(), time.monotonic()
-        attempt = _Attempt(order, self._signals, self._ooms)
+        attempt = Supervision(order, self._signals, self._ooms)
         attempt.run(lambda: self._spend(line) if self._preloaded else _spawned(order))
         self._ooms = attempt.ooms
         for fd in (token, lease):
@@ -253,200 +246,6 @@ class _Ahead:
             os.close(self._orders_in)
 
 
-class _Attempt:
-    """One attempt. `all_gone`: nothing that it started is left.
-
-    Args:
-        signals: where the numbers of this process's signals are read.
-        ooms: how often the kernel had killed a process for want of memory, some time before.
-    """
-
-    def __init__(self, order: dict[str, Any], signals: int, ooms: int) -> None:
-        self.order, self.signals = order, signals
-        self.all_gone = True
-        self.child = 0
-        self.status: int | None = None
-        self.cpu_s, self.memory_peak_kb = 0.0, 0
-        self.ooms, self.oom = ooms, False
-        self.asked: str | None = None
-        self.leftovers = 0
-        self.machine = False
-        self.began = self.ended = time.monotonic()
-        limit = order["time_limit_s"]
-        self.limit_at = None if limit is None else self.began + limit
-        self.leave_by: float | None = None  # what the child has left
-        self.kill_at: float | None = None
-        self.killing_since: float | None = None
-        self.log = Capture(order["log"], order["tails"], order["log_bytes"])
-
-    def run(self, start: Callable[[], tuple[int, int]]) -> None:
-        """`start`: begins the program; its pid, and where its output is read without waiting."""
-        error, here = None, False
-        try:
-            os.chdir(self.order["cwd"])
-            here = True
-            self.child, output = start()
-        except (OSError, ValueError) as problem:
-            text = os.strerror(problem.errno) if isinstance(problem, OSError) and problem.errno else str(problem)
-            error = f"cannot start {self.order['argv'][0]}: {text}"
-            # The engine has made the folder a moment ago: no program can help that it is gone.
-            self.machine = at_fault(problem) or not here
-        else:
-            self._watch(output)
-            self._drain(output)
-            os.close(output)
-        self.ended = time.monotonic()
-        self.log.finish()
-        if self.status in _KILLED and self.asked is None:
-            before, self.ooms = self.ooms, processes.oom_kills()
-            self.oom = self.ooms > before
-        self._keep_record(error)
-
-    def _watch(self, output: int) -> None:
-        """Until the child and all that it started are gone."""
-        poller = select.poll()
-        poller.register(output, select.POLLIN)
-        poller.register(self.signals, select.POLLIN)
-        while True:
-            for fd, _ in poller.poll(self._timeout_ms()):
-                if fd == self.signals:
-                    self._on_signals(os.read(self.signals, 512))
-                elif not self._pump(output):
-                    poller.unregister(output)  # closed by all: the child may live on
-            if not self._reap():
-                return
-            self._on_time(time.monotonic())
-
-    def _timeout_ms(self) -> float | None:
-        limit, leave = (
-            (self.limit_at if self.asked is None else None),
-            (self.leave_by if self.kill_at is None else None),
-        )
-        due = [t for t in (limit, leave, self.kill_at) if t is not None]
-        return min(_HOUR_MS, max(0.0, (min(due) - time.monotonic()) * 1000 + 1)) if due else None
-
-    def _on_signals(self, numbers: bytes) -> None:
-        request = _stop_request(self.order["stop"]) if signal.SIGUSR1 in numbers else None
-        if request is not None:  # else the signal was for an earlier attempt
-            self._stop(request["why"])
-            if request["kill"]:
-                self.kill_at = time.monotonic()
-        if signal.SIGTERM in numbers:
-            self._stop("outside")
-
-    def _on_time(self, now: float) -> None:
-        if self.limit_at is not None and now >= self.limit_at and self.asked is None and self.status is None:
-            self._stop("time_limit")
-        if self.status is not None and self.kill_at is None:  # the child has ended by itself and left processes
-            self._see_off(now)
-        if self.kill_at is not None and now >= self.kill_at:
-            processes.kill_all(os.getpid())
-            self.killing_since = self.killing_since or now
-            self.kill_at = now + 0.05  # again, in case something was born meanwhile
-
-    def _see_off(self, now: float) -> None:
-        """left -> gone, as each that ends wakes this process; or -> SIGTERM, after a moment, to those that stay.
-
-        Helpers of multiprocessing end when their pipe closes; one that is late, or that another keeps, is not counted.
-        """
-        self.leave_by = self.leave_by or now + min(_MOMENT_S, self.order["grace_s"])
-        if now >= self.leave_by:
-            left = processes.descendants(os.getpid())
-            self.leftovers = sum(not processes.is_helper(pid) for pid in left)
-            processes.signal_all(left, signal.SIGTERM)
-            self.kill_at = now + min(_LEFTOVER_S, self.order["grace_s"])
-
-    def _stop(self, why: str) -> None:
-        """running -> stopping: SIGTERM to the whole tree, SIGKILL after the grace."""
-        if self.asked is not None:
-            return
-        self.asked = why
-        self.kill_at = time.monotonic() + self.order["grace_s"]
-        if self.status is None:
-            try:
-                os.killpg(self.child, signal.SIGTERM)
-            except OSError:
-                pass
-        tree = processes.descendants(os.getpid())
-        processes.signal_all([p for p in tree if p != self.child], signal.SIGTERM)
-        processes.signal_all(tree, signal.SIGCONT)
-
-    def _reap(self) -> bool:
-        """Takes in the dead; False when no descendant is left."""
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return False
-            if pid == 0:
-                self.all_gone = self.killing_since is None or time.monotonic() < self.killing_since + _UNKILLABLE_S
-                return self.all_gone
-            # A program's usage contains that of the processes it waited for; those it left come here by themselves.
-            self.cpu_s += usage.ru_utime + usage.ru_stime
-            self.memory_peak_kb = max(self.memory_peak_kb, usage.ru_maxrss)
-            if pid == self.child:
-                self.status = status
-
-    def _pump(self, output: int) -> bool:
-        try:
-            data = os.read(output, _CHUNK)
-        except BlockingIOError:
-            return True
-        self.log.write(data)
-        return bool(data)
-
-    def _drain(self, output: int) -> None:
-        try:
-            while data := os.read(output, _CHUNK):
-                self.log.write(data)
-        except OSError:
-            pass
-
-    def _keep_record(self, error: str | None) -> None:
-        """A disk that is full for a while must not cost what has run."""
-        pause = 0.1
-        while True:
-            try:
-                return self._write_exit(error)
-            except OSError as problem:
-                self.log.full = self.log.full or problem.errno in FULL
-                if not at_fault(problem) or time.monotonic() > self.ended + _RECORD_S:
-                    raise
-            time.sleep(pause)
-            pause = min(2.0, 2 * pause)
-
-    def _write_exit(self, error: str | None) -> None:
-        code = None if self.status is None else os.waitstatus_to_exitcode(self.status)
-        record = {
-            "nonce": self.order["nonce"],
-            "code": code if code is None or code >= 0 else None,
-            "signal": -code if code is not None and code < 0 else None,
-            "stop_cause": self.asked,
-            "error": error if error or code is not None else "its process cannot be killed",
-            "leftovers": self.leftovers,
-            "seconds": round(self.ended - self.began, 6),
-            "ended_at": time.time(),
-        }
-        if self.machine:
-            record["machine"] = True
-        if self.log.full:
-            record["full"] = True
-        if self.status is not None:
-            record["cpu_s"] = round(self.cpu_s, 6)
-            record["memory_peak_mb"] = round(self.memory_peak_kb / 1024, 3)
-            if self.oom:
-                record["oom"] = True
-        path = self.order["exit"]
-        faultpoint("shim.exit-record")
-        # No fsync: a record that a power cut takes away makes the attempt LOST, and it is run again.
-        fd = open_new(f"{path}.new")
-        os.write(fd, json.dumps(record).encode())
-        os.close(fd)
-        failpoint("shim.before-exit-record")
-        os.rename(f"{path}.new", path)
-        failpoint("shim.exit-recorded")
-
-
 def _spawned(order: dict[str, Any]) -> tuple[int, int]:
     """The process of any program; its pid, and where its output is read without waiting."""
     if order["protect"]:
@@ -480,13 +279,3 @@ def _output() -> tuple[int, int]:
     output, write_end = os.pipe()
     os.set_blocking(output, False)  # our end only: the script's must block
     return output, write_end
-
-
-def _stop_request(path: str) -> dict[str, Any] | None:
-    """What the engine left there when it stopped this attempt: why, and whether without grace."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            request = json.load(file)
-        return {"why": str(request["why"])[:200], "kill": bool(request["kill"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from hpo_engine.contract import binding
 from hpo_engine.executors.local.bound import BoundLaunch
-from hpo_engine.executors.preload.forked import MARK_ROOM
+from hpo_engine.executors.preload.title import MARK_ROOM
 
 Modules = tuple[str, ...] | None
 """What to import; None: what the script does."""
