@@ -1,4 +1,4 @@
-"""The one place that names concrete classes: the registries, and from a study's folder to the engine that leads it."""
+"""The one place that names concrete classes: the registries, and what makes a study's engine out of its folder."""
 
 from __future__ import annotations
 
@@ -443,7 +443,7 @@ def engine_for(
 
 
 def _events(history: History, now: float, changes: Mapping[str, Any] | None, *, retry: bool) -> list[Event]:
-    """What the user wants otherwise from now on."""
+    """The changes that the user asks for."""
     events: list[Event] = [SpecChanged(now, dict(changes))] if changes else []
     if retry:
         again = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
@@ -452,7 +452,7 @@ def _events(history: History, now: float, changes: Mapping[str, Any] | None, *, 
 
 
 def _drop_old_requests(paths: StudyPaths) -> None:
-    """Requests to end the study were meant for an engine that is no more."""
+    """Requests to end the study were meant for an earlier engine."""
     for path, request in inbox.pending(paths.inbox):
         if request is None or request.trial is None:
             inbox.done(path)

@@ -1,7 +1,7 @@
-"""What a searcher, a stopper or a tracker says of itself: what it is for, its options with their ranges, its source.
+"""How a plugin's class describes itself: what it is for, its options with their ranges, its source.
 
-The class holds a `Card`; options are checked against it and documentation is printed from it, so that
-neither can say something else than the other.
+The class holds a `Card`. Options are checked against it and the documentation is printed from it, so the two cannot
+disagree. (Cards are not pydantic models: `hpo-engine algorithms` prints them, and it must not wait for that import.)
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Card:
-    """`summary`: a line. `suits`: when to use it. `cost`: of an ask, with the history's length. `source`: paper.
+    """`summary`: one line. `suits`: when to use it. `cost`: of one `ask`, by the history's length. `source`: paper.
 
     `extra`: the extra of pyproject.toml that it needs, if any. `open`: what more options there are, for its class to
     check.

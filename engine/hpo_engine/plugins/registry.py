@@ -101,7 +101,7 @@ class Registry:
 
 
 def card_of(cls: Callable[..., Any]) -> Card:
-    """What a class says of itself: its `card`, or that of its `traits`."""
+    """The card of a class, or that of its `traits`."""
     found = getattr(getattr(cls, "traits", cls), "card", NO_CARD)
     return found if isinstance(found, Card) else NO_CARD
 

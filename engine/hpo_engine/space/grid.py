@@ -22,7 +22,7 @@ class Grid(Sequence[dict[str, Any]]):
         levels: places on an axis that is not discrete.
 
     Raises:
-        SpecError: conditions so entangled that they cannot be counted.
+        SpecError: the conditions are too entangled to count.
     """
 
     # An axis is cut into runs of values that switch the same conditions off; a state is the set (bits, by place in

@@ -25,7 +25,7 @@ class AlikeStopper(Rule):
     Alike means for the same cause, but for what differs from trial to trial: numbers, paths, the values of parameters.
     A trial that was completed or pruned ends a row. Trials that were stopped or lost are passed over. Values that are
     not finite come from the configuration more often than from a mistake: they count for `in_a_row` only. Counted is
-    what has ended since the user last let the study go on after a stop. Nothing stops once all trials have begun.
+    what has ended since the user last let the study continue after a stop. Nothing stops once all trials have begun.
     """
 
     card = Card(

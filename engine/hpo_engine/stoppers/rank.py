@@ -28,11 +28,11 @@ class RankStopper(Rule):
     reached by the first row at or beyond it by which every objective has been reported, and holds what the trial had by
     then. On the highest rung that it has reached, a trial is held against all trials that have reached it (with as much
     of the resource, if any). It ends if at least a share `keep` of them is better, but not while fewer than
-    `min_rivals` others are there. So it may go on and be ended later, when better ones have come as far.
+    `min_rivals` others are there. So it may continue and be ended later, when better ones have come as far.
 
     With one objective better means a lower loss, with several a front ahead: a trial that none of the others dominates
     is never ended, since what it would add to the front is not known from here. Equal values are not better, so equal
-    curves all go on. Values that are not finite are worse than all others. A trial at a step where completed trials
+    curves all continue. Values that are not finite are worse than all others. A trial at a step where completed trials
     end is left alone: its training is done. For the same reason there is no rung at the last of these steps.
 
     Source: Li et al., A System for Massively Parallel Hyperparameter Tuning (ASHA), MLSys 2020, in the variant that

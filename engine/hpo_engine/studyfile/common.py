@@ -1,6 +1,6 @@
 """What the forms of a study file have in common: collecting problems, names, folders, commands, fixed experiments.
 
-Knows no spelling of any form: callers say which field a problem belongs to.
+Knows the spelling of no form: callers pass the field that a problem belongs to.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Words of a command that are meant for somebody else: a shell that does not run, or a tool that fills in placeholders.
 
-Such words reach the script as they stand, which nobody who wrote them wants. Knows no form of a study file; looks only
+Such words reach the script unchanged, which is never what their author wants. Knows no form of a study file; looks only
 at text, and for patterns such as `*.csv` at the folder in which they would be expanded.
 """
 
@@ -38,7 +38,7 @@ class Findings:
 
 
 def in_command(command: str | Sequence[str], names: Collection[str], folder: str) -> Findings:
-    """What a command holds that nobody will read as it was meant.
+    """What a command contains that nothing will interpret as it was meant.
 
     Args:
         command: a text that is split as a shell would, or words, which no shell would have looked at.

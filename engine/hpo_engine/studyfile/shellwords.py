@@ -1,6 +1,6 @@
 """A command line split into words as a POSIX shell splits it, where no shell runs: quotes, backslashes, comments.
 
-Nothing is expanded: `$x`, `*`, `~`, `>`, `|` stay as they stand; a word tells which of its characters a shell would
+Nothing is expanded: `$x`, `*`, `~`, `>`, `|` are kept; a word records which of its characters a shell would
 have looked at. Line breaks separate words as blanks do.
 """
 
@@ -39,7 +39,7 @@ def words(text: str) -> list[Word]:
         if text[at] in _BLANKS:
             first = first or text[at] == "\n"
             at += 1
-        elif text.startswith("\\\n", at):  # a line that goes on; no word begins with it
+        elif text.startswith("\\\n", at):  # a continued line; no word begins with it
             at += 2
         elif text[at] == "#":
             end = text.find("\n", at)

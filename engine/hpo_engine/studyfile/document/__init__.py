@@ -58,7 +58,7 @@ def read_document(text: str, file: str) -> Document:
     """The data of a text in YAML or JSON, or of a Python dict.
 
     Raises:
-        SpecError: it is none of these, or holds what is not allowed here; with the line.
+        SpecError: it is neither, or contains something that is not allowed; with the line.
     """
     check_text(text, file)
     try:

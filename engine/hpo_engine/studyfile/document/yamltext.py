@@ -60,7 +60,7 @@ def read_yaml(text: str, file: str) -> tuple[Any, Mark]:
 
 
 def _yaml_words(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int | None]:
-    """What the parser found, as a person would say it, and the line to look at."""
+    """The parser's finding in plain words, and its line."""
     words, context = str(error.problem or error.context or "cannot be read"), str(error.context or "")
     mark, begun = error.problem_mark or error.context_mark, error.context_mark
     line = mark.line + 1 if mark else None
@@ -99,7 +99,7 @@ class _Composer:
         return data, mark
 
     def _next_content(self) -> Any:
-        """The next event that is none of stream start, document start, document end; None at the end."""
+        """The next event that is not a stream start, document start or document end; None at the end."""
         around = (yaml.StreamStartEvent, yaml.DocumentStartEvent, yaml.DocumentEndEvent, yaml.StreamEndEvent)
         return next((e for e in self.events if not isinstance(e, around)), None)
 

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a study file, in the words of a person, with the field's path."""
+"""Pydantic's findings about a study file in plain words, with the path of the field."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _WORDS = {
 
 
 def sound_form(data: dict[str, Any], problems: Problems) -> tuple[StudyForm, set[str]]:
-    """The fields that are sound, and the names of those that are not (which hold a stand-in)."""
+    """The form, and the names of the fields that are wrong; these have a stand-in or their default."""
     try:
         return StudyForm.model_validate(data), set()
     except ValidationError as error:
@@ -85,7 +85,7 @@ def report(error: ValidationError, prefix: str, model: type[BaseModel], problems
 
 
 def _words(e: Any, model: type[BaseModel]) -> str:
-    """pydantic's finding, as a person would say it."""
+    """One finding in plain words."""
     kind, found = e["type"], json_text(e["input"])
     if kind == "extra_forbidden":
         key = str(e["loc"][-1])

@@ -1,4 +1,4 @@
-"""The native study file -> StudySpec: what is in the file, then what only the disk can tell."""
+"""The native study file -> StudySpec: the fields, then the checks that need the disk."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _plain_fields(form: StudyForm, algorithm: str) -> dict[str, Any]:
 
 
 def _check_fields(form: StudyForm, data: Mapping[str, Any], name: str | None, problems: Problems) -> None:
-    """What single values of the form cannot tell."""
+    """Checks that concern several fields."""
     if form.resource and form.resource.min > form.resource.max:
         problems.add("resource.min", f"must be at most the max, which is {form.resource.max}, not {form.resource.min}")
     for variable in data["env"] if isinstance(data.get("env"), dict) else ():
@@ -172,7 +172,7 @@ def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems)
 def _foreign(
     form: StudyForm, data: Mapping[str, Any], failed: set[str], folder: str, problems: Problems
 ) -> tuple[str, ...]:
-    """Notes on words that are meant for a shell or for another tool; those that nobody could mean here are problems."""
+    """Notes on words that are meant for a shell or for another tool; those that cannot be meant here are problems."""
     names = {name for params in (form.space or {}, *form.experiments) for name in params}
     names |= {form.resource.name} if form.resource else set()
     notes = foreign.in_environment(form.env, names)

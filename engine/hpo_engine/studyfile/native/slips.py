@@ -1,4 +1,4 @@
-"""What people write under `space` in place of a parameter of ours, and what to say to it: ranges as text, kinds and
+"""What people write under `space` in place of a parameter of ours, and the advice for it: ranges as text, kinds and
 fields as other tools spell them. Decides nothing about what is accepted but this: a text that can only be a range is no
 constant.
 """
@@ -68,7 +68,7 @@ def _entry(low: str, high: str, name: str = "") -> str | None:
 
 
 def unknown_kind(entry: Mapping[str, Any], kinds: Iterable[str], nearest: Callable[[str, Iterable[str]], str]) -> str:
-    """How to write a parameter whose entry names none of our kinds; "" if nothing can be said."""
+    """How to write a parameter whose entry names none of our kinds; "" if there is no advice."""
     low, high = (next((entry[k] for k in names if k in entry), None) for names in (_LOW, _HIGH))
     words = " ".join(str(v) for k, v in entry.items() if k in ("type", "distribution", "scale", "dist"))
     words += " log" if entry.get("log") is True else ""

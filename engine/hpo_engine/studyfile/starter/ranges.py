@@ -67,7 +67,7 @@ def _without_default(name: str, type_: type | None) -> tuple[Any, str]:
         return {"int": [1, 10]}, "a guess: check it"
     if type_ is bool:
         return {"choice": [True, False]}, "a guess: check it"
-    return {"float": [0, 1]}, "CHECK: the script tells nothing of it"
+    return {"float": [0, 1]}, "CHECK: the script gives no hint of its range"
 
 
 def _whole(name: str, default: int) -> Any:

@@ -26,7 +26,7 @@ class Algorithm:
 
 @dataclass(frozen=True)
 class _Param:
-    """An algoParam: `take` makes its value of the text (ValueError says in words what it must be)."""
+    """An algoParam: `take` converts the text to its value (its ValueError is in plain words)."""
 
     ours: str
     take: Callable[[Any], Any]
@@ -191,7 +191,7 @@ def _values(
         known = spellings.get(text.lower())
         if known is None:
             _foreign(algorithm, params, path, text, problems)
-        elif value is not None:  # a blank one is as good as none
+        elif value is not None:  # a blank one counts as absent
             try:
                 values[params[known].ours] = _taken(known, params[known], value, trials, path, problems)
             except ValueError as error:
@@ -227,7 +227,7 @@ def _taken(name: str, param: _Param, value: Any, trials: int | None, path: str, 
 
 
 def _take_eta(algo: Fields, values: dict[str, Any], given: bool) -> None:
-    """hyperbandEta is another place for eta; 0 means that it is not used, and what algoParams says comes first."""
+    """hyperbandEta is another place for eta; 0 means that it is not used, and algoParams has precedence."""
     eta = algo.number("hyperbandEta")
     if not eta or (given and values.get("eta") == eta):
         return
@@ -256,7 +256,7 @@ def _plugin(algo: Fields, name: str, given: _Given, plugins: Iterable[str] | Non
 
 
 def _unknown(name: str, plugins: list[str]) -> str:
-    """What to say of a name that is none of the dialect's; each known one once, whatever its case."""
+    """The message for a name that is not one of the dialect's; known names are listed once, whatever their case."""
     ours = {known.lower() for known in BUILT_IN} | {"grid"}
     names = [*BUILT_IN, *sorted(plugin for plugin in plugins if plugin.lower() not in ours)]
     close = difflib.get_close_matches(name.lower(), [known.lower() for known in names], n=1, cutoff=0.6)

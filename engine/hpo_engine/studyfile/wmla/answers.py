@@ -60,7 +60,7 @@ def task_object(
 
 
 def _asked(history: History) -> dict[str, Any]:
-    """What the request said, as the second generation of clients gets it: types in lower case."""
+    """The request, as clients of the second generation get it: types in lower case."""
     asked = history.spec.dialect
     out: dict[str, Any] = {"algoDef": asked["algoDef"]} if "algoDef" in asked else {}
     if isinstance(params := asked.get("hyperParams"), list):

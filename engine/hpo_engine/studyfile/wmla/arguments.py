@@ -142,7 +142,7 @@ def _strange(word: str) -> str:
 
 
 def _check(options: dict[str, str]) -> Iterator[str]:
-    """Notes on values that count for something else than they say; raises ValueError for those that say nothing."""
+    """Notes on values that are taken as something else. Raises ValueError for values without a meaning."""
     for name in ("--gpuPerWorker", "--workerDeviceNum", "--numWorker"):
         if name in options:
             number = as_number(options[name])
@@ -161,7 +161,7 @@ def _check(options: dict[str, str]) -> Iterator[str]:
 
 
 def inside(folder: str, path: str) -> str | None:
-    """The absolute path of `path` below `folder`; None if it leads out of it."""
+    """The absolute path of `path` below `folder`; None if it is outside."""
     full = absolute(path, folder)
     return full if is_below(full, folder) else None
 
