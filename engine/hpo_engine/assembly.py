@@ -29,7 +29,7 @@ from hpo_engine.store.lock import StudyLock
 from hpo_engine.study.events import Event, SpecChanged, TrialReopened, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import ALIKE, DIVERGED, LOCAL, MISNAMED, RANK, StudySpec
-from hpo_engine.study.trial import TrialState
+from hpo_engine.study.trial import BAD
 from hpo_engine.system import threads
 
 if TYPE_CHECKING:
@@ -446,8 +446,7 @@ def _events(history: History, now: float, changes: Mapping[str, Any] | None, *, 
     """The changes that the user asks for."""
     events: list[Event] = [SpecChanged(now, dict(changes))] if changes else []
     if retry:
-        again = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
-        events += [TrialReopened(now, trial.id) for trial in history.trials if trial.state in again]
+        events += [TrialReopened(now, trial.id) for trial in history.trials if trial.state in BAD]
     return events
 
 

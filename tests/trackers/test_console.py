@@ -38,6 +38,7 @@ from hpo_engine.text.tables import columns
 from hpo_engine.trackers import lines
 from hpo_engine.trackers.console import ConsoleTracker
 from hpo_engine.trackers.display import display
+from hpo_engine.trackers.next_steps import next_steps
 from tests.support.study_by_hand import PARAMS, Study
 
 
@@ -644,7 +645,7 @@ def test_cursor_is_back_whichever_way_the_process_ends(tmp_path: Path, ending: s
 def halted(study: Study, rule: str, why: str) -> str:
     study.feed(StopAsked(study.now, None, why, rule))
     study.feed(StudyClosed(study.now, "stopped", why))
-    return "\n".join(lines.summary(study.history, study.now, "x/digits", lines.next_steps(study.history, "x/digits")))
+    return "\n".join(lines.summary(study.history, study.now, "x/digits", next_steps(study.history, "x/digits")))
 
 
 def test_what_to_do_after_a_rule_has_stopped_a_study(make_study: Callable[..., Study]) -> None:
@@ -681,5 +682,5 @@ def test_a_study_whose_time_is_used_up_goes_on_with_more(
     study.end(study.start(), 0.5)
     study.feed(StudyClosed(study.now, "finished", "time limit reached"))
     history = replace(study.history, spent_s=limit if limit and limit < 1e9 else 3.0)
-    (said, _), *_ = lines.next_steps(history, "x/digits")
+    (said, _), *_ = next_steps(history, "x/digits")
     assert said == (f"hpo-engine resume x/digits --time-limit {more}" if more else "hpo-engine best x/digits --config")

@@ -44,7 +44,7 @@ def changed_limits(
 def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyPaths) -> str:
     """If the files differ only in the objective: the command that judges the existing trials by the new one."""
     from hpo_engine import studies
-    from hpo_engine.trackers.lines import called
+    from hpo_engine.trackers.next_steps import called
 
     alike = replace(old, objectives=new.objectives, extra_metrics=new.extra_metrics)
     if new.multi_objective or studies.differences(alike, new):
@@ -70,8 +70,8 @@ def _limits(spec: StudySpec) -> dict[str, Any]:
 def refuse_old_failures(paths: StudyPaths, history: History) -> None:
     """Raises StudyExists if no trial has succeeded and the script was changed since: its copy would only fail again."""
     from hpo_engine import studies
-    from hpo_engine.study.trial import TrialState
-    from hpo_engine.trackers.lines import BAD, called
+    from hpo_engine.study.trial import BAD, TrialState
+    from hpo_engine.trackers.next_steps import called
 
     if TrialState.COMPLETED in history.counts or not any(history.counts.get(state) for state in BAD):
         return

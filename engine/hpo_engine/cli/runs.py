@@ -136,7 +136,8 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
     from hpo_engine.cli.changes import note_changed_files
     from hpo_engine.cli.start import run_study
     from hpo_engine.store.lock import who_leads
-    from hpo_engine.trackers.lines import BAD, called
+    from hpo_engine.study.trial import BAD
+    from hpo_engine.trackers.next_steps import called
 
     _begin(as_json)
     paths = find(study, root)
@@ -238,10 +239,11 @@ def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
         click.echo(dump(summary(history, False, history.last_at)))
     else:
         from hpo_engine.trackers import lines
+        from hpo_engine.trackers.next_steps import called, next_steps
 
-        name, more = lines.called(history, paths.root), history.next_id + 10
+        name, more = called(history, paths.root), history.next_id + 10
         steps = [
-            *lines.next_steps(history, paths.root),
+            *next_steps(history, paths.root),
             (f"hpo-engine resume {name} --trials {more}", "ten more trials"),
         ]
         click.echo("\n".join(lines.summary(history, history.last_at, paths.root, steps, before=True)))

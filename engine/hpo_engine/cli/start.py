@@ -55,7 +55,7 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
             if as_json:
                 click.echo(dump({"study": name, "pid": child.pid, "folder": paths.root}))
             else:
-                from hpo_engine.trackers.lines import called
+                from hpo_engine.trackers.next_steps import called
 
                 word = called(studies.read(paths), paths.root)
                 click.echo(f"{name} runs in the background (process {child.pid}); its folder: {paths.root}")

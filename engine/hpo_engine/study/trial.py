@@ -170,6 +170,10 @@ class TrialState(str, enum.Enum):
         return self is not TrialState.PENDING and self is not TrialState.RUNNING
 
 
+BAD = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
+"""Ended by a fault; `retry` runs these trials again."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What the end of an attempt means for its trial: the next `state` (PENDING: it runs again), the kind of

@@ -19,9 +19,11 @@ from hpo_engine.study.events import (
     TrialEnded,
 )
 from hpo_engine.study.history import History, StudyState
+from hpo_engine.study.trial import BAD
 from hpo_engine.text import streams
 from hpo_engine.text.tables import columns, safe_text
 from hpo_engine.trackers import lines
+from hpo_engine.trackers.next_steps import Steps, next_steps
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -32,7 +34,7 @@ CHANGED_S, CLOCK_S = 0.25, 1.0
 MAX_FAILURES = 10
 """Failures shown above the live display; further ones are only counted in it."""
 
-NextSteps = Callable[[History, str], lines.Steps]
+NextSteps = Callable[[History, str], Steps]
 
 
 class ConsoleTracker:
@@ -52,7 +54,7 @@ class ConsoleTracker:
         *,
         quiet: bool = False,
         folder: str = "",
-        next_steps: NextSteps = lines.next_steps,
+        next_steps: NextSteps = next_steps,
         waits: Callable[[], str] = lambda: "",
     ) -> None:
         self._folder, self._next_steps, self._quiet = folder, next_steps, quiet
@@ -121,7 +123,7 @@ class ConsoleTracker:
             trial = history.trials[event.trial]
             if not self._screen.live:
                 return lines.ended(trial, history)
-            if trial.state not in lines.BAD:
+            if trial.state not in BAD:
                 return ""
             self._failures += 1
             if self._failures <= MAX_FAILURES:

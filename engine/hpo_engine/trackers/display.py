@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from hpo_engine.report import remarks
 from hpo_engine.report.ranking import beside, beside_names, newest
 from hpo_engine.study.history import History, StudyState
-from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.study.trial import BAD, Trial, TrialState
 from hpo_engine.text.tables import ELLIPSIS, assignments, columns, cut, cut_name, duration, number, safe_text, value
 from hpo_engine.trackers.eta import seconds_left
-from hpo_engine.trackers.lines import BAD, counts, front_line, objective_text, searched
+from hpo_engine.trackers.lines import counts, front_line, objective_text
 
 Piece = tuple[str, str]  # text, style
 Line = list[Piece]
@@ -143,7 +144,7 @@ def _front(history: History, width: int) -> list[Line]:
 
 
 def _with_params(head: Line, history: History, trial: Trial, width: int) -> Line:
-    params = assignments(searched(history.spec, history.result_config(trial)), max(0, width - _length(head)))
+    params = assignments(remarks.searched(history.spec, history.result_config(trial)), max(0, width - _length(head)))
     return [*head, (params, "dim" if history.spec.multi_objective else "")]
 
 
@@ -177,7 +178,7 @@ def _running(history: History, now: float, width: int, room: int) -> list[Line]:
 def _varied(history: History) -> list[str]:
     """The names that tell one trial from another: the resource, then the parameters that are searched."""
     resource = [history.spec.resource.name] if history.spec.resource else []
-    return [*resource, *searched(history.spec, dict.fromkeys(history.spec.space.names))]
+    return [*resource, *remarks.searched(history.spec, dict.fromkeys(history.spec.space.names))]
 
 
 def _cells(trial: Trial, history: History, now: float, extra: Sequence[str], names: Sequence[str]) -> list[str]:

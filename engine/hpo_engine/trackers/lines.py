@@ -5,19 +5,14 @@ Text from a History (and what `remedy` finds in the study's folder); knows no te
 
 from __future__ import annotations
 
-import math
-import os
-import shlex
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
 
-from hpo_engine.contract.paths import runs_root
 from hpo_engine.report import remarks
-from hpo_engine.report.ranking import beside, beside_names, best_first, row_metrics, tied, whole
+from hpo_engine.report.ranking import beside, beside_names, best_first, tied
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.study.trial import BAD, Trial, TrialState
 from hpo_engine.text.tables import (
     ELLIPSIS,
     assignments,
@@ -32,6 +27,7 @@ from hpo_engine.text.tables import (
     table,
     value,
 )
+from hpo_engine.trackers.next_steps import Steps
 from hpo_engine.trackers.remedy import remedy
 
 PARAMS_WIDTH, REASON_WIDTH, VALUE_WIDTH, TABLE_WIDTH = 100, 500, 200, 120
@@ -48,10 +44,6 @@ STATE_WORDS = {
     TrialState.PRUNED: "pruned",
 }
 """In the order in which counts are shown."""
-
-BAD = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
-
-Steps = Sequence[tuple[str, str]]
 
 
 def begin(history: History) -> str:
@@ -100,7 +92,7 @@ def ended(trial: Trial, history: History) -> str:
     parts.append(_amount(history, trial.proposal.resource))
     if trial.ran_s is not None:
         parts.append(duration(trial.ran_s))
-    parts.append(assignments(searched(history.spec, trial.params), PARAMS_WIDTH))
+    parts.append(assignments(remarks.searched(history.spec, trial.params), PARAMS_WIDTH))
     return "  ".join(filter(None, parts))
 
 
@@ -153,11 +145,6 @@ def changed(changes: Mapping[str, Any]) -> str:
     return f"new limits: {', '.join(shown)}"
 
 
-def searched(spec: StudySpec, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that tell one trial from another."""
-    return remarks.searched(spec, params)
-
-
 def counts(history: History) -> list[tuple[TrialState, str]]:
     """`[(RUNNING, "3 running"), (FAILED, "1 failed")]`, those that are not zero."""
     return [(s, f"{history.counts[s]} {word}") for s, word in STATE_WORDS.items() if history.counts.get(s)]
@@ -196,98 +183,6 @@ def verdict(history: History) -> str:
     return f"{history.state.value}{f' ({safe_text(history.reason)})' if shown else ''}"
 
 
-def next_steps(history: History, folder: str) -> Steps:
-    """Commands worth typing now, each with what it does."""
-    name = shlex.quote(safe_text(called(history, folder)))
-    if history.state is StudyState.STOPPED and history.halted:
-        return [*_mending(history, name), *_results(history, name)]
-    steps = []
-    if history.state is StudyState.RUNNING:
-        steps.append((f"hpo-engine watch {name}", "watch it"))
-        steps.append((f"hpo-engine resume {name}", "continue, once no engine runs it"))
-    elif more := _more_time(history):
-        steps.append(
-            (f"hpo-engine resume {name} --time-limit {more}", "continue: the limit counts all runs of the study")
-        )
-    elif history.state is StudyState.STOPPED:
-        steps.append((f"hpo-engine resume {name}", "continue where it stopped"))
-    steps += _results(history, name)
-    bad = [t.id for t in history.trials if t.state in BAD]
-    if bad:
-        steps.append((f"hpo-engine logs {name} {bad[-1]}", "output of the failed trial"))
-        if history.state is StudyState.FAILED:  # a retry would run the same script
-            steps.append(_anew(name))
-            steps.append((f"hpo-engine retry {name} --failed", "if the cause was outside the script"))
-        else:
-            steps.append((f"hpo-engine retry {name} --failed", "run the failed trials again"))
-    if find_spec("tensorboard") and (history.best_id is not None or any(t.rows for t in history.trials)):
-        steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
-    return steps
-
-
-def _more_time(history: History) -> str:
-    """A time limit that lets a study go on whose own is used up; "" for others, and where no trial is left to run."""
-    limit, trials = history.spec.budget.time_s, history.spec.budget.trials
-    if limit is None or history.spent_s < limit or (trials is not None and history.next_id >= trials):
-        return ""
-    seconds = math.ceil(max(2 * limit, history.spent_s + limit))
-    return f"{math.ceil(seconds / 60)}m" if seconds >= 600 else f"{seconds}s"
-
-
-def _results(history: History, name: str) -> Steps:
-    """Commands that show what was found."""
-    if history.best_id is not None and history.spec.multi_objective:
-        return [
-            (f"hpo-engine best {name}", "the whole front"),
-            (f"hpo-engine best {name} {history.best_id} --config", "one trial's parameters as JSON"),
-        ]
-    if history.best_id is not None:
-        return [(f"hpo-engine best {name} --config", "the best parameters as JSON")]
-    if not (other := _other_metric(history)):
-        return []
-    goal = history.spec.objectives[0].goal
-    return [
-        (f"hpo-engine best {name} --metric {shlex.quote(other)} --goal {goal}", "judge the trials by another metric")
-    ]
-
-
-def _other_metric(history: History) -> str:
-    """What trials that ended well have in place of the objective, which was misspelt perhaps."""
-    if not any(whole(t) for t in history.trials):
-        return ""
-    import difflib  # only on the way to an error
-
-    own = {objective.metric for objective in history.spec.objectives}
-    others = [name for name in row_metrics(history) if name.isprintable() and name not in own]
-    close = difflib.get_close_matches(history.spec.objectives[0].metric, others, n=1, cutoff=0.4)
-    return close[0] if close else ""
-
-
-def _mending(history: History, name: str) -> Steps:
-    """What to do after a rule has stopped the study: the script's copy in it stays as it is."""
-    anew = _anew(name)
-    if history.halted == "objective":
-        insist = (f"hpo-engine resume {name}", "continue, if the script reports it later")
-        return [anew, insist]
-    bad = [t.id for t in history.trials if t.state in BAD]
-    return [
-        *((f"hpo-engine logs {name} {number}", "its whole output") for number in bad[-1:]),
-        anew,
-        (f"hpo-engine retry {name} --failed", "if the cause was outside the script"),
-        (f"hpo-engine resume {name}", "continue without them"),
-    ]
-
-
-def _anew(name: str) -> tuple[str, str]:
-    return f"hpo-engine remove {name}", "then fix the script or the file, and submit again"
-
-
-def called(history: History, folder: str) -> str:
-    """What a command line must call the study: its name where that is found, else its folder."""
-    name = os.path.basename(folder) or history.spec.name
-    return name if os.path.dirname(folder) in ("", runs_root(None, os.environ)) else folder
-
-
 def front_line(history: History) -> str:
     """`front of 7 trials, hypervolume 0.43`"""
     count, volume = len(history.front), history.hypervolume
@@ -308,7 +203,7 @@ def front(history: History, width: int | None = None, most: int | None = None) -
     ]
     room = room_beside(headers, rows, width)
     for row, trial in zip(rows, shown, strict=True):
-        row.append(assignments(searched(history.spec, history.result_config(trial)), room))
+        row.append(assignments(remarks.searched(history.spec, history.result_config(trial)), room))
     headers.append("PARAMETERS")
     more = [f"... and {len(members) - len(rows)} more"] if len(members) > len(rows) else []
     return [
@@ -372,7 +267,7 @@ def _best_table(history: History, width: int) -> list[str]:
         return []
     extra = beside_names(spec)
     configs = [history.result_config(t) for t in best]
-    names = [*([spec.resource.name] if spec.resource else []), *searched(spec, dict.fromkeys(spec.space.names))]
+    names = [*([spec.resource.name] if spec.resource else []), *remarks.searched(spec, dict.fromkeys(spec.space.names))]
     rows = [[str(t.id), *map(number, history.values(t)), *_shown(beside(history, t), extra)] for t in best]
     columns_ = [["trial", *(safe_text(o.metric) for o in spec.objectives), *map(safe_text, extra)], *rows]
     room = width - sum(max(map(columns, cells)) + 2 for cells in zip(*columns_, strict=True))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo_engine.study.history import History, StudyState
-from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.study.trial import BAD, Trial, TrialState
 from hpo_engine.studyfile.common import study_name
 from hpo_engine.studyfile.wmla.parameters import hyper_param
 
@@ -41,7 +41,7 @@ def task_object(
         with_request: also algoDef and hyperParams, as clients of the second generation (CPD) get them.
     """
     counts = history.counts
-    failed = sum(counts.get(s, 0) for s in (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST))
+    failed = sum(counts.get(s, 0) for s in BAD)
     out = {
         "hpoName": history.spec.name,
         "state": state or task_state(history),
