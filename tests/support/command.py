@@ -24,12 +24,8 @@ from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
-_IMPORTED = (
-    "cli.runs", "cli.show", "cli.driver", "assembly", "studyfile.native", "studyfile.wmla", "executors.local.executor",
-    "trackers.console", "trackers.tensorboard", "searchers.random", "searchers.grid", "searchers.filter",
-)  # fmt: skip
-
-
+_PACKAGE = ROOT / "engine" / "hpo_engine"
+_LEFT_OUT = {"maths", "testing", "__main__.py"}  # SciPy, pytest, and what runs when it is imported
 PIPE = subprocess.PIPE
 
 
@@ -203,8 +199,9 @@ def _become(fds: list[int], close: list[int], argv: list[str], cwd: str, env: di
 
 
 if __name__ == "__main__":
-    for _name in _IMPORTED:
-        importlib.import_module(f"hpo_engine.{_name}")
+    for _path in sorted(_PACKAGE.rglob("*.py")):
+        if _LEFT_OUT.isdisjoint((_place := _path.relative_to(_PACKAGE)).parts):
+            importlib.import_module(".".join(("hpo_engine", *_place.with_suffix("").parts)).removesuffix(".__init__"))
     _serve()
     from hpo_engine.cli import main
 
