@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hpo_engine.errors import EngineError, SpecError, nearest
-from hpo_engine.study.history import History, Indices
+from hpo_engine.study.history import Front, History, moved
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
@@ -209,10 +209,11 @@ def judged_again(history: History, objective: Objective) -> History:
     trials = [_judged(trial, objective) for trial in history.trials]
     if not any(trial.state is TrialState.COMPLETED for trial in trials):
         raise EngineError(_none(history, objective.metric))
-    indices = Indices()
+    front = Front()
     for trial in sorted(trials, key=lambda t: (t.ended_at or 0.0, t.id)):
-        indices.enter(trial, trials)
-    return changed(history, spec=spec, trials=TrialTable(trials), **indices.fields())
+        if trial.results:
+            front.join(trial, first=True)
+    return changed(history, spec=spec, trials=TrialTable(trials), **moved(History(spec), trials), **front.fields())
 
 
 def _judged(trial: Trial, objective: Objective) -> Trial:

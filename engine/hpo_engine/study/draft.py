@@ -6,13 +6,10 @@ folded without a copy for each event.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from hpo_engine.errors import JournalError
-from hpo_engine.study.history import History, Indices
+from hpo_engine.study.history import Front, History, moved
 from hpo_engine.study.table import TrialTable
-from hpo_engine.study.trial import Attempt, Trial, TrialState
+from hpo_engine.study.trial import Attempt, Result, Trial, TrialState
 from hpo_engine.study.values import amend, changed
 
 
@@ -30,10 +27,7 @@ class Draft:
         self._before = history.trials
         self._own: dict[int, Trial] = {}
         self._count = len(history.trials)
-        self._indices: Indices | None = None  # thawed when the first trial changes its state
-
-    def __iter__(self) -> Iterator[Trial]:
-        return (self._own.get(i) or self._before[i] for i in range(self._count))
+        self._front: Front | None = None  # from when a trial gets a result
 
     def trial(self, number: int, state: TrialState | None = None) -> Trial:
         """The trial of that number, to be amended. Raises JournalError if it does not exist or is not in `state`."""
@@ -58,14 +52,14 @@ class Draft:
             raise JournalError(f"trial {trial.id} proposed where {self._count} is next")
         self._own[trial.id] = trial
         self._count += 1
-        self._thawed().enter(trial, self)
 
-    def move(self, trial: Trial, state: TrialState, **changes: Any) -> None:
-        """Amends a trial of the draft's own that changes its state."""
-        indices = self._thawed()
-        indices.leave(trial)
-        amend(trial, state=state, **changes)
-        indices.enter(trial, self)
+    def result(self, trial: Trial, result: Result) -> None:
+        """A trial of the draft's own gets another result."""
+        if self._front is None:
+            self._front = Front(self.study)
+        first = not trial.results
+        amend(trial, results=(*trial.results, result))
+        self._front.join(trial, first=first)
 
     def frozen(self) -> History:
         """The history that it has come to. The draft must not be changed after that."""
@@ -75,13 +69,9 @@ class Draft:
                 trials = trials.put(trial)
         else:
             trials = TrialTable(list(self._own.values()))  # proposed in the order of their ids
-        indices = self._indices.fields() if self._indices is not None else {}
-        return changed(self.study, trials=trials, events=self.events, last_at=self.last_at, **indices)
-
-    def _thawed(self) -> Indices:
-        if self._indices is None:
-            self._indices = Indices(self.study)
-        return self._indices
+        front = self._front.fields() if self._front is not None else {}
+        found = moved(self.study, self._own.values()) if self._own else {}
+        return changed(self.study, trials=trials, events=self.events, last_at=self.last_at, **found, **front)
 
 
 def _own_copy(trial: Trial) -> Trial:

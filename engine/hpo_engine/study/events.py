@@ -174,8 +174,8 @@ class TrialCarriedOn(Event):
         proposal = changed(
             trial.proposal, params=self.params, resource=self.resource, carry_on=self.trial, note=self.note
         )
-        draft.move(
-            trial, TrialState.PENDING, proposal=proposal, base=trial.rows, reason="", stop=None, ended_at=None,
+        amend(
+            trial, state=TrialState.PENDING, proposal=proposal, base=trial.rows, reason="", stop=None, ended_at=None,
         )  # fmt: skip
 
 
@@ -200,8 +200,9 @@ class AttemptIntended(Event):
             "number": self.attempt, "nonce": self.nonce, "params": trial.params, "resource": trial.proposal.resource,
             "resume": trial.resume,
         }  # fmt: skip
-        draft.move(
-            trial, TrialState.RUNNING, rows=before, before=before, reason="", started_at=trial.started_at or self.at,
+        amend(
+            trial, state=TrialState.RUNNING, rows=before, before=before, reason="",
+            started_at=trial.started_at or self.at,
             attempts=(*trial.attempts, made(Attempt, attempt)), stop=None, failure=None,
         )  # fmt: skip
 
@@ -267,7 +268,7 @@ class AttemptEnded(Event):
         amend(
             draft.latest_attempt(trial, self.attempt), exit=Exit.from_json(self.exit), ended_at=self.at, failure=failure
         )
-        draft.move(trial, TrialState.PENDING, reason=self.reason)
+        amend(trial, state=TrialState.PENDING, reason=self.reason)
 
 
 @dataclass(frozen=True)
@@ -298,14 +299,13 @@ class TrialEnded(Event):
             raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot become {self.state}")
         if (state is TrialState.COMPLETED) is (self.value is None):
             raise JournalError(f"trial {self.trial}: a value goes with state completed, and only with it")
-        failure, results = _failure(self.failure), trial.results
+        failure = _failure(self.failure)
         if trial.attempts and self.exit is not None:
             amend(trial.attempts[-1], exit=Exit.from_json(self.exit), ended_at=self.at, failure=failure)
         if self.value is not None:
             losses = self._losses(self.value, draft.study.spec)
-            result = {"attempt": len(trial.attempts), "resource": trial.proposal.resource, "losses": losses}
-            results = (*results, made(Result, result))
-        draft.move(trial, state, results=results, failure=failure, reason=self.reason, ended_at=self.at)
+            draft.result(trial, Result(len(trial.attempts), trial.proposal.resource, losses))
+        amend(trial, state=state, failure=failure, reason=self.reason, ended_at=self.at)
 
     def _losses(self, value: float, spec: StudySpec) -> tuple[float, ...]:
         values = self.values if spec.multi_objective and self.values is not None else (value,)
@@ -326,7 +326,9 @@ class TrialReopened(Event):
         if not trial.state.ended or trial.state is TrialState.COMPLETED:
             raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot be run again")
         rows = trial.rows if trial.goes_on else ()
-        draft.move(trial, TrialState.PENDING, reason="retry", rows=rows, stop=None, failure=None, ended_at=None)
+        amend(
+            trial, state=TrialState.PENDING, reason="retry", rows=rows, stop=None, failure=None, ended_at=None,
+        )  # fmt: skip
         draft.study = changed(draft.study, counted_from=self.at)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from hpo_engine.maths.front import Member, joined
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
-from hpo_engine.study.trial import Queued, Result, Trial, TrialState
+from hpo_engine.study.trial import Queued, Trial, TrialState
 from hpo_engine.study.values import changed
 
 
@@ -188,67 +188,65 @@ class History:
 
     def with_trial(self, trial: Trial) -> History:
         """A history in which `trial` replaces the one of its id."""
-        indices = Indices(self)
-        if trial.id < len(self.trials):
-            indices.leave(self.trials[trial.id])
-        trials = self.trials.put(trial)
-        indices.enter(trial, trials)
-        return changed(self, trials=trials, **indices.fields())
+        before = self.trials[trial.id].results if trial.id < len(self.trials) else ()
+        trials, front = self.trials.put(trial), Front(self)
+        if trial.results[: len(before)] != before:  # it has lost what it may be in the front for
+            front.begin_anew(trials)
+        elif trial.results != before:
+            front.join(trial, first=not before)
+        return changed(self, trials=trials, **moved(self, (trial,)), **front.fields())
 
 
-class Indices:
-    """`open_ids`, `counts`, `front` and `early` of a history while its trials change: kept in step here alone.
+def moved(history: History, trials: Iterable[Trial]) -> dict[str, Any]:
+    """`counts` and `open_ids` of the history with these trials in place of those of their ids."""
+    known = len(history.trials)
+    counts, open_ids = dict(history.counts), dict.fromkeys(history.open_ids)
+    for trial in trials:
+        state = trial.state
+        if trial.id < known:
+            before = history.trials[trial.id].state
+            if before is state:
+                continue
+            counts[before] -= 1
+        counts[state] = counts.get(state, 0) + 1
+        if state.ended:
+            open_ids.pop(trial.id, None)
+        else:
+            open_ids[trial.id] = None
+    found = {state: count for state, count in counts.items() if count}
+    return {"counts": found, "open_ids": tuple(sorted(open_ids))}
 
-    A trial that changes its state leaves as it was and enters as it is then.
-    """
+
+class Front:
+    """`front`, `front_resource` and `early` of a history while its trials get results."""
 
     def __init__(self, history: History | None = None) -> None:
-        self._open = dict.fromkeys(history.open_ids if history else ())
-        self._counts = dict(history.counts) if history else {}
-        self._front = history.front if history else ()
+        self._front: tuple[Member, ...] = history.front if history else ()
         self._early = history.early if history else ()
-        self._front_resource = history.front_resource if history else 0
-        self._left: tuple[Result, ...] = ()  # of the trial that has left
+        self._resource = history.front_resource if history else 0
 
-    def leave(self, trial: Trial) -> None:
-        self._counts[trial.state] -= 1
-        self._open.pop(trial.id, None)
-        self._left = trial.results
+    def join(self, trial: Trial, *, first: bool) -> None:
+        """Takes in the latest result of a trial, which is its `first` one or not.
 
-    def enter(self, trial: Trial, trials: Iterable[Trial]) -> None:
-        """`trials`: all of the history, with this one."""
-        self._counts[trial.state] = self._counts.get(trial.state, 0) + 1
-        if not trial.state.ended:
-            self._open[trial.id] = None
-        before, self._left, now = self._left, (), trial.results
-        if now is before or now == before:
-            return
-        extended = now[: len(before)] == before
-        if not extended and any(number == trial.id for _, number in self._front):  # it has lost what it was there for
-            self._front = ()
-            for other in trials:
-                if other.results:
-                    self._join(other)
-        elif now:
-            self._join(trial)
-        if not before and len(self._early) < _EARLY:
+        A trial with less of the resource than those in the front does not count; one with more counts alone.
+        """
+        given = trial.trained
+        if not self._front or given > self._resource:
+            self._front, self._resource = ((trial.losses, trial.id),), given
+        elif given == self._resource:
+            self._front = joined(self._front, (trial.losses, trial.id))
+        if first and len(self._early) < _EARLY:
             self._early = (*self._early, trial.losses)
 
-    def fields(self) -> dict[str, Any]:
-        """The fields of a History with these indices."""
-        counts = {state: count for state, count in self._counts.items() if count}
-        return {
-            "open_ids": tuple(sorted(self._open)), "counts": counts, "early": self._early,
-            "front": self._front, "front_resource": self._front_resource,
-        }  # fmt: skip
+    def begin_anew(self, trials: Iterable[Trial]) -> None:
+        """The front of these trials."""
+        self._front = ()
+        for trial in trials:
+            if trial.results:
+                self.join(trial, first=False)
 
-    def _join(self, trial: Trial) -> None:
-        """A trial with less of the resource than those in the front does not count; one with more counts alone."""
-        given = trial.trained
-        if not self._front or given > self._front_resource:
-            self._front, self._front_resource = ((trial.losses, trial.id),), given
-        elif given == self._front_resource:
-            self._front = joined(self._front, (trial.losses, trial.id))
+    def fields(self) -> dict[str, Any]:
+        return {"front": self._front, "front_resource": self._resource, "early": self._early}
 
 
 _EARLY = 10
