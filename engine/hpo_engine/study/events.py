@@ -304,7 +304,8 @@ class TrialEnded(Event):
             amend(trial.attempts[-1], exit=Exit.from_json(self.exit), ended_at=self.at, failure=failure)
         if self.value is not None:
             losses = self._losses(self.value, draft.study.spec)
-            draft.result(trial, Result(len(trial.attempts), trial.proposal.resource, losses))
+            result = {"attempt": len(trial.attempts), "resource": trial.proposal.resource, "losses": losses}
+            draft.result(trial, made(Result, result))
         amend(trial, state=state, failure=failure, reason=self.reason, ended_at=self.at)
 
     def _losses(self, value: float, spec: StudySpec) -> tuple[float, ...]:
