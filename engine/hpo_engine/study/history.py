@@ -197,6 +197,9 @@ class History:
         return changed(self, trials=trials, **moved(self, (trial,)), **front.fields())
 
 
+_STATES = tuple(TrialState)
+
+
 def moved(history: History, trials: Iterable[Trial]) -> dict[str, Any]:
     """`counts` and `open_ids` of the history with these trials in place of those of their ids."""
     known = len(history.trials)
@@ -213,7 +216,7 @@ def moved(history: History, trials: Iterable[Trial]) -> dict[str, Any]:
             open_ids.pop(trial.id, None)
         else:
             open_ids[trial.id] = None
-    found = {state: count for state, count in counts.items() if count}
+    found = {state: counts[state] for state in _STATES if counts.get(state)}
     return {"counts": found, "open_ids": tuple(sorted(open_ids))}
 
 
