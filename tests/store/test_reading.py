@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hpo_engine.errors import JournalError
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.store.journal import Follower, Journal, read_history
+from hpo_engine.study.decoding import Record, decoded
 from hpo_engine.study.events import (
     AttemptIntended,
     AttemptStarted,
     Event,
     MetricsSeen,
-    Record,
     SpecChanged,
     StopAsked,
     StudyClosed,
@@ -28,7 +28,6 @@ from hpo_engine.study.events import (
     TrialProposed,
     TrialReopened,
     apply,
-    decoded,
     fold,
 )
 from hpo_engine.study.history import History

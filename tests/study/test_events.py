@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hpo_engine.errors import JournalError
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.searchers import Traits
+from hpo_engine.study.decoding import from_body
 from hpo_engine.study.events import (
     KINDS,
     AttemptEnded,
@@ -36,7 +37,6 @@ from hpo_engine.study.events import (
     TrialReopened,
     apply,
     fold,
-    from_body,
 )
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective, Row

@@ -10,7 +10,8 @@ from hpo_engine.executors.devices import Cores
 from hpo_engine.executors.local.bound import Bind, BoundLaunch, as_bound
 from hpo_engine.executors.machine import Machine
 from hpo_engine.executors.sharing import Place
-from hpo_engine.study.events import Event, from_body
+from hpo_engine.study.decoding import from_body
+from hpo_engine.study.events import Event
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Resources
 from hpo_engine.study.trial import Exit, StopCause

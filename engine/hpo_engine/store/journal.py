@@ -31,7 +31,8 @@ from hpo_engine.store.summary import Keeper, Summary, kept
 
 if TYPE_CHECKING:
     from hpo_engine.store.database import End
-    from hpo_engine.study.events import Event, Record
+    from hpo_engine.study.decoding import Record
+    from hpo_engine.study.events import Event
     from hpo_engine.study.history import History
 
 _CHECKED = 1000
@@ -145,8 +146,8 @@ class Journal:
         return rows, None
 
     def read(self, after: int = 0, *, lazy: bool = False) -> list[Event]:
-        """The events from number `after` + 1 on. Raises JournalError. `lazy`: see `events.decoded`."""
-        from hpo_engine.study.events import decoded
+        """The events from number `after` + 1 on. Raises JournalError. `lazy`: see `decoding.decoded`."""
+        from hpo_engine.study.decoding import decoded
 
         records = self.records(after)
         try:
@@ -163,7 +164,8 @@ class Journal:
         Raises:
             JournalError: as `read`, or an event cannot follow those before it.
         """
-        from hpo_engine.study.events import decoded, fold
+        from hpo_engine.study.decoding import decoded
+        from hpo_engine.study.events import fold
 
         known = known if known is not None and self._continues(known) else None
         collecting = gc.isenabled()
