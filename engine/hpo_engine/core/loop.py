@@ -38,7 +38,7 @@ class Engine:
         workspace: the files of its trials; inbox: where requests are left, see `store.inbox`; store: its log; history:
             the fold of that log.
         poll_s: how often growing result files are looked at (seconds).
-        asker: makes what asks the searcher: in line, or in a thread while the loop goes on.
+        asker: makes what asks the searcher: in line, or in a thread while the loop continues.
         copied_from: the folder that the study's is a copy of, if trials were running there ("": it is no copy).
         check: raises if the study is no longer this engine's; called before each launch and each look at files.
     """

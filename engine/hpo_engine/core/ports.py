@@ -103,7 +103,7 @@ class Executor(Protocol):
         `exit.stop_cause` set to `cause`. Unknown and ended attempts are ignored."""
 
     def wait(self, timeout_s: float) -> None:
-        """Returns when something happened that `reap` would tell, after `wake`, or at the timeout (seconds)."""
+        """Returns when something happened that `reap` would return, after `wake`, or at the timeout (seconds)."""
 
     def wake(self) -> None:
         """Ends the present or the next `wait`; safe in a signal handler."""
@@ -166,7 +166,7 @@ class Workspace(Protocol):
         """The error that an attempt's output ends with, or ""."""
 
     def cause(self, trial_id: int, attempt: int, *, killed: bool) -> str:
-        """Why an attempt failed, as far as its output tells; `killed`: by a signal."""
+        """Why an attempt failed, as far as its output shows; `killed`: by a signal."""
 
     def out_of_room(self, trial_id: int, output: str, *, seen: bool) -> str:
         """Why a failed attempt may have failed for want of disk space, or ""; see `faults.out_of_room`."""

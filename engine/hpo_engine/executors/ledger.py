@@ -3,7 +3,7 @@
     study-ID      one per engine that runs; the engine holds its lock: who waits for what
     lease-NONCE   one per attempt that runs; its shim holds its lock: the cores and GPUs that are its own
     turn          whoever holds its lock may take something; its content changes with every change, so that one read
-                  tells whether anything else has to be read
+                  shows whether anything else has to be read
 
 A lease is free only when its study's engine and its shim are gone and no process carries the attempt's mark. Nothing
 here waits, and nothing here can fail a study: a ledger that cannot be used is a warning. Who may take what: `sharing`.
@@ -241,8 +241,8 @@ class Ledger:
 
 
 def overview(study: str, env: Mapping[str, str]) -> tuple[Peer, list[Lease]] | None:
-    """What the engine of a study last published, and what all attempts hold; None: no engine of it runs, or nobody can
-    tell."""
+    """What the engine of a study last published, and what all attempts hold; None: no engine of it runs, or that cannot
+    be known."""
     try:
         opened = LedgerFolder(folder_of(env))
     except OSError:

@@ -78,7 +78,7 @@ class LedgerFolder:
 
     @property
     def token(self) -> bytes:
-        """Changes with everything that others should know; b"" if that cannot be told."""
+        """Changes with everything that others should know; b"" if it cannot be read."""
         try:
             return os.pread(self._turn, _TOKEN_BYTES, 0)
         except OSError:
@@ -143,14 +143,14 @@ class LedgerFolder:
         try:
             fd = os.open(name, os.O_RDONLY | _FILE, dir_fd=self._fd)
         except OSError as error:
-            return None if error.errno == errno.ENOENT else True  # nobody can tell
+            return None if error.errno == errno.ENOENT else True  # it may be
         try:
             return not _lock(fd)
         finally:
             os.close(fd)
 
     def _with(self, name: str, use: Callable[[int], _T | None]) -> _T | None:
-        """None if the file cannot be used, as where there are no locks."""
+        """None if the file cannot be used, for example because the file system has no locks."""
         try:
             fd = os.open(name, os.O_RDONLY | _FILE, dir_fd=self._fd)
         except OSError:

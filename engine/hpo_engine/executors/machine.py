@@ -121,7 +121,7 @@ class Machine:
 
     def threads(self) -> int | None:
         """Threads that the libraries of each trial may have, so that all trials of all studies keep to the cores; None:
-        as many as they like, or the study says itself how many."""
+        as many as they like, or the study file says how many."""
         if self._ledger.me.cpus is not None:
             return None
         cores, at_once, _ = self.sharers()
@@ -195,7 +195,7 @@ class Machine:
 
 
 def waits(folder: str, env: Mapping[str, str]) -> str:
-    """A line on whose trials the study in `folder` waits for, as its engine says; "" if it does not."""
+    """A line on whose trials the study in `folder` waits for, as its engine last published; "" if it does not."""
     seen = overview(study_id(folder), env) if os.path.isdir(folder) else None
     return "" if seen is None else _waiting_line(*seen, time.monotonic())
 

@@ -22,7 +22,7 @@ from hpo_engine.study.spec import Resources
 
 _ROUNDING = 1e-9
 _RESERVED_S = 600.0
-_SILENT_S = 5.0  # an engine that has said nothing for this long, as it is stopped, waits no more
+_SILENT_S = 5.0  # an engine that has been silent for this long, because it is suspended, waits no more
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Peer:
     file asks for per trial; `mask`, `quota`, `group`, `gpus`: what it can have.
 
     `waits`: it would start more trials, each of which needs so many `cores` and `need_gpus`, if those were free; it has
-    got none since `since`. `granted`: when it last got something; `seen`: when it last said so (monotonic seconds).
+    got none since `since`. `granted`: when it last got something; `seen`: when it last published this (all three in
+    monotonic seconds).
     """
 
     study: str
@@ -63,7 +64,7 @@ class Peer:
     seen: float = 0.0
 
     def waits_now(self, now: float) -> bool:
-        """Whether it is to be heeded: its engine is alive, and it has not waited so long that others go first."""
+        """Whether it counts: its engine is alive, and it has not waited so long that others go first."""
         lapsed = int(max(0.0, now - self.since) // _RESERVED_S) % 2 == 1
         return self.waits and now < self.seen + _SILENT_S and not lapsed
 

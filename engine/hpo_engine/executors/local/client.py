@@ -111,7 +111,7 @@ class LauncherClient:
         self._process.send_signal(signal.SIGCONT)
 
     def give_up(self) -> None:
-        """Ends it; its shims, if it has any, go on."""
+        """Ends it; its shims, if it has any, continue."""
         self.given_up = True
         self._process.kill()
 
@@ -148,7 +148,7 @@ def program_of(launch: BoundLaunch) -> str:
     """argv[0] as a path: what a shell would find in the working directory or on the PATH.
 
     Raises:
-        FileNotFoundError: there is none that can be executed; the text says why.
+        FileNotFoundError: none can be executed; the text says why.
     """
     name = launch.argv[0]
     if "/" in name:

@@ -95,7 +95,7 @@ class LocalExecutor:
         if (due_s := self._runs.due_s()) is not None:
             timeout_s = min(timeout_s, due_s)
         if self._runs.stopping:
-            timeout_s = min(timeout_s, _STOP_AGAIN_S)  # it is starting: signal it as soon as it can hear
+            timeout_s = min(timeout_s, _STOP_AGAIN_S)  # it is starting: signal it as soon as it can receive that
         self._look(timeout_s)
 
     def wake(self) -> None:

@@ -277,7 +277,7 @@ def _main(orders: int, notices: int, preload: dict[str, Any] | None) -> ForkedSc
 
 
 def _preloaded(orders: int, notices: int, preload: dict[str, Any]) -> tuple[int, dict[str, Any], bool]:
-    """Does the imports and says so. Returns the pid of a fork that ends as an interpreter does,
+    """Does the imports and reports them. Returns the pid of a fork that ends as an interpreter does,
     the report of `importing.preload`, and whether garbage is collected.
 
     Sends `importing NAME` before each, then `preloaded REPORT`. The report has `problem` if forks would not be as good
@@ -297,7 +297,7 @@ def _preloaded(orders: int, notices: int, preload: dict[str, Any]) -> tuple[int,
         gc.disable()
         fork_s = importing.fork_seconds()
     except importing.NotForkable as why:
-        processes.kill_all(os.getpid())  # what imports have started; before the engine hears of it and may end
+        processes.kill_all(os.getpid())  # what imports have started; before the engine learns of it and may end
         _say(orders, "preloaded", {"problem": str(why)})
         os._exit(0)
     except OSError as error:

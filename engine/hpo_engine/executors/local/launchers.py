@@ -21,7 +21,7 @@ _DEATHS = 5  # launchers of one kind in a row that die before they have run anyt
 _PRELOADED_DEATHS = 2
 _IMPORTS_S = 120.0
 _LONG_S = 2.0  # imports that take longer are announced
-_TOLD_BY = 3  # attempts after whose end the user is told what the preload gains, at the latest
+_TOLD_BY = 3  # attempts after whose end a line shows what the preload gains, at the latest
 _MOST_PRELOADED = 16  # launchers with imports done: each holds them in memory
 _NAMED = 4  # packages that the message names
 
@@ -30,7 +30,7 @@ class LauncherPool:
     """Args:
     interpreter: Python of the launcher that imports nothing; errors: file for the launchers' stderr; notices:
         descriptor of the pipe in which shims report their attempts' ends.
-    poller: hears of their sockets.
+    poller: watches their sockets.
     say: called with one-line notices about the preload.
     """
 
@@ -103,7 +103,7 @@ class LauncherPool:
         return True
 
     def lost(self, key: str) -> LauncherClient | None:
-        """The launcher of that kind has died (it is returned), or could not be started. Its shims go on."""
+        """The launcher of that kind has died (it is returned), or could not be started. Its shims continue."""
         client = self._clients.pop(key, None)
         if client is not None:
             self._poller.unregister(client.socket)
@@ -125,7 +125,7 @@ class LauncherPool:
             try:
                 client.flush()
             except OSError:
-                pass  # it is gone; its end of the socket says so
+                pass  # it is gone; its end of the socket shows that
 
     def close(self) -> None:
         for client in self:

@@ -57,9 +57,9 @@ def not_here(paths: StudyPaths, count: int) -> str:
 
 
 def own_files(paths: StudyPaths) -> int:
-    """Gives a copy that was made of hard links (`cp -al`) an event log of its own, and a file for its launchers' words.
-    Events of any copy about what is not in it (the original went on with the linked log, or ended trials while
-    it was copied) are left out: those trials run again. Returns how many ends of trials that were.
+    """Gives a copy made of hard links (`cp -al`) an event log of its own, and a file for its launchers' output.
+    Events of any copy about what is not in it (the original continued the linked log, or ended trials while it was
+    copied) are left out: those trials run again. Returns how many ends of trials that were.
 
     Call while leading and before the log is opened to write. What a backup links to stays as it is: there the log says
     that this folder is the study's own.
@@ -112,8 +112,8 @@ def _last_whole(paths: StudyPaths, events: Sequence[Event]) -> int:
 
 def _ran(exit_: Mapping[str, Any] | None) -> bool:
     """Whether a supervisor saw the run end, and so has left its record."""
-    told = exit_ or {}
-    return not told.get("lost") and (told.get("code") is not None or told.get("signal") is not None)
+    record = exit_ or {}
+    return not record.get("lost") and (record.get("code") is not None or record.get("signal") is not None)
 
 
 def _led_in(paths: StudyPaths) -> tuple[int, ...]:

@@ -25,11 +25,11 @@ from hpo_engine.text.tables import counted
 
 _log = logging.getLogger(__name__)
 _ADOPTED_S = 1.0
-_NO_TOKEN_S = 2.0  # after which a run that cannot be told to stop is signalled
+_NO_TOKEN_S = 2.0  # after which a run is signalled to which no stop request can be sent
 _AGAIN_S = 0.1  # until records that could not be read are looked at again
 _SOON_S = 0.005  # until a run that is about to end is looked at again
-_SWEEP_S = 2.0  # so long what a dead shim has left may take to die
-_LEAVING_S = 1.0  # so long may a shim that has ended still hold its lock
+_SWEEP_S = 2.0  # how long what a dead shim has left may take to die
+_LEAVING_S = 1.0  # how long a shim that has ended may still hold its lock
 
 
 @dataclass
@@ -39,9 +39,10 @@ class Run:
     `launcher`: the one that has its order (None: it is adopted), `sent_at` since when. `pid`: its shim, as that
     launcher says (0: not yet). `pidfd`: of its shim, if it is watched without a launcher. `started`: Started was
     reported. `why`: it was asked to stop, at `stop_at`, with SIGKILL at once if `kill`; `signalled`: its shim knows.
-    `token`: what its record says of its shim; `still_since`: that stands still. `blame`: why it fails if nothing
-    records how it ended. `pressed`: it was told to end at once, as it is overdue. `leaving_since`:
-    its shim has gone but for its lock. `swept`: processes that it had left and that were killed, since `swept_since`.
+    `token`: what its record says of its shim; `still_since`: when that was first seen suspended. `blame`:
+    why it fails if nothing records how it ended. `pressed`: it was stopped at once, because it is overdue.
+    `leaving_since`: its shim has gone but for its lock. `swept`: processes that it had left and that were killed, since
+    `swept_since`.
     """
 
     launch: BoundLaunch
@@ -90,7 +91,7 @@ class Runs:
     """All attempts under way, by nonce.
 
     Args:
-        poller: hears of the ends of shims that are watched without a launcher.
+        poller: watches for the ends of shims that are watched without a launcher.
         started, ended: called once for each run.
     """
 
@@ -184,7 +185,7 @@ class Runs:
     def _adopt(self, run: Run, pidfd: int) -> None:
         self.watch(run, pidfd)
         if not run.started and (token := records.token(run.folder, run.launch.nonce)):
-            self.started(run, token.pid)  # its launcher died before it said so
+            self.started(run, token.pid)  # its launcher died before it reported that
 
     def settle_again(self) -> None:
         """Looks at those whose files may say more by now."""
@@ -231,7 +232,7 @@ class Runs:
 
     @property
     def stopping(self) -> list[Run]:
-        """Those that were asked to stop while their shims could not hear it yet."""
+        """Those that were asked to stop while their shims could not receive that yet."""
         return [run for run in self._runs.values() if run.why is not None and not run.signalled]
 
     def stop(self, nonce: str, why: StopCause, *, kill: bool) -> None:
@@ -263,12 +264,12 @@ class Runs:
             run.signalled = False  # it is tried again
 
     def give_up(self, run: Run) -> None:
-        """Ends the run's shim, which does not see to its end. Whoever hears of that first sees to what it leaves."""
+        """Ends the run's shim, which does not see to its end. Whoever learns of that first ends what it leaves."""
         pidfd = run.open_shim()
         if pidfd is None:
             return
-        # From now on we hear of its end ourselves: the launcher may stand still, and of a process that is traced who
-        # traces it hears first.
+        # From now on we watch for its end ourselves: the launcher may be suspended, and the end of a traced process is
+        # reported to its tracer first.
         if records.token(run.folder, run.launch.nonce) is not None:
             self.settle(run)
         elif run.pidfd is None:

@@ -32,7 +32,7 @@ UNABLE = 80  # exit status, with an errno on top: the attempt could not begin, a
 _MOST_ATTEMPTS = 500  # of one shim: whatever a process gathers in a long life, this one has a short one
 _MOST_FILES = 1 << 20  # more than any descriptor of a launcher or shim
 _CHUNK = 1 << 16
-_COUNT_S = 1.0  # so long the kernel's count of its own kills is taken as it was, for it takes a while to read
+_COUNT_S = 1.0  # how long the kernel's count of its own kills is reused, because reading it takes a while
 
 _ALL_SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # 32, 33: the C library's own
 

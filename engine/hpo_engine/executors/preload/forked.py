@@ -96,7 +96,7 @@ class ForkedScript:
             return compile(text, path, "exec", dont_inherit=True)
         except BaseException as error:
             if isinstance(error, SyntaxError) and not _is_utf8(text):
-                _start_anew()  # it says what is wrong in words of its own
+                _start_anew()  # its message differs
             self._skip = 1_000  # no frame of it is the script's
             self.failed(error)
             self.end()

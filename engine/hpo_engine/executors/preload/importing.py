@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OLDEST = (3, 9)  # the oldest Python that can be forked: earlier ones give scripts a relative __file__
 _HARMLESS_FILES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _PROBES = 3
-_ENDING_S = 0.5  # so long a thread may take that is about to end
+_ENDING_S = 0.5  # how long a thread may take that is about to end
 
 _own_files: set[int] = set()  # the launcher's descriptors, not an import's
 
