@@ -174,7 +174,7 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
     made = searcher(spec)
     stopper(spec)
     metric_files(spec)
-    if spec.executor.name == LOCAL:
+    if _runs_here(spec):
         capacity(spec.resources, Place.here(env, gpus=bool(spec.resources.gpus)))
     usual = None if how_long else made.traits.usual_trials
     size = made.traits.size if usual is None else usual
@@ -182,6 +182,16 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
     if size is None or (trials is not None and trials <= size):
         return spec
     return replace(spec, budget=replace(spec.budget, trials=size))
+
+
+def _runs_here(spec: StudySpec) -> bool:
+    """Whether trials are processes of this machine, so that its cores and GPUs limit them."""
+    if spec.executor.name == LOCAL:
+        return True
+    from hpo_engine.executors.local.executor import LocalExecutor
+
+    cls = EXECUTORS.load(spec.executor.name, spec.model_dir, "executor")
+    return isinstance(cls, type) and issubclass(cls, LocalExecutor)
 
 
 # -- searchers ---------------------------------------------------------------------------------------------------------
@@ -236,7 +246,7 @@ def warnings(spec: StudySpec) -> list[str]:
     from hpo_engine.executors.sharing import Place, capacity
     from hpo_engine.report import forecast
 
-    if spec.executor.name != LOCAL:
+    if not _runs_here(spec):
         return []
     place = Place.here(os.environ, gpus=bool(spec.resources.gpus))
     cores = place.cores.count

@@ -96,6 +96,16 @@ def test_wrong_executor_is_refused_before_anything_is_made(folder: Path, executo
     assert says in err and not (folder / "runs").exists()
 
 
+def test_an_executor_of_this_machine_is_limited_by_it(folder: Path) -> None:
+    write_study(folder, "marked.py:Marked\ntrial: {gpus: 1000}")
+    done = engine("submit", "algo.yaml", folder=folder)
+    _, err = done.communicate()
+    assert done.returncode == 2 and err.startswith(
+        "hpo-engine: algo.yaml:8: trial.gpus: 1000 per trial, but this machine"
+    )
+    assert not (folder / "runs").exists()
+
+
 def test_schema_has_the_executor() -> None:
     argv = [sys.executable, "-m", "hpo_engine.cli", "schema"]
     schema = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
