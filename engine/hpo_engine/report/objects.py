@@ -81,7 +81,7 @@ def trial_object(history: History, trial: Trial) -> dict[str, Any]:
         "value": None if values is None else values[history.spec.objectives[0].metric],
         **several,
         **metrics_object(history, trial),
-        "params": history.config(trial),
+        "params": history.result_config(trial),
         "attempts": len(trial.attempts),
         "started_at": trial.started_at,
         "ended_at": trial.ended_at,
