@@ -25,6 +25,7 @@ NAMES: tuple[str, ...] = (
     "trial.unknown-aside",
     "folder.handed",
     "trial.laid-out",
+    "trial.copying",
     "trial.kept",
     "trial.copied",
     "trial.started-from",

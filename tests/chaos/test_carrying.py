@@ -53,9 +53,9 @@ space: {{x: {{float: [0, 10]}}}}
 POINTS = (
     "trial.carried-on", "trial.proposed", "attempt.intended", "trial.laid-out", "trial.config-written", "attempt.sent",
     "attempt.started", "attempt.reaped", "attempt.judged", "trial.ended", "journal.before-commit",
-    "journal.after-commit", "trial.kept", "trial.copied", "trial.started-from",
+    "journal.after-commit", "trial.copying", "trial.kept", "trial.copied", "trial.started-from",
 )  # fmt: skip
-LATE = {"trial.kept", "trial.copied", "trial.started-from"}  # passed once
+LATE = {"trial.copying", "trial.kept", "trial.copied", "trial.started-from"}  # passed once
 RESULTS = [
     (0, "completed", [(1, 1.0), (2, 0.5), (4, 0.25), (8, 0.125)], list(range(1, 9))),
     (1, "completed", [(1, 2.0), (2, 1.5)], [1, 2]),

@@ -28,7 +28,13 @@ ELSEWHERE = ("command.posted", "study.removed", "study.unshared")  # in the proc
 UNKNOWN = "trial.unknown-aside"  # after a power cut
 LARGE = "folder.handed"  # in studies of many files
 EARLY = "trial.stop-asked"  # in studies with a rule
-CARRYING = ("trial.carried-on", "trial.kept", "trial.copied", "trial.started-from")  # see test_carrying
+CARRYING = (
+    "trial.carried-on",
+    "trial.copying",
+    "trial.kept",
+    "trial.copied",
+    "trial.started-from",
+)  # see test_carrying
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]
 NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.preloaded", "shim.child-forked")}
 POINTS = [

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Collection
 
 from hpo_engine.contract.paths import is_below
+from hpo_engine.failpoints import failpoint
 from hpo_engine.system.faults import SPARE, at_fault, placed
 from hpo_engine.system.files import FOLDER, open_folder
 
@@ -122,6 +123,7 @@ class _Copying:
                     self._pour(out, into, seen.st_size)
                     self._done = before
                 self._done += _taken_up(seen)
+                failpoint("trial.copying")
                 _like(into, seen)
             finally:
                 os.close(into)
