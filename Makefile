@@ -29,9 +29,8 @@ format: ## put imports and layout right
 	ruff check --fix .
 	ruff format .
 
-bench: ## overhead per trial and startup on this machine
+bench: ## overhead per trial and of commands on this machine
 	python -m benchmarks.overhead all
-	python -m benchmarks.startup
 
 docs: ## write the generated parts of docs/ anew
 	python -m docs.generate

@@ -64,17 +64,23 @@ def one_round(folder: Path, trials: int) -> tuple[float, float]:
     return command_s, adopt_s
 
 
+def measure(trials: int, rounds: int) -> tuple[float, float]:
+    """Seconds until `trials` running trials are taken over: from the start of the process, and the last step alone."""
+    os.environ["PYTHONPATH"] = os.getcwd()
+    rows = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as name:
+            rows.append(one_round(Path(name), trials))
+    command_s, adopt_s = (statistics.median(column) for column in zip(*rows, strict=True))
+    return command_s, adopt_s
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    os.environ["PYTHONPATH"] = os.getcwd()
-    rows = []
-    for _ in range(args.rounds):
-        with tempfile.TemporaryDirectory() as name:
-            rows.append(one_round(Path(name), args.trials))
-    command_s, adopt_s = (statistics.median(column) for column in zip(*rows, strict=True))
+    command_s, adopt_s = measure(args.trials, args.rounds)
     print(f"{args.trials} running trials taken over, none restarted; medians of {args.rounds} rounds")
     print(f"  from the start of the process  {command_s:.2f} s")
     print(f"  the taking over alone          {adopt_s:.2f} s")

@@ -6,7 +6,9 @@
     python -m benchmarks.overhead long [--trials 10000]
     python -m benchmarks.overhead watch
     python -m benchmarks.overhead memory
+    python -m benchmarks.overhead commands
     python -m benchmarks.overhead all --write      (everything, and the tables of docs/performance.md)
+    python -m benchmarks.overhead all --smoke --write FILE     (does it run? The figures mean nothing)
 
 All run the same script the same number of times, the same number at a time, by turns, on the same disk. The bare loop
 lays no folder out, keeps no log and can resume nothing: it is the floor. Medians over rounds, and of each round's ratio
@@ -24,15 +26,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import adoption, startup
 from benchmarks.overhead import long
 from benchmarks.overhead.loops import Bench
 from hpo_engine.system import threads
 
-ROOT = Path(__file__).parents[2]
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 OPTUNA = "Optuna, one process per trial"
 PEERS = {
     OPTUNA: ("of_optuna.py",),
@@ -148,10 +152,29 @@ def show(title: str, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    args = _arguments()
+    amounts = SMOKE if args.smoke else Amounts()
+    if args.trials and args.what in AMOUNT_OF:
+        amounts = replace(amounts, **{AMOUNT_OF[args.what]: args.trials})
+    if args.rounds:
+        amounts = replace(amounts, noop_rounds=args.rounds, rounds=args.rounds)
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
+        bench = Bench(Path(name))
+        for part, measure in PARTS.items():
+            if args.what in (part, "all"):
+                found |= measure(bench, amounts, args)
+    if args.json:
+        print(json.dumps(found))
+    if args.write:
+        from benchmarks.overhead import tables
+
+        tables.write(Path(args.write), found)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "what", nargs="?", default="noop", choices=["noop", "lightning", "ordinary", "long", "watch", "memory", "all"]
-    )
+    parser.add_argument("what", nargs="?", default="noop", choices=[*PARTS, "all"])
     parser.add_argument(
         "--trials",
         type=int,
@@ -161,42 +184,97 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, choices=[1, 2], help="only this many at a time")
     parser.add_argument("--rounds", type=int, help="5 of the no-op script, 3 of the others")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter that has the other tools; none: without them")
+    parser.add_argument("--smoke", action="store_true", help="as few trials and rounds as possible")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--write", action="store_true", help="write the tables of docs/performance.md")
-    args = parser.parse_args()
-    asked = lambda what: args.what in (what, "all")  # noqa: E731
-    found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
-        bench = Bench(Path(name))
-        for parallel in (1, 2) if asked("noop") else ():
-            if args.parallel in (None, parallel):
-                trials = {"": args.trials or 200, "peers": 10}
-                key = f"no-op script, {parallel} at a time"
-                found[key] = script(bench, "noop", parallel, trials, args.rounds or 5, args.peers)
-                show(key, found[key])
-        if asked("lightning"):
-            trials = {"": args.trials or 60, BARE: 3, "hpo-engine, cold": 3, "peers": 3}
-            found["Lightning"] = script(bench, "lightning_digits", 1, trials, args.rounds or 3, args.peers)
-            show("Lightning, 3 epochs on digits, one at a time", found["Lightning"])
-        if asked("ordinary"):
-            count = args.trials if args.what == "ordinary" and args.trials else 12
-            found["ordinary"] = ordinary(bench, count, args.rounds or 3, args.peers)
-            show_ordinary(found["ordinary"])
-        if asked("memory"):
-            found["memory"] = {w: long.memory(bench.new(), "lightning_digits", w) for w in ("off", "auto")}
-            print("\nmemory of Lightning trials, three at a time (PSS, MB):", json.dumps(found["memory"]))
-        if asked("watch"):
-            found["watch"] = long.watching(bench.new(), 64, 20)
-            print("\nwatching 64 trials that report each second:", json.dumps(found["watch"]))
-        if asked("long"):
-            found["long"] = long.growth(bench.new(), args.trials if args.what == "long" and args.trials else 10_000)
-            print("\na long study:", json.dumps(found["long"]))
-    if args.json:
-        print(json.dumps(found))
-    if args.write:
-        from benchmarks.overhead import tables
+    parser.add_argument(
+        "--write", nargs="?", const=str(PAGE), metavar="FILE", help="write the tables of FILE [docs/performance.md]"
+    )
+    return parser.parse_args()
 
-        tables.write(ROOT / "docs" / "performance.md", found)
+
+# -- the parts ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is measured: trials of a round or a study, rounds, and seconds."""
+
+    noop: int = 200
+    noop_peers: int = 10
+    lightning: int = 60
+    lightning_cold: int = 3
+    ordinary: int = 12
+    long: int = 10_000
+    running: int = 64  # trials that report, or that a new engine takes over
+    watched_s: int = 20
+    noop_rounds: int = 5
+    rounds: int = 3
+    command_rounds: int = 15
+
+
+SMOKE = Amounts(
+    noop=4, noop_peers=2, lightning=2, lightning_cold=1, ordinary=2, long=210, running=4, watched_s=4, noop_rounds=1,
+    rounds=1, command_rounds=1,
+)  # fmt: skip
+AMOUNT_OF = {"noop": "noop", "lightning": "lightning", "ordinary": "ordinary", "long": "long"}
+"""What --trials means for a part."""
+
+
+def _noop(bench: Bench, amounts: Amounts, args: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for parallel in (1, 2):
+        if args.parallel in (None, parallel):
+            trials = {"": amounts.noop, "peers": amounts.noop_peers}
+            key = f"no-op script, {parallel} at a time"
+            found[key] = script(bench, "noop", parallel, trials, amounts.noop_rounds, args.peers)
+            show(key, found[key])
+    return found
+
+
+def _lightning(bench: Bench, amounts: Amounts, args: argparse.Namespace) -> dict[str, Any]:
+    few = amounts.lightning_cold
+    trials = {"": amounts.lightning, BARE: few, "hpo-engine, cold": few, "peers": few}
+    found = script(bench, "lightning_digits", 1, trials, amounts.rounds, args.peers)
+    show("Lightning, 3 epochs on digits, one at a time", found)
+    return {"Lightning": found}
+
+
+def _ordinary(bench: Bench, amounts: Amounts, args: argparse.Namespace) -> dict[str, Any]:
+    found = ordinary(bench, amounts.ordinary, amounts.rounds, args.peers)
+    show_ordinary(found)
+    return {"ordinary": found}
+
+
+def _memory(bench: Bench, amounts: Amounts, args: argparse.Namespace) -> dict[str, Any]:
+    found = {how: long.memory(bench.new(), "lightning_digits", how) for how in ("off", "auto")}
+    print("\nmemory of Lightning trials, three at a time (PSS, MB):", json.dumps(found))
+    return {"memory": found}
+
+
+def _watch(bench: Bench, amounts: Amounts, args: argparse.Namespace) -> dict[str, Any]:
+    found = long.watching(bench.new(), amounts.running, amounts.watched_s)
+    print(f"\nwatching {amounts.running} trials that report each second:", json.dumps(found))
+    return {"watch": found}
+
+
+def _long(bench: Bench, amounts: Amounts, args: argparse.Namespace) -> dict[str, Any]:
+    found = long.growth(bench.new(), amounts.long)
+    print("\na long study:", json.dumps(found))
+    return {"long": found}
+
+
+def _commands(bench: Bench, amounts: Amounts, args: argparse.Namespace) -> dict[str, Any]:
+    found = startup.measure(amounts.command_rounds)
+    startup.show(found, amounts.command_rounds)
+    command_s, _ = adoption.measure(amounts.running, amounts.rounds)
+    print(f"\na new engine has taken over {amounts.running} running trials {command_s:.2f} s after its start")
+    return {"commands": {"startup": found, "adopted": amounts.running, "adopted_s": command_s}}
+
+
+PARTS: dict[str, Callable[[Bench, Amounts, argparse.Namespace], dict[str, Any]]] = {
+    "noop": _noop, "lightning": _lightning, "ordinary": _ordinary, "memory": _memory, "watch": _watch, "long": _long,
+    "commands": _commands,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

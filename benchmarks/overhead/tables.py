@@ -12,14 +12,17 @@ from typing import Any
 
 BEGIN, END = "<!-- overhead -->", "<!-- /overhead -->"
 ORDINARY, ORDINARY_END = "<!-- ordinary -->", "<!-- /ordinary -->"
+COMMANDS, COMMANDS_END = "<!-- commands -->", "<!-- /commands -->"
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
     text = path.read_text()
-    if found.keys() - {"ordinary"}:
+    if found.keys() - {"ordinary", "commands"}:
         text = _between(text, BEGIN, END, table(found))
     if "ordinary" in found:
         text = _between(text, ORDINARY, ORDINARY_END, ordinary(found["ordinary"]))
+    if "commands" in found:
+        text = _between(text, COMMANDS, COMMANDS_END, commands(found["commands"]))
     path.write_text(text)
 
 
@@ -37,6 +40,18 @@ def ordinary(found: dict[str, Any]) -> str:
         elif name != "trials":
             rows.append([name, f"{row['one_s']:.1f}", f"{row['two_s']:.1f}", f"{row['ratio']:.2f}"])
     return f"{_rows(rows)}\n{_machine()}"
+
+
+def commands(found: dict[str, Any]) -> str:
+    rows = [["command", "ms", 'ratio to `python -c "import rich, yaml"`']]
+    for name, row in found["startup"].items():
+        if name != "bare":
+            rows.append([f"`hpo-engine {name}`", f"{row['ms']:.0f}", f"{row['ratio']:.1f}"])
+    adopted = (
+        f"A new engine has taken over {found['adopted']} running trials {found['adopted_s']:.1f} s after the start of "
+        "its process, imports\nincluded.\n"
+    )
+    return f"{_rows(rows)}\n{adopted}\n{_machine()}"
 
 
 def _machine() -> str:
