@@ -1,4 +1,4 @@
-"""The one place that names concrete classes: the registries, and what makes a study's engine out of its folder."""
+"""The one place that names concrete classes: the registries, and the engine of a study with all its parts."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
 
 
 def _line(doc: Document, path: str) -> int | None:
-    """The line of a field; that of the algorithm for a resource which it misses, none for others that are not there."""
+    """The line of a field; for a missing resource, that of the algorithm; None for other missing fields."""
     top = re.split(r"[.\[]", path, maxsplit=1)[0]
     if top in doc.data:
         return doc.line(path)
@@ -149,7 +149,7 @@ def _line(doc: Document, path: str) -> int | None:
 
 
 def _wmla_path(path: str) -> str:
-    """Where a WMLA request says what the native form says at `path`."""
+    """The field of a WMLA request that corresponds to the native field `path`."""
     ours = next((ours for ours in _WMLA_PATHS if path == ours or path.startswith(f"{ours}.")), None)
     return path if ours is None else _WMLA_PATHS[ours] + path[len(ours) :]
 
@@ -228,12 +228,12 @@ def _with_owners(problem: Problem) -> Problem:
 
 
 def about(spec: StudySpec) -> str:
-    """What the searcher is going to do with the study, in a line; "" if there is nothing to say."""
+    """The searcher's plan for the study, in one line; "" if it has none."""
     return searcher(spec).about()
 
 
 def plan(spec: StudySpec) -> str:
-    """What a study with a resource is going to take of it, in a line; "" if there is none."""
+    """The runs and the resource that a study will take, in one line; "" if it has no resource."""
     if spec.resource is None:
         return ""
     from hpo_engine.report import forecast
@@ -242,7 +242,7 @@ def plan(spec: StudySpec) -> str:
 
 
 def warnings(spec: StudySpec) -> list[str]:
-    """What the user should know before a new study starts, limits given on the command line included."""
+    """Notes before a new study starts; limits from the command line are taken into account."""
     from hpo_engine.executors.sharing import Place, capacity
     from hpo_engine.report import forecast
 
@@ -257,7 +257,7 @@ def warnings(spec: StudySpec) -> list[str]:
 
 
 def traits(algorithm: str, folder: str = ".") -> Traits:
-    """What an algorithm says of itself. Raises SpecError if there is no such algorithm."""
+    """The traits of an algorithm. Raises SpecError if there is no such algorithm."""
     cls = _searcher_class(algorithm, folder)
     if isinstance(cls, type) and issubclass(cls, Searcher):
         return replace(cls.traits, card=cls.card_of(algorithm))
@@ -265,7 +265,7 @@ def traits(algorithm: str, folder: str = ".") -> Traits:
 
 
 def _searcher_class(name: str, folder: str) -> Callable[..., Any]:
-    """The class of an algorithm; that of `optuna:sampler` looks at its name itself."""
+    """The class of an algorithm; the class of `optuna:SAMPLER` reads the name itself."""
     return SEARCHERS.load("optuna" if name.startswith("optuna:") else name, folder, "algorithm")
 
 
@@ -309,7 +309,7 @@ def metric_files(spec: StudySpec) -> list[str]:
 
 
 def trackers(paths: StudyPaths, stream: TextIO, *, quiet: bool) -> tuple[ConsoleTracker, list[Tracker]]:
-    """The one that shows the study on `stream`, and all that belong to a terminal."""
+    """The tracker that shows the study on `stream`, and all trackers that write to it."""
     from hpo_engine.executors.machine import waits
     from hpo_engine.trackers.advice import Advice
     from hpo_engine.trackers.console import ConsoleTracker
@@ -319,7 +319,7 @@ def trackers(paths: StudyPaths, stream: TextIO, *, quiet: bool) -> tuple[Console
 
 
 def _chosen_trackers(spec: StudySpec, paths: StudyPaths) -> Iterator[Tracker]:
-    """Those of the study file. One that cannot be made is left out: it must never harm the study."""
+    """The trackers of the study file. One that cannot be made is left out, since a tracker must never harm a study."""
     for chosen in spec.trackers:
         try:
             yield TRACKERS.make(chosen.name, chosen.options, paths, folder=paths.model, path="trackers")
@@ -345,9 +345,9 @@ class Clock:
 
 @dataclass
 class OpenStudy:
-    """A study that this process leads: its lock, its event log, and its history up to now.
+    """A study that this process has locked: its lock, its event log, and its history up to now.
 
-    `copied_from`: the folder that it is a copy of, if trials were running there ("": it is no copy).
+    `copied_from`: the folder that it is a copy of, if trials were running there ("": it is not a copy).
     """
 
     paths: StudyPaths
@@ -357,7 +357,7 @@ class OpenStudy:
     copied_from: str = ""
 
     def check(self) -> None:
-        """Raises StudyLocked, StudyGone: the study is not this process's any more."""
+        """Raises StudyLocked or StudyGone if this process has lost the study."""
         self.lock.check()
         self.journal.check()
 
@@ -370,11 +370,11 @@ class OpenStudy:
 
 
 def open_study(paths: StudyPaths, *, wait_s: float = 0.0, known: History | None = None) -> OpenStudy:
-    """Takes the lead of a study and reads its log.
+    """Locks a study and reads its log.
 
     Args:
-        wait_s: how long to wait for another engine to leave.
-        known: the study that is meant, as it was read before; another one that has its name by now is left alone.
+        wait_s: how long to wait for another engine to finish.
+        known: the intended study, as it was read before; another study that has taken its name is left alone.
 
     Raises:
         StudyLocked, StudyGone, JournalError.
@@ -453,7 +453,7 @@ def engine_for(
 
 
 def _events(history: History, now: float, changes: Mapping[str, Any] | None, *, retry: bool) -> list[Event]:
-    """The changes that the user asks for."""
+    """The events that record what the user has changed."""
     events: list[Event] = [SpecChanged(now, dict(changes))] if changes else []
     if retry:
         events += [TrialReopened(now, trial.id) for trial in history.trials if trial.state in BAD]
@@ -461,7 +461,7 @@ def _events(history: History, now: float, changes: Mapping[str, Any] | None, *, 
 
 
 def _drop_old_requests(paths: StudyPaths) -> None:
-    """Requests to end the study were meant for an earlier engine."""
+    """Drops requests to stop the study: they were meant for an earlier engine."""
     for path, request in inbox.pending(paths.inbox):
         if request is None or request.trial is None:
             inbox.done(path)

@@ -1,4 +1,4 @@
-"""Studies on disk: a folder made whole or not at all, read, compared with a file, removed.
+"""Studies on disk: a folder is created (completely or not at all), read, compared with a file, and removed.
 
 Knows the folder and its event log; starts no engine and no trial.
 """
@@ -42,15 +42,15 @@ _LIMITS = ("trials", "time_limit", "parallel", "dialect", "submitted_code")  # o
 
 
 def read(paths: StudyPaths) -> History:
-    """The study's history as it stands; the rows of its trials are read when somebody looks. Raises JournalError."""
+    """The study's history; the rows of its trials are read when they are first used. Raises JournalError."""
     return read_history(paths.db)
 
 
 def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
-    """The study with what its earlier studies have to say at this moment, and notes for the user. Reads them only.
+    """The study with the trials of the earlier studies in `warm_start`, as they are now, and notes for the user.
 
     Raises:
-        SpecError: one of them is not there, or cannot be read.
+        SpecError: an earlier study does not exist, or cannot be read.
     """
     from hpo_engine.searchers.observations import Observer
     from hpo_engine.searchers.prior import reduced
@@ -79,21 +79,21 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
 
 
 def _doubts(history: History, spec: StudySpec, done: int, told: Sequence[PriorTrial]) -> list[str]:
-    """What the user should know of an earlier study."""
+    """Notes on an earlier study."""
     old, new = (", ".join(f"{a.goal} {a.metric}" for a in study.objectives) for study in (history.spec, spec))
     if not done:
-        return ["has no completed trial; it says nothing"]
+        return ["has no completed trial, so it has no effect"]
     if not told:
-        return ["has no parameter in common with this study; it says nothing"]
+        return ["has no parameter in common with this study, so it has no effect"]
     if old != new:
         return [f"was to {old}, this one is to {new}; only the order of its trials counts"]
     return []
 
 
 def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
-    """Tells a trial that runs without an engine to stop; the next engine records it.
+    """Asks a trial that runs without an engine to stop; the next engine records it.
 
-    Where the study is a copy, and the trial runs in the folder that it was copied from, nothing is told.
+    If the study is a copy, and the trial runs in the original folder, nothing is asked.
     """
     from hpo_engine.executors.local import records
 
@@ -110,14 +110,14 @@ def create(
     *,
     metric_files: Sequence[str] = (),
 ) -> StudyPaths:
-    """Makes the folder of a new study: laid out aside, then renamed into place, so that it is there whole or not.
+    """Makes the folder of a new study under another name, then renames it, so that it is complete or absent.
 
     Args:
-        say: takes each note on the copy of the model folder; they are kept with the study, too.
+        say: called with each note on the copy of the model folder; the notes are kept with the study, too.
         metric_files: those that a run by hand may have left in the model folder, see `assembly.metric_files`.
 
     Raises:
-        StudyExists: the name is taken. SpecError: the model folder cannot be frozen, or base_config not be read.
+        StudyExists: the name is taken. SpecError: the model folder cannot be copied, or base_config cannot be read.
     """
     if spec.seed is None:
         spec = replace(spec, seed=secrets.randbelow(2**31))
@@ -136,7 +136,7 @@ def create(
         _place(aside, final)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
-        # The hidden name says nothing to the user.
+        # The hidden name would mean nothing to the user.
         if isinstance(error, JournalError):
             raise JournalError(str(error).replace(aside, final)) from error
         if isinstance(error, OSError):
@@ -151,7 +151,7 @@ def create(
 
 
 def _fill(paths: StudyPaths, spec: StudySpec, source: str, root: str, now: float, stale: Sequence[str]) -> list[str]:
-    """Puts into a new folder what a study begins with. Returns notes on the copy of the model folder."""
+    """Fills the folder of a new study. Returns notes on the copy of the model folder."""
     from hpo_engine.contract import snapshot
 
     found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], stale=stale, patterns=spec.exclude)
@@ -183,7 +183,7 @@ def _place(aside: str, final: str) -> None:
 
 
 def _starts(spec: StudySpec) -> Sequence[tuple[int, Params]]:
-    """The configurations of earlier studies that a new study begins with, each with the place of its study."""
+    """Configurations of earlier studies to try first, each with the index of its study."""
     if not spec.prior:
         return []
     from hpo_engine.searchers.prior import starts  # numpy: not without earlier studies
@@ -192,7 +192,7 @@ def _starts(spec: StudySpec) -> Sequence[tuple[int, Params]]:
 
 
 def _made_aside(root: str) -> tuple[str, int]:
-    """A new folder under a hidden name, and a descriptor that holds it against `_sweep_new`."""
+    """A new folder under a hidden name, and a descriptor that protects it from `_sweep_new`."""
     while True:
         aside = os.path.join(root, f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}")
         try:
@@ -200,13 +200,13 @@ def _made_aside(root: str) -> tuple[str, int]:
         except OSError as error:
             error.filename = root
             raise
-        with contextlib.suppress(FileNotFoundError):  # swept before it was held
+        with contextlib.suppress(FileNotFoundError):  # swept before it was protected
             if (held := hold_folder(aside)) is not None:
                 return aside, held
 
 
 def _refuse_without_script(spec: StudySpec, found: snapshot.Found) -> None:
-    """Raises SpecError where the patterns leave out what the command runs."""
+    """Raises SpecError if the patterns leave out the script that the command runs."""
     script = script_of(spec.command)
     path = absolute(script, spec.model_dir) if script is not None else ""
     if is_below(path, spec.model_dir) and found.is_gone(path[len(spec.model_dir) + 1 :]):
@@ -215,12 +215,12 @@ def _refuse_without_script(spec: StudySpec, found: snapshot.Found) -> None:
 
 
 def _base(spec: StudySpec) -> dict[str, Any]:
-    """What is in the file that `base_config` names."""
+    """The contents of the file that `base_config` names."""
     return read_base_config(os.path.join(spec.model_dir, spec.base_config or ""))
 
 
 def _note_on_config(spec: StudySpec) -> list[str]:
-    """On the config.json that lies in the model folder: each trial has another in its place."""
+    """Notes on a config.json in the model folder, which each trial replaces with its own."""
     from hpo_engine.contract import snapshot
 
     try:
@@ -235,17 +235,17 @@ def _note_on_config(spec: StudySpec) -> list[str]:
 
 
 def remove(paths: StudyPaths) -> None:
-    """Deletes the study's folder. Raises StudyLocked while an engine leads it, EngineError while a trial runs."""
+    """Deletes the study's folder. Raises StudyLocked while an engine runs it, EngineError while a trial runs."""
     from hpo_engine.executors.local import records
 
     if os.path.islink(paths.root):
-        raise EngineError(f"{paths.root} is a link; remove the folder that it leads to")
+        raise EngineError(f"{paths.root} is a link; remove the folder that it points to")
     ours = all(os.path.exists(p) for p in (paths.source, paths.results, paths.trials, paths.logs))
     if not (ours or is_ours(paths.db)):
         raise SpecError(f"{paths.root} is not a study; nothing was removed")
     lock = StudyLock(paths.lock, can_wait=False)
     try:
-        with contextlib.suppress(JournalError):  # a damaged study may go, too
+        with contextlib.suppress(JournalError):  # a damaged study may be removed, too
             for trial in read(paths).running:
                 attempt = trial.attempt
                 assert attempt is not None
@@ -261,9 +261,9 @@ def remove(paths: StudyPaths) -> None:
 
 
 def _sweep_new(root: str) -> None:
-    """Removes what submits and removals that were killed have left half done.
+    """Removes what killed submits and removals have left unfinished.
 
-    Who is at work on such a folder holds it: its process may be in a container, where /proc here does not show it.
+    A process that works on such a folder holds a lock on it, because /proc may not show a process in a container.
     """
     for name in os.listdir(root):
         pid = name[len(_NEW) :].split("-")[0] if name.startswith(_NEW) else ""
@@ -276,10 +276,10 @@ def _sweep_new(root: str) -> None:
 
 
 def edited(paths: StudyPaths, spec: StudySpec) -> list[str]:
-    """Files of the model folder that are no longer what the frozen copy holds (of those that were copied), or what
-    `spec` has of its base_config; none if the folder is not there.
+    """Files of the model folder that differ from the study's copy, and base_config if it differs.
 
-    Left out are the study file, whose new limits count, and what was still empty, such as a log that the shell writes.
+    The study file, whose new limits count, is left out; so are files that were empty, such as a log that the shell
+    writes.
     """
     if not os.path.isdir(spec.model_dir):
         return []
@@ -304,7 +304,7 @@ def edited(paths: StudyPaths, spec: StudySpec) -> list[str]:
 
 
 def linked_problem(paths: StudyPaths, spec: StudySpec) -> str | None:
-    """A line on big files that the copy only links to, which are gone or are no longer as the first trials saw them."""
+    """One line on big linked files that were removed or changed since the study began; None if all are the same."""
     gone, changed = [], []
     for file in spec.linked:
         target = os.path.realpath(os.path.join(paths.model, file.name))
@@ -315,7 +315,7 @@ def linked_problem(paths: StudyPaths, spec: StudySpec) -> str | None:
             continue
         if (seen.st_size, seen.st_mtime_ns) != (file.size, file.mtime_ns):
             changed.append(target)
-    parts = [f"gone: {_some(gone)} (put back what trials need)"] if gone else []
+    parts = [f"missing: {_some(gone)} (put back what trials need)"] if gone else []
     parts += [f"changed since: {_some(changed)} (later trials see it as it is now)"] if changed else []
     return f"of the big files that the study links to, {'; '.join(parts)}" if parts else None
 
@@ -325,7 +325,7 @@ def _some(names: list[str]) -> str:
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
-    """One line for each field of a study file that differs from the study of that name; limits do not count."""
+    """One line for each field in which the two studies differ; limits do not count."""
     if old == replace(
         new, **{name: getattr(old, name) for name in _MAY_DIFFER}, resources=_like(old, new), seed=old.seed
     ):
@@ -343,7 +343,7 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
 
 
 def _shown(key: str, document: Mapping[str, Any]) -> str:
-    """A field as a study file has it; rules as they read, without quotes."""
+    """A field as a study file has it; rules are shown without quotes."""
     value = document.get(key, [])
     if key == "require" and value:
         return value if isinstance(value, str) else "; ".join(value)
@@ -355,7 +355,7 @@ def _like(old: StudySpec, new: StudySpec) -> Resources:
 
 
 def _space_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """One line for each parameter that is not the same, as a study file has it."""
+    """One line for each parameter that differs, as in a study file."""
     left, right = ({name: _json(entry) for name, entry in space.items()} for space in (old, new))
     sides = [(name, left.get(name, "none"), right.get(name, "none")) for name in dict.fromkeys([*left, *right])]
     changed = [f"space.{name}: {' -> '.join(_brief(was, now))}" for name, was, now in sides if was != now]
@@ -367,7 +367,7 @@ def _json(value: Any) -> str:
 
 
 def _brief(*texts: str) -> list[str]:
-    """Long texts from shortly before they differ."""
+    """The texts, shortened; long ones begin just before they differ."""
     begin = len(os.path.commonprefix(texts)) - 40 if max(map(len, texts)) > 120 else 0
     cut = [f"...{text[begin:]}" if begin > 0 else text for text in texts]
     return [shortened(text, 120) for text in cut]

@@ -271,7 +271,7 @@ def test_big_files_that_are_linked_are_told_and_watched(folder: Shell) -> None:
         assert notes(folder) == [f"of the big files that the study links to, {told}"]
     big.unlink()
     folder.run("resume", "my-study", "--trials", "5")
-    assert notes(folder) == [f"of the big files that the study links to, gone: {big} (put back what trials need)"]
+    assert notes(folder) == [f"of the big files that the study links to, missing: {big} (put back what trials need)"]
 
 
 def test_what_patterns_leave_out_is_told(folder: Shell) -> None:

@@ -117,6 +117,6 @@ def test_earlier_studies_that_say_nothing_or_another_thing_are_noted(shell: Shel
     shell.write("second.yaml", SECOND.replace("[first]", f"[first, fails, '{gain}']"))
     shell.run("submit", "second.yaml", "--quiet")
     first, fails, other = shell.err.splitlines()
-    assert first.endswith("warm_start[0]: first has no parameter in common with this study; it says nothing")
-    assert fails.endswith("warm_start[1]: fails has no completed trial; it says nothing")
+    assert first.endswith("warm_start[0]: first has no parameter in common with this study, so it has no effect")
+    assert fails.endswith("warm_start[1]: fails has no completed trial, so it has no effect")
     assert "was to maximize loss, this one is to minimize loss; only the order" in other

@@ -32,7 +32,7 @@ _LEFT_TOLD = 3
 
 
 class _Judged(NamedTuple):
-    """What an attempt's end means for its trial. `exit`: as it is recorded, with faults of the machine marked."""
+    """The end of an attempt, interpreted for its trial. `exit`: as recorded, with faults of the machine marked."""
 
     outcome: Outcome
     exit: Exit
@@ -63,7 +63,7 @@ class Attempts:
     # -- starting --------------------------------------------------------------------------------------------------
 
     def room(self, now: float) -> int:
-        """How many attempts may begin in this turn as far as the machine is sound, see `Trouble.room`."""
+        """How many attempts may start in this turn, given the state of the machine; see `Trouble.room`."""
         if self._preparing and self._trouble.lasts:  # whether there is room again shows when the copies are made
             return 0
         return self._trouble.room(now)
@@ -77,7 +77,7 @@ class Attempts:
         return max(0, free - preparing)
 
     def intend(self, trial_id: int, now: float) -> None:
-        """Promises an attempt; call `start` when that is committed."""
+        """Records that an attempt will start; call `start` once that is committed."""
         number = len(self._recorder.history.trials[trial_id].attempts) + 1
         self._recorder.record(AttemptIntended(now, trial_id, number, secrets.token_hex(8)))
 
@@ -96,8 +96,8 @@ class Attempts:
                 self._preparing.add(trial_id)
                 return
         except (ContractError, LaunchError, OSError) as error:
-            # Its folder cannot be made as it must be (a link in its place, say): the trial fails, the study continues.
-            # Where the disk is full, or the study's own folders are not what they were, no trial can help that.
+            # Its folder cannot be prepared (a link is in its place, say): the trial fails, the study continues. If the
+            # disk is full, or the study's own folders have been changed, it is not the trial's fault.
             machine = at_fault(error) or not self._workspace.sound()
             if isinstance(error, OSError):
                 if not machine:
@@ -122,7 +122,7 @@ class Attempts:
         self._ended(self._recorder.history.trials[trial.id], Ended(trial.nonce, Exit(stop_cause=cause)), now)
 
     def adopt(self, now: float) -> int:
-        """Takes over what the log has as running, and starts what never began. Returns how many run on."""
+        """Takes over trials that the log has as running, starts those that never began. Returns how many still run."""
         adopted, fresh = 0, []
         for trial in self._recorder.history.running:
             adoption = self._executor.adopt(self._launch_of(trial))
@@ -131,7 +131,7 @@ class Attempts:
             if adoption is Adoption.NEVER:
                 fresh.append(trial)
         for trial in fresh:
-            if len(trial.attempts) == 1:  # nothing of it ever ran: what lies in its folder is half a preparation
+            if len(trial.attempts) == 1:  # it never ran: its folder is at most half prepared
                 self._workspace.discard(trial.id)
             self.start(trial.id, now)  # (what an earlier attempt left is set aside there)
         return adopted
@@ -157,7 +157,7 @@ class Attempts:
     # -- running ---------------------------------------------------------------------------------------------------
 
     def reap(self, now: float) -> None:
-        """Takes in which attempts have begun and which have ended."""
+        """Records which attempts have started and which have ended."""
         for news in (*self._unread.values(), *self._executor.reap()):
             if (trial_id := self._trials.get(news.nonce)) is None:
                 continue
@@ -170,7 +170,7 @@ class Attempts:
                 self._ended(trial, news, now)
 
     def read_rows(self, now: float) -> None:
-        """Takes in what running trials have reported since the last call."""
+        """Records what running trials have reported since the last call."""
         for trial in self._recorder.history.running:
             if trial.id not in self._preparing and (fresh := self._workspace.fresh_rows(trial)):
                 rows, anew = fresh
@@ -253,13 +253,13 @@ class Attempts:
             self._workspace.over(trial.id)
 
     def _cause(self, trial: Trial, exit_: Exit) -> str:
-        """Why the attempt failed, as far as its output tells."""
+        """Why the attempt failed, according to its output; "" if that does not say."""
         if exit_.clean or exit_.lost or exit_.machine:
             return ""
         return self._workspace.cause(trial.id, len(trial.attempts), killed=exit_.signal is not None)
 
     def _left_behind(self, trial_id: int, count: int) -> None:
-        """The first few times: what a script does, it does in each trial."""
+        """Warns the first few times only, since a script behaves alike in each trial."""
         self._times_left += 1
         if self._times_left > _LEFT_TOLD:
             return
@@ -271,7 +271,7 @@ class Attempts:
     # -- faults of the machine -------------------------------------------------------------------------------------
 
     def _out_of_room(self, trial: Trial, exit_: Exit, outcome: Outcome, output: str) -> str:
-        """Why the disk and not the script may be at fault that the run failed or left no results ("": it is not)."""
+        """Why a full disk may have caused the failure or the missing results ("": it did not)."""
         retry = outcome.state is TrialState.PENDING and not exit_.clean
         if exit_.stop_cause or exit_.lost or exit_.error or not (outcome.state is TrialState.FAILED or retry):
             return ""
@@ -286,6 +286,6 @@ class Attempts:
         self._met(trial_id, str(exit_), f"trial {trial_id} will be started again", now)
 
     def _met(self, trial_id: int, why: str, then: str, now: float) -> None:
-        """The machine's fault, and no trial's."""
+        """Notes a fault of the machine."""
         alone = len(self._recorder.history.running) == len(self._unread)
         self._trouble.met(trial_id, why, then, now, alone=alone)

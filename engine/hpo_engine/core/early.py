@@ -21,7 +21,7 @@ class EarlyStopping:
 
     @property
     def closing(self) -> bool:
-        """Whether nothing more is to begin."""
+        """Whether nothing more may start."""
         return bool(self._recorder.history.stop_asked or self.over)
 
     def stop_trials(self, now: float) -> None:
@@ -32,7 +32,7 @@ class EarlyStopping:
                 self._stop([trial], *found, now)
 
     def end_study(self, now: float) -> None:
-        """Finds out whether the study is over; then its trials are stopped."""
+        """Asks whether the study is over; if so, stops its trials."""
         if not self.closing:
             self.over = self._stopper.end_study(self._recorder.history, now) or ""
         if self.over:
@@ -40,7 +40,7 @@ class EarlyStopping:
             self._stop(running, StopCause.STUDY_OVER, self.over, now)
 
     def stop_again(self, now: float) -> None:
-        """Repeats what an earlier engine asked of the executor, or died before it could ask."""
+        """Repeats stops that an earlier engine requested, or died before requesting."""
         for trial in self._recorder.history.running:
             if trial.told_to_end and trial.stop is not None:
                 self._attempts.stop(trial, trial.stop.cause, now)

@@ -35,7 +35,7 @@ class Engine:
     """Steps one study. Call `resume` once, then `step` until it returns False.
 
     Args:
-        workspace: the files of its trials; inbox: where requests are left, see `store.inbox`; store: its log; history:
+        workspace: the files of its trials; inbox: where requests are left, see `store.inbox`; store: the log; history:
             the fold of that log.
         poll_s: how often growing result files are looked at (seconds).
         asker: makes what asks the searcher: in line, or in a thread while the loop continues.
@@ -75,7 +75,7 @@ class Engine:
     # -- what a driver calls ---------------------------------------------------------------------------------------
 
     def resume(self, now: float) -> int:
-        """Takes the lead: adopts what an earlier engine left running. Returns how many trials run on."""
+        """Starts the engine: adopts what an earlier engine left running. Returns how many trials are still running."""
         failpoint("resume.folded")
         for trial_id in self._workspace.recover(self.history.next_id):
             _log.warning("trial %d had begun before the power cut; it runs again", trial_id)
@@ -90,8 +90,8 @@ class Engine:
         return adopted
 
     def _run_again_here(self, now: float) -> None:
-        """What the log has as running runs in the folder that this one was copied from: it is not ours to take over,
-        and what the copy has of it may be torn."""
+        """Trials that the log has as running belong to the folder that this one was copied from: this engine must not
+        take them over, and their files in the copy may be incomplete."""
         for trial in self.history.running:
             assert trial.attempt is not None
             reason = f"was running in {self._copied_from}, of which this study is a copy"
@@ -100,7 +100,7 @@ class Engine:
             )
 
     def step(self, now: float) -> bool:
-        """One turn: take in what happened, judge, launch. False: the study is closed and nothing runs.
+        """One turn: record what happened, decide, launch. False: the study is closed and nothing runs.
 
         Raises:
             JournalError: the event log cannot be written; nothing that depends on the event was done.
@@ -132,7 +132,11 @@ class Engine:
         return False
 
     def interrupt(self, why: str, now: float, *, kill: bool = False, rule: str | None = None) -> None:
-        """Stops what runs (to be run again on resume) and then the study. `kill`: without grace. `rule`: whose."""
+        """Stops running trials (they run again on resume), then the study.
+
+        Args:
+            kill: without a grace period. rule: the rule that stops the study (None: a user or a signal does).
+        """
         if self.history.stop_asked is None:
             self._recorder.record(StopAsked(now, None, why, rule))
             for trial in self.history.running:
@@ -166,7 +170,7 @@ class Engine:
         self._recorder.close()
 
     def leave(self) -> None:
-        """`close` of an engine whose study is another one's by now: its trackers get no chance to write there."""
+        """Like `close`, for an engine that has lost its study: trackers get no chance to write into its folder."""
         self._recorder.drop_trackers()
         self.close()
 
@@ -199,7 +203,7 @@ class Engine:
             self._early.end_study(now)
 
     def _launch(self, now: float, room: int) -> None:
-        """Fills the free room, with at most `room`: first with trials that wait to run again, then with new ones."""
+        """Launches at most `room` attempts: first trials that wait to run again, then new ones."""
         wanted = min(room, len(self.history.pending) + self._proposer.wanted)
         free = self._attempts.free(wanted)
         again = [trial.id for trial in self.history.pending[:free]]
@@ -219,7 +223,7 @@ class Engine:
             self._attempts.start(trial_id, now)
 
     def _lay_ahead(self) -> None:
-        """The folder of a trial to come is laid out while others run."""
+        """Prepares the folder of a future trial while others run."""
         if self._early.closing or self._proposer.exhausted:
             return
         if (ahead := self._workspace.next_ahead(self.history)) is not None:

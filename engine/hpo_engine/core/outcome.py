@@ -10,7 +10,7 @@ import re
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import Exit, FailureKind, Outcome, StopCause, Trial, TrialState
 
-_LOSSES = 3  # an attempt that nobody saw end is run again this often, without using up a retry
+_LOSSES = 3  # how often a lost attempt is repeated without using up a retry
 _OUT_OF_MEMORY = re.compile(r"\bMemoryError\b|\bOutOfMemoryError\b|\bout of memory\b", re.IGNORECASE)
 
 
@@ -18,7 +18,7 @@ def judge(history: History, trial: Trial, exit_: Exit, output: str) -> Outcome:
     """The trial's next state and why; COMPLETED means that its files decide, see `without_value`.
 
     Args:
-        trial: with the attempt that ended as its latest. output: why it failed, as far as its output tells.
+        trial: with the attempt that ended as its latest. output: why it failed, according to its output.
     """
     if exit_.stop_cause not in (None, StopCause.OUTSIDE):
         return _stopped(history, trial, exit_)
@@ -40,7 +40,7 @@ def without_value(trial: Trial, exit_: Exit, outcome: Outcome, kind: FailureKind
     """The outcome if the files give no value.
 
     Args:
-        outcome: what `judge` returned. kind, problem: what is wrong with the files.
+        outcome: the result of `judge`. kind, problem: what is wrong with the files.
     """
     if exit_.stop_cause is StopCause.DIVERGED:
         return Outcome(TrialState.PRUNED, None, outcome.reason)
@@ -52,7 +52,7 @@ def without_value(trial: Trial, exit_: Exit, outcome: Outcome, kind: FailureKind
 
 
 def why_none(history: History) -> str:
-    """Why a study without a best trial has none: the commonest complaint, once."""
+    """Why a study has no best trial: the reason of its last trial that has one."""
     if not history.trials:
         return "the searcher proposed no trial"
     last = next((t.reason for t in reversed(tuple(history.trials)) if t.reason), "no trial gave a value")
@@ -83,7 +83,7 @@ def _stopped(history: History, trial: Trial, exit_: Exit) -> Outcome:
 
 
 def _failed(history: History, trial: Trial, exit_: Exit, output: str) -> Outcome:
-    """The outcome of an attempt that ended by itself, and badly: a retry if there is one left."""
+    """The outcome of an attempt that failed by itself: a retry if one is left."""
     how = "its supervisor was told to stop from outside" if exit_.stop_cause else str(exit_)
     reason = f"trial {trial.id}: {how}" + (f"; {output[:300]}" if output else "")
     kind, retries = _kind(exit_, output), history.spec.trial.retries
@@ -104,5 +104,5 @@ def _kind(exit_: Exit, output: str) -> FailureKind:
 
 
 def _used_retry(exit_: Exit | None) -> bool:
-    """Whether the end of an earlier attempt uses up a retry."""
+    """Whether an earlier attempt that ended like this used up a retry."""
     return exit_ is not None and not (exit_.lost or exit_.stop_cause or exit_.machine)

@@ -1,6 +1,6 @@
-"""The five ports of the loop; the searcher's is `searchers.interface`, since searchers see no higher floor.
+"""The five ports of the loop; the searcher's is in `searchers.interface`, because searchers import no higher floor.
 
-What implements them is chosen in `assembly.py` and nowhere else.
+Their implementations are chosen in `assembly.py` and nowhere else.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Launch:
     grace_s: float = 10.0
     log_bytes: int = 16 << 20
     preload: str | tuple[str, ...] = "off"
-    begun: bool = False  # it is known to have begun, whatever its records say
-    devices: tuple[str, ...] = ()  # that it is known to have; for `adopt`
-    resume: tuple[int, int] | None = None  # trial whose files RESULT_DIR has, and the resource that went into them
+    begun: bool = False  # it is known to have started, even if its records do not show it
+    devices: tuple[str, ...] = ()  # those it is known to have; for `adopt`
+    resume: tuple[int, int] | None = None  # the trial whose files RESULT_DIR has, and their resource
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,18 @@ class Started:
 
 @dataclass(frozen=True)
 class Ended:
-    """An attempt and every process it left are gone; `exit` records how."""
+    """An attempt and all its processes have ended; `exit` says how."""
 
     nonce: str
     exit: Exit
 
 
 class Adoption(enum.Enum):
-    """What became of an attempt while no engine looked."""
+    """What happened to an attempt while no engine was running."""
 
-    RUNNING = "running"  # it continues; Ended follows some day
+    RUNNING = "running"  # it continues; Ended follows later
     ENDED = "ended"  # it ended or was lost; Ended follows
-    NEVER = "never"  # it did not start: lay its folder out and launch it under the same nonce
+    NEVER = "never"  # it did not start: prepare its folder and launch it under the same nonce
 
 
 class Executor(Protocol):
@@ -89,11 +89,11 @@ class Executor(Protocol):
         `request.parallel` run at a time."""
 
     def launch(self, launch: Launch) -> None:
-        """Starts the attempt as soon as there is room for it. Whatever happens, an Ended for it comes out of `reap` in
-        the end; if the machine could not start it, with `exit.machine`."""
+        """Starts the attempt as soon as there is room for it. In every case `reap` returns an Ended for it in the end;
+        if the machine could not start it, with `exit.machine`."""
 
     def adopt(self, launch: Launch) -> Adoption:
-        """After a restart: takes over an attempt that an earlier engine intended, whatever became of it."""
+        """After a restart: takes over an attempt that an earlier engine announced, whether or not it ever started."""
 
     def reap(self) -> list[Started | Ended]:
         """What has happened since the last call, in order."""
@@ -103,10 +103,10 @@ class Executor(Protocol):
         `exit.stop_cause` set to `cause`. Unknown and ended attempts are ignored."""
 
     def wait(self, timeout_s: float) -> None:
-        """Returns when something happened that `reap` would return, after `wake`, or at the timeout (seconds)."""
+        """Returns when `reap` has something to return, after `wake`, or at the timeout (seconds)."""
 
     def wake(self) -> None:
-        """Ends the present or the next `wait`; safe in a signal handler."""
+        """Ends the current or the next `wait`; safe in a signal handler."""
 
     def close(self) -> None:
         """Releases everything without stopping anything: running attempts continue."""
@@ -117,16 +117,16 @@ class Workspace(Protocol):
 
     @property
     def place(self) -> tuple[str, tuple[int, ...]]:
-        """Where the study is, and what identifies the place if the study is moved or copied."""
+        """Where the study is, and what identifies that place, so that a moved or copied study is recognised."""
 
     def sound(self) -> bool:
-        """Whether the study's own folders are as they should be: else no trial can help that it cannot begin."""
+        """Whether the study's own folders are intact; if not, a trial that cannot start is not to blame."""
 
     def recover(self, next_id: int) -> list[int]:
-        """Sets aside what trials left of which the log knows nothing (from `next_id` on); returns these trials."""
+        """Sets aside the files of trials that are not in the log (from `next_id` on); returns these trials."""
 
     def prepare(self, trial: Trial, config: Mapping[str, Any], history: History) -> bool:
-        """Makes the files of a trial's latest attempt ready: fresh, carried on, or started from another trial's.
+        """Prepares the files of a trial's latest attempt: fresh, carried on, or copied from another trial.
 
         Returns whether they are; if not, files are still being copied: call it again.
 
@@ -139,19 +139,19 @@ class Workspace(Protocol):
         """The trial's files are not needed any more: what copies them is cancelled."""
 
     def await_room(self) -> None:
-        """Raises OSError while there is no room for what a trial writes."""
+        """Raises OSError while there is no disk space for what a trial writes."""
 
     def discard(self, trial_id: int) -> None:
-        """What was prepared for a trial that never began goes."""
+        """Removes what was prepared for a trial that never started."""
 
     def next_ahead(self, history: History) -> int | None:
-        """A trial to come that can be prepared while others run; None: there is no need."""
+        """A future trial that can be prepared while others run; None if there is no need."""
 
     def lay_ahead(self, trial_id: int) -> None:
         """Prepares what does not depend on its parameters."""
 
     def clear_ahead(self) -> None:
-        """No more trials come."""
+        """Removes what was prepared for trials that will not come."""
 
     def fresh_rows(self, trial: Trial) -> tuple[tuple[Row, ...], bool] | None:
         """What a running trial has reported since the last call and False, or all of it and True; None: nothing new.
@@ -166,16 +166,16 @@ class Workspace(Protocol):
         """The error that an attempt's output ends with, or ""."""
 
     def cause(self, trial_id: int, attempt: int, *, killed: bool) -> str:
-        """Why an attempt failed, as far as its output shows; `killed`: by a signal."""
+        """Why an attempt failed, according to its output; "" if that does not say. `killed`: by a signal."""
 
     def out_of_room(self, trial_id: int, output: str, *, seen: bool) -> str:
-        """Why a failed attempt may have failed for want of disk space, or ""; see `faults.out_of_room`."""
+        """Why a full disk may have made an attempt fail, or ""; see `faults.out_of_room`."""
 
     def over(self, trial_id: int) -> None:
-        """The trial has ended, with all its processes: a later one may have what it did not touch."""
+        """The trial and all its processes have ended: files that it did not touch may be passed on to a later one."""
 
     def was_uprooted(self, trial_id: int, history: History) -> bool:
-        """Whether somebody removed the trial's files while it ran; to be asked once. Raises MachineError."""
+        """Whether somebody removed the trial's files while it ran; call it once per trial. Raises MachineError."""
 
     def close(self) -> None:
         """Nothing is copied any more."""
@@ -191,20 +191,21 @@ class Tracker(Protocol):
         """Called after each event, in order, with the history as it was right after it."""
 
     def tick(self, history: History, now: float) -> None:
-        """Called at each turn of the loop, also when nothing happened."""
+        """Called in every turn of the loop, even if nothing happened."""
 
-    def close(self, history: History) -> None: ...
+    def close(self, history: History) -> None:
+        """Called once when the engine ends."""
 
 
 class Store(Protocol):
     """The event log of one study; read gives every event in order.
 
-    What was appended survives the death of every process from then on, and, within moments, a power cut; all of it
-    does when `close` has returned.
+    Appended events survive the death of every process at once, and a power cut within moments; all of them do
+    when `close` has returned.
     """
 
     def append(self, events: Iterable[Event], history: History | None = None) -> None:
-        """Commits all of them or none. `history`: what the log makes with them, to be kept in short. Raises
+        """Commits all of them or none. `history`: the fold of the log including them, for the summary. Raises
         JournalError."""
 
     def read(self, after: int = 0) -> list[Event]:

@@ -1,4 +1,4 @@
-"""New trials from the searcher's answers: when to ask, which answers still fit, what a failed one means.
+"""New trials from the searcher's answers: when to ask, which answers still apply, what an error means.
 
 Knows no executor, only how many trials can start.
 """
@@ -28,7 +28,7 @@ from hpo_engine.study.trial import Proposal, Queued, TrialState
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE_S = 0.005  # an answer that comes this soon saves a turn
+_PATIENCE_S = 0.005  # waiting this long for an answer may save a turn
 
 
 class Proposer:
@@ -51,10 +51,10 @@ class Proposer:
         return self._silent or (no_more(history.spec, history) and not self._searcher.traits.carries_on)
 
     def propose(self, free: int, now: float) -> list[int]:
-        """Takes what is queued, then the answer that has arrived meanwhile, or asks. Returns the new trials.
+        """Takes queued configurations first, then an answer that has arrived, or asks. Returns the new trials.
 
         Raises:
-            SearcherError: the searcher failed, or proposed what the study does not hold.
+            SearcherError: the searcher failed, or its proposal is not valid for the study.
         """
         if self.exhausted:
             return []
@@ -75,17 +75,17 @@ class Proposer:
         ids = self._accept(answer, wanted, now)
         left = self._wanted(free - len(ids))
         if stale and left > 0 and not self.exhausted:
-            self._asker.ask(self._recorder.history, left)  # something happened while it thought: slots got free, say
+            self._asker.ask(self._recorder.history, left)  # the history has changed meanwhile
         return ids
 
     @property
     def wanted(self) -> int:
-        """How many new trials may be proposed now, if there is room for them."""
+        """How many new trials may be proposed now, regardless of free slots."""
         searching = not self.exhausted and self._nothing_at is not self._recorder.history
         return self._wanted(sys.maxsize) if searching else 0
 
     def why_over(self) -> str:
-        """The searcher's own reason for having nothing more to propose, if it gives one."""
+        """The searcher's own reason why it has nothing more to propose; "" if it gives none."""
         try:
             return self._searcher.over(self._recorder.history)
         except Exception:
@@ -107,7 +107,7 @@ class Proposer:
         return sys.maxsize if limit is None else max(0, limit - history.next_id)
 
     def _accept(self, answer: Answer, wanted: int, now: float) -> list[int]:
-        """Makes trials of the answer, as many as there is room for now."""
+        """Turns the answer into at most `wanted` trials."""
         if answer.error is not None:
             raise self._failed(answer.error) from answer.error
         new, proposals = self._new_left, [self._sound(p) for p in answer.proposals]
@@ -150,7 +150,7 @@ class Proposer:
         return trial_id
 
     def _sound(self, proposal: Any) -> Proposal:
-        """The proposal with plain whole numbers. Raises SearcherError if one of its fields is not what it must be."""
+        """The proposal, with its numbers as plain ints. Raises SearcherError if a field is invalid."""
         if not isinstance(proposal, Proposal):
             raise SearcherError(f"{self._title} proposed {_shown(proposal)}, which is not a Proposal")
         history, numbers = self._recorder.history, dict[str, int]()
@@ -196,7 +196,7 @@ class Proposer:
     def _params(self, proposal: Proposal) -> Params:
         spec = self._recorder.history.spec
         problem = spec.space.problem_with(proposal.params)
-        if problem and proposal.params not in spec.experiments:  # these are what they are
+        if problem and proposal.params not in spec.experiments:  # fixed experiments may leave the space
             raise SearcherError(f"{self._title} proposed a configuration outside the space: {problem}")
         return spec.space.tidied(proposal.params)
 

@@ -1,4 +1,4 @@
-"""What is tried next: first the configurations that are queued, then what the searcher proposes.
+"""What is tried next: queued configurations first, then the searcher's proposals.
 
 A pure function of the history, like a searcher. Knows no executor and no log.
 """
@@ -27,8 +27,8 @@ _CONTRADICTED = 0.25  # the relevance of an earlier study below which its config
 class TrialQueue:
     """The next trials of one study.
 
-    Queued configurations come first, in their order. Those of earlier studies take turns with the searcher's own, as
-    long as the study's trials do not contradict the earlier study.
+    Queued configurations come first, in order. Those of earlier studies alternate with the searcher's own proposals, as
+    long as the trials so far do not contradict the earlier study.
     """
 
     def __init__(self, spec: StudySpec, searcher: Searcher) -> None:
@@ -73,7 +73,7 @@ class TrialQueue:
         return out
 
     def _waiting(self, history: History) -> bool:
-        """Whether something is queued. A searcher with a list of its own takes nothing from earlier studies."""
+        """Whether something is queued. Nothing comes from earlier studies if the searcher has a list of its own."""
         if not self._filter.traits.listed:
             return bool(history.queue)
         return any(entry.study is None for entry in history.queue)
@@ -102,14 +102,14 @@ class TrialQueue:
         return found
 
     def _behind(self, entry: Queued, history: History) -> set[Any]:
-        """The keys of whole configurations that wait behind a partial one: it is not to be filled in to one of them."""
+        """The keys of complete configurations behind a partial one, which must not be completed to one of them."""
         if entry.study is None and self._key(entry) is not None:
             return set()
         keys = (self._key(other) for other in history.queue if other.study is None)
         return {name for name in keys if name is not None}
 
     def _key(self, entry: Queued) -> Any:
-        """The key of an entry that leaves nothing open; None for others."""
+        """The key of a complete entry; None for a partial one."""
         if entry.number not in self._keys:
             params = allowed_completion(self._space, entry.params, {}, lambda: 0.0) if self._whole(entry) else None
             self._keys[entry.number] = None if params is None else key(params)
@@ -120,7 +120,7 @@ class TrialQueue:
 
 
 def _with(history: History, proposals: Sequence[Proposal]) -> History:
-    """The history after the proposals became trials, pending ones."""
+    """The history after the proposals have become pending trials."""
     for proposal in [p for p in proposals if p.carry_on is None]:
         history = history.with_trial(Trial(history.next_id, proposal))
         if proposal.queued is not None:

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """`history`: the fold of all that was recorded, committed or not.
+    """`history`: the fold of all recorded events, committed or not.
 
     Args:
         store: the study's log; history: the fold of that log.
@@ -44,7 +44,7 @@ class Recorder:
             self._call(tracker, "open", self.history, now)
 
     def tell(self, now: float) -> None:
-        """Passes the committed events to the trackers; called after the launches, so that no slot waits for one."""
+        """Passes committed events to the trackers; called after launches, so that no slot waits for a tracker."""
         untold, self._untold = self._untold, []
         for tracker in list(self._trackers):
             for event, history in untold:
@@ -52,7 +52,7 @@ class Recorder:
             self._call(tracker, "tick", self.history, now)
 
     def drop_trackers(self) -> None:
-        """They are not called again, not even to close."""
+        """Trackers are not called again, not even to close."""
         self._trackers.clear()
 
     def close_trackers(self) -> None:
@@ -68,7 +68,7 @@ class Recorder:
             return
         try:
             getattr(tracker, method)(*args)
-        except BaseException as error:  # its own, KeyboardInterrupt too: a driver takes Ctrl-C as a signal
+        except BaseException as error:  # even KeyboardInterrupt: drivers handle Ctrl-C as a signal
             self._trackers.remove(tracker)
             words = str(error) or type(error).__name__
             _log.warning("%s is switched off: %s", type(tracker).__name__, words, exc_info=_log.isEnabledFor(10))

@@ -1,6 +1,6 @@
 """How the loop asks its searcher: in line, or in a thread beside the loop. One question at a time.
 
-A question is an immutable history and a number; who asked decides whether the answer still fits. Knows no executor.
+A question is an immutable history and a number; the caller decides whether the answer still applies. Knows no executor.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Asker(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether there is a question whose answer nobody has taken yet."""
+        """Whether there is a question whose answer has not been taken yet."""
 
     def ask(self, history: History, count: int) -> None:
-        """Puts a question; call only while not `busy`."""
+        """Asks a question; call only while not `busy`."""
 
     def take(self, patience_s: float = 0.0) -> Answer | None:
-        """The answer, once; None if there is none (yet), not even after `patience_s` seconds."""
+        """The answer, once; None if there is none after `patience_s` seconds."""
 
     def close(self) -> None:
         """Returns at once; an answer that comes later is dropped."""
@@ -94,7 +94,7 @@ class InThread:
             thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # no room for a thread at present: answer in line
+            except RuntimeError:  # no thread can be started now: answer in line
                 self._answer, self._busy = _answered(self._ask, history, count), True
                 return
             self._thread = thread
@@ -127,7 +127,7 @@ class InThread:
 
 
 def thinking() -> bool:
-    """Whether a searcher of this process still works on an answer that nobody waits for."""
+    """Whether a searcher of this process still computes an answer that is no longer needed."""
     return any(t.name == THREAD_NAME for t in threading.enumerate())
 
 

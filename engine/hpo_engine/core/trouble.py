@@ -1,4 +1,4 @@
-"""A period in which the machine cannot start trials: launches are held back, the user is told once, and it has an end.
+"""A shortage during which the machine cannot start trials: launches wait, and the user is warned once.
 
 Time is passed in. Knows neither trials nor processes.
 """
@@ -14,22 +14,22 @@ _log = logging.getLogger(__name__)
 
 _FIRST_S, _LONGEST_S = 0.1, 5.0  # pauses between two tries, each twice as long as the one before
 _PATIENCE_S = 60.0  # without a start while nothing runs
-_PROOF_S = 1.0  # an attempt that has lasted so long was not a false start
+_PROOF_S = 1.0  # an attempt that has run for this long was not a false start
 
 
 class Trouble:
-    """To be called for each attempt: `tries` before it starts, `met` if it could not begin, `eased` when it has begun,
-    `over` when it has ended by itself. Attempts that began before the shortage prove nothing."""
+    """Call for each attempt: `tries` before it starts, `met` if it could not start, `eased` when it has started, `over`
+    when it has ended by itself. Attempts that started before the shortage prove nothing."""
 
     def __init__(self) -> None:
         self._tried: set[int] = set()  # trials tried in this shortage
         self._since: float | None = None  # None: there is none
-        self._began = 0.0  # the whole of it, with what ran meanwhile
+        self._began = 0.0  # since its first failed start
         self._eased: float | None = None
         self._pause, self._until = 0.0, 0.0
         self._why = ""
-        self._cut: dict[int, tuple[float, int]] = {}  # trials whose runs a full disk cut short: since when, how often
-        self._quiet = False  # the same trial once more: the user knows
+        self._cut: dict[int, tuple[float, int]] = {}  # trials whose runs a full disk cut short: first time, count
+        self._quiet = False  # the same trial again: the user has been warned
         self._hopeless = ""
 
     @property
@@ -41,7 +41,7 @@ class Trouble:
             self._tried.add(trial_id)
 
     def met(self, trial_id: int, why: str, then: str, now: float, *, alone: bool) -> None:
-        """`then`: what will be done when it may be over. `alone`: nothing else of the study runs that might make room
+        """`then`: what will be done once there is room. `alone`: no other trial of the study runs, so none makes room
         by ending."""
         if self._since is None:
             before = max(0, self._cut.get(trial_id, (now, 0))[1] - 1)
@@ -56,8 +56,8 @@ class Trouble:
         self._until = now + self._pause
 
     def cut_short(self, trial_id: int, why: str, now: float) -> None:
-        """An attempt had begun and failed because the disk was full. The trial itself may have filled it, so it is
-        repeated only for as long as a start is."""
+        """An attempt had started and failed because the disk was full. The trial itself may have filled it, so it is
+        repeated only for as long as a failing start is."""
         since, times = self._cut.get(trial_id, (now, 0))
         self._cut[trial_id] = since, times + 1
         if now - since > _PATIENCE_S:
@@ -79,10 +79,10 @@ class Trouble:
         self._tried.clear()
 
     def room(self, now: float) -> int:
-        """How many attempts may begin now: none, one that tries, or any number.
+        """How many attempts may start now: none, a single one as a test, or any number.
 
         Raises:
-            MachineError: it lasts too long.
+            MachineError: the shortage has lasted too long.
         """
         if self._hopeless:
             raise MachineError(
