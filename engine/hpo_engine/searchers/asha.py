@@ -123,8 +123,7 @@ class Asha(Halving):
     # -- the plan in words ----------------------------------------------------------------------------------------
 
     def about(self) -> str:
-        amounts = self.plan.amounts
-        return f"runs of {', '.join(map(str, amounts))} {self.resource.name}"
+        return f"runs of {', '.join(map(str, self.plan.amounts))} {self.resource.name}"
 
     def planned(self) -> str:
         # Likely ones: which trials are promoted is known only when there are results.

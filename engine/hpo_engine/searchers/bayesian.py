@@ -91,9 +91,8 @@ class Bayesian(Searcher):
         self._d = len(spec.space.dimensions)
         self._init = min(10, max(5, self._d + 1)) if n_startup is None else n_startup
         self._cube, self._noiseless = cube_size, noiseless
-        self._other = (
-            None if surrogate == "own" or not self._d else Skopt(spec, cube_size=cube_size, noiseless=noiseless)
-        )
+        other = surrogate == "skopt" and self._d > 0
+        self._other = Skopt(spec, cube_size=cube_size, noiseless=noiseless) if other else None
         self._fits: dict[bytes, np.ndarray] = {}  # hash of the results -> the parameters fitted to them
 
     def ask(self, history: History, count: int) -> list[Proposal]:

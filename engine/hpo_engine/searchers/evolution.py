@@ -84,9 +84,8 @@ class Evolution(Searcher):
         taken = {key(trial.params) for trial in history.trials}
         out: list[Proposal] = []
         for i in range(history.next_id, history.next_id + count):
-            params = (
-                self._start(i) if i < self._n_startup or len(parents) < 2 else self._child(observed, parents, i, taken)
-            )
+            early = i < self._n_startup or len(parents) < 2
+            params = self._start(i) if early else self._child(observed, parents, i, taken)
             taken.add(key(params))
             out.append(Proposal(params))
         return out

@@ -179,9 +179,9 @@ class _Encoding:
             if isinstance(param, Int) and param.power is None and max(abs(low), abs(high)) < _EXACT:
                 distribution = make.IntDistribution(low, high, log=param.log, step=param.step or 1)
                 return cls("value", axis, distribution)
-            return (
-                unit if axis.size >= _EXACT or param.log else cls("place", axis, make.IntDistribution(0, axis.size - 1))
-            )
+            if axis.size >= _EXACT or param.log:
+                return unit
+            return cls("place", axis, make.IntDistribution(0, axis.size - 1))
         if param.power is not None or math.isinf(param.high - param.low):
             return unit
         return cls("value", axis, make.FloatDistribution(param.low, param.high, log=param.log))

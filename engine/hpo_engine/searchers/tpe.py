@@ -76,9 +76,7 @@ class Tpe(Searcher):
     crossed = 0.5  # share of the candidates whose dimensions come from several windows
     # While other trials run:
     judged = 1.5  # scale of the windows that candidates are compared with, whatever they were drawn from
-    drift = (
-        2.0  # every second candidate moves on, by up to this multiple of the way from all trials' mean to the good's
-    )
+    drift = 2.0  # every second candidate is moved by up to this multiple of the step from the mean to the good mean
     crowding = 2.0  # the l/g of a candidate at a running trial is divided by 1 + this
 
     def __init__(
@@ -117,9 +115,8 @@ class Tpe(Searcher):
             return start
         rng = trial_rng(self._spec, trial_id)
         # If all losses are equal no trial is good, and the point is one far from all trials.
-        share, weight = (
-            split(losses, self._ratio, self._most) if informed else (np.zeros(len(losses)), np.zeros(len(losses)))
-        )
+        none = np.zeros(len(losses))
+        share, weight = split(losses, self._ratio, self._most) if informed else (none, none)
         scale = self.scales[int(rng.integers(len(self.scales)))]
         source = self._parzen(observed.points[share > 0], weight[share > 0], scale)
         drawn = self._drawn(source, rng)
