@@ -188,6 +188,16 @@ def test_live_rows_are_seen_while_a_trial_runs(bench: Bench) -> None:
     assert bench.run(engine).best_value == 3.0
 
 
+def test_clock_that_is_set_back_keeps_live_rows_coming(bench: Bench) -> None:
+    bench.behave = lambda launch: None
+    engine = bench.open(budget=Budget(1))
+    engine.step(bench.now)
+    bench.write(bench.executor.running[0], [{"loss": 3.0}])
+    for back_s in (3600, 3599, 3598):
+        engine.step(bench.now - back_s)
+    assert [r.values for r in engine.history.trials[0].rows] == [{"loss": 3.0}]
+
+
 def test_interrupt_stops_now_and_resume_runs_the_trial_again(bench: Bench) -> None:
     bench.behave = lambda launch: None
     engine = bench.open()
