@@ -116,7 +116,7 @@ def test_what_does_not_end_by_itself_is_ended_and_counted(name: str, kind: str, 
 
 def test_trial_that_leaves_nothing_waits_for_nothing(both: Both) -> None:
     """The wait is for those that leave something: the quickest of 20 warm trials takes less than one wait."""
-    from hpo_engine.executors.local import shim
+    from hpo_engine.executors.local import supervision
 
     _leftovers(both, "warm", "pass", 200)
     took = []
