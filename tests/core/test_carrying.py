@@ -455,6 +455,30 @@ def test_time_limit_before_the_first_row_of_its_own_is_no_result(bench: Bench, k
     assert shown(trial) == [(4, 0.25)] and steps(trial) == [1, 2, 3, 4]
 
 
+def test_earlier_rows_end_no_attempt_that_goes_on(bench: Bench) -> None:
+    class Strict(BudgetStopper):
+        def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
+            return "bad" if len(trial.attempts) > 1 else None
+
+    def behave(launch: Launch) -> Exit | None:
+        if launch.attempt > 1:
+            return None
+        bench.write(launch, OLD)
+        return Exit(code=0)
+
+    bench.behave, bench.stopper = behave, Strict()
+    bench.open(**{**EPOCHS, "budget": Budget(1)})
+    bench.searcher = Once(Proposal({"x": 1.0}, 8, carry_on=0), 4)
+    engine = bench.lead()
+    for _ in range(8):
+        bench.now += 1
+        engine.step(bench.now)
+    assert bench.executor.running[0].attempt == 2 and bench.executor.stops == []
+    bench.write(bench.executor.running[0], rows((5, 0.2)))
+    bench.run(engine)
+    assert bench.executor.stops == [(0, StopCause.EARLY, False)]
+
+
 def test_emetrics_of_the_attempt_before_do_not_count(bench: Bench) -> None:
     """LOG_DIR stays while a trial is carried on, and a script appends to what it finds there."""
 

@@ -22,7 +22,7 @@ from hpo_engine.study.events import SpecChanged, StopAsked, TrialReopened, apply
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import GUARDS, RANK, Budget, Named, Resources, TrialPolicy
-from hpo_engine.study.trial import Exit, Proposal, StopCause, TrialState
+from hpo_engine.study.trial import Exit, Proposal, StopCause, Trial, TrialState
 from tests.support.loop_bench import Bench, Counting, states
 
 
@@ -701,3 +701,17 @@ def test_stopper_that_raises_closes_the_study_as_failed_in_one_line(
         bench.run(engine)
     assert len(str(caught.value).splitlines()) == 1 and caught.value.exit_code == 3
     assert bench.checked(engine).state is StudyState.FAILED and "stopped" in states(engine.history)
+
+
+def test_trial_that_is_told_to_end_keeps_its_reason_when_the_study_ends_at_once(bench: Bench) -> None:
+    class Ends(Rule):
+        def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
+            return "not good"
+
+        def end_study(self, history: History, now: float) -> str | None:
+            return "enough" if history.trials else None
+
+    bench.stopper, bench.behave = Ends(), lambda launch: None
+    history = bench.run(bench.open(budget=Budget(1)))
+    asked = [(e.trial, e.cause) for e in bench.store.read() if isinstance(e, StopAsked)]
+    assert asked == [(0, StopCause.EARLY.value)] and states(history) == ["pruned"]
