@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hpo_engine.contract.paths import EMETRICS, RESULT, TrialPaths
 from hpo_engine.contract.sources.interface import Reading
+from hpo_engine.contract.sources.reports import Reports
 from hpo_engine.contract.sources.val_dict_list import ValDictList
 from hpo_engine.contract.sources.verdict import failure, thin, verdict
 from hpo_engine.study import rows as rows_module
@@ -107,7 +108,6 @@ def test_reader_reads_a_long_emetrics_in_pieces_without_further_changes(trial: T
     looks = 0
     while len(rows) < 3000:
         looks += 1
-        reader._not_before = 0.0  # on a slow machine it would wait
         new, replaced = reader.fresh() or ((), False)
         assert not replaced
         rows += new
@@ -163,7 +163,7 @@ def test_reader_rests_after_a_file_that_took_long(trial: TrialPaths, monkeypatch
         return parse(self, data)
 
     monkeypatch.setattr(ValDictList, "parse", slow)
-    reader = reports(trial)
+    reader = reports(trial, kind=Reports)
     put(trial.result_file, '[{"loss": 1}]')
     assert reader.fresh() is not None
     put(trial.result_file, '[{"loss": 1}, {"loss": 2}]')

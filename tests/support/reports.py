@@ -9,15 +9,24 @@ from hpo_engine.contract.sources.emetrics import Emetrics
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.contract.sources.reports import Reports
 from hpo_engine.contract.sources.val_dict_list import ValDictList
+from hpo_engine.study.objective import Row
 
 
 def own_sources(trial: TrialFiles) -> list[MetricSource]:
     return [ValDictList(trial), Emetrics(trial)]
 
 
-def reports(paths: TrialPaths, named: Collection[str] = ()) -> Reports:
+class Restless(Reports):
+    """Reads at every call, however long the last one took on a busy machine."""
+
+    def fresh(self) -> tuple[tuple[Row, ...], bool] | None:
+        self._not_before = 0.0
+        return super().fresh()
+
+
+def reports(paths: TrialPaths, named: Collection[str] = (), kind: type[Reports] = Restless) -> Reports:
     trial = TrialFiles(paths, named=frozenset(named))
-    return Reports(trial, own_sources(trial))
+    return kind(trial, own_sources(trial))
 
 
 def final_rows(paths: TrialPaths, named: Collection[str] = ()) -> Reading:
