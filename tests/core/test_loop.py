@@ -188,6 +188,17 @@ def test_live_rows_are_seen_while_a_trial_runs(bench: Bench) -> None:
     assert bench.run(engine).best_value == 3.0
 
 
+def test_rows_that_were_seen_live_are_not_logged_again_at_the_end(bench: Bench) -> None:
+    bench.behave = lambda launch: None
+    engine = bench.open(budget=Budget(1))
+    engine.step(bench.now)
+    bench.write(bench.executor.running[0], [{"loss": 3.0}])
+    engine.step(bench.now + 1)
+    bench.executor.finish(0, Exit(code=0))
+    assert bench.run(engine).best_value == 3.0
+    assert [e.kind for e in bench.store.read()].count("metrics_seen") == 1
+
+
 def test_clock_that_is_set_back_keeps_live_rows_coming(bench: Bench) -> None:
     bench.behave = lambda launch: None
     engine = bench.open(budget=Budget(1))
