@@ -1,0 +1,234 @@
+"""Placeholders such as {learning_rate} in the words of a command and in the values of its environment.
+
+    {name}              the value of a parameter, or of one of the names in BUILT_IN
+    {name?on} {name?on:off}
+                        the text `on` if the parameter is true, else `off`, which may be left out
+    {name...}           the items of a list, a word each
+    {params}            `--name value` for every parameter that is placed nowhere else; {params:FORM}, see `Form`
+    {{ }}               braces; what follows a dollar sign (`${HOME}`) stays as it is
+
+Filled word by word and never read by a shell: a value is one word, whatever is in it. A word with a parameter that
+does not apply to the trial goes away, and so does the option before it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpo_engine.errors import nearest
+from hpo_engine.text.quoting import shown
+
+BUILT_IN = ("trial", "study", "seed", "result_dir", "log_dir", "data_dir")
+"""Names that a parameter of the same name hides."""
+
+_PARAMS = "params"
+_TOKEN = re.compile(r"\$\{[^{}]*\}?|\{\{|\}\}|\{(?P<inner>[^{}]*)\}|(?P<stray>[{}])")
+_OPTION = re.compile(r"--?[^\W\d][^=]*$")  # no number such as -1, and nothing that has its value already
+
+
+class PlaceholderError(ValueError):
+    """A text has a placeholder that cannot be filled; the message says which."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How {params} writes a parameter: what comes before its name, and what joins name and value (" " is two words).
+
+    `dashes`: underscores in the name become dashes.
+    """
+
+    prefix: str = "--"
+    joint: str = " "
+    dashes: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Form:
+        """`--name value`, `--name=value`, `name=value`, `+name=value` and so on; a final `-` stands for dashes, alone
+        or after a comma. Raises PlaceholderError."""
+        head, _, tail = text.rpartition(",") if text.endswith(",-") else (text, "", "")
+        if text == "-":
+            return cls(dashes=True)
+        found = re.fullmatch(r"(?P<prefix>[^\w\s{}]*)name(?P<joint>[ =:])value", head)
+        if found is None:
+            raise PlaceholderError(
+                f"{{params:{shown(text)}}} must be {{params:--name=value}}, {{params:name=value}}, or {{params:-}}"
+            )
+        return cls(found["prefix"], found["joint"], dashes=tail == "-")
+
+    def words(self, name: str, value: str, spelling: str | None) -> list[str]:
+        """`spelling`: the option as the script calls it; ends in "=" if it is joined with the value."""
+        option = spelling or f"{self.prefix}{name.replace('_', '-') if self.dashes else name}"
+        if option.endswith("="):
+            return [f"{option}{value}"]
+        # Parsers of arguments take a separate word that begins with a dash for an option.
+        joint = "=" if self.joint == " " and value.startswith("-") and option.startswith("--") else self.joint
+        return [option, value] if joint == " " else [f"{option}{joint}{value}"]
+
+
+@dataclass(frozen=True)
+class _Value:
+    name: str
+    many: bool = False
+
+
+@dataclass(frozen=True)
+class _Switch:
+    name: str
+    on: str
+    off: str | None
+
+
+@dataclass(frozen=True)
+class _Params:
+    form: Form
+
+
+_Piece = str | _Value | _Switch | _Params
+
+
+@dataclass(frozen=True)
+class Template:
+    """Words with placeholders. `known`: the parameters of the study (with its resource).
+
+    Raises:
+        PlaceholderError: a placeholder has no meaning; `word` of the error is the number of the word.
+    """
+
+    words: tuple[tuple[_Piece, ...], ...]
+    placed: frozenset[str] = frozenset()
+    takes_all: bool = False
+    _options: frozenset[int] = field(default=frozenset())  # words before which an option goes away with them
+
+    @classmethod
+    def parse(cls, words: Sequence[str], known: Iterable[str]) -> Template:
+        names = frozenset(known)
+        parsed = tuple(tuple(_pieces(word, names)) for word in words)
+        flat = [piece for pieces in parsed for piece in pieces]
+        options = (k for k in range(1, len(parsed)) if _is_option(parsed[k - 1]) and not _begins_with_dash(parsed[k]))
+        return cls(
+            parsed,
+            placed=frozenset(piece.name for piece in flat if isinstance(piece, (_Value, _Switch))),
+            takes_all=any(isinstance(piece, _Params) for piece in flat),
+            _options=frozenset(options),
+        )
+
+    def fill(
+        self,
+        values: Mapping[str, Any],
+        rest: Sequence[str] = (),
+        spellings: Mapping[str, str] | None = None,
+    ) -> tuple[str, ...]:
+        """The words of one trial.
+
+        Args:
+            values: what applies to the trial, by name. rest: the names that {params} stands for, in order; those that
+                do not apply are left out. spellings: of some of them, see `Form.words`.
+        """
+        filled: list[str] = []
+        for number, pieces in enumerate(self.words):
+            words = _filled(pieces, values, rest, spellings or {})
+            if words is None and number in self._options:
+                filled.pop()
+            filled += words or []
+        return tuple(filled)
+
+
+def as_word(value: Any) -> str:
+    """A value as one word: text as it is, all else as in config.json."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def literal(text: str) -> str:
+    """The text as `Template` leaves it unchanged: nothing in it is a placeholder."""
+    return re.sub(r"\$\{[^{}]*\}?|[{}]", lambda found: found[0] if found[0].startswith("$") else found[0] * 2, text)
+
+
+def _pieces(word: str, known: frozenset[str]) -> Iterator[_Piece]:
+    """The pieces of a word, adjacent texts joined."""
+    text, end = "", 0
+    for token in _TOKEN.finditer(word):
+        text += word[end : token.start()]
+        end = token.end()
+        if token["stray"]:
+            raise PlaceholderError(f"{shown(word)} has a brace without its partner; write {{{{ for a brace")
+        if token["inner"] is None:
+            text += token[0] if token[0].startswith("$") else token[0][0]
+            continue
+        if text:
+            yield text
+            text = ""
+        piece = _placeholder(token["inner"], known)
+        if (isinstance(piece, _Params) or (isinstance(piece, _Value) and piece.many)) and token[0] != word:
+            raise PlaceholderError(f"{shown(token[0])} stands for several words and must be a word by itself")
+        yield piece
+    text += word[end:]
+    if text or not word:
+        yield text
+
+
+def _placeholder(inner: str, known: frozenset[str]) -> _Piece:
+    names = known | set(BUILT_IN)
+    if inner in names:
+        return _Value(inner)
+    if inner == _PARAMS:
+        return _Params(Form())
+    if inner.startswith(f"{_PARAMS}:"):
+        return _Params(Form.parse(inner.partition(":")[2]))
+    if inner.endswith("..."):
+        return _Value(_checked(inner[:-3], inner, names), many=True)
+    name, mark, rest = inner.partition("?")
+    if mark:
+        on, colon, off = rest.partition(":")
+        return _Switch(_checked(name, inner, names), on, off if colon else None)
+    _checked(inner, inner, names)
+    raise AssertionError(inner)
+
+
+def _checked(name: str, inner: str, names: frozenset[str]) -> str:
+    if name in names:
+        return name
+    known = nearest(name, names, also=(_PARAMS,))
+    raise PlaceholderError(f"{{{shown(inner)}}} names no parameter{known} (write {{{{ for a brace)")
+
+
+def _is_option(pieces: tuple[_Piece, ...]) -> bool:
+    return len(pieces) == 1 and isinstance(pieces[0], str) and _OPTION.match(pieces[0]) is not None
+
+
+def _begins_with_dash(pieces: tuple[_Piece, ...]) -> bool:
+    """Whether a word is an option itself, so that the one before it has nothing to do with it."""
+    first = pieces[0] if pieces else ""
+    text = first if isinstance(first, str) else first.on if isinstance(first, _Switch) else ""
+    return text.startswith("-") or isinstance(first, _Params)
+
+
+def _filled(
+    pieces: tuple[_Piece, ...], values: Mapping[str, Any], rest: Sequence[str], spellings: Mapping[str, str]
+) -> list[str] | None:
+    """The words that one word becomes; None: it goes away."""
+    match pieces:
+        case (_Params(form),):
+            present = [name for name in rest if name in values]
+            return [word for name in present for word in form.words(name, as_word(values[name]), spellings.get(name))]
+        case (_Value(name, many=True),):
+            value = values.get(name)
+            items = value if isinstance(value, (list, tuple)) else [value]
+            return [as_word(item) for item in items] if name in values else None
+        case (_Switch(off=None) as switch,):
+            return [switch.on] if values.get(switch.name) else None
+    if any(not isinstance(piece, (str, _Params)) and piece.name not in values for piece in pieces):
+        return None
+    return ["".join(_text(piece, values) for piece in pieces)]
+
+
+def _text(piece: _Piece, values: Mapping[str, Any]) -> str:
+    match piece:
+        case _Value(name):
+            return as_word(values[name])
+        case _Switch(name, on, off):
+            return on if values[name] else off or ""
+    return str(piece)
