@@ -1,18 +1,17 @@
 """A script's own files with a trial's values in them: YAML, JSON, TOML, INI and Python, edited in place.
 
-Only the values change: comments, order and layout stay as they are, but for JSON, which is written anew with the
-indentation that it had. A key is a path such as `optimizer.lr` or `layers.0.width`; in a Python file `Config.lr` is a
+Only the values change: comments, order and layout stay, but for JSON, which is written anew with the indentation that
+it had. A key is a path such as `optimizer.lr` or `layers.0.width`; in a Python file `Config.lr` is a
 class's attribute or a dictionary's entry. A key that has dots itself is tried as it stands first.
 """
 
 from __future__ import annotations
 
 import ast
-import io
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, MutableMapping, MutableSequence
+from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
 from hpo_engine.errors import nearest
@@ -41,62 +40,69 @@ def edited(path: str, text: str, values: Mapping[str, Any]) -> str:
     return _FORMATS[suffix](text, values) if values else text
 
 
-# -- formats whose library keeps the rest of the text -----------------------------------------------------------------
+# -- YAML: the text between the marks of a node ------------------------------------------------------------------------
 
 
 def _yaml(text: str, values: Mapping[str, Any]) -> str:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    import yaml
 
-    yaml = YAML()  # the round-trip one
-    yaml.representer.add_representer(float, _yaml_float)
-    yaml.preserve_quotes = True
-    yaml.width = 1 << 20  # long lines stay lines
-    mapping, sequence, offset = _yaml_indents(text)
-    yaml.indent(mapping=mapping, sequence=sequence, offset=offset)
     try:
-        documents = list(yaml.load_all(text))
-    except YAMLError as error:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        shape = _yaml_shape(root)
+    except (yaml.YAMLError, RecursionError) as error:
         raise EditError(f"is no YAML: {_first_line(error)}") from None
-    if len(documents) != 1:
-        raise EditError(f"has {len(documents)} YAML documents; one is needed")
-    root = _set_all(documents[0], {key: _yaml_value(value) for key, value in values.items()})
-    out = io.StringIO()
-    yaml.dump(root, out)
-    return out.getvalue()
+    edits = [_yaml_edit(root, _steps(shape, key, value), value, text) for key, value in values.items()]
+    for begin, end, new in sorted(edits, reverse=True):
+        text = text[:begin] + new + text[end:]
+    return text
 
 
-def _yaml_value(value: Any) -> Any:
-    """As every version of YAML reads it again: `on` and `1e-3` are no texts to all of them."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
-
-    if isinstance(value, str):
-        return DoubleQuotedScalarString(value)
-    if isinstance(value, dict):
-        mapping = CommentedMap({_yaml_value(name): _yaml_value(item) for name, item in value.items()})
-        mapping.fa.set_flow_style()
-        return mapping
-    if isinstance(value, (list, tuple)):
-        sequence = CommentedSeq(map(_yaml_value, value))
-        sequence.fa.set_flow_style()
-        return sequence
-    return value
+def _yaml_edit(node: Any, steps: Sequence[Any], value: Any, text: str) -> tuple[int, int, str]:
+    """Where the text changes, and to what. `node`: the root."""
+    for step in steps:
+        inner = dict(_yaml_items(node)).get(step)
+        if inner is None:
+            return _yaml_addition(node, f"{_yaml_text(step)}: {_yaml_text(value)}")
+        node = inner
+    begin, end = node.start_mark.index, node.end_mark.index
+    anchor = re.match(r"(?:[&!]\S*\s+)*", text[begin:end])
+    begin += anchor.end() if anchor else 0
+    return begin, end, _yaml_text(value) + "\n" * text[begin:end].endswith("\n")  # a text in lines has the last end
 
 
-def _yaml_float(representer: Any, value: float) -> Any:
-    text = repr(value)
-    return representer.represent_scalar(
-        "tag:yaml.org,2002:float", text.replace("e", ".0e") if "e" in text and "." not in text else text
-    )
+def _yaml_items(node: Any) -> list[tuple[Any, Any]]:
+    """The keys of a mapping as they are written, or the indices of a sequence, with their nodes."""
+    if node.id == "mapping":
+        return [(name.value if name.id == "scalar" else None, inner) for name, inner in node.value]
+    return list(enumerate(node.value)) if node.id == "sequence" else []
 
 
-def _yaml_indents(text: str) -> tuple[int, int, int]:
-    """Spaces before nested mappings, before the items of nested lists, and before their dashes."""
-    nested = re.search(r"^( *)[^\s#-][^\n]*:[ ]*(?:#[^\n]*)?\n(?:[ ]*(?:#[^\n]*)?\n)*\1( +)[^\s#-]", text, re.M)
-    listed = re.search(r"^( *)[^\s#-][^\n]*:[ ]*(?:#[^\n]*)?\n(?:[ ]*(?:#[^\n]*)?\n)*\1( *)-( +)\S", text, re.M)
-    mapping = len(nested[2]) if nested else 2
-    return (mapping, len(listed[2]) + 1 + len(listed[3]), len(listed[2])) if listed else (mapping, mapping + 2, 2)
+def _yaml_shape(node: Any) -> Any:
+    """A node as dictionaries and lists."""
+    if node is None or node.id == "scalar":
+        return None
+    inner = {step: _yaml_shape(item) for step, item in _yaml_items(node)}
+    return inner if node.id == "mapping" else list(inner.values())
+
+
+def _yaml_addition(node: Any, entry: str) -> tuple[int, int, str]:
+    """Before the first entry of a mapping."""
+    begin = node.start_mark.index
+    if node.flow_style:
+        return begin + 1, begin + 1, f"{entry}, " if node.value else entry
+    first = node.value[0][0].start_mark
+    return first.index, first.index, f"{entry}\n{' ' * first.column}"
+
+
+def _yaml_text(value: Any) -> str:
+    """In one line, and such that every version of YAML reads it again: `on` and `1e-3` are no texts to all of them."""
+    import yaml
+
+    dumped = yaml.safe_dump([value], default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
+    return dumped.strip()[1:-1]
+
+
+# -- TOML, INI, JSON ---------------------------------------------------------------------------------------------------
 
 
 def _toml(text: str, values: Mapping[str, Any]) -> str:
@@ -151,18 +157,30 @@ def _json(text: str, values: Mapping[str, Any]) -> str:
 
 def _set_all(root: Any, values: Mapping[str, Any]) -> Any:
     for key, value in values.items():
-        name, place = key.removeprefix(NEW), root
-        step, rest = _step(place, name, key)
-        while rest:
+        *path, last = _steps(root, key, value)
+        place = root
+        for step in path:
             place = place[step]
-            step, rest = _step(place, rest, key)
-        is_there = not isinstance(place, MutableMapping) or step in place
-        if not is_there and not key.startswith(NEW):
-            raise EditError(f"has no {shown(key)}{nearest(name, _keys(root))} ({NEW}{shown(key)} adds it)")
-        if is_there and isinstance(place[step], (MutableMapping, MutableSequence)) and not _is_nested(value):
-            raise EditError(f"has several values at {shown(key)}, and one is to replace them")
-        place[step] = value
+        place[last] = value
     return root
+
+
+def _steps(root: Any, key: str, value: Any) -> list[Any]:
+    """The keys and indices that lead to where a value is to be, in mappings and lists. Raises EditError."""
+    name, place, steps = key.removeprefix(NEW), root, list[Any]()
+    rest = name
+    while True:
+        step, rest = _step(place, rest, key)
+        steps.append(step)
+        if not rest:
+            break
+        place = place[step]
+    if isinstance(place, MutableMapping) and step not in place:
+        if not key.startswith(NEW):
+            raise EditError(f"has no {shown(key)}{nearest(name, _keys(root))} ({NEW}{shown(key)} adds it)")
+    elif isinstance(place[step], (MutableMapping, MutableSequence)) and not isinstance(value, (dict, list)):
+        raise EditError(f"has several values at {shown(key)}, and one is to replace them")
+    return steps
 
 
 def _step(place: Any, path: str, key: str) -> tuple[Any, str]:
@@ -191,10 +209,6 @@ def _keys(place: Any, prefix: str = "") -> list[str]:
     for name, value in place.items():
         found += [f"{prefix}{name}", *_keys(value, f"{prefix}{name}.")]
     return found
-
-
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, (dict, list))
 
 
 # -- Python -----------------------------------------------------------------------------------------------------------
