@@ -15,7 +15,10 @@ _INTERPRETERS = {
     "perl": ".pl",
     "ruby": ".rb",
 }
-_WITH_VALUE = ("-W", "-X")  # options of python whose value is the next word
+_SHELLS = re.compile(r"(ba|da|z|k|a)?sh$")
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*$")
+_TAKES_TEXT = {"node": "-e", "perl": "-e", "ruby": "-e", "julia": "-e", "Rscript": "-e"}
+_WITH_VALUE = ("-W", "-X", "-o", "-O")  # options of interpreters whose value is the next word
 
 
 def leaves_by_dots(path: str, folder: str) -> bool:
@@ -45,3 +48,21 @@ def script_of(command: Sequence[str]) -> str | None:
             continue
         return word if word.endswith(suffix) else None
     return None
+
+
+def program_texts(words: Sequence[str]) -> frozenset[int]:
+    """The numbers of the words that are programs themselves, as in `sh -c TEXT` or `python -c TEXT`."""
+    found, option, before = set[int](), "", ""
+    for number, word in enumerate(words):
+        base = os.path.basename(word)
+        if number in found:
+            pass
+        elif option and word.startswith("-"):
+            if re.match(rf"-[a-zA-Z]*{option[1]}$", word):
+                found.add(number + 1)
+                option = ""
+        elif not option or before not in _WITH_VALUE:  # the script, or a command before an interpreter
+            interprets = bool(_SHELLS.match(base) or _PYTHON.match(base))
+            option = "-c" if interprets else _TAKES_TEXT.get(base, "")
+        before = word
+    return frozenset(found)

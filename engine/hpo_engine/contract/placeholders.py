@@ -5,10 +5,11 @@
                         the text `on` if the parameter is true, else `off`, which may be left out
     {name...}           the items of a list, a word each
     {params}            `--name value` for every parameter that is placed nowhere else; {params:FORM}, see `Form`
-    {{ }}               braces; what follows a dollar sign (`${HOME}`) stays as it is
+    {{name}}            {name}; other braces, as in `{"a": 1}`, `{}` or `${HOME}`, stay as they are
 
 Filled word by word and never read by a shell: a value is one word, whatever is in it. A word with a parameter that
-does not apply to the trial goes away, and so does the option before it.
+does not apply to the trial goes away, and so does the option before it. A program in a word (`sh -c TEXT`) stays as it
+is, so that no value becomes a part of it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpo_engine.contract.command import program_texts
 from hpo_engine.errors import nearest
 from hpo_engine.text.quoting import shown
 
@@ -26,7 +28,8 @@ BUILT_IN = ("trial", "study", "seed", "result_dir", "log_dir", "data_dir")
 """Names that a parameter of the same name hides."""
 
 _PARAMS = "params"
-_TOKEN = re.compile(r"\$\{[^{}]*\}?|\{\{|\}\}|\{(?P<inner>[^{}]*)\}|(?P<stray>[{}])")
+_TOKEN = re.compile(r"\$\{[^{}]*\}?|\{\{(?P<kept>[^{}]*)\}\}|\{(?P<inner>[^{}]*)\}")
+_MEANT = re.compile(r"[^\W\d][\w.-]*?(\.\.\.|\?.*)?$", re.DOTALL)  # a placeholder, even if it names nothing
 _OPTION = re.compile(r"--?[^\W\d][^=]*$")  # no number such as -1, and nothing that has its value already
 
 
@@ -92,11 +95,7 @@ _Piece = str | _Value | _Switch | _Params
 
 @dataclass(frozen=True)
 class Template:
-    """Words with placeholders. `known`: the parameters of the study (with its resource).
-
-    Raises:
-        PlaceholderError: a placeholder has no meaning; `word` of the error is the number of the word.
-    """
+    """Words with placeholders, parsed. `placed`: the names in them; `takes_all`: {params} is among them."""
 
     words: tuple[tuple[_Piece, ...], ...]
     placed: frozenset[str] = frozenset()
@@ -105,8 +104,13 @@ class Template:
 
     @classmethod
     def parse(cls, words: Sequence[str], known: Iterable[str]) -> Template:
-        names = frozenset(known)
-        parsed = tuple(tuple(_pieces(word, names)) for word in words)
+        """`known`: the study's parameters and its resource.
+
+        Raises:
+            PlaceholderError: a placeholder names nothing, or stands for several words and is not one by itself.
+        """
+        names, plain = frozenset(known), program_texts(words)
+        parsed = tuple((word,) if k in plain else tuple(_pieces(word, names)) for k, word in enumerate(words))
         flat = [piece for pieces in parsed for piece in pieces]
         options = (k for k in range(1, len(parsed)) if _is_option(parsed[k - 1]) and not _begins_with_dash(parsed[k]))
         return cls(
@@ -144,7 +148,7 @@ def as_word(value: Any) -> str:
 
 def literal(text: str) -> str:
     """The text as `Template` leaves it unchanged: nothing in it is a placeholder."""
-    return re.sub(r"\$\{[^{}]*\}?|[{}]", lambda found: found[0] if found[0].startswith("$") else found[0] * 2, text)
+    return re.sub(r"(?<!\$)\{[^{}]*\}", r"{\g<0>}", text)
 
 
 def _pieces(word: str, known: frozenset[str]) -> Iterator[_Piece]:
@@ -153,15 +157,13 @@ def _pieces(word: str, known: frozenset[str]) -> Iterator[_Piece]:
     for token in _TOKEN.finditer(word):
         text += word[end : token.start()]
         end = token.end()
-        if token["stray"]:
-            raise PlaceholderError(f"{shown(word)} has a brace without its partner; write {{{{ for a brace")
-        if token["inner"] is None:
-            text += token[0] if token[0].startswith("$") else token[0][0]
+        piece = None if token["inner"] is None else _placeholder(token["inner"], known)
+        if piece is None:
+            text += token[0] if token["kept"] is None else f"{{{token['kept']}}}"
             continue
         if text:
             yield text
             text = ""
-        piece = _placeholder(token["inner"], known)
         if (isinstance(piece, _Params) or (isinstance(piece, _Value) and piece.many)) and token[0] != word:
             raise PlaceholderError(f"{shown(token[0])} stands for several words and must be a word by itself")
         yield piece
@@ -170,7 +172,8 @@ def _pieces(word: str, known: frozenset[str]) -> Iterator[_Piece]:
         yield text
 
 
-def _placeholder(inner: str, known: frozenset[str]) -> _Piece:
+def _placeholder(inner: str, known: frozenset[str]) -> _Piece | None:
+    """None: it is none."""
     names = known | set(BUILT_IN)
     if inner in names:
         return _Value(inner)
@@ -178,21 +181,18 @@ def _placeholder(inner: str, known: frozenset[str]) -> _Piece:
         return _Params(Form())
     if inner.startswith(f"{_PARAMS}:"):
         return _Params(Form.parse(inner.partition(":")[2]))
-    if inner.endswith("..."):
-        return _Value(_checked(inner[:-3], inner, names), many=True)
-    name, mark, rest = inner.partition("?")
-    if mark:
-        on, colon, off = rest.partition(":")
-        return _Switch(_checked(name, inner, names), on, off if colon else None)
-    _checked(inner, inner, names)
-    raise AssertionError(inner)
-
-
-def _checked(name: str, inner: str, names: frozenset[str]) -> str:
-    if name in names:
-        return name
-    known = nearest(name, names, also=(_PARAMS,))
-    raise PlaceholderError(f"{{{shown(inner)}}} names no parameter{known} (write {{{{ for a brace)")
+    if not _MEANT.match(inner):
+        return None
+    name, switch, texts = inner.partition("?")
+    many = name.endswith("...")
+    name = name.removesuffix("...")
+    if name not in names or (many and switch):
+        known_names = nearest(name, names, also=(_PARAMS,))
+        raise PlaceholderError(
+            f"{{{shown(inner)}}} names no parameter{known_names} ({{{{{shown(inner)}}}}} is that text)"
+        )
+    on, colon, off = texts.partition(":")
+    return _Switch(name, on, off if colon else None) if switch else _Value(name, many)
 
 
 def _is_option(pieces: tuple[_Piece, ...]) -> bool:
