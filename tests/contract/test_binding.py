@@ -241,7 +241,7 @@ def test_folder_of_the_code_is_the_trials_unless_the_user_means_something_else(t
     base = {"MODEL_PATH": "/models/mine"}
 
     def seen(spec: StudySpec, base: dict[str, str]) -> dict[str, str]:
-        env = environment(spec, trial, base, "n", ())
+        env = environment(spec, trial, base, "n", (), spec.env)
         return {name: env[name] for name in own}
 
     assert seen(spec_of(), {}) == own
@@ -276,7 +276,8 @@ def test_set_aside_moves_a_planted_link_itself(trial: TrialPaths, tmp_path: Path
 def env_of(
     trial: TrialPaths, base: dict[str, str] | None = None, gpus: tuple[str, ...] = (), **changes: Any
 ) -> dict[str, str]:
-    return environment(spec_of(**changes), trial, {"USER": "ada"} if base is None else base, "f00d", gpus)
+    spec = spec_of(**changes)
+    return environment(spec, trial, {"USER": "ada"} if base is None else base, "f00d", gpus, spec.env)
 
 
 def test_environment_has_all_that_the_contract_names(trial: TrialPaths) -> None:

@@ -66,7 +66,7 @@ def run(spec: StudySpec, paths: TrialPaths, **env: str) -> subprocess.CompletedP
     root = str(EXAMPLES.parent)
     search = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     base = {**os.environ, "PATH": search, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
-    environment = {**binding.environment(spec, paths, base, "nonce", ()), **env}
+    environment = {**binding.environment(spec, paths, base, "nonce", (), spec.env), **env}
     return subprocess.run(
         spec.command,
         cwd=paths.result_dir,

@@ -13,6 +13,7 @@ from typing import Any
 
 from hpo_engine.contract.layout import opened
 from hpo_engine.contract.paths import CONFIG, TrialPaths
+from hpo_engine.contract.placeholders import literal
 from hpo_engine.errors import LaunchError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.spec import StudySpec
@@ -101,13 +102,14 @@ PER_ATTEMPT = frozenset(
 
 
 def command(spec: StudySpec, python: str) -> tuple[str, ...]:
-    """The argv of an attempt. `python` or `python3` as its first word means `spec.interpreter`, or else `python`.
+    """The words of the command, with placeholders. `python` or `python3` as its first word means `spec.interpreter`,
+    or else `python`.
 
     Args:
         python: the interpreter that runs the engine, so that no virtual environment has to be activated.
     """
     first, *rest = spec.command
-    return (spec.interpreter or python if first in ("python", "python3") else first, *rest)
+    return (literal(spec.interpreter or python) if first in ("python", "python3") else first, *rest)
 
 
 def environment(
@@ -116,9 +118,10 @@ def environment(
     base: Mapping[str, str],
     nonce: str,
     gpus: Sequence[str],
+    own: Mapping[str, str],
     resume: tuple[int, int] | None = None,
 ) -> dict[str, str]:
-    """The environment of one attempt: `base` without the engine's own variables, the contract's variables, `spec.env`.
+    """The environment of one attempt: `base` without the engine's own variables, the contract's variables, `own`.
 
     DLI_WORK_DIR and MODEL_PATH are RESULT_DIR, where the code is; values in `base` take precedence, except in WMLA
     requests. DATA_DIR and DLI_DATA_FS come from the spec, or else from `base`; if only one is known, the other gets the
@@ -129,7 +132,8 @@ def environment(
 
     Args:
         base: the caller's environment.
-        nonce: identifies the attempt's processes; not even `spec.env` changes it.
+        nonce: identifies the attempt's processes; not even `own` changes it.
+        own: the study's own variables, filled.
         resume: the trial whose files RESULT_DIR has, and how much of the resource they were trained with.
         gpus: the attempt's devices; used only if `spec.resources.gpus` is set.
     """
@@ -160,8 +164,8 @@ def environment(
     if resources.gpus is not None:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus) if resources.gpus else ""
         env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    env |= threads.variables({**env, **spec.env}, resources.cpus)
-    env |= {**spec.env, "HPO_ATTEMPT": nonce}
+    env |= threads.variables({**env, **own}, resources.cpus)
+    env |= {**own, "HPO_ATTEMPT": nonce}
     if resume is not None:
         env |= {"HPO_RESUME_FROM": str(resume[0]), "HPO_RESUME_RESOURCE": str(resume[1])}
     return env

@@ -120,6 +120,20 @@ class Template:
             _options=frozenset(options),
         )
 
+    @classmethod
+    def parse_text(cls, text: str, known: Iterable[str]) -> Template:
+        """Of one word that must stay one. Raises PlaceholderError."""
+        template = cls.parse((text,), known)
+        if template.takes_all or any(isinstance(piece, _Value) and piece.many for piece in template.words[0]):
+            raise PlaceholderError(f"{shown(text)} stands for several words, and there is room for one")
+        return template
+
+    @property
+    def fixed(self) -> int:
+        """The number of words at the beginning that are always the same."""
+        first = next((k for k, word in enumerate(self.words) if not all(isinstance(p, str) for p in word)), None)
+        return len(self.words) if first is None else first - (first in self._options)
+
     def fill(
         self,
         values: Mapping[str, Any],

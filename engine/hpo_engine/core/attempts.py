@@ -151,6 +151,7 @@ class Attempts:
             spec.trial.preload,
             begun=attempt.started_at is not None,
             devices=attempt.devices,
+            values=self._recorder.history.config(trial),
             resume=None if trial.resume is None else (trial.resume, self._recorder.history.inherited(trial)),
         )
 

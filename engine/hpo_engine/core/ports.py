@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo_engine.contract.sources.interface import Reading
@@ -39,7 +39,8 @@ class Launch:
     """An attempt that is to start. Its argv, environment and folders are the executor's to find, as is its place.
 
     `nonce` names the attempt among all attempts of all studies. `request`: what it needs to run. `preload`: whether a
-    Python script may start with its imports done, see `study.TrialPolicy`.
+    Python script may start with its imports done, see `study.TrialPolicy`. `values`: the trial's parameters, and the
+    resource under its name.
     """
 
     trial_id: int
@@ -52,6 +53,7 @@ class Launch:
     preload: str | tuple[str, ...] = "off"
     begun: bool = False  # it is known to have started, even if its records do not show it
     devices: tuple[str, ...] = ()  # those it is known to have; for `adopt`
+    values: Mapping[str, Any] = field(default_factory=dict)
     resume: tuple[int, int] | None = None  # the trial whose files RESULT_DIR has, and their resource
 
 

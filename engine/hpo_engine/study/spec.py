@@ -99,6 +99,8 @@ GUARDS = (Named(MISNAMED), Named(ALIKE), Named(DIVERGED))
 class StudySpec:
     """One search, as asked for. `command` is an argv; paths are absolute; `seed` is None until the study is opened.
 
+    `command`, values of `env`: with placeholders for parameters, see `contract.placeholders`. `params_env`: what the
+    variables begin with that hold all parameters. `spellings`: what the script calls the option of a parameter.
     `exclude`: patterns, as in a .gitignore, of what in `model_dir` is not copied. `base_config`: a JSON file there that
     each trial's config.json begins with; `base`: what was in it when the study was made. `linked`: files that were
     too big to copy.
@@ -132,6 +134,8 @@ class StudySpec:
     metric_sources: tuple[Named, ...] = (Named("val_dict_list"), Named("emetrics"))
     executor: Named = Named(LOCAL)
     env: Mapping[str, str] = field(default_factory=dict)
+    params_env: str | None = None
+    spellings: Mapping[str, str] = field(default_factory=dict)
     data_dir: str | None = None
     data_root: str | None = None
     interpreter: str | None = None
@@ -153,6 +157,11 @@ class StudySpec:
     def multi_objective(self) -> bool:
         """Whether there are several objectives, so that the result is a front and not one trial."""
         return len(self.objectives) > 1
+
+    @property
+    def config_names(self) -> tuple[str, ...]:
+        """The names that a trial's config.json may have from the study: its parameters and its resource."""
+        return self.space.names if self.resource is None else (*self.space.names, self.resource.name)
 
     @property
     def full_resource(self) -> int | None:

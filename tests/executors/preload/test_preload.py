@@ -521,7 +521,8 @@ def test_commands_that_can_be_forked(argv: tuple[str, ...], command: Command | N
 def test_every_variable_that_differs_between_attempts_is_known(tmp_path: Path) -> None:
     spec = StudySpec("a", SearchSpace((Float("x", 0, 1),)), (Objective("loss"),), ("python", "train.py"), str(tmp_path))
     one, two = (
-        binding.environment(spec, StudyPaths(str(tmp_path)).trial(i), os.environ, f"nonce{i}", ()) for i in (1, 2)
+        binding.environment(spec, StudyPaths(str(tmp_path)).trial(i), os.environ, f"nonce{i}", (), spec.env)
+        for i in (1, 2)
     )
     differing = {name for name in one if one[name] != two[name]}
     result_dirs = {name for name in one if one[name] == one["RESULT_DIR"]}

@@ -16,7 +16,7 @@ from hpo_engine.contract.command import leaves_by_dots, script_of
 from hpo_engine.contract.paths import absolute, is_below
 from hpo_engine.contract.snapshot import editable
 
-_HERE = "\0"  # RESULT_DIR in a template: no path and no variable can hold it
+HERE = "\0"  # RESULT_DIR in a template: no path and no variable can hold it
 _SEARCH_PATHS = (
     "PYTHONPATH", "PATH", "LD_LIBRARY_PATH", "R_LIBS", "R_LIBS_USER", "PERL5LIB", "RUBYLIB", "NODE_PATH", "CLASSPATH",
     "JULIA_LOAD_PATH", "JULIA_PROJECT", "LUA_PATH", "LUA_CPATH",
@@ -32,7 +32,7 @@ _MOST_CUTS = 20
 
 @dataclass(frozen=True)
 class Redirect:
-    """`words`, `variables`: what stands in their place, with `_HERE` for RESULT_DIR. `notes`: what still leads to the
+    """`words`, `variables`: what stands in their place, with `HERE` for RESULT_DIR. `notes`: what still leads to the
     original, a line each."""
 
     words: Mapping[str, str] = field(default_factory=dict)
@@ -40,10 +40,10 @@ class Redirect:
     notes: tuple[str, ...] = ()
 
     def command(self, argv: Sequence[str], result_dir: str) -> tuple[str, ...]:
-        return tuple([self.words.get(word, word).replace(_HERE, result_dir) for word in argv])
+        return tuple([self.words.get(word, word).replace(HERE, result_dir) for word in argv])
 
     def environment(self, env: Mapping[str, str], result_dir: str) -> dict[str, str]:
-        return {**env, **{name: text.replace(_HERE, result_dir) for name, text in self.variables.items()}}
+        return {**env, **{name: text.replace(HERE, result_dir) for name, text in self.variables.items()}}
 
 
 NOWHERE = Redirect()
@@ -94,7 +94,7 @@ class _Folder:
             if is_below(place, top):
                 below = place[len(top) :]
                 end = "/" if path.endswith("/") and below else ""
-                return _HERE + below + end if os.path.lexists(self._frozen + below) else None
+                return HERE + below + end if os.path.lexists(self._frozen + below) else None
         return None
 
     def word(self, text: str) -> str | None:

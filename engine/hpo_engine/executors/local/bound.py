@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from hpo_engine.contract import binding
 from hpo_engine.contract.paths import StudyPaths, TrialPaths
-from hpo_engine.contract.snapshot.redirect import NOWHERE, Redirect
+from hpo_engine.contract.placing import Placed, values_of
+from hpo_engine.contract.snapshot.redirect import HERE, NOWHERE, Redirect
 from hpo_engine.core.ports import Launch
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.system import threads
@@ -22,8 +23,10 @@ class BoundLaunch(Launch):
     """A Launch with all that it takes to run it here. argv[0] is found through `env["PATH"]` or relative to the cwd,
     which is RESULT_DIR.
 
-    `protect`: paths that must stay as they are, if the operating system can see to it. `lease`: the file whose lock is
-    to be held while the attempt's processes live, see `executors.ledger`.
+    `fixed`: the number of words at the beginning of argv that are the same in all attempts of the study; None: all are.
+    `varying`: variables of the study's own whose values differ. `protect`: paths that must stay as they are, if the
+    operating system can see to it. `lease`: the file whose lock is to be held while the attempt's processes live, see
+    `executors.ledger`.
     """
 
     argv: tuple[str, ...]
@@ -31,6 +34,8 @@ class BoundLaunch(Launch):
     paths: TrialPaths
     protect: tuple[str, ...] = ()
     lease: str | None = None
+    fixed: int | None = None
+    varying: frozenset[str] = frozenset()
 
 
 def as_bound(launch: Launch, devices: Sequence[str], lease: str | None, each: int | None) -> BoundLaunch:
@@ -55,17 +60,29 @@ class Binder:
         redirect: Redirect = NOWHERE,
         protect: tuple[str, ...] = (),
     ) -> None:
-        self._spec, self._paths, self._base, self._redirect, self._protect = spec, paths, base_env, redirect, protect
+        self._spec, self._paths, self._base, self._protect = spec, paths, base_env, protect
+        moved = redirect.environment(spec.env, HERE)
+        words = redirect.command(binding.command(spec, sys.executable), HERE)
+        self._placed = Placed(spec, words, {name: moved.pop(name) for name in spec.env})
+        self._moved = moved
 
     def __call__(self, launch: Launch, devices: Sequence[str], lease: str | None, each: int | None) -> BoundLaunch:
         spec, paths = self._spec, self._paths.trial(launch.trial_id)
-        base = {**self._base, **threads.variables({**self._base, **spec.env}, each)}
-        env = binding.environment(spec, paths, base, launch.nonce, devices, launch.resume)
+        values = values_of(spec, paths, launch.values)
+        own = _here(self._placed.environment(values), paths)
+        base = {**self._base, **threads.variables({**self._base, **own}, each)}
+        env = binding.environment(spec, paths, base, launch.nonce, devices, own, launch.resume)
         return BoundLaunch(
             **{**vars(launch), "devices": tuple(devices)},
-            argv=self._redirect.command(binding.command(spec, sys.executable), paths.result_dir),
-            env=self._redirect.environment(env, paths.result_dir),
+            argv=tuple([word.replace(HERE, paths.result_dir) for word in self._placed.command(values)]),
+            env={**env, **_here(self._moved, paths)},
             paths=paths,
             protect=self._protect,
             lease=lease,
+            fixed=self._placed.fixed,
+            varying=self._placed.varying,
         )
+
+
+def _here(variables: Mapping[str, str], paths: TrialPaths) -> dict[str, str]:
+    return {name: text.replace(HERE, paths.result_dir) for name, text in variables.items()}

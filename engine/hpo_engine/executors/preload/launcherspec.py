@@ -76,8 +76,8 @@ def spec_of(launch: BoundLaunch, argv0: str, modules: Modules) -> LauncherSpec |
         argv0: the command's program as a path.
     """
     folder, result_dir = launch.paths.study.model, launch.paths.result_dir
-    argv = tuple([_shared(word, result_dir, folder) for word in launch.argv])
-    command = Command.of(argv)
+    argv = tuple([_shared(word, result_dir, folder) for word in launch.argv[: launch.fixed]])
+    command = Command.of(argv) if argv else None
     if command is None or not _absolute(launch.env.get("PYTHONPATH")) or not os.path.isdir(folder):
         return None
     if "/" in launch.argv[0] and not os.path.isabs(launch.argv[0]):
@@ -86,7 +86,7 @@ def spec_of(launch: BoundLaunch, argv0: str, modules: Modules) -> LauncherSpec |
     if script is not None and not os.path.isfile(script):
         return None  # a folder or an archive can be run, too; or it is missing, which the interpreter reports
     own = {k for k, v in launch.env.items() if result_dir in v and v != result_dir and k not in _SEARCHED}
-    own |= binding.PER_ATTEMPT
+    own |= binding.PER_ATTEMPT | launch.varying
     env = {k: v for k, v in launch.env.items() if k not in own and (v != result_dir or k in _SEARCHED)}
     env |= {k: _shared(env[k], result_dir, folder) for k in _SEARCHED if k in env}
     head = (argv0, *argv[1 : command.words - (command.module is not None)])
