@@ -161,7 +161,7 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
     from hpo_engine.executors.sharing import Place, capacity
 
     program = spec.command[0]
-    if "/" not in program and program not in ("python", "python3"):
+    if not {"/", "{"} & set(program) and program not in ("python", "python3"):
         path = spec.env.get("PATH", env.get("PATH", os.defpath))
         if shutil.which(program, path=path) is None:
             hint = (

@@ -37,16 +37,15 @@ NAMES = ("lr", "batch size")
         (". venv/bin/activate; python train.py", "write interpreter: venv/bin/python"),
         ("conda activate env && python train.py", "write interpreter: with the path of its bin/python"),
         ("python prep.py\npython train.py", 'several commands, the second one begins with "python"'),
-        ("python train.py --lr {lr}", "{lr} is not filled in: parameters come in config.json"),
-        ("python train.py --lr=${lr}", "${lr} is not filled in"),
+        ("python train.py --lr=${lr}", "${lr} is not filled in; write {lr}"),
         ("python train.py --lr $lr", "$lr is not filled in"),
         ("python train.py --lr {{ hp.lr }}", "{{ hp.lr }} is not filled in"),
-        ("python train.py --lr {lr:.4f}", "{lr:.4f} is not filled in"),
+        ("python train.py --lr {lr:.4f}", "{lr:.4f} is not filled in; write {lr}"),
         ("python train.py --lr %lr%", "%lr% is not filled in"),
         ("python train.py --lr %(lr)s", "%(lr)s is not filled in"),
         ("python train.py --lr <lr>", "<lr> is not filled in"),
-        ("python train.py --lr ${trialParameters.lr}", "${trialParameters.lr} is not filled in"),
-        ("python train.py {args}", "{args} is not filled in"),
+        ("python train.py --lr ${trialParameters.lr}", "${trialParameters.lr} is not filled in; write {lr}"),
+        ("python train.py ${args}", "${args} is not filled in; write {params}"),
     ],
 )
 def test_what_can_only_be_meant_for_somebody_else_is_refused_with_the_remedy(command: str, said: str) -> None:
@@ -70,6 +69,7 @@ def test_what_can_only_be_meant_for_somebody_else_is_refused_with_the_remedy(com
         "python train.py \\\n  --epochs 3 \\\n  --seed 1\n",
         "python train.py\n  --epochs 3\n",
         "python train.py --lr 0.1 lr {} [lr] (lr) -> -lr --lr",
+        "python train.py --lr {lr} --other={{lr}} {params}",
         "python train.py --unclosed 'x > y",
         "",
     ],
@@ -96,8 +96,8 @@ def test_what_a_shell_would_replace_is_noted(command: str, said: str) -> None:
 
 def test_a_list_has_no_shell_and_only_placeholders_are_noted() -> None:
     assert in_command(["python", "train.py", ">", "$HOME", "|", "A=1"], NAMES, "/").notes == ()
-    found = in_command(["python", "train.py", "--lr", "{lr}", "${lr}"], NAMES, "/")
-    assert not found.problems and [note.split()[0] for note in found.notes] == ["{lr}", "${lr}"]
+    found = in_command(["python", "train.py", "--lr", "<lr>", "${lr}"], NAMES, "/")
+    assert not found.problems and [note.split()[0] for note in found.notes] == ["<lr>", "${lr}"]
     assert in_command(["sh", "-c", "python train.py --lr $lr {lr}"], NAMES, "/") == in_command(["x"], NAMES, "/")
 
 
@@ -108,24 +108,24 @@ def test_file_names_that_a_shell_would_have_filled_in_are_noted(tmp_path: Path) 
 
 
 def test_arguments_and_variables_are_only_noted() -> None:
-    assert in_arguments(["--lr", "{lr}", ">", "log"], NAMES)[1] == (
+    assert in_arguments(["--lr", "${lr}", ">", "log"], NAMES)[1] == (
         '">": handed over to the script as written; no shell reads it'
     )
     assert in_arguments(["--lr", "0.1", "a>b"], NAMES) == ()
-    assert in_environment({"A": "$HOME/x", "B": "{lr}", "C": "1 > 2"}, NAMES) == (
+    assert in_environment({"A": "$HOME/x", "B": "<lr>", "C": "1 > 2", "D": "{lr}"}, NAMES) == (
         "env.A: $HOME is not replaced: no shell reads the value",
-        'env.B: {lr} is not filled in: parameters come in config.json; read it there: json.load(open("config.json"))',
+        "env.B: <lr> is not filled in; write {lr}",
     )
 
 
 def test_the_study_file_tells_them_with_their_line(folder: Path) -> None:
-    found = problems(small(command="python train.py --lr {lr} > log"), folder)
+    found = problems(small(command="python train.py --lr <lr> > log"), folder)
     assert [line.split(": ", 2)[:2] for line in found] == [["algo.yaml:1", "command"]] * 2
     assert len(problems(small(command="A=./x/y python train.py"), folder)) == 1
     epochs = small("resource: {name: epochs, max: 3}", command="python train.py $epochs")
     assert problems(epochs, folder)[0].startswith("algo.yaml:1: command: $epochs is not filled in")
-    listed = parse(small('env: {A: "$B"}', command='[python, train.py, "{lr}", ">"]'), folder)
-    assert listed.command[2:] == ("{lr}", ">") and len(listed.notes) == 2
+    listed = parse(small('env: {A: "$B"}', command='[python, train.py, "<lr>", ">"]'), folder)
+    assert listed.command[2:] == ("<lr>", ">") and len(listed.notes) == 2
 
 
 @pytest.mark.parametrize("text", ["$" * 5000, "{lr" * 3000, "'" + "x" * 10000, "@lr" * 3000, "[" * 5000 + " *" * 2000])

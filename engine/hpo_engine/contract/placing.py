@@ -35,6 +35,11 @@ class Placed:
         self.varying = frozenset([*self._all, *(name for name, template in self._env.items() if template.placed)])
 
     @property
+    def in_config_only(self) -> tuple[str, ...]:
+        """The names that the script finds in config.json and nowhere else."""
+        return () if self._command.takes_all or self._all else self._rest
+
+    @property
     def fixed(self) -> int:
         """The number of words at the beginning of the command that are the same in all trials."""
         return self._command.fixed

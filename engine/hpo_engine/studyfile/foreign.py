@@ -12,18 +12,18 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from hpo_engine.contract.command import program_texts
 from hpo_engine.space.params import json_text
 from hpo_engine.studyfile import shellwords
 from hpo_engine.studyfile.shellwords import HIDDEN, Word
 
-_SHELLS = re.compile(r"(ba|da|z|k|a)?sh$")
-_TAKES_CODE = {"node": "-e", "perl": "-e", "ruby": "-e", "julia": "-e", "Rscript": "-e"}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _OPERATOR = re.compile(r"(\|\||&&|\|&?|&|;;?|[0-9]*(<|>|<<<?|>>|<>|>\|)(&?[0-9-]+)?|&>>?|[0-9]*[<>]&[0-9-]+)$")
 _REDIRECT = re.compile(r"([0-9]*(>>?|>\|)|&>>?|[0-9]+<|<<?)[^<>=]+$")
 _ENDS_COMMAND = re.compile(r"[^-=&;|][^=&;|]*(;|&|&&[^=&]*|\|\|[^=|]*)$")
 _EXPANDED = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*|\{[^{}]*\}|\(|[0-9@*#?!])|`")
 _GLOB = re.compile(r"[*?]|\[[^\]]+\]")
+_PARAMS = "params"
 _ALL_OF_THEM = ("args", "params", "parameters", "hparams", "hyperparameters")  # what tools call all parameters at once
 _DEEP = 3  # folders of a pattern that is tried on the disk
 _STARTS = ("python", "python3", "sh", "bash", "cd", "export", "source", ".", "pip", "conda", "mkdir", "echo", "module")
@@ -92,21 +92,8 @@ def in_environment(env: Mapping[str, str], names: Collection[str]) -> tuple[str,
 
 def _looked_at(words: Sequence[Word]) -> list[Word]:
     """Without the program text of `sh -c TEXT`, `python -c TEXT` and the like, which reaches its reader."""
-    out, option = [], ""
-    skipping = False
-    for word in words:
-        if skipping:
-            skipping = False
-            continue
-        out.append(word)
-        base = os.path.basename(word.text)
-        if _SHELLS.match(base) or re.match(r"(python|pypy)[0-9.]*$", base):
-            option = "-c"
-        elif base in _TAKES_CODE:
-            option = _TAKES_CODE[base]
-        elif option and re.match(rf"-[a-zA-Z]*{option[1]}$", word.text):
-            skipping, option = True, ""
-    return out
+    texts = program_texts([word.text for word in words])
+    return [word for number, word in enumerate(words) if number not in texts]
 
 
 # -- what a shell would do ---------------------------------------------------------------------------------------------
@@ -210,12 +197,14 @@ def _placeholders(text: str, names: Collection[str]) -> Iterator[str]:
     """Placeholders in the text that stand for a parameter, or for all of them; each once."""
     known = [re.escape(name) for name in sorted({*names, *_ALL_OF_THEM}, key=len, reverse=True)]
     name = rf"(?:[\w.]+\.)?(?:{'|'.join(known)})"
-    pattern = re.compile(
-        rf"\{{\{{\s*{name}\s*\}}\}}|\$\{{{name}\}}|\$\({name}\)|\{{{name}(?:![rsa])?(?::[^{{}}]*[a-zA-Z%])?\}}"
+    pattern = re.compile(  # {name} is ours, and {{name}} is text
+        rf"\{{\{{\s+{name}\s*\}}\}}|\$\{{{name}\}}|\$\({name}\)|\{{{name}(?:![rsa]|(?:![rsa])?:[^{{}}]*[a-zA-Z%])\}}"
         rf"|\${name}(?!\w)|%{name}%|%\({name}\)[a-z]|<{name}>|@{name}@"
     )
-    yield from dict.fromkeys(pattern.findall(text))
+    yield from dict.fromkeys(found for found in pattern.findall(text) if not found.startswith(f"{{{_PARAMS}"))
 
 
 def _placeholder(found: str) -> str:
-    return f'{found} is not filled in: parameters come in config.json; read it there: json.load(open("config.json"))'
+    meant = re.search(r"[^\W\d][\w.]*", found)
+    name = meant[0].rpartition(".")[2] if meant else ""
+    return f"{found} is not filled in; write {{{_PARAMS if name in _ALL_OF_THEM else name}}}"

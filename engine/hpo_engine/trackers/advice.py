@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from hpo_engine.contract import binding
 from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.contract.placing import Placed
 from hpo_engine.report import remarks
 from hpo_engine.report.ranking import whole
 from hpo_engine.stoppers.misnamed import lacks, metrics_of, unexpected
@@ -119,9 +120,13 @@ class Advice:
             self._to_look_at = 0 if read is None else self._to_look_at
             return
         self._to_look_at = 0
-        names = list(remarks.searched(history.spec, trial.params))
+        spec = history.spec
+        hidden = Placed(spec, spec.command, spec.env).in_config_only
+        names = [name for name in remarks.searched(spec, trial.params) if name in hidden]
+        if not names:
+            return
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         self._say(
             f"trial {trial.id} ended without reading its config.json: its parameters ({shown}) had no effect; "
-            'the script finds them there: json.load(open("config.json"))'
+            'the script finds them there: json.load(open("config.json")); {params} in command writes them as arguments'
         )

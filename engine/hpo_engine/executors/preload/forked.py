@@ -237,8 +237,9 @@ def _lead(folder: str, argv: list[str]) -> None:
         if path == folder or path.startswith(f"{folder}/"):
             sys.path[k] = here + path[len(folder) :]
     own = {shared: word for shared, word in zip(sys.orig_argv, argv) if shared != word}  # noqa: B905  (Python 3.9)
-    if own:
-        sys.argv[:] = [own.get(word, word) for word in sys.argv]
+    more = argv[len(sys.orig_argv) :]  # the launcher has only those that all attempts share
+    if own or more:
+        sys.argv[:] = [*(own.get(word, word) for word in sys.argv), *more]
         sys.orig_argv = list(argv)
 
 

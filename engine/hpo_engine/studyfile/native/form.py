@@ -36,7 +36,14 @@ _ABOUT_STEP = "Only the values lowest + k * step, never above highest. Default: 
 _ABOUT_WHEN = "Applies only where other parameters have these values (a list: one of them), as in {optimizer: sgd}."
 
 
-class FloatForm(_Form):
+class _ParamForm(_Form):
+    when: _When = Field(default=None, description=_ABOUT_WHEN)
+    arg: values.Text | None = Field(
+        default=None, description="What {params} in command writes for the name. Default: --name.", examples=["--lr"]
+    )
+
+
+class FloatForm(_ParamForm):
     """A real number in a range."""
 
     ends: values.FloatRange = Field(
@@ -45,28 +52,26 @@ class FloatForm(_Form):
     log: _Flag = Field(default=False, description=_ABOUT_LOG)
     step: _Step = Field(default=None, description=_ABOUT_STEP)
     power: _Step = Field(default=None, description="The value is power ** u, and the range and step are those of u.")
-    when: _When = Field(default=None, description=_ABOUT_WHEN)
 
     def param(self, name: str) -> Param:
         low, high = self.ends
         return Float(name, low, high, self.log, self.step, self.power, self.when)
 
 
-class IntForm(_Form):
+class IntForm(_ParamForm):
     """A whole number in a range."""
 
     ends: values.IntRange = Field(alias="int", description="[lowest, highest], both included.", examples=[[16, 256]])
     log: _Flag = Field(default=False, description=_ABOUT_LOG)
     step: _WholeStep = Field(default=None, description=_ABOUT_STEP)
     power: _WholeStep = Field(default=None, description="The value is power ** u: 2 and [5, 9] give 32, 64, ... 512.")
-    when: _When = Field(default=None, description=_ABOUT_WHEN)
 
     def param(self, name: str) -> Param:
         low, high = self.ends
         return Int(name, low, high, self.log, self.step, self.power, self.when)
 
 
-class ChoiceForm(_Form):
+class ChoiceForm(_ParamForm):
     """One of some values."""
 
     choice: SkipValidation[Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
@@ -75,17 +80,15 @@ class ChoiceForm(_Form):
     ordered: _Flag = Field(
         default=False, description="true: neighbours in the list are alike, as in [32, 64, 128]. Default false."
     )
-    when: _When = Field(default=None, description=_ABOUT_WHEN)
 
     def param(self, name: str) -> Param:
         return Choice(name, self.choice, self.ordered, self.when)
 
 
-class ConstantForm(_Form):
+class ConstantForm(_ParamForm):
     """A fixed value, handed to every trial."""
 
     constant: Any = Field(description="Any JSON value.", examples=[5])
-    when: _When = Field(default=None, description=_ABOUT_WHEN)
 
     def param(self, name: str) -> Param:
         return Constant(name, self.constant, self.when)
@@ -253,8 +256,9 @@ class StudyForm(_Form):
         examples=["digits"],
     )
     command: values.Command = Field(
-        description="The command that runs one trial: text, split as a shell would (no shell runs), or a list.",
-        examples=["python train.py --epochs 5"],
+        description="The command that runs one trial: text, split as a shell would (no shell runs), or a list. {lr} is "
+        "the value of a parameter, {params} is --name value for each that is placed nowhere else.",
+        examples=["python train.py --lr {lr}", "python train.py {params}"],
     )
     model_dir: values.Text = Field(
         default=".", description="The script's folder, relative to this file. Default: the folder of this file."
@@ -370,7 +374,14 @@ class StudyForm(_Form):
         examples=[{"accuracy": "maximize"}],
     )
     env: dict[str, values.EnvText] = Field(
-        default_factory=dict, description="Environment variables of the trials.", examples=[{"TOKENIZERS": "0"}]
+        default_factory=dict,
+        description="Environment variables of the trials; placeholders as in command.",
+        examples=[{"TOKENIZERS": "0", "LR": "{lr}"}],
+    )
+    params_env: values.Text | None = Field(
+        default=None,
+        description="Every parameter as a variable whose name begins with this. Default: none.",
+        examples=["HP_"],
     )
     data_dir: values.Text | None = Field(
         default=None, description="The trials' DATA_DIR, relative to this file. Default: none.", examples=["data"]

@@ -55,13 +55,14 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "trial": _trial(spec.resources, spec.trial),
         "resource": _resource(spec),
         # That of ragged experiments is no rule for them: it follows from them.
-        "space": None if ragged(spec.experiments) else {p.name: entry(p) for p in spec.space.params},
+        "space": None if ragged(spec.experiments) else {p.name: _spelled(p, spec) for p in spec.space.params},
         "require": list(spec.space.require) if len(spec.space.require) != 1 else spec.space.require[0],
         "points": [dict(point) for point in spec.points],
         "warm_start": list(spec.warm_start),
         "experiments": [dict(e) for e in spec.experiments],
         "metrics": dict(spec.extra_metrics),
         "env": dict(spec.env),
+        "params_env": spec.params_env,
         "data_dir": spec.data_dir,
         "data_root": spec.data_root,
         "interpreter": spec.interpreter,
@@ -129,6 +130,13 @@ def _trial(resources: Resources, policy: TrialPolicy) -> dict[str, Any]:
     if policy.preload != TrialPolicy.preload:
         fields["preload"] = policy.preload if isinstance(policy.preload, str) else list(policy.preload)
     return _given(fields)
+
+
+def _spelled(param: Param, spec: StudySpec) -> Any:
+    written, arg = entry(param), spec.spellings.get(param.name)
+    if arg is None:
+        return written
+    return {**(written if isinstance(written, dict) else {"constant": written}), "arg": arg}
 
 
 def entry(param: Param) -> Any:

@@ -24,7 +24,7 @@ from hpo_engine.studyfile.common import (
     under,
 )
 from hpo_engine.studyfile.document import Document, read_document, read_text
-from hpo_engine.studyfile.native import chosen, slips
+from hpo_engine.studyfile.native import chosen, placed, slips
 from hpo_engine.studyfile.native.findings import sound_form
 from hpo_engine.studyfile.native.form import StudyForm
 from hpo_engine.studyfile.native.space import read_space, short_steps
@@ -80,6 +80,7 @@ def parse_document(
     _check_fields(form, data, name, problems)
     objectives = _objectives(form, data, problems)
     notes = _foreign(form, data, failed, paths["model_dir"], problems)
+    unplaced = placed.check(form, searched, failed, problems)
     by_name = chosen.by_name(form, base_dir, paths["model_dir"], registries or {}, problems)
     problems.check()
     assert searched.space is not None  # its absence is a problem
@@ -88,6 +89,7 @@ def parse_document(
         space=searched.space,
         experiments=searched.experiments,
         points=searched.points,
+        spellings=searched.spellings,
         objectives=objectives,
         algorithm=algorithm,
         seed=seed,
@@ -97,7 +99,7 @@ def parse_document(
         **paths,
     )
     doubts = filter(None, map(slips.doubtful_exponents, spec.space.params))
-    return spec.noted(*problems.notes, *notes, *short_steps(spec.space), *doubts)
+    return spec.noted(*problems.notes, *notes, *unplaced, *short_steps(spec.space), *doubts)
 
 
 def _plain_fields(form: StudyForm, algorithm: str) -> dict[str, Any]:
@@ -111,6 +113,7 @@ def _plain_fields(form: StudyForm, algorithm: str) -> dict[str, Any]:
         "resources": Resources(form.parallel, form.trial.cpus, form.trial.gpus),
         "trial": form.trial.policy(),
         "env": form.env,
+        "params_env": form.params_env,
         "extra_metrics": form.metrics,
         "dialect": form.dialect,
         "submitted_code": form.submitted_code,
@@ -135,6 +138,7 @@ def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems)
         problems.add("model_dir", wrong)
     elif (
         "command" not in failed
+        and "{" not in form.command[0]
         and not foreign.sets_variable(form.command[0])
         and not form.command[0].startswith("~")
         and (wrong := script_problem(form.command, model_dir))
@@ -173,8 +177,7 @@ def _foreign(
     form: StudyForm, data: Mapping[str, Any], failed: set[str], folder: str, problems: Problems
 ) -> tuple[str, ...]:
     """Notes on words that are meant for a shell or for another tool; those that cannot be meant here are problems."""
-    names = {name for params in (form.space or {}, *form.experiments) for name in params}
-    names |= {form.resource.name} if form.resource else set()
+    names = placed.names(form)
     notes = foreign.in_environment(form.env, names)
     if failed & {"command", "space", "experiments"}:
         return notes

@@ -31,6 +31,7 @@ class Searched:
     space: SearchSpace | None
     experiments: tuple[dict[str, Any], ...]
     points: tuple[dict[str, Any], ...]
+    spellings: dict[str, str]
 
 
 def read_space(form: StudyForm, *, given: bool, sound: bool, problems: Problems) -> Searched:
@@ -45,7 +46,9 @@ def read_space(form: StudyForm, *, given: bool, sound: bool, problems: Problems)
     points = _points(form, space, problems)
     if not given and sound:
         space = _space_of(experiments, problems)
-    return Searched(space, experiments, points)
+    entries: Mapping[str, Any] = form.space or {}
+    spellings = {name: entry["arg"] for name, entry in entries.items() if isinstance(entry, dict) and entry.get("arg")}
+    return Searched(space, experiments, points, spellings)
 
 
 def _space(entries: Mapping[str, Any], problems: Problems) -> tuple[SearchSpace | None, list[Param]]:

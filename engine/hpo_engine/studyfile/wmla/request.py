@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo_engine.contract.paths import absolute
+from hpo_engine.contract.placeholders import literal
 from hpo_engine.space.params import json_problem, json_text
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.objective import Objective
@@ -265,7 +266,7 @@ def _places(
     if conda and python is None:
         problems.note("", f"conda environment {json_text(conda)} was not found; the usual Python runs the script")
     return {
-        "command": ("python", main, *arguments.script),
+        "command": ("python", *map(literal, (main, *arguments.script))),
         "model_dir": folder,
         "data_root": data_root,
         "data_dir": data_dir,

@@ -1,0 +1,81 @@
+"""Whether the placeholders of a study file can be filled: those of its command, of its variables, of `params_env`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hpo_engine.contract.placeholders import PlaceholderError, Template
+from hpo_engine.contract.placing import variable
+from hpo_engine.space.params import Param
+from hpo_engine.studyfile.common import Problems, env_problem
+from hpo_engine.studyfile.native.form import StudyForm
+from hpo_engine.studyfile.native.space import Searched
+from hpo_engine.text.quoting import shown
+
+_SHOWN = 5  # names in one line
+
+
+def names(form: StudyForm) -> set[str]:
+    """What a trial's config.json may have from the study: parameters and the resource."""
+    found = {name for params in (form.space or {}, *form.experiments) for name in params}
+    return found | ({form.resource.name} if form.resource else set())
+
+
+def check(form: StudyForm, searched: Searched, failed: set[str], problems: Problems) -> list[str]:
+    """Reports placeholders that cannot be filled. Returns a note on parameters that are placed nowhere although others
+    are.
+
+    Args:
+        failed: fields that are wrong themselves.
+    """
+    if failed & {"command", "space", "experiments", "env"}:
+        return []
+    known, params = names(form), searched.space.params if searched.space is not None else ()
+    placed, everything = set[str](), form.params_env is not None
+    for path, template in _templates(form, known, problems):
+        placed |= template.placed
+        everything |= template.takes_all
+        if path == "command":
+            _check_program(form, known, params, problems)
+    for name, other in _alike(form, known, problems):
+        problems.add("params_env", f"{other} and {name} would both be {variable(form.params_env or '', name)}")
+    left = sorted(known - placed)
+    if not placed or everything or not left:
+        return []
+    few = ", ".join(map(shown, left[:_SHOWN])) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
+    return [f"{few}: only in config.json, unlike the others; {{params}} in command writes all that are left"]
+
+
+def _templates(form: StudyForm, known: set[str], problems: Problems) -> Iterator[tuple[str, Template]]:
+    """The command, and each variable, with the path of its field."""
+    try:
+        yield "command", Template.parse(form.command, known)
+    except PlaceholderError as error:
+        problems.add("command", str(error))
+    for name, text in form.env.items():
+        try:
+            yield f"env.{name}", Template.parse_text(text, known)
+        except PlaceholderError as error:
+            problems.add(f"env.{name}", str(error))
+
+
+def _check_program(form: StudyForm, known: set[str], params: tuple[Param, ...], problems: Problems) -> None:
+    program = Template.parse(form.command[:1], known)
+    optional = [param.name for param in params if param.when and param.name in program.placed]
+    if optional or program.takes_all:
+        what = f"without {shown(optional[0])}" if optional else "whose parameters do not apply"
+        problems.add("command", f"a trial {what} would have no program to run")
+
+
+def _alike(form: StudyForm, known: set[str], problems: Problems) -> Iterator[tuple[str, str]]:
+    """Parameters that `params_env` gives one variable; reports those that it gives none."""
+    if form.params_env is None:
+        return
+    seen: dict[str, str] = {}
+    for name in sorted(known):
+        called = variable(form.params_env, name)
+        if wrong := env_problem(called):
+            problems.add("params_env", wrong)
+            return
+        if seen.setdefault(called, name) != name:
+            yield name, seen[called]

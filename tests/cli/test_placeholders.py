@@ -1,0 +1,100 @@
+"""Scripts that take their parameters from the command line or the environment run unchanged, preloaded and cold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.shell import Shell
+
+ARGPARSE = """\
+import argparse, csv, json, os, sys
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, required=True)
+parser.add_argument("--batch-size", type=int, required=True)
+parser.add_argument("--optimizer", choices=["sgd", "a dam"], required=True)
+parser.add_argument("--momentum", type=float)
+parser.add_argument("--amp", action="store_true")
+parser.add_argument("--layers", type=int, nargs="+")
+parser.add_argument("--seed", type=int)
+parser.add_argument("--out", required=True)
+args = parser.parse_args()
+assert (args.momentum is None) == (args.optimizer == "a dam")
+seen = {**vars(args), "argv": sys.argv, "env": {k: v for k, v in os.environ.items() if k.startswith(("LR", "HP_L"))}}
+with open(f"{args.out}/seen.json", "w") as file:
+    json.dump(seen, file)
+with open(f"{args.out}/val_dict_list.json", "w") as file:
+    json.dump([{"step": 1, "loss": args.lr}], file)
+"""
+STUDY = """\
+command: >-
+  python train.py --lr {{lr}} --optimizer {{optimizer}} --momentum {{momentum}} {{amp?--amp}} --layers {{layers...}}
+  --seed {{seed}} --out {{result_dir}} {{params:-}}
+objective: minimize loss
+algorithm: random
+trials: 12
+space:
+  lr: {{float: [1.0e-6, 0.1], log: true}}
+  batch_size: {{choice: [16, 32]}}
+  optimizer: {{choice: [sgd, a dam]}}
+  momentum: {{float: [0.1, 0.9], when: {{optimizer: sgd}}}}
+  amp: {{choice: [true, false]}}
+  layers: {{choice: [[8], [16, 4]]}}
+env: {{LR: "{{lr}}", LR_TWICE: "{{lr}}/{{trial}}"}}
+params_env: HP_
+trial: {{preload: {preload}}}
+"""
+
+
+@pytest.mark.parametrize("preload", ["auto", "'off'"])
+def test_script_with_argparse_runs_unchanged(shell: Shell, preload: str) -> None:
+    script = shell.write("train.py", ARGPARSE)
+    shell.write("algo.yaml", STUDY.format(preload=preload))
+    shell.run("submit", "algo.yaml", "--parallel", "2")
+    trials = shell.json("show", "my-study")["trials"]
+    assert [trial["state"] for trial in trials] == ["completed"] * 12
+    seeds = set()
+    for number, trial in enumerate(trials):
+        params = trial["params"]
+        seen = json.loads(shell.result(number, "seen.json").read_text())
+        assert {name: seen[name] for name in params} == params
+        assert seen["argv"][0] == "train.py" and seen["out"] == str(shell.result(number, "seen.json").parent)
+        assert float(seen["env"]["LR"]) == params["lr"] and seen["env"]["HP_LAYERS"] == json.dumps(params["layers"])
+        assert seen["env"]["LR_TWICE"] == f"{seen['env']['LR']}/{number}"
+        seeds.add(seen["seed"])
+    assert len(seeds) == 12
+    assert shell.result(0, "train.py").read_bytes() == script.read_bytes() == ARGPARSE.encode()
+    assert "config.json" not in shell.err, "everything is placed: nobody has to read it"
+
+
+def test_no_value_reaches_a_shell(shell: Shell) -> None:
+    shell.write(
+        "train.sh", 'printf \'[{"step": 1, "loss": %s}]\' "${#1}" > val_dict_list.json\nprintf %s "$1" > seen\n'
+    )
+    value = "$(touch hacked) `touch hacked`; touch hacked > 'x' \"y\" && {lr} {{z}} \\n *"
+    shell.write(
+        "algo.yaml",
+        "command: sh train.sh {word}\nobjective: minimize loss\ntrials: 1\nalgorithm: random\n"
+        f"space: {{word: {{constant: {json.dumps(value)}}}}}\n",
+    )
+    shell.run("submit", "algo.yaml")
+    assert shell.result(0, "seen").read_text() == value
+    assert not list(shell.folder.rglob("hacked"))
+
+
+def test_a_program_text_has_no_placeholders(shell: Shell) -> None:
+    shell.write(
+        "algo.yaml",
+        'command: [sh, -c, \'echo "{lr}" $0; echo [{\\"step\\": 1, \\"loss\\": $0}] > val_dict_list.json\', "{lr}"]\n'
+        "objective: minimize loss\ntrials: 1\nalgorithm: random\nspace: {lr: {float: [0.5, 1.0]}}\n",
+    )
+    out = shell.json("submit", "algo.yaml")
+    assert shell.run("logs", "my-study", "0").split()[0] == "{lr}"
+    assert out["best"]["value"] == float(shell.run("logs", "my-study", "0").split()[1])
+
+
+def test_an_unknown_placeholder_is_refused_before_anything_is_made(shell: Shell) -> None:
+    shell.write("algo.yaml", "command: python train.py --lr {lrr}\nobjective: minimize loss\nspace: {lr: 1}\n")
+    shell.refuses("submit", "algo.yaml", words='command: {lrr} names no parameter; did you mean "lr"')
+    assert not (shell.folder / "hpo-runs").exists()

@@ -1,0 +1,70 @@
+"""Placeholders of a study file: what is refused, what is noted, and what is read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.studyfile import native
+from hpo_engine.studyfile.document.yamltext import dump
+from tests.support.native import folder, parse, problems
+
+__all__ = ["folder"]
+SPACE = """\
+space:
+  lr: {float: [0.1, 1.0], arg: -l}
+  optimizer: {choice: [sgd, adam]}
+  momentum: {float: [0.1, 0.9], when: {optimizer: sgd}}
+"""
+
+
+def study(command: str, more: str = "") -> str:
+    return f"command: {command}\nobjective: minimize loss\n{SPACE}{more}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (study("python train.py {lrr}"), 'algo.yaml:1: command: {lrr} names no parameter; did you mean "lr"?'),
+        (study("python train.py x{params}"), "algo.yaml:1: command: {params} stands for several words"),
+        (study("'{momentum} train.py'"), "a trial without momentum would have no program to run"),
+        (study("python train.py", 'env: {A: "{params}"}'), "algo.yaml:7: env.A: {params} stands for several words"),
+        (study("python train.py", 'env: {A: "{lrr}"}'), "env.A: {lrr} names no parameter"),
+        (study("python train.py", 'params_env: "A="'), "params_env: "),
+        (study("python train.py", "params_env: HP_").replace("momentum", "LR"), "LR and lr would both be HP_LR"),
+        (study("python train.py <lr>"), "<lr> is not filled in; write {lr}"),
+    ],
+)
+def test_what_cannot_be_filled_is_refused_in_one_line(text: str, said: str, folder: Path) -> None:
+    (found,) = problems(text, folder)
+    assert said in found
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "noted"),
+    [
+        ("python train.py --lr {lr}", "", "momentum, optimizer: only in config.json"),
+        ("python train.py", 'env: {LR: "{lr}"}', "momentum, optimizer: only in config.json"),
+        ("python train.py --lr {lr} {params}", "", ""),
+        ("python train.py --lr {lr}", "params_env: HP_", ""),
+        ("python train.py", "", ""),
+    ],
+)
+def test_parameters_that_are_placed_nowhere_are_noted(command: str, more: str, noted: str, folder: Path) -> None:
+    notes = [note for note in parse(study(command, more), folder).notes if "config.json" in note]
+    assert [note.startswith(noted) for note in notes] == ([True] if noted else [])
+
+
+def test_the_resource_and_what_every_trial_has_can_be_placed(folder: Path) -> None:
+    command = "python train.py {epochs} {trial} {study} {seed} {result_dir} {log_dir} {data_dir}"
+    assert parse(study(command, "resource: {name: epochs, max: 9}"), folder).command[2] == "{epochs}"
+
+
+def test_it_is_written_as_it_was_read(folder: Path) -> None:
+    more = 'env: {A: "{lr}"}\nparams_env: HP_'
+    spec = parse(study("python train.py {params:name=value} '{{lr}}'", more), folder)
+    assert (spec.spellings, spec.params_env) == ({"lr": "-l"}, "HP_")
+    assert parse(dump(native.to_native(spec)), folder) == spec
+    assert StudySpec.from_json(spec.to_json()) == spec
