@@ -269,8 +269,8 @@ def run_with(part: str, study: dict[str, object], folder: Path) -> str:
 
 
 def the_part_with(field: str) -> str:
-    (part,) = [part for part in fences(PLUGINS, "yaml") if part.startswith(f"{field}:")]
-    return part
+    """The first one on the page that begins with the field."""
+    return next(part for part in fences(PLUGINS, "yaml") if part.startswith(f"{field}:"))
 
 
 def test_the_searcher_shown_runs_a_study(with_plugins: dict[str, object], tmp_path: Path) -> None:
@@ -298,10 +298,10 @@ def test_the_metric_source_shown_reads_another_file(with_plugins: dict[str, obje
         "print(f'epoch=1 loss={rate}', file=open('progress.txt', 'a'))\n"
     )
     (tmp_path / "progress.txt").write_text("epoch=1 loss=-9\n")  # of a run by hand
-    out = run_with(the_part_with("metric_sources"), with_plugins, tmp_path)
+    out = run_with(the_part_with("results"), with_plugins, tmp_path)
     assert "30 completed" in out and "-9" not in out
     (tmp_path / "train.py").write_text("pass\n")
-    study = {**with_plugins, "name": "none", "trials": 1, "metric_sources": ["reader.py:Progress", "val_dict_list"]}
+    study = {**with_plugins, "name": "none", "trials": 1, "results": ["reader.py:Progress", "val_dict_list"]}
     (tmp_path / "none.yaml").write_text(yaml.safe_dump(study))
     done = hpo_engine("submit", "none.yaml", cwd=tmp_path)
     assert "wrote no progress.txt in RESULT_DIR (and no val_dict_list.json in RESULT_DIR)" in done.stdout + done.stderr

@@ -97,7 +97,7 @@ EXECUTORS = Registry(
     {LOCAL: "hpo_engine.executors.local.executor:LocalExecutor"},
     methods=("free", "launch", "adopt", "reap", "stop", "wait", "wake", "close"),
 )
-_REGISTRIES = {"stop": STOPPERS, "trackers": TRACKERS, "metric_sources": METRIC_SOURCES, "executor": EXECUTORS}
+_REGISTRIES = {"stop": STOPPERS, "trackers": TRACKERS, "results": METRIC_SOURCES, "executor": EXECUTORS}
 _WMLA_PATHS = {
     "algorithm": "algoDef.algorithm",
     "options": "algoDef.algoParams",
@@ -285,7 +285,7 @@ def stopper(spec: StudySpec) -> FirstOf:
 
 def metric_sources(spec: StudySpec) -> Callable[[TrialFiles], list[MetricSource]]:
     """What makes the metric sources of an attempt. Raises SpecError, as it does itself."""
-    path = "metric_sources"
+    path = "results"
     classes = [METRIC_SOURCES.load(source.name, spec.model_dir, path) for source in spec.metric_sources]
 
     def make(trial: TrialFiles) -> list[MetricSource]:

@@ -29,6 +29,7 @@ NAMES: tuple[str, ...] = (
     "trial.kept",
     "trial.copied",
     "trial.started-from",
+    "trial.emetrics-aside",
     "file.before-rename",
     "trial.config-written",
     "attempt.intended",

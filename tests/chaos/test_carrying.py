@@ -33,6 +33,8 @@ while state["steps"] < config["epochs"]:
     fd = os.open(os.environ["COUNTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(fd, f"{os.environ['SUBID']} {os.environ['HPO_ATTEMPT']} {state['steps']}\\n".encode())
     os.close(fd)
+    with open(os.environ["LOG_DIR"] + "/evaluation-metrics.txt", "a") as file:
+        file.write(json.dumps({"meta": {}, "steps": {"iteration": state["steps"]}, "values": {"other": 1}}) + "\\n")
     rows.append({"step": state["steps"], "loss": config["x"] + 1 / state["steps"]})
     for name, value in (("val_dict_list.json", rows), ("state.json", state)):
         with open(name + ".new", "w") as file:
@@ -54,8 +56,9 @@ POINTS = (
     "trial.carried-on", "trial.proposed", "attempt.intended", "trial.laid-out", "trial.config-written", "attempt.sent",
     "attempt.started", "attempt.reaped", "attempt.judged", "trial.ended", "journal.before-commit",
     "journal.after-commit", "trial.copying", "trial.kept", "trial.copied", "trial.started-from",
+    "trial.emetrics-aside",
 )  # fmt: skip
-LATE = {"trial.copying", "trial.kept", "trial.copied", "trial.started-from"}  # passed once
+LATE = {"trial.copying", "trial.kept", "trial.copied", "trial.started-from", "trial.emetrics-aside"}  # not in each
 RESULTS = [
     (0, "completed", [(1, 1.0), (2, 0.5), (4, 0.25), (8, 0.125)], list(range(1, 9))),
     (1, "completed", [(1, 2.0), (2, 1.5)], [1, 2]),

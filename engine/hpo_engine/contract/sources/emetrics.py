@@ -16,6 +16,7 @@ from hpo_engine.contract.sources.files import MAX_LINE, MAX_LINES, GrowingFile, 
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.contract.sources.numbers import BOM, NUMBERS, STEPS, load_json, metric, number, printable, step
 from hpo_engine.errors import ContractError
+from hpo_engine.failpoints import failpoint
 from hpo_engine.plugins.card import Card
 from hpo_engine.study.objective import Row
 from hpo_engine.system.files import Gone, Missing
@@ -68,6 +69,7 @@ class _File(GrowingFile):
         name, end = os.path.splitext(EMETRICS)
         with suppress(ContractError, OSError), self._in_folder() as folder:  # there may be no such file, or folder
             os.rename(EMETRICS, f"{name}.{attempt}{end}", src_dir_fd=folder, dst_dir_fd=folder)
+            failpoint("trial.emetrics-aside")
 
     def begin(self) -> None:
         self._merged = MergedRows()

@@ -1,6 +1,6 @@
 """What a metric source is: one way in which a script reports its metrics, read while it runs and once at the end.
 
-`assembly.SOURCES` names ours; a study uses those of its `metric_sources`, the first one that has rows.
+`assembly.METRIC_SOURCES` names ours; a study uses those of its `results`, the first one that has rows.
 """
 
 from __future__ import annotations

@@ -63,9 +63,9 @@ def by_name(
         folder: where users' modules are.
         registries: by field, what there is; the names of other fields are not checked.
     """
-    lists = {"stop": form.stop, "trackers": form.trackers, "metric_sources": form.metric_sources}
-    if not form.metric_sources:
-        problems.add("metric_sources", "must name at least one, as in [val_dict_list]")
+    lists = {"stop": form.stop, "trackers": form.trackers, "results": form.results}
+    if not form.results:
+        problems.add("results", "must name at least one, as in [val_dict_list]")
     form.executor.name = _absolute(form.executor.name, base_dir)
     executor = form.executor.named()
     if "executor" in registries:
@@ -77,7 +77,10 @@ def by_name(
             each.name = _absolute(each.name, base_dir)
         before = _stoppers(form, problems) if field == "stop" else ()
         taken = [stopper.name for stopper in before]
-        chosen[field] = (*before, *_chosen(forms, field, taken, folder, registries.get(field), problems))
+        chosen["metric_sources" if field == "results" else field] = (
+            *before,
+            *_chosen(forms, field, taken, folder, registries.get(field), problems),
+        )
     return chosen
 
 

@@ -326,7 +326,7 @@ class StudyForm(_Form):
         description="What follows the study beside the console, as in stop. Default [tensorboard].",
         examples=[["tensorboard", "track.py:Sheet"]],
     )
-    metric_sources: list[_Named] = Field(
+    results: list[_Named] = Field(
         default_factory=lambda: [NamedForm(name=source.name) for source in StudySpec.metric_sources],
         description="Where the script's metrics are, as in stop; the first one that has rows counts. Default "
         "[val_dict_list, emetrics].",
@@ -411,7 +411,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "early_stopping": EarlyStoppingForm,
     "stop": NamedForm,
     "trackers": NamedForm,
-    "metric_sources": NamedForm,
+    "results": NamedForm,
     "executor": NamedForm,
     "resource": ResourceForm,
 }

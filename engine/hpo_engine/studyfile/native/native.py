@@ -48,7 +48,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "failures": _failures(spec),
         "stop": [_named(chosen) for chosen in spec.stop if chosen.name not in _OWN_FIELDS],
         "trackers": None if spec.trackers == StudySpec.trackers else [_named(chosen) for chosen in spec.trackers],
-        "metric_sources": []
+        "results": []
         if spec.metric_sources == StudySpec.metric_sources
         else [_named(chosen) for chosen in spec.metric_sources],
         "executor": None if spec.executor == StudySpec.executor else _named(spec.executor),
