@@ -84,7 +84,10 @@ class Scene:
 
     def results(self) -> list[tuple[Any, ...]]:
         """What the seed fixes: parameters, value and last row of every trial."""
-        return [(t.id, t.state.value, dict(t.params), t.loss, dict(t.rows[-1].values)) for t in self.history().trials]
+        return [
+            (t.id, t.state.value, dict(t.params), t.loss, dict(t.rows[-1].values) if t.rows else t.reason)
+            for t in self.history().trials
+        ]
 
     def starts(self) -> Counter[str]:
         """Nonce -> how often a process of that attempt has run the script."""
