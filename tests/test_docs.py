@@ -104,8 +104,11 @@ def test_every_file_of_this_project_that_is_named_exists(page: Path) -> None:
 @each_page
 def test_every_study_file_shown_is_one(page: Path, tmp_path: Path) -> None:
     """A block without a command is a part of one: it is completed before it is read."""
-    (tmp_path / "train.py").touch()
+    (tmp_path / "train.py").write_text("WIDTH = 8\nclass Config:\n    lr = 0.1\n")
     (tmp_path / "data").mkdir()
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "train.yaml").write_text("optimizer: {lr: 0.1}\nname: run\n")
+    (tmp_path / "run.cfg.in").write_text("lr = {lr}\n")
     installed = dict(re.findall(r'"hpo_engine.searchers" = {(\w+) = "(.+?)"', text(page)))
     for shown in fences(page, "yaml"):
         whole = shown

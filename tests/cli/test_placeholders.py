@@ -98,3 +98,65 @@ def test_an_unknown_placeholder_is_refused_before_anything_is_made(shell: Shell)
     shell.write("algo.yaml", "command: python train.py --lr {lrr}\nobjective: minimize loss\nspace: {lr: 1}\n")
     shell.refuses("submit", "algo.yaml", words='command: {lrr} names no parameter; did you mean "lr"')
     assert not (shell.folder / "hpo-runs").exists()
+
+
+CONSTANTS = """\
+import configparser, json, yaml
+LEARNING_RATE = 1e-3   # the rate
+class Config:
+    width: int = 32
+with open("conf/train.yaml") as file:
+    conf = yaml.safe_load(file)
+ini = configparser.ConfigParser()
+ini.read("run.cfg")
+with open("filled.txt") as file:
+    filled = file.read()
+seen = [LEARNING_RATE, conf["optimizer"]["lr"], float(ini["a"]["lr"]), float(filled.split()[0])]
+with open("seen.json", "w") as file:
+    json.dump({"lr": seen, "width": Config.width, "name": conf["name"], "filled": filled}, file)
+with open("val_dict_list.json", "w") as file:
+    json.dump([{"step": 1, "loss": LEARNING_RATE}], file)
+"""
+FILES = """\
+command: python train.py
+objective: minimize loss
+algorithm: random
+trials: 6
+parallel: 2
+space:
+  lr: {{float: [1.0e-6, 0.1], log: true}}
+  width: {{choice: [16, 64]}}
+  decay: {{float: [0, 1], when: {{width: 16}}}}
+files:
+  conf/train.yaml: {{optimizer.lr: lr, name: "run {{trial}}"}}
+  run.cfg: {{a.lr: lr}}
+  train.py: {{LEARNING_RATE: lr, Config.width: width}}
+  filled.txt: {{template: filled.in}}
+trial: {{preload: {preload}}}
+"""
+OWN = {
+    "train.py": CONSTANTS,
+    "conf/train.yaml": "# mine\noptimizer:\n  lr: 0.1  # rate\nname: x\n",
+    "run.cfg": "[a]\n; mine\nlr = 1\n",
+    "filled.in": "{lr} {decay}| {{lr}} {}\n",
+}
+
+
+@pytest.mark.parametrize("preload", ["auto", "'off'"])
+def test_values_arrive_in_the_script_s_own_files(shell: Shell, preload: str) -> None:
+    written = {name: shell.write(name, text) for name, text in OWN.items()}
+    shell.write("algo.yaml", FILES.format(preload=preload))
+    shell.run("submit", "algo.yaml")
+    assert "config.json" not in shell.err
+    for number, trial in enumerate(shell.json("show", "my-study")["trials"]):
+        params = trial["params"]
+        seen = json.loads(shell.result(number, "seen.json").read_text())
+        assert seen["lr"] == [params["lr"]] * 4 and seen["width"] == params["width"]
+        decay = str(params.get("decay", ""))
+        assert seen["name"] == f"run {number}" and seen["filled"] == f"{params['lr']} {decay}| {{lr}} {{}}\n"
+        conf = shell.result(number, "conf/train.yaml").read_text()
+        assert conf == f"# mine\noptimizer:\n  lr: {conf.split('lr: ')[1].split()[0]}  # rate\nname: run {number}\n"
+        assert (shell.result(number, "train.py").stat().st_mode & 0o777) == written["train.py"].stat().st_mode & 0o777
+    frozen = shell.folder / "hpo-runs" / "my-study" / "model"
+    for name, path in written.items():
+        assert path.read_text() == (frozen / name).read_text() == OWN[name], "the user's file and the copy never change"

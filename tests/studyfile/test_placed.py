@@ -68,3 +68,38 @@ def test_it_is_written_as_it_was_read(folder: Path) -> None:
     assert (spec.spellings, spec.params_env) == ({"lr": "-l"}, "HP_")
     assert parse(dump(native.to_native(spec)), folder) == spec
     assert StudySpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ("{c.yaml: {lrr: lr}}", 'files.c.yaml: "c.yaml" has no lrr; did you mean "lr"? (+lrr adds it)'),
+        ("{c.yaml: {lr: lrr}}", 'files.c.yaml: "c.yaml" is to get lrr, which is no parameter; did you mean "lr"?'),
+        ("{d.yaml: {lr: lr}}", 'files.d.yaml: "d.yaml" cannot be read: No such file'),
+        ('{c.yaml: {lr: "{lrr}"}}', 'files.c.yaml: "c.yaml" {lrr} names no parameter; did you mean "lr"?'),
+        ("{../c.yaml: {lr: lr}}", "files.../c.yaml: must be a path in the script's folder"),
+        ("{/c.yaml: {lr: lr}}", "must be a path in the script's folder"),
+        ("{config.json: {lr: lr}}", "files.config.json: is config.json, which has all parameters anyway"),
+        ("{t.txt: {lr: lr}}", 'files.t.txt: "t.txt" cannot set values in t.txt; known are .cfg'),
+        ("{x: {template: none.in}}", 'files.x: "none.in" cannot be read: No such file'),
+        ("{x: {template: t.txt}}", 'files.x: "t.txt" {lrr} names no parameter'),
+        ("{b.yaml: {lr: lr}}", 'files.b.yaml: "b.yaml" is not text in UTF-8'),
+    ],
+)
+def test_files_that_cannot_take_the_values_are_refused(files: str, said: str, folder: Path) -> None:
+    (folder / "c.yaml").write_text("lr: 1\n")
+    (folder / "b.yaml").write_bytes(b"lr: \xff\n")
+    (folder / "t.txt").write_text("{lrr}\n")
+    (found,) = problems(study("python train.py", f"files: {files}"), folder)
+    assert said in found
+
+
+def test_files_are_written_as_they_were_read(folder: Path) -> None:
+    (folder / "c.yaml").write_text("lr: 1\nname: a\n")
+    (folder / "t.in").write_text("{optimizer}\n")
+    text = study("python train.py", 'files: {c.yaml: {lr: lr, name: "{trial}-{momentum}"}, t: {template: t.in}}')
+    spec = parse(text, folder)
+    assert [file.names for file in spec.files] == [("lr", "momentum"), ("optimizer",)]
+    assert not [note for note in spec.notes if "config.json" in note]
+    assert parse(dump(native.to_native(spec)), folder) == spec
+    assert StudySpec.from_json(spec.to_json()) == spec

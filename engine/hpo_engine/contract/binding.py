@@ -37,7 +37,7 @@ def write_config(paths: TrialPaths, config: Mapping[str, Any]) -> None:
     # Not fsynced: the event log holds the parameters durably, and every launch writes this file anew.
     with opened(paths, paths.result_dir) as fd:
         try:
-            _put(fd, CONFIG, data)
+            put(fd, CONFIG, data)
         except IsADirectoryError:
             raise LaunchError(f"{paths.config} is a folder: remove it") from None
         except OSError as error:
@@ -171,7 +171,7 @@ def environment(
     return env
 
 
-def _put(folder: int, name: str, data: bytes) -> None:
+def put(folder: int, name: str, data: bytes, mode: int | None = None) -> None:
     """Replaces a file; readers see the old one or the new one. Its times say that nobody has read it yet."""
     # A random name cannot be planted, and two writers never share one.
     aside = f".{os.urandom(8).hex()}.tmp"
@@ -179,6 +179,8 @@ def _put(folder: int, name: str, data: bytes) -> None:
     try:
         try:
             write_all(fd, data)
+            if mode is not None:
+                os.fchmod(fd, mode)
             changed = os.fstat(fd).st_mtime_ns  # an access time before it: the first read is sure to move that
             os.utime(fd, ns=(changed - _UNREAD_NS, changed))
         finally:

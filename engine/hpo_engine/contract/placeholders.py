@@ -128,6 +128,11 @@ class Template:
             raise PlaceholderError(f"{shown(text)} stands for several words, and there is room for one")
         return template
 
+    def fill_text(self, values: Mapping[str, Any]) -> str:
+        """Of `parse_text`: the whole text, with nothing in place of what does not apply."""
+        pieces = [piece for piece in self.words[0] if isinstance(piece, str) or getattr(piece, "name", "") in values]
+        return "".join(_text(piece, values) for piece in pieces)
+
     @property
     def fixed(self) -> int:
         """The number of words at the beginning that are always the same."""

@@ -29,7 +29,8 @@ class Placed:
         self._command = Template.parse(words, names)
         self._env = {name: Template.parse_text(text, names) for name, text in env.items()}
         self._all = {} if spec.params_env is None else {variable(spec.params_env, name): name for name in names}
-        placed = self._command.placed.union(*(template.placed for template in self._env.values()))
+        in_files = (file.names for file in spec.files)
+        placed = self._command.placed.union(*in_files, *(template.placed for template in self._env.values()))
         self._rest = tuple(name for name in names if name not in placed)
         self._spellings = spec.spellings
         self.varying = frozenset([*self._all, *(name for name, template in self._env.items() if template.placed)])

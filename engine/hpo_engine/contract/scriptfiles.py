@@ -17,6 +17,7 @@ from typing import Any
 from hpo_engine.errors import nearest
 from hpo_engine.text.quoting import shown
 
+_LIBRARY = "needs {} to be edited: pip install 'hpo-engine[files]'"
 NEW = "+"
 """Before a key: the file does not have it yet."""
 
@@ -106,8 +107,11 @@ def _yaml_text(value: Any) -> str:
 
 
 def _toml(text: str, values: Mapping[str, Any]) -> str:
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
+    try:
+        import tomlkit
+        from tomlkit.exceptions import TOMLKitError
+    except ImportError:
+        raise EditError(_LIBRARY.format("tomlkit")) from None
 
     try:
         document = tomlkit.parse(text)
@@ -119,7 +123,10 @@ def _toml(text: str, values: Mapping[str, Any]) -> str:
 def _ini(text: str, values: Mapping[str, Any]) -> str:
     from configparser import Error
 
-    from configupdater import ConfigUpdater
+    try:
+        from configupdater import ConfigUpdater
+    except ImportError:
+        raise EditError(_LIBRARY.format("ConfigUpdater")) from None
 
     updater = ConfigUpdater(strict=False, allow_no_value=True)
     try:

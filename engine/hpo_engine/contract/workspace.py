@@ -16,7 +16,9 @@ from hpo_engine.contract import binding, carrying, layout
 from hpo_engine.contract.copies import Copies
 from hpo_engine.contract.foldercopy import Check
 from hpo_engine.contract.outputlog import logfiles
+from hpo_engine.contract.ownfiles import OwnFiles
 from hpo_engine.contract.paths import StudyPaths, identity
+from hpo_engine.contract.placing import values_of
 from hpo_engine.contract.snapshot import Views
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.contract.sources.reports import Reports
@@ -49,6 +51,7 @@ class LocalWorkspace:
         copies: Copies | None = None,
     ) -> None:
         self.paths, self._views, self._user, self._sources = paths, views, user, sources
+        self._spec, self._files = spec, OwnFiles(spec, paths.model)
         # None of the metrics that the study speaks of is the step of a row, whatever it is called.
         self._named = frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
         self._has_log = os.path.exists(paths.db)
@@ -131,6 +134,8 @@ class LocalWorkspace:
             else:
                 self._views.lay(paths.result_dir)
         failpoint("trial.laid-out")
+        if self._spec.files:
+            self._files.write(paths, values_of(self._spec, paths, history.config(trial)))
         binding.write_config(paths, config)
         failpoint("trial.config-written")
         return True

@@ -74,6 +74,25 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class ScriptFile:
+    """A file of the script's folder that has a trial's values, at `path` in RESULT_DIR.
+
+    `keys`: what is set in it, each to the value of a parameter or to a text with placeholders; None: it is made of
+    `template`, another file there, by filling the placeholders in that. `names`: the parameters whose values it has.
+    """
+
+    path: str
+    keys: Mapping[str, str] | None = None
+    template: str = ""
+    names: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The path of the file that it is made of."""
+        return self.template or self.path
+
+
+@dataclass(frozen=True)
 class TrialPolicy:
     """How one trial runs: `time_limit_s` per run, `retries` after a failed run, `grace_s` between SIGTERM and SIGKILL,
     `log_mb` of output kept. `on_time_limit`: fail, or keep: what a run has reported until its time limit counts.
@@ -100,7 +119,8 @@ class StudySpec:
     """One search, as asked for. `command` is an argv; paths are absolute; `seed` is None until the study is opened.
 
     `command`, values of `env`: with placeholders for parameters, see `contract.placeholders`. `params_env`: what the
-    variables begin with that hold all parameters. `spellings`: what the script calls the option of a parameter.
+    variables begin with that hold all parameters. `files`: those of the script that take values.
+    `spellings`: what the script calls the option of a parameter.
     `exclude`: patterns, as in a .gitignore, of what in `model_dir` is not copied. `base_config`: a JSON file there that
     each trial's config.json begins with; `base`: what was in it when the study was made. `linked`: files that were
     too big to copy.
@@ -135,6 +155,7 @@ class StudySpec:
     executor: Named = Named(LOCAL)
     env: Mapping[str, str] = field(default_factory=dict)
     params_env: str | None = None
+    files: tuple[ScriptFile, ...] = ()
     spellings: Mapping[str, str] = field(default_factory=dict)
     data_dir: str | None = None
     data_root: str | None = None

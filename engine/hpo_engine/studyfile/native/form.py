@@ -378,6 +378,13 @@ class StudyForm(_Form):
         description="Environment variables of the trials; placeholders as in command.",
         examples=[{"TOKENIZERS": "0", "LR": "{lr}"}],
     )
+    files: dict[str, dict[str, values.Text]] = Field(
+        default_factory=dict,
+        description="Files of the script that get values: keys of YAML, JSON, TOML and INI files or constants of a "
+        "Python file, each with a parameter or a text with placeholders; or {template: FILE}, to fill the "
+        "placeholders in another file.",
+        examples=[{"conf/train.yaml": {"optimizer.lr": "lr"}}, {"run.cfg": {"template": "run.cfg.in"}}],
+    )
     params_env: values.Text | None = Field(
         default=None,
         description="Every parameter as a variable whose name begins with this. Default: none.",

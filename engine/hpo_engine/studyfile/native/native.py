@@ -63,6 +63,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "metrics": dict(spec.extra_metrics),
         "env": dict(spec.env),
         "params_env": spec.params_env,
+        "files": {f.path: dict(f.keys) if f.keys is not None else {"template": f.template} for f in spec.files},
         "data_dir": spec.data_dir,
         "data_root": spec.data_root,
         "interpreter": spec.interpreter,

@@ -25,6 +25,7 @@ from hpo_engine.studyfile.common import (
 )
 from hpo_engine.studyfile.document import Document, read_document, read_text
 from hpo_engine.studyfile.native import chosen, placed, slips
+from hpo_engine.studyfile.native.files import script_files
 from hpo_engine.studyfile.native.findings import sound_form
 from hpo_engine.studyfile.native.form import StudyForm
 from hpo_engine.studyfile.native.space import read_space, short_steps
@@ -80,7 +81,9 @@ def parse_document(
     _check_fields(form, data, name, problems)
     objectives = _objectives(form, data, problems)
     notes = _foreign(form, data, failed, paths["model_dir"], problems)
-    unplaced = placed.check(form, searched, failed, problems)
+    params = searched.space.params if searched.space is not None else ()
+    files = script_files(form, placed.names(form), params, paths["model_dir"], problems)
+    unplaced = placed.check(form, params, files, failed, problems)
     by_name = chosen.by_name(form, base_dir, paths["model_dir"], registries or {}, problems)
     problems.check()
     assert searched.space is not None  # its absence is a problem
@@ -90,6 +93,7 @@ def parse_document(
         experiments=searched.experiments,
         points=searched.points,
         spellings=searched.spellings,
+        files=files,
         objectives=objectives,
         algorithm=algorithm,
         seed=seed,

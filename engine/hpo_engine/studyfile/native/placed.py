@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from hpo_engine.contract.placeholders import PlaceholderError, Template
 from hpo_engine.contract.placing import variable
 from hpo_engine.space.params import Param
+from hpo_engine.study.spec import ScriptFile
 from hpo_engine.studyfile.common import Problems, env_problem
 from hpo_engine.studyfile.native.form import StudyForm
-from hpo_engine.studyfile.native.space import Searched
 from hpo_engine.text.quoting import shown
 
 _SHOWN = 5  # names in one line
@@ -21,7 +21,9 @@ def names(form: StudyForm) -> set[str]:
     return found | ({form.resource.name} if form.resource else set())
 
 
-def check(form: StudyForm, searched: Searched, failed: set[str], problems: Problems) -> list[str]:
+def check(
+    form: StudyForm, params: tuple[Param, ...], files: Iterable[ScriptFile], failed: set[str], problems: Problems
+) -> list[str]:
     """Reports placeholders that cannot be filled. Returns a note on parameters that are placed nowhere although others
     are.
 
@@ -30,8 +32,8 @@ def check(form: StudyForm, searched: Searched, failed: set[str], problems: Probl
     """
     if failed & {"command", "space", "experiments", "env"}:
         return []
-    known, params = names(form), searched.space.params if searched.space is not None else ()
-    placed, everything = set[str](), form.params_env is not None
+    known, everything = names(form), form.params_env is not None
+    placed = {name for file in files for name in file.names}
     for path, template in _templates(form, known, problems):
         placed |= template.placed
         everything |= template.takes_all
