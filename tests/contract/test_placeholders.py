@@ -55,11 +55,53 @@ def filled(command: str, values: dict[str, Any] = VALUES, spellings: dict[str, s
         ("python -W ignore -c '{lr}'", ["python", "-W", "ignore", "-c", "{lr}"]),
         ("python train.py -c {lr}", ["python", "train.py", "-c", "0.0001"]),
         ("python -m train -e {lr} -c {lr}", ["python", "-m", "train", "-e", "0.0001", "-c", "0.0001"]),
+        ("sh -c 'exec \"$@\"' sh --lr {lr}", ["sh", "-c", 'exec "$@"', "sh", "--lr", "0.0001"]),
+        ("flock file python train.py -c {lr}", ["flock", "file", "python", "train.py", "-c", "0.0001"]),
+        ("python -Wonce train.py -c {lr}", ["python", "-Wonce", "train.py", "-c", "0.0001"]),
+        ("python -mcProfile train.py -c {lr}", ["python", "-mcProfile", "train.py", "-c", "0.0001"]),
+        ("bash --norc train.sh -c {lr}", ["bash", "--norc", "train.sh", "-c", "0.0001"]),
+        ("perl train.pl -e {lr}", ["perl", "train.pl", "-e", "0.0001"]),
         ("train ''", ["train", ""]),
     ],
 )
 def test_what_a_placeholder_becomes(command: str, words: list[str]) -> None:
     assert filled(command) == words
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sh -ce TEXT",
+        "bash -ceu TEXT",
+        "bash -c -- TEXT",
+        "bash -c -x TEXT",
+        "bash +o posix -c TEXT",
+        "bash -oc pipefail TEXT",
+        "bash --rcfile file -c TEXT",
+        "tcsh -c TEXT",
+        "fish --command=TEXT",
+        "{optimizer} -c TEXT",
+        "python -cTEXT",
+        "python -Ic TEXT",
+        "/opt/bin/python3.12 --check-hash-based-pycs always -c TEXT",
+        "perl -lane TEXT",
+        "perl -E TEXT",
+        "Rscript -e 1 -e TEXT",
+        "node -r module -e TEXT",
+        "node -p TEXT",
+        "julia -t 4 --eval=TEXT",
+        "php -r TEXT",
+        "env -S TEXT",
+        "env X=1 timeout 5 sh -ce TEXT",
+        "su - user -c TEXT",
+        "flock file -c TEXT",
+    ],
+)
+def test_no_value_becomes_part_of_a_program(command: str) -> None:
+    """Read by the shell or interpreter as code: `sh -ce`, `bash -c --` and `env -S` were not known as such."""
+    words = filled(command.replace("TEXT", "'x {lr} {params:name=value}'"), without(optimizer="sh"))
+    assert any("{lr}" in word for word in words)
+    assert not any("0.0001" in word for word in words)
 
 
 def without(*names: str, **others: Any) -> dict[str, Any]:

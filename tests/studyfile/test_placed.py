@@ -30,6 +30,11 @@ def study(command: str, more: str = "") -> str:
         (study("python train.py {lrr}"), 'algo.yaml:1: command: {lrr} names no parameter; did you mean "lr"?'),
         (study("python train.py x{params}"), "algo.yaml:1: command: {params} stands for several words"),
         (study("'{momentum} train.py'"), "a trial without momentum would have no program to run"),
+        (
+            study('["{momentum?python}", train.py]'),
+            "{momentum?python} may be no word at all, so that there is no program",
+        ),
+        (study('["{lr...}", train.py]'), "{lr...} may be no word at all"),
         (study("python train.py", 'env: {A: "{params}"}'), "algo.yaml:7: env.A: {params} stands for several words"),
         (study("python train.py", 'env: {A: "{lrr}"}'), "env.A: {lrr} names no parameter"),
         (study("python train.py", 'params_env: "A="'), "params_env: "),
@@ -55,6 +60,16 @@ def test_what_cannot_be_filled_is_refused_in_one_line(text: str, said: str, fold
 def test_parameters_that_are_placed_nowhere_are_noted(command: str, more: str, noted: str, folder: Path) -> None:
     notes = [note for note in parse(study(command, more), folder).notes if "config.json" in note]
     assert [note.startswith(noted) for note in notes] == ([True] if noted else [])
+
+
+def test_which_script_runs_may_depend_on_the_trial(folder: Path) -> None:
+    assert parse(study("python '{optimizer}.py' {params}"), folder).command[1] == "{optimizer}.py"
+    assert parse(study("sh './run-{optimizer}.sh' {params}"), folder).command[1] == "./run-{optimizer}.sh"
+
+
+def test_a_placeholder_in_the_text_of_a_program_is_noted(folder: Path) -> None:
+    (note, *_) = parse(study("sh -ec 'python train.py --lr {lr}'"), folder).notes
+    assert note.startswith("command: {lr} stays as it is")
 
 
 def test_the_resource_and_what_every_trial_has_can_be_placed(folder: Path) -> None:

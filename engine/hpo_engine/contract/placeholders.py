@@ -134,6 +134,16 @@ class Template:
         return "".join(_text(piece, values) for piece in pieces)
 
     @property
+    def may_vanish(self) -> bool:
+        """Whether the first word may become none although its parameter applies, or several."""
+        first = self.words[0][0]
+        return (
+            isinstance(first, _Params)
+            or (isinstance(first, _Value) and first.many)
+            or (len(self.words[0]) == 1 and isinstance(first, _Switch) and first.off is None)
+        )
+
+    @property
     def fixed(self) -> int:
         """The number of words at the beginning that are always the same."""
         first = next((k for k, word in enumerate(self.words) if not all(isinstance(p, str) for p in word)), None)

@@ -216,7 +216,7 @@ def script_problem(command: Sequence[str], model_dir: str) -> str | None:
     if split := _split_by_blanks(command, model_dir):
         return split
     script = script_of(command)
-    if script is None or os.path.isabs(script):
+    if script is None or os.path.isabs(script) or "{" in script:  # a placeholder: which script, the trial decides
         return None
     path = absolute(script, model_dir)
     if not is_below(path, model_dir) and leaves_by_dots(script, model_dir):

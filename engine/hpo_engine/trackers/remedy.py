@@ -180,12 +180,21 @@ def _no_parameter(case: _Case) -> str:
     )
 
 
+def _too_long(case: _Case) -> str:
+    if "Argument list too long" not in case.last.reason:
+        return ""
+    return (
+        "the system limits a word of a command or a variable to 128 KiB, and all of them together: let the script "
+        f"read long values from {CONFIG}, which has all parameters"
+    )
+
+
 def _arguments(case: _Case) -> str:
     if not _ARGUMENTS.search(case.last.reason):
         return ""
     return (
-        f"the script runs as {quoted(' '.join(case.spec.command))}: write fixed arguments into command, and let the "
-        f"script read what is searched from {CONFIG}"
+        f"the script runs as {quoted(' '.join(case.spec.command))}: write fixed arguments into command, and "
+        f"{{params}} for those that are searched, or let the script read these from {CONFIG}"
     )
 
 
@@ -227,6 +236,6 @@ def _listed(names: list[str]) -> str:
 
 
 _RULES = (
-    _more_time, _reporting, _other_metric, _not_finite, _read_only, _outside, _no_module, _no_parameter, _arguments,
-    _memory, _crash,
+    _more_time, _reporting, _other_metric, _not_finite, _read_only, _outside, _no_module, _no_parameter, _too_long,
+    _arguments, _memory, _crash,
 )  # fmt: skip

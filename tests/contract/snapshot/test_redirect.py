@@ -88,6 +88,8 @@ WORDS = {  # P: the folder, S: its other name, T: the trial's
     "--data=P/data/x 1.csv": "--data=T/data/x 1.csv",
     "P/data/*.csv": "T/data/*.csv",
     "P/data/x{1,2}": "T/data/x{1,2}",
+    "P/{lr}": "T/{lr}",  # once the folder's own slash went away with it
+    "--out=P/*.csv": "--out=T/*.csv",
     "../my proj/train.py": "T/train.py",
     "../short/train.py": None,
     "P/out/train.py": "T/out/train.py",  # a link that leads out does so from there, too

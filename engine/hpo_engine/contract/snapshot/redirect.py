@@ -114,7 +114,8 @@ class _Folder:
             ends = self._ends(text, match) if match.start() >= at else ()
             for end in ends:
                 if (found := self.path(text[match.start() : end])) is not None:
-                    pieces += [text[at : match.start()], found]
+                    slash = "/" if found == HERE and text[end - 1] == "/" else ""  # what follows is below it
+                    pieces += [text[at : match.start()], found, slash]
                     at = end
                     break
         return "".join([*pieces, text[at:]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from hpo_engine.contract.command import program_texts
 from hpo_engine.contract.placeholders import PlaceholderError, Template
 from hpo_engine.contract.placing import variable
 from hpo_engine.space.params import Param
@@ -24,8 +25,8 @@ def names(form: StudyForm) -> set[str]:
 def check(
     form: StudyForm, params: tuple[Param, ...], files: Iterable[ScriptFile], failed: set[str], problems: Problems
 ) -> list[str]:
-    """Reports placeholders that cannot be filled. Returns a note on parameters that are placed nowhere although others
-    are.
+    """Reports placeholders that cannot be filled. Returns notes on those in a program's text, which stay as they are,
+    and on parameters that are placed nowhere although others are.
 
     Args:
         failed: fields that are wrong themselves.
@@ -41,11 +42,24 @@ def check(
             _check_program(form, known, params, problems)
     for name, other in _alike(form, known, problems):
         problems.add("params_env", f"{other} and {name} would both be {variable(form.params_env or '', name)}")
+    texts = _in_texts(form, known)
     left = sorted(known - placed)
     if not placed or everything or not left:
-        return []
+        return texts
     few = ", ".join(map(shown, left[:_SHOWN])) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
-    return [f"{few}: only in config.json, unlike the others; {{params}} in command writes all that are left"]
+    return [*texts, f"{few}: only in config.json, unlike the others; {{params}} in command writes all that are left"]
+
+
+def _in_texts(form: StudyForm, known: set[str]) -> list[str]:
+    """A note on placeholders in the text of `sh -c TEXT` and the like."""
+    words = [word for number, word in enumerate(form.command) if number in program_texts(form.command)]
+    tokens = (f"{{{name}}}" for name in sorted(known | {"params"}))
+    if (found := next((token for token in tokens if any(token in word for word in words)), None)) is None:
+        return []
+    return [
+        f"command: {shown(found)} stays as it is, as no value becomes part of a program's text; hand it over as a "
+        f'further word, as in [sh, -c, \'echo "$0"\', "{shown(found)}"]'
+    ]
 
 
 def _templates(form: StudyForm, known: set[str], problems: Problems) -> Iterator[tuple[str, Template]]:
@@ -63,10 +77,12 @@ def _templates(form: StudyForm, known: set[str], problems: Problems) -> Iterator
 
 def _check_program(form: StudyForm, known: set[str], params: tuple[Param, ...], problems: Problems) -> None:
     program = Template.parse(form.command[:1], known)
+    if program.may_vanish:
+        problems.add("command", f"{shown(form.command[0])} may be no word at all, so that there is no program to run")
+        return
     optional = [param.name for param in params if param.when and param.name in program.placed]
-    if optional or program.takes_all:
-        what = f"without {shown(optional[0])}" if optional else "whose parameters do not apply"
-        problems.add("command", f"a trial {what} would have no program to run")
+    if optional:
+        problems.add("command", f"a trial without {shown(optional[0])} would have no program to run")
 
 
 def _alike(form: StudyForm, known: set[str], problems: Problems) -> Iterator[tuple[str, str]]:
