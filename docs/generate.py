@@ -85,7 +85,13 @@ def fields() -> str:
 def parameters() -> str:
     schema = json_schema()
     forms = [schema["$defs"][form] for form in re.findall(r"'#/\$defs/(\w+)'", str(schema["properties"]["space"]))]
-    return "\n".join(f"### `{next(iter(f['properties']))}`\n\n{f['description']}\n\n{_field_table(f)}" for f in forms)
+    return "\n".join(f"### `{_kind(f)}`\n\n{f['description']}\n\n{_field_table(f)}" for f in forms)
+
+
+def _kind(form: Mapping[str, Any]) -> str:
+    """What makes an entry of the space one of this form: the only field that it must have."""
+    (name,) = form["required"]
+    return str(name)
 
 
 def _field_table(schema: Mapping[str, Any]) -> str:

@@ -76,6 +76,16 @@ def test_every_link_and_picture_of_this_project_leads_somewhere(page: Path) -> N
         assert not anchor or anchor in anchors(path), target
 
 
+@each_page
+def test_no_heading_stands_twice_below_the_same_one(page: Path) -> None:
+    path: list[str] = []
+    seen: set[tuple[str, ...]] = set()
+    for marks, heading in re.findall(r"^(#+) (.*)$", prose(page), re.MULTILINE):
+        path = [*path[: len(marks) - 1], heading]
+        assert tuple(path) not in seen, heading
+        seen.add(tuple(path))
+
+
 def commands(page: Path) -> Iterator[str]:
     """What a page says to type after `hpo-engine`."""
     shell = "\n".join(fences(page, "sh") + re.findall(r"`([^`]+)`", " ".join(prose(page).split())))
