@@ -56,6 +56,7 @@ def test_five_trials_with_different_parameters_and_identical_rows_are_told_once(
         run(study, ROWS, hidden=20 + i)
         assert len(said) == (i >= 4)
     assert said[0].startswith("5 trials with different parameters reported identical rows: does the script use")
+    assert "config.json" in said[0] and "command" in said[0]  # both ways in which they reach a script
     assert "8 trials with different parameters" in "\n".join(lines.summary(study.history, study.now))
     assert not heard(study), "the next engine does not say it again"
 
@@ -104,7 +105,7 @@ def test_a_config_that_was_not_read_is_told_after_the_first_trial(make_study: Ma
     run(study, ROWS, read=False)
     assert said == [
         "trial 0 ended without reading its config.json: its parameters (lr, hidden, optimizer) had no effect; "
-        'the script finds them there: json.load(open("config.json"))'
+        'the script finds them there: json.load(open("config.json")); {params} in command writes them as arguments'
     ]
     run(study, [(1, {"loss": 0.1})], read=False)
     assert len(said) == 1

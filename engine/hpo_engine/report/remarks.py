@@ -51,7 +51,8 @@ class Sameness:
             return ""
         return (
             f"{count} trials with different parameters reported identical rows: does the script use its parameters? "
-            'They are in config.json, in its working directory: json.load(open("config.json"))'
+            'They are in config.json, in its working directory: json.load(open("config.json")); and wherever command '
+            "and env of the study file place them, as in --lr {lr}"
         )
 
     def _alike(self, first: Trial, other: Trial) -> bool:
