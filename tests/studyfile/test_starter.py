@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpo_engine.contract.placing import Placed
 from hpo_engine.errors import SpecError
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.studyfile import native
@@ -167,6 +169,42 @@ parser.add_argument("input")
         "optim": {"choice": ["sgd", "adam"]},
     }
     assert "NOTE: the script seems to take its parameters as options" in starter("train.py", text)
+    assert "config.json" not in starter("train.py", text)
+
+
+@pytest.mark.parametrize(
+    ("options", "command", "args"),
+    [
+        (("--lr", "--hidden_size"), "python train.py {params}", {}),
+        (("--lr", "--hidden-size"), "python train.py {params:-}", {"lr": None, "hidden_size": None}),
+        (("--lr", "--hidden-size", "--max_norm"), "python train.py {params:-}", {"max_norm": "--max_norm"}),
+        (("-r", "--hidden_size"), "python train.py {params}", {"rate": "-r"}),
+    ],
+)
+def test_options_of_the_command_line_are_written_as_the_script_calls_them(
+    folder: Path, options: tuple[str, ...], command: str, args: dict[str, str | None]
+) -> None:
+    """With the values that argparse accepts: each trial of the study would be an error otherwise."""
+    dest = {"-r": ', dest="rate"'}
+    text = "".join(f'p.add_argument("{o}", type=float, default=1{dest.get(o, "")})\n' for o in options)
+    text += 'p.add_argument("--epochs", type=int, default=3)\n'
+    found = data(text)
+    assert found["command"] == command
+    assert {name: found["space"][name].get("arg") for name in args} == args
+    assert all("float" in entry for name, entry in found["space"].items() if name != "epochs")
+    spec = parse(starter("train.py", text), folder)
+    words = Placed(spec, spec.command, spec.env).command(dict.fromkeys(spec.space.names, 1))
+    assert sorted(word for word in words if word.startswith("-")) == sorted([*options, "--epochs"])
+
+
+def test_command_in_quotes_has_its_placeholder_within_them() -> None:
+    text = 'parser.add_argument("--lr", type=float, default=0.01)\n'
+    assert yaml.safe_load(starter("my train.py", text))["command"] == "python 'my train.py' {params}"
+
+
+def test_numbers_that_the_command_line_accepts_are_the_choices() -> None:
+    text = 'parser.add_argument("--batch-size", type=int, default=32, choices=[16, 32, 64])\n'
+    assert data(text)["space"] == {"batch_size": {"choice": [16, 32, 64]}}
 
 
 ARGUMENTS = """\

@@ -40,25 +40,32 @@ def starter(script_path: str, text_of_script: str) -> str:
     except UnicodeEncodeError:
         raise SpecError("the script's name is not UTF-8 text; rename it") from None
     found = scan(script_path, text_of_script)
-    lines = [*_head(script_path, found, text_of_script), *_space(found), *_tail()]
+    params = _params(found, text_of_script)
+    lines = [*_head(script_path, found, text_of_script, params), *_space(found, params), *_tail()]
     return "\n".join(lines) + "\n"
 
 
-def _head(script_path: str, found: Guesses, text: str) -> Iterator[str]:
+def _head(script_path: str, found: Guesses, text: str, params: str) -> Iterator[str]:
     folder, command = _command(script_path)
     metric = _metric(found)
     goal = "maximize" if _MAXIMIZED.search(metric) and "loss" not in metric.lower() else "minimize"
     yield "# What to run, what to tune, how long to search. Start it with: hpo-engine submit algo.yaml"
-    yield "# Each trial runs the command in a folder of its own, which looks like the script's folder. It finds its"
-    yield '# parameters in config.json there, and writes its metrics to val_dict_list.json: [{"step": 1, "loss": 0.3}]'
-    if script_path.endswith(".py"):
+    yield "# Each trial runs the command in a folder of its own, which looks like the script's folder."
+    if params:
+        yield "# The command gives it its parameters. It writes its metrics to val_dict_list.json in its folder:"
+    else:
+        yield "# It finds its parameters in config.json there, and writes its metrics to val_dict_list.json:"
+    yield '# [{"step": 1, "loss": 0.3}]'
+    if script_path.endswith(".py") and not params:
         yield "# (from hpo_trainees.report import config, report does both; it is one file, which can be copied)."
     for remark in _remarks(found, text):
         yield "#"
         yield from (f"# {line}" for line in textwrap.wrap(f"NOTE: {remark}", 110, break_on_hyphens=False))
     yield ""
     yield _line("# name: my-study", "default: the name of this folder")
-    yield _line(f"command: {_scalar(command)}", "runs one trial; split as a shell would, but no shell runs")
+    yield _line(
+        f"command: {_placing(_scalar(command), params)}", "runs one trial; split as a shell would, but no shell runs"
+    )
     if folder:
         yield _line(f"model_dir: {_scalar(folder)}", "the script's folder")
     yield "objective:"
@@ -88,13 +95,16 @@ def remarks(script_path: str, text_of_script: str) -> list[str]:
 
 
 def _remarks(found: Guesses, text: str) -> Iterator[str]:
-    if found.options and "config.json" not in text:
+    if params := _params(found, text):
         yield (
-            "the script seems to take its parameters as options of the command line. Parameters that are tuned come in "
-            "config.json: let the script read them there."
+            f"the script seems to take its parameters as options of the command line: {params} in command writes those "
+            "of space there. An option without a value, such as --amp, is written {amp?--amp}."
         )
     elif not found.params and "config.json" not in text:
-        yield "the script does not seem to read config.json yet; until it does, every trial is the same."
+        yield (
+            "the script does not seem to read config.json yet; until it does, or command has its parameters, as in "
+            "--lr {learning_rate}, every trial is the same."
+        )
     if found.lightning and "ReportCallback" not in text and RESULT not in text:
         yield (
             "a Lightning script reports with callbacks=[ReportCallback()] in its Trainer "
@@ -105,12 +115,36 @@ def _remarks(found: Guesses, text: str) -> Iterator[str]:
         yield f"{names}: logged for single batches only; to report it for each epoch: self.log(..., on_epoch=True)."
 
 
-def _space(found: Guesses) -> Iterator[str]:
+def _params(found: Guesses, text: str) -> str:
+    """The placeholder that writes the parameters as the script's options; "" if it reads config.json."""
+    if not found.options or "config.json" in text:
+        return ""
+    return "{params:-}" if any("-" in flag.lstrip("-") for flag in found.flags.values()) else "{params}"
+
+
+def _placing(command: str, params: str) -> str:
+    """The command, a scalar of YAML, with the placeholder as its last word."""
+    quote = '"' if command.startswith('"') else ""
+    return f"{command.removesuffix(quote)} {params}{quote}" if params else command
+
+
+def _spelled(entry: Any, name: str, flag: str, params: str) -> Any:
+    """The entry with the option's own name, if that differs from the one that `params` writes."""
+    if not params or flag == f"--{name.replace('_', '-') if params == '{params:-}' else name}":
+        return entry
+    return {**(entry if isinstance(entry, dict) else {"constant": entry}), "arg": flag}
+
+
+def _space(found: Guesses, params: str) -> Iterator[str]:
     yield ""
-    yield _line("space:", "the parameters, as config.json will hold them")
+    yield _line(
+        "space:",
+        f"the parameters, which {params} writes" if params else "the parameters, as config.json will hold them",
+    )
     entries = {}
     for name in list(found.params)[:_MOST_PARAMS]:
         entries[name], why = propose(name, found.params[name], found.types.get(name), found.choices.get(name))
+        entries[name] = _spelled(entries[name], name, found.flags.get(name, f"--{name}"), params)
         yield _line(f"  {_scalar(name)}: {_entry(entries[name])}", why)
     if not entries:
         yield _line("  learning_rate: {float: [0.0001, 0.1], log: true}", "an example: put your own here")

@@ -36,6 +36,8 @@ def propose(name: str, default: Any, type_: type | None, choices: list[Any] | No
     """(the entry under `space`, why). `default` None: not known."""
     if choices and (default is None or isinstance(default, str)):
         return {"choice": list(dict.fromkeys([*([default] if default else []), *choices]))}, "what the script knows"
+    if choices and default in choices:  # numbers: the command line refuses all others
+        return {"choice": choices}, "what the script knows"
     if default is None:
         return _without_default(name, type_)
     said = (

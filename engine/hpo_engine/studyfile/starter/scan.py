@@ -18,13 +18,15 @@ _STEPS = {"step", "steps", "epoch", "iteration"}
 @dataclass
 class Guesses:
     """`params`: name -> default (None: not known). `types`: what the script converts a parameter to. `choices`: what
-    it allows. `options`: the parameters are options of the command line. `metrics`: in the order found.
+    it allows. `options`: the parameters are options of the command line; `flags`: how each is written there, name ->
+    "--lr". `metrics`: in the order found.
     `batch_only`: what Lightning logs for batches only, which ReportCallback does not report."""
 
     params: dict[str, Any] = field(default_factory=dict)
     types: dict[str, type] = field(default_factory=dict)
     choices: dict[str, list[Any]] = field(default_factory=dict)
     options: bool = False
+    flags: dict[str, str] = field(default_factory=dict)
     metrics: list[str] = field(default_factory=list)
     batch_only: list[str] = field(default_factory=list)
     lightning: bool = False
@@ -301,7 +303,8 @@ def _take_option(node: ast.Call, found: Guesses, all_of_them: bool) -> None:
     Args:
         all_of_them: else only those that the script reads from config.json, too.
     """
-    flags = [f for arg in node.args if isinstance(f := _literal(arg), str) and f.startswith("--")]
+    given = [f for arg in node.args if isinstance(f := _literal(arg), str) and f.startswith("-")]
+    flags = [f for f in given if f.startswith("--")]
     keywords = {k.arg: k.value for k in node.keywords if k.arg}
     default, choices = _literal(keywords.get("default")), _literal(keywords.get("choices"))
     name = _literal(keywords.get("dest")) or (flags[0].lstrip("-").replace("-", "_") if flags else None)
@@ -313,6 +316,12 @@ def _take_option(node: ast.Call, found: Guesses, all_of_them: bool) -> None:
     elif isinstance(default, bool) or not isinstance(default, (int, float)):
         return
     found.param(name, default)
+    name = unicodedata.normalize("NFC", name)
+    if given and name in found.params:
+        found.flags.setdefault(name, (flags or given)[0])
+    type_ = keywords.get("type")
+    if type_ is not None and _name_of(type_) == "float":
+        found.types.setdefault(name, float)
 
 
 # -- any other text ------------------------------------------------------------------------------------------------
