@@ -89,6 +89,9 @@ METRIC_SOURCES = Registry(
     {
         "val_dict_list": "hpo_engine.contract.sources.val_dict_list:ValDictList",
         "emetrics": "hpo_engine.contract.sources.emetrics:Emetrics",
+        "csv": "hpo_engine.contract.sources.tables:Csv",
+        "jsonl": "hpo_engine.contract.sources.tables:JsonLines",
+        "stdout": "hpo_engine.contract.sources.printed:Printed",
     },
 )
 EXECUTORS = Registry(

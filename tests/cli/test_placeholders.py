@@ -160,3 +160,30 @@ def test_values_arrive_in_the_script_s_own_files(shell: Shell, preload: str) -> 
     frozen = shell.folder / "hpo-runs" / "my-study" / "model"
     for name, path in written.items():
         assert path.read_text() == (frozen / name).read_text() == OWN[name], "the user's file and the copy never change"
+
+
+PRINTS = """\
+import argparse, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+parser.add_argument("--epochs", type=int, default=3)
+args = parser.parse_args()
+print(f"lr={args.lr}")
+for epoch in range(args.epochs):
+    time.sleep(0.1)
+    print(f"Epoch {epoch + 1}/{args.epochs}: val_loss={args.lr + 1 / (epoch + 1):.6f} - acc: {epoch / 10}", flush=True)
+"""
+
+
+def test_script_that_takes_arguments_and_prints_needs_nothing(shell: Shell) -> None:
+    shell.write("train.py", PRINTS)
+    shell.write(
+        "algo.yaml",
+        "command: python train.py {params}\nobjective: minimize val_loss\nresults: stdout\n"
+        "space: {lr: {float: [0.001, 0.1], log: true}}\ntrials: 4\nparallel: 2\n",
+    )
+    shell.run("submit", "algo.yaml")
+    for trial in shell.json("show", "my-study")["trials"]:
+        assert trial["state"] == "completed" and abs(trial["value"] - (trial["params"]["lr"] + 1 / 3)) < 1e-6
+    rows = shell.json("show", "my-study", "0")["rows"]
+    assert [row["step"] for row in rows][-3:] == [1, 2, 3] and rows[-1]["acc"] == 0.2

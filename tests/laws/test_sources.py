@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from hpo_engine.contract.paths import EMETRICS
 from hpo_engine.contract.sources.emetrics import Emetrics
 from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
+from hpo_engine.contract.sources.printed import Printed
+from hpo_engine.contract.sources.tables import Csv, JsonLines
 from hpo_engine.contract.sources.val_dict_list import ValDictList
 from hpo_engine.study.objective import Row
 from hpo_engine.testing import SourceLaws
@@ -36,6 +38,45 @@ class TestEmetrics(SourceLaws):
 
     def text(self, rows: Sequence[Row]) -> str:
         return "".join(emetrics_line(row.step, "test", **row.values) for row in rows)
+
+
+class TestJsonLines(SourceLaws):
+    def make(self, trial: TrialFiles) -> MetricSource:
+        return JsonLines(trial)
+
+    def path(self, trial: TrialFiles) -> str:
+        return f"{trial.paths.result_dir}/metrics.jsonl"
+
+    def text(self, rows: Sequence[Row]) -> str:
+        return "".join(json.dumps({"epoch": row.step, **row.values, "name": "x"}) + "\n" for row in rows)
+
+
+class TestCsv(SourceLaws):
+    def make(self, trial: TrialFiles) -> MetricSource:
+        return Csv(trial, file="logs/m.csv", step="at")
+
+    def path(self, trial: TrialFiles) -> str:
+        return f"{trial.paths.result_dir}/logs/m.csv"
+
+    def text(self, rows: Sequence[Row]) -> str:
+        lines = [f"{row.step}; {row.values['loss']!r};{row.values.get('acc', '')!s};x\r\n" for row in rows]
+        return "".join(["at; loss;acc;note\r\n", *lines])
+
+
+class TestPrinted(SourceLaws):
+    def make(self, trial: TrialFiles) -> MetricSource:
+        return Printed(trial)
+
+    def path(self, trial: TrialFiles) -> str:
+        return f"{trial.paths.attempt(1)}/output.log"
+
+    def text(self, rows: Sequence[Row]) -> str:
+        return "".join(
+            f"10%|##   | 1/10\r\x1b[32mEpoch {row.step}/9\x1b[0m "
+            + ", ".join(f"{name}: {value!r}" for name, value in row.values.items())
+            + " done\n"
+            for row in rows
+        )
 
 
 class TestEmetricsOfTheTrialsNumber(TestEmetrics):

@@ -71,7 +71,7 @@ def test_lists_of_the_study_file_become_the_studys(folder: Path) -> None:
         ("stop: [diverged]", '4: stop[0]: "diverged" is already listed'),
         ("stop: ['stop.py:Plateau', 'stop.py:Plateau']", "4: stop[1]: "),
         ("stop: [{keep: 1}]", "4: stop[0].name: is missing"),
-        ("stop: rank", 'stop: must be a list, not "rank"'),
+        ("stop: 3", "stop: must be a list, not 3"),
         ("stop: ['nothing.py:X']", "4: stop[0]: "),
         ("trackers: [tensorbord]", '4: trackers[0]: no tracker "tensorbord"; did you mean "tensorboard"?'),
         ("trackers: [{name: 'track.py:Sheet', too: x}]", '4: trackers[0].too: is not an option of '),

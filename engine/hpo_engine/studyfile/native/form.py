@@ -235,6 +235,7 @@ class ResourceForm(_Form):
 _Off = Literal["off", False]
 _ShortObjective = Annotated[str, Field(pattern=r"^\s*([Mm][Ii][Nn]|[Mm][Aa][Xx])([Ii][Mm][Ii][SsZz][Ee])?\s+\S")]
 _Named = Annotated[NamedForm, BeforeValidator(values.named, json_schema_input_type=values.Text | NamedForm)]
+_NamedList = Annotated[list[_Named], BeforeValidator(values.as_list, json_schema_input_type=_Named | list[_Named])]
 _Objective = Annotated[
     ObjectiveForm, BeforeValidator(values.objective, json_schema_input_type=_ShortObjective | ObjectiveForm)
 ]
@@ -316,21 +317,21 @@ class StudyForm(_Form):
         "number (first), or off.",
         examples=["off", {"first": 5}],
     )
-    stop: list[_Named] = Field(
+    stop: _NamedList = Field(
         default_factory=list,
         description="More rules that end trials or the study early, your own too: names, or {name: ..., OPTION: ...}.",
         examples=[["stop.py:Plateau"], [{"name": "stop.py:Plateau", "patience": 3}]],
     )
-    trackers: list[_Named] = Field(
+    trackers: _NamedList = Field(
         default_factory=lambda: [NamedForm(name=tracker.name) for tracker in StudySpec.trackers],
         description="What follows the study beside the console, as in stop. Default [tensorboard].",
         examples=[["tensorboard", "track.py:Sheet"]],
     )
-    results: list[_Named] = Field(
+    results: _NamedList = Field(
         default_factory=lambda: [NamedForm(name=source.name) for source in StudySpec.metric_sources],
-        description="Where the script's metrics are, as in stop; the first one that has rows counts. Default "
-        "[val_dict_list, emetrics].",
-        examples=[["val_dict_list"], ["reader.py:Progress"]],
+        description="Where the script's metrics are: val_dict_list, emetrics, csv, jsonl, stdout, or a class of your "
+        "own; as in stop. The first one that has rows counts. Default [val_dict_list, emetrics].",
+        examples=["stdout", [{"name": "csv", "file": "log.csv"}], ["reader.py:Progress"]],
         json_schema_extra={"minItems": 1},
     )
     executor: _Named = Field(

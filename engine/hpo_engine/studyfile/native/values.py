@@ -307,6 +307,11 @@ def failures(value: Any) -> Any:
     return {"first": int(first)}
 
 
+def as_list(value: Any) -> Any:
+    """One thing is a list of one."""
+    return [value] if isinstance(value, (str, dict)) else value
+
+
 def named(value: Any) -> Any:
     """The long form of a name alone."""
     return {"name": value} if isinstance(value, str) else value
