@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 
 import pytest
 
@@ -66,6 +68,38 @@ def test_script_with_argparse_runs_unchanged(shell: Shell, preload: str) -> None
     assert len(seeds) == 12
     assert shell.result(0, "train.py").read_bytes() == script.read_bytes() == ARGPARSE.encode()
     assert "config.json" not in shell.err, "everything is placed: nobody has to read it"
+    best = shell.json("show", "my-study", "--top", "1")["trials"][0]
+    shown = re.findall(
+        r"(?m)^ *command:? (.*)$", shell.run("show", "my-study", str(best["trial"])) + shell.run("best", "my-study")
+    )
+    seen = json.loads(shell.result(best["trial"], "seen.json").read_text())["argv"]
+    assert [shlex.split(command) for command in shown] == [["python", *seen]] * 2, "to run it again by hand"
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("--batch_size {batch_size}", "--batch-size"),
+        ("{params}", "--batch-size"),
+        ("--batch-size {name}", "--batch-size"),
+    ],
+)
+def test_arguments_that_the_script_refuses_are_shown_as_they_were(shell: Shell, words: str, option: str) -> None:
+    shell.write(
+        "train.py",
+        f'import argparse\np = argparse.ArgumentParser()\np.add_argument("{option}", type=int)\np.parse_args()\n',
+    )
+    shell.write(
+        "algo.yaml",
+        f"command: python train.py {words}\nobjective: minimize loss\ntrials: 1\n"
+        "space: {batch_size: {choice: [16]}, name: {choice: [x y]}}\n",
+    )
+    out = shell.run("submit", "algo.yaml", code=3)
+    assert (
+        re.search(r'the command of trial 0 was "python train.py --batch.size', out)
+        and "{params:-} writes dashes" in out
+    )
+    assert "let the script read" not in out
 
 
 def test_no_value_reaches_a_shell(shell: Shell) -> None:

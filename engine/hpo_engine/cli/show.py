@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -183,6 +184,7 @@ def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
 
 def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool) -> None:
     from hpo_engine.contract.outputlog import logfiles
+    from hpo_engine.contract.placing import filled_command
     from hpo_engine.text.tables import number, safe_text, table
     from hpo_engine.text.tables import value as text_of
 
@@ -200,6 +202,8 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
     )
     for name, value in one["params"].items():
         click.echo(f"  {safe_text(name)} = {text_of(value)}")
+    if command := filled_command(history.spec, folders, history.config(trial)):
+        click.echo(f"  command: {safe_text(shlex.join(command))}")
     for attempt in trial.attempts:
         click.echo(f"  {_attempt_line(history, trial, attempt)}")
     if len(trial.results) > 1 or (trial.results and trial.done < len(trial.attempts)):

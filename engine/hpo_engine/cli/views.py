@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,7 @@ def best(
     With several objectives there is no single best trial but a front: the trials that no other
     trial beats in every objective. TRIAL picks one of them.
     """
+    from hpo_engine.contract.placing import filled_command
     from hpo_engine.report.objects import best_object, front_object, member_object
     from hpo_engine.text.tables import safe_text
     from hpo_engine.trackers import lines
@@ -115,7 +117,10 @@ def best(
         _show_best(history, found)
         if trial is None and (equal := lines.equals(history)):
             click.echo(equal)
-        click.echo(f"folder {safe_text(paths.trial(found.id).result_dir)}")
+        folders = paths.trial(found.id)
+        if command := filled_command(history.spec, folders, history.result_config(found)):
+            click.echo(f"command {safe_text(shlex.join(command))}")
+        click.echo(f"folder {safe_text(folders.result_dir)}")
 
 
 @click.command()

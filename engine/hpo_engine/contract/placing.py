@@ -56,6 +56,12 @@ class Placed:
         return everything | {name: words[0] for name, words in own.items() if words}
 
 
+def filled_command(spec: StudySpec, paths: TrialPaths, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """A trial's command with its parameters, as a person would type it; () if the study places none in it."""
+    placed = Placed(spec, spec.command, spec.env)
+    return placed.command(values_of(spec, paths, config)) if placed.fixed < len(spec.command) else ()
+
+
 def values_of(spec: StudySpec, paths: TrialPaths, config: Mapping[str, Any]) -> dict[str, Any]:
     """What placeholders stand for in a trial. `config`: what the study decides of its config.json."""
     return {

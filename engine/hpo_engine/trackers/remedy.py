@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from hpo_engine.contract import binding
 from hpo_engine.contract.paths import CONFIG, RESULT, StudyPaths, is_below
+from hpo_engine.contract.placing import filled_command
 from hpo_engine.errors import SpecError
 from hpo_engine.report.ranking import whole
 from hpo_engine.stoppers.misnamed import metrics_of
@@ -30,7 +32,8 @@ _QUOTED = re.compile(r"'([^'\n]{1,500})'|\"([^\"\n]{1,500})\"")
 _BEFORE_COLON = re.compile(r"([^\s:'\"]{1,500})['\"]?: (?:No such|Read-only|Permission)")
 _NO_MODULE = re.compile(r"No module named '([\w.]{1,200})'")
 _NO_KEY = re.compile(r"KeyError: '([^']{1,200})'")
-_ARGUMENTS = re.compile(r": error: (?:the following arguments are required|unrecognized arguments)")
+_LACKING = re.compile(r": error: (?:the following arguments are required|unrecognized arguments)")
+_ARGUMENTS = re.compile(_LACKING.pattern + "|: error: argument ")
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 
 
@@ -192,8 +195,17 @@ def _too_long(case: _Case) -> str:
 def _arguments(case: _Case) -> str:
     if not _ARGUMENTS.search(case.last.reason):
         return ""
+    spec, last = case.spec, case.last
+    if filled := filled_command(spec, StudyPaths(case.folder).trial(last.id), case.history.config(last)):
+        return (
+            f"the command of trial {last.id} was {quoted(shlex.join(filled))}. {{params:-}} writes dashes for "
+            "underscores, {amp?--amp} is an option without a value, arg in space gives a parameter's option another "
+            "name; see docs/contract.md"
+        )
+    if not _LACKING.search(case.last.reason):
+        return ""
     return (
-        f"the script runs as {quoted(' '.join(case.spec.command))}: write fixed arguments into command, and "
+        f"the script runs as {quoted(' '.join(spec.command))}: write fixed arguments into command, and "
         f"{{params}} for those that are searched, or let the script read these from {CONFIG}"
     )
 
