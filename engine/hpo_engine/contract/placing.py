@@ -64,15 +64,16 @@ def filled_command(spec: StudySpec, paths: TrialPaths, config: Mapping[str, Any]
 
 def values_of(spec: StudySpec, paths: TrialPaths, config: Mapping[str, Any]) -> dict[str, Any]:
     """What placeholders stand for in a trial. `config`: what the study decides of its config.json."""
-    return {
+    built_in = {
         "trial": paths.trial_id,
         "study": spec.name,
         "seed": trial_seed(spec.seed or 0, paths.trial_id),
         "result_dir": paths.result_dir,
         "log_dir": paths.log_dir,
         "data_dir": spec.data_dir or spec.data_root or paths.result_dir,
-        **config,
     }
+    # A parameter of such a name hides it in all trials, also in those to which the parameter does not apply.
+    return {name: value for name, value in built_in.items() if name not in spec.config_names} | dict(config)
 
 
 def trial_seed(seed: int, trial_id: int) -> int:
