@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hpo_engine.cli import cli
 from hpo_engine.report import forecast
 from hpo_engine.study.spec import Budget, Resources
+from hpo_engine.studyfile.starter import remarks
 from tests.support import random_logs
 from tests.support.shell import Shell
 
@@ -48,6 +52,16 @@ def test_init_says_on_the_terminal_what_has_to_be_done(shell: Shell) -> None:
     shell.write("options.py", 'parser.add_argument("--lr", type=float, default=0.01)\n')
     out = shell.run("init", "options.py", "--output", "other.yaml")
     assert "note: the script seems to take its parameters as options of the command line" in out
+
+
+def test_notes_of_init_are_broken_between_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "options.py"
+    script.write_text('parser.add_argument("--lr", type=float, default=0.01)\n')
+    monkeypatch.setattr("hpo_engine.cli.common.output_width", lambda: 60)
+    out = CliRunner().invoke(cli, ["init", str(script)]).output
+    notes = out[out.index("note: ") :].splitlines()
+    assert max(map(len, notes)) <= 60
+    assert " ".join(notes) == "note: " + remarks(str(script), script.read_text())[0]
 
 
 def test_slips_in_a_command_or_a_verb(shell: Shell) -> None:

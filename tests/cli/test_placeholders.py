@@ -102,6 +102,21 @@ def test_arguments_that_the_script_refuses_are_shown_as_they_were(shell: Shell, 
     assert "let the script read" not in out
 
 
+def test_required_option_without_a_value_is_to_be_added(shell: Shell) -> None:
+    shell.write(
+        "train.py",
+        'import argparse\np = argparse.ArgumentParser()\np.add_argument("--name")\n'
+        'p.add_argument("--lr", required=True)\np.parse_args()\n',
+    )
+    value = "long " * 30
+    shell.write(
+        "algo.yaml",
+        f"command: python train.py {{params}}\nobjective: minimize loss\ntrials: 1\nspace: {{name: {{choice: [{value} x]}}}}\n",
+    )
+    out = " ".join(shell.run("submit", "algo.yaml", code=3).split())
+    assert f"the command of trial 0 was \"python train.py --name '{value}x'\": add what it lacks to space" in out
+
+
 def test_no_value_reaches_a_shell(shell: Shell) -> None:
     shell.write(
         "train.sh", 'printf \'[{"step": 1, "loss": %s}]\' "${#1}" > val_dict_list.json\nprintf %s "$1" > seen\n'

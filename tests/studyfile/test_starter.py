@@ -202,6 +202,16 @@ def test_command_in_quotes_has_its_placeholder_within_them() -> None:
     assert yaml.safe_load(starter("my train.py", text))["command"] == "python 'my train.py' {params}"
 
 
+def test_required_numbers_of_the_command_line_are_parameters() -> None:
+    text = """\
+parser.add_argument("--dropout", type=float, required=True)
+parser.add_argument("--layers", type=int, required=True)
+parser.add_argument("--max-steps", type=int)
+parser.add_argument("--out", required=True)
+"""
+    assert data(text)["space"] == {"dropout": {"float": [0, 0.5]}, "layers": {"int": [1, 5]}}
+
+
 def test_numbers_that_the_command_line_accepts_are_the_choices() -> None:
     text = 'parser.add_argument("--batch-size", type=int, default=32, choices=[16, 32, 64])\n'
     assert data(text)["space"] == {"batch_size": {"choice": [16, 32, 64]}}

@@ -94,11 +94,19 @@ def to_stderr(text: str) -> None:
     """One line on stderr; on a terminal it is broken between words."""
     from hpo_engine.text.tables import safe_text
 
-    line = safe_text(text)
-    if sys.stderr.isatty():
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-        line = textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
-    click.echo(line, err=True)
+    columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80 if sys.stderr.isatty() else None
+    click.echo(_broken(safe_text(text), columns), err=True)
+
+
+def to_stdout(text: str) -> None:
+    """As `to_stderr`, on stdout."""
+    from hpo_engine.text.tables import safe_text
+
+    click.echo(_broken(safe_text(text), output_width()))
+
+
+def _broken(line: str, columns: int | None) -> str:
+    return line if columns is None else textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
 
 
 def note(text: str) -> None:

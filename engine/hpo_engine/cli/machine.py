@@ -12,10 +12,9 @@ from typing import Any
 
 import click
 
-from hpo_engine.cli.common import find, json_option, output_width, root_option, study_argument
+from hpo_engine.cli.common import find, json_option, output_width, root_option, study_argument, to_stdout
 from hpo_engine.errors import EngineError, SpecError
 from hpo_engine.report.objects import dump
-from hpo_engine.text.tables import safe_text
 
 _LEAST_NOTE = 30  # columns for the notes of doctor, however narrow the terminal is
 
@@ -55,9 +54,9 @@ def init(script: str, output: str | None, force: bool) -> None:
         raise
     click.echo(f"wrote {path}: check it, then run: hpo-engine submit {path}")
     if read_here:
-        click.echo(f"note: trials run from this folder, as the script reads {safe_text(read_here)} from here")
+        to_stdout(f"note: trials run from this folder, as the script reads {read_here} from here")
     for remark in remarks(script, code):
-        click.echo(f"note: {safe_text(remark)}")
+        to_stdout(f"note: {remark}")
 
 
 def _read_from_here(script: str, code: str) -> str | None:

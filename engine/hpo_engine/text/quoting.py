@@ -17,7 +17,7 @@ def shown(name: object, most: int = _MOST) -> str:
     return shortened("".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in str(name)), most)
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, most: int = _MOST) -> str:
     """Shortened, in double quotes; escaped as in JSON if a character of it cannot be printed."""
-    short = shortened(text)
+    short = shortened(text, most)
     return json.dumps(short, ensure_ascii=not short.isprintable())

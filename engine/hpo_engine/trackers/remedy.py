@@ -28,6 +28,7 @@ from hpo_engine.text.quoting import quoted, shortened
 
 _FAILED = (TrialState.FAILED, TrialState.TIMED_OUT)
 _SHOWN = 6  # names in one line
+_COMMAND = 1000  # characters of a command in a line
 _QUOTED = re.compile(r"'([^'\n]{1,500})'|\"([^\"\n]{1,500})\"")
 _BEFORE_COLON = re.compile(r"([^\s:'\"]{1,500})['\"]?: (?:No such|Read-only|Permission)")
 _NO_MODULE = re.compile(r"No module named '([\w.]{1,200})'")
@@ -197,11 +198,13 @@ def _arguments(case: _Case) -> str:
         return ""
     spec, last = case.spec, case.last
     if filled := filled_command(spec, StudyPaths(case.folder).trial(last.id), case.history.config(last)):
-        return (
-            f"the command of trial {last.id} was {quoted(shlex.join(filled))}. {{params:-}} writes dashes for "
-            "underscores, {amp?--amp} is an option without a value, arg in space gives a parameter's option another "
-            "name; see docs/contract.md"
+        remedy = (
+            "add what it lacks to space or, with a fixed value, to command"
+            if "are required" in last.reason
+            else "{params:-} writes dashes for underscores, {amp?--amp} is an option without a value, arg in space "
+            "gives a parameter's option another name; see docs/contract.md"
         )
+        return f"the command of trial {last.id} was {quoted(shlex.join(filled), _COMMAND)}: {remedy}"
     if not _LACKING.search(case.last.reason):
         return ""
     return (

@@ -310,18 +310,20 @@ def _take_option(node: ast.Call, found: Guesses, all_of_them: bool) -> None:
     name = _literal(keywords.get("dest")) or (flags[0].lstrip("-").replace("-", "_") if flags else None)
     if not isinstance(name, str) or not name or not (all_of_them or name in found.params):
         return
+    type_ = keywords.get("type")
+    number = {"int": int, "float": float}.get(_name_of(type_) or "") if type_ is not None else None
+    needed = number is not None and _literal(keywords.get("required")) is True
     if isinstance(choices, (list, tuple)):
         for value in choices:
             found.choice(name, value)
-    elif isinstance(default, bool) or not isinstance(default, (int, float)):
+    elif not needed and (isinstance(default, bool) or not isinstance(default, (int, float))):
         return
     found.param(name, default)
     name = unicodedata.normalize("NFC", name)
     if given and name in found.params:
         found.flags.setdefault(name, (flags or given)[0])
-    type_ = keywords.get("type")
-    if type_ is not None and _name_of(type_) == "float":
-        found.types.setdefault(name, float)
+    if number is not None:
+        found.types.setdefault(name, number)
 
 
 # -- any other text ------------------------------------------------------------------------------------------------
