@@ -80,7 +80,8 @@ def _reporting(case: _Case) -> str:
     return (
         f"the script has to report its metrics: {call} of hpo_trainees.report, ReportCallback of "
         f"hpo_trainees.lightning, "
-        f"or a {RESULT} that it writes itself; see docs/contract.md"
+        f"or a {RESULT} that it writes itself; or the study file says where its metrics are, as in results: stdout; "
+        "see docs/contract.md"
     )
 
 
