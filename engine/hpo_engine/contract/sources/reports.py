@@ -10,7 +10,10 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from numbers import Real
+from typing import Any
 
+from hpo_engine.contract.sources import numbers
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
@@ -32,6 +35,7 @@ class Reports:
     def __init__(self, trial: TrialFiles, sources: Iterable[MetricSource], base: Sequence[Row] = ()) -> None:
         self._trial, self._sources, self._base = trial, list(sources), base
         self._live = list(self._sources)
+        self._seen: dict[int, Sequence[Row]] = {}  # by the source's identity: its rows, as `sound` has them
         self._given: Sequence[Row] = ()
         self._not_before = 0.0
 
@@ -54,7 +58,7 @@ class Reports:
         rows: Sequence[Row] = ()
         for source in self._live[:]:
             changed |= self._look(source)
-            if rows := self._since_base(source.rows):
+            if rows := self._since_base(self._seen.get(id(source), ())):
                 break
         if not changed:
             return None
@@ -110,18 +114,24 @@ class Reports:
 
     def _look(self, source: MetricSource) -> bool:
         try:
-            return source.look()
-        except Exception as error:  # what it must not raise; `final` has a place to report it
+            if changed := bool(source.look()):
+                self._seen[id(source)] = sound(source, source.rows)
+            return changed
+        except (Exception, SystemExit) as error:  # what it must not raise; `final` has a place to report it
             _log.info("trial %d: %s is not read while it runs: %s", self._trial.paths.trial_id, source.title, error)
             self._live.remove(source)
+            self._seen.pop(id(source), None)
             return False
 
     def _final(self, source: MetricSource, cut: bool) -> Reading:
         try:
-            return source.final(cut=cut)
+            reading = source.final(cut=cut)
+            if not isinstance(reading, Reading):
+                raise TypeError(f"final returned {reading!r:.80} and no Reading")
+            return replace(reading, rows=sound(source, reading.rows))
         except (ContractError, OSError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise ContractError(f"{source.title} cannot be read ({text})") from error
 
@@ -132,3 +142,29 @@ class Reports:
         if len(rows) < len(given) or not same_rows(given, rows[: len(given)]):
             return self._given, True
         return (self._given[len(given) :], False) if len(rows) > len(given) else None
+
+
+def sound(source: MetricSource, rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows of a source, with numbers as the log takes them. Raises TypeError, ValueError for what are no rows."""
+    if type(source).__module__.startswith("hpo_engine."):  # ours make nothing else, of files with many rows
+        return tuple(rows)
+    return tuple([_sound_row(row) for row in rows])
+
+
+def _sound_row(row: Row) -> Row:
+    if not isinstance(row, Row):
+        raise TypeError(f"{row!r:.80} is no Row")
+    step = numbers.step(_plain(row.step, "a step"))
+    if step is None:
+        raise ValueError(f"{row.step!r:.80} is no step")
+    for name in row.values:
+        if not isinstance(name, str):
+            raise TypeError(f"{name!r:.80} is no name of a metric")
+    return Row(step, {numbers.printable(name): _plain(value, name) for name, value in row.values.items()})
+
+
+def _plain(value: Any, name: str) -> float:
+    """A number as Python's own: those of NumPy are not."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r:.80} and no number")
+    return int(value) if isinstance(value, int) and abs(value) < 2**63 else float(value)
