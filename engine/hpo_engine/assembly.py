@@ -372,6 +372,38 @@ class OpenStudy:
         self.lock.close()
 
 
+def first_trials(spec: StudySpec, count: int) -> History:
+    """What the study would try first, if none of these trials had a result before the last of them begins. Nothing is
+    made. Raises SpecError, SearcherError.
+    """
+    from hpo_engine.core.proposing import Proposer
+    from hpo_engine.core.recorder import Recorder
+    from hpo_engine.core.searcher_thread import InLine
+    from hpo_engine.searchers.prior import starts
+    from hpo_engine.study.events import fold, opening
+
+    history = fold(opening(spec, 0.0, earlier=starts(spec) if spec.prior else ()))
+    recorder = Recorder(_Nowhere(), history, ())
+    proposer = Proposer(recorder, searcher(spec), InLine)
+    while (left := count - recorder.history.next_id) > 0 and proposer.propose(left, 0.0):
+        pass
+    proposer.close()
+    return recorder.history
+
+
+class _Nowhere:
+    """A store that keeps nothing."""
+
+    def append(self, events: Iterable[Event], history: History | None = None) -> None:
+        pass
+
+    def read(self, after: int = 0) -> list[Event]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
 def open_study(paths: StudyPaths, *, wait_s: float = 0.0, known: History | None = None) -> OpenStudy:
     """Locks a study and reads its log.
 

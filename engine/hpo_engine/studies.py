@@ -122,7 +122,7 @@ def create(
     if spec.seed is None:
         spec = replace(spec, seed=secrets.randbelow(2**31))
     if spec.base_config is not None:
-        spec = replace(spec, base=_base(spec))
+        spec = replace(spec, base=base_of(spec))
     try:
         os.makedirs(root, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -214,7 +214,7 @@ def _refuse_without_script(spec: StudySpec, found: snapshot.Found) -> None:
         raise SpecError([Problem("exclude", text)])
 
 
-def _base(spec: StudySpec) -> dict[str, Any]:
+def base_of(spec: StudySpec) -> dict[str, Any]:
     """The contents of the file that `base_config` names."""
     return read_base_config(os.path.join(spec.model_dir, spec.base_config or ""))
 
@@ -296,7 +296,7 @@ def edited(paths: StudyPaths, spec: StudySpec) -> list[str]:
                 changed.append(relative)
     if spec.base_config is not None and spec.base_config not in changed:
         try:
-            same = _base(spec) == spec.base
+            same = base_of(spec) == spec.base
         except SpecError:
             same = False
         changed += [] if same else [spec.base_config]

@@ -236,3 +236,22 @@ def test_script_that_takes_arguments_and_prints_needs_nothing(shell: Shell) -> N
         assert trial["state"] == "completed" and abs(trial["value"] - (trial["params"]["lr"] + 1 / 3)) < 1e-6
     rows = shell.json("show", "my-study", "0")["rows"]
     assert [row["step"] for row in rows][-3:] == [1, 2, 3] and rows[-1]["acc"] == 0.2
+
+
+def test_dry_run_shows_what_the_first_trials_run_and_makes_nothing(shell: Shell) -> None:
+    for name, text in OWN.items():
+        shell.write(name, text)
+    shell.write("algo.yaml", FILES.format(preload="auto").replace("python train.py", "python train.py --lr {lr}"))
+    out = shell.run("submit", "algo.yaml", "--dry-run", "--seed", "4")
+    assert not (shell.folder / "hpo-runs").exists()
+    assert [line for line in out.splitlines() if line.startswith("trial ")] == ["trial 0", "trial 1", "trial 2"]
+    shell.run("submit", "algo.yaml", "--seed", "4")
+    for trial in shell.json("show", "my-study")["trials"][:3]:
+        assert f"  command      python train.py --lr {trial['params']['lr']}\n" in out
+        assert f"  config.json  {json.dumps(trial['params'])}\n" in out
+        assert f"    +   lr: {yaml_text(trial['params']['lr'])}  # rate\n" in out
+
+
+def yaml_text(value: float) -> str:
+    text = repr(value)
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text

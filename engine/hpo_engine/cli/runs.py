@@ -36,6 +36,7 @@ _wait = click.option(
 @_trials
 @_parallel
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of the search.")
+@click.option("--dry-run", is_flag=True, help="Show the first trials' commands and files; start nothing.")
 @_detach
 @json_option
 @_quiet
@@ -47,6 +48,7 @@ def submit(
     trials: int | None,
     parallel: int | None,
     seed: int | None,
+    dry_run: bool,
     detach: bool,
     as_json: bool,
     quiet: bool,
@@ -69,6 +71,11 @@ def submit(
     for text in spec.notes:
         note(text)
     paths = StudyPaths(os.path.join(runs_root(root, os.environ), spec.name))
+    if dry_run:
+        from hpo_engine.cli.dry import show_first
+
+        show_first(spec, paths)
+        return 0
     if _made(spec, source, paths, quiet=quiet, as_json=as_json):
         return run_study(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
     if not is_study(paths):
