@@ -451,3 +451,38 @@ def test_a_proposal_never_leaves_the_numbers() -> None:
                 f"command: cat\nobjective: min x\nspace: {{a: {entry}}}".replace("'", '"').replace("True", "true"),
                 file="x", base_dir="/",
             )  # fmt: skip
+
+
+PRINTS = """\
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+parser.add_argument("--max-steps", type=int)
+args = parser.parse_args()
+for epoch in range(3):
+    {line}
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'print(f"Epoch {epoch}: lr={args.lr} val_loss={1 / args.lr:.3f}")',
+        'print("val_loss: %.3f" % (1 / args.lr))',
+        'print("epoch {} val_loss = {:.4f}".format(epoch, 1 / args.lr))',
+        'logger.info(f"val_loss: {1 / args.lr}")',
+    ],
+)
+def test_metrics_that_are_only_printed_are_read_in_the_output(line: str) -> None:
+    document = yaml.safe_load(starter("train.py", PRINTS.format(line=line)))
+    assert document["results"] == "stdout" and document["objective"]["metric"] == "val_loss"
+    assert document["command"].startswith("python train.py {params") and list(document["space"]) == ["lr"]
+
+
+def test_what_is_printed_beside_a_file_of_metrics_does_not_count() -> None:
+    text = (
+        PRINTS.format(line='print(f"time={1}")')
+        + 'json.dump([{"step": 1, "loss": 1}], open("val_dict_list.json", "w"))\n'
+    )
+    document = yaml.safe_load(starter("train.py", text))
+    assert "results" not in document and document["objective"]["metric"] == "loss"

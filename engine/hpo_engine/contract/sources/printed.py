@@ -62,6 +62,11 @@ class Printed(GrowingFile):
         return None if found is None or found[2] in self._named else int(found[1] or found[3])
 
 
+def names(line: str) -> list[str]:
+    """The names that have a number in a line."""
+    return [name for name, _ in _PAIR.findall(line[:_MOST])]
+
+
 def _last_state(raw: bytes) -> str:
     states = [state for state in raw.split(b"\r") if state.strip()]
     return _ESCAPES.sub("", states[-1].decode(errors="replace"))[:_MOST] if states else ""

@@ -51,12 +51,17 @@ def _head(script_path: str, found: Guesses, text: str, params: str) -> Iterator[
     goal = "maximize" if _MAXIMIZED.search(metric) and "loss" not in metric.lower() else "minimize"
     yield "# What to run, what to tune, how long to search. Start it with: hpo-engine submit algo.yaml"
     yield "# Each trial runs the command in a folder of its own, which looks like the script's folder."
-    if params:
+    if found.printed:
+        given = "The command gives it its parameters" if params else "It finds its parameters in config.json there"
+        yield f"# {given}, and its metrics are read in what it prints:"
+        yield "# epoch 1: loss=0.3"
+    elif params:
         yield "# The command gives it its parameters. It writes its metrics to val_dict_list.json in its folder:"
     else:
         yield "# It finds its parameters in config.json there, and writes its metrics to val_dict_list.json:"
-    yield '# [{"step": 1, "loss": 0.3}]'
-    if script_path.endswith(".py") and not params:
+    if not found.printed:
+        yield '# [{"step": 1, "loss": 0.3}]'
+    if script_path.endswith(".py") and not params and not found.printed:
         yield "# (from hpo_trainees.report import config, report does both; it is one file, which can be copied)."
     for remark in _remarks(found, text):
         yield "#"
@@ -68,6 +73,8 @@ def _head(script_path: str, found: Guesses, text: str, params: str) -> Iterator[
     )
     if folder:
         yield _line(f"model_dir: {_scalar(folder)}", "the script's folder")
+    if found.printed:
+        yield _line("results: stdout", "where its metrics are: in its output")
     yield "objective:"
     yield _line(f"  metric: {_scalar(metric)}", _about_metric(found))
     yield _line(f"  goal: {goal}", "minimize or maximize")
@@ -199,6 +206,8 @@ def _metric(found: Guesses) -> str:
 
 def _about_metric(found: Guesses) -> str:
     names = [n for n in found.metrics if n.isprintable() and len(n) <= 30][:6]
+    if found.printed:
+        return f"a name that the script prints{', as ' + ', '.join(names) if len(names) > 1 else ''}"
     if len(names) < 2:
         return "a key of the rows in val_dict_list.json"
     return f"a key of val_dict_list.json; the script has: {', '.join(names)}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpo_engine.contract.sources import printed
 from hpo_engine.space.params import json_problem, name_problem
 
 _STEPS = {"step", "steps", "epoch", "iteration"}
@@ -19,8 +20,8 @@ _STEPS = {"step", "steps", "epoch", "iteration"}
 class Guesses:
     """`params`: name -> default (None: not known). `types`: what the script converts a parameter to. `choices`: what
     it allows. `options`: the parameters are options of the command line; `flags`: how each is written there, name ->
-    "--lr". `metrics`: in the order found.
-    `batch_only`: what Lightning logs for batches only, which ReportCallback does not report."""
+    "--lr". `metrics`: in the order found. `printed`: they are only printed. `batch_only`: what Lightning logs for
+    batches only, which ReportCallback does not report."""
 
     params: dict[str, Any] = field(default_factory=dict)
     types: dict[str, type] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Guesses:
     metrics: list[str] = field(default_factory=list)
     batch_only: list[str] = field(default_factory=list)
     lightning: bool = False
+    printed: bool = False
 
     def param(self, name: str, default: Any = None) -> None:
         name = unicodedata.normalize("NFC", name)
@@ -93,6 +95,11 @@ def _scan_python(tree: ast.Module) -> Guesses:
         if isinstance(node, ast.Call) and _name_of(node.func) == "add_argument":
             _take_option(node, found, all_of_them)
     found.options = bool(found.params) and not reads
+    if not found.metrics and not found.lightning:
+        for node in nodes:
+            if isinstance(node, ast.Call) and _name_of(node.func) in ("print", "info", "write"):
+                _take_printed(node, found)
+        found.printed = bool(found.metrics)
     return found
 
 
@@ -272,6 +279,27 @@ def _take_metrics(node: ast.Call, found: Guesses) -> None:
         found.metric(_literal(node.args[0]))
 
 
+def _take_printed(node: ast.Call, found: Guesses) -> None:
+    """print(f"epoch {epoch}: loss={loss:.3f}"), and the same with % and .format."""
+    for arg in node.args:
+        if (text := _filled_text(arg)) is not None:
+            for name in printed.names(text):
+                found.metric(name)
+
+
+def _filled_text(node: ast.expr) -> str | None:
+    """The text that is printed, with 0 for each value that is filled in; None: it is no such text."""
+    if isinstance(node, ast.JoinedStr):
+        parts = (str(part.value) if isinstance(part, ast.Constant) else "0" for part in node.values)
+        return "".join(parts)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(text := _literal(node.left), str):
+        return re.sub(r"%[-+ #0-9.]*[a-zA-Z]", "0", text)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+        text = _literal(node.func.value)
+        return re.sub(r"\{[^{}]*\}", "0", text) if isinstance(text, str) else None
+    return None
+
+
 def _imports_lightning(node: ast.AST) -> bool:
     names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
     names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -312,7 +340,8 @@ def _take_option(node: ast.Call, found: Guesses, all_of_them: bool) -> None:
         return
     type_ = keywords.get("type")
     number = {"int": int, "float": float}.get(_name_of(type_) or "") if type_ is not None else None
-    needed = number is not None and _literal(keywords.get("required")) is True
+    # A whole number without a default often is a limit that is usually left out.
+    needed = number is not None and (number is float or _literal(keywords.get("required")) is True)
     if isinstance(choices, (list, tuple)):
         for value in choices:
             found.choice(name, value)
