@@ -289,13 +289,13 @@ def stopper(spec: StudySpec) -> FirstOf:
 def metric_sources(spec: StudySpec) -> Callable[[TrialFiles], list[MetricSource]]:
     """What makes the metric sources of an attempt. Raises SpecError, as it does itself."""
     path = "results"
-    classes = [METRIC_SOURCES.load(source.name, spec.model_dir, path) for source in spec.metric_sources]
+    chosen = []  # the options are taken once, not for each attempt
+    for source in spec.metric_sources:
+        cls = METRIC_SOURCES.load(source.name, spec.model_dir, path)
+        chosen.append((cls, source.name, METRIC_SOURCES.take(cls, source.name, source.options, path)))
 
     def make(trial: TrialFiles) -> list[MetricSource]:
-        return [
-            METRIC_SOURCES.make_of(cls, source.name, source.options, trial, path=path)
-            for cls, source in zip(classes, spec.metric_sources, strict=True)
-        ]
+        return [METRIC_SOURCES.build(cls, name, taken, trial, path=path) for cls, name, taken in chosen]
 
     return make
 

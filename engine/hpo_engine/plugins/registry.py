@@ -83,7 +83,10 @@ class Registry:
 
     def make_of(self, cls: Callable[..., Any], name: str, options: Mapping[str, Any], *args: Any, path: str) -> Any:
         """As `make`, of a class. Raises SpecError as `take` does, and if it cannot be made."""
-        taken = self.take(cls, name, options, path)
+        return self.build(cls, name, self.take(cls, name, options, path), *args, path=path)
+
+    def build(self, cls: Callable[..., Any], name: str, taken: Mapping[str, Any], *args: Any, path: str) -> Any:
+        """As `make_of`, with options that `take` has returned. Raises SpecError if it cannot be made."""
         try:
             made = cls(*args, **taken)
         except SpecError:
