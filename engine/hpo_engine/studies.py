@@ -31,7 +31,7 @@ from hpo_engine.study.spec import LinkedFile, Params, PriorTrial, Resources, Stu
 from hpo_engine.study.trial import StopCause, Trial, TrialState
 from hpo_engine.studyfile.common import read_base_config
 from hpo_engine.system.faults import placed
-from hpo_engine.text.quoting import shortened
+from hpo_engine.text.quoting import listed, shortened
 
 if TYPE_CHECKING:
     from hpo_engine.contract import snapshot
@@ -315,13 +315,9 @@ def linked_problem(paths: StudyPaths, spec: StudySpec) -> str | None:
             continue
         if (seen.st_size, seen.st_mtime_ns) != (file.size, file.mtime_ns):
             changed.append(target)
-    parts = [f"missing: {_some(gone)} (put back what trials need)"] if gone else []
-    parts += [f"changed since: {_some(changed)} (later trials see it as it is now)"] if changed else []
+    parts = [f"missing: {listed(gone, 3)} (put back what trials need)"] if gone else []
+    parts += [f"changed since: {listed(changed, 3)} (later trials see it as it is now)"] if changed else []
     return f"of the big files that the study links to, {'; '.join(parts)}" if parts else None
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpo_engine.cli.common import note
 from hpo_engine.errors import SpecError, StudyExists
+from hpo_engine.text.quoting import listed
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
@@ -79,7 +79,7 @@ def refuse_old_failures(paths: StudyPaths, history: History) -> None:
         word = shlex.quote(called(history, paths.root))
         raise StudyExists(
             f"nothing was run: no trial of {history.spec.name} has succeeded, and the study keeps using its copy of "
-            f"{_some(names)}, which changed since. To use the new version: hpo-engine remove {word}, then submit "
+            f"{listed(names, 3)}, which changed since. To use the new version: hpo-engine remove {word}, then submit "
             f"again; to run the old copy nevertheless: hpo-engine resume {word}"
         )
 
@@ -90,14 +90,10 @@ def note_changed_files(paths: StudyPaths, history: History) -> None:
 
     if names := studies.edited(paths, history.spec):
         text = (
-            f"{_some(names)} changed since the study was made; the study keeps using its copy ({paths.model}). To use "
-            f"the new version: hpo-engine remove {os.path.basename(paths.root)} and submit again, or submit with "
+            f"{listed(names, 3)} changed since the study was made; the study keeps using its copy ({paths.model}). To "
+            f"use the new version: hpo-engine remove {os.path.basename(paths.root)} and submit again, or submit with "
             "another --name"
         )
         note(text)
     if problem := studies.linked_problem(paths, history.spec):
         note(problem)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -16,6 +16,7 @@ from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Result, Trial, TrialState
 from hpo_engine.study.values import changed
+from hpo_engine.text.quoting import listed
 from hpo_engine.text.tables import counted
 
 WORDS: Mapping[str, Callable[[Trial], Any]] = {
@@ -250,8 +251,7 @@ def _none(history: History, metric: str) -> str:
         return f'{name}: {have} "{metric}", but none ended by itself, with exit code 0'
     if not there:
         return f'{name}: no trial has a metric "{metric}", nor any other'
-    names = ", ".join(f'"{n}" ({counted(count, "trial")})' for n, count in list(there.items())[:12])
-    more = f" and {len(there) - 12} more" if len(there) > 12 else ""
+    names = listed([f'"{n}" ({counted(count, "trial")})' for n, count in there.items()], 12)
     hint = nearest(metric, there).removeprefix("; ")
     hint = f" ({hint})" if hint.startswith("did you mean") else ""
-    return f'{name}: no trial has a metric "{metric}"{hint}; there are {names}{more}'
+    return f'{name}: no trial has a metric "{metric}"{hint}; there are {names}'

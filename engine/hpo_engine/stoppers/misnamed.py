@@ -18,7 +18,7 @@ from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Trial, TrialState
-from hpo_engine.text.quoting import quoted
+from hpo_engine.text.quoting import listed, quoted
 
 _SHOWN = 6
 _EVALUATION = re.compile(r"(?i)val|eval|test|dev")
@@ -79,8 +79,7 @@ class MisnamedStopper(Rule):
 def lacks(metric: str, names: Sequence[str], nearest: str = "") -> str:
     """`no "valid_loss" in its rows; it has "val_loss"`."""
     shown = [nearest, *(name for name in names if name != nearest)] if nearest else list(names)
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    has = ", ".join(quoted(name) for name in shown[:_SHOWN]) + more if shown else "no numbers at all"
+    has = listed([quoted(name) for name in shown], _SHOWN) or "no numbers at all"
     return f"no {quoted(metric)} in its rows; it has {has}"
 
 

@@ -19,7 +19,7 @@ from hpo_engine.space.params import Choice, Constant, Param, json_problem, json_
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.studyfile import shellwords
 from hpo_engine.studyfile.document import Document, read_json, read_text
-from hpo_engine.text.quoting import shown
+from hpo_engine.text.quoting import listed, shown
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ENV_NAME = re.compile(r"[^=\0\s]+")
@@ -271,5 +271,4 @@ def ragged(experiments: Sequence[Mapping[str, Any]]) -> str | None:
     some = [f"{json_text(name)} in {n} of {len(experiments)}" for name, n in counts.items() if n < len(experiments)]
     if not some:
         return None
-    more = f" and {len(some) - 3} more" if len(some) > 3 else ""
-    return f"not all set the same parameters ({', '.join(some[:3])}{more}); each runs as given"
+    return f"not all set the same parameters ({listed(some, 3)}); each runs as given"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 _MOST = 60  # characters
 
@@ -21,3 +22,8 @@ def quoted(text: str, most: int = _MOST) -> str:
     """Shortened, in double quotes; escaped as in JSON if a character of it cannot be printed."""
     short = shortened(text, most)
     return json.dumps(short, ensure_ascii=not short.isprintable())
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """At most `most` of the names, and how many more there are: `a, b and 3 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

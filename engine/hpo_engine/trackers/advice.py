@@ -16,6 +16,7 @@ from hpo_engine.study.events import Event, MetricsSeen, TrialEnded
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import MISNAMED
 from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.text.quoting import listed
 
 _LOOKED_AT = 3  # trials whose config.json is looked at
 _UNSEEN = 3  # trials that may end before any of their metrics was seen; then a line says that early stopping is useless
@@ -125,8 +126,8 @@ class Advice:
         names = [name for name in remarks.searched(spec, trial.params) if name in hidden]
         if not names:
             return
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         self._say(
-            f"trial {trial.id} ended without reading its config.json: its parameters ({shown}) had no effect; "
-            'the script finds them there: json.load(open("config.json")); {params} in command writes them as arguments'
+            f"trial {trial.id} ended without reading its config.json: its parameters ({listed(names, 3)}) had no "
+            'effect; the script finds them there: json.load(open("config.json")); {params} in command writes them as '
+            "arguments"
         )

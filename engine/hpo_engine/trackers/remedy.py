@@ -24,7 +24,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import FailureKind, Trial, TrialState
-from hpo_engine.text.quoting import quoted, shortened
+from hpo_engine.text.quoting import listed, quoted, shortened
 
 _FAILED = (TrialState.FAILED, TrialState.TIMED_OUT)
 _SHOWN = 6  # names in one line
@@ -247,8 +247,7 @@ def _names(reason: str) -> list[str]:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(shortened(name) for name in names[:_SHOWN]) + more
+    return listed([shortened(name) for name in names], _SHOWN)
 
 
 _RULES = (

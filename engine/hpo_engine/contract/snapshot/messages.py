@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hpo_engine.contract.snapshot import ignore
 from hpo_engine.contract.snapshot.found import Amount, File, Found, size_text
 from hpo_engine.errors import Problem, SpecError
+from hpo_engine.text.quoting import listed
 
 _NAMED = 4
 _MOST_KEYS = 4
@@ -37,10 +38,7 @@ def dropped_config(config: object, known: Iterable[str]) -> str | None:
     missing = [str(key) for key in config if key not in known]
     if not missing:
         return None
-    keys = ", ".join(missing[:_MOST_KEYS]) + (
-        f" and {len(missing) - _MOST_KEYS} more" if len(missing) > _MOST_KEYS else ""
-    )
-    verb = "is" if len(missing) == 1 else "are"
+    keys, verb = listed(missing, _MOST_KEYS), "is" if len(missing) == 1 else "are"
     return (
         f"config.json of model_dir is not used: {keys} {verb} missing in the trials' config.json, which holds only the "
         "study's parameters; to start from it: base_config: config.json"
@@ -54,12 +52,11 @@ def _left_out(left_out: Mapping[str, Amount]) -> list[str]:
 
 
 def _linked(files: Sequence[File]) -> str:
-    shown = [f"{file.name} ({size_text(file.size)})" for file in files[:_NAMED]]
-    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    shown = listed([f"{file.name} ({size_text(file.size)})" for file in files], _NAMED)
     keep = "changes to it reach later trials; keep it where it is"
     if len(files) > 1:
         keep = "changes to them reach later trials; keep them where they are"
-    return f"linked, not copied, for {'their' if len(files) > 1 else 'its'} size: {', '.join(shown)}{more}: {keep}"
+    return f"linked, not copied, for {'their' if len(files) > 1 else 'its'} size: {shown}: {keep}"
 
 
 def _maybe(found: Found) -> list[str]:
@@ -91,8 +88,7 @@ def _maybe(found: Found) -> list[str]:
 
 
 def _listed(amounts: Mapping[str, Amount]) -> str:
-    shown = [f"{title} ({amount})" for title, amount in list(amounts.items())[:_NAMED]]
-    return ", ".join(shown) + (f" and {len(amounts) - _NAMED} more" if len(amounts) > _NAMED else "")
+    return listed([f"{title} ({amount})" for title, amount in amounts.items()], _NAMED)
 
 
 def _word(pattern: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hpo_engine.contract.sources.interface import Reading
 from hpo_engine.study.objective import Objective, Row, pick_values
 from hpo_engine.study.trial import FailureKind
-from hpo_engine.text.quoting import quoted
+from hpo_engine.text.quoting import listed, quoted
 
 
 def or_seen(reading: Reading, seen: Sequence[Row]) -> Reading:
@@ -63,9 +63,8 @@ def _why_none(reading: Reading, objective: Objective) -> str:
         return f"{name} is {reading.strange[metric]} in {source}, not a number{note}"
     if not reading.metrics:
         return f"no metric {name} in {source}; it has no numbers at all ({_span(rows)}){note}"
-    names = [quoted(m) for m in reading.metrics[:8]]
-    more = f" and {len(reading.metrics) - 8} more" if len(reading.metrics) > 8 else ""
-    return f"no metric {name} in {source}; it has {', '.join(names)}{more} ({_span(rows)}){note}"
+    names = listed([quoted(m) for m in reading.metrics], 8)
+    return f"no metric {name} in {source}; it has {names} ({_span(rows)}){note}"
 
 
 def thin(rows: Sequence[Row], limit: int = 10_000) -> tuple[Row, ...]:

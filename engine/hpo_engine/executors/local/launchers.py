@@ -15,6 +15,7 @@ from typing import Any
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.executors.local.client import NO_PRELOAD, AttemptLine, LauncherClient
 from hpo_engine.executors.preload.launcherspec import LauncherSpec, spec_of
+from hpo_engine.text.quoting import listed
 
 _log = logging.getLogger(__name__)
 _DEATHS = 5  # launchers of one kind in a row that die before they have run anything
@@ -186,8 +187,7 @@ def gain(report: dict[str, Any], cold_s: float) -> str:
         report: see `launcher._preloaded`; cold_s: processor time of a new interpreter's start and end, without the
             imports.
     """
-    packages = list(report["packages"])
-    names = ", ".join(packages[:_NAMED]) + (f" and {len(packages) - _NAMED} more" if len(packages) > _NAMED else "")
+    names = listed(report["packages"], _NAMED)
     imported = f"{names} imported in {_time(report['seconds'])}, then " if names else ""
     return f"preload: {imported}{_time(report['fork_s'])} per trial (cold {_time(cold_s + report['seconds'])})"
 

@@ -11,7 +11,7 @@ from hpo_engine.space.params import Param
 from hpo_engine.study.spec import ScriptFile
 from hpo_engine.studyfile.common import Problems, env_problem
 from hpo_engine.studyfile.native.form import StudyForm
-from hpo_engine.text.quoting import shown
+from hpo_engine.text.quoting import listed, shown
 
 _SHOWN = 5  # names in one line
 
@@ -46,7 +46,7 @@ def check(
     left = sorted(known - placed)
     if not placed or everything or not left:
         return texts
-    few = ", ".join(map(shown, left[:_SHOWN])) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
+    few = listed([shown(name) for name in left], _SHOWN)
     return [*texts, f"{few}: only in config.json, unlike the others; {{params}} in command writes all that are left"]
 
 
