@@ -112,7 +112,10 @@ TRACES = {
     "seized, to die with the trial": "seize(shim, EXITKILL)\n",
     "both": "attach(launcher); attach(shim)\n",
     "stopped with the launcher": "os.kill(launcher, signal.SIGSTOP); os.kill(shim, signal.SIGSTOP)\n",
-    "kept stopped": "ready()\nwhile True:\n    os.kill(launcher, signal.SIGSTOP); os.kill(shim, signal.SIGSTOP)\n",
+    "kept stopped": (  # it goes on when a launcher that did not answer was replaced
+        "ready()\nwhile True:\n    for pid in (launcher, shim):\n        try:\n            os.kill(pid, signal.SIGSTOP)\n"
+        "        except ProcessLookupError:\n            pass\n"
+    ),
 }
 
 
