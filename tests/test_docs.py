@@ -365,5 +365,6 @@ def test_the_package_shown_installs_plugins_that_a_study_uses_by_name(tmp_path: 
 @pytest.mark.usefixtures("with_plugins")
 def test_the_plugins_shown_keep_the_laws_as_shown(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "test_plugins.py"]
+    argv += ["--basetemp", str(tmp_path / "tmp")]  # else it would remove folders of earlier runs at its end: minutes
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr

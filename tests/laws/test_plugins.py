@@ -31,6 +31,7 @@ def laws_run(folder: Path, searcher: str) -> subprocess.CompletedProcess[str]:
     (folder / "mine.py").write_text(searcher)
     (folder / "test_mine.py").write_text(dedent(shown))
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+    argv += ["--basetemp", str(folder / "tmp")]  # else it would remove folders of earlier runs at its end: minutes
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=240)
 
 
