@@ -17,9 +17,8 @@ from hpo_engine.errors import SpecError
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.studyfile import native
 from hpo_engine.studyfile.document import read_document
-from hpo_engine.studyfile.starter import remarks, starter
+from hpo_engine.studyfile.starter import find, remarks, starter
 from hpo_engine.studyfile.starter.ranges import propose
-from hpo_engine.studyfile.starter.scan import scan
 
 SCRIPT = """\
 import json, os
@@ -50,6 +49,11 @@ json.dump(rows, open(os.environ["RESULT_DIR"] + "/val_dict_list.json", "w"))
 
 def data(script: str = SCRIPT, path: str = "train.py") -> Any:
     return read_document(starter(path, script), "algo.yaml").data
+
+
+def params(path: str, script: str) -> dict[str, Any]:
+    """Name -> default of what the script takes."""
+    return {p.name: p.default for p in find(path, script).reading.parameters}
 
 
 def parse(text: str, folder: Path) -> StudySpec:
@@ -94,10 +98,10 @@ def test_proposals_follow_names_and_defaults() -> None:
 
 def test_every_default_is_inside_its_range(folder: Path) -> None:
     space = parse(starter("train.py", SCRIPT), folder).space
-    for name, default in scan("train.py", SCRIPT).params.items():
+    for name, default in params("train.py", SCRIPT).items():
         if default is not None and name != "hidden":
-            params = {**space.decode([0.5] * len(space.dimensions)), name: default}
-            assert space.problem_with(params) is None
+            point = {**space.decode([0.5] * len(space.dimensions)), name: default}
+            assert space.problem_with(point) is None
 
 
 def test_every_line_that_is_a_field_has_a_comment() -> None:
@@ -141,7 +145,7 @@ READS = {
 
 @pytest.mark.parametrize("how", READS)
 def test_ways_to_read_config(how: str) -> None:
-    assert list(scan("train.py", READS[how]).params) == ["a"]
+    assert list(params("train.py", READS[how])) == ["a"]
 
 
 def test_known_values_of_a_choice() -> None:
@@ -280,9 +284,11 @@ def test_a_lightning_script_is_told_how_it_reports_and_what_it_does_not() -> Non
         "(from hpo_trainees.lightning import ReportCallback).",
         "train_loss, lr: logged for single batches only; to report it for each epoch: self.log(..., on_epoch=True).",
     ]
-    assert scan("train.py", LIGHTNING).metrics == ["train_acc", "val_loss"]
+    assert list(find("train.py", LIGHTNING).metrics.names) == ["train_acc", "val_loss"]
     assert "NOTE: train_loss, lr: logged for single" in starter("train.py", LIGHTNING)
-    assert scan("train.py", LIGHTNING.replace("validation_step", "other")).metrics[0] == "train_loss"  # a row an epoch
+    assert (
+        find("train.py", LIGHTNING.replace("validation_step", "other")).metrics.names[0] == "train_loss"
+    )  # a row an epoch
     reporting = LIGHTNING.replace("config = ", "calls = [ReportCallback()]; config = ")
     assert len(remarks("train.py", reporting)) == 1
     assert remarks("train.py", SCRIPT) == []
@@ -402,7 +408,7 @@ def test_any_names_and_defaults_make_a_study(pairs: list[tuple[str, Any]], how: 
 )
 def test_defaults_that_no_study_can_hold_are_left_out(value: str) -> None:
     text = f'config = json.load(open("config.json"))\nconfig.get("a", {value})'
-    assert scan("train.py", text).params == {"a": None}
+    assert params("train.py", text) == {"a": None}
     parse_text(starter("train.py", text))
 
 

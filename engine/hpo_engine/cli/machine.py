@@ -32,6 +32,7 @@ _LEAST_NOTE = 30  # columns for the notes of doctor, however narrow the terminal
 def init(script: str, output: str | None, force: bool) -> None:
     """Write a commented study file for SCRIPT."""
     from hpo_engine.studyfile.starter import remarks, starter
+    from hpo_engine.studyfile.starter.project import Folder
 
     if not os.path.isfile(script):
         raise SpecError(f"{script}: no such file")
@@ -40,7 +41,8 @@ def init(script: str, output: str | None, force: bool) -> None:
     read_here = _read_from_here(script, code) if output is None else None
     path = output or os.path.join("" if read_here else os.path.dirname(script), "algo.yaml")
     home = os.path.dirname(path) if path != "-" else ""
-    text = starter(_from(home, script), code)
+    place, project = _from(home, script), Folder(home or ".")
+    text = starter(place, code, project)
     if path == "-":
         click.echo(text, nl=False)
         return
@@ -55,7 +57,7 @@ def init(script: str, output: str | None, force: bool) -> None:
     click.echo(f"wrote {path}: check it, then run: hpo-engine submit {path}")
     if read_here:
         to_stdout(f"note: trials run from this folder, as the script reads {read_here} from here")
-    for remark in remarks(script, code):
+    for remark in remarks(place, code, project):
         to_stdout(f"note: {remark}")
 
 
