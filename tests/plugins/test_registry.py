@@ -74,6 +74,8 @@ def test_lists_of_the_study_file_become_the_studys(folder: Path) -> None:
         ("stop: 3", "stop: must be a list, not 3"),
         ("stop: ['nothing.py:X']", "4: stop[0]: "),
         ("trackers: [tensorbord]", '4: trackers[0]: no tracker "tensorbord"; did you mean "tensorboard"?'),
+        ("trackers: [{tensorboard: {}}]", "4: trackers[0]: has no name; write {name: \"tensorboard\"}"),
+        ("results: {csv: {file: a.csv}}", "4: results[0]: has no name; write {name: \"csv\", file: \"a.csv\"}"),
         ("trackers: [{name: 'track.py:Sheet', too: x}]", '4: trackers[0].too: is not an option of '),
     ],
 )  # fmt: skip

@@ -314,6 +314,11 @@ def as_list(value: Any) -> Any:
 
 def named(value: Any) -> Any:
     """The long form of a name alone."""
+    if isinstance(value, dict) and "name" not in value and len(value) == 1:
+        ((name, options),) = value.items()
+        if isinstance(options, dict):  # {csv: {file: log.csv}}
+            said = ", ".join(f"{key}: {json_text(option)}" for key, option in {"name": name, **options}.items())
+            raise ValueError(f"has no name; write {{{said}}}")
     return {"name": value} if isinstance(value, str) else value
 
 
