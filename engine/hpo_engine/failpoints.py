@@ -32,6 +32,7 @@ NAMES: tuple[str, ...] = (
     "trial.emetrics-aside",
     "file.before-rename",
     "trial.config-written",
+    "trial.earlier-recorded",
     "attempt.intended",
     "lease.renamed",
     "attempt.sent",

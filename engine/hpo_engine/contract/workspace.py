@@ -20,6 +20,8 @@ from hpo_engine.contract.ownfiles import OwnFiles
 from hpo_engine.contract.paths import StudyPaths, identity
 from hpo_engine.contract.placing import values_of
 from hpo_engine.contract.snapshot import Views
+from hpo_engine.contract.sources import earlier
+from hpo_engine.contract.sources.found import Found
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.contract.sources.reports import Reports
 from hpo_engine.errors import LaunchError, MachineError
@@ -54,6 +56,7 @@ class LocalWorkspace:
         self._spec, self._files = spec, OwnFiles(spec, paths.model)
         # None of the metrics that the study speaks of is the step of a row, whatever it is called.
         self._named = frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
+        self._placed = frozenset([file.path for file in spec.files])
         self._has_log = os.path.exists(paths.db)
         self._copies = copies or Copies()
         self._ahead: set[int] = set()  # future trials whose folders are laid out already
@@ -138,7 +141,16 @@ class LocalWorkspace:
             self._files.write(paths, values_of(self._spec, paths, history.config(trial)))
         binding.write_config(paths, config)
         failpoint("trial.config-written")
+        if goes_on or trial.origin is not None:
+            self._record_earlier(trial)
         return True
+
+    def _record_earlier(self, trial: Trial) -> None:
+        """Records what the attempt finds that looks like reports, so that none of it is taken for its own."""
+        files = self._files_of(trial)
+        patterns = [pattern for source in self._sources(files) for pattern in source.patterns]
+        if patterns:
+            earlier.record(files.paths, files.attempt, Found(files, patterns).all())
 
     def _copy_of(self, trial: Trial, history: History) -> Callable[[Check], None] | None:
         """What makes the copy that has to be whole before the trial's attempt can begin; None: it needs none."""
@@ -206,8 +218,11 @@ class LocalWorkspace:
         return reading
 
     def _reports_of(self, trial: Trial) -> Reports:
-        files = TrialFiles(self.paths.trial(trial.id), len(trial.attempts), self._named)
+        files = self._files_of(trial)
         return Reports(files, self._sources(files), trial.base)
+
+    def _files_of(self, trial: Trial) -> TrialFiles:
+        return TrialFiles(self.paths.trial(trial.id), len(trial.attempts), self._named, self._placed)
 
     def error(self, trial_id: int, attempt: int) -> str:
         return logfiles.error(self.paths.trial(trial_id).attempt(attempt))

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from hpo_engine.contract.paths import TrialPaths
+from hpo_engine.contract.sources.tree import Tree
 from hpo_engine.plugins.card import NO_CARD, Card
 from hpo_engine.study.objective import Row
 
@@ -19,12 +20,23 @@ from hpo_engine.study.objective import Row
 class TrialFiles:
     """Where a source may look: the folders of a trial, and the number of the attempt that is read.
 
-    `named`: metrics that the study file names; none of them is the step of a row, whatever it is called.
+    `named`: metrics that the study file names; none of them is the step of a row, whatever it is called. `placed`:
+    paths in RESULT_DIR of files into which the engine put values.
     """
 
     paths: TrialPaths
     attempt: int = 1
     named: frozenset[str] = frozenset()
+    placed: frozenset[str] = frozenset()
+
+    @cached_property
+    def result_tree(self) -> Tree:
+        """What is in RESULT_DIR; shared by all sources of the attempt."""
+        return Tree(self.paths.result_dir)
+
+    @cached_property
+    def log_tree(self) -> Tree:
+        return Tree(self.paths.log_dir)
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,8 @@ class MetricSource:
     """What it reads, for messages: "val_dict_list.json in RESULT_DIR"."""
     files: Sequence[str] = ()
     """What it reads in RESULT_DIR, by relative path: a copy that an earlier run left there is never taken for it."""
+    patterns: Sequence[str] = ()
+    """What it looks for by `found.Found`: what a continued attempt finds of it there is recorded before it begins."""
     rows: Sequence[Row] = ()
     """All rows that `look` has found so far."""
 

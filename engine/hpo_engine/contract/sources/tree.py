@@ -1,0 +1,107 @@
+"""The names of the files below a folder that a script writes to, kept up to date at little cost.
+
+Nothing is opened here but folders. A folder is listed again only if its time stamp says that names came or went.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import NamedTuple
+
+_EVERY_S = 0.3  # between two rounds over the folders
+_SHARE = 400  # a round that took long is not repeated before this many times its duration: 64 trials share one core
+_DEEPEST = 12  # levels of folders
+_MOST_FOLDERS = 2_000
+_MOST_NAMES = 5_000  # that are listed of one folder
+_MOST_FILES = 20_000
+_PASSED_OVER = frozenset(("__pycache__", ".git", "node_modules"))
+_TICK_NS = 20_000_000  # of the clock that stamps files
+
+
+class _Listing(NamedTuple):
+    stamp: int  # of the folder when it was listed; 0: list it again, for it may have changed within the same tick
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+
+
+class Tree:
+    """Regular files below a folder. Links are neither followed nor listed; what exceeds the limits is left out, the
+    deepest first.
+
+    Args:
+        top: absolute.
+    """
+
+    def __init__(self, top: str) -> None:
+        self.top = top
+        self.names: tuple[str, ...] = ()
+        """By their paths below `top`."""
+        self.rounds = 0
+        """How often the folders were looked at; what depends on this tree has nothing to do before it grows."""
+        self.generation = 0
+        """Grows when `names` has changed."""
+        self._listings: dict[str, _Listing] = {}
+        self._not_before = 0.0
+
+    def look(self) -> None:
+        """Brings `names` up to date, at most every 0.3 s: one stat per folder, and a listing of each that changed."""
+        started = time.monotonic()
+        if started < self._not_before:
+            return
+        self.rounds += 1
+        listings, changed = self._round()
+        if changed:
+            self._listings = listings
+            names = [inside + name for inside, listing in listings.items() for name in listing.files]
+            self.names = tuple(names[:_MOST_FILES])
+            self.generation += 1
+        now = time.monotonic()
+        self._not_before = now + max(_EVERY_S, _SHARE * (now - started))
+
+    def _round(self) -> tuple[dict[str, _Listing], bool]:
+        """All listings, and whether any is not what it was. Breadth first, so that limits cut off the deepest."""
+        listings: dict[str, _Listing] = {}
+        changed, waiting = False, [""]
+        for inside in waiting:  # it grows meanwhile
+            before = self._listings.get(inside)
+            listing = _listed(f"{self.top}/{inside}", before)
+            changed |= listing is not before
+            if listing is None:
+                continue
+            listings[inside] = listing
+            if inside.count("/") < _DEEPEST:
+                waiting += [f"{inside}{name}/" for name in listing.folders[: _MOST_FOLDERS - len(waiting)]]
+        return listings, changed or len(listings) != len(self._listings)
+
+
+def _listed(path: str, before: _Listing | None) -> _Listing | None:
+    """What is in a folder: `before` if that still holds, None if there is no such folder."""
+    try:
+        found = os.lstat(path.rstrip("/"))
+        if not stat.S_ISDIR(found.st_mode):
+            return None
+        if before is not None and before.stamp == found.st_mtime_ns:
+            return before
+        settled = found.st_mtime_ns < time.time_ns() - _TICK_NS
+        files, folders = _entries(path)
+    except OSError:
+        return None
+    if before is not None and (before.files, before.folders) == (files, folders) and not settled:
+        return before
+    return _Listing(found.st_mtime_ns if settled else 0, files, folders)
+
+
+def _entries(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    files: list[str] = []
+    folders: list[str] = []
+    with os.scandir(path) as entries:
+        for count, entry in enumerate(entries):
+            if count >= _MOST_NAMES:
+                break
+            if entry.is_file(follow_symlinks=False):
+                files.append(entry.name)
+            elif entry.is_dir(follow_symlinks=False) and entry.name not in _PASSED_OVER:
+                folders.append(entry.name)
+    return tuple(sorted(files)), tuple(sorted(folders))
