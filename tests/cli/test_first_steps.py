@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hpo_engine.cli import cli
 from hpo_engine.report import forecast
 from hpo_engine.study.spec import Budget, Resources
-from hpo_engine.studyfile.starter import remarks
+from hpo_engine.studyfile.starter import find
 from tests.support import random_logs
 from tests.support.shell import Shell
 
@@ -48,20 +48,23 @@ def test_init_for_a_script_that_finds_its_files_beside_it(shell: Shell) -> None:
     assert "command: python train.py" in (shell.folder / "scripts/algo.yaml").read_text()
 
 
-def test_init_says_on_the_terminal_what_has_to_be_done(shell: Shell) -> None:
-    shell.write("options.py", 'parser.add_argument("--lr", type=float, default=0.01)\n')
+def test_init_says_on_the_terminal_what_it_found_and_what_has_to_be_done(shell: Shell) -> None:
+    options = '("--lr", type=float, default=0.01)', '("--seed", type=int, default=1)', '("--vocabulary", required=True)'
+    shell.write("options.py", "".join(f"parser.add_argument{option}\n" for option in options) + 'print(f"loss: {1}")')
     out = shell.run("init", "options.py", "--output", "other.yaml")
-    assert "note: the script seems to take its parameters as options of the command line" in out
+    assert "  found      3 parameters in argparse\n  searched   lr\n  left alone seed\n" in out
+    assert "  objective  minimize loss (printed)\n" in out
+    assert "note: the script needs --vocabulary, and no value is known: write it into command." in out
 
 
 def test_notes_of_init_are_broken_between_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "options.py"
-    script.write_text('parser.add_argument("--lr", type=float, default=0.01)\n')
+    script.write_text("import lightning\nconfig = json.load(open('config.json'))\n")
     monkeypatch.setattr("hpo_engine.cli.common.output_width", lambda: 60)
     out = CliRunner().invoke(cli, ["init", str(script)]).output
     notes = out[out.index("note: ") :].splitlines()
     assert max(map(len, notes)) <= 60
-    assert " ".join(notes) == "note: " + remarks(str(script), script.read_text())[0]
+    assert " ".join(notes) == "note: " + find(str(script), script.read_text()).remarks[0]
 
 
 def test_slips_in_a_command_or_a_verb(shell: Shell) -> None:

@@ -17,7 +17,9 @@ from hpo_engine.errors import SpecError
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.studyfile import native
 from hpo_engine.studyfile.document import read_document
-from hpo_engine.studyfile.starter import find, remarks, starter
+from hpo_engine.studyfile.starter import find
+from hpo_engine.studyfile.starter import starter as write
+from hpo_engine.studyfile.starter.interface import Parameter
 from hpo_engine.studyfile.starter.ranges import propose
 
 SCRIPT = """\
@@ -45,6 +47,14 @@ for epoch in range(config.get("epochs", 5)):
     rows.append({"step": epoch, "train_loss": 1.0, "val_loss": 0.5, "accuracy": 0.9})
 json.dump(rows, open(os.environ["RESULT_DIR"] + "/val_dict_list.json", "w"))
 """
+
+
+def starter(path: str, script: str) -> str:
+    return write(find(path, script))
+
+
+def remarks(path: str, script: str) -> list[str]:
+    return list(find(path, script).remarks)
 
 
 def data(script: str = SCRIPT, path: str = "train.py") -> Any:
@@ -160,7 +170,7 @@ elif k == "b": pass
     assert data(text)["space"] == {"kind": {"choice": ["a", "b"]}, "model": {"choice": ["x", "y"]}}
 
 
-def test_options_of_the_command_line_with_a_note() -> None:
+def test_options_of_the_command_line() -> None:
     text = """\
 parser.add_argument("--learning-rate", type=float, default=0.01)
 parser.add_argument("-o", "--optim", choices=["adam", "sgd"], default="sgd")
@@ -172,8 +182,11 @@ parser.add_argument("input")
         "learning_rate": {"float": [0.001, 0.1], "log": True},
         "optim": {"choice": ["sgd", "adam"]},
     }
-    assert "NOTE: the script seems to take its parameters as options" in starter("train.py", text)
-    assert "config.json" not in starter("train.py", text)
+    assert data(text)["command"] == "python train.py INPUT {params:-}" and "config.json" not in starter(
+        "train.py", text
+    )
+    assert remarks("train.py", text) == ["the script needs a word for INPUT in command."]
+    assert "# Left alone: data_dir, debug" in starter("train.py", text)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +211,8 @@ def test_options_of_the_command_line_are_written_as_the_script_calls_them(
     assert all("float" in entry for name, entry in found["space"].items() if name != "epochs")
     spec = parse(starter("train.py", text), folder)
     words = Placed(spec, spec.command, spec.env).command(dict.fromkeys(spec.space.names, 1))
-    assert sorted(word for word in words if word.startswith("-")) == sorted([*options, "--epochs"])
+    assert sorted(word for word in words if word.startswith("-")) == sorted(options)
+    assert re.search(r"(?m)^  # epochs: 3 +# how long it trains$", starter("train.py", text))
 
 
 def test_command_in_quotes_has_its_placeholder_within_them() -> None:
@@ -452,7 +466,7 @@ def test_hostile_script_costs_little(text: str, path: str) -> None:
 def test_a_proposal_never_leaves_the_numbers() -> None:
     for default in (1e-323, 1e-190, 1e190, 1e300, -1e300, 2**40 - 1, 2**40, 2**62, -(2**62), 0, 1, 7, 8, -1):
         for name in ("lr", "x", "dropout", "batch_size"):
-            entry, _ = propose(name, default, None, None)
+            entry, _ = propose(Parameter(name, default))
             native.parse(
                 f"command: cat\nobjective: min x\nspace: {{a: {entry}}}".replace("'", '"').replace("True", "true"),
                 file="x", base_dir="/",

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from hpo_engine.cli.common import find, json_option, output_width, root_option, study_argument, to_stdout
+from hpo_engine.cli.common import find as find_study
+from hpo_engine.cli.common import json_option, output_width, root_option, study_argument, to_stdout
 from hpo_engine.errors import EngineError, SpecError
 from hpo_engine.report.objects import dump
 
@@ -31,8 +32,9 @@ _LEAST_NOTE = 30  # columns for the notes of doctor, however narrow the terminal
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def init(script: str, output: str | None, force: bool) -> None:
     """Write a commented study file for SCRIPT."""
-    from hpo_engine.studyfile.starter import remarks, starter
+    from hpo_engine.studyfile.starter import find, starter
     from hpo_engine.studyfile.starter.project import Folder
+    from hpo_engine.studyfile.starter.report import summary
 
     if not os.path.isfile(script):
         raise SpecError(f"{script}: no such file")
@@ -41,8 +43,8 @@ def init(script: str, output: str | None, force: bool) -> None:
     read_here = _read_from_here(script, code) if output is None else None
     path = output or os.path.join("" if read_here else os.path.dirname(script), "algo.yaml")
     home = os.path.dirname(path) if path != "-" else ""
-    place, project = _from(home, script), Folder(home or ".")
-    text = starter(place, code, project)
+    found = find(_from(home, script), code, Folder(home or "."))
+    text = starter(found)
     if path == "-":
         click.echo(text, nl=False)
         return
@@ -54,10 +56,12 @@ def init(script: str, output: str | None, force: bool) -> None:
     except OSError as error:
         error.filename = os.path.abspath(path)
         raise
-    click.echo(f"wrote {path}: check it, then run: hpo-engine submit {path}")
+    to_stdout(f"wrote {path}: check it, then run: hpo-engine submit {path}")
+    for line in summary(found, output_width()):
+        to_stdout(line)
     if read_here:
         to_stdout(f"note: trials run from this folder, as the script reads {read_here} from here")
-    for remark in remarks(place, code, project):
+    for remark in found.remarks:
         to_stdout(f"note: {remark}")
 
 
@@ -117,7 +121,7 @@ def tensorboard(study: str, root: str | None, port: int, host: str) -> None:
 
     from hpo_engine.store.journal import read_summary
 
-    paths = find(study, root)
+    paths = find_study(study, root)
     read_summary(paths.db)  # a log that the other verbs refuse is refused
     if find_spec("tensorboard") is None:
         raise EngineError("TensorBoard is not installed in this environment; pip install tensorboard")

@@ -77,10 +77,12 @@ class Parameter:
         choices: the values that the script accepts; () if it does not say.
         low, high: the bounds that the script accepts, inclusive.
         entry: its entry in the space, if the script itself says which values are to be searched.
+        when: the values of other parameters with which it applies, as in the space.
         required: the script ends if it is not given.
         many: it takes a list of values.
         option: how {params} writes it: `--lr`, or with a final `=` if the value is joined with it.
-        word: the word or words of the command that give it, with its placeholder: `{amp?--amp}`, `{width}`.
+        word: the word of the command that gives it, with its placeholder: `{amp?--amp}`, `{width}`.
+        positional: `word` stands at its place among the words, so that those before it must be given too.
         key: the file and the key in it that `files` of the study file sets.
         variable: the environment variable that gives it.
         line: where it is defined; 0 if there is no line. file: in which file, if it is not the script.
@@ -95,10 +97,12 @@ class Parameter:
     low: float | None = None
     high: float | None = None
     entry: Any = None
+    when: Mapping[str, Any] | None = None
     required: bool = False
     many: bool = False
     option: str = ""
     word: str = ""
+    positional: bool = False
     key: tuple[str, str] | None = None
     variable: str = ""
     line: int = 0
@@ -162,10 +166,10 @@ def _merged(old: Parameter, new: Parameter) -> Parameter:
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The usable ones, each once."""
+    """The usable ones, each once; lists are none to choose from."""
     out: list[Any] = []
     for value in values:
-        if usable(value) and value not in out:
+        if usable(value) and not isinstance(value, (list, tuple)) and value not in out:
             out.append(value)
     return tuple(out)
 

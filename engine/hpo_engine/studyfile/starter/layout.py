@@ -5,165 +5,168 @@ from __future__ import annotations
 import os
 import shlex
 import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from hpo_engine.contract.paths import RESULT
-from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script
-from hpo_engine.studyfile.starter.metrics import Metrics
-from hpo_engine.studyfile.starter.ranges import propose
+from hpo_engine.contract.placeholders import Form, literal
+from hpo_engine.studyfile.starter.findings import Findings, stand_in
+from hpo_engine.studyfile.starter.kinds import Kind, kind_of
+from hpo_engine.studyfile.starter.plan import Entry
 from hpo_engine.studyfile.starter.scalars import flow, scalar
 
-_COMMENT_COLUMN = 52
-_MOST_PARAMS = 40
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All that is known of a script. `place`: its path, relative to the study file."""
-
-    place: str
-    script: Script
-    reading: Reading
-    metrics: Metrics
-
-    @property
-    def placed(self) -> bool:
-        """Whether the script gets its parameters elsewhere than from config.json."""
-        return any(p.option or p.word or p.key or p.variable for p in self.reading.parameters)
+COLUMNS = 80
+_COMMENT_COLUMN = 42
+_MOST_MORE = 12
 
 
 def lines(found: Findings) -> Iterator[str]:
     yield from _head(found)
+    yield from _program(found)
+    yield from _objective(found)
+    yield from _search()
     yield from _space(found)
-    yield from _tail()
-
-
-def remarks(found: Findings) -> Iterator[str]:
-    """What has to be done to the script, a sentence or two each."""
-    yield from found.reading.notes
-    if found.placed:
-        yield (
-            "the script seems to take its parameters as options of the command line: "
-            f"{found.reading.form} in command writes those "
-            "of space there. An option without a value, such as --amp, is written {amp?--amp}."
-        )
-    elif not found.reading.parameters and "config.json" not in found.script.text:
-        yield (
-            "the script does not seem to read config.json yet; until it does, or command has its parameters, as in "
-            "--lr {learning_rate}, every trial is the same."
-        )
-    metrics, text = found.metrics, found.script.text
-    if metrics.lightning and "ReportCallback" not in text and RESULT not in text:
-        yield (
-            "a Lightning script reports with callbacks=[ReportCallback()] in its Trainer "
-            "(from hpo_trainees.lightning import ReportCallback)."
-        )
-    if metrics.batch_only:
-        names = ", ".join(metrics.batch_only[:4])
-        yield f"{names}: logged for single batches only; to report it for each epoch: self.log(..., on_epoch=True)."
+    yield from _places(found)
+    yield from _tail(found)
 
 
 def _head(found: Findings) -> Iterator[str]:
-    metrics = found.metrics
-    folder, command = _command(found)
-    yield "# What to run, what to tune, how long to search. Start it with: hpo-engine submit algo.yaml"
-    yield "# Each trial runs the command in a folder of its own, which looks like the script's folder."
-    if metrics.printed:
-        given = (
-            "The command gives it its parameters" if found.placed else "It finds its parameters in config.json there"
-        )
-        yield f"# {given}, and its metrics are read in what it prints:"
-        yield "# epoch 1: loss=0.3"
-    elif found.placed:
-        yield "# The command gives it its parameters. It writes its metrics to val_dict_list.json in its folder:"
+    yield "# What to run, what to tune, how long to search."
+    yield "# Start it with: hpo-engine submit algo.yaml"
+    yield "# Each trial runs the command in a folder of its own, which looks like the"
+    yield "# script's folder. " + (
+        "The script gets its parameters as it always does, and its"
+        if found.placed
+        else "The script finds its parameters in config.json there, and its"
+    )
+    if found.metrics.printed:
+        yield "# metrics are read in what it prints, as in: epoch 1: loss=0.3"
+    elif found.metrics.elsewhere:
+        yield f"# metrics are read where it leaves them: {found.metrics.elsewhere}."
     else:
-        yield "# It finds its parameters in config.json there, and writes its metrics to val_dict_list.json:"
-    if not metrics.printed:
-        yield '# [{"step": 1, "loss": 0.3}]'
-    if found.script.path.endswith(".py") and not found.placed and not metrics.printed:
-        yield "# (from hpo_trainees.report import config, report does both; it is one file, which can be copied)."
-    for remark in remarks(found):
+        yield '# metrics in val_dict_list.json, as in: [{"step": 1, "loss": 0.3}]'
+    if found.script.path.endswith(".py") and not found.placed and not found.metrics.found_elsewhere:
+        yield "# (from hpo_trainees.report import config, report does both; it is one file,"
+        yield "# which can be copied.)"
+    for remark in found.remarks:
         yield "#"
-        yield from (f"# {line}" for line in textwrap.wrap(f"NOTE: {remark}", 110, break_on_hyphens=False))
+        yield from _wrapped(f"NOTE: {remark}")
     yield ""
-    yield _line("# name: my-study", "default: the name of this folder")
-    yield _line(f"command: {scalar(command)}", "runs one trial; split as a shell would, but no shell runs")
+
+
+def _program(found: Findings) -> Iterator[str]:
+    folder, command = _command(found)
+    yield from _line("# name: my-study", "default: the name of this folder")
+    yield from _line(f"command: {scalar(command)}", "runs one trial; no shell is involved")
     if folder:
-        yield _line(f"model_dir: {scalar(folder)}", "the script's folder")
+        yield from _line(f"model_dir: {scalar(folder)}", "the script's folder")
+
+
+def _objective(found: Findings) -> Iterator[str]:
+    metrics = found.metrics
     if metrics.printed:
-        yield _line("results: stdout", "where its metrics are: in its output")
+        yield from _line("results: stdout", "its metrics are in its output")
     yield "objective:"
-    yield _line(f"  metric: {scalar(metrics.objective)}", _about_metric(metrics))
-    yield _line(f"  goal: {metrics.goal}", "minimize or maximize")
-    yield _line("  # over: last", "a trial counts by its last value, not its best")
+    names = [n for n in metrics.names if n.isprintable() and len(n) <= 30][:8]
+    if len(names) > 1:
+        yield from _wrapped(f"The script has: {', '.join(names)}", "  ")
+    yield from _line(f"  metric: {scalar(metrics.objective)}", _about_metric(found))
+    yield from _line(f"  goal: {metrics.goal}", "minimize or maximize")
+    yield from _line("  # over: last", "what counts: its last value, not its best")
     yield ""
-    yield _line("algorithm: auto", "how to search; see: hpo-engine algorithms")
-    yield _line("options: {seed: 1}", "the same seed proposes the same trials")
-    yield _line("trials: 20", "in all; or unlimited, with a time_limit")
-    yield _line("parallel: 1", "trials at a time")
-    yield _line("# time_limit: 1h", "of the whole study: 90s, 10m, 1h30m, 2d")
-    yield _line("# failures: {first: 3, in_a_row: 10}", "stops when so many trials fail alike; off: never")
-    yield _line("# early_stopping: rank", "ends trials that are not promising while they run")
+
+
+def _about_metric(found: Findings) -> str:
+    if not found.metrics.names:
+        return "CHECK: no metric was found in the script"
+    return "a name that the script prints" if found.metrics.printed else "a name in the script's metrics"
+
+
+def _search() -> Iterator[str]:
+    yield from _line("algorithm: auto", "how to search; see: hpo-engine algorithms")
+    yield from _line("options: {seed: 1}", "the same seed: the same trials")
+    yield from _line("trials: 20", "in all; or unlimited, with a time_limit")
+    yield from _line("parallel: 1", "trials at a time")
+    yield from _line("# time_limit: 1h", "of the whole study: 90s, 10m, 1h30m, 2d")
+    yield from _line("# failures: {first: 3, in_a_row: 10}", "when many trials fail alike; off: never")
+    yield from _line("# early_stopping: rank", "ends trials that are not promising")
     yield ""
-    yield _line("# trial:", "what one trial gets")
-    yield _line("#   time_limit: 10m", "a run that takes longer is ended")
-    yield _line("#   on_time_limit: keep", "what it has reported counts; default: it fails")
-    yield _line("#   retries: 1", "a run that failed is repeated once")
-    yield _line("#   cpus: 2", "cores; default: not managed")
-    yield _line("#   gpus: 1", "0.5: two trials share one, 0: none; default: not managed")
+    yield from _line("# trial:", "what one trial gets")
+    yield from _line("#   time_limit: 10m", "a run that takes longer is ended")
+    yield from _line("#   on_time_limit: keep", "its metrics count; default: it fails")
+    yield from _line("#   retries: 1", "a run that failed is repeated once")
+    yield from _line("#   cpus: 2", "cores; default: not managed")
+    yield from _line("#   gpus: 1", "0.5: shared by two, 0: none")
+    yield ""
+
+
+# -- the space -------------------------------------------------------------------------------------------------------
 
 
 def _space(found: Findings) -> Iterator[str]:
-    yield ""
-    form = found.reading.form
-    yield _line(
-        "space:",
-        f"the parameters, which {form} writes" if found.placed else "the parameters, as config.json will hold them",
-    )
-    entries: dict[str, Any] = {}
-    for parameter in found.reading.parameters[:_MOST_PARAMS]:
-        entry, why = propose(parameter.name, parameter.default, parameter.type, list(parameter.choices) or None)
-        entries[parameter.name] = _spelled(entry, parameter, form)
-        yield _line(f"  {scalar(parameter.name)}: {flow(entries[parameter.name])}", why)
-    if not entries:
-        yield _line("  learning_rate: {float: [0.0001, 0.1], log: true}", "an example: put your own here")
+    plan = found.plan
+    yield from _line("space:", "the parameters" if found.placed else "the parameters: config.json of a trial")
+    for entry in plan.searched:
+        yield from _line(f"  {_field(found, entry)}", entry.why)
+    if not plan.searched:
+        yield from _line("  learning_rate: {float: [0.0001, 0.1], log: true}", "an example")
+    lengths = [p for p in plan.fixed if kind_of(p.name) is Kind.LENGTH and p.default is not None]
+    if plan.more or lengths:
+        yield "  # The script has these too, with defaults that are kept:"
+    for parameter in lengths:
+        constant = Entry(parameter, parameter.default, "how long it trains")
+        yield from _line(f"  # {_field(found, constant)}", constant.why)
+    for entry in plan.more[:_MOST_MORE]:
+        word = entry.parameter.word
+        why = f"add {word} to command" if word and not entry.parameter.positional else entry.why
+        yield from _line(f"  # {_field(found, entry)}", why)
+    alone = [p.name for p in plan.fixed if p not in lengths] + [e.parameter.name for e in plan.more[_MOST_MORE:]]
+    if alone:
+        yield from _wrapped(f"Left alone: {', '.join(map(scalar, alone))}", "  ")
+    if not found.placed or not plan.searched:
+        yield from _examples({entry.parameter.name: entry.entry for entry in plan.searched})
+
+
+def _examples(entries: dict[str, Any]) -> Iterator[str]:
     yield "  # Other kinds of parameters:"
     for name, example, why in (
         ("dropout", "{float: [0, 0.5], step: 0.05}", "0, 0.05, 0.1, ... 0.5"),
         ("width", "{power: 2, int: [5, 9]}", "32, 64, ... 512"),
         ("optimizer", "{choice: [adam, sgd]}", "one of these"),
-        ("momentum", "{float: [0.5, 0.99], when: {optimizer: sgd}}", "only where optimizer is sgd"),
+        ("momentum", "{float: [0.5, 0.99], when: {optimizer: sgd}}", "only with sgd"),
         ("epochs", "5", "the same in every trial"),
     ):
         conditional = name != "momentum" or "sgd" in _choices(entries.get("optimizer", {"choice": ["sgd"]}))
         if name not in entries and conditional:
-            yield _line(f"  # {name}: {example}", why)
+            yield from _line(f"  # {name}: {example}", why)
 
 
-def _spelled(entry: Any, parameter: Parameter, form: str) -> Any:
-    """The entry with the option's own name, if that differs from the one that `form` writes."""
-    name = parameter.name.replace("_", "-") if form == "{params:-}" else parameter.name
-    if not parameter.option or parameter.option == f"--{name}":
-        return entry
-    return {**(entry if isinstance(entry, dict) else {"constant": entry}), "arg": parameter.option}
+def _field(found: Findings, entry: Entry) -> str:
+    return f"{scalar(entry.parameter.name)}: {flow(_spelled(entry, found.reading.form))}"
+
+
+def _spelled(entry: Entry, form: str) -> Any:
+    """The entry with its condition, and the option's own name if that differs from the one that `form` writes."""
+    added: dict[str, Any] = {"when": dict(entry.parameter.when)} if entry.parameter.when else {}
+    option = entry.parameter.option
+    if option and not entry.parameter.word and option != _usual_option(entry.parameter.name, form):
+        added["arg"] = option
+    if not added:
+        return entry.entry
+    return {**(entry.entry if isinstance(entry.entry, dict) else {"constant": entry.entry}), **added}
+
+
+def _usual_option(name: str, form: str) -> str:
+    """How a placeholder for all parameters writes one, as `Parameter.option` has it."""
+    how = Form.parse(form.strip("{}").partition(":")[2]) if ":" in form else Form()
+    option = f"{how.prefix}{name.replace('_', '-') if how.dashes else name}"
+    return option if how.prefix or how.joint == " " else f"{option}{how.joint}"
 
 
 def _choices(entry: Any) -> list[Any]:
     return list(entry.get("choice", ())) if isinstance(entry, dict) else []
 
 
-def _tail() -> Iterator[str]:
-    yield ""
-    yield _line("# metrics: {accuracy: maximize}", "shown beside the objective")
-    yield _line('# env: {OMP_NUM_THREADS: "1"}', "environment of the trials")
-    yield _line('# exclude: [checkpoints/, "*.ckpt"]', "what of the script's folder trials do not get")
-    yield _line("# data_dir: .", "the trials' DATA_DIR, relative to this file")
-
-
-def _line(text: str, comment: str) -> str:
-    return f"{text:<{_COMMENT_COLUMN}} # {comment}" if comment else text
+# -- the command, files and environment ------------------------------------------------------------------------------
 
 
 def _command(found: Findings) -> tuple[str, str]:
@@ -172,16 +175,91 @@ def _command(found: Findings) -> tuple[str, str]:
     folder = ""
     if os.path.isabs(path) or path.startswith(os.pardir + os.sep):
         folder, path = os.path.split(path)
-    runner = {".py": "python", ".sh": "sh", ".js": "node", ".mjs": "node"}.get(os.path.splitext(path)[1])
+    runner = {".py": "python", ".sh": "sh", ".js": "node", ".mjs": "node", ".r": "Rscript", ".jl": "julia"}.get(
+        os.path.splitext(path)[1].lower()
+    )
     words = [runner, path] if runner else [path if os.sep in path else f"./{path}"]
-    form = [found.reading.form] if found.reading.form else []
-    return folder, " ".join([shlex.join([*words, *found.reading.words]), *form])
+    own = [shlex.quote(literal(word)) for word in words] + [shlex.quote(word) for word in found.reading.words]
+    return folder, " ".join([*own, *_words(found)])
 
 
-def _about_metric(metrics: Metrics) -> str:
-    names = [n for n in metrics.names if n.isprintable() and len(n) <= 30][:6]
-    if metrics.printed:
-        return f"a name that the script prints{', as ' + ', '.join(names) if len(names) > 1 else ''}"
-    if len(names) < 2:
-        return "a key of the rows in val_dict_list.json"
-    return f"a key of val_dict_list.json; the script has: {', '.join(names)}"
+def _words(found: Findings) -> Iterator[str]:
+    """The words of the command, quoted for it, that give the script its parameters."""
+    searched = [entry.parameter for entry in found.plan.searched]
+    given = {parameter.name: value for parameter, value in found.plan.given}
+    yield from _positional(found, {p.name for p in searched}, given)
+    for parameter, value in found.plan.given:
+        if parameter.option and not parameter.positional:
+            yield from _option_words(parameter.option, value)
+    for parameter in searched:
+        if parameter.word and not parameter.positional:
+            yield parameter.word if " " not in parameter.word else shlex.quote(parameter.word)
+    if found.reading.form and any(p.option and not p.word for p in searched):
+        yield found.reading.form
+
+
+def _positional(found: Findings, searched: set[str], given: dict[str, str]) -> Iterator[str]:
+    """Up to the last one that is searched or needed; those before it with their defaults."""
+    all_of_them = [p for p in found.reading.parameters if p.positional]
+    wanted = [k for k, p in enumerate(all_of_them) if p.name in searched or p.required]
+    for parameter in all_of_them[: max(wanted, default=-1) + 1]:
+        if parameter.name in searched:
+            yield parameter.word
+        else:
+            value = given.get(parameter.name) or parameter.default
+            yield shlex.quote(stand_in(parameter) if value is None else str(value))
+
+
+def _option_words(option: str, value: str) -> Iterator[str]:
+    if option.endswith("="):
+        yield shlex.quote(f"{option}{value}")
+    else:
+        yield from (option, shlex.quote(value) if value != "{result_dir}" else value)
+
+
+def _places(found: Findings) -> Iterator[str]:
+    """`files` and `env` for the parameters that reach the script by them."""
+    searched = [entry.parameter for entry in found.plan.searched]
+    keys: dict[str, dict[str, str]] = {}
+    for parameter in searched:
+        if parameter.key:
+            keys.setdefault(parameter.key[0], {})[parameter.key[1]] = parameter.name
+    if keys:
+        yield ""
+        yield "files:  # keys of the trial's own copies, and the parameters that they get"
+        for path, places in keys.items():
+            yield f"  {scalar(path)}:"
+            yield from (f"    {scalar(key)}: {scalar(name)}" for key, name in places.items())
+    variables = {p.variable: f"{{{p.name}}}" for p in searched if p.variable}
+    if variables:
+        yield ""
+        yield "env:  # variables of the trial"
+        yield from (f"  {scalar(name)}: {scalar(text)}" for name, text in variables.items())
+
+
+def _tail(found: Findings) -> Iterator[str]:
+    yield ""
+    yield from _line("# metrics: {accuracy: maximize}", "shown beside the objective")
+    if not any(entry.parameter.variable for entry in found.plan.searched):
+        yield from _line('# env: {OMP_NUM_THREADS: "1"}', "environment of the trials")
+    yield from _line('# exclude: [checkpoints/, "*.ckpt"]', "what trials do not get of the folder")
+    yield from _line("# data_dir: .", "the trials' DATA_DIR, relative to this file")
+
+
+# -- lines -----------------------------------------------------------------------------------------------------------
+
+
+def _line(text: str, comment: str) -> Iterable[str]:
+    """A field with its comment behind it, or above it if the line is too long."""
+    if len(text) + len(comment) + 3 <= COLUMNS:
+        column = min(_COMMENT_COLUMN, COLUMNS - len(comment) - 3)
+        return [f"{text:<{column}} # {comment}"]
+    indent = text[: len(text) - len(text.lstrip())]
+    return [*_wrapped(f"{comment[:1].upper()}{comment[1:]}:", indent), text]
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    start = f"{indent}# "
+    return textwrap.wrap(
+        text, COLUMNS, initial_indent=start, subsequent_indent=start, break_on_hyphens=False, break_long_words=False
+    )

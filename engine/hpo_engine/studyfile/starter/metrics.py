@@ -22,13 +22,25 @@ _PUSHED = re.compile(r"""push\(\s*\{([^{}]{0,500})\}""")
 
 @dataclass(frozen=True)
 class Metrics:
-    """`names`: in the order found. `printed`: they are only printed. `lightning`: the script is one of Lightning's;
-    `batch_only`: what it logs for batches only, which ReportCallback does not report."""
+    """What a script reports.
+
+    Attributes:
+        names: in the order found.
+        printed: they are only printed.
+        elsewhere: what they are left in, for messages, if it is neither the output nor the engine's own files.
+        lightning: the script is one of Lightning's.
+        batch_only: what it logs for batches only, which ReportCallback does not report.
+    """
 
     names: tuple[str, ...] = ()
     printed: bool = False
+    elsewhere: str = ""
     lightning: bool = False
     batch_only: tuple[str, ...] = ()
+
+    @property
+    def found_elsewhere(self) -> bool:
+        return self.printed or bool(self.elsewhere)
 
     @property
     def objective(self) -> str:
@@ -57,7 +69,7 @@ def find(script: Script, parameters: Iterable[str]) -> Metrics:
     lightning = imports(script.nodes, "lightning", "pytorch_lightning")
     shown = () if names or lightning else _names(name for node in calls for name in _printed(node))
     batch_only = _names(literal(node.args[0]) if node.args else None for node in single)
-    return Metrics(names or shown, bool(shown), lightning, batch_only)
+    return Metrics(names or shown, bool(shown), "", lightning, batch_only)
 
 
 def _names(found: Iterable[object]) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
@@ -53,3 +54,53 @@ def imports(nodes: Iterable[ast.AST], *packages: str) -> bool:
         if any(name.partition(".")[0] in packages for name in names):
             return True
     return False
+
+
+def keywords_of(call: ast.Call) -> dict[str, ast.expr]:
+    return {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+
+
+class Constants:
+    """The values of expressions of literals, of the constants that a script assigns once, and of simple arithmetic."""
+
+    _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+        ast.Add: operator.add,
+        ast.Sub: operator.sub,
+        ast.Mult: operator.mul,
+        ast.Div: operator.truediv,
+        ast.FloorDiv: operator.floordiv,
+    }
+
+    def __init__(self, nodes: Iterable[ast.AST]) -> None:
+        self._assigned: dict[str, list[ast.expr]] = {}
+        for name, value in assigned(nodes):
+            self._assigned.setdefault(name, []).append(value)
+
+    def value(self, node: ast.expr | None, depth: int = 0) -> Any:
+        """None: not known."""
+        if node is None or depth > 8:
+            return None
+        if isinstance(node, ast.Name):
+            values = self._assigned.get(node.id, [])
+            return self.value(values[0], depth + 1) if len(values) == 1 else None
+        if isinstance(node, ast.BinOp):
+            return self._computed(node, depth)
+        if isinstance(node, ast.Call) and name_of(node.func) in ("list", "tuple", "sorted") and len(node.args) == 1:
+            return self.value(node.args[0], depth + 1)
+        if isinstance(node, ast.Call) and name_of(node.func) == "keys" and isinstance(node.func, ast.Attribute):
+            node = node.func.value
+        if isinstance(node, ast.Name | ast.Dict):
+            known = self._assigned.get(node.id, []) if isinstance(node, ast.Name) else [node]
+            return [literal(key) for key in known[0].keys] if known and isinstance(known[0], ast.Dict) else None
+        return literal(node)
+
+    def _computed(self, node: ast.BinOp, depth: int) -> Any:
+        left, right = self.value(node.left, depth + 1), self.value(node.right, depth + 1)
+        if not all(isinstance(v, (int, float)) and abs(v) < 1e12 for v in (left, right)):
+            return None
+        if isinstance(node.op, ast.Pow):
+            return left**right if 0 < left <= 10 and abs(right) <= 30 else None
+        try:
+            return self._OPERATORS[type(node.op)](left, right)
+        except (KeyError, ArithmeticError):
+            return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hpo_engine.studyfile.starter.interface import Reading, Script
+from hpo_engine.studyfile.starter.plan import worth_searching
 from hpo_engine.studyfile.starter.readers import argparse_options, config_json, other_texts
 
 Reader = Callable[[Script], Reading | None]
@@ -14,10 +16,19 @@ READERS: tuple[Reader, ...] = (
     argparse_options.read,
     other_texts.read,
 )
-"""In this order: the first one that finds parameters decides how the script gets them."""
+"""In this order: the first one that finds something to search decides how the script gets its parameters."""
+
+BESIDE: tuple[Reader, ...] = ()
+"""What these find is added to what one of the others has found: its places do not depend on the command."""
 
 
 def read(script: Script) -> Reading:
     """How the script takes its parameters; without parameters if no reader knows."""
     readings = [found for reader in READERS if (found := reader(script)) is not None]
-    return next((found for found in readings if found.parameters), readings[0] if readings else Reading(""))
+    chosen = next((r for r in readings if worth_searching(r.parameters)), readings[0] if readings else Reading(""))
+    # What another manner needs is needed all the same.
+    needed = [p for other in readings if other is not chosen for p in other.parameters if p.required and p.option]
+    beside = [p for reader in BESIDE if (found := reader(script)) is not None for p in found.parameters]
+    names = {p.name for p in chosen.parameters}
+    added = [p for p in [*needed, *beside] if p.name not in names]
+    return replace(chosen, parameters=(*chosen.parameters, *added)) if added else chosen

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hpo_engine.studyfile.starter.interface import Collector, Parameter, Reading, Script
+from hpo_engine.studyfile.starter.plan import worth_searching
 from hpo_engine.studyfile.starter.readers import argparse_options
 from hpo_engine.studyfile.starter.syntax import assigned, dict_literals, literal, mentions, name_of, owner_of
 
@@ -32,8 +33,8 @@ def read(script: Script) -> Reading | None:
     # Options that config.json replaces, or what options say about the parameters in it.
     all_of_them = not found or any(_spreads(node, names) for node in nodes)
     for option in argparse_options.options(script):
-        if all_of_them or option.name in found:
-            found.add(replace(option, option="", word="", required=False))
+        if option.name in found or (all_of_them and worth_searching([option])):
+            found.add(replace(option, option="", word="", positional=False, required=False))
     return Reading(_FILE, found.parameters())
 
 
