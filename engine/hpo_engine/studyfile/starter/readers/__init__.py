@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from hpo_engine.studyfile.starter.interface import Reading, Script
 from hpo_engine.studyfile.starter.plan import worth_searching
-from hpo_engine.studyfile.starter.readers import argparse_options, config_json, other_texts
+from hpo_engine.studyfile.starter.readers import argparse_options, config_json, hydra, lightning_cli, other_texts
 
 Reader = Callable[[Script], Reading | None]
 
 READERS: tuple[Reader, ...] = (
+    lightning_cli.read,
+    hydra.read,
     config_json.read,
     argparse_options.read,
     other_texts.read,

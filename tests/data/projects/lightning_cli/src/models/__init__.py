@@ -1,0 +1,1 @@
+from .mlp import LitMLP  # noqa: F401

@@ -1,0 +1,239 @@
+"""init on projects of several files: LightningCLI, Hydra. The projects are in tests/data/projects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo_engine.studyfile import native
+from hpo_engine.studyfile.document import read_document
+from hpo_engine.studyfile.starter import find, starter
+from hpo_engine.studyfile.starter.hydraconf import Source, compose
+from hpo_engine.studyfile.starter.interface import Project, Reading, Texts
+from hpo_engine.studyfile.starter.kinds import Kind, kind_of
+from hpo_engine.studyfile.starter.project import Folder
+from hpo_engine.studyfile.starter.searches import entry_of
+from hpo_engine.studyfile.starter.trees import leaves, read_tree
+
+PROJECTS = Path(__file__).parents[1] / "data" / "projects"
+
+
+def project(name: str, place: str, *arguments: str) -> tuple[str, str, Project, tuple[str, ...]]:
+    return place, (PROJECTS / name / place).read_text(), Folder(str(PROJECTS / name)), arguments
+
+
+def data(*of_project: Any) -> Any:
+    """The study file as data; it is a valid one."""
+    text = starter(find(*of_project))
+    document = read_document(text, "algo.yaml")
+    document.data["command"] = document.data["command"].replace("python", "cat", 1)
+    document.data.pop("model_dir", None)
+    native.parse_document(document, base_dir=str(PROJECTS / "lightning_cli"))
+    return read_document(text, "algo.yaml").data
+
+
+def reading(texts: dict[str, str], place: str = "train.py", *arguments: str) -> Reading:
+    return find(place, texts[place], Texts(texts), arguments).reading
+
+
+def defaults(found: Reading) -> dict[str, Any]:
+    """Of what a study would search, or could."""
+    return {p.name: p.default for p in found.parameters if kind_of(p.name) is not Kind.FIXED}
+
+
+# -- LightningCLI ------------------------------------------------------------------------------------------------------
+
+
+def test_a_cli_takes_what_its_classes_take() -> None:
+    found = data(*project("lightning_cli", "main.py"))
+    assert found["command"] == "python main.py fit --config configs/fit.yaml {params:--name=value}"
+    assert found["space"] == {
+        "model.hidden_dim": {"int": [8, 64], "log": True},  # its docstring says 8-128
+        "model.dropout": {"float": [0, 0.5]},
+        "model.lr": {"float": [0.001, 0.1], "log": True},
+        "model.weight_decay": {"float": [1e-05, 0.001], "log": True},
+        "model.activation": {"choice": ["relu", "tanh"]},
+        "model.layer_norm": {"choice": [True, False]},
+        "data.batch_size": {"power": 2, "int": [2, 6]},
+    }
+
+
+def test_a_cli_without_classes_takes_those_of_its_configuration() -> None:
+    found = data(*project("lightning_cli", "auto.py"))
+    assert found["command"].startswith("python auto.py fit --config configs/auto.yaml --trainer.logger=CSVLogger ")
+    assert {"model.init_args.lr", "data.init_args.batch_size", "optimizer.init_args.lr"} <= set(found["space"])
+
+
+def test_the_arguments_of_a_usual_run_of_a_cli() -> None:
+    words = ("fit", "--config", "configs/fit.yaml", "--model.lr=0.5", "--data.batch_size", "8", "--trainer.devices=1")
+    found = find(*project("lightning_cli", "main.py", *words)).reading
+    assert found.words == ("fit", "--config", "configs/fit.yaml", "--trainer.devices=1")
+    assert (defaults(found)["model.lr"], defaults(found)["data.batch_size"]) == (0.5, 8)
+
+
+CLI = """\
+import torch
+from lightning.pytorch.cli import LightningCLI
+from net import Base
+
+class Net(Base):
+    def __init__(self, classes: int, momentum: float = 0.9, *, batch_size: int = 1, dropout: float = 0.1, **kwargs):
+        \"\"\"dropout: a share in [0, 0.3]\"\"\"
+
+class MyCLI(LightningCLI):
+    def add_arguments_to_parser(self, parser):
+        parser.add_optimizer_args(torch.optim.AdamW)
+        parser.link_arguments("data.batch_size", "model.batch_size")
+        parser.set_defaults({"model.momentum": 0.8})
+
+def main():
+    MyCLI(Net, trainer_defaults={"max_epochs": 7, "callbacks": [object()]}, run=False)
+"""
+
+
+def test_a_cli_of_its_own_class() -> None:
+    net = "class Base:\n    def __init__(self, lr: float, hidden_dim: int = 8):\n        pass\n"
+    found = reading({"train.py": CLI, "net.py": net})
+    assert (found.manner, found.words) == ("LightningCLI", ())  # run=False: no subcommand
+    assert defaults(found) == {
+        "model.classes": None,
+        "model.momentum": 0.8,
+        "model.dropout": 0.1,
+        "model.lr": None,
+        "model.hidden_dim": 8,
+        "optimizer.lr": 0.001,
+        "optimizer.weight_decay": 0.01,
+        "trainer.max_epochs": 7,
+    }
+    dropout = next(p for p in found.parameters if p.name == "model.dropout")
+    assert (dropout.low, dropout.high) == (0, 0.3)
+    assert [p.name for p in found.parameters if p.required] == ["model.classes", "model.lr"]
+
+
+# -- Hydra ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_hydra_project_takes_what_its_configuration_composes() -> None:
+    found = data(*project("hydra_lightning", "src/train.py"))
+    assert found["command"] == "python src/train.py logger=csv {params:name=value}"
+    assert found["space"] == {
+        "data.batch_size": {"choice": [32, 64, 128, 256]},  # as its hparams_search has it
+        "model.optimizer.lr": {"float": [0.0001, 0.1], "log": True},
+        "model.optimizer.weight_decay": {"choice": [0, 1e-05, 0.0001, 0.001, 0.01], "ordered": True},
+        "model.net.lin1_size": {"choice": [64, 128, 256]},
+        "model.net.lin2_size": {"power": 2, "int": [4, 8]},
+        "model.net.dropout": {"float": [0, 0.5]},
+    }
+
+
+def test_the_arguments_of_a_usual_run_of_hydra() -> None:
+    found = find(*project("hydra_lightning", "src/train.py", "experiment=wide", "trainer.max_epochs=2")).reading
+    assert found.words == ("experiment=wide",)  # which has a logger
+    assert defaults(found)["trainer.max_epochs"] == 2
+    assert defaults(found)["model.optimizer.lr"] == 0.02
+
+
+@pytest.mark.parametrize("words", [[], ["experiment=wide"], ["logger=csv", "data.batch_size=7", "+data.new=3"]])
+def test_it_composes_as_hydra_does(words: list[str]) -> None:
+    hydra = pytest.importorskip("hydra")
+    from omegaconf import OmegaConf
+
+    folder = PROJECTS / "hydra_lightning" / "configs"
+    with hydra.initialize_config_dir(str(folder), version_base="1.3"):
+        wanted = OmegaConf.to_container(hydra.compose("train.yaml", overrides=words), resolve=False)
+    view = Folder(str(folder))
+    source = Source(view.read, lambda group: [n.rpartition(".")[0] for n in view.list(group)])
+    found = compose(source, "train.yaml", words).tree
+    found.pop("hydra")
+    assert found == wanted
+
+
+GROUPS = {
+    "train.py": '@hydra.main(config_path="conf", config_name="config")\ndef main(cfg): pass\n',
+    "conf/config.yaml": "defaults:\n  - optimizer: adam\n  - db/store@source: a\n  - _self_\nepochs: 3\nn_head: 6\nn_embd: 384\n",
+    "conf/optimizer/adam.yaml": "lr: 1e-3\nbeta1: 0.9\n",
+    "conf/optimizer/sgd.yaml": "lr: 0.1\nmomentum: 0.9\n",
+    "conf/optimizer/unready.yaml": "lr: ???\n",
+    "conf/db/store/a.yaml": "batch_size: 4\npath: ${oc.env:STORE}\n",
+}
+
+
+def test_a_group_of_optimizers_is_a_choice_with_conditions() -> None:
+    found = reading(GROUPS)
+    assert defaults(found) == {
+        "optimizer": "adam",
+        "optimizer.lr": 1e-3,
+        "optimizer.beta1": 0.9,
+        "optimizer.momentum": 0.9,
+        "source.batch_size": 4,
+        "epochs": 3,
+        "n_head": 6,
+        "n_embd": 384,
+    }
+    assert not {"n_head", "n_embd"} & set(data("train.py", GROUPS["train.py"], Texts(GROUPS))["space"])
+    by_name = {p.name: p for p in found.parameters}
+    assert by_name["optimizer"].choices == ("adam", "sgd")
+    assert (by_name["optimizer.lr"].when, by_name["optimizer.momentum"].when) == (None, {"optimizer": "sgd"})
+    assert by_name["optimizer.lr"].option == "optimizer.lr="
+    assert by_name["optimizer.lr"].entry == {"float": [0.0001, 1.0], "log": True}  # about 0.001 and 0.1
+    assert any("STORE" in note for note in found.notes)
+    assert data("train.py", GROUPS["train.py"], Texts(GROUPS))["space"]["optimizer.momentum"]["when"] == {
+        "optimizer": "sgd"
+    }
+
+
+def test_structured_configs_of_hydra() -> None:
+    text = """\
+@dataclass
+class Adam:
+    lr: float = 0.02
+@dataclass
+class Config:
+    defaults: list = field(default_factory=lambda: DEFAULTS)
+    batch_size: int = 8
+    dropout: float = MISSING
+    net: Adam = field(default_factory=Adam)
+DEFAULTS = [{"optimizer": "adam"}, "_self_"]
+cs = ConfigStore.instance()
+cs.store(name="config", node=Config)
+cs.store(group="optimizer", name="adam", node=Adam(lr=0.5))
+@hydra.main(version_base=None, config_name="config")
+def main(cfg): pass
+"""
+    found = reading({"train.py": text})
+    assert defaults(found) == {"optimizer.lr": 0.5, "batch_size": 8, "net.lr": 0.02}
+    assert any(note.startswith("dropout: without a value") for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ("interval(0.1, 0.5)", {"float": [0.1, 0.5]}),
+        ("interval(1e-4, 0.1)", {"float": [0.0001, 0.1], "log": True}),
+        ("tag(log, interval(0.1, 0.5))", {"float": [0.1, 0.5], "log": True}),
+        ("int(interval(1, 9))", {"int": [1, 9]}),
+        ("choice(16, 32)", {"choice": [16, 32]}),
+        ("adam,sgd", {"choice": ["adam", "sgd"]}),
+        ("range(1, 5)", {"int": [1, 4]}),
+        ("range(0, 9, 4)", {"int": [0, 8], "step": 4}),
+        ("adam", None),
+        ({"type": "float", "low": 0.1, "high": 1, "log": True}, {"float": [0.1, 1], "log": True}),
+    ],
+)
+def test_searches_of_sweepers(text: Any, entry: Any) -> None:
+    assert entry_of(text) == entry
+
+
+# -- trees -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tree_of_aliases_without_an_end_is_none() -> None:
+    bomb = "a: &a {x: 1}\n" + "".join(
+        f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    assert read_tree("x.yaml", bomb) is None
+    assert read_tree("x.yaml", "a: &a {b: *a}") is None
+    assert read_tree("x.yaml", "a: !env X\nb: 1e-3\nc: {d: true}") == {"a": None, "b": "1e-3", "c": {"d": True}}
+    assert dict(leaves({"b": "1e-3", "c": {"d": True, 5: 1}})) == {"b": 0.001, "c.d": True}
