@@ -122,7 +122,8 @@ def nearest(word: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
     import difflib  # only on the way to an error
 
     names = sorted(set(known))
-    close = difflib.get_close_matches(word, [*names, *also], n=1, cutoff=0.6)
+    close = [name for name in names if name.lower() == word.lower()]
+    close = close or difflib.get_close_matches(word, [*names, *also], n=1, cutoff=0.6)
     if close:
         return f'; did you mean "{close[0]}"?'
     return f"; known: {', '.join(names)}" if names else ""

@@ -14,11 +14,11 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpo_engine.contract import binding, layout
-from hpo_engine.contract.command import script_of
-from hpo_engine.contract.paths import CONFIG, StudyPaths, absolute, is_below, locate
+from hpo_engine.contract.needed import refuse_missing
+from hpo_engine.contract.paths import CONFIG, StudyPaths, locate
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
 from hpo_engine.failpoints import failpoint
@@ -33,8 +33,6 @@ from hpo_engine.studyfile.common import read_base_config
 from hpo_engine.system.faults import placed
 from hpo_engine.text.quoting import listed, shortened
 
-if TYPE_CHECKING:
-    from hpo_engine.contract import snapshot
 
 _NEW = ".new-"
 _MAY_DIFFER = ("budget", "notes", "dialect", "submitted_code", "prior", "base", "linked")  # of a StudySpec
@@ -155,7 +153,7 @@ def _fill(paths: StudyPaths, spec: StudySpec, source: str, root: str, now: float
     from hpo_engine.contract import snapshot
 
     found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], stale=stale, patterns=spec.exclude)
-    _refuse_without_script(spec, found)
+    refuse_missing(spec, found)
     redirected = redirect(binding.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
     notes = [*snapshot.notes(found), *_note_on_config(spec), *redirected.notes]
     linked = tuple(LinkedFile(file.name, file.size, file.mtime_ns) for file in found.linked)
@@ -203,15 +201,6 @@ def _made_aside(root: str) -> tuple[str, int]:
         with contextlib.suppress(FileNotFoundError):  # swept before it was protected
             if (held := hold_folder(aside)) is not None:
                 return aside, held
-
-
-def _refuse_without_script(spec: StudySpec, found: snapshot.Found) -> None:
-    """Raises SpecError if the patterns leave out the script that the command runs."""
-    script = script_of(spec.command)
-    path = absolute(script, spec.model_dir) if script is not None else ""
-    if is_below(path, spec.model_dir) and found.is_gone(path[len(spec.model_dir) + 1 :]):
-        text = f"{json.dumps(script)}, which the command runs, is left out by it or by a .hpoignore"
-        raise SpecError([Problem("exclude", text)])
 
 
 def base_of(spec: StudySpec) -> dict[str, Any]:

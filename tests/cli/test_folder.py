@@ -78,6 +78,28 @@ def test_patterns_that_leave_the_script_out_are_refused(folder: Shell) -> None:
     assert not (folder.folder / "hpo-runs/my-study").exists()
 
 
+@pytest.mark.parametrize(
+    ("files", "more", "words"),
+    [
+        ("{conf/a.yaml: {lr: x}}", 'exclude: "*.yaml"', r'files.conf/a.yaml: "conf/a.yaml" is left out by exclude or'),
+        ("{conf/a.yaml: {lr: x}}", "exclude: conf/", r'"conf/a.yaml" is left out by exclude'),
+        ("{run.txt: {template: run.in}}", "exclude: run.in", r'files.run.txt: "run.in" is left out by exclude'),
+        ("{conf/run.txt: {template: run.in}}", "exclude: conf/", r'the folder "conf" is not copied'),
+        ("{venv/a.yaml: {lr: x}}", "", r'"venv/a.yaml" is not copied'),
+    ],
+)
+@pytest.mark.parametrize("verb", [["submit", "algo.yaml"], ["submit", "algo.yaml", "--dry-run"]], ids=["", "dry"])
+def test_files_with_values_that_are_not_copied_are_refused(
+    folder: Shell, files: str, more: str, words: str, verb: list[str]
+) -> None:
+    for name in ("conf/a.yaml", "venv/a.yaml", "venv/pyvenv.cfg"):
+        put(folder.folder / name, "lr: 1\n")
+    put(folder.folder / "run.in", "{x}")
+    folder.write("algo.yaml", f"{ALGO}files: {files}\n{more}\n")
+    folder.refuses(*verb, words=words)
+    assert not (folder.folder / "hpo-runs/my-study").exists()
+
+
 def test_a_config_of_the_project_is_missed_in_words_or_the_base(folder: Shell) -> None:
     folder.write("config.json", '{"depth": 3, "x": 99, "net": {"width": 4}, "seed": null}')
     folder.run("submit", "algo.yaml")

@@ -138,7 +138,7 @@ def test_python_constants_classes_and_dictionaries() -> None:
         ("a.py", "A = (", {"A": 3}, "is no Python"),
         ("a.yaml", "a: [", {"a": 1}, "is no YAML"),
         ("a.yaml", "---\na: 1\n---\nb: 2\n", {"a": 1}, "is no YAML: expected a single document"),
-        ("a.yaml", "", {"a": 1}, "has a single value where a asks for a"),
+        ("a.yaml", "", {"a": 1}, "is empty"),
         ("a.yaml", "a: &x [*x]", {"a.0.0": 1}, "is no YAML"),
         ("a.yaml", YAML, {"layers.7.width": 1}, "has only 2 items where layers.7.width leads to number 7"),
         ("a.yaml", YAML, {"optimizer": 1}, "has several values at optimizer"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,45 @@ def study(command: str, more: str = "") -> str:
         (study("python train.py", 'params_env: "A="'), "params_env: "),
         (study("python train.py", "params_env: HP_").replace("momentum", "LR"), "LR and lr would both be HP_LR"),
         (study("python train.py <lr>"), "<lr> is not filled in; write {lr}"),
+        (study("python train.py { lr }"), "{ lr } is not filled in; write {lr}"),
+        (study("python train.py {lr[0]}"), "{lr[0]} is not filled in; write {lr}"),
+        (study("python train.py {lr:.3f}"), "{lr:.3f} is not filled in; write {lr}"),
+        (study("python train.py {LR}"), '{LR} names no parameter; did you mean "lr"?'),
+        (study("python train.py {lr?}"), "{lr?} lacks what to write if lr is true"),
+        (study("python train.py {params:--lr}"), "{params:--lr} must be {params:--name=value}"),
+        (
+            study("python train.py", "params_env: RESULT_").replace("momentum", "dir"),
+            "params_env: dir would be in RESULT_DIR, which is set by the engine; choose another name",
+        ),
+        (
+            study("python train.py", "params_env: HPO_RESUME_").replace("momentum", "from"),
+            "from would be in HPO_RESUME_FROM",
+        ),
+        (
+            study("python train.py", "params_env: P").replace("momentum", "ath"),
+            "ath would be in PATH, which programs need",
+        ),
+        (
+            study("python train.py", "env: {DATA_DIR: /data}"),
+            "algo.yaml:7: env.DATA_DIR: is set by the engine, to what data_dir says; choose another name",
+        ),
+        *(
+            (study("python train.py", f"env: {{{name}: x}}"), f"env.{name}: is set by the engine; choose another name")
+            for name in (
+                "RESULT_DIR",
+                "LOG_DIR",
+                "SUBID",
+                "TRAINING_ID",
+                "JOB_STATE_DIR",
+                "PWD",
+                "HPO_ATTEMPT",
+                "HPO_RESUME_FROM",
+                "HPO_ENGINE_ROOT",
+                "HPO_FAILPOINT",
+                "DLI_EXECID",
+                "DLI_RESULT_FS",
+            )
+        ),
     ],
 )
 def test_what_cannot_be_filled_is_refused_in_one_line(text: str, said: str, folder: Path) -> None:
@@ -99,12 +139,41 @@ def test_it_is_written_as_it_was_read(folder: Path) -> None:
         ("{x: {template: none.in}}", 'files.x: "none.in" cannot be read: No such file'),
         ("{x: {template: t.txt}}", 'files.x: "t.txt" {lrr} names no parameter'),
         ("{b.yaml: {lr: lr}}", 'files.b.yaml: "b.yaml" is not text in UTF-8'),
+        ("c.yaml", 'files: must be a mapping, not "c.yaml"'),
+        ("{c.yaml: lr}", 'files.c.yaml: must be a mapping, not "lr"'),
+        ("{c.yaml: {lr: 3}}", "files.c.yaml.lr: must be text, not 3"),
+        ("{c.yaml: {lr.x: lr}}", '"c.yaml" has a single value where lr.x asks for x'),
+        ("{c.yaml: {lr: lr, +lr: optimizer}}", '"c.yaml" is to get two values at lr'),
+        ("{c.yaml: {'+': lr}}", '"c.yaml" has no key without a name'),
+        ("{a.yaml: {a.lr: lr, b.lr: lr}}", '"a.yaml" is to get two values in one place (by an alias, or'),
+        ("{empty.yaml: {lr: lr}}", '"empty.yaml" is empty'),
+        ("{c.yaml: {template: c.yaml, lr: lr}}", '"c.yaml" is to get c.yaml, which is no parameter'),
+        ("{x: {template: /etc/passwd}}", 'files.x: template must be a path in the script\'s folder, not "/etc/passwd"'),
+        ("{x: {template: ../a/c.yaml}}", "template must be a path in the script's folder"),
+        ("{x: {template: sub}}", 'files.x: "sub" is not a regular file'),
+        ("{sub: {template: c.yaml}}", 'files.sub: "sub" is a folder'),
+        ("{x: {template: pipe}}", 'files.x: "pipe" is not a regular file'),
+        ("{null.yaml: {lr: lr}}", 'files.null.yaml: "null.yaml" is not a regular file'),
+        ("{big.yaml: {lr: lr}}", 'files.big.yaml: "big.yaml" is too big (300,006 bytes, at most 262,144)'),
+        ('{"c\\n.yaml": {lr: lr}}', "must be a path in the script's folder"),
+        ("{none/x: {template: c.yaml}}", 'files.none/x: there is no folder "none" in'),
+        ("{c.yaml/x: {template: c.yaml}}", 'files.c.yaml/x: there is no folder "c.yaml" in'),
+        ("{link/c.yaml: {lr: lr}}", 'files.link/c.yaml: "link" is a link or in one'),
     ],
 )
-def test_files_that_cannot_take_the_values_are_refused(files: str, said: str, folder: Path) -> None:
+def test_files_that_cannot_take_the_values_are_refused(files: str, said: str, folder: Path, tmp_path: Path) -> None:
     (folder / "c.yaml").write_text("lr: 1\n")
     (folder / "b.yaml").write_bytes(b"lr: \xff\n")
     (folder / "t.txt").write_text("{lrr}\n")
+    (folder / "a.yaml").write_text("a: &a {lr: 1}\nb: *a\n")
+    (folder / "big.yaml").write_text("lr: 1\n" + "#" * 300_000)
+    (folder / "empty.yaml").touch()
+    (folder / "null.yaml").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe")
+    for place in (folder / "sub", tmp_path / "elsewhere"):
+        place.mkdir()
+        (place / "c.yaml").write_text("lr: 1\n")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
     (found,) = problems(study("python train.py", f"files: {files}"), folder)
     assert said in found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import secrets
 import shlex
 from collections.abc import Iterator
@@ -26,7 +27,12 @@ _TRIALS = 3
 def show_first(spec: StudySpec, paths: StudyPaths) -> None:
     """Prints them. Raises SpecError, SearcherError."""
     from hpo_engine import assembly, studies
+    from hpo_engine.contract.needed import refuse_missing
+    from hpo_engine.contract.snapshot.ignore import Patterns
+    from hpo_engine.contract.snapshot.survey import survey
 
+    root = os.path.realpath(os.path.dirname(paths.root))
+    refuse_missing(spec, survey(os.path.realpath(spec.model_dir), excluded=[root], patterns=Patterns(spec.exclude)))
     seed = secrets.randbelow(2**31) if spec.seed is None else spec.seed
     spec = replace(spec, seed=seed, base={} if spec.base_config is None else studies.base_of(spec))
     history = assembly.first_trials(spec, _TRIALS)

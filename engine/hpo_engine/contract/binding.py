@@ -99,6 +99,15 @@ PER_ATTEMPT = frozenset(
     )
 )  # fmt: skip
 """The variables whose values differ from attempt to attempt."""
+_RESERVED = PER_ATTEMPT | {"DATA_DIR", "DLI_DATA_FS", "DLI_RESULT_FS"}
+_SET_BY = {"DATA_DIR": "data_dir", "DLI_DATA_FS": "data_root"}  # fields of the study file
+
+
+def reserved(name: str) -> str | None:
+    """Why a study cannot have a variable of its own by this name; None if it can."""
+    if name not in _RESERVED and not name.startswith(_ENGINES):
+        return None
+    return f"is set by the engine{f', to what {_SET_BY[name]} says' if name in _SET_BY else ''}; choose another name"
 
 
 def command(spec: StudySpec, python: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from hpo_engine.contract.scriptfiles import EditError, edited
 from hpo_engine.errors import LaunchError, nearest
 from hpo_engine.study.spec import ScriptFile, StudySpec
 from hpo_engine.text.quoting import shown
+
+_MOST_BYTES = 1 << 18  # each trial's is made anew, and a parser of YAML in Python takes seconds for more
 
 
 class OwnFiles:
@@ -47,8 +50,14 @@ class OwnFiles:
 def read(folder: str, name: str) -> str:
     """The text of a file, its ends of lines as they are. Raises EditError."""
     try:
+        # Looked at before it is opened: a pipe would block, and opening a device alone can make it act.
+        found = os.stat(os.path.join(folder, name))
+        if not stat.S_ISREG(found.st_mode):
+            raise EditError("is not a regular file")
+        if found.st_size > _MOST_BYTES:
+            raise EditError(f"is too big ({found.st_size:,} bytes, at most {_MOST_BYTES:,})")
         with open(os.path.join(folder, name), encoding="utf-8", newline="") as file:
-            return file.read()
+            return file.read(_MOST_BYTES)
     except UnicodeDecodeError:
         raise EditError("is not text in UTF-8") from None
     except OSError as error:

@@ -221,6 +221,8 @@ def _placeholder(inner: str, known: frozenset[str]) -> _Piece | None:
             f"{{{shown(inner)}}} names no parameter{known_names} ({{{{{shown(inner)}}}}} is that text)"
         )
     on, colon, off = texts.partition(":")
+    if switch and not on and not off:
+        raise PlaceholderError(f"{{{shown(inner)}}} lacks what to write if {shown(name)} is true")
     return _Switch(name, on, off if colon else None) if switch else _Value(name, many)
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
-from typing import Any
+from typing import Any, AnyStr
 
 from hpo_engine.errors import nearest
 from hpo_engine.text.quoting import shown
@@ -38,6 +38,11 @@ def edited(path: str, text: str, values: Mapping[str, Any]) -> str:
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _FORMATS:
         raise EditError(f"cannot set values in {shown(path)}; known are {', '.join(sorted(_FORMATS))}, or a template")
+    names = [key.removeprefix(NEW) for key in values]
+    if "" in names:
+        raise EditError("has no key without a name")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise EditError(f"is to get two values at {shown(twice)}")
     return _FORMATS[suffix](text, values) if values else text
 
 
@@ -52,10 +57,9 @@ def _yaml(text: str, values: Mapping[str, Any]) -> str:
         shape = _yaml_shape(root)
     except (yaml.YAMLError, RecursionError) as error:
         raise EditError(f"is no YAML: {_first_line(error)}") from None
-    edits = [_yaml_edit(root, _steps(shape, key, value), value, text) for key, value in values.items()]
-    for begin, end, new in sorted(edits, reverse=True):
-        text = text[:begin] + new + text[end:]
-    return text
+    if root is None:
+        raise EditError("is empty")
+    return _replaced(text, [_yaml_edit(root, _steps(shape, key, value), value, text) for key, value in values.items()])
 
 
 def _yaml_edit(node: Any, steps: Sequence[Any], value: Any, text: str) -> tuple[int, int, str]:
@@ -241,9 +245,17 @@ def _python(text: str, values: Mapping[str, Any]) -> str:
         assert node.end_lineno is not None and node.end_col_offset is not None
         begin = starts[node.lineno - 1] + node.col_offset
         edits.append((begin, starts[node.end_lineno - 1] + node.end_col_offset, repr(value).encode()))
+    return _replaced(data, edits).decode()
+
+
+def _replaced(text: AnyStr, edits: list[tuple[int, int, AnyStr]]) -> AnyStr:
+    """The text with other text between these places. Raises EditError if one of them is in another."""
+    after = len(text)
     for begin, end, new in sorted(edits, reverse=True):
-        data = data[:begin] + new + data[end:]
-    return data.decode()
+        if end > after:
+            raise EditError("is to get two values in one place (by an alias, or at a key and at another one below it)")
+        text, after = text[:begin] + new + text[end:], begin
+    return text
 
 
 def _no_literal(key: str, found: Mapping[str, Any]) -> str:

@@ -198,7 +198,7 @@ def _placeholders(text: str, names: Collection[str]) -> Iterator[str]:
     known = [re.escape(name) for name in sorted({*names, *_ALL_OF_THEM}, key=len, reverse=True)]
     name = rf"(?:[\w.]+\.)?(?:{'|'.join(known)})"
     pattern = re.compile(  # {name} is ours, and {{name}} is text
-        rf"\{{\{{\s+{name}\s*\}}\}}|\$\{{{name}\}}|\$\({name}\)|\{{{name}(?:![rsa]|(?:![rsa])?:[^{{}}]*[a-zA-Z%])\}}"
+        rf"\{{\{{\s+{name}\s*\}}\}}|\{{\s+{name}\s*\}}|\{{{name}(?:\s+|\[[^{{}}]*\])\}}|\$\{{{name}\}}|\$\({name}\)|\{{{name}(?:![rsa]|(?:![rsa])?:[^{{}}]*[a-zA-Z%])\}}"
         rf"|\${name}(?!\w)|%{name}%|%\({name}\)[a-z]|<{name}>|@{name}@"
     )
     yield from dict.fromkeys(found for found in pattern.findall(text) if not found.startswith(f"{{{_PARAMS}"))

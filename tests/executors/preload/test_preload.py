@@ -488,6 +488,41 @@ def test_interpreter_in_the_model_folder_needs_no_launcher_per_trial(both: Both)
     assert launcherspec.spec_of(own, f"{launch.paths.result_dir}/venv/bin/python", None) is None
 
 
+@pytest.mark.parametrize(
+    ("argv", "fixed", "forked"),
+    [
+        (("-Wignore", "train.py", "--lr", "1"), 3, True),
+        (("-Wignore", "train.py", "--lr", "1"), 1, False),  # -W{kind}, {flag?-O} and so on
+        (("-u", "train.py"), 2, False),  # {script}.py
+        (("-m", "train"), 2, False),
+        (("train.py",), 0, False),
+    ],
+)
+def test_word_before_the_script_that_differs_between_trials_is_not_shared(
+    argv: tuple[str, ...], fixed: int, forked: bool, both: Both
+) -> None:
+    launch = both.launch("warm", {"train.py": ""}, argv)
+    both.end("warm")
+    spec = launcherspec.spec_of(replace(launch, fixed=fixed), sys.executable, None)
+    assert (spec is not None) == forked
+    if spec is not None:
+        other = replace(launch, argv=(sys.executable, *argv[:-1], "2"), fixed=fixed)
+        assert getattr(launcherspec.spec_of(other, sys.executable, None), "key", "") == spec.key
+
+
+@pytest.mark.parametrize(
+    ("name", "forked"),
+    [("LR", True), ("KERAS_BACKEND", True), ("PYTHONHASHSEED", False), ("PYTHONPATH", False), ("LD_PRELOAD", False),
+     ("PATH", False), ("OMP_NUM_THREADS", False), ("TF_DETERMINISTIC_OPS", False), ("POLARS_MAX_THREADS", False)],
+)  # fmt: skip
+def test_variable_that_differs_and_is_read_before_any_import_is_not_shared(name: str, forked: bool, both: Both) -> None:
+    """What an import reads by itself is noticed when it does."""
+    launch = both.launch("warm", {"train.py": ""}, ("train.py",))
+    both.end("warm")
+    varying = replace(launch, varying=frozenset([name]))
+    assert (launcherspec.spec_of(varying, sys.executable, None) is not None) == forked
+
+
 def test_other_visible_devices_have_a_launcher_of_their_own(both: Both) -> None:
     site = both.root / "lib" / "site-packages"
     site.mkdir(parents=True)

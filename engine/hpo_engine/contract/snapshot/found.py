@@ -62,6 +62,16 @@ class Found:
             name = name.rpartition("/")[0]
         return bool(name)
 
+    def is_excluded(self, name: str) -> bool:
+        """Whether the user's patterns leave it out, or a folder that it is in."""
+        return any(name == title or (title.endswith("/") and name.startswith(title)) for title in self.excluded)
+
+    def holds(self, name: str) -> bool:
+        """Whether the copy has this file, by itself or in a folder that a link leads to."""
+        links = set(self.links)
+        parents = [name[:end] for end, character in enumerate(name) if character == "/"]
+        return name in links or not links.isdisjoint(parents) or any(file.name == name for file in self.files)
+
 
 def size_text(size: float) -> str:
     units = ["byte" if size == 1 else "bytes", "kB", "MB", "GB", "TB"]

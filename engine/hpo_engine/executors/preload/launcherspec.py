@@ -20,6 +20,9 @@ _PYTHON = re.compile(r"python(\d(\.\d+)?)?t?$")
 _ALONE = set("bBdEIOPqsSuv")  # options of the interpreter without a value ...
 _VALUED = set("WX")  # ... and with one
 _SEARCHED = ("PYTHONPATH", "PATH", "LD_LIBRARY_PATH")  # variables that a launcher has, too
+_READ_EARLY = re.compile(r"PYTHON|LD_|PATH$|MALLOC_|([GK]?O?MP|MKL|OPENBLAS|BLIS|CUDA|NCCL|TF|XLA)_|\w+_THREADS$")
+"""Variables that an interpreter reads when it starts, or a library in C when it is loaded: an import's own reading of
+variables is noticed, theirs is not."""
 _NOT_SHARED = ("importtime", "frozen_modules", "showrefcount", "perf", "presite")  # of -X: about the start itself
 
 
@@ -79,6 +82,8 @@ def spec_of(launch: BoundLaunch, argv0: str, modules: Modules) -> LauncherSpec |
     argv = tuple([_shared(word, result_dir, folder) for word in launch.argv[: launch.fixed]])
     command = Command.of(argv) if argv else None
     if command is None or not _absolute(launch.env.get("PYTHONPATH")) or not os.path.isdir(folder):
+        return None
+    if any(_READ_EARLY.match(name) for name in launch.varying):
         return None
     if "/" in launch.argv[0] and not os.path.isabs(launch.argv[0]):
         return None  # an interpreter in the model folder: each trial has its own

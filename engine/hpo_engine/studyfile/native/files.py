@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from hpo_engine.contract.needed import place_problem
 from hpo_engine.contract.ownfiles import placed_in, read, with_values
 from hpo_engine.contract.paths import CONFIG, absolute, is_below
 from hpo_engine.contract.placeholders import BUILT_IN, PlaceholderError
@@ -32,11 +33,11 @@ def script_files(
     values = {**dict.fromkeys(BUILT_IN, 1), **dict.fromkeys(names, 1), **{p.name: _some_value(p) for p in params}}
     found = []
     for path, keys in form.files.items():
-        if wrong := _place_problem(path, folder):
-            problems.add(f"files.{path}", wrong)
-            continue
         by_template = set(keys) == {_TEMPLATE} and keys[_TEMPLATE] not in names
         file = ScriptFile(path, None if by_template else keys, keys[_TEMPLATE] if by_template else "")
+        if wrong := _path_problem(file, folder) or place_problem(file, folder):
+            problems.add(f"files.{path}", wrong)
+            continue
         try:
             text = read(folder, file.source)
             found.append(ScriptFile(file.path, file.keys, file.template, placed_in(file, text, names)))
@@ -46,11 +47,17 @@ def script_files(
     return tuple(found)
 
 
-def _place_problem(path: str, folder: str) -> str | None:
-    place = absolute(path, folder)
-    if os.path.isabs(path) or not is_below(place, folder) or place == folder or path != os.path.normpath(path):
+def _path_problem(file: ScriptFile, folder: str) -> str | None:
+    if not _is_in(file.path, folder):
         return "must be a path in the script's folder, such as conf/train.yaml"
-    return f"is {CONFIG}, which has all parameters anyway" if path == CONFIG else None
+    if not _is_in(file.source, folder):
+        return f"template must be a path in the script's folder, not {json_text(file.template)}"
+    return f"is {CONFIG}, which has all parameters anyway" if file.path == CONFIG else None
+
+
+def _is_in(path: str, folder: str) -> bool:
+    plain = path == os.path.normpath(path) and path.isprintable() and not os.path.isabs(path)
+    return plain and folder != absolute(path, folder) and is_below(absolute(path, folder), folder)
 
 
 def _some_value(param: Param) -> Any:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hpo_engine.contract.binding import reserved
 from hpo_engine.contract.paths import absolute
 from hpo_engine.plugins.registry import Registry
 from hpo_engine.space.params import json_text
@@ -129,7 +130,7 @@ def _check_fields(form: StudyForm, data: Mapping[str, Any], name: str | None, pr
     if form.resource and form.resource.min > form.resource.max:
         problems.add("resource.min", f"must be at most the max, which is {form.resource.max}, not {form.resource.min}")
     for variable in data["env"] if isinstance(data.get("env"), dict) else ():
-        if wrong := env_problem(variable):
+        if wrong := env_problem(variable) or reserved(variable):
             problems.add(f"env.{variable}", wrong)
     if not form.name and name and (wrong := study_name_problem(name)):
         problems.add("name", wrong)

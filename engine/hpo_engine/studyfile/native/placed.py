@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from hpo_engine.contract.binding import reserved
 from hpo_engine.contract.command import program_texts
 from hpo_engine.contract.placeholders import PlaceholderError, Template
 from hpo_engine.contract.placing import variable
@@ -14,6 +15,9 @@ from hpo_engine.studyfile.native.form import StudyForm
 from hpo_engine.text.quoting import listed, shown
 
 _SHOWN = 5  # names in one line
+
+
+_STARTS_PROGRAMS = ("PATH", "HOME", "USER", "SHELL", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME")
 
 
 def names(form: StudyForm) -> set[str]:
@@ -95,5 +99,12 @@ def _alike(form: StudyForm, known: set[str], problems: Problems) -> Iterator[tup
         if wrong := env_problem(called):
             problems.add("params_env", wrong)
             return
+        if wrong := reserved(called) or _needed_to_start(called):
+            problems.add("params_env", f"{shown(name)} would be in {called}, which {wrong}")
+            return
         if seen.setdefault(called, name) != name:
             yield name, seen[called]
+
+
+def _needed_to_start(name: str) -> str | None:
+    return "programs need to start; choose another name" if name in _STARTS_PROGRAMS else None
