@@ -33,7 +33,6 @@ from hpo_engine.studyfile.common import read_base_config
 from hpo_engine.system.faults import placed
 from hpo_engine.text.quoting import listed, shortened
 
-
 _NEW = ".new-"
 _MAY_DIFFER = ("budget", "notes", "dialect", "submitted_code", "prior", "base", "linked")  # of a StudySpec
 _LIMITS = ("trials", "time_limit", "parallel", "dialect", "submitted_code")  # of a study file
