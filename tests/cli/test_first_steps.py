@@ -59,7 +59,7 @@ def test_init_says_on_the_terminal_what_it_found_and_what_has_to_be_done(shell: 
 
 def test_notes_of_init_are_broken_between_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "options.py"
-    script.write_text("import lightning\nconfig = json.load(open('config.json'))\n")
+    script.write_text("import lightning\nconfig = json.load(open('config.json'))\nTrainer(logger=False)\n")
     monkeypatch.setattr("hpo_engine.cli.common.output_width", lambda: 60)
     out = CliRunner().invoke(cli, ["init", str(script)]).output
     notes = out[out.index("note: ") :].splitlines()

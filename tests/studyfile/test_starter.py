@@ -292,21 +292,29 @@ class Module(pl.LightningModule):
 """
 
 
-def test_a_lightning_script_is_told_how_it_reports_and_what_it_does_not() -> None:
-    assert remarks("train.py", LIGHTNING) == [
-        "a Lightning script reports with callbacks=[ReportCallback()] in its Trainer "
-        "(from hpo_trainees.lightning import ReportCallback).",
-        "train_loss, lr: logged for single batches only; to report it for each epoch: self.log(..., on_epoch=True).",
-    ]
-    assert list(find("train.py", LIGHTNING).metrics.names) == ["train_acc", "val_loss"]
-    assert "NOTE: train_loss, lr: logged for single" in starter("train.py", LIGHTNING)
+def test_the_logs_of_a_lightning_script_are_read() -> None:
+    assert remarks("train.py", LIGHTNING) == []
+    found = find("train.py", LIGHTNING).metrics
+    assert (found.names, found.elsewhere) == (("train_acc", "val_loss"), "Lightning's logs")
     assert (
         find("train.py", LIGHTNING.replace("validation_step", "other")).metrics.names[0] == "train_loss"
     )  # a row an epoch
-    reporting = LIGHTNING.replace("config = ", "calls = [ReportCallback()]; config = ")
-    assert len(remarks("train.py", reporting)) == 1
     assert remarks("train.py", SCRIPT) == []
     assert "hpo_trainees.report import config, report" in starter("train.py", SCRIPT)
+
+
+def test_a_lightning_script_that_keeps_no_logs_is_told_how_it_reports() -> None:
+    (note,) = remarks("train.py", LIGHTNING + "Trainer(logger=False, max_epochs=1)\n")
+    assert "logger=False" in note and "callbacks=[ReportCallback()]" in note
+    assert remarks("train.py", LIGHTNING + "Trainer(logger=False)\nTrainer()\n") == []
+
+
+def test_a_lightning_script_that_reports_is_told_what_it_reports_not() -> None:
+    reporting = LIGHTNING.replace("config = ", "calls = [ReportCallback()]; config = ")
+    assert remarks("train.py", reporting) == [
+        "train_loss, lr: logged for single batches only; to report it for each epoch: self.log(..., on_epoch=True).",
+    ]
+    assert "NOTE: train_loss, lr: logged for single" in starter("train.py", reporting)
 
 
 # -- metrics ----------------------------------------------------------------------------------------------------------

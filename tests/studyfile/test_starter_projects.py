@@ -237,3 +237,59 @@ def test_a_tree_of_aliases_without_an_end_is_none() -> None:
     assert read_tree("x.yaml", "a: &a {b: *a}") is None
     assert read_tree("x.yaml", "a: !env X\nb: 1e-3\nc: {d: true}") == {"a": None, "b": "1e-3", "c": {"d": True}}
     assert dict(leaves({"b": "1e-3", "c": {"d": True, 5: 1}})) == {"b": 0.001, "c.d": True}
+
+
+# -- metrics -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_configuration_watches_is_the_objective() -> None:
+    found = find(*project("hydra_lightning", "src/train.py")).metrics
+    assert (found.objective, found.goal) == ("val/acc_best", "maximize")  # optimized_metric of its hparams_search
+    assert {"train/loss", "val/loss", "val/acc", "val/acc_best"} == set(found.names)  # of a module it names as _target_
+    found = find(*project("lightning_cli", "main.py")).metrics
+    assert (found.objective, found.goal, found.said) == ("val_acc", "maximize", True)  # its EarlyStopping
+    assert set(found.names) == {"train_loss", "train_acc", "val_loss", "val_acc"}
+
+
+MODULE = """\
+class Net(LightningModule):
+    def step(self, batch, stage):
+        self.log(f"{stage}/loss", 1)
+        self.log_dict({f"{stage}/f1": 1, "other": 2}, on_step=True, on_epoch=True)
+        self.log(self.prefix + "unknown", 1)
+    def training_step(self, batch, index):
+        self.step(batch, "train")
+    def validation_step(self, batch, index):
+        self.step(batch, stage="val")
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "metric", "goal", "names"),
+    [
+        ("", "val/loss", "minimize", ("train/loss", "val/loss", "train/f1_epoch", "val/f1_epoch", "other_epoch")),
+        ("EarlyStopping('val/f1_epoch', mode='max')", "val/f1_epoch", "maximize", None),
+        ("ModelCheckpoint(monitor='val/f1_epoch')", "val/f1_epoch", "maximize", None),
+        ("ModelCheckpoint(monitor='a', mode='max'); EarlyStopping(monitor='b', mode='min')", "b", "minimize", None),
+        ("TrainingArguments(metric_for_best_model='mae', greater_is_better=True)", "eval_mae", "maximize", None),
+    ],
+)
+def test_metrics_of_imported_modules_and_what_is_watched(script: str, metric: str, goal: str, names: Any) -> None:
+    text = f"import lightning\nfrom nets.net import Net\n{script}\n"
+    found = find("train.py", text, Texts({"train.py": text, "nets/net.py": MODULE})).metrics
+    assert (found.objective, found.goal) == (metric, goal)
+    assert names is None or found.names == names
+
+
+def test_metrics_of_other_writers() -> None:
+    def of(text: str) -> tuple[str, str, str]:
+        found = find("train.py", text).metrics
+        return found.objective, found.goal, found.elsewhere
+
+    board = 'def run(phase):\n  writer.add_scalar("Loss/" + phase, 1)\n  writer.add_scalar("Acc/val", 1)\n'
+    assert of(board) == ("Loss/val", "minimize", "TensorBoard's event files")
+    assert of('mlflow.log_metrics({"val_auc": 1})') == ("val_auc", "maximize", "MLflow")
+    only = find("train.py", 'wandb.log({"val_loss": 1})')
+    assert only.metrics.objective == "val_loss" and "Weights & Biases only" in only.remarks[-1]
+    both = find("train.py", 'wandb.log({"val_loss": 1})\nprint(f"val_loss={x}")')
+    assert both.metrics.printed and len(both.remarks) == 1

@@ -35,5 +35,5 @@ def find(place: str, text: str, project: Project | None = None, arguments: tuple
     project = Texts({}) if project is None else project
     script = Script(place, text, project, arguments)
     reading = readers.read(script)
-    found = metrics.find(script, [p.name for p in reading.parameters])
+    found = metrics.find(script, reading)
     return Findings(place, script, reading, found, plan(reading, project))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpo_engine.contract.paths import RESULT
 from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script
 from hpo_engine.studyfile.starter.metrics import Metrics
 from hpo_engine.studyfile.starter.plan import Plan, placed
@@ -39,17 +38,7 @@ class Findings:
                 out.append(f"the script needs a word for {stand_in(parameter)} in command.")
             else:
                 out.append(f"the script needs {parameter.option}, and no value is known: write it into command.")
-        metrics, text = self.metrics, self.script.text
-        if metrics.lightning and "ReportCallback" not in text and RESULT not in text:
-            out.append(
-                "a Lightning script reports with callbacks=[ReportCallback()] in its Trainer "
-                "(from hpo_trainees.lightning import ReportCallback)."
-            )
-        if metrics.batch_only:
-            names = ", ".join(metrics.batch_only[:4])
-            out.append(
-                f"{names}: logged for single batches only; to report it for each epoch: self.log(..., on_epoch=True)."
-            )
+        out += self.metrics.notes
         return tuple(out)
 
 

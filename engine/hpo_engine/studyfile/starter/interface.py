@@ -119,6 +119,8 @@ class Reading:
         words: what the command needs after the script anyway: a sub-command, `--config`, `conf/train.yaml`.
         form: the placeholder that writes the parameters with an `option`: `{params:-}`.
         notes: what the user has to know or do about the script, a sentence or two each.
+        objective, goal: what its configuration says counts, and whether to "minimize" or "maximize" it.
+        classes: what its configuration names to be made, `src.models.Net`.
     """
 
     manner: str
@@ -126,6 +128,9 @@ class Reading:
     words: tuple[str, ...] = ()
     form: str = ""
     notes: tuple[str, ...] = ()
+    objective: str = ""
+    goal: str = ""
+    classes: tuple[str, ...] = ()
 
 
 class Collector:

@@ -76,8 +76,10 @@ def _objective(found: Findings) -> Iterator[str]:
 
 
 def _about_metric(found: Findings) -> str:
-    if not found.metrics.names:
+    if not found.metrics.names and not found.metrics.said:
         return "CHECK: no metric was found in the script"
+    if found.metrics.said:
+        return "what the script itself watches"
     return "a name that the script prints" if found.metrics.printed else "a name in the script's metrics"
 
 

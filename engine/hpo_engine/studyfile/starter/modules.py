@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -29,13 +29,22 @@ class Modules:
     def tree(self, path: str) -> ast.Module | None:
         """The syntax tree of a file; None if it is not there or is no Python."""
         if path not in self._trees:
-            text = self.script.text if path == self.script.path else self.script.project.read(path)
+            text = self.text(path)
             self._trees[path] = None if text is None else parsed(text)
         return self._trees[path]
 
-    def imported(self) -> list[str]:
-        """The files that the script imports, itself first, then breadth first; at most MOST_MODULES."""
-        found: dict[str, None] = {self.script.path: None}
+    def text(self, path: str) -> str | None:
+        """None: it is not there."""
+        return self.script.text if path == self.script.path else self.script.project.read(path)
+
+    def imported(self, classes: Iterable[str] = ()) -> list[str]:
+        """The files that the script imports, itself first, then breadth first; at most MOST_MODULES.
+
+        Args:
+            classes: by their full names, which the script makes too.
+        """
+        named = (made[0] for name in classes if (made := self.target(name)) is not None)
+        found: dict[str, None] = dict.fromkeys([self.script.path, *named])
         for path in found_while_growing(found):
             for target in self._imports_of(path):
                 if len(found) < MOST_MODULES:

@@ -47,6 +47,19 @@ def at(tree: Any, name: str) -> Any:
     return _number(tree)
 
 
+def named(tree: Any, key: str) -> Iterator[str]:
+    """All texts under `key`, as `_target_`, wherever it stands in a tree with lists."""
+    left = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, Mapping):
+            if isinstance(text := node.get(key), str):
+                yield text
+            left += node.values()
+        elif isinstance(node, list):
+            left += node
+
+
 def put(tree: dict[str, Any], name: str, value: Any) -> None:
     """Sets the value at a dotted name; what stood there, or on the way, is replaced."""
     *path, last = name.split(".")

@@ -13,12 +13,13 @@ from hpo_engine.contract.placeholders import literal as literal_word
 from hpo_engine.studyfile.starter import structured
 from hpo_engine.studyfile.starter.hydraconf import Composed, Source, Word, compose, variables
 from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script
+from hpo_engine.studyfile.starter.logged import Monitor, monitor_of
 from hpo_engine.studyfile.starter.modules import Modules, modules_of
 from hpo_engine.studyfile.starter.ranges import propose
 from hpo_engine.studyfile.starter.searches import entry_of
 from hpo_engine.studyfile.starter.sections import settings, with_options
 from hpo_engine.studyfile.starter.syntax import literal, name_of, owner_of
-from hpo_engine.studyfile.starter.trees import at, leaves
+from hpo_engine.studyfile.starter.trees import at, leaves, named
 from hpo_engine.text.quoting import listed
 
 _SEARCHED = re.compile(r"(?i)(^|/)(optimi[sz]er|optim|opt|(lr_)?scheduler|activation)$")
@@ -46,6 +47,7 @@ def read(script: Script) -> Reading | None:
     searched = dict(_searched(source, composed))
     parameters = [*_groups(source, composed), *_values(composed, source, searched)]
     names = {p.name for p in parameters}
+    objective = _objective(source, composed)
     kept = [text for text in words if (word := Word.parse(text)) is None or word.key not in names or word.sign == "~"]
     return Reading(
         f"Hydra ({main.folder or 'structured configs'})",
@@ -53,6 +55,9 @@ def read(script: Script) -> Reading | None:
         words=(*map(literal_word, kept), *_logging(source, composed)),
         form="{params:name=value}",
         notes=tuple(_notes(source, composed)),
+        objective=objective.metric,
+        goal=objective.goal,
+        classes=tuple(named(composed.tree, "_target_")),
     )
 
 
@@ -183,19 +188,35 @@ def _around(name: str, values: Sequence[Any]) -> Any:
     return {"float": [min(low for low, _ in ranges), max(high for _, high in ranges)], "log": True}
 
 
-def _searched(source: Source, composed: Composed) -> Iterator[tuple[str, Any]]:
-    """(name, entry) of what a sweep in the configuration searches: of the one in use, or of the only other one."""
+def _sweeps(source: Source, composed: Composed) -> list[dict[str, Any]]:
+    """The configuration, and the first of those that are made for a search."""
     trees = [composed.tree]
     for group in ("hparams_search", "sweep", "hparams", "optuna", "hyperparameter_search"):
         names = source.choices(group) if composed.groups.get(group, "null") == "null" else []
         trees += [loaded[0] for name in names[:1] if (loaded := source.load(f"{group}/{name}"))]
-    for tree in trees:
+    return trees
+
+
+def _searched(source: Source, composed: Composed) -> Iterator[tuple[str, Any]]:
+    """(name, entry) of what a sweep searches."""
+    for tree in _sweeps(source, composed):
         sweeper = at(tree, "hydra.sweeper") or {}
         params = sweeper.get("params") or sweeper.get("search_space") if isinstance(sweeper, Mapping) else None
         for name, text in params.items() if isinstance(params, Mapping) else ():
             entry = entry_of(text)
             if entry is not None and at(composed.tree, str(name)) is not None:
                 yield str(name), entry
+
+
+def _objective(source: Source, composed: Composed) -> Monitor:
+    """What a sweep optimizes, or what callbacks watch."""
+    for tree in _sweeps(source, composed):
+        metric, goal = tree.get("optimized_metric"), at(tree, "hydra.sweeper.direction")
+        if isinstance(metric, str) and "$" not in metric:
+            return Monitor(metric, goal if goal in ("minimize", "maximize") else "")
+    callbacks = at(composed.tree, "callbacks") or {}
+    stops = [at(callbacks, "early_stopping"), callbacks, at(composed.tree, "trainer.callbacks")]
+    return next(filter(None, map(monitor_of, stops)), Monitor(""))
 
 
 # -- what else the command needs ---------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script, usable
+from hpo_engine.studyfile.starter.logged import Monitor, monitor_of
 from hpo_engine.studyfile.starter.modules import Modules, modules_of
 from hpo_engine.studyfile.starter.sections import settings, with_options
 from hpo_engine.studyfile.starter.signatures import dotted, init_of
 from hpo_engine.studyfile.starter.syntax import literal, name_of
-from hpo_engine.studyfile.starter.trees import at, leaves, merged, put, read_tree, value_of
+from hpo_engine.studyfile.starter.trees import at, leaves, merged, named, put, read_tree, value_of
 from hpo_engine.studyfile.starter.usual import pairs, without
 
 _COMMANDS = ("fit", "validate", "test", "predict")
@@ -47,12 +48,16 @@ def read(script: Script) -> Reading | None:
     linked = set(_linked(cli))
     parameters = [p for p in _parameters(modules, cli, tree) if p.name not in linked]
     names = {p.name for p in parameters}
+    objective = monitor_of(at(tree, "trainer.callbacks")) or monitor_of(tree) or Monitor("")
     return Reading(
         "LightningCLI",
         with_options(parameters, "--{}"),
         words=(*without(words, {f"--{name}" for name in names}), *_length(tree), *_logging(tree)),
         form="{params:--name=value}",
         notes=tuple(notes),
+        objective=objective.metric,
+        goal=objective.goal,
+        classes=tuple(named(tree, "class_path")),
     )
 
 
