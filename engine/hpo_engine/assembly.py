@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hpo_engine.contract import binding, layout
@@ -28,11 +28,12 @@ from hpo_engine.store.journal import Journal
 from hpo_engine.store.lock import StudyLock
 from hpo_engine.study.events import Event, SpecChanged, TrialReopened, apply
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import ALIKE, DIVERGED, LOCAL, MISNAMED, RANK, StudySpec
+from hpo_engine.study.spec import ALIKE, DIVERGED, LOCAL, MISNAMED, RANK, SOURCES_AUTO, Named, StudySpec
 from hpo_engine.study.trial import BAD
 from hpo_engine.system import threads
 
 if TYPE_CHECKING:
+    from hpo_engine.contract.sources.candidates import Candidate
     from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.ports import Executor, Tracker
@@ -87,6 +88,7 @@ METRIC_SOURCES = Registry(
     "metric source",
     "hpo_engine.metric_sources",
     {
+        SOURCES_AUTO: "hpo_engine.contract.sources.candidates:Auto",
         "val_dict_list": "hpo_engine.contract.sources.val_dict_list:ValDictList",
         "emetrics": "hpo_engine.contract.sources.emetrics:Emetrics",
         "csv": "hpo_engine.contract.sources.tables:Csv",
@@ -286,16 +288,43 @@ def stopper(spec: StudySpec) -> FirstOf:
 # -- metric sources ----------------------------------------------------------------------------------------------------
 
 
-def metric_sources(spec: StudySpec) -> Callable[[TrialFiles], list[MetricSource]]:
-    """What makes the metric sources of an attempt. Raises SpecError, as it does itself."""
-    path = "results"
-    chosen = []  # the options are taken once, not for each attempt
-    for source in spec.metric_sources:
-        cls = METRIC_SOURCES.load(source.name, spec.model_dir, path)
-        chosen.append((cls, source.name, METRIC_SOURCES.take(cls, source.name, source.options, path)))
+def metric_sources(spec: StudySpec) -> list[Candidate]:
+    """The sources that the study's metrics may come from, in their order. Raises SpecError if the study file names one
+    that cannot be made; those that `auto` stands for are loaded when they are looked at."""
+    from hpo_engine.contract.sources.candidates import OWN, Candidate, keys
+    from hpo_engine.contract.sources.interface import TrialFiles
 
-    def make(trial: TrialFiles) -> list[MetricSource]:
-        return [METRIC_SOURCES.build(cls, name, taken, trial, path=path) for cls, name, taken in chosen]
+    given = [each for s in spec.metric_sources for each in (_automatic() if s.name == SOURCES_AUTO else [s])]
+    sources = [source for i, source in enumerate(given) if source not in given[:i]]
+    found = []
+    for key, source in zip(keys([source.name for source in sources]), sources, strict=True):
+        named, own = source in spec.metric_sources, source.name in OWN
+        make = _maker(source, spec.model_dir)
+        if named:
+            make(TrialFiles(StudyPaths("/").trial(0)))
+        found.append(Candidate(key, make, own=own, named=named))
+    return found
+
+
+def _automatic() -> list[Named]:
+    from hpo_engine.contract.sources.candidates import ORDER
+
+    return [Named(name) for name in ORDER if name in METRIC_SOURCES.own]
+
+
+def _maker(source: Named, folder: str) -> Callable[[TrialFiles], MetricSource]:
+    """What makes a metric source; its options are taken once, not for each attempt."""
+    path = "results"
+
+    @cache
+    def loaded() -> tuple[Callable[..., Any], dict[str, Any]]:
+        cls = METRIC_SOURCES.load(source.name, folder, path)
+        return cls, METRIC_SOURCES.take(cls, source.name, source.options, path)
+
+    def make(trial: TrialFiles) -> MetricSource:
+        cls, options = loaded()
+        made: MetricSource = METRIC_SOURCES.build(cls, source.name, options, trial, path=path)
+        return made
 
     return make
 
@@ -305,7 +334,7 @@ def metric_files(spec: StudySpec) -> list[str]:
     from hpo_engine.contract.sources.interface import TrialFiles
 
     nowhere = TrialFiles(StudyPaths("/").trial(0))
-    return [name for source in metric_sources(spec)(nowhere) for name in source.files]
+    return [name for candidate in metric_sources(spec) for name in candidate.files(nowhere)]
 
 
 # -- trackers ----------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from hpo_engine.store.journal import Journal, read_history
 from hpo_engine.store.lock import StudyLock, hold_folder
 from hpo_engine.study.events import fold, opening
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import LinkedFile, Params, PriorTrial, Resources, StudySpec
+from hpo_engine.study.spec import SOURCES_AUTO, LinkedFile, Named, Params, PriorTrial, Resources, StudySpec
 from hpo_engine.study.trial import StopCause, Trial, TrialState
 from hpo_engine.studyfile.common import read_base_config
 from hpo_engine.system.faults import placed
@@ -310,6 +310,8 @@ def linked_problem(paths: StudyPaths, spec: StudySpec) -> str | None:
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
     """One line for each field in which the two studies differ; limits do not count."""
+    if (old.metric_sources, new.metric_sources) == (StudySpec.metric_sources, (Named(SOURCES_AUTO),)):
+        new = replace(new, metric_sources=old.metric_sources)  # of a file that names none
     if old == replace(
         new, **{name: getattr(old, name) for name in _MAY_DIFFER}, resources=_like(old, new), seed=old.seed
     ):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hpo_engine.contract.paths import TrialPaths
+from hpo_engine.contract.sources.candidates import Candidate
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.contract.sources.reports import Reports
 from hpo_engine.study.objective import Row
@@ -50,7 +51,7 @@ def test_what_are_no_rows_fails_the_trial_and_not_the_engine(
     answer: Callable[[], Any], why: str, trial: TrialPaths
 ) -> None:
     """The engine ended with an internal error, and again whenever the study was resumed."""
-    reports = Reports(TrialFiles(trial), [Mine(answer)])
+    reports = Reports(TrialFiles(trial), [Candidate("mine", lambda files: Mine(answer))])
     assert reports.fresh() is None
     reading = reports.final()
     assert (reading.rows, reading.broken) == ((), True)
@@ -61,7 +62,7 @@ def test_what_are_no_rows_fails_the_trial_and_not_the_engine(
 
 def test_numbers_of_numpy_become_pythons_own(trial: TrialPaths) -> None:
     row = Row(np.int64(2), {"loss": np.float32(1.5), "n": np.int64(3)})
-    reports = Reports(TrialFiles(trial), [Mine(lambda: Reading(rows=(row,)))])
+    reports = Reports(TrialFiles(trial), [Candidate("mine", lambda files: Mine(lambda: Reading(rows=(row,))))])
     assert reports.fresh() == ((Row(2, {"loss": 1.5, "n": 3.0}),), False)
     (read,) = reports.final().rows
     assert {type(read.step), *map(type, read.values.values())} <= {int, float}

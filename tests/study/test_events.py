@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpo_engine.contract.sources.candidates import Candidate
+from hpo_engine.contract.sources.printed import Printed
 from hpo_engine.errors import JournalError
 from hpo_engine.executors.local.bound import BoundLaunch
 from hpo_engine.searchers import Traits
@@ -26,6 +28,7 @@ from hpo_engine.study.events import (
     EngineStarted,
     Event,
     MetricsSeen,
+    SourceUsed,
     SpecChanged,
     StopAsked,
     StudyClosed,
@@ -44,6 +47,7 @@ from hpo_engine.study.spec import Resource, TrialPolicy
 from hpo_engine.study.trial import Exit, FailureKind, Origin, Proposal, Result, Stop, StopCause, TrialState
 from tests.support import random_logs
 from tests.support.loop_bench import Bench, Counting
+from tests.support.reports import OWN
 
 # -- the JSON form -----------------------------------------------------------------------------------------------------
 
@@ -126,6 +130,8 @@ SAMPLES: dict[str, Event] = {
         AttemptIntended(1.0, 0, 1, "abc"),
         AttemptStarted(1.0, 0, 1, 99),
         MetricsSeen(1.0, 0, (Row(1, {"loss": 0.5}),), True),
+        SourceUsed(1.0, 0, "csv", "log.csv", "a step is an epoch", ("output.log (stdout)",)),
+        SourceUsed(1.0, 0, "csv", "log.csv", "a step is an epoch", ("output.log (stdout)",)),
         AttemptEnded(1.0, 0, 1, {"code": 1}, "why"),
         TrialEnded(1.0, 0, "completed", 0.5, "", {"code": 0}, "d"),
         TrialReopened(1.0, 0),
@@ -429,6 +435,7 @@ def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
         return bench.good(launch)
 
     bench.behave = behave
+    bench.candidates = [*OWN, Candidate("stdout", Printed)]
     points = ({"x": 1.0}, {"x": 2.0})
     engine = bench.open(trial=TrialPolicy(retries=1), resource=Resource("epochs", 2), points=points)
     for _ in range(6):

@@ -113,6 +113,7 @@ def test_every_field(folder: Path) -> None:
         command=("python", "train.py", "--epochs", "5"),
         model_dir=str(folder),
         algorithm=Named("tpe", {"n_startup": 5}),
+        metric_sources=(Named("auto"),),
         budget=Budget(30, 600),
         resources=Resources(2, 1, 0),
         trial=TrialPolicy(120, 1, 30, 1024),

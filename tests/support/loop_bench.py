@@ -26,7 +26,7 @@ from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Budget, Resources, StudySpec
 from hpo_engine.study.trial import Exit, Proposal
 from tests.support.fakes import FakeExecutor, MemoryStore
-from tests.support.reports import own_sources
+from tests.support.reports import OWN
 
 
 class Counting(Searcher):
@@ -52,6 +52,7 @@ class Bench:
         self.trackers: list[Any] = []
         self.asker: Any = None
         self.copies: Copies | None = None
+        self.candidates = OWN
 
     def open(self, **changes: Any) -> Engine:
         spec = StudySpec(
@@ -80,7 +81,7 @@ class Bench:
     def engine(self) -> Engine:
         history = fold(self.store.read())
         engine = Engine(
-            LocalWorkspace(self.paths, history.spec, Views(None), "me", own_sources, self.copies or Copies(patience_s=60.0)), self.paths.inbox, self.store, history,
+            LocalWorkspace(self.paths, history.spec, Views(None), "me", self.candidates, self.copies or Copies(patience_s=60.0)), self.paths.inbox, self.store, history,
             self.searcher, self.stopper, self.executor, self.trackers,
             asker=InLine if self.asker is None else lambda ask: self.asker,
         )  # fmt: skip

@@ -88,7 +88,7 @@ def _show_study(
     from hpo_engine.study.spec import LOCAL
     from hpo_engine.study.trial import TrialState
     from hpo_engine.text.tables import assignments, duration, room_beside, safe_text, table
-    from hpo_engine.trackers.lines import counts, front_line, objective_text
+    from hpo_engine.trackers.lines import counts, front_line, metrics_are, objective_text
 
     spec = history.spec
     total = spec.budget.trials
@@ -104,6 +104,7 @@ def _show_study(
         f"  trials {history.ended_count}/{total or '?'}: " + ", ".join(text for _, text in counts(history)),
         f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
     ]
+    lines += [f"  {metrics_are(found, spec)}" for found in history.metrics_from]
     if spec.multi_objective and history.front:
         lines.append(f"  {front_line(history)}")
     if remark := identical(history):

@@ -21,8 +21,9 @@ from hpo_engine.contract.paths import StudyPaths, identity
 from hpo_engine.contract.placing import values_of
 from hpo_engine.contract.snapshot import Views
 from hpo_engine.contract.sources import earlier
+from hpo_engine.contract.sources.candidates import Candidate
 from hpo_engine.contract.sources.found import Found
-from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
+from hpo_engine.contract.sources.interface import Reading, TrialFiles
 from hpo_engine.contract.sources.reports import Reports
 from hpo_engine.errors import LaunchError, MachineError
 from hpo_engine.failpoints import failpoint
@@ -39,7 +40,7 @@ class LocalWorkspace:
     Args:
         views: put the model folder's view into a fresh RESULT_DIR.
         user: what `binding.user_of` says.
-        sources: makes the metric sources of an attempt.
+        candidates: what the trials' metrics may be read from.
         copies: make large copies beside the loop.
     """
 
@@ -49,10 +50,10 @@ class LocalWorkspace:
         spec: StudySpec,
         views: Views,
         user: str,
-        sources: Callable[[TrialFiles], Sequence[MetricSource]],
+        candidates: Sequence[Candidate],
         copies: Copies | None = None,
     ) -> None:
-        self.paths, self._views, self._user, self._sources = paths, views, user, sources
+        self.paths, self._views, self._user, self._candidates = paths, views, user, candidates
         self._spec, self._files = spec, OwnFiles(spec, paths.model)
         # None of the metrics that the study speaks of is the step of a row, whatever it is called.
         self._named = frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
@@ -148,7 +149,7 @@ class LocalWorkspace:
     def _record_earlier(self, trial: Trial) -> None:
         """Records what the attempt finds that looks like reports, so that none of it is taken for its own."""
         files = self._files_of(trial)
-        patterns = [pattern for source in self._sources(files) for pattern in source.patterns]
+        patterns = [pattern for each in self._candidates for pattern in each.make(files).patterns]
         if patterns:
             earlier.record(files.paths, files.attempt, Found(files, patterns).all())
 
@@ -165,8 +166,8 @@ class LocalWorkspace:
             return None
         layout.lay_out(paths)
         latest = not _has_gone_on(history.trials[origin.trial], origin.attempt)
-        other, sources = self.paths.trial(origin.trial), self._sources(TrialFiles(paths))
-        reports = [name for source in sources for name in source.files]
+        other = self.paths.trial(origin.trial)
+        reports = [name for each in self._candidates for name in each.files(TrialFiles(paths))]
         return partial(carrying.copy_from, paths, other, origin.attempt, latest, reports)
 
     def abandon(self, trial_id: int) -> None:
@@ -205,21 +206,24 @@ class LocalWorkspace:
 
     # -- results and output ----------------------------------------------------------------------------------------
 
-    def fresh_rows(self, trial: Trial) -> tuple[tuple[Row, ...], bool] | None:
+    def fresh_rows(self, trial: Trial, used: Sequence[str] = ()) -> tuple[tuple[Row, ...], bool] | None:
         first = trial.id not in self._reports  # then it tells all rows, also those that an earlier engine saw
         if first:
             self._reports[trial.id] = self._reports_of(trial)
-        fresh = self._reports[trial.id].fresh()
+        fresh = self._reports[trial.id].fresh(used)
         return None if fresh is None else (fresh[0], fresh[1] or first)
 
-    def final_rows(self, trial: Trial, *, cut: bool) -> Reading:
-        reading = self._reports_of(trial).final(cut=cut)
+    def provisional(self, trial_id: int) -> bool:
+        return trial_id in self._reports and self._reports[trial_id].provisional
+
+    def final_rows(self, trial: Trial, *, cut: bool, used: Sequence[str] = ()) -> Reading:
+        reading = self._reports_of(trial).final(cut=cut, used=used)
         self._reports.pop(trial.id, None)
         return reading
 
     def _reports_of(self, trial: Trial) -> Reports:
         files = self._files_of(trial)
-        return Reports(files, self._sources(files), trial.base)
+        return Reports(files, self._candidates, trial.base, [aim.metric for aim in self._spec.objectives])
 
     def _files_of(self, trial: Trial) -> TrialFiles:
         return TrialFiles(self.paths.trial(trial.id), len(trial.attempts), self._named, self._placed)

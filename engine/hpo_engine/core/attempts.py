@@ -19,7 +19,14 @@ from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.trouble import Trouble
 from hpo_engine.errors import ContractError, LaunchError
 from hpo_engine.failpoints import failpoint
-from hpo_engine.study.events import AttemptEnded, AttemptIntended, AttemptStarted, MetricsSeen, TrialEnded
+from hpo_engine.study.events import (
+    AttemptEnded,
+    AttemptIntended,
+    AttemptStarted,
+    MetricsSeen,
+    SourceUsed,
+    TrialEnded,
+)
 from hpo_engine.study.rows import added, continued, same_rows
 from hpo_engine.study.trial import Exit, Outcome, StopCause, Trial, TrialState
 from hpo_engine.system.faults import at_fault, described
@@ -172,12 +179,14 @@ class Attempts:
 
     def read_rows(self, now: float) -> None:
         """Records what running trials have reported since the last call."""
+        used = self._recorder.history.sources_used
         for trial in self._recorder.history.running:
-            if trial.id not in self._preparing and (fresh := self._workspace.fresh_rows(trial)):
-                rows, anew = fresh
-                if anew and same_rows(continued(trial.before, rows), trial.rows):
+            if trial.id not in self._preparing and (fresh := self._workspace.fresh_rows(trial, used)):
+                (rows, anew), provisional = fresh, self._workspace.provisional(trial.id)
+                same = anew and same_rows(continued(trial.before, rows), trial.rows)
+                if same and provisional == trial.provisional:
                     continue
-                self._recorder.record(MetricsSeen(now, trial.id, thin(rows), anew))
+                self._recorder.record(MetricsSeen(now, trial.id, thin(rows), anew, provisional))
                 failpoint("trial.metrics-seen")
 
     # -- ended -----------------------------------------------------------------------------------------------------
@@ -189,7 +198,8 @@ class Attempts:
         self._preparing.discard(trial.id)
         try:
             cut = not news.exit.clean
-            reading = Reading() if unbegun else self._workspace.final_rows(trial, cut=cut)
+            used = self._recorder.history.sources_used
+            reading = Reading() if unbegun else self._workspace.final_rows(trial, cut=cut, used=used)
         except OSError as problem:
             self._unread[news.nonce] = news
             text = f"the results of trial {trial.id} cannot be read: {problem.strerror}"
@@ -205,10 +215,12 @@ class Attempts:
         if exit_.stop_cause in (StopCause.DIVERGED, StopCause.TIME_LIMIT):  # what it had reported may count
             reading = or_seen(reading, added(trial.base, trial.rows))
         rows = thin(reading.rows)
-        if rows and not same_rows(continued(trial.before, rows), trial.rows):
+        if rows and (trial.provisional or not same_rows(continued(trial.before, rows), trial.rows)):
             self._recorder.record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")
         judged = self._judge(trial, exit_, reading)
+        if judged.values is not None and reading.key and reading.key not in used:
+            self._recorder.record(SourceUsed(now, trial.id, reading.key, reading.source, reading.steps, reading.others))
         self._record_end(trial, judged, reading.digest, now)
         failpoint("trial.ended")
         self._note_machine(trial.id, judged.exit, now)

@@ -28,6 +28,8 @@ class EarlyStopping:
         for trial in self._recorder.history.running:
             if trial.told_to_end or (trial.before and trial.rows is trial.before):
                 continue  # an attempt that goes on and has reported nothing yet is not judged by earlier rows
+            if trial.provisional:
+                continue
             if found := self._rule(trial, now):
                 self._stop([trial], *found, now)
 

@@ -6,7 +6,7 @@ Their implementations are chosen in `assembly.py` and nowhere else.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -155,12 +155,15 @@ class Workspace(Protocol):
     def clear_ahead(self) -> None:
         """Removes what was prepared for trials that will not come."""
 
-    def fresh_rows(self, trial: Trial) -> tuple[tuple[Row, ...], bool] | None:
+    def fresh_rows(self, trial: Trial, used: Sequence[str] = ()) -> tuple[tuple[Row, ...], bool] | None:
         """What a running trial has reported since the last call and False, or all of it and True; None: nothing new.
 
-        Of a trial that was carried on, only what it has reported since then counts."""
+        Of a trial that was carried on, only what it has reported since then counts. `used`: `History.sources_used`."""
 
-    def final_rows(self, trial: Trial, *, cut: bool) -> Reading:
+    def provisional(self, trial_id: int) -> bool:
+        """Whether what `fresh_rows` returned last may not be what counts in the end, see `Trial.provisional`."""
+
+    def final_rows(self, trial: Trial, *, cut: bool, used: Sequence[str] = ()) -> Reading:
         """What a trial has reported whose processes have gone, see `fresh_rows`; `cut`: see `MetricSource.final`.
         Raises OSError: it cannot be read at present."""
 

@@ -28,9 +28,18 @@ def summary(history: History, led: bool, now: float) -> dict[str, Any]:
         "best": best_object(history),
         **(front_object(history) if history.spec.multi_objective else {}),
         **({"reason": history.reason} if history.halted else {}),
+        **({"metrics_from": sources_object(history)} if history.metrics_from else {}),
         "counts": {state.value: count for state, count in sorted(history.counts.items())},
         "seconds": round(history.elapsed_s(now), 3),
     }
+
+
+def sources_object(history: History) -> list[dict[str, Any]]:
+    """The metric sources that results have come from, if there was a choice."""
+    return [
+        {"source": f.key, "read": f.source, "steps": f.steps, "others": list(f.others), "trial": f.trial}
+        for f in history.metrics_from
+    ]
 
 
 def best_object(history: History) -> dict[str, Any] | None:

@@ -94,7 +94,7 @@ class RankStopper(Rule):
     def _take(self, trial: Trial, aims: Sequence[Objective]) -> None:
         resource = trial.proposal.resource or 0
         self._highest.pop(trial.id, None)
-        found = _at_rungs(trial.rows, aims, self._steps)
+        found = _at_rungs(() if trial.provisional else trial.rows, aims, self._steps)
         for number, losses in enumerate(found):
             self._rungs.setdefault((number, resource), _Rung()).put(trial.id, losses)
             self._highest[trial.id] = number, resource

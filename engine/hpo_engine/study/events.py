@@ -21,6 +21,7 @@ from hpo_engine.study.trial import (
     Attempt,
     Exit,
     FailureKind,
+    MetricsFrom,
     Origin,
     Proposal,
     Queued,
@@ -198,7 +199,7 @@ class AttemptIntended(Event):
             "resume": trial.resume,
         }  # fmt: skip
         amend(
-            trial, state=TrialState.RUNNING, rows=before, before=before, reason="",
+            trial, state=TrialState.RUNNING, rows=before, before=before, provisional=False, reason="",
             started_at=trial.started_at or self.at,
             attempts=(*trial.attempts, made(Attempt, attempt)), stop=None, failure=None,
         )  # fmt: skip
@@ -226,6 +227,7 @@ class AttemptStarted(Event):
 class MetricsSeen(Event):
     """New rows of a running trial: [[step, {metric: value}], ...]. `replace`: they replace all rows of this attempt.
 
+    `provisional`: see `Trial.provisional`; it belongs to all rows of the attempt.
     Values that are not finite are written as the strings "nan", "inf" and "-inf" (the log is strict JSON).
     """
 
@@ -233,9 +235,11 @@ class MetricsSeen(Event):
     trial: int
     rows: Sequence[Row]
     replace: bool = False
+    provisional: bool = False
 
     def body(self) -> dict[str, Any]:
-        return {"trial": self.trial, "rows": rows.to_json(self.rows), "replace": self.replace}
+        found = {"trial": self.trial, "rows": rows.to_json(self.rows), "replace": self.replace}
+        return {**found, "provisional": True} if self.provisional else found
 
     @classmethod
     def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
@@ -244,9 +248,33 @@ class MetricsSeen(Event):
     def step(self, draft: Draft) -> None:
         trial = draft.trial(self.trial, TrialState.RUNNING)
         if self.replace or trial.rows is trial.before:  # the first of this attempt
-            amend(trial, rows=rows.continued(trial.before, self.rows))
+            amend(trial, rows=rows.continued(trial.before, self.rows), provisional=self.provisional)
         else:
-            amend(trial, rows=rows.joined(trial.rows, self.rows))
+            amend(trial, rows=rows.joined(trial.rows, self.rows), provisional=self.provisional)
+
+
+@dataclass(frozen=True)
+class SourceUsed(Event):
+    """A trial has a value, and its metrics come from a source that no trial before had them from; see `MetricsFrom`."""
+
+    kind: ClassVar[str] = "source_used"
+    trial: int
+    key: str
+    source: str
+    steps: str = ""
+    others: tuple[str, ...] = ()
+
+    @classmethod
+    def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {**body, "others": tuple(body.get("others", ()))}
+
+    def step(self, draft: Draft) -> None:
+        draft.trial(self.trial, TrialState.RUNNING)
+        study = draft.study
+        if self.key in study.sources_used:
+            raise JournalError(f"trial {self.trial}: {self.key} has been used before")
+        found = MetricsFrom(self.trial, self.key, self.source, self.steps, self.others)
+        draft.study = changed(study, metrics_from=(*study.metrics_from, found))
 
 
 @dataclass(frozen=True)
@@ -325,7 +353,8 @@ class TrialReopened(Event):
             raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot be run again")
         rows = trial.rows if trial.goes_on else ()
         amend(
-            trial, state=TrialState.PENDING, reason="retry", rows=rows, stop=None, failure=None, ended_at=None,
+            trial, state=TrialState.PENDING, reason="retry", rows=rows, provisional=False, stop=None, failure=None,
+            ended_at=None,
         )  # fmt: skip
         draft.study = changed(draft.study, counted_from=self.at)
 
@@ -392,6 +421,7 @@ KINDS: dict[str, type[Event]] = {
         AttemptIntended,
         AttemptStarted,
         MetricsSeen,
+        SourceUsed,
         AttemptEnded,
         TrialEnded,
         TrialReopened,

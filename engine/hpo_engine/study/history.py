@@ -16,7 +16,7 @@ from typing import Any
 from hpo_engine.maths.front import Member, joined
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
-from hpo_engine.study.trial import Queued, Trial, TrialState
+from hpo_engine.study.trial import MetricsFrom, Queued, Trial, TrialState
 from hpo_engine.study.values import changed
 
 
@@ -41,6 +41,8 @@ class History:
     `events`: their number. `first_spec`: see `opened_spec` (None: its limits never changed). `spent_s`: seconds that
     earlier engines ran; `engine_at`: when the present one began; `last_at`: the latest event (UTC seconds).
     `path`, `folder`: where that engine found the study, and the folder's device and inode (empty: unknown).
+    `metrics_from`: the sources that results have come from, in the order in which they were first used; none for a
+    study whose sources leave no choice.
     `queue`: configurations that wait to be tried, in order; `queued`: how many were ever queued.
     `halted`: the rule that stopped the study, see `stoppers.Halt` ("": none did); `overruled`: the latest one after
     which the user let it go on. `counted_from`: failures before that time no longer count.
@@ -70,6 +72,12 @@ class History:
     halted: str = ""
     overruled: str = ""
     counted_from: float = 0.0
+    metrics_from: tuple[MetricsFrom, ...] = ()
+
+    @property
+    def sources_used(self) -> tuple[str, ...]:
+        """The keys of `metrics_from`."""
+        return tuple([found.key for found in self.metrics_from])
 
     @property
     def opened_spec(self) -> StudySpec:

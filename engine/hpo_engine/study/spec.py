@@ -107,6 +107,8 @@ class TrialPolicy:
     on_time_limit: str = "fail"
 
 
+SOURCES_AUTO = "auto"
+"""The metric source that stands for all there are: what a native study file means that names none."""
 LOCAL = "local"
 """The executor that runs attempts as processes of this machine."""
 MISNAMED, ALIKE, DIVERGED, RANK = "misnamed", "alike", "diverged", "rank"
@@ -125,7 +127,7 @@ class StudySpec:
     each trial's config.json begins with; `base`: what was in it when the study was made. `linked`: files that were
     too big to copy.
     `stop`: the stoppers, each name once. `trackers`: who listens, beside the console. `metric_sources`: where a
-    script's metrics are looked for, each name once; the first one that has rows counts. `executor`: runs the attempts.
+    script's metrics are looked for; the first one that has the objectives counts. `executor`: runs the attempts.
     `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch). `points`: parameter
     sets to try first, partial ones filled in. `warm_start`: earlier studies, names or absolute paths; `prior`:
     their trials when the study was made.

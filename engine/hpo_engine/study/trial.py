@@ -241,6 +241,21 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class MetricsFrom:
+    """A source that a study's metrics come from; it was found with this trial.
+
+    `key`: which source, see `contract.sources.candidates`. `source`: what it read, a file mostly. `steps`: how they are
+    counted ("": it does not say). `others`: what had the objectives as well.
+    """
+
+    trial: int
+    key: str
+    source: str
+    steps: str = ""
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Trial:
     """One configuration and all that was trained with it. `id` counts from 0; times are UTC seconds.
 
@@ -248,6 +263,7 @@ class Trial:
     had with each amount of the resource, so that it keeps what it had whatever becomes of it when it is carried on.
     `rows` as merged over the attempts that went on; `before`: as they were when the latest attempt began; `base`: as
     they were at the latest result, when it was carried on.
+    `provisional`: the rows are those of a source that need not be the one that counts in the end: no rule judges them.
     `origin`: the files that it started from. `failure`: why it failed (None: it did not). `stop`: it was told to end
     (None: it was not, or has begun again since).
     """
@@ -258,6 +274,7 @@ class Trial:
     rows: Sequence[Row] = ()
     before: Sequence[Row] = ()
     base: Sequence[Row] = ()
+    provisional: bool = False
     results: tuple[Result, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     origin: Origin | None = None

@@ -47,7 +47,7 @@ class Advice:
         self._same = None if same.remark() else same
 
     def on(self, event: Event, history: History) -> None:
-        if isinstance(event, MetricsSeen) and (self._missing or self._unseen):
+        if isinstance(event, MetricsSeen) and not event.provisional and (self._missing or self._unseen):
             self._rows(history.trials[event.trial], event.at, history)
         elif isinstance(event, TrialEnded):
             trial = history.trials[event.trial]

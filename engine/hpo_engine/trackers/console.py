@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from hpo_engine.study.events import (
     AttemptEnded,
     Event,
+    SourceUsed,
     SpecChanged,
     StopAsked,
     TrialEnded,
@@ -132,6 +133,8 @@ class ConsoleTracker:
         if isinstance(event, AttemptEnded):
             silent = self._screen.live or event.exit.get("machine")  # of the latter the engine tells, once
             return "" if silent else lines.again(event.trial, event.attempt, event.reason)
+        if isinstance(event, SourceUsed):
+            return lines.metrics_from(history, history.metrics_from[-1])
         if isinstance(event, SpecChanged):
             return lines.changed(event.changes)
         if isinstance(event, StopAsked) and event.trial is None:

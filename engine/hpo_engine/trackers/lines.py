@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpo_engine.contract.sources.candidates import OWN
 from hpo_engine.report import remarks
 from hpo_engine.report.ranking import beside, beside_names, best_first, tied
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import BAD, Trial, TrialState
+from hpo_engine.study.trial import BAD, MetricsFrom, Trial, TrialState
+from hpo_engine.text.quoting import listed, quoted
 from hpo_engine.text.tables import (
     ELLIPSIS,
     assignments,
@@ -31,7 +33,7 @@ from hpo_engine.trackers.next_steps import Steps
 from hpo_engine.trackers.remedy import remedy
 
 PARAMS_WIDTH, REASON_WIDTH, VALUE_WIDTH, TABLE_WIDTH = 100, 500, 200, 120
-MAX_PARAMS, MAX_FRONT, MAX_BEST, MAX_COLUMN = 50, 20, 5, 16
+MAX_PARAMS, MAX_FRONT, MAX_BEST, MAX_COLUMN, MAX_OTHERS = 50, 20, 5, 16, 4
 
 STATE_WORDS = {
     TrialState.RUNNING: "running",
@@ -134,6 +136,36 @@ def reason(trial: Trial) -> str:
 def _brief(trial_id: int, why: str) -> str:
     """Without the trial's name, which stands before it anyway."""
     return cut(safe_text(why.removeprefix(f"trial {trial_id}: ")), REASON_WIDTH)
+
+
+def metrics_from(history: History, found: MetricsFrom) -> str:
+    """Where the metrics are read from: said once for each source. "" for a file that scripts write for the engine, if
+    nothing else could have been meant.
+
+    `metrics are read from metrics.csv (csv); a step is an epoch; output.log (stdout) has "loss", too`
+    """
+    if found == history.metrics_from[0]:
+        return "" if found.key in OWN and not found.others else metrics_are(found, history.spec)
+    usual = history.metrics_from[0]
+    return (
+        f"trial {found.trial}: its {metrics_are(found, history.spec)}; {safe_text(usual.key)}, which the trials before "
+        f"had, lacks {_objectives(history.spec)} here"
+    )
+
+
+def metrics_are(found: MetricsFrom, spec: StudySpec) -> str:
+    """The same as a statement of facts, for whichever source."""
+    parts = [f"metrics are read from {safe_text(found.source)} ({safe_text(found.key)})"]
+    parts += [safe_text(found.steps)] if found.steps else []
+    if found.others:
+        also = listed([safe_text(other) for other in found.others], MAX_OTHERS)
+        has = "has" if len(found.others) == 1 else "have"
+        parts.append(f"{also} {has} {_objectives(spec)}, too")
+    return "; ".join(parts)
+
+
+def _objectives(spec: StudySpec) -> str:
+    return " and ".join(quoted(aim.metric) for aim in spec.objectives)
 
 
 def changed(changes: Mapping[str, Any]) -> str:

@@ -67,13 +67,15 @@ class TensorBoardTracker:
         self._backlog = backlog.unwritten(self._paths, history)
         self._heard_at = history.last_at
         for trial in history.running:
-            if trial.rows:
+            if trial.rows and not trial.provisional:
                 self._curve(trial).arrive(tuple(trial.rows), now, replaced=False)
                 self._dirty.add(trial.id)
 
     def on(self, event: Event, history: History) -> None:
         self._heard_at = event.at
         if isinstance(event, MetricsSeen):
+            if event.provisional:  # what is in a file cannot be taken back
+                return
             trial = history.trials[event.trial]
             curve = self._curve(trial)
             if trial.before:  # one curve over all attempts that went on

@@ -1,6 +1,6 @@
 """What a metric source is: one way in which a script reports its metrics, read while it runs and once at the end.
 
-`assembly.METRIC_SOURCES` names ours; a study uses those of its `results`, the first one that has rows.
+`assembly.METRIC_SOURCES` names ours; a study uses those of its `results`, the first one that has the objective.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ class Reading:
     `source`: the file that the rows come from (""; none). `problem`: what is wrong; with rows, only a note (another
     source had them). `broken`: there are results, and they cannot be read. `strange`: metrics that are not numbers,
     and what they are. `digest`: sha256 of the file's bytes.
+
+    Of a study that may read several sources, `Reports` also says which one this is (`key`), how its `steps` are counted
+    (see `MetricSource.steps`), which `others` have the objective, and, if none has it, what they have instead (`also`).
     """
 
     rows: tuple[Row, ...] = ()
@@ -54,6 +57,10 @@ class Reading:
     broken: bool = False
     strange: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None
+    key: str = ""
+    steps: str = ""
+    others: tuple[str, ...] = ()
+    also: tuple[Reading, ...] = ()
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
@@ -105,3 +112,10 @@ class MetricSource:
             OSError: the machine cannot read at present, see `faults.at_fault`.
         """
         raise NotImplementedError
+
+    def steps(self) -> str:
+        """How the steps of its rows are counted, for people: `a step is an epoch`; "" if there is nothing to say.
+
+        Called after `final`, once per study.
+        """
+        return ""

@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+from hpo_engine.text.quoting import quoted
+
 NUMBERS = frozenset((int, float))  # not bool
 STEPS = ("step", "steps", "epoch", "iteration")
 BOM = b"\xef\xbb\xbf"
@@ -55,6 +57,19 @@ def step(value: Any) -> float | None:
     if type(value) not in NUMBERS or not -(2**63) < value < 2**63:
         return None
     return int(value) if value == int(value) else float(value)
+
+
+def counted_by(name: str) -> str:
+    """What a step is, for people, if that is the name of it ("": rows are counted)."""
+    known = {
+        "": "a row",
+        **dict.fromkeys(("epoch", "epochs"), "an epoch"),
+        **dict.fromkeys(("iteration", "iterations", "iter"), "an iteration"),
+        **dict.fromkeys(("round", "rounds"), "a round"),
+        **dict.fromkeys(("batch", "batches"), "a batch"),
+    }
+    what = known.get(name.lower())
+    return f"steps are its own ({quoted(name)})" if what is None else f"a step is {what}"
 
 
 def printable(name: str) -> str:

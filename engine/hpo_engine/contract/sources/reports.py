@@ -1,6 +1,7 @@
 """What one attempt reports, whatever its sources are: live, and once at the end.
 
-The first source that has rows counts.
+The first source that has the objectives counts. Those that have counted in the study before come first, so that all
+trials are judged by the same reports as far as they have them.
 """
 
 from __future__ import annotations
@@ -8,14 +9,16 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
 from hpo_engine.contract.sources import numbers
+from hpo_engine.contract.sources.candidates import Candidate, choosing
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
-from hpo_engine.errors import ContractError
+from hpo_engine.errors import ContractError, nearest
 from hpo_engine.study.objective import Row
 from hpo_engine.study.rows import added, same_rows
 from hpo_engine.system.faults import faultpoint
@@ -24,56 +27,131 @@ from hpo_engine.text.tables import counted
 
 _log = logging.getLogger(__name__)
 
+_NAMED = 3  # sources that the line about a trial without results names one by one
+
+
+@dataclass
+class _Live:
+    """A candidate while the attempt runs. `rows`: as `sound` has them; `lacking`: the objectives that they lack."""
+
+    candidate: Candidate
+    lacking: set[str]
+    source: MetricSource | None = None
+    broken: bool = False
+    rows: Sequence[Row] = ()
+    _searched: int = field(default=0)
+
+    def take(self, rows: Sequence[Row], objectives: Collection[str]) -> None:
+        if len(rows) < self._searched:  # the file was written anew
+            self._searched, self.lacking = 0, set(objectives)
+        for row in rows[self._searched :] if self.lacking else ():
+            self.lacking -= row.values.keys()
+        self.rows, self._searched = rows, len(rows)
+
 
 class Reports:
-    """Reads the sources of one attempt, in their order.
+    """Reads the sources of one attempt.
 
     Args:
         base: rows that the trial had when it was carried on; only what was reported since then counts.
+        objectives: the metrics that a source must have to count; without any, the first source that has rows counts.
     """
 
-    def __init__(self, trial: TrialFiles, sources: Iterable[MetricSource], base: Sequence[Row] = ()) -> None:
-        self._trial, self._sources, self._base = trial, list(sources), base
-        self._live = list(self._sources)
-        self._seen: dict[int, Sequence[Row]] = {}  # by the source's identity: its rows, as `sound` has them
+    def __init__(
+        self,
+        trial: TrialFiles,
+        candidates: Iterable[Candidate],
+        base: Sequence[Row] = (),
+        objectives: Collection[str] = (),
+    ) -> None:
+        self._trial, self._base, self._objectives = trial, base, frozenset(objectives)
+        self._candidates = list(candidates)
+        self._choosing = choosing(self._candidates)
+        self._live = {c.key: _Live(c, set(self._objectives)) for c in self._candidates}
         self._given: Sequence[Row] = ()
         self._not_before = 0.0
+        self.provisional = False
+        """Whether the rows of the last `fresh` are those of a source that need not be the one that counts in the end:
+        a script may print its loss for each batch, and write it for each epoch when it ends."""
 
     def carry_on(self, attempt: int) -> None:
         """See `MetricSource.carry_on`. Never raises."""
-        for source in self._sources:
+        for candidate in self._candidates:
             try:
-                source.carry_on(attempt)
+                candidate.make(self._trial).carry_on(attempt)
             except Exception as error:  # what it must not raise
-                _log.warning("trial %d: %s: %s", self._trial.paths.trial_id, source.title, error)
+                _log.warning("trial %d: %s: %s", self._trial.paths.trial_id, candidate.key, error)
 
-    def fresh(self) -> tuple[tuple[Row, ...], bool] | None:
+    # -- while it runs ---------------------------------------------------------------------------------------------
+
+    def fresh(self, used: Sequence[str] = ()) -> tuple[tuple[Row, ...], bool] | None:
         """The rows since the last call and False, or all rows and True if earlier ones changed; None: nothing new.
 
-        Never raises. The verdict never comes from here but from `final`.
+        All rows are those of one source, and come anew if it becomes another one. Never raises. The verdict never comes
+        from here but from `final`.
+
+        Args:
+            used: keys of the sources that have counted in the study so far. If there are any, only these are looked
+                at: a loss per batch that is printed must not be compared with one per epoch.
         """
         if self._not_before and time.monotonic() < self._not_before:
             return None
         started, changed = time.monotonic(), False
-        rows: Sequence[Row] = ()
-        for source in self._live[:]:
-            changed |= self._look(source)
-            if rows := self._since_base(self._seen.get(id(source), ())):
+        known = [key for key in used if key in self._live] if self._choosing else []
+        best: _Live | None = None
+        for live in [self._live[key] for key in known or self._live]:
+            changed |= self._look(live)
+            if not live.rows or not self._since_base(live.rows):
+                continue
+            if not live.lacking:
+                best = live
                 break
+            if best is None and (known or live.candidate.own or not self._choosing):
+                best = live  # that the objective is missing shows only in what was written for the engine
+        provisional = self._choosing and best is not None and not (known or best.candidate.own)
+        rows = self._since_base(best.rows) if best is not None else ()
+        if provisional != self.provisional or (known and self._given and not rows):
+            self.provisional, self._given = provisional, tuple(rows)
+            return self._given, True
         if not changed:
             return None
         took = time.monotonic() - started
         self._not_before = started + 20 * took if took > 0.02 else 0.0  # a big file must not hold up the other trials
         return self._since_last(rows)
 
-    def final(self, *, cut: bool = False) -> Reading:
+    def _look(self, live: _Live) -> bool:
+        if live.broken:
+            return False
+        try:
+            if live.source is None:
+                live.source = live.candidate.make(self._trial)
+            if changed := bool(live.source.look()):
+                live.take(sound(live.source, live.source.rows), self._objectives)
+            return changed
+        except (Exception, SystemExit) as error:  # what it must not raise; `final` has a place to report it
+            title = live.candidate.key if live.source is None else live.source.title
+            _log.info("trial %d: %s is not read while it runs: %s", self._trial.paths.trial_id, title, error)
+            live.broken, live.rows = True, ()
+            return False
+
+    def _since_last(self, rows: Sequence[Row]) -> tuple[tuple[Row, ...], bool] | None:
+        if not rows:
+            return None
+        given, self._given = self._given, tuple(rows)
+        if len(rows) < len(given) or not same_rows(given, rows[: len(given)]):
+            return self._given, True
+        return (self._given[len(given) :], False) if len(rows) > len(given) else None
+
+    # -- at the end ------------------------------------------------------------------------------------------------
+
+    def final(self, *, cut: bool = False, used: Sequence[str] = ()) -> Reading:
         """Reads the trial's results. Call it when no process of the trial is left.
 
         What is wrong with a source that comes before the one that counts stays as the note. If RESULT_DIR itself is
         gone, nothing counts: the trial's folder is not what was laid out.
 
         Args:
-            cut: see `MetricSource.final`.
+            cut: see `MetricSource.final`. used: see `fresh`; these come first.
 
         Raises:
             OSError: the machine cannot read at present, see `faults.at_fault`.
@@ -84,44 +162,50 @@ class Reports:
             os.close(open_folder(paths.study.root, paths.result_dir))
         except OSError as error:
             return Reading(problem=str(gone("RESULT_DIR", error)))
-        problems: list[str] = []
-        missing: list[str] = []
-        broken = False
-        for source in self._sources:
+        search = _Search(self._objectives)
+        order = sorted(self._candidates, key=lambda c: used.index(c.key) if c.key in used else len(used))
+        for i, candidate in enumerate(order):
+            source = candidate.make(self._trial)
             try:
                 reading = self._final(source, cut)
             except (Missing, Gone):
-                missing.append(source.title)
+                search.lacks(source.title)
                 continue
             except ContractError as error:
                 reading = Reading(problem=str(error), broken=True)
-            if rows := self._since_base(reading.rows):
-                note = f"{'; '.join(problems)}; {reading.source} was used instead" if problems else None
-                return replace(reading, rows=tuple(rows), problem=note)
-            if reading.rows:
-                old = counted(len(reading.rows), "row")
-                problem = f"{reading.source} has nothing new: the trial had its {old} before it was carried on"
-                reading = Reading(problem=problem)
-            broken |= reading.broken
-            problems.append(reading.problem or f"{source.title} has no rows")
-        if missing and missing[0] == self._sources[0].title:
-            also = f" ({problems[0]})" if problems else "".join(f" (and no {title})" for title in missing[1:])
-            return Reading(problem=f"wrote no {missing[0]}{also}", broken=broken)
-        return Reading(problem=problems[0] if problems else "has no metric source", broken=broken)
+            reading = self._added(reading)
+            if not search.counts(replace(reading, key=candidate.key if self._choosing else ""), source.title):
+                continue
+            found = search.found()
+            if not self._choosing or candidate.key in used:
+                return found
+            others = () if used else self._that_have_it(order[i + 1 :], cut)
+            with suppress(Exception):  # a plugin's
+                found = replace(found, steps=source.steps())
+            return replace(found, others=others)
+        return search.nothing([candidate.key for candidate in self._candidates])
+
+    def _that_have_it(self, candidates: Iterable[Candidate], cut: bool) -> tuple[str, ...]:
+        """Those that have the objectives as well: `output.log (stdout)`."""
+        out = []
+        for candidate in candidates:
+            with suppress(Exception, SystemExit):  # what counts has been read: nothing here may harm it
+                reading = self._added(self._final(candidate.make(self._trial), cut))
+                if reading.rows and self._objectives <= {*reading.metrics}:
+                    out.append(f"{reading.source} ({candidate.key})")
+        return tuple(out)
+
+    def _added(self, reading: Reading) -> Reading:
+        """Without the rows that the trial had when it was carried on."""
+        if not reading.rows or not self._base:
+            return reading
+        if rows := self._since_base(reading.rows):
+            return replace(reading, rows=tuple(rows))
+        old = counted(len(reading.rows), "row")
+        return Reading(problem=f"{reading.source} has nothing new: the trial had its {old} before it was carried on")
 
     def _since_base(self, rows: Sequence[Row]) -> Sequence[Row]:
         return added(self._base, rows) if self._base else rows
-
-    def _look(self, source: MetricSource) -> bool:
-        try:
-            if changed := bool(source.look()):
-                self._seen[id(source)] = sound(source, source.rows)
-            return changed
-        except (Exception, SystemExit) as error:  # what it must not raise; `final` has a place to report it
-            _log.info("trial %d: %s is not read while it runs: %s", self._trial.paths.trial_id, source.title, error)
-            self._live.remove(source)
-            self._seen.pop(id(source), None)
-            return False
 
     def _final(self, source: MetricSource, cut: bool) -> Reading:
         try:
@@ -135,13 +219,61 @@ class Reports:
             text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise ContractError(f"{source.title} cannot be read ({text})") from error
 
-    def _since_last(self, rows: Sequence[Row]) -> tuple[tuple[Row, ...], bool] | None:
-        if not rows:
-            return None
-        given, self._given = self._given, tuple(rows)
-        if len(rows) < len(given) or not same_rows(given, rows[: len(given)]):
-            return self._given, True
-        return (self._given[len(given) :], False) if len(rows) > len(given) else None
+
+class _Search:
+    """What the sources of an attempt have, one after the other, until one has the objectives."""
+
+    def __init__(self, objectives: Collection[str]) -> None:
+        self._objectives = frozenset(objectives)
+        self._missing: list[str] = []  # titles of sources of which there is nothing
+        self._first_missing = False
+        self._problems: list[str] = []
+        self._broken: list[str] = []
+        self._having: list[Reading] = []  # rows; only the last one may have the objectives
+
+    def lacks(self, title: str) -> None:
+        """Takes note of a source of which there is nothing."""
+        self._first_missing |= not (self._problems or self._having)
+        self._missing.append(title)
+
+    def counts(self, reading: Reading, title: str) -> bool:
+        """Takes a reading; returns whether it has the objectives."""
+        if reading.rows:
+            note = f"{'; '.join(self._problems)}; {reading.source} was used instead" if self._problems else None
+            self._having.append(replace(reading, problem=note))
+            return self._objectives <= {*reading.metrics}
+        problem = reading.problem or f"{title} has no rows"
+        self._problems.append(problem)
+        if reading.broken:
+            self._broken.append(problem)
+        return False
+
+    def found(self) -> Reading:
+        """The reading that counts."""
+        return self._having[-1]
+
+    def nothing(self, keys: Sequence[str]) -> Reading:
+        """What there is to say if none has the objectives. `keys`: of all sources."""
+        if not self._having:
+            return Reading(problem=self._why_none(keys), broken=bool(self._broken))
+        first = max(self._having, key=self._nearness)  # the first of equals
+        return replace(first, also=tuple(reading for reading in self._having if reading is not first))
+
+    def _nearness(self, reading: Reading) -> int:
+        """2: it has an objective, or something in its place that is not a number; 1: a name that is nearly one's."""
+        if not self._objectives.isdisjoint({*reading.metrics, *reading.strange}):
+            return 2
+        return int(any("did you mean" in nearest(metric, reading.metrics) for metric in self._objectives))
+
+    def _why_none(self, keys: Sequence[str]) -> str:
+        if not self._first_missing:
+            return self._problems[0] if self._problems else "has no metric source"
+        several = len(keys) > _NAMED
+        if problems := self._broken if several else self._problems:
+            return f"wrote no {self._missing[0]} ({problems[0]})"
+        if several:
+            return f"wrote no {self._missing[0]}, and no metrics were found elsewhere ({', '.join(keys[1:])})"
+        return f"wrote no {self._missing[0]}" + "".join(f" (and no {title})" for title in self._missing[1:])
 
 
 def sound(source: MetricSource, rows: Sequence[Row]) -> tuple[Row, ...]:

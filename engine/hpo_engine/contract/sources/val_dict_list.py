@@ -12,7 +12,7 @@ from typing import Any
 from hpo_engine.contract.paths import RESULT
 from hpo_engine.contract.sources.files import WholeFile, too_many
 from hpo_engine.contract.sources.interface import TrialFiles
-from hpo_engine.contract.sources.numbers import BOM, NUMBERS, STEPS, load_json, metric, printable, step
+from hpo_engine.contract.sources.numbers import BOM, NUMBERS, STEPS, counted_by, load_json, metric, printable, step
 from hpo_engine.errors import ContractError
 from hpo_engine.plugins.card import Card
 from hpo_engine.study.objective import Row
@@ -29,10 +29,18 @@ class ValDictList(WholeFile):
 
     def __init__(self, trial: TrialFiles) -> None:
         super().__init__(trial, RESULT)
-        self._named = trial.named
+        self._named, self._data = trial.named, b""
 
     def parse(self, data: bytes) -> tuple[Sequence[Row], Mapping[str, str]]:
+        self._data = data
         return parse(data, self._named)
+
+    def steps(self) -> str:
+        found = _load(self._data)
+        entries = found if isinstance(found, list) else [found]
+        first = next(entry for entry in entries if type(entry) is dict)
+        name, _ = _step_of(first, [key for key in STEPS if key not in self._named])
+        return counted_by(name or "")
 
 
 def parse(data: bytes, named: Collection[str] = ()) -> tuple[Sequence[Row], Mapping[str, str]]:

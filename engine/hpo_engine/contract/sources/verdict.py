@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hpo_engine.contract.sources.interface import Reading
+from hpo_engine.errors import nearest
 from hpo_engine.study.objective import Objective, Row, pick_values
 from hpo_engine.study.trial import FailureKind
 from hpo_engine.text.quoting import listed, quoted
+
+_SOURCES, _NAMES = 5, 6  # that a message lists
 
 
 def or_seen(reading: Reading, seen: Sequence[Row]) -> Reading:
@@ -63,8 +66,18 @@ def _why_none(reading: Reading, objective: Objective) -> str:
         return f"{name} is {reading.strange[metric]} in {source}, not a number{note}"
     if not reading.metrics:
         return f"no metric {name} in {source}; it has no numbers at all ({_span(rows)}){note}"
+    if reading.also:
+        return f"no source has a metric {name}: {_what_they_have(reading, metric)}{note}"
     names = listed([quoted(m) for m in reading.metrics], 8)
     return f"no metric {name} in {source}; it has {names} ({_span(rows)}){note}"
+
+
+def _what_they_have(reading: Reading, metric: str) -> str:
+    """`metrics.csv has "a", "b"; output.log has "c"; did you mean "a"?`"""
+    each = [reading, *reading.also][:_SOURCES]
+    close = nearest(metric, {name for found in each for name in found.metrics})
+    has = "; ".join(f"{found.source} has {listed([quoted(m) for m in found.metrics], _NAMES)}" for found in each)
+    return has + (close if "did you mean" in close else "")
 
 
 def thin(rows: Sequence[Row], limit: int = 10_000) -> tuple[Row, ...]:

@@ -121,10 +121,13 @@ def _chosen(
 ) -> Iterator[Named]:
     """Those of a list, whose paths are absolute by now. `before`: names that are there already. `folder`: where users'
     modules are. `known`: which there are (None: not checked)."""
-    names = [*before, *(form.name for form in forms)]
+    earlier = [Named(name) for name in before]
     for i, chosen in enumerate(form.named() for form in forms):
         path = f"{field}[{i}]"
-        if chosen.name in names[: len(names) - len(forms) + i]:
+        # A metric source may be there twice, with two files.
+        twice = chosen in earlier if field == "results" else chosen.name in [other.name for other in earlier]
+        earlier.append(chosen)
+        if twice:
             problems.add(path, f"{json_text(chosen.name)} is already listed")
         elif known is not None:
             with problems.collected():

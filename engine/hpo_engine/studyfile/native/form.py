@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation
 
+from hpo_engine.contract.sources.candidates import ORDER
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.space.params import Choice, Constant, Float, Int, Param
 from hpo_engine.stoppers import AlikeStopper, RankStopper
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import LOCAL, Named, StudySpec, TrialPolicy
+from hpo_engine.study.spec import LOCAL, SOURCES_AUTO, Named, StudySpec, TrialPolicy
 from hpo_engine.studyfile.native import values
 
 
@@ -328,9 +329,9 @@ class StudyForm(_Form):
         examples=[["tensorboard", "track.py:Sheet"]],
     )
     results: _NamedList = Field(
-        default_factory=lambda: [NamedForm(name=source.name) for source in StudySpec.metric_sources],
-        description="Where the script's metrics are: val_dict_list, emetrics, csv, jsonl, stdout, or a class of your "
-        "own; as in stop. The first one that has rows counts. Default [val_dict_list, emetrics].",
+        default_factory=lambda: [NamedForm(name=SOURCES_AUTO)],
+        description="Where the script's metrics are: auto (default: wherever the objective is found), "
+        f"{', '.join(ORDER)}, or a class of your own; as in stop. The first one that has the objective counts.",
         examples=["stdout", [{"name": "csv", "file": "log.csv"}], ["reader.py:Progress"]],
         json_schema_extra={"minItems": 1},
     )

@@ -8,7 +8,18 @@ from typing import Any
 
 from hpo_engine.space.params import Choice, Constant, Param
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, Named, Resource, Resources, StudySpec, TrialPolicy
+from hpo_engine.study.spec import (
+    ALIKE,
+    DIVERGED,
+    MISNAMED,
+    RANK,
+    SOURCES_AUTO,
+    Named,
+    Resource,
+    Resources,
+    StudySpec,
+    TrialPolicy,
+)
 from hpo_engine.studyfile.common import ragged
 from hpo_engine.studyfile.native.form import StudyForm
 
@@ -49,7 +60,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "stop": [_named(chosen) for chosen in spec.stop if chosen.name not in _OWN_FIELDS],
         "trackers": None if spec.trackers == StudySpec.trackers else [_named(chosen) for chosen in spec.trackers],
         "results": []
-        if spec.metric_sources == StudySpec.metric_sources
+        if spec.metric_sources == (Named(SOURCES_AUTO),)
         else [_named(chosen) for chosen in spec.metric_sources],
         "executor": None if spec.executor == StudySpec.executor else _named(spec.executor),
         "trial": _trial(spec.resources, spec.trial),
