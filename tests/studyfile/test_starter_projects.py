@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -24,14 +25,23 @@ def project(name: str, place: str, *arguments: str) -> tuple[str, str, Project, 
     return place, (PROJECTS / name / place).read_text(), Folder(str(PROJECTS / name)), arguments
 
 
-def data(*of_project: Any) -> Any:
+def data(place: str, text: str, files: Project, arguments: tuple[str, ...] = ()) -> Any:
     """The study file as data; it is a valid one."""
-    text = starter(find(*of_project))
-    document = read_document(text, "algo.yaml")
-    document.data["command"] = document.data["command"].replace("python", "cat", 1)
-    document.data.pop("model_dir", None)
-    native.parse_document(document, base_dir=str(PROJECTS / "lightning_cli"))
-    return read_document(text, "algo.yaml").data
+    made = starter(find(place, text, files, arguments))
+    with TemporaryDirectory() as folder:
+        copied(files, "", Path(folder))
+        native.parse(made, file="algo.yaml", base_dir=folder)
+    return read_document(made, "algo.yaml").data
+
+
+def copied(files: Project, below: str, folder: Path) -> None:
+    for name in files.list(below):
+        path = f"{below}{name}"
+        if name.endswith("/"):
+            copied(files, path, folder)
+        elif (text := files.read(path)) is not None:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
 
 
 def reading(texts: dict[str, str], place: str = "train.py", *arguments: str) -> Reading:
@@ -293,3 +303,86 @@ def test_metrics_of_other_writers() -> None:
     assert only.metrics.objective == "val_loss" and "Weights & Biases only" in only.remarks[-1]
     both = find("train.py", 'wandb.log({"val_loss": 1})\nprint(f"val_loss={x}")')
     assert both.metrics.printed and len(both.remarks) == 1
+
+
+# -- files and constants -----------------------------------------------------------------------------------------------
+
+YAML = "seed: 1\nmodel:\n  hidden: 32\n  name: mlp\noptimizer: {lr: 1e-3, min_lr: 1e-6}\nlogging: {interval: 5}\nepochs: 3\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "words"),
+    [
+        ('parser.add_argument("--config", type=str, default="conf/a.yaml")\nyaml.safe_load(open(args.config))', (), ()),
+        (
+            'parser.add_argument("--config")\nyaml.safe_load(f)',
+            ("--config", "conf/a.yaml"),
+            ("--config", "conf/a.yaml"),
+        ),
+        ("cfg = load_config(sys.argv[1])", ("conf/a.yaml",), ("conf/a.yaml",)),
+        ('CONFIG = Path(__file__).parent / "conf/a.yaml"\nyaml.safe_load(CONFIG.read_text())', (), ()),
+        ('parser.add_argument("--gpu")\nwith open("conf/a.yaml") as f:\n  yaml.load(f)', (), ()),
+    ],
+)
+def test_a_file_that_the_script_reads_gets_the_values(script: str, arguments: tuple[str, ...], words: Any) -> None:
+    texts = {"train.py": script, "conf/a.yaml": YAML}
+    study = data("train.py", script, Texts(texts), arguments)
+    assert study["command"] == " ".join(["python train.py", *words])
+    assert study["files"] == {"conf/a.yaml": {"model.hidden": "model.hidden", "optimizer.lr": "optimizer.lr"}}
+    assert study["space"] == {
+        "model.hidden": {"power": 2, "int": [3, 7]},
+        "optimizer.lr": {"float": [0.0001, 0.01], "log": True},
+    }
+
+
+def test_a_script_that_merges_its_command_line_into_its_file() -> None:
+    script = 'cfg = OmegaConf.merge(OmegaConf.load("a.yaml"), OmegaConf.from_cli())'
+    study = data("train.py", script, Texts({"train.py": script, "a.yaml": YAML}))
+    assert study["command"] == "python train.py {params:name=value}" and "files" not in study
+    assert "arg" not in study["space"]["optimizer.lr"]
+
+
+@pytest.mark.parametrize("name", ["labels.json", "config.json"])
+def test_files_that_hold_no_settings_are_left_alone(name: str) -> None:
+    script = f'json.load(open("{name}"))'
+    found = reading(
+        {"train.py": script, name: '{"cat": 1, "dog": 2, "lr": 1}' if name == "config.json" else '{"a": 1}'}
+    )
+    assert not any(p.key for p in found.parameters)
+
+
+def test_constants_of_a_script_and_of_what_it_imports() -> None:
+    script = """\
+import config
+from nets import Net
+LEARNING_RATE = 1e-3
+batch_size: int = 64
+EPOCHS = 5
+SEED = 1
+HIDDEN = 8
+HIDDEN = 16
+BETAS = (0.9, 0.999)
+device = "cuda" if torch.cuda.is_available() else "cpu"
+def main():
+    momentum = 0.9
+"""
+    texts = {
+        "train.py": script,
+        "config.py": 'class Config:\n    dropout = 0.1\n    optimizer = "adam"\nPARAMS = {"weight_decay": 0.01}\n',
+        "nets.py": "width = 8\nclass Net:\n    depth = 3\nMAX_DEPTH = 4\n",
+    }
+    study = data("train.py", script, Texts(texts))
+    assert study["command"] == "python train.py"
+    assert study["files"] == {
+        "train.py": {"LEARNING_RATE": "learning_rate", "batch_size": "batch_size"},
+        "config.py": {
+            "Config.dropout": "dropout",
+            "PARAMS.weight_decay": "weight_decay",
+        },
+        "nets.py": {"MAX_DEPTH": "max_depth"},
+    }
+
+
+def test_values_inside_of_functions_are_out_of_reach() -> None:
+    found = find("train.py", "def main():\n    lr = 0.1\n    x = 3\n    batch_size = 4\nmain()\n")
+    assert "lr, batch_size (line 2) are set inside of a function" in found.remarks[0]

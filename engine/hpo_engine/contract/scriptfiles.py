@@ -11,6 +11,7 @@ import ast
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any, AnyStr
 
@@ -44,6 +45,20 @@ def edited(path: str, text: str, values: Mapping[str, Any]) -> str:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise EditError(f"is to get two values at {shown(twice)}")
     return _FORMATS[suffix](text, values) if values else text
+
+
+def python_values(text: str) -> dict[str, Any]:
+    """What `edited` can set in a Python file: the value by its key, `LEARNING_RATE` or `Config.lr`.
+
+    {} if it is no Python.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in the script
+            found = _literals(ast.parse(text))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    return {key: ast.literal_eval(nodes[0]) for key, nodes in found.items() if len(nodes) == 1}
 
 
 # -- YAML: the text between the marks of a node ------------------------------------------------------------------------

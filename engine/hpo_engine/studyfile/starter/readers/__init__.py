@@ -7,16 +7,28 @@ from dataclasses import replace
 
 from hpo_engine.studyfile.starter.interface import Reading, Script
 from hpo_engine.studyfile.starter.plan import worth_searching
-from hpo_engine.studyfile.starter.readers import argparse_options, config_json, hydra, lightning_cli, other_texts
+from hpo_engine.studyfile.starter.readers import (
+    argparse_options,
+    config_json,
+    constants,
+    hydra,
+    lightning_cli,
+    other_texts,
+    own_file,
+)
 
 Reader = Callable[[Script], Reading | None]
 
 READERS: tuple[Reader, ...] = (
     lightning_cli.read,
     hydra.read,
+    own_file.of_an_option,
+    own_file.of_the_code,
     config_json.read,
     argparse_options.read,
+    own_file.beside_options,
     other_texts.read,
+    constants.read,
 )
 """In this order: the first one that finds something to search decides how the script gets its parameters."""
 
@@ -27,7 +39,8 @@ BESIDE: tuple[Reader, ...] = ()
 def read(script: Script) -> Reading:
     """How the script takes its parameters; without parameters if no reader knows."""
     readings = [found for reader in READERS if (found := reader(script)) is not None]
-    chosen = next((r for r in readings if worth_searching(r.parameters)), readings[0] if readings else Reading(""))
+    useful = [r for r in readings if worth_searching(r.parameters)] or [r for r in readings if r.notes] or readings
+    chosen = useful[0] if useful else Reading("")
     # What another manner needs is needed all the same.
     needed = [p for other in readings if other is not chosen for p in other.parameters if p.required and p.option]
     beside = [p for reader in BESIDE if (found := reader(script)) is not None for p in found.parameters]
