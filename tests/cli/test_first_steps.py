@@ -53,7 +53,7 @@ def test_init_says_on_the_terminal_what_it_found_and_what_has_to_be_done(shell: 
     shell.write("options.py", "".join(f"parser.add_argument{option}\n" for option in options) + 'print(f"loss: {1}")')
     out = shell.run("init", "options.py", "--output", "other.yaml")
     assert "  found      3 parameters in argparse\n  searched   lr\n  left alone seed\n" in out
-    assert "  objective  minimize loss (printed)\n" in out
+    assert "  objective  minimize loss (in its output)\n" in out
     assert "note: the script needs --vocabulary, and no value is known: write it into command." in out
 
 

@@ -116,20 +116,24 @@ class Reading:
     Attributes:
         manner: for messages: "argparse", "Hydra (conf/)".
         parameters: in the script's order, those too that are not worth tuning.
+        runner: the words before the script, if it is not run by `python`.
         words: what the command needs after the script anyway: a sub-command, `--config`, `conf/train.yaml`.
         form: the placeholder that writes the parameters with an `option`: `{params:-}`.
         notes: what the user has to know or do about the script, a sentence or two each.
         objective, goal: what its configuration says counts, and whether to "minimize" or "maximize" it.
+        further: (metric, goal) of what counts besides.
         classes: what its configuration names to be made, `src.models.Net`.
     """
 
     manner: str
     parameters: tuple[Parameter, ...] = ()
+    runner: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     form: str = ""
     notes: tuple[str, ...] = ()
     objective: str = ""
     goal: str = ""
+    further: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
 
 

@@ -65,8 +65,15 @@ def _objective(found: Findings) -> Iterator[str]:
     metrics = found.metrics
     if metrics.printed:
         yield from _line("results: stdout", "its metrics are in its output")
-    yield "objective:"
+    objectives = ((metrics.objective, metrics.goal), *found.reading.further)
     names = [n for n in metrics.names if n.isprintable() and len(n) <= 30][:8]
+    if len(objectives) > 1:
+        yield "objectives:"
+        for name, goal in objectives:
+            yield from _line(f"  - {{metric: {scalar(name)}, goal: {goal}}}", "minimize or maximize")
+        yield ""
+        return
+    yield "objective:"
     if len(names) > 1:
         yield from _wrapped(f"The script has: {', '.join(names)}", "  ")
     yield from _line(f"  metric: {scalar(metrics.objective)}", _about_metric(found))
@@ -180,7 +187,8 @@ def _command(found: Findings) -> tuple[str, str]:
     runner = {".py": "python", ".sh": "sh", ".js": "node", ".mjs": "node", ".r": "Rscript", ".jl": "julia"}.get(
         os.path.splitext(path)[1].lower()
     )
-    words = [runner, path] if runner else [path if os.sep in path else f"./{path}"]
+    before = found.reading.runner or ((runner,) if runner else ())
+    words = [*before, path] if before else [path if os.sep in path else f"./{path}"]
     own = [shlex.quote(literal(word)) for word in words] + [shlex.quote(word) for word in found.reading.words]
     return folder, " ".join([*own, *_words(found)])
 

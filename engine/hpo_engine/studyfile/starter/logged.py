@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hpo_engine.contract.sources import printed
 from hpo_engine.studyfile.starter.modules import Modules
 from hpo_engine.studyfile.starter.syntax import literal, name_of, owner_of
 
@@ -140,13 +139,6 @@ def wandb(call: Call) -> Iterator[str]:
         yield from _keys(call, "data")
 
 
-def shown(call: Call) -> Iterator[str]:
-    """print(f"epoch {epoch}: loss={loss:.3f}"), and the same with % and .format."""
-    for arg in call.node.args if call.name in ("print", "info", "write") else []:
-        if (text := _filled_text(arg)) is not None:
-            yield from printed.names(text)
-
-
 def _keys(call: Call, name: str) -> Iterator[str]:
     """The name, or the keys of the dictionary, that is the argument `name` or the first one."""
     node = call.keyword(name, 0)
@@ -155,19 +147,6 @@ def _keys(call: Call, name: str) -> Iterator[str]:
             yield from call.texts(key)
     else:
         yield from call.texts(node)
-
-
-def _filled_text(node: ast.expr) -> str | None:
-    """The text that is printed, with 0 for each value that is filled in; None: it is no such text."""
-    if isinstance(node, ast.JoinedStr):
-        parts = (str(part.value) if isinstance(part, ast.Constant) else "0" for part in node.values)
-        return "".join(parts)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(text := literal(node.left), str):
-        return re.sub(r"%[-+ #0-9.]*[a-zA-Z]", "0", text)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
-        text = literal(node.func.value)
-        return re.sub(r"\{[^{}]*\}", "0", text) if isinstance(text, str) else None
-    return None
 
 
 # -- what counts -------------------------------------------------------------------------------------------------------

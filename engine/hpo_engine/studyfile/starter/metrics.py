@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hpo_engine.contract.paths import RESULT
 from hpo_engine.space.params import name_problem
-from hpo_engine.studyfile.starter import logged
+from hpo_engine.studyfile.starter import logged, shown
 from hpo_engine.studyfile.starter.interface import Reading, Script
 from hpo_engine.studyfile.starter.modules import modules_of
 
@@ -17,6 +17,7 @@ _LIKELY = re.compile(rf"(?i)loss|err|mse|mae|perplexity|nll|val_|{MAXIMIZED.patt
 _LOSSES = ("val_loss", "valid_loss", "validation_loss", "loss_val", "loss_valid", "eval_loss", "test_loss", "loss_test")
 _VALIDATION = re.compile(r"(^|_)(val|valid|validation|dev|eval|test)(_|$)")
 _TRAINING = re.compile(r"(^|_)(train|training)(_|$)")
+_MOST_LINES = 5000
 _STEPS = {"step", "steps", "epoch", "iteration"}
 _KEY = re.compile(r"""\\?["']([A-Za-z_]\w{0,60})\\?["']\s*:""")
 _PUSHED = re.compile(r"""push\(\s*\{([^{}]{0,500})\}""")
@@ -54,16 +55,25 @@ def find(script: Script, reading: Reading) -> Metrics:
     if script.tree is None:
         parameters = {parameter.name for parameter in reading.parameters}
         names = _names(name for name in _text_names(script.text) if name not in parameters)
+        echoed = _names(name for line in script.text.splitlines()[:_MOST_LINES] for name in shown.echoed(line))
+        if RESULT not in script.text and any(map(_LIKELY.search, echoed)):
+            return Metrics(echoed, True, objective=(chosen := _likeliest(echoed)), goal=goal_of(chosen))
         return Metrics(names, objective=(chosen := _likeliest(names)), goal=goal_of(chosen))
     modules = modules_of(script)
     paths = modules.imported(reading.classes)
     calls = [call for path in paths for call in logged.calls_in(modules.nodes(path))]
     lightning = logged.uses_lightning(modules, paths)
     reports = any(name in (modules.text(path) or "") for name in ("ReportCallback", RESULT) for path in paths)
+    printed: tuple[str, ...] = ()
     single = _names(logged.of_single_batches(calls))
     names, elsewhere = _left(calls, lightning and not reports)
     names = tuple(name for name in names if name not in single)
-    printed = () if names or lightning else _names(name for call in calls for name in logged.shown(call))
+    if not lightning and not any(map(_LIKELY.search, names)):
+        # Rows without a metric are something else, if metrics are printed.
+        nodes = [node for path in paths for node in modules.nodes(path)]
+        printed = _names([*shown.trained(nodes), *shown.Texts(nodes).names(call.node for call in calls)])
+        names = names if names and not any(map(_LIKELY.search, printed)) else ()
+    printed = printed if not names else ()
     notes = _of_batches(single) if reports else ()
     if lightning and not reports and logged.without_logger(calls):
         elsewhere, notes = "", (_NO_LOGGER,)

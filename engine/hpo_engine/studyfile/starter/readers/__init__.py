@@ -8,13 +8,23 @@ from dataclasses import replace
 from hpo_engine.studyfile.starter.interface import Reading, Script
 from hpo_engine.studyfile.starter.plan import worth_searching
 from hpo_engine.studyfile.starter.readers import (
+    absl_flags,
     argparse_options,
+    argument_words,
+    called_functions,
+    click_options,
     config_json,
     constants,
+    dataclass_options,
+    environment,
     hydra,
     lightning_cli,
+    optuna_trials,
+    other_languages,
     other_texts,
     own_file,
+    shell_words,
+    typer_options,
 )
 
 Reader = Callable[[Script], Reading | None]
@@ -25,14 +35,24 @@ READERS: tuple[Reader, ...] = (
     own_file.of_an_option,
     own_file.of_the_code,
     config_json.read,
+    optuna_trials.read,
+    dataclass_options.read,
+    click_options.read,
+    typer_options.read,
+    absl_flags.read,
+    called_functions.read,
     argparse_options.read,
     own_file.beside_options,
+    argument_words.read,
+    environment.read,
+    shell_words.read,
+    other_languages.read,
     other_texts.read,
     constants.read,
 )
 """In this order: the first one that finds something to search decides how the script gets its parameters."""
 
-BESIDE: tuple[Reader, ...] = ()
+BESIDE: tuple[Reader, ...] = (environment.read,)
 """What these find is added to what one of the others has found: its places do not depend on the command."""
 
 
@@ -46,4 +66,5 @@ def read(script: Script) -> Reading:
     beside = [p for reader in BESIDE if (found := reader(script)) is not None for p in found.parameters]
     names = {p.name for p in chosen.parameters}
     added = [p for p in [*needed, *beside] if p.name not in names]
-    return replace(chosen, parameters=(*chosen.parameters, *added)) if added else chosen
+    form = chosen.form or next((other.form for other in readings if other.form and needed), "")
+    return replace(chosen, parameters=(*chosen.parameters, *added), form=form) if added else chosen

@@ -18,7 +18,7 @@ _TRAINING = ("train", "fit", "training", "run", "tune", "search")
 def read(script: Script) -> Reading | None:
     command, parsers = _sub_command(script.nodes)
     found = options(script, parsers)
-    return Reading("argparse", found, (command,) if command else (), form_of(found)) if found else None
+    return Reading("argparse", found, words=(command,) if command else (), form=form_of(found)) if found else None
 
 
 def options(script: Script, parsers: frozenset[str] | None = None) -> tuple[Parameter, ...]:

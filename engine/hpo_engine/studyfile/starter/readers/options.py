@@ -16,3 +16,11 @@ def form_of(parameters: Iterable[Parameter]) -> str:
     """The placeholder that writes most of the options as they are spelled."""
     options = [p.option for p in parameters if p.option and not p.word]
     return "{params:-}" if any("-" in option.lstrip("-") for option in options) else "{params}"
+
+
+_TRAINING = ("train", "fit", "training", "main", "run", "tune")
+
+
+def command_word(words: Sequence[str]) -> str:
+    """Of several sub-commands, the one that most likely trains."""
+    return min(words, key=lambda word: _TRAINING.index(word.lower()) if word.lower() in _TRAINING else len(_TRAINING))
