@@ -11,6 +11,7 @@ from hpo_engine.contract.sources import printed
 from hpo_engine.studyfile.starter.syntax import assigned, imports, keywords_of, literal, name_of, owner_of
 
 _PRINT = ("print", "info", "write", "warning", "log", "echo", "secho", "pprint", "rprint", "display_message")
+_HELD_OUT = re.compile(r"(?i)(^|[^a-z])(val|valid|validation|dev|eval|evaluation|test)([^a-z]|$)")
 _OF_KERAS = {"mse": "mse", "mae": "mae", "acc": "acc", "accuracy": "accuracy", "AUC": "auc", "auc": "auc"}
 _OF_XGBOOST = (("reg:", "rmse"), ("binary:", "logloss"), ("multi:", "mlogloss"), ("rank:", "ndcg"))
 
@@ -23,15 +24,20 @@ class Texts:
         for name, value in assigned(nodes):
             self._held.setdefault(name, []).append(value)
 
-    def printed(self, node: ast.Call) -> Iterator[str]:
+    def names(self, calls: Iterable[ast.Call]) -> Iterator[str]:
+        """The names that have a number; first those in lines about data that were held out."""
+        lines = [line for call in calls for line in self._printed(call)]
+        for line in sorted(lines, key=lambda line: not _HELD_OUT.search(line)):
+            yield from printed.names(line)
+
+    def _printed(self, node: ast.Call) -> Iterator[str]:
         """print(f"epoch {epoch}: loss={loss:.3f}"), with % and .format too, print("loss:", loss), print({"loss": 1}),
         bar.set_postfix(loss=0.3)"""
         if name_of(node.func) in ("set_postfix", "set_postfix_str"):
-            yield from keywords_of(node)
-            for arg in node.args:
-                yield from printed.names(self._filled(arg))
+            yield " ".join(f"{name}=0" for name in keywords_of(node))
+            yield from map(self._filled, node.args)
         elif name_of(node.func) in _PRINT and owner_of(node.func) != "self":
-            yield from printed.names(" ".join(self._words(node)))
+            yield " ".join(self._words(node))
 
     def _words(self, node: ast.Call) -> Iterator[str]:
         if len(node.args) > 1 and (name_of(node.func) != "print"):  # logger.info("loss: %f", loss)
