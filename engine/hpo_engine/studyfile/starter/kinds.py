@@ -123,7 +123,7 @@ _NAMES: tuple[tuple[Kind, str], ...] = (
         Kind.PROBABILITY,
         r"smoothing | (^|_)(prob|probability|ratio|frac|fraction|percentage|share|p)$ | ^(mixup|cutmix)(_alpha)?$",
     ),
-    (Kind.CLIP, r"clip | max_?grad_?norm"),
+    (Kind.CLIP, r"clip | max_?grad(ient)?_?norm"),
     (Kind.LEAF, r"^min_(child_weight|child_samples|data_in_leaf|samples_(leaf|split)|samples)$"),
     (Kind.COUNT, r"^(n_?)?(neighbou?rs|clusters|components)$ | ^(top_?)?k$ | ^((n|num)_?)?(attention_)?heads?$"),
     (Kind.KERNEL, r"(kernel|filter)_?size | ^ksize$"),

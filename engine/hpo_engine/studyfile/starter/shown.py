@@ -10,7 +10,7 @@ from typing import Any
 from hpo_engine.contract.sources import printed
 from hpo_engine.studyfile.starter.syntax import assigned, imports, keywords_of, literal, name_of, owner_of
 
-_PRINT = ("print", "info", "write", "warning", "log", "echo", "secho", "pprint", "rprint", "display_message")
+_PRINT = ("print", "info", "write", "warning", "echo", "secho", "pprint", "rprint", "display_message")
 _HELD_OUT = re.compile(r"(?i)(^|[^a-z])(val|valid|validation|dev|eval|evaluation|test)([^a-z]|$)")
 _OF_KERAS = {"mse": "mse", "mae": "mae", "acc": "acc", "accuracy": "accuracy", "AUC": "auc", "auc": "auc"}
 _OF_XGBOOST = (("reg:", "rmse"), ("binary:", "logloss"), ("multi:", "mlogloss"), ("rank:", "ndcg"))
@@ -36,7 +36,7 @@ class Texts:
         if name_of(node.func) in ("set_postfix", "set_postfix_str"):
             yield " ".join(f"{name}=0" for name in keywords_of(node))
             yield from map(self._filled, node.args)
-        elif name_of(node.func) in _PRINT and owner_of(node.func) != "self":
+        elif name_of(node.func) in _PRINT or (name_of(node.func) == "log" and owner_of(node.func) == "console"):
             yield " ".join(self._words(node))
 
     def _words(self, node: ast.Call) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -40,13 +41,18 @@ def _command(script: Script) -> tuple[ast.FunctionDef | None, str]:
             call = decorator.func if isinstance(decorator, ast.Call) else decorator
             if isinstance(node, ast.FunctionDef) and name_of(call) == "command":
                 named = literal(next(iter(decorator.args), None)) if isinstance(decorator, ast.Call) else None
-                word = named if isinstance(named, str) else node.name.lower().replace("_", "-")
+                word = named if isinstance(named, str) else _word(node.name)
                 commands[word] = node, owner_of(call) not in ("click", "rich_click", None)
     if not commands:
         return None, ""
     word = command_word(list(commands))
     function, of_group = commands[word]
     return function, word if of_group else ""
+
+
+def _word(function: str) -> str:
+    """click takes an ending such as _cmd away."""
+    return re.sub(r"[_-](command|cmd|group|grp)$", "", function.lower().replace("_", "-"))
 
 
 def _parameter(decorator: ast.Call, constants: Constants) -> Parameter | None:
