@@ -329,6 +329,16 @@ def _maker(source: Named, folder: str) -> Callable[[TrialFiles], MetricSource]:
     return make
 
 
+def other_sources(spec: StudySpec, trial: TrialFiles) -> list[MetricSource]:
+    """Our own metric sources that the study does not use, with their default options."""
+    used, path = {source.name for source in spec.metric_sources}, "results"
+    return [
+        METRIC_SOURCES.make(name, {}, trial, folder=spec.model_dir, path=path)
+        for name in METRIC_SOURCES
+        if name not in used
+    ]
+
+
 def metric_files(spec: StudySpec) -> list[str]:
     """The files in RESULT_DIR that the study's metrics are read from. Raises SpecError."""
     from hpo_engine.contract.sources.interface import TrialFiles
@@ -471,12 +481,15 @@ def engine_for(
     changes: Mapping[str, Any] | None = None,
     retry: bool = False,
     say: Callable[[str], None] = _log.info,
+    proposer: Searcher | None = None,
+    poll_s: float = 0.5,
 ) -> Engine:
     """The engine of a study, to be resumed. Nothing is recorded if it cannot be made.
 
     Args:
         changes: new limits (SpecChanged). retry: run trials that failed, timed out or were lost again.
         say: called with one-line notices (how trials start, what they share).
+        proposer: asked in place of the study's searcher. poll_s: as in Engine.
 
     Raises:
         JournalError, SpecError (the searcher or the machine cannot serve it).
@@ -494,7 +507,7 @@ def engine_for(
     _drop_old_requests(paths)
     view = snapshot.View.of(paths.model, source_dir=spec.model_dir)
     here = replace(spec, model_dir=paths.model)
-    made = searcher(here)
+    made = searcher(here) if proposer is None else proposer
     threads.keep_to_one(os.environ)
     executor = _executor(spec, paths, view.linked, say)
     views = snapshot.Views(view, lambda lay: layout.view_of(spec, lay))
@@ -507,6 +520,7 @@ def engine_for(
         stopper(here),
         executor,
         [*trackers, *_chosen_trackers(spec, paths)],
+        poll_s=poll_s,
         asker=InLine if made.traits.quick else lambda ask: InThread(ask, executor.wake),
         copied_from=study.copied_from,
         check=study.check,

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -145,6 +145,27 @@ def create(
     for note in notes:
         say(note)
     return StudyPaths(final)
+
+
+@contextlib.contextmanager
+def scratch(root: str) -> Iterator[str]:
+    """A hidden folder beside the studies for one that nobody keeps; removed at the end, or if this process is killed by
+    the next one that makes a study there. What has been moved out of it stays. Raises SpecError, OSError."""
+    above = not os.path.lexists(root)
+    try:
+        os.makedirs(root, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise SpecError(f"--root {root}: not a folder") from None
+    _sweep_new(root)
+    folder, held = _made_aside(root)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+        if above:
+            with contextlib.suppress(OSError):  # somebody has made a study in it meanwhile
+                os.rmdir(root)
 
 
 def _fill(paths: StudyPaths, spec: StudySpec, source: str, root: str, now: float, stale: Sequence[str]) -> list[str]:

@@ -177,6 +177,13 @@ def test_json_with_tabs_escapes_and_pairs() -> None:
     assert read(text) == json.loads(text)
 
 
+def test_command_with_overrides_in_the_first_line_is_yaml() -> None:
+    """`name: words={` is neither a Python dict with a type nor anything else but text."""
+    text = "command: python train.py optimizer.lr={lr} model.width={width}\nobjective: minimize loss\n"
+    assert read_document(text, "algo.yaml").data["command"].endswith("lr={lr} model.width={width}")
+    assert read_document("hpo: dict[str, Any] = {'command': 'x'}\n", "algo").data == {"command": "x"}
+
+
 def test_flow_mapping_that_is_no_json_is_yaml() -> None:
     assert read("{a: 1, b: [x]}") == {"a": 1, "b": ["x"]}
     assert "not valid JSON" in refusal("{a: 1}", "algo.json")

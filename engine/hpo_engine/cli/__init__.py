@@ -1,6 +1,6 @@
 """The command line: arguments in, exit codes out. One function per verb, each in one of the modules beside this one.
 
-Exit codes: 0 ok, 2 bad input, 3 the study failed, 4 another engine runs it, 5 storage, 130 / 143 interrupted.
+Exit codes: 0 ok, 1 `check` found a problem, 2 bad input, 3 the study failed, 4 another engine runs it, 5 storage, 130 / 143 interrupted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STORAGE, _INTERNAL, _INTERRUPTED, _NO_READER = 5, 70, 130, 141
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _TOO_MANY = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _VERBS = {
-    "submit": "runs", "list": "views", "show": "show", "best": "views", "logs": "output", "watch": "watcher",
+    "submit": "runs", "check": "check", "list": "views", "show": "show", "best": "views", "logs": "output", "watch": "watcher",
     "stop": "ending", "resume": "runs", "retry": "runs", "remove": "ending", "export": "views",
     "tensorboard": "machine", "init": "machine", "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
 }  # fmt: skip

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
 import secrets
-import shlex
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,10 +12,8 @@ import click
 from hpo_engine.text.tables import safe_text
 
 if TYPE_CHECKING:
-    from hpo_engine.contract.paths import StudyPaths, TrialPaths
-    from hpo_engine.study.history import History
+    from hpo_engine.contract.paths import StudyPaths
     from hpo_engine.study.spec import StudySpec
-    from hpo_engine.study.trial import Trial
 
 _TRIALS = 3
 
@@ -28,6 +22,7 @@ def show_first(spec: StudySpec, paths: StudyPaths) -> None:
     """Prints them. Raises SpecError, SearcherError."""
     from hpo_engine import assembly, studies
     from hpo_engine.contract.needed import refuse_missing
+    from hpo_engine.contract.preview import Preview
     from hpo_engine.contract.snapshot.ignore import Patterns
     from hpo_engine.contract.snapshot.survey import survey
 
@@ -39,23 +34,5 @@ def show_first(spec: StudySpec, paths: StudyPaths) -> None:
     click.echo(f"{spec.name}: nothing was started; with seed {seed}, its first trials would run:")
     for trial in history.trials:
         click.echo(f"\ntrial {trial.id}")
-        for line in _of_trial(trial, history, paths.trial(trial.id)):
+        for line in Preview.of(trial, history, paths.trial(trial.id)).lines():
             click.echo(f"  {safe_text(line)}")
-
-
-def _of_trial(trial: Trial, history: History, paths: TrialPaths) -> Iterator[str]:
-    from hpo_engine.contract.ownfiles import read, with_values
-    from hpo_engine.contract.placing import Placed, values_of
-
-    spec = history.spec
-    values, placed = values_of(spec, paths, history.config(trial)), Placed(spec, spec.command, spec.env)
-    yield f"command      {shlex.join(placed.command(values))}"
-    for name, value in placed.environment(values).items():
-        yield f"environment  {name}={shlex.quote(value)}"
-    yield f"config.json  {json.dumps(history.whole_config(trial))}"
-    for file in spec.files:
-        before = read(spec.model_dir, file.source)
-        after = with_values(file, before, values, spec.config_names)
-        yield f"file         {file.path}"
-        lines = difflib.ndiff(before.splitlines(), after.splitlines())
-        yield from (f"  {line}" for line in lines if line.startswith("+ "))

@@ -20,6 +20,16 @@ ENOUGH = 5
 _CLOCK = re.compile(r"(?i)time|sec|duration|elapsed|speed|throughput|_per_|fps|memory|mem_|date|stamp")
 
 
+class Unlike:
+    """Which metrics differ by themselves from trial to trial, and say nothing: times and speeds that are no objective."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._aims = {aim.metric for aim in spec.objectives}
+
+    def __call__(self, metric: str) -> bool:
+        return metric not in self._aims and _CLOCK.search(metric) is not None
+
+
 class Sameness:
     """Whether completed trials with different parameters have all reported the same, as far as they were added.
 
@@ -29,7 +39,7 @@ class Sameness:
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
-        self._aims = {aim.metric for aim in spec.objectives}
+        self._unlike = Unlike(spec)
         self._first: dict[int, Trial] = {}
         self._configurations: dict[int, set[str]] = {}
         self.broken = False
@@ -56,7 +66,7 @@ class Sameness:
         )
 
     def _alike(self, first: Trial, other: Trial) -> bool:
-        return same_rows(first.rows, other.rows, but=lambda metric: metric not in self._aims and _CLOCK.search(metric))
+        return same_rows(first.rows, other.rows, but=self._unlike)
 
 
 def identical(history: History) -> str:

@@ -127,12 +127,15 @@ class Asha(Halving):
 
     def planned(self) -> str:
         # Likely ones: which trials are promoted is known only when there are results.
-        trials, name, whole = self._spec.budget.trials, self.resource.name, self._whole()
-        if trials is None and whole is None:
-            return f"no end is set; for each {in_words(self.likely(100), name, 'about ')}"
+        if runs := self.planned_runs():
+            return in_words(runs, self.resource.name, "about ")
+        return f"no end is set; for each {in_words(self.likely(100), self.resource.name, 'about ')}"
+
+    def planned_runs(self) -> Counter[int]:
+        trials, whole = self._spec.budget.trials, self._whole()
         if whole is not None and (trials is None or trials >= whole.total()):
-            return in_words(whole, name, "about ")
-        return in_words(self.likely(trials or 0), name, "about ")
+            return whole
+        return Counter() if trials is None else self.likely(trials)
 
     def _whole(self) -> Counter[int] | None:
         """The runs until all configurations of a small space have had the most; None if the space is too large."""

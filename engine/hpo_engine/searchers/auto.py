@@ -5,6 +5,7 @@ Does nothing itself. The note of each proposal names the searcher that it is fro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -69,6 +70,9 @@ class Auto(Searcher):
 
     def planned(self) -> str:
         return self._bohb.planned() if self.traits.rations else ""
+
+    def planned_runs(self) -> Mapping[int, int]:
+        return self._bohb.planned_runs() if self.traits.rations else {}
 
     def promote_waiting(self, history: History, count: int) -> Sequence[Proposal]:
         return self._bohb.promote_waiting(history, count) if self.traits.rations else ()

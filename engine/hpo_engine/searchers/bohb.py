@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hpo_engine.plugins.card import Card, Option
@@ -92,6 +93,9 @@ class Bohb(Searcher):
 
     def planned(self) -> str:
         return self._scheduler.planned()
+
+    def planned_runs(self) -> Mapping[int, int]:
+        return self._scheduler.planned_runs()
 
 
 def _widest(spec: StudySpec) -> float:

@@ -7,7 +7,7 @@ a constraint forbids. Knows no searcher by name, and nothing of results.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -58,6 +58,9 @@ class ProposalFilter(Searcher):
 
     def planned(self) -> str:
         return self.inner.planned()
+
+    def planned_runs(self) -> Mapping[int, int]:
+        return self.inner.planned_runs()
 
     # -- proposals -----------------------------------------------------------------------------------------------------
 

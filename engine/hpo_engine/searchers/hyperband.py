@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from heapq import merge
@@ -134,9 +135,11 @@ class Hyperband(Halving):
         )
 
     def planned(self) -> str:
+        return in_words(self.planned_runs(), self.resource.name)
+
+    def planned_runs(self) -> Counter[int]:
         limits = [limit for limit in (self._spec.budget.trials, self._size) if limit is not None]
-        counts = self.plan.planned(min(limits, default=None), self._configurations)
-        return in_words(counts, self.resource.name)
+        return self.plan.planned(min(limits, default=None), self._configurations)
 
 
 def _due(bracket: BracketState, fresh: bool) -> Iterator[Run]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -91,6 +91,10 @@ class Searcher:
     def planned(self) -> str:
         """The runs that it plans and the resource they take, in one line; "" if it rations nothing."""
         return ""
+
+    def planned_runs(self) -> Mapping[int, int]:
+        """How many runs with each amount of the resource it plans or expects; {} if it rations nothing or has no end."""
+        return {}
 
 
 class AskingOnly(Searcher):

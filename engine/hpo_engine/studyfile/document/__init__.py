@@ -107,7 +107,9 @@ def _read(text: str, file: str) -> tuple[Any, Mark]:
     return read_yaml(text, file)
 
 
-_ASSIGNED = re.compile(r"(?:[A-Za-z_]\w*[ \t]*(?::[ \t]*[\w\[\], .]+)?=\s*)+(?:\\\r?\n\s*)?[({]")
+_ASSIGNED = re.compile(  # with a type: `hpo: dict[str, Any] = {`; not `command: python train.py lr={lr}`
+    r"(?:[A-Za-z_]\w*[ \t]*(?::[ \t]*[A-Za-z_][\w.]*(?:\[[\w\[\], .]*\])?[ \t]*)?=\s*)+(?:\\\r?\n\s*)?[({]"
+)
 _PYTHONIC = re.compile(r"""'|\#|\(|(?:True|False|None)\b|[rRuUfFbB]['"]|\\\r?\n""")
 
 

@@ -1,0 +1,74 @@
+"""Which configurations a check tries: two far apart, and one with a single parameter changed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from hpo_engine.space.searchspace import SearchSpace
+from hpo_engine.study.spec import Params, StudySpec
+
+_LOW, _HIGH = 0.15, 0.85  # of each dimension: far apart, and not at the ends, where training may break down
+_CANDIDATES = 200
+
+
+def far_apart(spec: StudySpec) -> tuple[Params, Params | None]:
+    """Two configurations that differ in as many parameters as possible, of which as many as possible apply to one of
+    them; None: there is no second one.
+
+    Raises:
+        SpecError: the rules of the space forbid everything that was drawn.
+    """
+    if spec.experiments:
+        first = spec.experiments[0]
+        return first, next((other for other in reversed(spec.experiments) if other != first), None)
+    space, rng, size = spec.space, random.Random(0), len(spec.space.dimensions)
+    best: tuple[int, Params, Params] | None = None
+    for number in range(_CANDIDATES):
+        low = [_LOW if number == 0 or rng.random() < 0.5 else _HIGH for _ in range(size)]
+        first, other = space.decode(low), space.decode([_LOW + _HIGH - value for value in low])
+        if space.rules and not (space.allows(first) and space.allows(other)):
+            first, other = _drawn(space, rng), _drawn(space, rng)
+        score = len({*first, *other}) + len(differing(first, other))
+        if best is None or score > best[0]:
+            best = score, first, other
+        if best[0] == 2 * size:
+            break
+    assert best is not None
+    _, first, other = best
+    return first, other if differing(first, other) else None
+
+
+def differing(first: Params, other: Params) -> list[str]:
+    """The parameters that only one of the two has, or that have another value in it."""
+    missing = object()
+    return [n for n in dict.fromkeys([*first, *other]) if first.get(n, missing) != other.get(n, missing)]
+
+
+def with_one_changed(space: SearchSpace, base: Params, other: Params, name: str) -> Params | None:
+    """`base` with the value that `other` has for a parameter, or one far from its own; None if there is no such
+    configuration. What begins to apply then has the value of `other`, too."""
+    axes = {step_name: axis for step_name, axis, _, _ in space.plan}
+
+    def pick(param: Any) -> Any:
+        if param.name == name:
+            return _other_value(axes[name], base, other, name)
+        known: Mapping[str, Any] = base if param.name in base else other
+        return known[param.name] if param.name in known else axes[param.name].decode(_LOW)
+
+    try:
+        found = space.walk(pick)
+    except ValueError:
+        return None
+    return found if name in found and found[name] != base.get(name) and space.allows(found) else None
+
+
+def _other_value(axis: Any, base: Params, other: Params, name: str) -> Any:
+    if name in other and other[name] != base.get(name):
+        return other[name]
+    return next((v for v in (axis.decode(_HIGH), axis.decode(_LOW)) if v != base.get(name)), axis.decode(_LOW))
+
+
+def _drawn(space: SearchSpace, rng: random.Random) -> Params:
+    return space.draw(lambda: [rng.random() for _ in space.dimensions])

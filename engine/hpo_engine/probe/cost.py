@@ -1,0 +1,57 @@
+"""What a study will cost, by what its short trials have taken."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from statistics import median
+
+from hpo_engine import assembly
+from hpo_engine.probe.values import Cost, Evidence
+from hpo_engine.study.spec import StudySpec
+
+
+def cost(e: Evidence) -> Cost:
+    """Times grow with the resource, as if all of a run were training; early stopping saves some of it."""
+    spec = e.spec
+    whole = [run.seconds for run in e.runs if run.whole]
+    some = whole or [run.seconds for run in e.working]
+    run_s = median(some) if some else None
+    share = spec.resource.min if spec.resource is not None else None
+    per_unit = None if run_s is None or share is None else run_s / share
+    amounts = _amounts(spec)
+    runs = sum(amounts.values()) if amounts else spec.budget.trials
+    total_s = _total_s(spec, amounts, run_s, per_unit)
+    run_bytes = max((run.disk_bytes for run in e.working), default=0)
+    return Cost(
+        runs,
+        spec.resources.parallel,
+        run_s,
+        not whole,
+        per_unit,
+        assembly.plan(spec),
+        total_s,
+        run_bytes,
+        None if runs is None else runs * run_bytes,
+        shutil.disk_usage(e.folder).free,
+    )
+
+
+def _amounts(spec: StudySpec) -> Mapping[int, int]:
+    """How many runs with each amount of the resource; {} if that is not known, or there is no resource."""
+    if spec.resource is None:
+        return {}
+    planned = assembly.searcher(spec).planned_runs()
+    if planned or spec.budget.trials is None:
+        return planned
+    return {spec.resource.max: spec.budget.trials}
+
+
+def _total_s(spec: StudySpec, amounts: Mapping[int, int], run_s: float | None, per_unit: float | None) -> float | None:
+    """Seconds of the whole study; None if that cannot be told."""
+    parallel = max(1, spec.resources.parallel)
+    if per_unit is not None:
+        return sum(amount * count for amount, count in amounts.items()) * per_unit / parallel if amounts else None
+    if run_s is None or spec.budget.trials is None:
+        return None
+    return spec.budget.trials * run_s / parallel

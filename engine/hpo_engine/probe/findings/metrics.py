@@ -1,0 +1,215 @@
+"""Where the metrics are, whether they are live, finite and in order, and whether the objective is among them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterator
+from statistics import median
+
+from hpo_engine.contract.sources.verdict import verdict
+from hpo_engine.probe.values import Evidence, Finding, Level, Ran
+from hpo_engine.stoppers.spelling import other_spelling, words_of
+from hpo_engine.study.objective import pick_values
+from hpo_engine.text.quoting import listed, quoted
+from hpo_engine.text.tables import counted, duration, number
+
+_TOPIC = "metrics"
+_SHOWN = 6
+_LONG_S = 2.0  # a shorter trial does not show whether its rows are live
+_MARGIN_S = 0.3
+_LATE = 0.9  # of a trial: rows that appear after it come at the end
+_CLOSE = 0.02  # relative: two sources that round differently
+
+
+def found(e: Evidence) -> Iterator[Finding]:
+    runs = e.working
+    if not runs:
+        return
+    valued = [run for run in runs if pick_values(run.rows, e.spec.objectives) is not None]
+    if not valued:
+        judged = [run for run in runs if run.rows or run.whole]
+        if judged:
+            yield _no_value(e, next((run for run in judged if run.rows), judged[0]))
+        return
+    for run in runs:
+        if run not in valued and run.whole:
+            text = verdict(run.reading, e.spec.objectives, run.id)[1].removeprefix(f"trial {run.id}: ")
+            yield Finding(Level.NOTE, _TOPIC, "some_without_value", f"trial {run.id} has no value: {text}")
+            break
+    longest = max(valued, key=lambda run: len(run.rows))
+    yield _there(longest, e)
+    yield from _live(e, valued)
+    yield from _order(valued)
+    yield from _rivals(e, longest)
+    yield from _others(e, longest)
+
+
+# -- the objective is not there ----------------------------------------------------------------------------------------
+
+
+def _no_value(e: Evidence, run: Ran) -> Finding:
+    text = verdict(run.reading, e.spec.objectives, run.id)[1].removeprefix(f"trial {run.id}: ")
+    lacking = [aim.metric for aim in e.spec.objectives if not run.has(aim.metric)]
+    if not run.rows:
+        return _no_rows(e, run, text)
+    if strange := [name for name in lacking if name in run.reading.strange]:
+        action = f"let the script write {strange[0]} as a number, without quotes"
+        return Finding(Level.PROBLEM, _TOPIC, "string_metric", text, action)
+    if lacking:
+        return Finding(Level.PROBLEM, _TOPIC, "objective_missing", text, _other_name(e, run, lacking[0]))
+    action = "narrower ranges in space may help; see what the script computes in its first steps"
+    return Finding(Level.PROBLEM, _TOPIC, "not_finite", text, action)
+
+
+def _no_rows(e: Evidence, run: Ran, text: str) -> Finding:
+    metric = e.spec.objectives[0].metric
+    for title, reading in run.rivals.items():
+        if metric in reading.metrics:
+            has = f"{text}; {_place(title, reading.source)} has {quoted(metric)}"
+            return Finding(Level.PROBLEM, _TOPIC, "other_source", has, f"in the study file: results: {_name(e, title)}")
+    if run.reading.broken:
+        action = "let the script write the whole file: under another name, then renamed (os.replace)"
+        return Finding(Level.PROBLEM, _TOPIC, "results_unreadable", text, action)
+    for title, reading in run.rivals.items():
+        near = _nearest(metric, list(reading.metrics))
+        has = f"{text}; {_place(title, reading.source)} has {listed([quoted(m) for m in reading.metrics], _SHOWN)}"
+        if near or len(run.rivals) == 1:
+            which = f" and objective: {near}" if near else ", and its metric as objective"
+            return Finding(
+                Level.PROBLEM, _TOPIC, "other_source", has, f"in the study file: results: {_name(e, title)}{which}"
+            )
+    action = f"let the script print {metric}=0.31 (results: stdout), or write it into val_dict_list.json"
+    return Finding(Level.PROBLEM, _TOPIC, "no_results", text, action)
+
+
+def _name(e: Evidence, title: str) -> str:
+    """The name of a source in a study file."""
+    from hpo_engine import assembly
+    from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.contract.sources.interface import TrialFiles
+
+    sources = assembly.other_sources(e.spec, TrialFiles(StudyPaths("/").trial(0)))
+    used = {source.name for source in e.spec.metric_sources}
+    names = [name for name in assembly.METRIC_SOURCES if name not in used]
+    return next((name for name, source in zip(names, sources, strict=True) if source.title == title), title)
+
+
+def _place(title: str, source: str) -> str:
+    return title if title.startswith("metrics in") or not source else source
+
+
+def _other_name(e: Evidence, run: Ran, metric: str) -> str:
+    near = _nearest(metric, [*run.reading.metrics, *run.reading.strange])
+    if near:
+        return f"did you mean {quoted(near)}? change the objective of the study file, or the name in the script"
+    return "name one of these as objective of the study file, or let the script report that metric"
+
+
+def _nearest(metric: str, names: list[str]) -> str:
+    twin = other_spelling(metric, names)
+    if twin is not None:
+        return twin
+    words = set(words_of(metric))
+    shared = [name for name in names if words < set(words_of(name)) or set(words_of(name)) < words]
+    close = difflib.get_close_matches(metric, names, n=1, cutoff=0.6)
+    return (close or shared or [""])[0]
+
+
+# -- how they are reported ---------------------------------------------------------------------------------------------
+
+
+def _there(run: Ran, e: Evidence) -> Finding:
+    names = [aim.metric for aim in e.spec.objectives]
+    steps = [row.step for row in run.rows]
+    span = f"step {number(steps[0])}" if len(set(steps)) == 1 else f"steps {number(min(steps))} to {number(max(steps))}"
+    others = [name for name in run.reading.metrics if name not in names]
+    also = f"; also {listed(others, _SHOWN)}" if others else ""
+    where = run.reading.source or "its reports"
+    text = f"{' and '.join(names)} in {where}: {counted(len(run.rows), 'row')} ({span}){also}"
+    return Finding(Level.OK, _TOPIC, "objective_there", text)
+
+
+def _live(e: Evidence, runs: list[Ran]) -> Iterator[Finding]:
+    run = max(runs, key=lambda run: run.seconds)
+    if run.seconds < _LONG_S:
+        return
+    live = [a for a in run.arrivals if a.after_s < run.seconds * _LATE - _MARGIN_S]
+    if live and len(run.rows) > 1:
+        times = [a.after_s for a in live]
+        every = (times[-1] - times[0]) / max(1, live[-1].rows - live[0].rows) if len(live) > 1 else 0.0
+        pace = f", then every {duration(every)}" if every > 0 else ""
+        yield Finding(Level.OK, _TOPIC, "live", f"rows can be read while it runs: after {duration(times[0])}{pace}")
+        return
+    if live:
+        return
+    level = Level.WARNING if e.spec.prunes else Level.NOTE
+    if len(run.rows) == 1:
+        text = "one row, at the end: such trials cannot be ended early"
+        action = "report after each epoch" if e.spec.prunes else ""
+        yield Finding(level, _TOPIC, "one_row", text, action)
+        return
+    text = (
+        f"all {len(run.rows)} rows appeared at the end of a run of {duration(run.seconds)}: trials cannot be ended early, "
+        "and one that is interrupted has no value"
+    )
+    yield Finding(level, _TOPIC, "not_live", text, _flush(run))
+
+
+def _flush(run: Ran) -> str:
+    if run.reading.source and "output" not in run.reading.source:
+        return "let the script rewrite or flush the file after each epoch"
+    return "let the script flush its output after each line (in a pipe, programs keep some KiB: stdbuf -oL, grep --line-buffered)"
+
+
+def _order(runs: list[Ran]) -> Iterator[Finding]:
+    for run in runs:
+        back = next(((a, b) for a, b in zip(run.rows, run.rows[1:], strict=False) if b.step < a.step), None)
+        if back is None:
+            continue
+        text = f"steps go back: {number(back[1].step)} comes after {number(back[0].step)}"
+        action = "count steps on over folds, phases and restarts; curves and early stopping compare trials by step"
+        yield Finding(Level.WARNING, _TOPIC, "steps_back", text, action)
+        return
+
+
+# -- other files and metrics -------------------------------------------------------------------------------------------
+
+
+def _rivals(e: Evidence, run: Ran) -> Iterator[Finding]:
+    """Another file that has the objective with other values."""
+    chosen = [source.name for source in e.spec.metric_sources]
+    if len(chosen) == 1 and chosen != ["auto"]:
+        return  # the study file says which one
+    ours = pick_values(run.rows, e.spec.objectives)
+    for title, reading in run.rivals.items():
+        theirs = pick_values(reading.rows, e.spec.objectives)
+        if theirs is None or ours is None or re.search("output", title) or reading.source == run.reading.source:
+            continue
+        if all(math.isclose(a, b, rel_tol=_CLOSE, abs_tol=1e-9) for a, b in zip(ours, theirs, strict=True)):
+            continue
+        metric = e.spec.objectives[0].metric
+        text = (
+            f"{metric} is in two places: {number(ours[0])} in {run.reading.source}, which counts, and "
+            f"{number(theirs[0])} in {reading.source}"
+        )
+        action = f"if the other one is meant, in the study file: results: {_name(e, title)}"
+        yield Finding(Level.WARNING, _TOPIC, "two_sources", text, action)
+        return
+
+
+def _others(e: Evidence, run: Ran) -> Iterator[Finding]:
+    """Extra metrics that are not there."""
+    lacking = [name for name in e.spec.extra_metrics if not run.has(name)]
+    if lacking and run.whole:
+        near = _nearest(lacking[0], [name for name in run.reading.metrics if name not in e.spec.extra_metrics])
+        action = f"did you mean {quoted(near)}?" if near else ""
+        yield Finding(Level.NOTE, _TOPIC, "extra_missing", f"metrics: no {listed(lacking, _SHOWN)} in its rows", action)
+
+
+def interval_s(run: Ran) -> float | None:
+    """The usual time between two arrivals of rows (seconds)."""
+    times = [a.after_s for a in run.arrivals]
+    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    return median(gaps) if gaps else None
