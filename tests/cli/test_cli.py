@@ -458,9 +458,9 @@ def test_schema_is_json_and_doctor_tells_the_machine(shell: Shell) -> None:
 
 def test_help_names_every_verb(shell: Shell) -> None:
     out = shell.run("--help")
-    for (
-        verb
-    ) in "submit list show best logs watch stop resume retry remove export tensorboard schema init doctor".split():
+    for verb in (
+        "submit check list show best logs watch stop resume retry remove export tensorboard schema init doctor".split()
+    ):
         assert re.search(rf"^  {verb} ", out, re.M), verb
         assert "Usage: hpo-engine" in shell.run(verb, "--help") if verb in ("submit", "logs") else True
 

@@ -155,7 +155,10 @@ with open(os.environ["LOG_DIR"] + "/evaluation-metrics.txt", "a") as log:
         entry = {"meta": {"version": 0}, "grouplabel": "test", "etimes": {"iteration": {"type": 2, "value": str(i)}}, "values": values}
         log.write(json.dumps(entry) + "\\n")
 """
-NOISY = PARSER + "import random\nfor epoch in (1, 2, 3):\n    print(f'epoch {epoch}: loss={loss(epoch) + random.random():.6f}')\n"
+NOISY = (
+    PARSER
+    + "import random\nfor epoch in (1, 2, 3):\n    print(f'epoch {epoch}: loss={loss(epoch) + random.random():.6f}')\n"
+)
 CONDITIONAL = PARSER.replace("a = p.parse", 'p.add_argument("--opt", default="sgd")\np.add_argument("--momentum", type=float)\na = p.parse').replace("1 / a.width", "1 / a.width + (a.momentum or 0)") + (
     "assert (a.momentum is None) == (a.opt == 'adam')\nfor epoch in (1, 2, 3):\n    print(f'epoch {epoch}: loss={loss(epoch)}')\n"
 )  # fmt: skip

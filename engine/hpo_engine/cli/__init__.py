@@ -1,6 +1,7 @@
 """The command line: arguments in, exit codes out. One function per verb, each in one of the modules beside this one.
 
-Exit codes: 0 ok, 1 `check` found a problem, 2 bad input, 3 the study failed, 4 another engine runs it, 5 storage, 130 / 143 interrupted.
+Exit codes: 0 ok, 1 `check` found a problem, 2 bad input, 3 the study failed, 4 another engine runs it, 5 storage,
+130 / 143 interrupted.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _STORAGE, _INTERNAL, _INTERRUPTED, _NO_READER = 5, 70, 130, 141
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _TOO_MANY = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _VERBS = {
-    "submit": "runs", "check": "check", "list": "views", "show": "show", "best": "views", "logs": "output", "watch": "watcher",
-    "stop": "ending", "resume": "runs", "retry": "runs", "remove": "ending", "export": "views",
+    "submit": "runs", "check": "check", "list": "views", "show": "show", "best": "views", "logs": "output",
+    "watch": "watcher", "stop": "ending", "resume": "runs", "retry": "runs", "remove": "ending", "export": "views",
     "tensorboard": "machine", "init": "machine", "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
 }  # fmt: skip
 
@@ -57,7 +58,7 @@ def cli(debug: bool) -> None:
     """Find good hyperparameters for a training script, in any language.
 
     Each trial is a run of the script: it reads config.json and writes its metrics to val_dict_list.json.
-    Start with `hpo-engine init train.py`, then `hpo-engine submit algo.yaml`.
+    Start with `hpo-engine init train.py`, then `hpo-engine check algo.yaml` and `hpo-engine submit algo.yaml`.
     """
     if debug:
         import logging

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +15,6 @@ from hpo_engine.errors import SpecError
 from hpo_engine.report.objects import dump
 
 if TYPE_CHECKING:
-    from hpo_engine.contract.paths import StudyPaths
     from hpo_engine.probe.values import Cost, Evidence, Finding, Report
 
 _WIDTH = 80
@@ -27,9 +26,13 @@ _WASTED = 1  # exit code
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path())
 @root_option
-@click.option("--time-limit", metavar="T", default=_LIMIT, show_default=True, help="Limit for each trial, as 90s or 10m.")
 @click.option(
-    "--each/--no-each", default=None, help="Change each parameter by itself, one trial each [if it takes a minute or less]."
+    "--time-limit", metavar="T", default=_LIMIT, show_default=True, help="Limit for each trial, as 90s or 10m."
+)
+@click.option(
+    "--each/--no-each",
+    default=None,
+    help="Change each parameter by itself, one trial each [if it takes a minute or less].",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings, too.")
 @click.option("--keep", is_flag=True, help="Keep the trials' folder, and name it.")
@@ -162,7 +165,9 @@ def _cost(cost: Cost, e: Evidence, width: int) -> Iterator[str]:
     if cost.total_s is not None and cost.disk_bytes is not None:
         about = "at least" if cost.at_least else "about"
         disk = f"{_size(cost.disk_bytes)} of {_size(cost.free_bytes)} free"
-        parts.append(f"{about} {duration(cost.total_s)} and {disk}{' (early stopping saves some)' if e.spec.prunes else ''}")
+        parts.append(
+            f"{about} {duration(cost.total_s)} and {disk}{' (early stopping saves some)' if e.spec.prunes else ''}"
+        )
     for number, part in enumerate(parts):
         yield from _wrapped("cost  " if number == 0 else "      ", part, width)
 

@@ -99,7 +99,10 @@ def schema() -> None:
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Show what this machine offers to trials, and what is missing."""
+    """Show what this machine offers to trials, and what is missing.
+
+    (A study and its script are tried by `check`.)
+    """
     facts = _facts()
     if as_json:
         click.echo(dump({name: {"value": value, "note": note} for name, value, note in facts}))

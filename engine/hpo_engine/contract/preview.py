@@ -1,4 +1,4 @@
-"""What a trial is started with, as a person reads it: its command, its variables, its config.json, and its own files."""
+"""What a trial is started with, as a person reads it: its command, its variables, its config.json, its own files."""
 
 from __future__ import annotations
 

@@ -21,22 +21,23 @@ def far_apart(spec: StudySpec) -> tuple[Params, Params | None]:
         SpecError: the rules of the space forbid everything that was drawn.
     """
     if spec.experiments:
-        first = spec.experiments[0]
-        return first, next((other for other in reversed(spec.experiments) if other != first), None)
+        listed = spec.experiments
+        return listed[0], next((another for another in reversed(listed) if another != listed[0]), None)
     space, rng, size = spec.space, random.Random(0), len(spec.space.dimensions)
     best: tuple[int, Params, Params] | None = None
     for number in range(_CANDIDATES):
         low = [_LOW if number == 0 or rng.random() < 0.5 else _HIGH for _ in range(size)]
-        first, other = space.decode(low), space.decode([_LOW + _HIGH - value for value in low])
-        if space.rules and not (space.allows(first) and space.allows(other)):
-            first, other = _drawn(space, rng), _drawn(space, rng)
-        score = len({*first, *other}) + len(differing(first, other))
+        one: Params = space.decode(low)
+        two: Params = space.decode([_LOW + _HIGH - value for value in low])
+        if space.rules and not (space.allows(one) and space.allows(two)):
+            one, two = _drawn(space, rng), _drawn(space, rng)
+        score = len({*one, *two}) + len(differing(one, two))
         if best is None or score > best[0]:
-            best = score, first, other
+            best = score, one, two
         if best[0] == 2 * size:
             break
     assert best is not None
-    _, first, other = best
+    first, other = _short(space, best[1]), _short(space, best[2])
     return first, other if differing(first, other) else None
 
 
@@ -72,3 +73,14 @@ def _other_value(axis: Any, base: Params, other: Params, name: str) -> Any:
 
 def _drawn(space: SearchSpace, rng: random.Random) -> Params:
     return space.draw(lambda: [rng.random() for _ in space.dimensions])
+
+
+def _short(space: SearchSpace, params: Params) -> Params:
+    """The configuration with numbers of few digits, which are easier to read."""
+
+    def pick(param: Any) -> Any:
+        value = params[param.name]
+        return float(f"{value:.3g}") if isinstance(value, float) else value
+
+    found = space.walk(pick)
+    return found if space.allows(found) else params

@@ -123,7 +123,9 @@ class _Probe:
         if signals:
             raise Interrupted
 
-    def _loop(self, engine: Engine, clock: Callable[[], float], signals: Sequence[int], say: Callable[[str], None]) -> None:
+    def _loop(
+        self, engine: Engine, clock: Callable[[], float], signals: Sequence[int], say: Callable[[str], None]
+    ) -> None:
         shown, taken = 0, 0
         while engine.step(clock()):
             if len(signals) > taken:

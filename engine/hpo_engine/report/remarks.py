@@ -21,7 +21,7 @@ _CLOCK = re.compile(r"(?i)time|sec|duration|elapsed|speed|throughput|_per_|fps|m
 
 
 class Unlike:
-    """Which metrics differ by themselves from trial to trial, and say nothing: times and speeds that are no objective."""
+    """Which metrics differ by themselves from trial to trial: times and speeds, unless they are an objective."""
 
     def __init__(self, spec: StudySpec) -> None:
         self._aims = {aim.metric for aim in spec.objectives}

@@ -93,7 +93,7 @@ class Searcher:
         return ""
 
     def planned_runs(self) -> Mapping[int, int]:
-        """How many runs with each amount of the resource it plans or expects; {} if it rations nothing or has no end."""
+        """How many runs with each amount of the resource it plans or expects; {}: it rations nothing, or has no end."""
         return {}
 
 

@@ -151,8 +151,8 @@ def _live(e: Evidence, runs: list[Ran]) -> Iterator[Finding]:
         yield Finding(level, _TOPIC, "one_row", text, action)
         return
     text = (
-        f"all {len(run.rows)} rows appeared at the end of a run of {duration(run.seconds)}: trials cannot be ended early, "
-        "and one that is interrupted has no value"
+        f"all {len(run.rows)} rows appeared at the end of a run of {duration(run.seconds)}: trials cannot be ended "
+        "early, and one that is interrupted has no value"
     )
     yield Finding(level, _TOPIC, "not_live", text, _flush(run))
 
@@ -160,7 +160,10 @@ def _live(e: Evidence, runs: list[Ran]) -> Iterator[Finding]:
 def _flush(run: Ran) -> str:
     if run.reading.source and "output" not in run.reading.source:
         return "let the script rewrite or flush the file after each epoch"
-    return "let the script flush its output after each line (in a pipe, programs keep some KiB: stdbuf -oL, grep --line-buffered)"
+    return (
+        "let the script flush its output after each line (into a pipe, programs write blocks: stdbuf -oL, "
+        "grep --line-buffered)"
+    )
 
 
 def _order(runs: list[Ran]) -> Iterator[Finding]:

@@ -65,14 +65,16 @@ def _looks_elsewhere(e: Evidence) -> tuple[str, str, str] | None:
         return "wrong_folder", f"the script reads {quoted(others[0])}, which is not the trial's file", mend
     folders = sorted(set[str]().union(*(run.seen.folders for run in e.working)))
     if folders:
-        return "wrong_folder", f"the script works in {folders[0]}, not in the trial's folder", (
-            "do not change the working directory, or open os.environ['RESULT_DIR'] + '/config.json'"
+        return (
+            "wrong_folder",
+            f"the script works in {folders[0]}, not in the trial's folder",
+            ("do not change the working directory, or open os.environ['RESULT_DIR'] + '/config.json'"),
         )
     if lacking := _lacking(e):
         name = lacking[0]
-        return "missing_file", f"the script names {quoted(name)}, which no trial's folder has, and goes on without it", (
-            f"let it read config.json, or put {name} into the script's folder and name it in files: of the study file"
-        )
+        text = f"the script names {quoted(name)}, which no trial's folder has, and goes on without it"
+        action = f"let it read config.json, or put {name} into the script's folder and into files: of the study file"
+        return "missing_file", text, action
     return None
 
 
@@ -141,7 +143,8 @@ def _not_compared(e: Evidence, first: Ran | None, other: Ran | None) -> Finding:
 def _no_effect(e: Evidence, first: Ran, other: Ran, names: list[str]) -> Finding:
     short = not (first.whole and other.whole) or e.spec.resource is not None
     values = " and with ".join(assignments(_only(run.trial.params, names)) for run in (first, other))
-    text = f"no parameter has an effect: with {values} all {counted(min(len(first.rows), len(other.rows)), 'row')} are the same"
+    rows = counted(min(len(first.rows), len(other.rows)), "row")
+    text = f"no parameter has an effect: with {values} all {rows} are the same"
     if elsewhere := _looks_elsewhere(e):
         return Finding(Level.PROBLEM, _TOPIC, elsewhere[0], f"{text}; {elsewhere[1]}", elsewhere[2])
     how = "it has read config.json" if first.config_read else "it has not opened config.json"
@@ -182,7 +185,9 @@ def _nearest(e: Evidence, name: str) -> str:
     if all(word in e.script.words for word in words):
         return ""
     own = set(e.spec.config_names)
-    close = difflib.get_close_matches(name, [w for w in e.script.words if w not in own and len(w) > 2], n=1, cutoff=0.75)
+    close = difflib.get_close_matches(
+        name, [w for w in e.script.words if w not in own and len(w) > 2], n=1, cutoff=0.75
+    )
     return f"{quoted(name)} is not in the script, {quoted(close[0])} is: did you mean that?" if close else ""
 
 

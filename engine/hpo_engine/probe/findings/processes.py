@@ -14,14 +14,20 @@ from hpo_engine.trackers.remedy import remedy
 
 _TOPIC = "processes"
 _REFUSED = re.compile(
-    r"unrecognized arguments: (?P<a>\S+)|[Nn]o such option:? ['\"]?(?P<b>-{1,2}[\w-]+)|unknown option:? ['\"`]?(?P<c>-{0,2}[\w-]+)"
-    r"|Unknown command line flag '(?P<d>[\w-]+)'|[Uu]nknown (?:flag|argument):? ['\"]?(?P<e>-{0,2}[\w-]+)"
-    r"|Could not override '(?P<f>[\w.]+)'|(?:Key|key) '(?P<g>[\w.]+)' is not in struct|invalid option -- '(?P<h>[\w-]+)'"
-    r"|unrecognized option ['\"]?(?P<i>-{1,2}[\w-]+)|illegal option -- (?P<j>\w)"
+    r"unrecognized arguments: (\S+)|[Nn]o such option:? ['\"]?(-{1,2}[\w-]+)|unknown option:? ['\"`]?(-{0,2}[\w-]+)"
+    r"|Unknown command line flag '([\w-]+)'|[Uu]nknown (?:flag|argument):? ['\"]?(-{0,2}[\w-]+)"
+    r"|Could not override '([\w.]+)'|[Kk]ey '([\w.]+)' is not in struct|invalid option -- '([\w-]+)'"
+    r"|unrecognized option ['\"]?(-{1,2}[\w-]+)|illegal option -- (\w)"
 )
-_REQUIRED = re.compile(r"arguments are required|Missing (?:option|argument)|error: argument |[Ii]nvalid value for|usage: ")
-_TERMINAL = re.compile(r"EOFError|EOF when reading|Inappropriate ioctl|not a tty|/dev/tty|No such device or address|ENXIO")
-_MODULE = re.compile(r"No module named ['\"]?([\w.]+)|ModuleNotFoundError|ImportError|Cannot find module|there is no package called")
+_REQUIRED = re.compile(
+    r"arguments are required|Missing (?:option|argument)|error: argument |[Ii]nvalid value for|usage: "
+)
+_TERMINAL = re.compile(
+    r"EOFError|EOF when reading|Inappropriate ioctl|not a tty|/dev/tty|No such device or address|ENXIO"
+)
+_MODULE = re.compile(
+    r"No module named ['\"]?([\w.]+)|ModuleNotFoundError|ImportError|Cannot find module|there is no package called"
+)
 _NO_FILE = re.compile(r"No such file or directory|FileNotFoundError|ENOENT")
 _IDLE_S = 5.0  # without processor time: a trial that is still alive waits for something
 _QUIET = 5  # times as long as rows usually take
@@ -125,7 +131,9 @@ def _without_end(e: Evidence) -> Iterator[Finding]:
         quiet = (run.asked_s or 0.0) - max((a.after_s for a in run.arrivals), default=0.0)
         if idle and quiet > max(_IDLE_S, _QUIET * (interval_s(run) or 0.0)) * 0.9:
             text = f"{spent}, {duration(quiet)} after its last row and without processor time: it does not end"
-            action = "end the process when training is over: threads, loaders and servers that it started may keep it alive"
+            action = (
+                "end the process when training is over: threads, loaders and servers that it started may keep it alive"
+            )
             yield Finding(Level.PROBLEM, _TOPIC, "never_ends", text, action)
         else:
             text = f"{spent}, reporting as it should; the check has ended it"
