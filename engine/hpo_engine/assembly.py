@@ -306,6 +306,11 @@ def metric_sources(spec: StudySpec) -> list[Candidate]:
     return found
 
 
+def every_source(spec: StudySpec) -> list[Candidate]:
+    """The study's sources, then all that `auto` stands for. Raises SpecError."""
+    return metric_sources(replace(spec, metric_sources=(*spec.metric_sources, Named(SOURCES_AUTO))))
+
+
 def _automatic() -> list[Named]:
     from hpo_engine.contract.sources.candidates import ORDER
 
@@ -327,16 +332,6 @@ def _maker(source: Named, folder: str) -> Callable[[TrialFiles], MetricSource]:
         return made
 
     return make
-
-
-def other_sources(spec: StudySpec, trial: TrialFiles) -> list[MetricSource]:
-    """Our own metric sources that the study does not use, with their default options."""
-    used, path = {source.name for source in spec.metric_sources}, "results"
-    return [
-        METRIC_SOURCES.make(name, {}, trial, folder=spec.model_dir, path=path)
-        for name in METRIC_SOURCES
-        if name not in used
-    ]
 
 
 def metric_files(spec: StudySpec) -> list[str]:

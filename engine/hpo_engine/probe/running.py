@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
 
 from hpo_engine import assembly, studies
 from hpo_engine.contract import binding
@@ -162,9 +161,11 @@ class _Probe:
         asked, asked_s = self._asked.get(trial.id, ("", None))
         if trial.state is TrialState.TIMED_OUT:
             asked, asked_s = "limit", spec.trial.time_limit_s
-        named = frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
-        files = TrialFiles(paths, 1, named)
-        reading = Reports(files, assembly.metric_sources(spec)(files)).final(cut=bool(asked))
+        metrics = [aim.metric for aim in spec.objectives]
+        placed = frozenset(file.path for file in spec.files)
+        files = TrialFiles(paths, 1, frozenset([*metrics, *spec.extra_metrics]), placed)
+        reports = Reports(files, assembly.metric_sources(spec), (), metrics)
+        reading = reports.final(cut=bool(asked), used=history.sources_used)
         return Ran(
             trial,
             self._plan.purposes[trial.id],
@@ -242,13 +243,13 @@ def _end(engine: Engine, clock: Callable[[], float]) -> None:
 
 
 def _rivals(spec: StudySpec, files: TrialFiles, *, cut: bool) -> dict[str, Reading]:
-    """What each source would read by itself, those of the study and all others."""
+    """What each source would read by itself: those of the study, and all that there are."""
     found: dict[str, Reading] = {}
-    for source in (*assembly.metric_sources(spec)(files), *assembly.other_sources(spec, files)):
+    for candidate in assembly.every_source(spec):
         with suppress(ContractError, OSError):
-            reading: Any = Reports(files, [source]).final(cut=cut)
+            reading = Reports(files, [candidate]).final(cut=cut)
             if reading.rows:
-                found[source.title] = reading
+                found[candidate.key] = reading
     return found
 
 

@@ -95,8 +95,8 @@ class Ran:
     """A trial of the check that has ended. `asked`: why it was told to end: limit, enough; "" if it was not.
 
     `asked_s`: after how many seconds of its run (None: it was not). `config_read`: see `binding.config_was_read`.
-    `rivals`: readings of single sources that have rows, by title. `disk_bytes`: what it takes on disk. `output`: the
-    end of what it printed.
+    `rivals`: readings of single sources that have rows, by their keys. `disk_bytes`: what it takes on disk. `output`:
+    the end of what it printed.
     """
 
     trial: Trial

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Iterator
 from statistics import median
 
@@ -12,6 +11,7 @@ from hpo_engine.contract.sources.verdict import verdict
 from hpo_engine.probe.values import Evidence, Finding, Level, Ran
 from hpo_engine.stoppers.spelling import other_spelling, words_of
 from hpo_engine.study.objective import pick_values
+from hpo_engine.study.spec import SOURCES_AUTO
 from hpo_engine.text.quoting import listed, quoted
 from hpo_engine.text.tables import counted, duration, number
 
@@ -58,50 +58,42 @@ def _no_value(e: Evidence, run: Ran) -> Finding:
         action = f"let the script write {strange[0]} as a number, without quotes"
         return Finding(Level.PROBLEM, _TOPIC, "string_metric", text, action)
     if lacking:
-        return Finding(Level.PROBLEM, _TOPIC, "objective_missing", text, _other_name(e, run, lacking[0]))
+        found = _elsewhere(e, run, text, lacking[0], exact=True)
+        return found or Finding(Level.PROBLEM, _TOPIC, "objective_missing", text, _other_name(run, lacking[0]))
     action = "narrower ranges in space may help; see what the script computes in its first steps"
     return Finding(Level.PROBLEM, _TOPIC, "not_finite", text, action)
 
 
 def _no_rows(e: Evidence, run: Ran, text: str) -> Finding:
     metric = e.spec.objectives[0].metric
-    for title, reading in run.rivals.items():
-        if metric in reading.metrics:
-            has = f"{text}; {_place(title, reading.source)} has {quoted(metric)}"
-            return Finding(Level.PROBLEM, _TOPIC, "other_source", has, f"in the study file: results: {_name(e, title)}")
+    if found := _elsewhere(e, run, text, metric, exact=True):
+        return found
     if run.reading.broken:
         action = "let the script write the whole file: under another name, then renamed (os.replace)"
         return Finding(Level.PROBLEM, _TOPIC, "results_unreadable", text, action)
-    for title, reading in run.rivals.items():
-        near = _nearest(metric, list(reading.metrics))
-        has = f"{text}; {_place(title, reading.source)} has {listed([quoted(m) for m in reading.metrics], _SHOWN)}"
-        if near or len(run.rivals) == 1:
-            which = f" and objective: {near}" if near else ", and its metric as objective"
-            return Finding(
-                Level.PROBLEM, _TOPIC, "other_source", has, f"in the study file: results: {_name(e, title)}{which}"
-            )
+    if found := _elsewhere(e, run, text, metric, exact=False):
+        return found
     action = f"let the script print {metric}=0.31 (results: stdout), or write it into val_dict_list.json"
     return Finding(Level.PROBLEM, _TOPIC, "no_results", text, action)
 
 
-def _name(e: Evidence, title: str) -> str:
-    """The name of a source in a study file."""
-    from hpo_engine import assembly
-    from hpo_engine.contract.paths import StudyPaths
-    from hpo_engine.contract.sources.interface import TrialFiles
-
-    sources = assembly.other_sources(e.spec, TrialFiles(StudyPaths("/").trial(0)))
-    used = {source.name for source in e.spec.metric_sources}
-    names = [name for name in assembly.METRIC_SOURCES if name not in used]
-    return next((name for name, source in zip(names, sources, strict=True) if source.title == title), title)
-
-
-def _place(title: str, source: str) -> str:
-    return title if title.startswith("metrics in") or not source else source
+def _elsewhere(e: Evidence, run: Ran, text: str, metric: str, *, exact: bool) -> Finding | None:
+    """For an objective that a source has which the study does not read. `exact`: under its own name."""
+    ours = {source.name for source in e.spec.metric_sources}
+    for key, reading in run.rivals.items():
+        near = metric if metric in reading.metrics else _nearest(metric, list(reading.metrics))
+        if key in ours or (exact and near != metric):
+            continue
+        if near or len(run.rivals) == 1:
+            has = f"{text}; {reading.source} has {listed([quoted(m) for m in reading.metrics], _SHOWN)}"
+            which = "" if near == metric else f", and as objective {quoted(near) if near else 'its metric'}"
+            return Finding(Level.PROBLEM, _TOPIC, "other_source", has, f"in the study file, results: {key}{which}")
+    return None
 
 
-def _other_name(e: Evidence, run: Ran, metric: str) -> str:
-    near = _nearest(metric, [*run.reading.metrics, *run.reading.strange])
+def _other_name(run: Ran, metric: str) -> str:
+    names = [name for reading in (run.reading, *run.reading.also) for name in (*reading.metrics, *reading.strange)]
+    near = _nearest(metric, names)
     if near:
         return f"did you mean {quoted(near)}? change the objective of the study file, or the name in the script"
     return "name one of these as objective of the study file, or let the script report that metric"
@@ -182,13 +174,12 @@ def _order(runs: list[Ran]) -> Iterator[Finding]:
 
 def _rivals(e: Evidence, run: Ran) -> Iterator[Finding]:
     """Another file that has the objective with other values."""
-    chosen = [source.name for source in e.spec.metric_sources]
-    if len(chosen) == 1 and chosen != ["auto"]:
+    if len(e.spec.metric_sources) == 1 and e.spec.metric_sources[0].name != SOURCES_AUTO:
         return  # the study file says which one
     ours = pick_values(run.rows, e.spec.objectives)
-    for title, reading in run.rivals.items():
+    for key, reading in run.rivals.items():
         theirs = pick_values(reading.rows, e.spec.objectives)
-        if theirs is None or ours is None or re.search("output", title) or reading.source == run.reading.source:
+        if theirs is None or ours is None or key == "stdout" or reading.source == run.reading.source:
             continue
         if all(math.isclose(a, b, rel_tol=_CLOSE, abs_tol=1e-9) for a, b in zip(ours, theirs, strict=True)):
             continue
@@ -197,7 +188,7 @@ def _rivals(e: Evidence, run: Ran) -> Iterator[Finding]:
             f"{metric} is in two places: {number(ours[0])} in {run.reading.source}, which counts, and "
             f"{number(theirs[0])} in {reading.source}"
         )
-        action = f"if the other one is meant, in the study file: results: {_name(e, title)}"
+        action = f"if the other one is meant, in the study file: results: {key}"
         yield Finding(Level.WARNING, _TOPIC, "two_sources", text, action)
         return
 
