@@ -93,6 +93,7 @@ METRIC_SOURCES = Registry(
         "emetrics": "hpo_engine.contract.sources.emetrics:Emetrics",
         "csv": "hpo_engine.contract.sources.tables:Csv",
         "jsonl": "hpo_engine.contract.sources.tables:JsonLines",
+        "json": "hpo_engine.contract.sources.documents:Json",
         "stdout": "hpo_engine.contract.sources.printed:Printed",
     },
 )

@@ -10,7 +10,6 @@ import pytest
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.sources.interface import TrialFiles
 from hpo_engine.contract.sources.printed import Printed
-from hpo_engine.contract.sources.tables import Csv, JsonLines
 
 
 def rows(source: Any, text: str) -> list[tuple[float, dict[str, float]]]:
@@ -59,25 +58,3 @@ def test_a_metric_that_the_study_names_is_no_step() -> None:
 )
 def test_odd_lines_take_no_time(line: str) -> None:
     rows(Printed(trial()), line)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("epoch, train/loss ,val\n0, 1.5,\n1,,2e-1\n", [(0, {"train/loss": 1.5}), (1, {"val": 0.2})]),
-        ("Epoch;loss\r\n1;0.5\r\n", [(1, {"loss": 0.5})]),
-        ("loss\tacc\n0.5\t1\n0.4\t2\n", [(1, {"loss": 0.5, "acc": 1.0}), (2, {"loss": 0.4, "acc": 2.0})]),
-        ("a,b\n1\n1,2,3\nx,y\n3,4\n", [(1, {"a": 3.0, "b": 4.0})]),
-        ('"my, loss",step\n0.5,7\n', [(7, {"my, loss": 0.5})]),
-    ],
-)
-def test_tables(text: str, expected: list[tuple[float, dict[str, float]]]) -> None:
-    assert rows(Csv(trial()), text) == expected
-
-
-def test_json_lines() -> None:
-    text = '{"epoch": 3, "loss": 0.5, "name": "x", "ok": true}\nnot json\n[1]\n{"loss": NaN}\n{}\n'
-    assert repr(rows(JsonLines(trial()), text)) == repr([(3, {"loss": 0.5}), (4, {"loss": math.nan})])
-    assert rows(JsonLines(trial(), step="batch"), '{"batch": 9, "epoch": 1, "loss": 2}') == [
-        (9, {"epoch": 1.0, "loss": 2.0})
-    ]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from hpo_engine.contract.paths import EMETRICS
+from hpo_engine.contract.sources.documents import Json
 from hpo_engine.contract.sources.emetrics import Emetrics
 from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
 from hpo_engine.contract.sources.printed import Printed
@@ -42,7 +43,7 @@ class TestEmetrics(SourceLaws):
 
 class TestJsonLines(SourceLaws):
     def make(self, trial: TrialFiles) -> MetricSource:
-        return JsonLines(trial)
+        return JsonLines(trial, file="metrics.jsonl")
 
     def path(self, trial: TrialFiles) -> str:
         return f"{trial.paths.result_dir}/metrics.jsonl"
@@ -61,6 +62,41 @@ class TestCsv(SourceLaws):
     def text(self, rows: Sequence[Row]) -> str:
         lines = [f"{row.step}; {row.values['loss']!r};{row.values.get('acc', '')!s};x\r\n" for row in rows]
         return "".join(["at; loss;acc;note\r\n", *lines])
+
+
+class TestCsvFound(TestCsv):
+    def make(self, trial: TrialFiles) -> MetricSource:
+        return Csv(trial, step="at")
+
+    def path(self, trial: TrialFiles) -> str:
+        return f"{trial.paths.log_dir}/2026-11-27/a b/log.csv"
+
+
+class TestJsonLinesFound(TestJsonLines):
+    def make(self, trial: TrialFiles) -> MetricSource:
+        return JsonLines(trial, file="**/log*")
+
+    def path(self, trial: TrialFiles) -> str:
+        return f"{trial.paths.result_dir}/out/log.json"
+
+
+class TestJson(SourceLaws):
+    grows = False
+
+    def make(self, trial: TrialFiles) -> MetricSource:
+        return Json(trial)
+
+    def path(self, trial: TrialFiles) -> str:
+        return f"{trial.paths.result_dir}/out/history.json"
+
+    def text(self, rows: Sequence[Row]) -> str:
+        return json.dumps([{"epoch": row.step, **row.values} for row in rows])
+
+
+class TestJsonColumns(TestJson):
+    def text(self, rows: Sequence[Row]) -> str:
+        names = ("loss", "acc") if rows and "acc" in rows[0].values else ("loss",)
+        return json.dumps({"epoch": [row.step for row in rows]} | {n: [row.values[n] for row in rows] for n in names})
 
 
 class TestPrinted(SourceLaws):

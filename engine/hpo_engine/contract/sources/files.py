@@ -109,6 +109,9 @@ class GrowingFile(_OneFile):
     A file that is replaced, or written anew, is read from its beginning.
     """
 
+    before = 0
+    """Bytes at its beginning that are none of this attempt's reports: read, for they may have a header, but no rows."""
+
     _mark: bytes  # what stands before the place where the last look ended
     _tail: bytes  # of the last line, which is not whole yet
 
@@ -118,6 +121,9 @@ class GrowingFile(_OneFile):
 
     def begin(self) -> None:
         """A file begins: nothing of what was read before counts any more."""
+
+    def begin_reports(self) -> None:
+        """What comes now was reported by this attempt. Called after `begin` only if there was something `before`."""
 
     def rows_of(self, lines: Iterable[bytes]) -> Iterable[Row]:
         """The rows that whole lines make, without their line ends. Called with the lines in order, some at a time;
@@ -129,7 +135,12 @@ class GrowingFile(_OneFile):
         if (count := data.count(b"\n")) > MAX_LINES:
             raise too_many(self._name, "lines", count, MAX_LINES)
         self.begin()
-        return list(self.rows_of(data.split(b"\n")))
+        start = data.rfind(b"\n", 0, self.before) + 1
+        if self.before:
+            for _ in self.rows_of(data[:start].split(b"\n")):
+                pass
+            self.begin_reports()
+        return list(self.rows_of(data[start:].split(b"\n")))
 
     def look(self) -> bool:
         if not self._changed():
@@ -165,18 +176,30 @@ class GrowingFile(_OneFile):
     def _more(self, fd: int, found: os.stat_result) -> bytes:
         """What came since the last look; if the file is another one by now, what it begins with."""
         if found.st_ino == self._inode and found.st_size >= self._offset:
-            data = os.pread(fd, len(self._mark) + _CHUNK, self._offset - len(self._mark))
+            data = os.pread(fd, len(self._mark) + self._chunk(), self._offset - len(self._mark))
             if data.startswith(self._mark):
                 return data[len(self._mark) :]
         self._restart(found.st_ino)
-        return os.pread(fd, _CHUNK, 0)
+        return os.pread(fd, self._chunk(), 0)
+
+    def _chunk(self) -> int:
+        """How many bytes are read at a time: never some of before and some of this attempt's."""
+        return min(_CHUNK, self.before - self._offset) if self._offset < self.before else _CHUNK
 
     def _take(self, data: bytes) -> None:
         lines = (self._tail + data).split(b"\n")
         self._tail = lines.pop()[: MAX_LINE + 1]
         self._lines += len(lines)
         if self._lines <= MAX_LINES:
-            self._rows += self.rows_of(lines)
+            self.take(lines)
+        if self.before and self._offset <= self.before:
+            self._rows.clear()
+            if self._offset == self.before:
+                self.begin_reports()
+
+    def take(self, lines: Sequence[bytes]) -> None:
+        """Adds the rows of whole lines to `rows`."""
+        self._rows += self.rows_of(lines)
 
 
 def too_many(name: str, what: str, count: int, limit: int) -> ContractError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from hpo_engine.contract.sources.numbers import printable
 from hpo_engine.contract.sources.tree import Tree
 
 _MOST = 1_000  # files that match; others are left out
+_DIGITS = re.compile(r"(\d+)").split
+_Candidate = tuple[str, Tree, str, int]  # RESULT_DIR or LOG_DIR and what is in it, the name, the index of the pattern
 
 
 class FoundFile(NamedTuple):
@@ -26,7 +29,7 @@ class FoundFile(NamedTuple):
 
     `top`: RESULT_DIR or LOG_DIR (absolute), and `called`: which of them; `name`: the path below it. `before`: so many
     bytes at its beginning were there before the attempt and are none of its reports; what was only appended to has
-    them.
+    them. `pattern`: the index of the first pattern that it matches.
     """
 
     top: str
@@ -36,6 +39,7 @@ class FoundFile(NamedTuple):
     size: int
     mtime_ns: int
     before: int = 0
+    pattern: int = 0
 
     @property
     def path(self) -> str:
@@ -62,21 +66,24 @@ class Found:
     Args:
         patterns: relative paths; `*` and `?` match within a name, `**` any number of folders, `[...]` one character of
         several. As in a shell, wildcards match no name that begins with a dot.
+        but: names of files that are passed over, in whatever folder.
 
     Raises:
         ValueError: a pattern is empty, absolute, or has `..` in it.
     """
 
-    def __init__(self, trial: TrialFiles, patterns: Sequence[str]) -> None:
+    def __init__(self, trial: TrialFiles, patterns: Sequence[str], but: frozenset[str] = frozenset()) -> None:
         try:
-            self._matches = re.compile("|".join(map(_expression, patterns))).fullmatch
+            self._pattern = re.compile("|".join([f"({_expression(pattern)})" for pattern in patterns]))
         except re.error as error:
             raise ValueError(f"{' '.join(patterns)!r} is not a pattern ({error})") from None
+        self._but = but
+        self._exact = [] if any(map(has_wildcards, patterns)) else list(map(os.path.normpath, patterns))
         self._places = (("RESULT_DIR", trial.result_tree), ("LOG_DIR", trial.log_tree))
         self._earlier = Earlier(trial.paths, trial.attempt, trial.placed)
         self._state: tuple[int, ...] = ()
         self._generations: tuple[int, ...] = ()
-        self._candidates: list[tuple[str, Tree, str]] = []
+        self._candidates = self._matching() if self._exact else []
         self._known: dict[str, tuple[tuple[int, int, int], int | None]] = {}
         self._files: tuple[FoundFile, ...] = ()
 
@@ -84,54 +91,73 @@ class Found:
         """The files by now: those in RESULT_DIR before those in LOG_DIR, by name, numbers in names as numbers.
 
         The very same object as before if nothing has changed. Never raises, never waits. The folders are looked at
-        every 0.3 s at most, so a caller may call it at every turn.
+        every 0.3 s at most, and not at all for patterns without wildcards, so it may be called at every turn.
         """
-        for _, tree in self._places:
-            tree.look()
-        state = tuple([tree.rounds for _, tree in self._places])
-        if state != self._state:
-            self._state = state
-            if (generations := tuple([tree.generation for _, tree in self._places])) != self._generations:
-                self._generations = generations
-                self._candidates = self._matching()
+        if self._walked():
+            started = time.monotonic()
             files = tuple([file for place in self._candidates if (file := self._file(*place)) is not None])
             if files != self._files:
                 self._files = files
+            self._places[0][1].spent(time.monotonic() - started)
         return self._files
 
     def all(self) -> Sequence[str]:
         """The paths of all files that match, whoever wrote them (absolute)."""
+        self._walked()
+        paths = [f"{tree.top}/{name}" for _, tree, name, _ in self._matching()]
+        return [path for path in paths if _regular(path) is not None]
+
+    def _walked(self) -> bool:
+        """Whether it is time to look at the files; then it is known which of them match by now."""
+        if self._exact:
+            return True
         for _, tree in self._places:
             tree.look()
-        return [f"{tree.top}/{name}" for _, tree, name in self._matching()]
+        state = tuple([tree.rounds for _, tree in self._places])
+        if state == self._state:
+            return False
+        self._state = state
+        if (generations := tuple([tree.generation for _, tree in self._places])) != self._generations:
+            self._generations = generations
+            self._candidates = self._matching()
+        return True
 
-    def _matching(self) -> list[tuple[str, Tree, str]]:
-        matching = [
-            (called, tree, name)
-            for called, tree in self._places
-            for name in sorted(filter(self._matches, tree.names), key=_natural)
-            if not (name == CONFIG and called == "RESULT_DIR")
-        ]
+    def _matching(self) -> list[_Candidate]:
+        matching: list[_Candidate] = []
+        for called, tree in self._places:
+            matches = [match for name in self._exact or tree.names if (match := self._pattern.fullmatch(name))]
+            for match in sorted(matches, key=lambda match: _natural(match[0])):
+                own = match[0] == CONFIG and called == "RESULT_DIR"
+                if not own and match[0].rpartition("/")[2] not in self._but:
+                    matching.append((called, tree, match[0], (match.lastindex or 1) - 1))
         return matching[:_MOST]
 
-    def _file(self, called: str, tree: Tree, name: str) -> FoundFile | None:
+    def _file(self, called: str, tree: Tree, name: str, pattern: int) -> FoundFile | None:
         path = f"{tree.top}/{name}"
-        try:
-            found = os.lstat(path)
-        except (OSError, ValueError):
-            return None
-        if not stat.S_ISREG(found.st_mode):
+        if (found := _regular(path)) is None:
             return None
         now = (found.st_ino, found.st_size, found.st_mtime_ns)
         if path not in self._known or self._known[path][0] != now:
             self._known[path] = (now, self._earlier.size(path, found))
         before = self._known[path][1]
-        return None if before is None else FoundFile(tree.top, called, name, *now, before)
+        return None if before is None else FoundFile(tree.top, called, name, *now, before, pattern)
+
+
+def _regular(path: str) -> os.stat_result | None:
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def has_wildcards(pattern: str) -> bool:
+    return any(sign in pattern for sign in "*?[")
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """A key by which version_9 comes before version_10."""
-    return [(int(part), "") if part.isdecimal() and len(part) < 19 else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() and len(part) < 19 else (-1, part) for part in _DIGITS(name)]
 
 
 def _expression(pattern: str) -> str:

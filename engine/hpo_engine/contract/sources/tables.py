@@ -1,87 +1,142 @@
-"""Files to which a script appends a row per report: JSON lines, and CSV with a header."""
+"""Files to which a script appends a row per report: CSV with a header, and JSON lines."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
+from hpo_engine.contract.paths import EMETRICS, RESULT
 from hpo_engine.contract.sources.files import MAX_LINE, GrowingFile
-from hpo_engine.contract.sources.interface import TrialFiles
-from hpo_engine.contract.sources.numbers import BOM, NUMBERS, STEPS, metric, number, printable, step
+from hpo_engine.contract.sources.found import FoundFile
+from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
+from hpo_engine.contract.sources.named import STEP, StepNames, flat, number_of
+from hpo_engine.contract.sources.numbers import BOM, counted_by
+from hpo_engine.contract.sources.oneof import OneOfFound
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.study.objective import Row
 
 _MOST_COLUMNS = 10_000
-_STEP = Option("the name of the step; default: step, steps, epoch or iteration", str, "")
+_NOT = frozenset((EMETRICS, RESULT, "trainer_state.json"))  # other sources read these
+_DOCUMENT = re.compile(
+    rb"(\xef\xbb\xbf)?\s*(\[\s*([\[{]|$)|\{\s*$)"
+).match  # the first line of one that is no object a line
+_CSV_FILES = ("**/metrics.csv", "**/*.csv", "**/*.tsv", "**/*.log", "**/*.txt")
+_JSONL_FILES = ("**/metrics.jsonl", "**/*.jsonl", "**/*.ndjson", "**/*.json", "**/*.log", "**/*.txt")
+
+
+class Csv(OneOfFound):
+    """The file of the trial that is a table with a column for the study's metrics."""
+
+    card = Card(
+        "a table with a header to which the script appends, separated by commas, semicolons or tabs",
+        options={
+            "file": Option(
+                "the file, or a pattern such as **/results.csv, in RESULT_DIR or LOG_DIR; default: any .csv, .tsv, "
+                ".log or .txt that has a column for a metric of the study", str, "",
+            ),
+            "step": STEP,
+        },
+    )  # fmt: skip
+
+    def __init__(self, trial: TrialFiles, *, file: str = "", step: str = "") -> None:
+        super().__init__(trial, file, _CSV_FILES, "table (CSV)")
+        self._step = step
+
+    def reader(self, file: FoundFile) -> MetricSource:
+        return CsvFile(self._trial, file, self._step, must_name=self._trial.named if self._choosy else frozenset())
+
+
+class JsonLines(OneOfFound):
+    """The file of the trial that has a JSON object with the study's metrics in each line."""
+
+    card = Card(
+        "a file with a JSON object a line to which the script appends; nested names are joined by dots",
+        options={
+            "file": Option(
+                "the file, or a pattern such as logs/**/*.jsonl, in RESULT_DIR or LOG_DIR; default: any .jsonl, "
+                ".ndjson, .json, .log or .txt with such lines that have a metric of the study", str, "",
+            ),
+            "step": STEP,
+        },
+    )  # fmt: skip
+
+    def __init__(self, trial: TrialFiles, *, file: str = "", step: str = "") -> None:
+        super().__init__(trial, file, _JSONL_FILES, "file with JSON lines", _NOT)
+        self._step = step
+
+    def reader(self, file: FoundFile) -> MetricSource:
+        return JsonLinesFile(self._trial, file, self._step)
 
 
 class _Rows(GrowingFile):
     """Rows with names. A row without a step takes the step after the row before it, the first takes 1."""
 
-    def __init__(self, trial: TrialFiles, file: str, step: str) -> None:
-        super().__init__(trial, file)
-        self._steps = (step,) if step else tuple(name for name in STEPS if name not in trial.named)
+    def __init__(self, trial: TrialFiles, file: FoundFile, step: str = "") -> None:
+        self._steps = StepNames(step, trial.named)
+        self.before = file.before
+        super().__init__(trial, file.name, file.top, file.called)
 
     def begin(self) -> None:
-        self._before: float = 0
+        self._steps.begin()
 
-    def _row(self, found: Mapping[str, Any]) -> Row | None:
-        at: float | None = None
-        lower = {name.lower(): name for name in found}
-        for name in self._steps:
-            key = name if name in found else lower.get(name)
-            if key is not None and (at := step(found[key])) is not None:
-                found = {name: value for name, value in found.items() if name != key}
-                break
-        values = {printable(name): metric(value) for name, value in found.items() if type(value) in NUMBERS}
-        if not values:
-            return None
-        self._before = self._before + 1 if at is None else at
-        return Row(self._before, values)
+    def begin_reports(self) -> None:
+        self._steps.begin()
+
+    def steps(self) -> str:
+        return counted_by(self._steps.name)
 
 
-class JsonLines(_Rows):
-    """One JSON object a line."""
+class JsonLinesFile(_Rows):
+    """One JSON object a line, which may stand behind a prefix as logging writes it: `2026-11-27 | INFO | {...}`.
 
-    card = Card(
-        "a file with a JSON object a line, to which the script appends",
-        options={"file": Option("the file, in RESULT_DIR", str, "metrics.jsonl"), "step": _STEP},
-    )
+    A document of several lines is none: of `[`, `{"loss": 1},`, `{"loss": 2}`, `]` one line would count.
+    """
 
-    def __init__(self, trial: TrialFiles, *, file: str = "metrics.jsonl", step: str = "") -> None:
-        super().__init__(trial, file, step)
+    def begin(self) -> None:
+        super().begin()
+        self._document: bool | None = None  # None: nothing was read yet
 
     def rows_of(self, lines: Iterable[bytes]) -> Iterator[Row]:
         for line in lines:
+            if self._document is None and line.strip():
+                self._document = _DOCUMENT(line) is not None
+            start = line.find(b"{")
+            if self._document or start < 0 or len(line) > MAX_LINE or b'"' in line[:start]:
+                continue
             try:
-                found = json.loads(line.decode(errors="replace")) if len(line) <= MAX_LINE else None
+                found = json.loads(line[start:].decode(errors="replace"))
             except (ValueError, RecursionError):
                 continue
-            if type(found) is dict and (row := self._row(found)) is not None:
+            if type(found) is dict and (row := self._steps.row(flat(found))) is not None:
                 yield row
 
 
-class Csv(_Rows):
-    """A table whose first line has the names; between commas, semicolons or tabs."""
+class CsvFile(_Rows):
+    """A table whose first line has the names; between commas, semicolons or tabs.
 
-    card = Card(
-        "a CSV file with a header, to which the script appends",
-        options={"file": Option("the file, in RESULT_DIR", str, "metrics.csv"), "step": _STEP},
-    )
+    Args:
+        must_name: of a table without a column of any of these names only the first row is read.
+    """
 
-    def __init__(self, trial: TrialFiles, *, file: str = "metrics.csv", step: str = "") -> None:
+    def __init__(
+        self, trial: TrialFiles, file: FoundFile, step: str = "", must_name: frozenset[str] = frozenset()
+    ) -> None:
+        self._must_name = must_name
         super().__init__(trial, file, step)
 
     def begin(self) -> None:
         super().begin()
         self._header: Sequence[str] = ()
         self._delimiter = ","
+        self._foreign = False
 
     def rows_of(self, lines: Iterable[bytes]) -> Iterator[Row]:
         for line in lines:
-            if not line.strip() or len(line) > MAX_LINE:
+            if self._foreign:
+                return
+            if not line.strip() or len(line) > MAX_LINE or line.startswith(b"#{"):  # Stable-Baselines' monitor files
                 continue
             text = line.removeprefix(BOM).decode(errors="replace").rstrip("\r")
             if not self._header:
@@ -89,14 +144,9 @@ class Csv(_Rows):
             cells = [cell.strip() for cell in self._cells(text)]
             if not self._header:
                 self._header = cells[:_MOST_COLUMNS]
-            elif len(cells) == len(self._header):
-                numbers = {
-                    name: value
-                    for name, cell in zip(self._header, cells, strict=True)
-                    if (value := _number(cell)) is not None
-                }
-                if (row := self._row(numbers)) is not None:
-                    yield row
+            elif len(cells) == len(self._header) and (row := self._row(cells)) is not None:
+                yield row
+                self._foreign = bool(self._must_name) and self._must_name.isdisjoint(self._header)
 
     def _cells(self, text: str) -> list[str]:
         try:
@@ -104,10 +154,6 @@ class Csv(_Rows):
         except csv.Error:
             return []
 
-
-def _number(cell: str) -> float | None:
-    """None: empty, or no number."""
-    try:
-        return number(cell) if cell and len(cell) <= 400 else None
-    except (ValueError, OverflowError):
-        return None
+    def _row(self, cells: Sequence[str]) -> Row | None:
+        pairs = zip(self._header, cells, strict=True)
+        return self._steps.row({n: value for n, cell in pairs if n and (value := number_of(cell)) is not None})

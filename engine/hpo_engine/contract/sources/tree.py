@@ -11,7 +11,8 @@ import time
 from typing import NamedTuple
 
 _EVERY_S = 0.3  # between two rounds over the folders
-_SHARE = 400  # a round that took long is not repeated before this many times its duration: 64 trials share one core
+_SHARE = 1000  # a round is repeated after this many times its duration at the soonest: 64 trials share one core,
+_LONGEST_S = 10.0  # but after this
 _DEEPEST = 12  # levels of folders
 _MOST_FOLDERS = 2_000
 _MOST_NAMES = 5_000  # that are listed of one folder
@@ -43,7 +44,7 @@ class Tree:
         self.generation = 0
         """Grows when `names` has changed."""
         self._listings: dict[str, _Listing] = {}
-        self._not_before = 0.0
+        self._took_s = self._not_before = 0.0
 
     def look(self) -> None:
         """Brings `names` up to date, at most every 0.3 s: one stat per folder, and a listing of each that changed."""
@@ -57,8 +58,13 @@ class Tree:
             names = [inside + name for inside, listing in listings.items() for name in listing.files]
             self.names = tuple(names[:_MOST_FILES])
             self.generation += 1
-        now = time.monotonic()
-        self._not_before = now + max(_EVERY_S, _SHARE * (now - started))
+        self._took_s = 0.0
+        self.spent(time.monotonic() - started)
+
+    def spent(self, seconds: float) -> None:
+        """Counts towards the duration of the last round: the next one is the later."""
+        self._took_s += seconds
+        self._not_before = time.monotonic() + min(max(_EVERY_S, _SHARE * self._took_s), _LONGEST_S)
 
     def _round(self) -> tuple[dict[str, _Listing], bool]:
         """All listings, and whether any is not what it was. Breadth first, so that limits cut off the deepest."""

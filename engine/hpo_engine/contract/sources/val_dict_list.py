@@ -12,14 +12,12 @@ from typing import Any
 from hpo_engine.contract.paths import RESULT
 from hpo_engine.contract.sources.files import WholeFile, too_many
 from hpo_engine.contract.sources.interface import TrialFiles
-from hpo_engine.contract.sources.numbers import BOM, NUMBERS, STEPS, counted_by, load_json, metric, printable, step
+from hpo_engine.contract.sources.jsontext import MAX_ENTRIES, load
+from hpo_engine.contract.sources.numbers import NUMBERS, STEPS, counted_by, metric, printable, step
 from hpo_engine.errors import ContractError
 from hpo_engine.plugins.card import Card
 from hpo_engine.study.objective import Row
 from hpo_engine.text.quoting import quoted
-
-MAX_ENTRIES = 200_000  # of a file
-MAX_VALUES = 600_000  # in it; together with its size these keep the reading of any file under a second
 
 
 class ValDictList(WholeFile):
@@ -36,7 +34,7 @@ class ValDictList(WholeFile):
         return parse(data, self._named)
 
     def steps(self) -> str:
-        found = _load(self._data)
+        found = load(self._data, RESULT)
         entries = found if isinstance(found, list) else [found]
         first = next(entry for entry in entries if type(entry) is dict)
         name, _ = _step_of(first, [key for key in STEPS if key not in self._named])
@@ -55,7 +53,7 @@ def parse(data: bytes, named: Collection[str] = ()) -> tuple[Sequence[Row], Mapp
     Raises:
         ContractError: empty, torn, not JSON, too deep, too many entries, not a list of objects.
     """
-    found = _load(data)
+    found = load(data, RESULT)
     entries = found if isinstance(found, list) else [found]
     objects = [e for e in entries if type(e) is dict]
     if entries and not objects:
@@ -75,46 +73,6 @@ def parse(data: bytes, named: Collection[str] = ()) -> tuple[Sequence[Row], Mapp
             strange.update({k: v for k, v in entry.items() if type(v) not in NUMBERS and k != key})
         rows.append(Row(before, {printable(k): v for k, v in values.items()} if escapes else values))
     return tuple(rows), {printable(k): _describe(v) for k, v in strange.items()}
-
-
-def _load(data: bytes) -> Any:
-    if data.count(b"[") + data.count(b"{") > MAX_ENTRIES + 1000:
-        raise too_many(RESULT, "entries", data.count(b"[") + data.count(b"{"), MAX_ENTRIES)
-    if (values := data.count(b",")) > MAX_VALUES:
-        raise too_many(RESULT, "values", values, MAX_VALUES)
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:2]:
-        raise ContractError(f"{RESULT} is not UTF-8 but UTF-16 text, or binary: write it as UTF-8")
-    start = len(BOM) if data.startswith(BOM) else 0
-    try:
-        text = data[start:].decode()
-    except UnicodeDecodeError as error:
-        if error.end == len(data) - start and error.reason == "unexpected end of data":
-            raise ContractError(f"{RESULT} is torn at byte {len(data)}") from None
-        raise ContractError(f"{RESULT} is not UTF-8 text (byte {start + error.start})") from None
-    if not text.strip():
-        raise ContractError(f"{RESULT} is empty")
-    try:
-        return load_json(text, data)
-    except json.JSONDecodeError as error:
-        raise ContractError(f"{RESULT} {_fault(text, error, data, start)}") from None
-    except (RecursionError, ValueError, MemoryError) as error:
-        why = "is nested too deeply" if isinstance(error, RecursionError) else f"cannot be read ({error})"
-        raise ContractError(f"{RESULT} {why}") from None
-
-
-_CUT = ("true", "false", "null", "NaN", "Infinity", "-Infinity", ".", "e+", "e-", "E+", "E-")
-
-
-def _fault(text: str, error: json.JSONDecodeError, data: bytes, start: int) -> str:
-    """What is wrong with the text; "torn" if more text could have made it whole."""
-    at = start + len(text[: error.pos].encode())
-    if error.msg.startswith("Extra data"):
-        return f"has more text after its end (from byte {at})"
-    rest = text[error.pos :].strip()
-    cut = not rest or error.msg.startswith("Unterminated") or any(word.startswith(rest) for word in _CUT)
-    if cut or ("escape" in error.msg and len(rest) < 6):
-        return f"is torn at byte {len(data)}"
-    return f"is not JSON (byte {at}: {error.msg})"
 
 
 def _step_of(entry: Mapping[str, Any], steps: Sequence[str]) -> tuple[str | None, float | None]:
