@@ -339,7 +339,7 @@ def metric_files(spec: StudySpec) -> list[str]:
     """The files in RESULT_DIR that the study's metrics are read from. Raises SpecError."""
     from hpo_engine.contract.sources.interface import TrialFiles
 
-    nowhere = TrialFiles(StudyPaths("/").trial(0))
+    nowhere = TrialFiles(StudyPaths("/").trial(0), named=spec.metrics)
     return [name for candidate in metric_sources(spec) for name in candidate.files(nowhere)]
 
 

@@ -56,7 +56,7 @@ class LocalWorkspace:
         self.paths, self._views, self._user, self._candidates = paths, views, user, candidates
         self._spec, self._files = spec, OwnFiles(spec, paths.model)
         # None of the metrics that the study speaks of is the step of a row, whatever it is called.
-        self._named = frozenset([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
+        self._named = spec.metrics
         self._placed = frozenset([file.path for file in spec.files])
         self._has_log = os.path.exists(paths.db)
         self._copies = copies or Copies()

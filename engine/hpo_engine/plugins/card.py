@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hpo_engine.errors import Problem, SpecError, nearest
@@ -23,6 +23,7 @@ class Option:
 
     `least`, `most`: bounds, included unless `above` (then the value must be above `least`). `words`: the texts allowed.
     `formerly`: another name that the study file may use. `off`: the study file may say off, which is None here.
+    `many`: one value or a list of them, which is a tuple here.
     """
 
     about: str
@@ -34,9 +35,12 @@ class Option:
     words: tuple[str, ...] = ()
     formerly: str = ""
     off: bool = False
+    many: bool = False
 
     def take(self, value: Any) -> Any:
         """The value in the option's type. Raises ValueError: "must be ..., not ..."."""
+        if self.many:
+            return tuple(map(replace(self, many=False).take, value if isinstance(value, (list, tuple)) else [value]))
         if value is None and self.default is None:
             return None
         if self.off and (value is None or value is False or (isinstance(value, str) and value.lower() == "off")):
@@ -57,7 +61,7 @@ class Option:
         if self.words:
             return " or ".join(self.words)
         if self.kind is str:
-            return "text"
+            return "text" + ", or a list of texts" * self.many
         noun = "a whole number" if self.kind is int else "a number"
         low = "" if self.least is None else f" {'above' if self.above else 'from'} {self.least:g}"
         high = "" if self.most is None else f" {'to' if low and not self.above else 'up to'} {self.most:g}"

@@ -182,6 +182,11 @@ class StudySpec:
         return len(self.objectives) > 1
 
     @property
+    def metrics(self) -> frozenset[str]:
+        """The metrics that the study file names."""
+        return frozenset([*(objective.metric for objective in self.objectives), *self.extra_metrics])
+
+    @property
     def config_names(self) -> tuple[str, ...]:
         """The names that a trial's config.json may have from the study: its parameters and its resource."""
         return self.space.names if self.resource is None else (*self.space.names, self.resource.name)

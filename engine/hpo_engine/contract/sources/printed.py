@@ -1,79 +1,152 @@
-"""Metrics in what a script prints: `name=value` and `name: value`.
+"""Metrics in what a script prints: as its lines say them (`printedlines`), or by patterns of the study file's.
 
-A line is one row. Of a progress bar, which overwrites its line, the last state counts. What the log's limit has dropped
-is not read.
+A line is a row; lines that follow one another, have the same step and other metrics, are one. Of a progress bar, which
+overwrites its line, the last state counts; of a bar over epochs each epoch does. What the log's limit has dropped is
+not read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 
 from hpo_engine.contract.outputlog.logfiles import NAME
 from hpo_engine.contract.sources.files import MAX_LINE, GrowingFile
 from hpo_engine.contract.sources.interface import TrialFiles
-from hpo_engine.contract.sources.numbers import STEPS, metric, number, printable, step
-from hpo_engine.plugins.card import Card
+from hpo_engine.contract.sources.patterns import Patterns
+from hpo_engine.contract.sources.printedlines import Line, LineReader
+from hpo_engine.contract.sources.printedtables import PrintedTable
+from hpo_engine.plugins.card import Card, Option
 from hpo_engine.study.objective import Row
 
-_MOST = 4096  # characters of a line that are searched
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
-_NAME = r"(?<![\w./-])([A-Za-z_][\w./-]{0,99})['\"]?"
-_PAIR = re.compile(rf"{_NAME}\s{{0,4}}[=:]\s{{0,9}}({_NUMBER})(?![\w.]|[:/-]\d)", re.IGNORECASE)  # no times and dates
-_COUNTED = re.compile(r"^\[(\d{1,15})\]|\b(epoch|step|iter(?:ation)?|round)s?\W{0,3}(\d{1,15})(?=\D|$)", re.IGNORECASE)
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_STATES = re.compile(rb"[\r\x08]+")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
+_MOST = 16_384  # bytes of a line that are looked at, with its colours
+_OVER_EPOCHS = re.compile(r"^\s*epochs?:?\s+\d{1,3}%\||epoch/s|s/epoch", re.IGNORECASE)
+_DONE = re.compile(r"\|\s{0,9}(\d{1,15})/\d{1,15} \[")  # of a progress bar
+_MOST_NAMES = 1000
 
 
 class Printed(GrowingFile):
     """The output of the script, standard output and standard error alike."""
 
-    card = Card("metrics that the script prints, as in `epoch 3: loss=0.31`")
+    card = Card(
+        "metrics that the script prints, as in `epoch 3: loss=0.31`",
+        options={
+            "pattern": Option(
+                "regular expressions instead of the usual forms; each named group is a metric, `step` is the step",
+                str,
+                (),
+                many=True,
+            )
+        },
+    )
 
-    def __init__(self, trial: TrialFiles) -> None:
+    def __init__(self, trial: TrialFiles, *, pattern: Sequence[str] = ()) -> None:
+        self._named = trial.named
+        self._patterns = Patterns(pattern, trial.named) if pattern else None
+        self._reader = LineReader(trial.named)
         super().__init__(trial, NAME, trial.paths.attempt(trial.attempt), "the output")
         self.title = "metrics in the output"
-        self._named = trial.named
 
     def begin(self) -> None:
-        self._step: float = 0
-        self._counted: float | None = None  # by a line without metrics, such as "Epoch 3/10"
+        self._made = _RowMaker(self._named)
+        self._table = PrintedTable(self._reader.name)
 
-    def rows_of(self, lines: Iterable[bytes]) -> Iterator[Row]:
+    def rows_of(self, lines: Iterable[bytes]) -> list[Row]:
+        rows: list[Row] = []
         for raw in lines:
-            line = _last_state(raw) if len(raw) <= MAX_LINE else ""
-            values = {
-                printable(name): value for name, text in _PAIR.findall(line) if (value := _number(text)) is not None
-            }
-            at = self._step_of(line, values)
-            if values:
-                at = self._counted if at is None else at
-                self._step = self._step + 1 if at is None else at
-                yield Row(self._step, values)
-            elif at is not None:
-                self._counted = at
+            states = _states(raw)
+            if not states:
+                continue
+            last = _text(states[-1])
+            if _OVER_EPOCHS.search(last) and self._patterns is None:
+                self._each_epoch(states, rows)
+                self._made.bar = -1
+            else:
+                self._made.add(self._line(last), rows)
+        return rows
 
-    def _step_of(self, line: str, values: dict[str, float]) -> float | None:
-        """The step that the line has, which is none of its metrics then."""
-        lower = {name.lower(): name for name in values}
-        for key in (*STEPS, "iter", "round"):
-            if (name := lower.get(key)) is not None and name not in self._named:
-                return step(values.pop(name))
-        found = _COUNTED.search(line)
-        return None if found is None or found[2] in self._named else int(found[1] or found[3])
+    def parse(self, data: bytes) -> Sequence[Row]:
+        return [*super().parse(data), *self._made.rest()]
+
+    def _take(self, data: bytes) -> None:
+        super()._take(data)
+        over, overwritten, now = self._tail.rpartition(b"\r")
+        if overwritten and (states := _states(over)):
+            if _OVER_EPOCHS.search(_text(states[-1])) and self._patterns is None:
+                self._each_epoch(states, self._rows)
+            self._tail = states[-1] + b"\r" + now  # what is overwritten needs no memory
+
+    def _line(self, text: str) -> Line:
+        if self._patterns is not None:
+            return self._patterns.read(text)
+        return self._table.read(text) or self._reader.read(text)
+
+    def _each_epoch(self, states: Iterable[bytes], rows: list[Row]) -> None:
+        """A progress bar over epochs: what it shows when it has gone on is a row."""
+        for text in map(_text, states):
+            done = int(found[1]) if (found := _DONE.search(text)) is not None else 0
+            if done > self._made.bar and (line := self._reader.read(text)).values:
+                self._made.bar = done
+                if done:
+                    self._made.add(Line(line.values, done), rows)
 
 
-def names(line: str) -> list[str]:
-    """The names that have a number in a line."""
-    return [name for name, _ in _PAIR.findall(line[:_MOST])]
+class _RowMaker:
+    """Makes rows of lines, which have a step or not.
+
+    A line without a step has that of the last line that said one; if none did, a metric that comes again begins the
+    next step. What stands before the first of the study's metrics (a script's settings) does not count steps.
+    """
+
+    def __init__(self, named: frozenset[str]) -> None:
+        self._named = named
+        self._said: float | None = None  # the step of the last line that says one for those after it
+        self._last: float | None = None  # the step of the last row
+        self._names: set[str] = set()  # the metrics of that step
+        self._early: dict[str, float] = {}
+        self.bar = -1  # how far the progress bar over epochs is
+
+    def add(self, line: Line, rows: list[Row]) -> None:
+        """Adds what a line says to the rows, of which the last may get more metrics."""
+        if line.step is not None and line.lasts:
+            self._said = line.step
+        if not line.values:
+            return
+        at = self._said if line.step is None else line.step
+        if at is None and self._last is None and self._is_early(line.values):
+            self._early.update(line.values)
+            return
+        values = {**self._early, **line.values}
+        self._early = {}
+        counting = set(values) & self._named if self._named else set(values)
+        if at is None:
+            again = self._last is None or not self._names.isdisjoint(counting)
+            at = (self._last or 0) + again
+        if at != self._last or len(self._names) > _MOST_NAMES:
+            self._names = set()
+        self._last = at
+        self._names |= counting
+        if rows and rows[-1].step == at and rows[-1].values.keys().isdisjoint(values):
+            rows[-1] = Row(at, {**rows[-1].values, **values})
+        elif not (line.step is not None and rows and rows[-1].step == at and rows[-1].values == values):  # said twice
+            rows.append(Row(at, values))
+
+    def rest(self) -> list[Row]:
+        """What came before the first of the study's metrics, if none came."""
+        return [Row(1, self._early)] if self._early else []
+
+    def _is_early(self, values: Mapping[str, float]) -> bool:
+        return bool(self._named) and self._named.isdisjoint(values) and self._early.keys().isdisjoint(values)
 
 
-def _last_state(raw: bytes) -> str:
-    states = [state for state in raw.split(b"\r") if state.strip()]
-    return _ESCAPES.sub("", states[-1].decode(errors="replace"))[:_MOST] if states else ""
+def _states(raw: bytes) -> list[bytes]:
+    """What a line held, one after the other: a progress bar overwrites it."""
+    if len(raw) > MAX_LINE and b"\r" not in raw:
+        return []
+    return [state for state in _STATES.split(raw) if state.strip()]
 
 
-def _number(text: str) -> float | None:
-    try:
-        return metric(number(text))
-    except (ValueError, OverflowError):
-        return None
+def _text(state: bytes) -> str:
+    return _ESCAPES.sub("", state[:_MOST].decode(errors="replace"))

@@ -178,6 +178,7 @@ def _option_schema(option: Option) -> dict[str, Any]:
     if option.most is not None:
         schema["maximum"] = option.most
     schema = {"anyOf": [schema, {"enum": ["off", False, None]}]} if option.off else schema
+    schema = {"anyOf": [schema, {"type": "array", "items": schema}]} if option.many else schema
     return {**schema, "default": option.default, "description": f"{option.about[:1].upper()}{option.about[1:]}."}
 
 
