@@ -302,7 +302,7 @@ def metric_sources(spec: StudySpec) -> list[Candidate]:
         named, own = source in spec.metric_sources, source.name in OWN
         make = _maker(source, spec.model_dir)
         if named:
-            make(TrialFiles(StudyPaths("/").trial(0)))
+            make(TrialFiles(StudyPaths("/").trial(0), named=spec.metrics))
         found.append(Candidate(key, make, own=own, named=named))
     return found
 
