@@ -15,6 +15,7 @@ from hpo_engine.contract.sources.files import MAX_LINE, GrowingFile
 from hpo_engine.contract.sources.interface import TrialFiles
 from hpo_engine.contract.sources.patterns import Patterns
 from hpo_engine.contract.sources.printedlines import Line, LineReader
+from hpo_engine.contract.sources.printedlines import names as names
 from hpo_engine.contract.sources.printedtables import PrintedTable
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.study.objective import Row
