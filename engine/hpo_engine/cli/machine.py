@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -22,32 +21,36 @@ _LEAST_NOTE = 30  # columns for the notes of doctor, however narrow the terminal
 
 @click.command()
 @click.argument("script", type=click.Path())
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS...]")
 @click.option(
     "--output",
     "-o",
     default=None,
     metavar="FILE",
-    help="File to write; - is stdout [algo.yaml beside the script, or here if the script reads files from here].",
+    help="File to write; - is stdout [algo.yaml in the folder that the trials run in].",
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
-def init(script: str, output: str | None, force: bool) -> None:
-    """Write a commented study file for SCRIPT."""
-    from hpo_engine.studyfile.starter import find, starter
-    from hpo_engine.studyfile.starter.project import Folder
+def init(script: str, arguments: tuple[str, ...], output: str | None, force: bool) -> None:
+    """Write a commented study file for SCRIPT.
+
+    It is read, never run: the parameters that it takes from its command line, a configuration or its constants, and the
+    metrics that it reports. Trials run in the project's folder if the script needs it or is run from there.
+
+    ARGUMENTS are those of a usual run, as in: hpo-engine init train.py -- --config conf/base.yaml --epochs 20. Those
+    that become parameters are the middle of their ranges; the others stay in the command.
+    """
+    from hpo_engine.studyfile.starter import look, starter
     from hpo_engine.studyfile.starter.report import summary
 
     if not os.path.isfile(script):
         raise SpecError(f"{script}: no such file")
-    with open(script, encoding="utf-8", errors="replace") as file:
-        code = file.read()
-    read_here = _read_from_here(script, code) if output is None else None
-    path = output or os.path.join("" if read_here else os.path.dirname(script), "algo.yaml")
-    home = os.path.dirname(path) if path != "-" else ""
-    found = find(_from(home, script), code, Folder(home or "."))
+    home = None if output is None else "" if output == "-" else os.path.dirname(output)
+    found, root = look(script, arguments, home)
     text = starter(found)
-    if path == "-":
+    if output == "-":
         click.echo(text, nl=False)
         return
+    path = output or os.path.relpath(os.path.join(root.folder, "algo.yaml"))
     if os.path.exists(path) and not force:
         raise SpecError(f"{path} exists; --force replaces it, --output FILE writes another file")
     try:
@@ -59,33 +62,11 @@ def init(script: str, output: str | None, force: bool) -> None:
     to_stdout(f"wrote {path}: check it, then run: hpo-engine submit {path}")
     for line in summary(found, output_width()):
         to_stdout(line)
-    if read_here:
-        to_stdout(f"note: trials run from this folder, as the script reads {read_here} from here")
+    if root.why:
+        where = "this folder" if os.path.samefile(root.folder, ".") else os.path.relpath(root.folder)
+        to_stdout(f"note: trials run from {where}, as {root.why}")
     for remark in found.remarks:
         to_stdout(f"note: {remark}")
-
-
-def _read_from_here(script: str, code: str) -> str | None:
-    """A path in the script that exists in this folder but not in the script's: the script is run from here."""
-    folder = os.path.dirname(script)
-    if not folder or os.path.isabs(script) or os.path.normpath(script).startswith(os.pardir):
-        return None
-    texts: list[str] = re.findall(r"""["']([^"'\s\\*?]{1,200})["']""", code)
-    for text in dict.fromkeys(texts):
-        is_path = not os.path.isabs(text) and os.path.normpath(text) not in (".", "..") and "\0" not in text
-        if is_path and os.path.exists(text) and not os.path.exists(os.path.join(folder, text)):
-            return text
-    return None
-
-
-def _from(home: str, script: str) -> str:
-    """The script's path relative to the folder `home` of the study file."""
-    from hpo_engine.contract.paths import absolute
-
-    path = os.path.relpath(absolute(script), absolute(home))
-    if path.startswith(os.pardir + os.sep):  # below a link, ".." is the parent of its target
-        path = os.path.relpath(absolute(script), os.path.realpath(home or "."))
-    return path
 
 
 @click.command()

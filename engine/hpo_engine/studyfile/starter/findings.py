@@ -5,19 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script
+from hpo_engine.studyfile.starter.leftovers import Leftovers
 from hpo_engine.studyfile.starter.metrics import Metrics
 from hpo_engine.studyfile.starter.plan import Plan, placed
 
 
 @dataclass(frozen=True)
 class Findings:
-    """`place`: the script's path, relative to the study file."""
+    """All that is known of a script.
+
+    Attributes:
+        place: the script's path, relative to `model_dir`, or to the study file if that is "".
+        model_dir: the folder that trials run in, relative to the study file.
+        python_path: modules are imported from that folder which Python does not find by itself.
+        leftovers: what of it trials do not need.
+    """
 
     place: str
     script: Script
     reading: Reading
     metrics: Metrics
     plan: Plan
+    model_dir: str = ""
+    python_path: bool = False
+    leftovers: Leftovers = Leftovers()
 
     @property
     def placed(self) -> bool:
@@ -39,6 +50,8 @@ class Findings:
             else:
                 out.append(f"the script needs {parameter.option}, and no value is known: write it into command.")
         out += self.metrics.notes
+        if self.leftovers.problem:
+            out.append(f"{self.leftovers.problem} (exclude in the study file)")
         return tuple(out)
 
 

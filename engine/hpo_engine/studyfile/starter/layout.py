@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hpo_engine.contract.placeholders import Form, literal
+from hpo_engine.contract.snapshot.found import size_text
 from hpo_engine.studyfile.starter.findings import Findings, stand_in
 from hpo_engine.studyfile.starter.kinds import Kind, kind_of
 from hpo_engine.studyfile.starter.plan import Entry
@@ -58,7 +59,7 @@ def _program(found: Findings) -> Iterator[str]:
     yield from _line("# name: my-study", "default: the name of this folder")
     yield from _line(f"command: {scalar(command)}", "runs one trial; no shell is involved")
     if folder:
-        yield from _line(f"model_dir: {scalar(folder)}", "the script's folder")
+        yield from _line(f"model_dir: {scalar(folder)}", "the folder that trials run in")
 
 
 def _objective(found: Findings) -> Iterator[str]:
@@ -181,7 +182,7 @@ def _choices(entry: Any) -> list[Any]:
 def _command(found: Findings) -> tuple[str, str]:
     """(model_dir, "" for the file's own folder; command)."""
     path = os.path.normpath(found.place)
-    folder = ""
+    folder = found.model_dir
     if os.path.isabs(path) or path.startswith(os.pardir + os.sep):
         folder, path = os.path.split(path)
     runner = {".py": "python", ".sh": "sh", ".js": "node", ".mjs": "node", ".r": "Rscript", ".jl": "julia"}.get(
@@ -241,6 +242,8 @@ def _places(found: Findings) -> Iterator[str]:
             yield f"  {scalar(path)}:"
             yield from (f"    {scalar(key)}: {scalar(name)}" for key, name in places.items())
     variables = {p.variable: f"{{{p.name}}}" for p in searched if p.variable}
+    if found.python_path:
+        variables["PYTHONPATH"] = "."
     if variables:
         yield ""
         yield "env:  # variables of the trial"
@@ -250,9 +253,15 @@ def _places(found: Findings) -> Iterator[str]:
 def _tail(found: Findings) -> Iterator[str]:
     yield ""
     yield from _line("# metrics: {accuracy: maximize}", "shown beside the objective")
-    if not any(entry.parameter.variable for entry in found.plan.searched):
+    if not found.python_path and not any(entry.parameter.variable for entry in found.plan.searched):
         yield from _line('# env: {OMP_NUM_THREADS: "1"}', "environment of the trials")
-    yield from _line('# exclude: [checkpoints/, "*.ckpt"]', "what trials do not get of the folder")
+    if found.leftovers.found:
+        yield "exclude:  # what earlier runs left in the folder, which trials do not get"
+        for one in found.leftovers.found[:_MOST_MORE]:
+            files = f"{one.files:,} file{'s' * (one.files != 1)}"
+            yield from _line(f"  - {scalar(one.pattern)}", f"{files}, {size_text(one.size)}")
+    else:
+        yield from _line('# exclude: [checkpoints/, "*.ckpt"]', "what trials do not get of the folder")
     yield from _line("# data_dir: .", "the trials' DATA_DIR, relative to this file")
 
 
