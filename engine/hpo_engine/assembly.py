@@ -94,6 +94,7 @@ METRIC_SOURCES = Registry(
         "csv": "hpo_engine.contract.sources.tables:Csv",
         "jsonl": "hpo_engine.contract.sources.tables:JsonLines",
         "json": "hpo_engine.contract.sources.documents:Json",
+        "tensorboard": "hpo_engine.contract.sources.tensorboard.source:TensorBoard",
         "stdout": "hpo_engine.contract.sources.printed:Printed",
     },
 )

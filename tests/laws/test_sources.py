@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import pytest
+
 from hpo_engine.contract.paths import EMETRICS
+from hpo_engine.contract.sources import tree
 from hpo_engine.contract.sources.documents import Json
 from hpo_engine.contract.sources.emetrics import Emetrics
 from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
 from hpo_engine.contract.sources.printed import Printed
 from hpo_engine.contract.sources.tables import Csv, JsonLines
+from hpo_engine.contract.sources.tensorboard.source import TensorBoard
 from hpo_engine.contract.sources.val_dict_list import ValDictList
 from hpo_engine.study.objective import Row
 from hpo_engine.testing import SourceLaws
+from tests.support import eventfiles
 from tests.support.helpers import emetrics_line
 
 
@@ -113,6 +118,23 @@ class TestPrinted(SourceLaws):
             + " done\n"
             for row in rows
         )
+
+
+class TestTensorBoard(SourceLaws):
+    @pytest.fixture(autouse=True)
+    def _folders_are_looked_at_each_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tree, "_EVERY_S", 0.0)
+        monkeypatch.setattr(tree, "_SHARE", 0)
+
+    def make(self, trial: TrialFiles) -> MetricSource:
+        return TensorBoard(trial)
+
+    def path(self, trial: TrialFiles) -> str:
+        return f"{trial.paths.result_dir}/runs/Nov27_18-00-00_host/{eventfiles.NAME}"
+
+    def data(self, rows: Sequence[Row]) -> bytes:
+        each = [eventfiles.doubles(int(row.step), row.values) for row in rows]
+        return b"".join([eventfiles.VERSION, *each])
 
 
 class TestEmetricsOfTheTrialsNumber(TestEmetrics):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hpo_engine.system.tfrecord import crc32c
 from hpo_engine.trackers import tfevents
 
 event_pb2 = pytest.importorskip("tensorboard.compat.proto.event_pb2")
@@ -49,8 +50,8 @@ def plugin_data(value: bytes) -> tuple[str, plugin_data_pb2.HParamsPluginData]:
     ],
 )
 def test_crc32c_gives_the_published_values(data: bytes, crc: int) -> None:
-    assert tfevents.crc32c(data) == crc
-    assert tfevents.crc32c(data[3:], tfevents.crc32c(data[:3])) == crc
+    assert crc32c(data) == crc
+    assert crc32c(data[3:], crc32c(data[:3])) == crc
 
 
 @settings(max_examples=80, deadline=None)

@@ -14,6 +14,7 @@ from hpo_engine.errors import StudyNotFound, nearest
 CONFIG = "config.json"
 RESULT = "val_dict_list.json"
 EMETRICS = "evaluation-metrics.txt"
+OWN_EVENTS = ".hpo-engine"  # what the names of the engine's own event files in LOG_DIR end with, but for a number
 SUBMITTED = "_submitted_code"  # in RESULT_DIR, for scripts of WMLA; also the label that names the folder in it
 
 

@@ -41,6 +41,10 @@ class SourceLaws:
         """What the file holds when these rows were reported: `step` and metrics called loss and acc."""
         raise NotImplementedError
 
+    def data(self, rows: Sequence[Row]) -> bytes:
+        """The same as bytes; for formats that are not text, instead of `text`."""
+        return self.text(rows).encode()
+
     @pytest.fixture(autouse=True)
     def _trial(self, tmp_path: Path) -> None:
         study = StudyPaths(str(tmp_path / "a 'b' $c"))
@@ -52,9 +56,8 @@ class SourceLaws:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.source = self.make(self.trial)
 
-    def put(self, data: bytes | str, *, anew: bool = False) -> None:
+    def put(self, content: bytes, *, anew: bool = False) -> None:
         """The file holds this from now on; `anew`: and is another one."""
-        content = data if isinstance(data, bytes) else data.encode()
         if anew:
             aside = self.file.with_name("aside")
             aside.write_bytes(content)
@@ -82,14 +85,14 @@ class SourceLaws:
     def test_every_row_is_read_once_live_and_once_in_the_end(self) -> None:
         for rows in (ROWS, ODD if self.odd else []):
             for count in range(1, len(rows) + 1):
-                self.put(self.text(rows[:count]))
+                self.put(self.data(rows[:count]))
                 assert same_rows(self.seen(), rows[:count]), f"live, after {count} of {len(rows)} rows"
                 reading = self.final()
                 assert same_rows(reading.rows, rows[:count]), f"in the end, after {count} of {len(rows)} rows"
                 assert reading.source and reading.problem is None
 
     def test_a_torn_report_is_not_there_yet_and_lost_never(self) -> None:
-        data = self.text(ROWS).encode()
+        data = self.data(ROWS)
         for end in range(len(data)):
             self.put(data[:end])
             self.source.look()
@@ -104,11 +107,11 @@ class SourceLaws:
         other = [Row(row.step, {"loss": 3.0 + row.step, "acc": 0.25}) for row in ROWS]
         for anew in (True, False):
             for rows in (ROWS[:4], other[:2], ROWS, other):
-                self.put(self.text(rows), anew=anew)
+                self.put(self.data(rows), anew=anew)
                 assert same_rows(self.seen(), rows), f"another file: {anew}, {len(rows)} rows"
 
     def test_what_has_not_changed_is_not_opened_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.put(self.text(ROWS))
+        self.put(self.data(ROWS))
         os.utime(self.file, (1e9, 1e9))
         assert self.seen()
         with monkeypatch.context() as patched:
@@ -121,9 +124,9 @@ class SourceLaws:
         if not self.grows:
             return
         rows = [Row(i, {"loss": 1 / (i + 1), "acc": 0.5}) for i in range(20_000)]
-        self.put(self.text(rows))
+        self.put(self.data(rows))
         assert len(self.seen()) == len(rows)
-        self.put(self.text([*rows, *(Row(len(rows) + i, {"loss": 0.5}) for i in range(5))]))
+        self.put(self.data([*rows, *(Row(len(rows) + i, {"loss": 0.5}) for i in range(5))]))
         before = _bytes_read()
         self.source.look()
         assert len(self.source.rows) == len(rows) + 5
@@ -131,7 +134,7 @@ class SourceLaws:
 
     def test_whatever_is_in_its_place_no_look_fails(self, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
-        secret.write_text(self.text(ROWS))
+        secret.write_bytes(self.data(ROWS))
         for make in (os.mkfifo, os.mkdir, lambda path: os.symlink(secret, path)):
             make(self.file)
             self.source.look()

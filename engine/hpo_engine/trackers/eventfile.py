@@ -11,7 +11,9 @@ import os
 import stat
 from dataclasses import dataclass
 
-OWN = ".hpo-engine"
+from hpo_engine.contract.paths import OWN_EVENTS
+
+OWN = OWN_EVENTS
 
 ASIDE = "reported"
 """Subfolder for our file where the script keeps event files of its own right in its log folder: in one folder

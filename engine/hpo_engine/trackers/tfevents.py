@@ -1,4 +1,4 @@
-"""Bytes of TensorBoard's event files: record framing, and the few protocol buffer messages that we write.
+"""Bytes of TensorBoard's event files: the few protocol buffer messages that we write, each in a record.
 
 A writer of TensorBoard's own costs an import of 190 ms and a thread a file; what is needed of its formats fits on
 this page. Knows nothing of studies or files: values in, bytes out.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from hpo_engine.system.tfrecord import crc32c, framed, record
 
 HParam = float | str | bool
 
@@ -63,9 +65,7 @@ class Stamped:
 
     def at(self, wall_time: float) -> bytes:
         end = _double(1, wall_time)
-        length = _LENGTH.pack(len(self._body) + len(end))
-        masked = _CRC.pack(_mask(crc32c(end, self._crc)))
-        return b"".join((length, _CRC.pack(_mask(crc32c(length))), self._body, end, masked))
+        return framed(self._body + end, crc32c(end, self._crc))
 
 
 def restart(wall_time: float, step: int) -> bytes:
@@ -172,40 +172,3 @@ def _string(field: int, value: str) -> bytes:
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "replace")  # a lone surrogate would make the whole message unreadable
-
-
-# --- record framing ---------------------------------------------------------------------------------------------
-
-
-def record(payload: bytes) -> bytes:
-    """TFRecord: length, its masked CRC-32C, the payload, its masked CRC-32C."""
-    length = _LENGTH.pack(len(payload))
-    return b"".join((length, _CRC.pack(_mask(crc32c(length))), payload, _CRC.pack(_mask(crc32c(payload)))))
-
-
-_LENGTH, _CRC = struct.Struct("<Q"), struct.Struct("<I")
-
-
-def _mask(crc: int) -> int:
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def crc32c(data: bytes, crc: int = 0) -> int:
-    """CRC-32C (Castagnoli) of what gave `crc`, followed by `data`; byte by byte, some 60 ns each."""
-    crc ^= 0xFFFFFFFF
-    table = _TABLE
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
-    return crc ^ 0xFFFFFFFF
-
-
-def _table() -> tuple[int, ...]:
-    out = []
-    for crc in range(256):
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)  # the polynomial 0x1EDC6F41, bits reversed
-        out.append(crc)
-    return tuple(out)
-
-
-_TABLE = _table()

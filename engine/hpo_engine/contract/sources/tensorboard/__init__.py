@@ -1,0 +1,1 @@
+"""Metrics in TensorBoard's event files, read without TensorBoard or TensorFlow."""
