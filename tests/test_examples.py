@@ -1,37 +1,141 @@
-"""Every example's study file, through the real engine: a few trials each, all of them good."""
+"""Every example's study file, through the real engine: a few trials each, all of them good, and no file is changed.
+
+The examples of unchanged scripts run once more with two good points and two bad ones, preloaded and cold: the bad ones
+would train for ever, and are ended while they do.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from tests.support import command
 
-ROOT = Path(__file__).parents[1]
-FILES = sorted(p for p in (ROOT / "examples").glob("*/algo*.*"))
-NEEDS = {"algo-node.yaml": "node", "algo-c.yaml": "cc"}
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FILES = sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.glob("*/algo*.*"))
+PROGRAMS = {"any-language/algo-node.yaml": "node", "any-language/algo-c.yaml": "cc"}
+MODULES = {
+    "boosting/algo.yaml": ["lightgbm"],
+    "boosting/algo-xgboost.yaml": ["xgboost"],
+    "keras_csv/algo.yaml": ["keras", "torch"],
+}
+LONG = {"boosting/algo-xgboost.yaml", *(file for file in MODULES if not file.startswith("boosting"))}
+
+
+class Proof(NamedTuple):
+    """`length`: the parameter that says how long a trial trains: `short`, which is long enough for an engine to see it
+    training, or `endless`; `good` and `bad`: points of the space; `more`: of the study file."""
+
+    length: str
+    short: int
+    endless: int
+    good: Mapping[str, Any]
+    bad: Mapping[str, Any]
+    more: Mapping[str, Any] = {}
+
+
+PROOFS = {
+    "click_printed/algo.yaml": Proof("epochs", 3000, 10**6, {"learning_rate": 0.01}, {"learning_rate": 1e-4}),
+    "constants/algo.yaml": Proof(
+        "epochs", 60, 10**6, {"gamma": 0.05}, {"gamma": 0.5, "alpha": 0.01}, {"files": {"train.py": {"EPOCHS": "epochs"}}}
+    ),
+    "boosting/algo.yaml": Proof("rounds", 800, 10**6, {"eta": 0.3}, {"eta": 0.01}),
+    "boosting/algo-xgboost.yaml": Proof(
+        "rounds", 800, 10**6, {"eta": 0.3}, {"eta": 0.01}, {"files": {"params.json": {"rounds": "rounds"}}}
+    ),
+    "shell_pipeline/algo.yaml": Proof(
+        "folds", 40, 280, {"bandwidth": 1.0}, {"bandwidth": 10.0}, {"env": {"FOLDS": "{folds}"}}
+    ),
+    "keras_csv/algo.yaml": Proof(
+        "epochs", 8, 10**4, {"learning_rate": 0.01}, {"learning_rate": 1e-4, "dropout": 0.5},
+        {"files": {"conf/model.yaml": {"epochs": "epochs"}}},
+    ),
+}  # fmt: skip
+
+
+def cases(files: Mapping[str, Any] | list[str]) -> list[Any]:
+    return [pytest.param(file, marks=pytest.mark.slow if file in LONG else ()) for file in files]
+
+
+def skip_without_its_programs(file: str) -> None:
+    if (program := PROGRAMS.get(file)) and shutil.which(program) is None:
+        pytest.skip(f"{program} is not on this machine")
+    for module in MODULES.get(file, ()):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Of all that a script or its user might change there."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def submitted(file: Path, root: Path, *options: str) -> tuple[dict[str, Any], str]:
+    """The result, and what else was printed."""
+    argv = ["submit", str(file), "--root", str(root), *options, "--json"]
+    env = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    done = command.run(*argv, cwd=root, env=env, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
 def test_all_examples_are_here() -> None:
     names = {"digits", "wmla_script", "any-language", "sklearn_cv", "hyperband", "two_objectives"}
-    assert {p.parent.name for p in FILES} == names
-    assert len(FILES) == 9
+    assert {file.partition("/")[0] for file in FILES} == names | {file.partition("/")[0] for file in PROOFS}
+    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 9 + len(PROOFS)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
-def test_example_runs(file: Path, tmp_path: Path) -> None:
-    if (program := NEEDS.get(file.name)) and shutil.which(program) is None:
-        pytest.skip(f"{program} is not on this machine")
-    argv = ["submit", str(file), "--root", str(tmp_path), "--trials", "2", "--json"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = command.run(*argv, cwd=tmp_path, env=env)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+@pytest.mark.parametrize("file", cases(FILES))
+def test_example_runs(file: str, tmp_path: Path) -> None:
+    skip_without_its_programs(file)
+    folder = (EXAMPLES / file).parent
+    before = checksums(folder)
+    result, _ = submitted(EXAMPLES / file, tmp_path, "--trials", "2")
     assert result["state"] == "finished" and result["counts"] == {"completed": 2}
     assert result["best"] is not None and result["best"]["params"]
     trial = tmp_path / result["study"] / "results" / str(result["best"]["trial"])
     assert json.loads((trial / "config.json").read_text()) == result["best"]["params"]
+    assert checksums(folder) == before
+
+
+@pytest.mark.parametrize("preload", ["auto", pytest.param("off", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("file", cases(PROOFS))
+def test_unchanged_script_is_tuned_and_its_losers_are_ended_live(file: str, preload: str, tmp_path: Path) -> None:
+    skip_without_its_programs(file)
+    folder, proof = (EXAMPLES / file).parent, PROOFS[file]
+    study = yaml.safe_load((EXAMPLES / file).read_text())
+    study |= {
+        "name": "proof",
+        "model_dir": str(folder),
+        "trials": 4,
+        "parallel": 2,
+        "early_stopping": {"rule": "rank", "min_rivals": 2, "keep": 0.6},  # the good ones never end each other
+        "trial": {"preload": preload},
+        "points": [
+            *({proof.length: proof.short, **proof.good} for _ in range(2)),
+            *({proof.length: proof.endless, **proof.bad} for _ in range(2)),
+        ],
+    }
+    study["space"][proof.length] = {"choice": [proof.short, proof.endless]}
+    study["env"] = {**study.get("env", {}), **proof.more.get("env", {})}
+    for name, keys in proof.more.get("files", {}).items():
+        study["files"][name].update(keys)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+
+    before = checksums(folder)
+    result, printed = submitted(tmp_path / "study.yaml", tmp_path)
+    assert result["counts"] == {"completed": 2, "pruned": 2}, printed
+    assert result["best"]["params"][proof.length] == proof.short
+    assert checksums(folder) == before
+    if preload == "auto" and "python" in study["command"]:
+        assert "preload: " in printed and "no preload" not in printed
