@@ -312,7 +312,7 @@ def test_the_metric_source_shown_reads_another_file(with_plugins: dict[str, obje
     )
     (tmp_path / "progress.txt").write_text("epoch=1 loss=-9\n")  # of a run by hand
     out = run_with(the_part_with("results"), with_plugins, tmp_path)
-    assert "30 completed" in out and "-9" not in out
+    assert "30 completed" in out and "loss=-9" not in out and "loss -9" not in out
     (tmp_path / "train.py").write_text("pass\n")
     study = {**with_plugins, "name": "none", "trials": 1, "results": ["reader.py:Progress", "val_dict_list"]}
     (tmp_path / "none.yaml").write_text(yaml.safe_dump(study))
