@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hpo_engine.cli.common import json_option, output_width, root_option, to_stderr
-from hpo_engine.errors import SpecError
+from hpo_engine.cli.common import json_option, note, output_width, root_option, to_stderr
+from hpo_engine.errors import JournalError, SpecError
 from hpo_engine.report.objects import dump
 
 if TYPE_CHECKING:
@@ -67,9 +67,13 @@ def check(
     except Interrupted:
         to_stderr("hpo-engine: interrupted; nothing was kept")
         return 128 + signals[0]
+    except JournalError as error:
+        raise JournalError(str(error).replace("then resume", "then check again")) from error
     if as_json:
         click.echo(dump(as_object(report)))
     else:
+        for text in report.evidence.notes:
+            note(text)
         click.echo("\n".join(_lines(report, output_width() or _WIDTH)))
     bad = (Level.PROBLEM, Level.WARNING) if strict else (Level.PROBLEM,)
     return _WASTED if report.worst() in bad else 0
@@ -157,7 +161,7 @@ def _cost(cost: Cost, e: Evidence, width: int) -> Iterator[str]:
     if cost.run_s is not None:
         resource = e.spec.resource
         at_least = "at least " if cost.at_least else ""
-        of = f" with {resource.min} {resource.name}" if resource is not None else ""
+        of = f" with {resource.name}={resource.min}" if resource is not None else ""
         parts.append(f"a trial takes {at_least}{duration(cost.run_s)}{of} and {_size(cost.run_bytes)} on disk")
     plan = cost.plan or (f"{counted(cost.runs, 'trial')}" if cost.runs is not None else "no end is set")
     at_once = f", {cost.parallel} at a time" if cost.parallel > 1 else ""

@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from statistics import median
 
 from hpo_engine import assembly
-from hpo_engine.probe.values import Cost, Evidence
+from hpo_engine.probe.values import Cost, Evidence, Why
 from hpo_engine.study.spec import StudySpec
 
 
 def cost(e: Evidence) -> Cost:
-    """Times grow with the resource, as if all of a run were training; early stopping saves some of it."""
+    """Times grow with the resource, as between two runs with different amounts; early stopping saves some of it."""
     spec = e.spec
     whole = [run.seconds for run in e.runs if run.whole]
     some = whole or [run.seconds for run in e.working]
     run_s = median(some) if some else None
-    share = spec.resource.min if spec.resource is not None else None
-    per_unit = None if run_s is None or share is None else run_s / share
+    if spec.resource is not None:
+        least = [run.seconds for run in e.runs if run.whole and run.resource == spec.resource.min]
+        run_s = median(least) if least else run_s
+    per_unit = _per_unit(e, run_s)
     amounts = _amounts(spec)
     runs = sum(amounts.values()) if amounts else spec.budget.trials
     total_s = _total_s(spec, amounts, run_s, per_unit)
@@ -47,11 +49,24 @@ def _amounts(spec: StudySpec) -> Mapping[int, int]:
     return {spec.resource.max: spec.budget.trials}
 
 
+def _per_unit(e: Evidence, run_s: float | None) -> float | None:
+    """Seconds that one more of the resource takes; None: there is none, or it is not known."""
+    resource = e.spec.resource
+    if resource is None or run_s is None:
+        return None
+    more = e.of(Why.MORE)
+    if more is not None and more.whole and more.resource is not None and more.resource > resource.min:
+        return max(0.0, more.seconds - run_s) / (more.resource - resource.min)
+    return run_s / resource.min
+
+
 def _total_s(spec: StudySpec, amounts: Mapping[int, int], run_s: float | None, per_unit: float | None) -> float | None:
     """Seconds of the whole study; None if that cannot be told."""
     parallel = max(1, spec.resources.parallel)
-    if per_unit is not None:
-        return sum(amount * count for amount, count in amounts.items()) * per_unit / parallel if amounts else None
-    if run_s is None or spec.budget.trials is None:
+    if run_s is None:
         return None
-    return spec.budget.trials * run_s / parallel
+    if spec.resource is not None:
+        least = spec.resource.min
+        each = [(run_s + (amount - least) * (per_unit or 0.0)) * count for amount, count in amounts.items()]
+        return sum(each) / parallel if amounts else None
+    return None if spec.budget.trials is None else spec.budget.trials * run_s / parallel

@@ -47,8 +47,7 @@ class Plan(Searcher):
             return ()
         purpose, params = found
         self.purposes.append(purpose)
-        resource = None if self._spec.resource is None else self._spec.resource.min
-        return (Proposal(params, resource),)
+        return (Proposal(params, self._amount(more=purpose.why is Why.MORE)),)
 
     def enough(self, trial: Trial, history: History, elapsed_s: float) -> bool:
         """Whether a running trial has shown what it is there for."""
@@ -57,7 +56,7 @@ class Plan(Searcher):
             return purpose.why is Why.STOP and self._is_time(purpose, history, elapsed_s)
         base = history.trials[purpose.base]
         cut = base.stop is not None and len(self._objective_rows(trial.rows)) >= self._need(base)
-        if purpose.why is Why.OTHER:
+        if purpose.why in (Why.OTHER, Why.MORE):
             return cut
         if purpose.why is Why.ONE:
             return cut or alike(base.rows, trial.rows, self._clock) is False
@@ -80,7 +79,22 @@ class Plan(Searcher):
         again = self._trial_for(Why.AGAIN, trials)
         if again is None:
             return Purpose(Why.AGAIN, base.id), base.params
-        return self._one(trials, again) or self._stop(trials, base)
+        return self._more(trials, base) or self._one(trials, again) or self._stop(trials, base)
+
+    def _more(self, trials: Sequence[Trial], base: Trial) -> tuple[Purpose, Params] | None:
+        resource = self._spec.resource
+        if resource is None or resource.max == resource.min or base.stop is not None:
+            return None
+        if self._trial_for(Why.MORE, trials) is not None:
+            return None
+        return Purpose(Why.MORE, base.id, resource.name), base.params
+
+    def _amount(self, *, more: bool) -> int | None:
+        """Of the resource: the least that a trial gets, or more than that."""
+        resource = self._spec.resource
+        if resource is None:
+            return None
+        return min(resource.max, max(_ENOUGH, 2 * resource.min)) if more else resource.min
 
     def _one(self, trials: Sequence[Trial], again: Trial) -> tuple[Purpose, Params] | None:
         if self._left is None:

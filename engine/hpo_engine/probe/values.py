@@ -44,13 +44,14 @@ class Why(str, enum.Enum):
     FIRST = "first"  # values at one end of the space
     OTHER = "other"  # values far from those
     AGAIN = "again"  # the same values once more: the noise
+    MORE = "more"  # more of the resource
     ONE = "one"  # one parameter changed
     STOP = "stop"  # ended half-way, to see whether SIGTERM is honoured
 
 
 @dataclass(frozen=True)
 class Purpose:
-    """`parameter`: the one that is changed. `base`: the trial that this one is compared with (None: none)."""
+    """`parameter`: what is changed, a parameter or the resource. `base`: the trial to compare with (None: none)."""
 
     why: Why
     base: int | None = None
@@ -64,6 +65,8 @@ class Purpose:
                 return "values far from those"
             case Why.AGAIN:
                 return f"the values of trial {self.base} again"
+            case Why.MORE:
+                return f"trial {self.base} with more {self.parameter}"
             case Why.ONE:
                 return f"trial {self.base} with another {self.parameter}"
         return f"trial {self.base} again, to be ended by SIGTERM"
@@ -124,6 +127,10 @@ class Ran:
     def exit(self) -> Exit:
         attempt = self.trial.attempt
         return (attempt.exit if attempt is not None else None) or Exit(lost=True)
+
+    @property
+    def resource(self) -> int | None:
+        return self.trial.proposal.resource
 
     @property
     def seconds(self) -> float:

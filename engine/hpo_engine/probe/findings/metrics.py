@@ -124,9 +124,10 @@ def _there(run: Ran, e: Evidence) -> Finding:
 
 
 def _live(e: Evidence, runs: list[Ran]) -> Iterator[Finding]:
-    run = max(runs, key=lambda run: run.seconds)
-    if run.seconds < _LONG_S:
+    long = [run for run in runs if run.seconds >= _LONG_S]
+    if not long:
         return
+    run = max(long, key=lambda run: (len(run.rows), run.seconds))
     live = [a for a in run.arrivals if a.after_s < run.seconds * _LATE - _MARGIN_S]
     if live and len(run.rows) > 1:
         times = [a.after_s for a in live]
@@ -137,6 +138,8 @@ def _live(e: Evidence, runs: list[Ran]) -> Iterator[Finding]:
     if live:
         return
     level = Level.WARNING if e.spec.prunes else Level.NOTE
+    if len(run.rows) == 1 and run.resource == 1:
+        return  # there is no more to report
     if len(run.rows) == 1:
         text = "one row, at the end: such trials cannot be ended early"
         action = "report after each epoch" if e.spec.prunes else ""

@@ -20,15 +20,34 @@ _TOPIC = "parameters"
 
 
 def found(e: Evidence) -> Iterator[Finding]:
-    names = list(searched(e.spec, dict.fromkeys(e.spec.space.names)))
+    names = list(searched(e.spec, dict.fromkeys(e.spec.config_names)))
     if not e.working or not names:
         return
     unread = _unread(e, names)
     if unread:
         yield _not_read(e, unread)
         names = [name for name in names if name not in unread]
-    if names:
+    resource = e.spec.resource.name if e.spec.resource is not None else None
+    if resource in names:
+        yield from _resource(e, resource)
+    if names := [name for name in names if name != resource]:
         yield from _effects(e, names)
+
+
+def _resource(e: Evidence, name: str) -> Iterator[Finding]:
+    """Whether more of the resource makes a difference."""
+    more = e.of(Why.MORE)
+    base = None if more is None else e.run(more.purpose.base)
+    if more is None or base is None or more.failed or base.failed or not (more.rows and base.rows):
+        return
+    amounts = f"{name} {base.resource} and {more.resource}"
+    if len(more.rows) == len(base.rows) and alike(base.rows, more.rows, Unlike(e.spec)):
+        text = f"{name} has no effect: with {amounts} the rows are the same"
+        action = f"let the script train for as many {name} as it is given; the search decides by that what is promising"
+        yield Finding(Level.PROBLEM, _TOPIC, "resource_ignored", text, action)
+        return
+    text = f"{amounts} gave {len(base.rows)} and {counted(len(more.rows), 'row')}"
+    yield Finding(Level.OK, _TOPIC, "resource", text)
 
 
 # -- config.json that nobody reads -------------------------------------------------------------------------------------
@@ -142,9 +161,13 @@ def _not_compared(e: Evidence, first: Ran | None, other: Ran | None) -> Finding:
 
 def _no_effect(e: Evidence, first: Ran, other: Ran, names: list[str]) -> Finding:
     short = not (first.whole and other.whole) or e.spec.resource is not None
+    early = short and min(len(first.rows), len(other.rows)) <= 1
     values = " and with ".join(assignments(_only(run.trial.params, names)) for run in (first, other))
-    rows = counted(min(len(first.rows), len(other.rows)), "row")
-    text = f"no parameter has an effect: with {values} all {rows} are the same"
+    count = min(len(first.rows), len(other.rows))
+    same = f"all {count} rows are the same" if count > 1 else "the row is the same"
+    text = f"no parameter has an effect: with {values} {same}"
+    if early:
+        return Finding(Level.NOTE, _TOPIC, "no_effect", f"{text}, which may be too early to tell")
     if elsewhere := _looks_elsewhere(e):
         return Finding(Level.PROBLEM, _TOPIC, elsewhere[0], f"{text}; {elsewhere[1]}", elsewhere[2])
     how = "it has read config.json" if first.config_read else "it has not opened config.json"
@@ -158,7 +181,7 @@ def _ignored(e: Evidence, runs: list[Ran]) -> Finding:
     names = [run.purpose.parameter for run in runs]
     parts = [f"{name} ({_change(e, run)})" for name, run in zip(names, runs, strict=True)]
     hints = [hint for name in names if (hint := _nearest(e, name))]
-    amount = f" with {e.spec.resource.min} {e.spec.resource.name}" if e.spec.resource is not None else ""
+    amount = f" with {e.spec.resource.name}={e.spec.resource.min}" if e.spec.resource is not None else ""
     # The first row of a trial may come before any training.
     early = bool(amount) and min(len(run.rows) for run in runs) <= 1
     return Finding(

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
+from hpo_engine.executors.preload.launcherspec import Command
 from hpo_engine.probe.findings.metrics import interval_s
 from hpo_engine.probe.values import Evidence, Finding, Level, Ran
 from hpo_engine.text.quoting import quoted, shortened
@@ -174,7 +175,11 @@ def _leftovers(e: Evidence) -> Iterator[Finding]:
 
 def _preload(e: Evidence) -> Iterator[Finding]:
     if e.spec.trial.preload == "off":
-        yield Finding(Level.NOTE, _TOPIC, "preload_off", "preload is switched off in the study file")
+        yield Finding(Level.NOTE, _TOPIC, "no_preload", "no preload: it is off in the study file")
+        return
+    if Command.of(e.runs[0].preview.command) is None:
+        text = "no preload: the command is not `python script.py` or `python -m module`"
+        yield Finding(Level.NOTE, _TOPIC, "no_preload", text)
         return
     for line in e.notices:
         if line.startswith("no preload: "):
