@@ -95,6 +95,7 @@ METRIC_SOURCES = Registry(
         "jsonl": "hpo_engine.contract.sources.tables:JsonLines",
         "json": "hpo_engine.contract.sources.documents:Json",
         "tensorboard": "hpo_engine.contract.sources.tensorboard.source:TensorBoard",
+        "trainer_state": "hpo_engine.contract.sources.trainer_state:TrainerState",
         "stdout": "hpo_engine.contract.sources.printed:Printed",
     },
 )

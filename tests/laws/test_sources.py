@@ -15,6 +15,7 @@ from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
 from hpo_engine.contract.sources.printed import Printed
 from hpo_engine.contract.sources.tables import Csv, JsonLines
 from hpo_engine.contract.sources.tensorboard.source import TensorBoard
+from hpo_engine.contract.sources.trainer_state import STATE, TrainerState
 from hpo_engine.contract.sources.val_dict_list import ValDictList
 from hpo_engine.study.objective import Row
 from hpo_engine.testing import SourceLaws
@@ -102,6 +103,20 @@ class TestJsonColumns(TestJson):
     def text(self, rows: Sequence[Row]) -> str:
         names = ("loss", "acc") if rows and "acc" in rows[0].values else ("loss",)
         return json.dumps({"epoch": [row.step for row in rows]} | {n: [row.values[n] for row in rows] for n in names})
+
+
+class TestTrainerState(SourceLaws):
+    grows = False
+
+    def make(self, trial: TrialFiles) -> MetricSource:
+        return TrainerState(trial)
+
+    def path(self, trial: TrialFiles) -> str:
+        return f"{trial.paths.result_dir}/out/checkpoint-6/{STATE}"
+
+    def text(self, rows: Sequence[Row]) -> str:
+        logged = [{"epoch": row.step, "step": 10 * row.step, n: v} for row in rows for n, v in row.values.items()]
+        return json.dumps({"best_metric": None, "epoch": 6.0, "log_history": logged})
 
 
 class TestPrinted(SourceLaws):

@@ -94,11 +94,11 @@ class Found:
         every 0.3 s at most, and not at all for patterns without wildcards, so it may be called at every turn.
         """
         if self._walked():
-            started = time.monotonic()
+            started = time.thread_time()
             files = tuple([file for place in self._candidates if (file := self._file(*place)) is not None])
             if files != self._files:
                 self._files = files
-            self._places[0][1].spent(time.monotonic() - started)
+            self._places[0][1].spent(time.thread_time() - started)
         return self._files
 
     def all(self) -> Sequence[str]:

@@ -106,10 +106,19 @@ class OneOfFound(MetricSource):
             read = self._reads.get(file.path)
             if read is not None and read.file.before == file.before:
                 read.file = file
-            elif read is not None or len(self._reads) < _MOST_LIVE:
+            elif read is not None or self._has_room():
                 order = read.order if read is not None else (self._looks, file.mtime_ns, number)
                 self._reads[file.path] = read = _Read(file, self.reader(file), order)
         return fresh
+
+    def _has_room(self) -> bool:
+        """Whether one more file is read; those that came before give way to a new one."""
+        if len(self._reads) < _MOST_LIVE:
+            return True
+        older = [r for r in self._reads.values() if r is not self._chosen and r.order[0] < self._looks]
+        if older:
+            del self._reads[min(older, key=lambda read: read.order).file.path]
+        return bool(older)
 
     def _best(self, reads: Iterable[_Read]) -> _Read | None:
         having = [read for read in reads if read.source.rows and (read.names or not self._choosy)]

@@ -48,9 +48,9 @@ class Tree:
 
     def look(self) -> None:
         """Brings `names` up to date, at most every 0.3 s: one stat per folder, and a listing of each that changed."""
-        started = time.monotonic()
-        if started < self._not_before:
+        if time.monotonic() < self._not_before:
             return
+        started = time.thread_time()
         self.rounds += 1
         listings, changed = self._round()
         if changed:
@@ -59,10 +59,11 @@ class Tree:
             self.names = tuple(names[:_MOST_FILES])
             self.generation += 1
         self._took_s = 0.0
-        self.spent(time.monotonic() - started)
+        self.spent(time.thread_time() - started)
 
     def spent(self, seconds: float) -> None:
-        """Counts towards the duration of the last round: the next one is the later."""
+        """Counts towards the duration of the last round: the next one is the later. Of processor time, for on a machine
+        that is busy with the trials everything takes long."""
         self._took_s += seconds
         self._not_before = time.monotonic() + min(max(_EVERY_S, _SHARE * self._took_s), _LONGEST_S)
 
