@@ -44,7 +44,7 @@ class Tree:
         self.generation = 0
         """Grows when `names` has changed."""
         self._listings: dict[str, _Listing] = {}
-        self._took_s = self._not_before = 0.0
+        self._took_s = self._ended = self._not_before = 0.0
 
     def look(self) -> None:
         """Brings `names` up to date, at most every 0.3 s: one stat per folder, and a listing of each that changed."""
@@ -58,14 +58,14 @@ class Tree:
             names = [inside + name for inside, listing in listings.items() for name in listing.files]
             self.names = tuple(names[:_MOST_FILES])
             self.generation += 1
-        self._took_s = 0.0
+        self._took_s, self._ended = 0.0, time.monotonic()
         self.spent(time.thread_time() - started)
 
     def spent(self, seconds: float) -> None:
         """Counts towards the duration of the last round: the next one is the later. Of processor time, for on a machine
         that is busy with the trials everything takes long."""
         self._took_s += seconds
-        self._not_before = time.monotonic() + min(max(_EVERY_S, _SHARE * self._took_s), _LONGEST_S)
+        self._not_before = self._ended + min(max(_EVERY_S, _SHARE * self._took_s), _LONGEST_S)
 
     def _round(self) -> tuple[dict[str, _Listing], bool]:
         """All listings, and whether any is not what it was. Breadth first, so that limits cut off the deepest."""
