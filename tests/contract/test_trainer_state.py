@@ -76,7 +76,8 @@ def test_rows_are_live_while_checkpoints_appear_and_are_rotated_away(trial: Tria
     assert seen(source, [0.5, 1, 2])
     save(trial, "out", 7)
     shutil.rmtree(f"{trial.paths.result_dir}/out/checkpoint-16")
-    assert [row.step for row in source.final(cut=False).rows] == [0.5, 1, 2]
+    anew = TrainerState(TrialFiles(trial.paths, named=trial.named))
+    assert [row.step for row in anew.final(cut=False).rows] == [0.5, 1, 2]
 
 
 def test_the_newest_of_many_checkpoints_is_read_live(trial: TrialFiles) -> None:
