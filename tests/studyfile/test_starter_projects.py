@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -139,10 +140,10 @@ def test_a_hydra_project_takes_what_its_configuration_composes() -> None:
 
 
 def test_the_arguments_of_a_usual_run_of_hydra() -> None:
-    found = find(*project("hydra_lightning", "src/train.py", "experiment=wide", "trainer.max_epochs=2")).reading
-    assert found.words == ("experiment=wide",)  # which has a logger
-    assert defaults(found)["trainer.max_epochs"] == 2
-    assert defaults(found)["model.optimizer.lr"] == 0.02
+    words = ("experiment=wide", "trainer.max_epochs=2", "model.net.dropout=0.3")
+    found = find(*project("hydra_lightning", "src/train.py", *words)).reading
+    assert found.words == ("experiment=wide", "trainer.max_epochs=2")  # which has a logger
+    assert (defaults(found)["model.optimizer.lr"], defaults(found)["model.net.dropout"]) == (0.02, 0.3)
 
 
 @pytest.mark.parametrize("words", [[], ["experiment=wide"], ["logger=csv", "data.batch_size=7", "+data.new=3"]])
@@ -386,3 +387,23 @@ def main():
 def test_values_inside_of_functions_are_out_of_reach() -> None:
     found = find("train.py", "def main():\n    lr = 0.1\n    x = 3\n    batch_size = 4\nmain()\n")
     assert "lr, batch_size (line 2) are set inside of a function" in found.remarks[0]
+
+
+OPTIONS = """\
+parser.add_argument("folder")
+parser.add_argument("--data", required=True)
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--batch-size", type=int, default=8)
+parser.add_argument("--epochs", type=int, default=5)
+parser.add_argument("--amp", action="store_true")
+print(f"loss={loss}")
+"""
+
+
+def test_the_arguments_of_a_usual_run_of_a_script_with_options() -> None:
+    words = ("in {x}", "--data", "a b.csv", "--lr", "0.5", "--epochs=9", "--amp", "--batch-size", "64")
+    study = data("train.py", OPTIONS, Texts({"train.py": OPTIONS}), words)
+    assert study["command"].startswith("python train.py ") and study["command"].endswith(" {params:-}")
+    assert study["space"]["lr"] == {"float": [0.05, 5.0], "log": True}
+    assert study["space"]["batch_size"] == {"power": 2, "int": [4, 8]}
+    assert shlex.split(study["command"])[2:-1] == ["--data", "a b.csv", "--epochs=9", "--amp", "in {{x}}"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from hpo_engine.contract.paths import absolute, is_below
 from hpo_engine.errors import SpecError
-from hpo_engine.studyfile.starter import layout, metrics, readers
+from hpo_engine.studyfile.starter import layout, metrics, readers, usual
 from hpo_engine.studyfile.starter.findings import Findings
 from hpo_engine.studyfile.starter.interface import Project, Script, Texts
 from hpo_engine.studyfile.starter.leftovers import leftovers
@@ -40,9 +40,11 @@ def find(place: str, text: str, project: Project | None = None, arguments: tuple
     """
     project = Texts({}) if project is None else project
     script = Script(place, text, project, arguments)
-    reading = readers.read(script)
-    found = metrics.find(script, reading)
-    return Findings(place, script, reading, found, plan(reading, project))
+    reading = usual.followed(readers.read(script), arguments)
+    made = plan(reading, project)
+    searched = {entry.parameter.name for entry in made.searched}
+    reading = replace(reading, words=usual.without(reading, searched, arguments))
+    return Findings(place, script, reading, metrics.find(script, reading), made)
 
 
 def look(script: str, arguments: tuple[str, ...], home: str | None) -> tuple[Findings, Root]:

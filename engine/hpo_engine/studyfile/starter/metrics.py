@@ -18,6 +18,7 @@ _LOSSES = ("val_loss", "valid_loss", "validation_loss", "loss_val", "loss_valid"
 _VALIDATION = re.compile(r"(^|_)(val|valid|validation|dev|eval|test)(_|$)")
 _TRAINING = re.compile(r"(^|_)(train|training)(_|$)")
 _MOST_LINES = 5000
+_WRITERS = ("dump", "dumps", "DictWriter")
 _STEPS = {"step", "steps", "epoch", "iteration"}
 _KEY = re.compile(r"""\\?["']([A-Za-z_]\w{0,60})\\?["']\s*:""")
 _PUSHED = re.compile(r"""push\(\s*\{([^{}]{0,500})\}""")
@@ -67,6 +68,8 @@ def find(script: Script, reading: Reading) -> Metrics:
     printed: tuple[str, ...] = ()
     single = _names(logged.of_single_batches(calls))
     names, elsewhere = _left(calls, lightning and not reports)
+    if not reports and not elsewhere and any(call.name in _WRITERS for call in calls):
+        elsewhere = "a file of its own"
     names = tuple(name for name in names if name not in single)
     if not lightning and not any(map(_LIKELY.search, names)):
         # Rows without a metric are something else, if metrics are printed.

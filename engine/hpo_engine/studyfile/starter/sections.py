@@ -16,6 +16,7 @@ _ASIDE = re.compile(
     r"|launcher|system|server|database|db|env_vars|metadata|export|deploy(ment)?|api)$"
 )
 _SCHEDULER = re.compile(r"(?i)schedul")
+_DATA = re.compile(r"(?i)^(data|datasets?|datamodule|data_?loaders?|loader)$")
 _OF_A_SCHEDULER = (Kind.RATE, Kind.GAMMA, Kind.WARM_UP, Kind.CHOICE)
 _TEXT = re.compile(r"[A-Za-z][\w.-]{0,39}$")
 
@@ -32,6 +33,8 @@ def settings(values: Iterable[tuple[str, Any]]) -> Iterator[Parameter]:
             continue
         if any(_SCHEDULER.search(section) for section in above) and kind_of(last) not in _OF_A_SCHEDULER:
             continue
+        if any(_DATA.match(section) for section in above) and kind_of(last) is Kind.OTHER:
+            continue  # the noise of the data is no setting: less of it is always better
         yield Parameter(name, value, type(value))
 
 

@@ -13,7 +13,6 @@ from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script, u
 from hpo_engine.studyfile.starter.kinds import Kind, kind_of
 from hpo_engine.studyfile.starter.modules import Modules, modules_of
 from hpo_engine.studyfile.starter.syntax import assigned, literal
-from hpo_engine.studyfile.starter.usual import without
 from hpo_engine.text.quoting import listed
 
 _HOLDERS = re.compile(r"(?i)conf|cfg|setting|const|param|hyper|args|option|default")
@@ -24,7 +23,7 @@ def read(script: Script) -> Reading | None:
         return None
     modules = modules_of(script)
     found = [(path, key, value) for path in modules.imported() for key, value in _constants(modules, path)]
-    words = without(script.arguments, ())
+    words = script.arguments
     if not found:
         return Reading("its constants", words=words, notes=notes) if (notes := tuple(_out_of_reach(script))) else None
     last = Counter(_last(key) for _, key, _ in found)

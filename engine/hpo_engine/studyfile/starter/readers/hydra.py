@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpo_engine.contract.placeholders import literal as literal_word
 from hpo_engine.studyfile.starter import structured
-from hpo_engine.studyfile.starter.hydraconf import Composed, Source, Word, compose, variables
+from hpo_engine.studyfile.starter.hydraconf import Composed, Source, compose, variables
 from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script
 from hpo_engine.studyfile.starter.logged import Monitor, monitor_of
 from hpo_engine.studyfile.starter.modules import Modules, modules_of
@@ -46,13 +45,11 @@ def read(script: Script) -> Reading | None:
     composed = compose(source, main.name, words)
     searched = dict(_searched(source, composed))
     parameters = [*_groups(source, composed), *_values(composed, source, searched)]
-    names = {p.name for p in parameters}
     objective = _objective(source, composed)
-    kept = [text for text in words if (word := Word.parse(text)) is None or word.key not in names or word.sign == "~"]
     return Reading(
         f"Hydra ({main.folder or 'structured configs'})",
         with_options(parameters, "{}="),
-        words=(*map(literal_word, kept), *_logging(source, composed)),
+        words=(*words, *_logging(source, composed)),
         form="{params:name=value}",
         notes=tuple(_notes(source, composed)),
         objective=objective.metric,

@@ -15,7 +15,7 @@ from hpo_engine.studyfile.starter.sections import settings, with_options
 from hpo_engine.studyfile.starter.signatures import dotted, init_of
 from hpo_engine.studyfile.starter.syntax import literal, name_of
 from hpo_engine.studyfile.starter.trees import at, leaves, merged, named, put, read_tree, value_of
-from hpo_engine.studyfile.starter.usual import pairs, without
+from hpo_engine.studyfile.starter.usual import pairs
 
 _COMMANDS = ("fit", "validate", "test", "predict")
 _FOLDERS = ("", "configs", "config", "conf", "cfg")
@@ -47,12 +47,11 @@ def read(script: Script) -> Reading | None:
     words, tree, notes = _run(script, cli)
     linked = set(_linked(cli))
     parameters = [p for p in _parameters(modules, cli, tree) if p.name not in linked]
-    names = {p.name for p in parameters}
     objective = monitor_of(at(tree, "trainer.callbacks")) or monitor_of(tree) or Monitor("")
     return Reading(
         "LightningCLI",
         with_options(parameters, "--{}"),
-        words=(*without(words, {f"--{name}" for name in names}), *_length(tree), *_logging(tree)),
+        words=(*words, *_length(tree), *_logging(tree)),
         form="{params:--name=value}",
         notes=tuple(notes),
         objective=objective.metric,

@@ -17,7 +17,6 @@ from hpo_engine.studyfile.starter.modules import Modules, modules_of
 from hpo_engine.studyfile.starter.sections import settings, with_options
 from hpo_engine.studyfile.starter.syntax import literal, name_of
 from hpo_engine.studyfile.starter.trees import SUFFIXES, leaves, named, read_tree
-from hpo_engine.studyfile.starter.usual import without
 from hpo_engine.text.quoting import listed
 
 _LOADERS = re.compile(
@@ -61,7 +60,7 @@ def _reading(script: Script, modules: Modules, names: list[str]) -> Reading | No
         return Reading(
             f"the file {path}",
             _placed(modules, path, parameters),
-            words=without(script.arguments, ()),
+            words=script.arguments,
             form="{params:name=value}" if _merges_words(modules) else "",
             notes=(f"it reads {listed(others, 3)} as well, which is left as it is.",) if others else (),
             objective=watched.metric if watched else "",
