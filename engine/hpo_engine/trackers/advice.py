@@ -52,6 +52,8 @@ class Advice:
         elif isinstance(event, TrialEnded):
             trial = history.trials[event.trial]
             seen_at = self._seen_at.pop(trial.id, None)
+            if self._doubt.startswith(f"trial {trial.id}:"):
+                self._doubt = ""  # it says itself what it lacks
             if trial.state is TrialState.COMPLETED:
                 self._missing = False
                 self._completed(trial, history, live=seen_at is not None and seen_at < event.at)

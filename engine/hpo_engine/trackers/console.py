@@ -65,6 +65,7 @@ class ConsoleTracker:
         self._waits, self._waiting, self._look_at = waits, "", float("-inf")
         self._waited = False
         self._failures = 0
+        self._said = lines.Said()
 
     @property
     def unheard(self) -> bool:
@@ -102,6 +103,7 @@ class ConsoleTracker:
 
     def note(self, text: str) -> None:
         """A line of the caller's, above the live picture."""
+        self._said.takes(safe_text(text))
         self._screen.line(safe_text(text))
 
     def close(self, history: History) -> None:
@@ -123,12 +125,12 @@ class ConsoleTracker:
         if isinstance(event, TrialEnded):
             trial = history.trials[event.trial]
             if not self._screen.live:
-                return lines.ended(trial, history)
+                return lines.ended(trial, history, self._said)
             if trial.state not in BAD:
                 return ""
             self._failures += 1
             if self._failures <= MAX_FAILURES:
-                return lines.failure(trial)
+                return lines.failure(trial, self._said)
             return "more trials fail; from here on they are only counted" if self._failures == MAX_FAILURES + 1 else ""
         if isinstance(event, AttemptEnded):
             silent = self._screen.live or event.exit.get("machine")  # of the latter the engine tells, once
@@ -138,7 +140,7 @@ class ConsoleTracker:
         if isinstance(event, SpecChanged):
             return lines.changed(event.changes)
         if isinstance(event, StopAsked) and event.trial is None:
-            return f"stopping: {safe_text(event.why)}"
+            return f"stopping: {self._said.once(safe_text(event.why))}"
         return ""
 
 

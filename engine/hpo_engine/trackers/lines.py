@@ -5,6 +5,7 @@ Text from a History (and what `remedy` finds in the study's folder); knows no te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ from hpo_engine.text.tables import (
     value,
 )
 from hpo_engine.trackers.next_steps import Steps
-from hpo_engine.trackers.remedy import remedy
+from hpo_engine.trackers.remedy import remedy, wrong_metric
 
 PARAMS_WIDTH, REASON_WIDTH, VALUE_WIDTH, TABLE_WIDTH = 100, 500, 200, 120
 MAX_PARAMS, MAX_FRONT, MAX_BEST, MAX_COLUMN, MAX_OTHERS = 50, 20, 5, 16, 4
@@ -74,7 +75,38 @@ def progress(history: History) -> str:
     return f"{history.ended_count}/{'?' if total is None else total}"
 
 
-def ended(trial: Trial, history: History) -> str:
+class Said:
+    """What has been said while a study runs, so that the next line does not say it again."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, int] = {}  # why trials failed, and the first that did
+        self._lists = set[str]()  # of metrics
+
+    def takes(self, text: str) -> None:
+        self._lists.update(_LIST.findall(text))
+
+    def once(self, text: str) -> str:
+        """The text without a list of metrics that was there before, and without a reason that a trial has had."""
+        for reason in self._reasons:
+            text = text.removesuffix(f": {reason}")
+        return _LIST.sub(lambda found: "" if found[0] in self._lists else found[0], text)
+
+    def reason(self, trial: Trial) -> str:
+        """Why the trial ended; for a long reason of a trial before it, which one that was."""
+        why = reason(trial)
+        first = self._reasons.setdefault(why, trial.id)
+        if first != trial.id and len(why) > _SHORT:
+            return f"same as trial {first}"
+        shown = self.once(why) if first == trial.id else why
+        self.takes(why)
+        return shown
+
+
+_LIST = re.compile(r'; it has "[^;()]*(?=;|$| \()')
+_SHORT = 40  # characters of a reason that may be said again
+
+
+def ended(trial: Trial, history: History, said: Said | None = None) -> str:
     """`[ 3/30] trial 2 completed  loss=0.12 (best 0.12, trial 2)  1.2 s  lr=0.01 ...` right after it has ended.
 
     With metrics of interest and a resource: `loss=0.12 acc=0.9 (best 0.12 with epochs 9, trial 2)  epochs 9`.
@@ -90,7 +122,7 @@ def ended(trial: Trial, history: History) -> str:
         parts.append(f"{_values(history, trial)}{_best_so_far(history, inside, more)}")
         parts.append(reason(trial))  # of a trial that was ended early and still counts
     elif trial.reason:
-        parts.append(reason(trial))
+        parts.append(reason(trial) if said is None else said.reason(trial))
     parts.append(_amount(history, trial.proposal.resource))
     if trial.ran_s is not None:
         parts.append(duration(trial.ran_s))
@@ -117,10 +149,10 @@ def _why_worse(history: History, trial: Trial) -> str:
     return f"; before: {before} with {name} {others[0].trained}, but results with the most {name} count"
 
 
-def failure(trial: Trial) -> str:
+def failure(trial: Trial, said: Said) -> str:
     """`trial 3 failed after 1.2 s: exit code 1`"""
     took = f" after {duration(trial.ran_s)}" if trial.ran_s is not None else ""
-    return f"trial {trial.id} {STATE_WORDS[trial.state]}{took}" + (f": {reason(trial)}" if trial.reason else "")
+    return f"trial {trial.id} {STATE_WORDS[trial.state]}{took}" + (f": {said.reason(trial)}" if trial.reason else "")
 
 
 def again(trial_id: int, run: int, why: str) -> str:
@@ -194,11 +226,12 @@ def summary(
     it = f"{safe_text(history.spec.name)}{' is complete already; it' if before else ''}"
     first = f"{it} {verdict(history)} after {duration(history.elapsed_s(now))}"
     out = [f"{first}: {tally or 'no trials'}"]
-    if history.reason and (history.state is not StudyState.STOPPED or history.halted):
+    named = wrong_metric(history, folder)  # the remedy says it all
+    if history.reason and (history.state is not StudyState.STOPPED or history.halted) and not named:
         out.append(safe_text(history.reason))
     out += _best_block(history, width)
     failures = [t for t in history.trials if t.state in BAD and t.reason]
-    if failures and _brief(failures[-1].id, failures[-1].reason) not in safe_text(history.reason):
+    if not named and failures and _brief(failures[-1].id, failures[-1].reason) not in safe_text(history.reason):
         last = failures[-1]
         out += ["", f"last failure, trial {last.id}: {reason(last)}"]
     for remark in filter(None, (remarks.identical(history), remedy(history, folder))):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from hpo_engine.contract import binding
 from hpo_engine.contract.paths import CONFIG, RESULT, StudyPaths, is_below
 from hpo_engine.contract.placing import filled_command
+from hpo_engine.contract.sources.nearby import nearest_metric
 from hpo_engine.errors import SpecError
 from hpo_engine.report.ranking import whole
 from hpo_engine.stoppers.misnamed import metrics_of
@@ -64,6 +65,15 @@ def remedy(history: History, folder: str) -> str:
     return next(filter(None, (rule(case) for rule in _RULES)), "")
 
 
+def wrong_metric(history: History, folder: str) -> bool:
+    """Whether the remedy is another name of the objective: then it says all that the trials' reasons say."""
+    failed = tuple(t for t in history.trials if t.state in _FAILED)
+    if not failed or TrialState.COMPLETED in history.counts:
+        return False
+    case = _Case(history, failed, folder)
+    return bool(_other_metric(case)) and remedy(history, folder) == _other_metric(case)
+
+
 def _more_time(case: _Case) -> str:
     if any(t.state is not TrialState.TIMED_OUT for t in case.failed):
         return ""
@@ -91,10 +101,13 @@ def _other_metric(case: _Case) -> str:
     lacking = [o for o in case.spec.objectives if o.metric not in reported]
     if not reported or not lacking or not any(map(whole, case.history.trials)):
         return ""
-    has = _listed([quoted(name) for name in reported])
+    metric = lacking[0].metric
+    near = nearest_metric(metric, reported)
+    others = [name for name in reported if name != near]
+    has = listed([quoted(name) for name in ([near, *others] if near else others)], 3 if near else _SHOWN)
     return (
-        f"{_place(case, lacking[0])} names {quoted(lacking[0].metric)}, but the script reports {has}: change the name "
-        "there, or report that metric in the script"
+        f"{_place(case, lacking[0])} names {quoted(metric)}, but the script reports {has}: change the name there, or "
+        "report that metric in the script"
     )
 
 

@@ -18,7 +18,8 @@ from typing import Any
 from hpo_engine.contract.sources import numbers
 from hpo_engine.contract.sources.candidates import Candidate, choosing
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
-from hpo_engine.errors import ContractError, nearest
+from hpo_engine.contract.sources.nearby import nearest_metric
+from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
 from hpo_engine.study.rows import added, same_rows
 from hpo_engine.system.faults import faultpoint
@@ -263,7 +264,7 @@ class _Search:
         """2: it has an objective, or something in its place that is not a number; 1: a name that is nearly one's."""
         if not self._objectives.isdisjoint({*reading.metrics, *reading.strange}):
             return 2
-        return int(any("did you mean" in nearest(metric, reading.metrics) for metric in self._objectives))
+        return int(any(nearest_metric(metric, reading.metrics) for metric in self._objectives))
 
     def _why_none(self, keys: Sequence[str]) -> str:
         if not self._first_missing:

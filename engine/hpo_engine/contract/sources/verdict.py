@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hpo_engine.contract.sources.interface import Reading
-from hpo_engine.errors import nearest
+from hpo_engine.contract.sources.nearby import nearest_metric
 from hpo_engine.study.objective import Objective, Row, pick_values
 from hpo_engine.study.trial import FailureKind
 from hpo_engine.text.quoting import listed, quoted
@@ -75,9 +75,9 @@ def _why_none(reading: Reading, objective: Objective) -> str:
 def _what_they_have(reading: Reading, metric: str) -> str:
     """`metrics.csv has "a", "b"; output.log has "c"; did you mean "a"?`"""
     each = [reading, *reading.also][:_SOURCES]
-    close = nearest(metric, {name for found in each for name in found.metrics})
+    near = nearest_metric(metric, [name for found in each for name in found.metrics])
     has = "; ".join(f"{found.source} has {listed([quoted(m) for m in found.metrics], _NAMES)}" for found in each)
-    return has + (close if "did you mean" in close else "")
+    return has + (f"; did you mean {quoted(near)}?" if near else "")
 
 
 def thin(rows: Sequence[Row], limit: int = 10_000) -> tuple[Row, ...]:
