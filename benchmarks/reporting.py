@@ -128,7 +128,7 @@ KINDS: Mapping[str, Callable[[Place, int, str], None]] = {
 def main() -> None:
     order = json.load(sys.stdin)
     report = KINDS[order["kind"]]
-    places = [Place(*where, order["zero"]) for where in order["places"]]
+    places = [Place(result, log, attempt, order["zero"]) for result, log, attempt in order["places"]]
     began = time.monotonic()
     for step in range(1, int(order["seconds"]) + 1):
         for number, place in enumerate(places):  # spread over the second
