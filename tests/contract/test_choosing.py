@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -241,3 +242,28 @@ def test_metrics_of_wmlas_contract_are_read_as_ever(script: Trial) -> None:
     assert reports.fresh() == ((Row(1, {"loss": 0.25}),), True)
     assert not reports.provisional
     assert (reports.final().key, reports.final().others) == ("", ())
+
+
+def auto(script: Trial) -> Reports:
+    """As with `results: auto`."""
+    return script.reports([replace(candidate, named=False) for candidate in SOURCES])
+
+
+def test_numbers_in_the_output_need_not_be_reports(script: Trial) -> None:
+    """Beside the metrics that a script has written they would only confuse, and alone they explain nothing."""
+    script.prints("train.sh: 1: nosuchprogram: not found\nfound 3 gpus, free: 12\n")
+    reading = auto(script).final()
+    assert (reading.rows, reading.digest) == ((), None)
+    assert reading.problem is not None
+    assert reading.problem.startswith(f'wrote no {RESULT} in RESULT_DIR, and nothing else has "loss": output.log has ')
+    script.writes({"step": 1, "acc": 0.5})
+    why = verdict(auto(script).final(), [Objective("loss")], 3)[1]
+    assert why == f'trial 3: no metric "loss" in {RESULT}; it has "acc" (step 1)'
+
+
+def test_a_name_in_the_output_that_is_nearly_the_objective_is_one(script: Trial) -> None:
+    script.prints("epoch 1: val_loss=9\n")
+    reading = auto(script).final()
+    assert reading.rows == (Row(1, {"val_loss": 9.0}),)
+    script.writes({"step": 1, "acc": 0.5})
+    assert "output.log has" in verdict(auto(script).final(), [Objective("loss")], 3)[1]

@@ -21,7 +21,15 @@ from hpo_engine.cli.common import (
     study_argument,
     trial_of,
 )
-from hpo_engine.report.objects import attempt_object, dump, results_object, state_word, summary, trial_object
+from hpo_engine.report.objects import (
+    attempt_object,
+    dump,
+    results_object,
+    sources_object,
+    state_word,
+    summary,
+    trial_object,
+)
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
@@ -69,7 +77,10 @@ def show(
     trials = trials[:top]
     if as_json:
         objects = [trial_object(history, t) for t in trials]
-        click.echo(dump({**summary(history, led, time.time()), "folder": paths.root, "trials": objects}))
+        found = sources_object(history)
+        click.echo(
+            dump({**summary(history, led, time.time()), "folder": paths.root, "metrics_from": found, "trials": objects})
+        )
     else:
         _show_study(history, trials, sort, paths, led, "" if history is read else objective_text(read.spec), reverse)
 

@@ -28,7 +28,6 @@ def summary(history: History, led: bool, now: float) -> dict[str, Any]:
         "best": best_object(history),
         **(front_object(history) if history.spec.multi_objective else {}),
         **({"reason": history.reason} if history.halted else {}),
-        **({"metrics_from": sources_object(history)} if history.metrics_from else {}),
         "counts": {state.value: count for state, count in sorted(history.counts.items())},
         "seconds": round(history.elapsed_s(now), 3),
     }

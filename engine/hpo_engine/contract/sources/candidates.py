@@ -10,6 +10,8 @@ from hpo_engine.plugins.card import Card
 
 OWN = ("val_dict_list", "emetrics")
 """Files that a script writes for the engine. Their rows count at once, whatever else there is."""
+LOOSE = ("csv", "jsonl", "json", "stdout")
+"""Any file or line with numbers is read by these: without a metric of the study it may be something else."""
 ORDER = (*OWN, "lightning_csv", "tensorboard", "csv", "jsonl", "json", "trainer_state", "stdout", "mlflow")
 
 
@@ -30,6 +32,11 @@ class Candidate:
     make: Callable[[TrialFiles], MetricSource]
     own: bool = False
     named: bool = True
+
+    @property
+    def loose(self) -> bool:
+        """Whether it may have read what is no report at all; what the study file names is one."""
+        return not self.named and self.key in LOOSE
 
     def files(self, trial: TrialFiles) -> Sequence[str]:
         """`MetricSource.files`. A file that nobody has named stays where it is: a `metrics.csv` may be data."""

@@ -19,11 +19,13 @@ from hpo_engine.contract.sources import numbers
 from hpo_engine.contract.sources.candidates import Candidate, choosing
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.contract.sources.nearby import nearest_metric
+from hpo_engine.contract.sources.verdict import what_they_have
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
 from hpo_engine.study.rows import added, same_rows
 from hpo_engine.system.faults import faultpoint
 from hpo_engine.system.files import Gone, Missing, gone, open_folder
+from hpo_engine.text.quoting import quoted
 from hpo_engine.text.tables import counted
 
 _log = logging.getLogger(__name__)
@@ -174,8 +176,8 @@ class Reports:
                 continue
             except ContractError as error:
                 reading = Reading(problem=str(error), broken=True)
-            reading = self._added(reading)
-            if not search.counts(replace(reading, key=candidate.key if self._choosing else ""), source.title):
+            reading = replace(self._added(reading), key=candidate.key if self._choosing else "")
+            if not search.counts(reading, source.title, loose=candidate.loose):
                 continue
             found = search.found()
             if not self._choosing or candidate.key in used:
@@ -231,17 +233,19 @@ class _Search:
         self._problems: list[str] = []
         self._broken: list[str] = []
         self._having: list[Reading] = []  # rows; only the last one may have the objectives
+        self._loose: list[Reading] = []  # what may be no reports at all
 
     def lacks(self, title: str) -> None:
         """Takes note of a source of which there is nothing."""
         self._first_missing |= not (self._problems or self._having)
         self._missing.append(title)
 
-    def counts(self, reading: Reading, title: str) -> bool:
-        """Takes a reading; returns whether it has the objectives."""
+    def counts(self, reading: Reading, title: str, *, loose: bool) -> bool:
+        """Takes a reading; returns whether it has the objectives. `loose`: see `Candidate.loose`."""
         if reading.rows:
             note = f"{'; '.join(self._problems)}; {reading.source} was used instead" if self._problems else None
-            self._having.append(replace(reading, problem=note))
+            reading = replace(reading, problem=note)
+            (self._loose if loose and not self._nearness(reading) else self._having).append(reading)
             return self._objectives <= {*reading.metrics}
         problem = reading.problem or f"{title} has no rows"
         self._problems.append(problem)
@@ -272,6 +276,9 @@ class _Search:
         several = len(keys) > _NAMED
         if problems := self._broken if several else self._problems:
             return f"wrote no {self._missing[0]} ({problems[0]})"
+        if self._loose:
+            names = " and ".join(map(quoted, sorted(self._objectives)))
+            return f"wrote no {self._missing[0]}, and nothing else has {names}: {what_they_have(self._loose)}"
         if several:
             return f"wrote no {self._missing[0]}, and no metrics were found elsewhere ({', '.join(keys[1:])})"
         return f"wrote no {self._missing[0]}" + "".join(f" (and no {title})" for title in self._missing[1:])

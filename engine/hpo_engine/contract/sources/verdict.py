@@ -67,17 +67,18 @@ def _why_none(reading: Reading, objective: Objective) -> str:
     if not reading.metrics:
         return f"no metric {name} in {source}; it has no numbers at all ({_span(rows)}){note}"
     if reading.also:
-        return f"no source has a metric {name}: {_what_they_have(reading, metric)}{note}"
+        each = (reading, *reading.also)
+        near = nearest_metric(metric, [name for found in each for name in found.metrics])
+        meant = f"; did you mean {quoted(near)}?" if near else ""
+        return f"no source has a metric {name}: {what_they_have(each)}{meant}{note}"
     names = listed([quoted(m) for m in reading.metrics], 8)
     return f"no metric {name} in {source}; it has {names} ({_span(rows)}){note}"
 
 
-def _what_they_have(reading: Reading, metric: str) -> str:
-    """`metrics.csv has "a", "b"; output.log has "c"; did you mean "a"?`"""
-    each = [reading, *reading.also][:_SOURCES]
-    near = nearest_metric(metric, [name for found in each for name in found.metrics])
-    has = "; ".join(f"{found.source} has {listed([quoted(m) for m in found.metrics], _NAMES)}" for found in each)
-    return has + (f"; did you mean {quoted(near)}?" if near else "")
+def what_they_have(readings: Sequence[Reading]) -> str:
+    """`metrics.csv has "a", "b"; output.log has "c"`"""
+    shown = [f"{r.source} has {listed([quoted(m) for m in r.metrics], _NAMES)}" for r in readings[:_SOURCES]]
+    return "; ".join(shown)
 
 
 def thin(rows: Sequence[Row], limit: int = 10_000) -> tuple[Row, ...]:
