@@ -157,6 +157,14 @@ def test_the_two_commands_stand_first_and_in_order() -> None:
     ]
 
 
+def test_init_says_of_the_example_what_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(text(ROOT / "examples/lightning_argparse/train.py"))
+    done = hpo_engine("init", "train.py", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout == fences(README, "console")[0]
+    searched = re.findall(r"^  (\w+) +\S+$", fences(README, "console")[1], re.MULTILINE)
+    assert f"  searched   {', '.join(searched)}\n" in done.stdout
+
+
 def smallest_study(folder: Path) -> str:
     """Writes the README's script into the folder; its study file."""
     (folder / "train.py").write_text(fences(README, "python")[0])

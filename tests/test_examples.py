@@ -27,6 +27,7 @@ MODULES = {
     "boosting/algo.yaml": ["lightgbm"],
     "boosting/algo-xgboost.yaml": ["xgboost"],
     "keras_csv/algo.yaml": ["keras", "torch"],
+    "lightning_argparse/algo.yaml": ["lightning"],
 }
 LONG = {"boosting/algo-xgboost.yaml", *(file for file in MODULES if not file.startswith("boosting"))}
 
@@ -59,6 +60,7 @@ PROOFS = {
         "epochs", 8, 10**4, {"learning_rate": 0.01}, {"learning_rate": 1e-4, "dropout": 0.5},
         {"files": {"conf/model.yaml": {"epochs": "epochs"}}},
     ),
+    "lightning_argparse/algo.yaml": Proof("max_epochs", 8, 10**4, {"lr": 0.003}, {"lr": 1e-4}),
 }  # fmt: skip
 
 

@@ -158,7 +158,7 @@ def check_words(spec: StudySpec, words: tuple[str, ...], values: dict[str, Any])
 def check_file(file: ScriptFile, before: str, values: dict[str, Any], known: tuple[str, ...]) -> None:
     after = with_values(file, before, values, known)
     if file.keys is None:
-        assert as_word(values["lr"]) in after or "{lr}" not in before
+        assert file.source != "run.in" or after.startswith(f"lr {as_word(values['lr'])} ")
         return
     one, other = dict(leaves(parsed(file.path, before))), dict(leaves(parsed(file.path, after)))
     for key, placed in file.keys.items():
@@ -202,7 +202,10 @@ def at(place: Any, key: str) -> Any:
     parts = key.split(".")
     for begin in range(len(parts), 0, -1):
         name: Any = ".".join(parts[:begin])
-        name = int(name) if isinstance(place, list) else name
+        if isinstance(place, list):
+            if not name.isdecimal():
+                continue
+            name = int(name)
         if isinstance(place, list) or name in place:
             return place[name] if begin == len(parts) else at(place[name], ".".join(parts[begin:]))
     raise KeyError(key)
