@@ -91,6 +91,7 @@ METRIC_SOURCES = Registry(
         SOURCES_AUTO: "hpo_engine.contract.sources.candidates:Auto",
         "val_dict_list": "hpo_engine.contract.sources.val_dict_list:ValDictList",
         "emetrics": "hpo_engine.contract.sources.emetrics:Emetrics",
+        "lightning_csv": "hpo_engine.contract.sources.lightning_csv:LightningCsv",
         "csv": "hpo_engine.contract.sources.tables:Csv",
         "jsonl": "hpo_engine.contract.sources.tables:JsonLines",
         "json": "hpo_engine.contract.sources.documents:Json",

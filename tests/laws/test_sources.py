@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from hpo_engine.contract.sources import tree
 from hpo_engine.contract.sources.documents import Json
 from hpo_engine.contract.sources.emetrics import Emetrics
 from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
+from hpo_engine.contract.sources.lightning_csv import LightningCsv
 from hpo_engine.contract.sources.printed import Printed
 from hpo_engine.contract.sources.tables import Csv, JsonLines
 from hpo_engine.contract.sources.tensorboard.source import TensorBoard
@@ -117,6 +119,25 @@ class TestTrainerState(SourceLaws):
     def text(self, rows: Sequence[Row]) -> str:
         logged = [{"epoch": row.step, "step": 10 * row.step, n: v} for row in rows for n, v in row.values.items()]
         return json.dumps({"best_metric": None, "epoch": 6.0, "log_history": logged})
+
+
+class TestLightningCsv(SourceLaws):
+    """A row of the learning rate, one of a batch, and one of the validation for each epoch."""
+
+    def make(self, trial: TrialFiles) -> MetricSource:
+        return LightningCsv(replace(trial, named=frozenset(["loss"])))
+
+    def path(self, trial: TrialFiles) -> str:
+        return f"{trial.paths.result_dir}/lightning_logs/version_0/metrics.csv"
+
+    def text(self, rows: Sequence[Row]) -> str:
+        lines = ["acc,epoch,loss,step"]
+        for row in rows:
+            epoch, step = row.step - 1, 10 * row.step
+            if "acc" in row.values:
+                lines += [f"{row.values['acc']!r},,,{step - 5}", f",{epoch},,{step - 5}"]
+            lines.append(f",{epoch},{row.values['loss']!r},{step}")
+        return "".join(f"{line}\r\n" for line in lines)
 
 
 class TestPrinted(SourceLaws):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
+from hpo_engine.study.rows import same_row
 from hpo_engine.system.files import MAX_BYTES, gone, open_file, open_folder, safe_read
 
 MAX_LINES = 100_000  # of a file; with MAX_BYTES this keeps the reading of any file under a second
@@ -106,14 +107,18 @@ class WholeFile(_OneFile):
 class GrowingFile(_OneFile):
     """A file to which the script appends lines. A format says which `rows_of` them there are.
 
-    A file that is replaced, or written anew, is read from its beginning.
+    A file that is replaced, or written anew, is read from its beginning. Until it has more rows than before, or others,
+    the earlier ones are shown.
     """
 
+    rows_grow = False
+    """Whether lines may add to the last row."""
     before = 0
     """Bytes at its beginning that are none of this attempt's reports: read, for they may have a header, but no rows."""
 
     _mark: bytes  # what stands before the place where the last look ended
     _tail: bytes  # of the last line, which is not whole yet
+    _held: Sequence[Row]  # what is shown until the file, which is written anew, has more rows, or others
 
     def __init__(self, trial: TrialFiles, name: str, folder: str = "", called: str = "RESULT_DIR") -> None:
         super().__init__(trial, name, folder, called)
@@ -130,17 +135,22 @@ class GrowingFile(_OneFile):
         lines that are none (empty ones, another program's output) are passed over."""
         raise NotImplementedError
 
+    def take(self, lines: Sequence[bytes]) -> None:
+        """Adds the rows of whole lines to `_rows`. A format whose lines add to earlier rows overrides it."""
+        self._rows += self.rows_of(lines)
+
     def parse(self, data: bytes) -> Sequence[Row]:
         """The rows of the whole file, once the trial has ended. Raises ContractError."""
         if (count := data.count(b"\n")) > MAX_LINES:
             raise too_many(self._name, "lines", count, MAX_LINES)
-        self.begin()
+        self._restart(0)
         start = data.rfind(b"\n", 0, self.before) + 1
         if self.before:
-            for _ in self.rows_of(data[:start].split(b"\n")):
-                pass
+            self.take(data[:start].split(b"\n"))
+            self._rows.clear()
             self.begin_reports()
-        return list(self.rows_of(data[start:].split(b"\n")))
+        self.take(data[start:].split(b"\n"))
+        return self._rows
 
     def look(self) -> bool:
         if not self._changed():
@@ -159,6 +169,9 @@ class GrowingFile(_OneFile):
         if data and self._offset < found.st_size:
             self._seen = None  # there is more of it
         self._take(data)
+        if self._held and self._overtaken(self._held):
+            self._held = ()
+            self.rows = self._rows
         return True
 
     def final(self, *, cut: bool) -> Reading:
@@ -170,8 +183,18 @@ class GrowingFile(_OneFile):
         self._inode, self._offset, self._lines = inode, 0, 0
         self._mark = self._tail = b""
         self._rows: list[Row] = []
-        self.rows = self._rows
+        self._held = self.rows
+        self.rows = self._held or self._rows
         self.begin()
+
+    def _overtaken(self, held: Sequence[Row]) -> bool:
+        """Whether the file is not just on its way to what it was before."""
+        count = len(self._rows)
+        return count >= len(held) or not all(map(self._may_become, self._rows, held))
+
+    def _may_become(self, row: Row, held: Row) -> bool:
+        values = {name: value for name, value in held.values.items() if name in row.values or not self.rows_grow}
+        return same_row(row, Row(held.step, values))
 
     def _more(self, fd: int, found: os.stat_result) -> bytes:
         """What came since the last look; if the file is another one by now, what it begins with."""
@@ -196,10 +219,6 @@ class GrowingFile(_OneFile):
             self._rows.clear()
             if self._offset == self.before:
                 self.begin_reports()
-
-    def take(self, lines: Sequence[bytes]) -> None:
-        """Adds the rows of whole lines to `rows`."""
-        self._rows += self.rows_of(lines)
 
 
 def too_many(name: str, what: str, count: int, limit: int) -> ContractError:

@@ -128,32 +128,35 @@ class CsvFile(_Rows):
 
     def begin(self) -> None:
         super().begin()
-        self._header: Sequence[str] = ()
+        self.header: Sequence[str] = ()
         self._delimiter = ","
         self._foreign = False
 
     def rows_of(self, lines: Iterable[bytes]) -> Iterator[Row]:
+        for found in self.records(lines):
+            if (row := self._steps.row(found)) is not None:
+                yield row
+                self._foreign = bool(self._must_name) and self._must_name.isdisjoint(self.header)
+
+    def records(self, lines: Iterable[bytes]) -> Iterator[dict[str, float]]:
+        """The numbers of each line that has as many cells as the header, by their columns."""
         for line in lines:
             if self._foreign:
                 return
             if not line.strip() or len(line) > MAX_LINE or line.startswith(b"#{"):  # Stable-Baselines' monitor files
                 continue
             text = line.removeprefix(BOM).decode(errors="replace").rstrip("\r")
-            if not self._header:
+            if not self.header:
                 self._delimiter = max(",;\t", key=text.count)
             cells = [cell.strip() for cell in self._cells(text)]
-            if not self._header:
-                self._header = cells[:_MOST_COLUMNS]
-            elif len(cells) == len(self._header) and (row := self._row(cells)) is not None:
-                yield row
-                self._foreign = bool(self._must_name) and self._must_name.isdisjoint(self._header)
+            if not self.header:
+                self.header = cells[:_MOST_COLUMNS]
+            elif len(cells) == len(self.header):
+                pairs = zip(self.header, cells, strict=True)
+                yield {name: value for name, cell in pairs if name and (value := number_of(cell)) is not None}
 
     def _cells(self, text: str) -> list[str]:
         try:
             return next(csv.reader([text], delimiter=self._delimiter), [])
         except csv.Error:
             return []
-
-    def _row(self, cells: Sequence[str]) -> Row | None:
-        pairs = zip(self._header, cells, strict=True)
-        return self._steps.row({n: value for n, cell in pairs if n and (value := number_of(cell)) is not None})
