@@ -25,6 +25,7 @@ import pytest
 from hpo_engine.store.journal import Journal
 from hpo_engine.study.events import TrialEnded
 from hpo_engine.text.tables import number
+from tests.support import eventfiles
 from tests.support.helpers import processes_with, wait_until
 from tests.support.shell import ALGO, DAEMON, SLEEPER, TRAIN, Shell
 
@@ -694,6 +695,10 @@ def test_tensorboard_serves_the_studys_trials(shell: Shell) -> None:
 
     try:
         wait_until(lambda: runs() == ["0", "1", "2", "3"], 60.0)
+        written = shell.folder / "hpo-runs/my-study/results/2/lightning_logs/version_0" / eventfiles.NAME
+        written.parent.mkdir(parents=True)
+        written.write_bytes(eventfiles.scalars(1, {"loss": 0.5}))
+        wait_until(lambda: set(runs() or ()) == {"0", "1", "2", "2/lightning_logs/version_0", "3"}, 60.0)
     finally:
         server.terminate()
         server.communicate(timeout=120)

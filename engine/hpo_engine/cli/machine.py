@@ -100,7 +100,7 @@ def doctor(as_json: bool) -> None:
 @click.option("--port", default=6006, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True)
 def tensorboard(study: str, root: str | None, port: int, host: str) -> None:
-    """Start TensorBoard on STUDY's logs."""
+    """Start TensorBoard on STUDY's trials, and on what their scripts write into event files."""
     from importlib.util import find_spec
 
     from hpo_engine.store.journal import read_summary
@@ -109,12 +109,19 @@ def tensorboard(study: str, root: str | None, port: int, host: str) -> None:
     read_summary(paths.db)  # a log that the other verbs refuse is refused
     if find_spec("tensorboard") is None:
         raise EngineError("TensorBoard is not installed in this environment; pip install tensorboard")
-    start = "import sys; del sys.path[0]; from tensorboard.main import run_main; run_main()"  # nothing of the cwd's
-    argv = [sys.executable, "-c", start, "--logdir", paths.logs, "--port", str(port), "--host", host]
+    argv = [sys.executable, "-c", _SERVE, paths.root, "--port", str(port), "--host", host]
     sys.stdout.flush()
     os.execv(sys.executable, argv)
 
 
+_SERVE = """\
+import sys
+del sys.path[0]  # nothing of the current folder's
+from hpo_engine.trackers.logdir import follow
+from tensorboard.main import run_main
+sys.argv += ["--logdir", follow(sys.argv.pop(1))]
+run_main()
+"""
 VERBS = (init, schema, doctor, tensorboard)
 
 
