@@ -99,19 +99,35 @@ class Plan(Searcher):
     def _one(self, trials: Sequence[Trial], again: Trial) -> tuple[Purpose, Params] | None:
         if self._left is None:
             self._left = self._worth_changing(trials, again)
+        if (doubtful := self._doubtful(trials)) is not None:
+            return doubtful
         while self._left:
             if self._each is None and self._spent_s + (trials[0].ran_s or 0.0) > _EACH_S:
-                self.untried, self._left = self._left, []
+                self.untried, self._left = [*self.untried, *self._left], []
                 break
             name = self._left.pop(0)
             base = next(trial for trial in trials[:2] if name in trial.params)
-            other = trials[1 - base.id].params
-            params = with_one_changed(self._spec.space, base.params, other, name)
-            if params is not None:
-                self._spent_s += base.ran_s or 0.0
-                return Purpose(Why.ONE, base.id, name), params
+            if (found := self._changed(base, trials, name)) is not None:
+                return found
             self.untried.append(name)
         return None
+
+    def _doubtful(self, trials: Sequence[Trial]) -> tuple[Purpose, Params] | None:
+        """A parameter that changed nothing is changed once more, from the other end of the space: weight decay hardly
+        matters where the learning rate is small."""
+        last, purpose = trials[-1], self.purposes[-1]
+        if purpose.why is not Why.ONE or alike(trials[purpose.base or 0].rows, last.rows, self._clock) is not True:
+            return None
+        tried = {each.base for each in self.purposes if each.why is Why.ONE and each.parameter == purpose.parameter}
+        left = [trial for trial in trials[:2] if trial.id not in tried and purpose.parameter in trial.params]
+        return self._changed(left[0], trials, purpose.parameter) if left else None
+
+    def _changed(self, base: Trial, trials: Sequence[Trial], name: str) -> tuple[Purpose, Params] | None:
+        params = with_one_changed(self._spec.space, base.params, trials[1 - base.id].params, name)
+        if params is None:
+            return None
+        self._spent_s += base.ran_s or 0.0
+        return Purpose(Why.ONE, base.id, name), params
 
     def _worth_changing(self, trials: Sequence[Trial], again: Trial) -> list[str]:
         """Those whose effect another trial can show: not where two trials with the same values differ, or where trials

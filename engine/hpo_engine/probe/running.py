@@ -175,7 +175,7 @@ class _Probe:
             asked,
             asked_s,
             binding.config_was_read(paths, history.whole_config(trial)),
-            self._follower.watch(trial).seen(self._stamps.changed()),
+            self._follower.watch(trial).seen(self._stamps),
             _rivals(spec, files, cut=bool(asked)),
             sum(map(_disk_bytes, (paths.result_dir, paths.log_dir, paths.own))),
             _tail(f"{paths.attempt(1)}/{NAME}"),

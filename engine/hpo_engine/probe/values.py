@@ -84,12 +84,14 @@ class Arrival:
 class Seen:
     """What was seen of a trial's processes while they ran.
 
-    `folders`: working directories outside the study. `written`: files outside the study that were open for writing or
-    were changed. `idle_s`: seconds without processor time before the end, or before it was stopped.
+    `folders`: working directories outside the study. `written`: files outside the study that were open for writing, or
+    that the script names and that changed. `nearby`: files that changed meanwhile in a folder that the script names.
+    `idle_s`: seconds without processor time before the end, or before it was stopped.
     """
 
     folders: frozenset[str] = frozenset()
     written: frozenset[str] = frozenset()
+    nearby: frozenset[str] = frozenset()
     idle_s: float = 0.0
 
 

@@ -47,10 +47,11 @@ class Watch:
             self._busy_at = now
         self._cpu_s, self._last = cpu_s, now
 
-    def seen(self, changed: Iterable[str]) -> Seen:
-        """`changed`: see `Stamps.changed`."""
+    def seen(self, stamps: Stamps) -> Seen:
+        """`stamps`: of the files that the script names, looked at since the trial before this one."""
         idle = max(0.0, self._last - self._busy_at)
-        return Seen(frozenset(self._folders), frozenset({*self._written, *changed}), idle)
+        named, nearby = stamps.changed()
+        return Seen(frozenset(self._folders), frozenset(self._written | named), frozenset(nearby), idle)
 
     def _note(self, path: str, into: set[str]) -> None:
         if is_below(path, self._study) or path == "/" or path.startswith(_PASSED_OVER) or path.endswith(" (deleted)"):
@@ -69,11 +70,12 @@ class Stamps:
         self._paths = list(paths)
         self._before = self._now()
 
-    def changed(self) -> list[str]:
-        """Those that have changed since the last call."""
+    def changed(self) -> tuple[set[str], set[str]]:
+        """Those that have changed since the last call: files that are named, and files in folders that are."""
         now, before = self._now(), self._before
         self._before = now
-        return [path for path, stamp in now.items() if before.get(path) != stamp]
+        found = {path for path, stamp in now.items() if before.get(path) != stamp}
+        return found & set(self._paths), found - set(self._paths)
 
     def _now(self) -> Mapping[str, int]:
         found: dict[str, int] = {}

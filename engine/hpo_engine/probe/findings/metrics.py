@@ -19,6 +19,7 @@ _TOPIC = "metrics"
 _SHOWN = 6
 _LONG_S = 2.0  # a shorter trial does not show whether its rows are live
 _MARGIN_S = 0.3
+_PACE_S = 0.05  # shorter intervals between rows are not told
 _LATE = 0.9  # of a trial: rows that appear after it come at the end
 _CLOSE = 0.02  # relative: two sources that round differently
 
@@ -132,7 +133,7 @@ def _live(e: Evidence, runs: list[Ran]) -> Iterator[Finding]:
     if live and len(run.rows) > 1:
         times = [a.after_s for a in live]
         every = (times[-1] - times[0]) / max(1, live[-1].rows - live[0].rows) if len(live) > 1 else 0.0
-        pace = f", then every {duration(every)}" if every > 0 else ""
+        pace = f", then every {duration(every)}" if every >= _PACE_S else ""
         yield Finding(Level.OK, _TOPIC, "live", f"rows can be read while it runs: after {duration(times[0])}{pace}")
         return
     if live:

@@ -118,13 +118,13 @@ def _effects(e: Evidence, names: list[str]) -> Iterator[Finding]:
     if same:
         yield _no_effect(e, first, other, [n for n in differing(first.trial.params, other.trial.params) if n in names])
         return
-    ignored = [run for run in e.runs if run.purpose.why is Why.ONE and _same_as_base(e, run, unlike)]
+    ones = [run for run in e.runs if run.purpose.why is Why.ONE]
+    alive = list(dict.fromkeys(run.purpose.parameter for run in ones if not _same_as_base(e, run, unlike)))
+    ignored = list({run.purpose.parameter: run for run in ones if run.purpose.parameter not in alive}.values())
     if ignored:
         yield _ignored(e, ignored)
     if noise:
         yield Finding(Level.NOTE, _TOPIC, "noisy", noise, "a fixed seed in the script makes trials comparable")
-    dead = {run.purpose.parameter for run in ignored}
-    alive = [r.purpose.parameter for r in e.runs if r.purpose.why is Why.ONE and r.purpose.parameter not in dead]
     if alive or not ignored:
         yield _arrived(alive, names, noise)
     if e.untried and not noise:
@@ -189,7 +189,7 @@ def _ignored(e: Evidence, runs: list[Ran]) -> Finding:
         _TOPIC,
         "ignored",
         f"changed alone, {listed(parts, _SHOWN)} changed nothing in the rows{amount}: "
-        + ("too early to tell, or ignored" if early else "accepted, and ignored"),
+        + ("too early to tell, or ignored" if early else "accepted and ignored, or too weak to show there"),
         "; ".join(hints) or f"let the script use {'it' if len(names) == 1 else 'them'}, or take "
         f"{'it' if len(names) == 1 else 'them'} out of space",
     )  # fmt: skip
