@@ -65,7 +65,7 @@ _NAMES: tuple[tuple[Kind, str], ...] = (
         Kind.FIXED,  # places and names
         r"""(^|_)(dirs?|director(y|ies)|folders?|paths?|files?|filename|root|urls?|uri|host(name)?|ports?|ckpt
               |checkpoints?|resume|restore|name|project|entity|tags?|notes?|group|experiment|exp|user|token|comment
-              |prefix|suffix|config|version|out|output|input|dataset|data|metric|monitor|task|mode|stage|split)$
+              |prefix|suffix|config|version|out|output|input|dataset|data|metric|monitor|task|mode|stage|split|loss|criterion)$
           | _name_or_path$ | (^|_)(run|gpu|device)?_?id$""",
     ),
     (
@@ -114,7 +114,7 @@ _NAMES: tuple[tuple[Kind, str], ...] = (
         Kind.CHOICE,
         r"""^(optimi[sz]er|opt|optim)(_?(name|type|class))?$ | activation | ^act(_fn)?$ | ^nonlinearity$
           | (^|_)schedul(er|e)(_?(name|type))?$
-          | ^(model|arch|architecture|backbone|kernel|criterion|loss|booster|penalty|solver|classifier|estimator|method
+          | ^(model|arch|architecture|backbone|kernel|booster|penalty|solver|classifier|estimator|method
               |weights|norm|pooling|init)(_?(name|type))?$""",
     ),
     (Kind.MOMENTUM, r"^((sgd|bn|ema)_)?momentum$ | ^(adam_)?(beta_?[12]?|b[12])$ | ^rho$ | ^(ema_)?decay$"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -45,7 +46,8 @@ def _head(found: Findings) -> Iterator[str]:
         yield f"# metrics are read where it leaves them: {found.metrics.elsewhere}."
     else:
         yield '# metrics in val_dict_list.json, as in: [{"step": 1, "loss": 0.3}]'
-    if found.script.path.endswith(".py") and not found.placed and not found.metrics.found_elsewhere:
+    usual = not (found.placed or found.reading.runner or found.metrics.found_elsewhere)
+    if found.script.path.endswith(".py") and usual:
         yield "# (from hpo_trainees.report import config, report does both; it is one file,"
         yield "# which can be copied.)"
     for remark in found.remarks:
@@ -64,8 +66,6 @@ def _program(found: Findings) -> Iterator[str]:
 
 def _objective(found: Findings) -> Iterator[str]:
     metrics = found.metrics
-    if metrics.printed:
-        yield from _line("results: stdout", "its metrics are in its output")
     objectives = ((metrics.objective, metrics.goal), *found.reading.further)
     names = [n for n in metrics.names if n.isprintable() and len(n) <= 30][:8]
     if len(objectives) > 1:
@@ -132,7 +132,7 @@ def _space(found: Findings) -> Iterator[str]:
     alone = [p.name for p in plan.fixed if p not in lengths] + [e.parameter.name for e in plan.more[_MOST_MORE:]]
     if alone:
         yield from _wrapped(f"Left alone: {', '.join(map(scalar, alone))}", "  ")
-    if not found.placed or not plan.searched:
+    if not (found.placed or found.reading.runner) or not plan.searched:
         yield from _examples({entry.parameter.name: entry.entry for entry in plan.searched})
 
 
@@ -185,13 +185,21 @@ def _command(found: Findings) -> tuple[str, str]:
     folder = found.model_dir
     if os.path.isabs(path) or path.startswith(os.pardir + os.sep):
         folder, path = os.path.split(path)
-    runner = {".py": "python", ".sh": "sh", ".js": "node", ".mjs": "node", ".r": "Rscript", ".jl": "julia"}.get(
-        os.path.splitext(path)[1].lower()
-    )
+    runner = _interpreter(path, found.script.text)
     before = found.reading.runner or ((runner,) if runner else ())
     words = [*before, path] if before else [path if os.sep in path else f"./{path}"]
     own = [shlex.quote(literal(word)) for word in words] + [shlex.quote(word) for word in found.reading.words]
     return folder, " ".join([*own, *_words(found)])
+
+
+def _interpreter(path: str, text: str) -> str:
+    """What runs a script; "" if it is run by itself. A shell script says in its first line which shell it is for."""
+    suffix = os.path.splitext(path)[1].lower()
+    shells = {".sh": "sh", ".bash": "bash", ".zsh": "zsh", ".ksh": "ksh"}
+    if suffix in shells:
+        named = re.match(r"#!\s*\S*?(?:/env\s+)?\b(ba|z|k|da)sh\b", text)
+        return f"{named[1]}sh" if named and suffix == ".sh" else shells[suffix]
+    return {".py": "python", ".js": "node", ".mjs": "node", ".r": "Rscript", ".jl": "julia"}.get(suffix, "")
 
 
 def _words(found: Findings) -> Iterator[str]:

@@ -97,14 +97,17 @@ def calls_in(nodes: Sequence[ast.AST]) -> list[Call]:
 
 
 def rows(call: Call) -> Iterator[object]:
-    """The keys of rows: rows.append({...}), json.dump([{...}]), record(0, {...}), report(loss=0), DictWriter(f, [])."""
-    if call.name in ("append", "dump", "dumps", "record", "extend"):
+    """The keys of rows: rows.append({...}), json.dump([{...}]), record(0, {...}), report(loss=0), and the names in the
+    header of a table: writer.writerow(["epoch", "loss"]), DictWriter(file, fieldnames=["epoch", "loss"])."""
+    if call.name in ("DictWriter", "writerow"):
+        header = literal(call.keyword("fieldnames", 1) if call.name == "DictWriter" else call.keyword("row", 0))
+        if isinstance(header, (list, tuple)) and all(isinstance(name, str) for name in header):
+            yield from header
+    if call.name in ("append", "dump", "dumps", "record", "extend", "writerow"):
         given = [row for arg in call.node.args for row in (arg.elts if isinstance(arg, ast.List) else [arg])]
         for row in given:
             for key in row.keys if isinstance(row, ast.Dict) else []:
                 yield literal(key)
-    elif call.name == "DictWriter" and isinstance(names := literal(call.keyword("fieldnames", 1)), list):
-        yield from names
     elif call.name == "report" and owner_of(call.node.func) in (None, "report", "hpo_trainees"):
         for keyword in call.node.keywords:
             yield keyword.arg

@@ -12,8 +12,11 @@ from hpo_engine.studyfile.starter import logged, shown
 from hpo_engine.studyfile.starter.interface import Reading, Script
 from hpo_engine.studyfile.starter.modules import modules_of
 
-MAXIMIZED = re.compile(r"(?i)acc|auc|f1|score|precision|recall|r2|reward|iou|dice|bleu|rouge|map\b|psnr|ssim")
+MAXIMIZED = re.compile(r"(?i)acc|auc|f1|score|precision|recall|r2|reward|return|iou|dice|bleu|rouge|map\b|psnr|ssim")
 _LIKELY = re.compile(rf"(?i)loss|err|mse|mae|perplexity|nll|val_|{MAXIMIZED.pattern[4:]}")
+_REWARD = re.compile(
+    r"(?i)(^|[^a-z])(episod\w*|mean|avg|average|total|eval)_?(reward|return)|^(reward|return|score)s?$"
+)
 _LOSSES = ("val_loss", "valid_loss", "validation_loss", "loss_val", "loss_valid", "eval_loss", "test_loss", "loss_test")
 _VALIDATION = re.compile(r"(^|_)(val|valid|validation|dev|eval|test)(_|$)")
 _TRAINING = re.compile(r"(^|_)(train|training)(_|$)")
@@ -53,6 +56,8 @@ class Metrics:
 
 def find(script: Script, reading: Reading) -> Metrics:
     """`reading`: how the script takes its parameters; its configuration may say what counts."""
+    if reading.runner and reading.objective:  # what runs the script reports for it
+        return Metrics((reading.objective,), False, "", reading.objective, reading.goal, True)
     if script.tree is None:
         parameters = {parameter.name for parameter in reading.parameters}
         names = _names(name for name in _text_names(script.text) if name not in parameters)
@@ -123,6 +128,8 @@ def _left(calls: list[logged.Call], lightning: bool) -> tuple[tuple[str, ...], s
 
 def _likeliest(names: tuple[str, ...]) -> str:
     """A loss of the validation, or else a metric of the validation, or else any."""
+    if reward := next((name for name in names if _REWARD.search(name) and not _TRAINING.search(name)), None):
+        return reward  # an agent's losses say little about it
     plain = {name: re.sub(r"[^a-z0-9]+", "_", name.lower()) for name in names}
     for wanted in _LOSSES:
         if found := next((name for name in names if plain[name] == wanted), None):
@@ -141,7 +148,7 @@ def _training(plain: str) -> bool:
 
 
 def _names(found: Iterable[object]) -> tuple[str, ...]:
-    good = (n for n in found if isinstance(n, str) and name_problem(n) is None and n not in _STEPS)
+    good = (n for n in found if isinstance(n, str) and name_problem(n) is None and n.lower() not in _STEPS)
     return tuple(dict.fromkeys(good))
 
 

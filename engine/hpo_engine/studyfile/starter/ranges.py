@@ -142,8 +142,11 @@ def _real(kind: Kind, default: float) -> Any:
 
 
 def _rate(default: float) -> Any:
-    """Around the default; 0 is no rate, so it stands for one that the script finds out."""
-    return _around(default, 10) if _ordinary(default) else None
+    """Around the default, and not above 1 unless the default is; 0 stands for one that the script finds out."""
+    entry = _around(default, 10) if _ordinary(default) else None
+    if entry is not None and default < 1:
+        entry["float"][1] = min(entry["float"][1], 1.0)
+    return entry
 
 
 def _decay(default: float) -> Any:
@@ -166,6 +169,10 @@ def _momentum(default: float) -> Any:
     return {"float": [0.5 if default < 0.99 else 0.9, max(0.99, 0.9999 if default > 0.99 else 0.99, default)]}
 
 
+def _discount(default: float) -> Any:
+    return {"float": [0.9, max(0.999, default)]} if 0.95 <= default <= 1 else _momentum(default)
+
+
 def _probability(default: float) -> Any:
     return {"float": [0, 1 if default > 0.25 else 0.5]} if 0 <= default <= 1 else None
 
@@ -184,7 +191,7 @@ def _clip(default: float) -> Any:
     """0 switches it off in most scripts."""
     if default == 0:
         return {"choice": [0, 0.1, 1, 10], "ordered": True}
-    return _around(default, 10) if _ordinary(default) else None
+    return _around(default, 10 if default >= 0.5 else 4) if _ordinary(default) else None
 
 
 def _warm_up(default: float) -> Any:
@@ -200,7 +207,7 @@ _REAL: dict[Kind, Callable[[float], Any]] = {
     Kind.DECAY: _decay,
     Kind.DROPOUT: _share,
     Kind.MOMENTUM: _momentum,
-    Kind.GAMMA: _momentum,
+    Kind.GAMMA: _discount,
     Kind.PROBABILITY: _probability,
     Kind.SAMPLED: _sampled,
     Kind.STRENGTH: _strength,
