@@ -59,7 +59,7 @@ def _option(node: ast.Call, constants: Constants) -> Parameter | None:
     default = constants.value(keywords.get("default"))
     match action:
         case "store_true" | "store_false":
-            return _switch(parameter, default is not (action == "store_false"), action == "store_false")
+            return _switch(parameter, turned_off=action == "store_false", always=default is (action == "store_true"))
         case "BooleanOptionalAction":
             word = f"{{{name}?{option}:--no-{option.removeprefix('--')}}}"
             return replace(parameter, type=bool, default=bool(default), word=word)
@@ -68,10 +68,11 @@ def _option(node: ast.Call, constants: Constants) -> Parameter | None:
     return _valued(parameter, keywords, constants)
 
 
-def _switch(parameter: Parameter, unset: bool, off: bool) -> Parameter:
-    """A flag: its name is that of the option, so that true means that it is given."""
-    name = option_name([parameter.option]) if off else parameter.name
-    return replace(parameter, name=name, type=bool, default=False, word=f"{{{name}?{parameter.option}}}")
+def _switch(parameter: Parameter, *, turned_off: bool, always: bool) -> Parameter:
+    """A flag: its name is that of the option, so that true means that it is given. `always`: it changes nothing, as
+    with action="store_true", default=True."""
+    name = option_name([parameter.option]) if turned_off else parameter.name
+    return replace(parameter, name=name, type=bool, default=False, word=f"{{{name}?{parameter.option}}}", many=always)
 
 
 def _valued(parameter: Parameter, keywords: Mapping[str, ast.expr], constants: Constants) -> Parameter:

@@ -13,7 +13,8 @@ _TYPES: dict[str, type] = {
     "Float32": float, "Int": int, "Int64": int, "String": str, "Bool": bool,
 }  # fmt: skip
 # R: make_option(c("-l", "--lr"), type = "double", default = 0.1), parser$add_argument("--lr", type = "double")
-_R_OPTION = re.compile(r"(?:make_option|add_argument|add_option)\s*\(([^\n]*(?:\n[^\n]*){0,3}?)\)\s*[,)\n]")
+_R_CALL = r"(?:make_option|add_argument|add_option)"
+_R_OPTION = re.compile(rf"{_R_CALL}\s*\(((?:(?!{_R_CALL})[^;]){{0,400}})")  # up to the next one
 # Julia's ArgParse: "--lr", "-l" / arg_type = Float64 / default = 0.1, a line each
 _JULIA_OPTION = re.compile(r"""(?m)^\s*("--[\w-]+"[^\n]*(?:\n\s*(?:help|arg_type|default|required|action)\b[^\n]*)*)""")
 _OPTION = re.compile(r"""["'](--[\w.-]+)["']""")
