@@ -387,18 +387,18 @@ def test_shell() -> None:
     "script", sorted(Path(__file__).parents[2].glob("examples/*/train.*")), ids=lambda p: p.parent.name
 )
 def test_examples(script: Path) -> None:
-    parse_text(starter(script.name, script.read_text()))
+    parse_text(starter(script.name, script.read_text()), str(script.parent))
 
 
 # -- anything ---------------------------------------------------------------------------------------------------------
 
 
-def parse_text(text: str) -> None:
+def parse_text(text: str, folder: str = "/") -> None:
     """The text is a study file, but for its command, which need not be there."""
     document = read_document(text, "algo.yaml")
     document.data["command"] = "cat"
     document.data.pop("model_dir", None)
-    native.parse_document(document, base_dir="/")
+    native.parse_document(document, base_dir=folder)
 
 
 literals = st.one_of(

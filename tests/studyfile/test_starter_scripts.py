@@ -19,11 +19,11 @@ SCRIPTS = Path(__file__).parents[1] / "data/scripts"
 
 # script -> (the end of its command, what is searched, the objective)
 EXPECTED: dict[str, tuple[str, str, str]] = {
-    "mnist_style.py": ("{params:-}", "batch_size lr gamma", "minimize loss"),
+    "mnist_style.py": ("{params:-}", "batch_size lr gamma", "minimize Test_Average_loss"),
     "language_model.py": (
         "corpus.txt --out-dir {result_dir} {params:-}",
         "model nhid nlayers dropout lr weight_decay clip optimizer",
-        "minimize loss",
+        "minimize valid_loss",
     ),
     "click_trainer.py": (
         "train {nesterov?--nesterov:--no-nesterov} {normalize?--normalize} {params:-}",

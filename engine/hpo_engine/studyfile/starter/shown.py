@@ -11,13 +11,14 @@ from hpo_engine.contract.sources import printed
 from hpo_engine.studyfile.starter.syntax import assigned, imports, keywords_of, literal, name_of, owner_of
 
 _PRINT = ("print", "info", "write", "warning", "echo", "secho", "pprint", "rprint", "display_message")
+_VALUE = "1"  # in place of a value that is filled in
 _HELD_OUT = re.compile(r"(?i)(^|[^a-z])(val|valid|validation|dev|eval|evaluation|test)([^a-z]|$)")
 _OF_KERAS = {"mse": "mse", "mae": "mae", "acc": "acc", "accuracy": "accuracy", "AUC": "auc", "auc": "auc"}
 _OF_XGBOOST = (("reg:", "rmse"), ("binary:", "logloss"), ("multi:", "mlogloss"), ("rank:", "ndcg"))
 
 
 class Texts:
-    """What the calls of a script print, with 0 for each value that is filled in."""
+    """What the calls of a script print, with a number for each value that is filled in."""
 
     def __init__(self, nodes: Iterable[ast.AST]) -> None:
         self._held: dict[str, list[ast.expr]] = {}
@@ -34,7 +35,7 @@ class Texts:
         """print(f"epoch {epoch}: loss={loss:.3f}"), with % and .format too, print("loss:", loss), print({"loss": 1}),
         bar.set_postfix(loss=0.3)"""
         if name_of(node.func) in ("set_postfix", "set_postfix_str"):
-            yield " ".join(f"{name}=0" for name in keywords_of(node))
+            yield " ".join(f"{name}={_VALUE}" for name in keywords_of(node))
             yield from map(self._filled, node.args)
         elif name_of(node.func) in _PRINT or (name_of(node.func) == "log" and owner_of(node.func) == "console"):
             yield " ".join(self._words(node))
@@ -49,34 +50,34 @@ class Texts:
             yield self._filled(arg)
 
     def _filled(self, node: ast.expr, depth: int = 0) -> str:
-        """The text with 0 for what is filled in; 0 for what is no text."""
+        """The text with a number for what is filled in, and for what is no text."""
         if isinstance(node, ast.Name) and depth < 3:
             values = self._held.get(node.id, [])
-            return " ".join(self._filled(value, depth + 1) for value in values[:5]) if values else "0"
+            return " ".join(self._filled(value, depth + 1) for value in values[:5]) if values else _VALUE
         if isinstance(node, ast.Constant):
-            return str(node.value) if isinstance(node.value, str) else "0"
+            return str(node.value) if isinstance(node.value, str) else _VALUE
         if isinstance(node, ast.JoinedStr):
-            return "".join(str(p.value) if isinstance(p, ast.Constant) else "0" for p in node.values)
+            return "".join(str(p.value) if isinstance(p, ast.Constant) else _VALUE for p in node.values)
         if isinstance(node, ast.Dict):
             keys = (literal(key) for key in node.keys)
-            return ", ".join(f"'{key}': 0" for key in keys if isinstance(key, str))
+            return ", ".join(f"'{key}': {_VALUE}" for key in keys if isinstance(key, str))
         if isinstance(node, ast.BinOp):
             return self._of_operator(node, depth)
         if isinstance(node, ast.Call) and name_of(node.func) in ("format", "join", "ljust", "rjust"):
             text = literal(node.func.value) if isinstance(node.func, ast.Attribute) else None
-            return re.sub(r"\{[^{}]*\}", "0", text) if isinstance(text, str) else "0"
-        return "0"
+            return re.sub(r"\{[^{}]*\}", _VALUE, text) if isinstance(text, str) else _VALUE
+        return _VALUE
 
     def _of_operator(self, node: ast.BinOp, depth: int) -> str:
         if isinstance(node.op, ast.Mod) and isinstance(text := literal(node.left), str):
             return _unformatted(text)
         if isinstance(node.op, ast.Add):
             return self._filled(node.left, depth) + self._filled(node.right, depth)
-        return "0"
+        return _VALUE
 
 
 def _unformatted(text: str) -> str:
-    return re.sub(r"%[-+ #0-9.*]*[a-zA-Z]", "0", text)
+    return re.sub(r"%[-+ #0-9.*]*[a-zA-Z]", _VALUE, text)
 
 
 # -- what libraries print --------------------------------------------------------------------------------------------
@@ -170,5 +171,5 @@ def echoed(line: str) -> list[str]:
     """The names in what a line in another language prints: echo "loss: $loss", cat(sprintf("loss=%f", x))."""
     if not _ECHO.search(line[:2000]):
         return []
-    filled = _FILLED.sub("0", line[:2000])
-    return printed.names(re.sub(r"""["'],\s*[^"',]+""", " 0", filled))
+    filled = _FILLED.sub(_VALUE, line[:2000])
+    return printed.names(re.sub(r"""["'],\s*[^"',]+""", f" {_VALUE}", filled))
