@@ -56,9 +56,10 @@ POINTS = (
     "trial.carried-on", "trial.proposed", "attempt.intended", "trial.laid-out", "trial.config-written", "attempt.sent",
     "attempt.started", "attempt.reaped", "attempt.judged", "trial.ended", "journal.before-commit",
     "journal.after-commit", "trial.copying", "trial.kept", "trial.copied", "trial.started-from",
-    "trial.emetrics-aside",
+    "trial.emetrics-aside", "trial.earlier-recorded",
 )  # fmt: skip
-LATE = {"trial.copying", "trial.kept", "trial.copied", "trial.started-from", "trial.emetrics-aside"}  # not in each
+LATE = {"trial.copying", "trial.kept", "trial.copied", "trial.started-from", "trial.emetrics-aside",
+        "trial.earlier-recorded"}  # fmt: skip # not in each
 RESULTS = [
     (0, "completed", [(1, 1.0), (2, 0.5), (4, 0.25), (8, 0.125)], list(range(1, 9))),
     (1, "completed", [(1, 2.0), (2, 1.5)], [1, 2]),
