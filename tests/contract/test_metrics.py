@@ -342,6 +342,15 @@ def test_final_rows_names_the_fault_of_emetrics_where_nothing_else_is(trial: Tri
     assert judged(trial)[1].endswith("(evaluation-metrics.txt has no metrics)")
 
 
+def test_thin_keeps_rows_with_the_objective_before_those_without() -> None:
+    rows = [Row(i, {"val_loss" if i % 100 == 99 else "loss": 0.5}) for i in range(1000)]
+    kept = thin(rows, 50, ["val_loss"])
+    assert [row.step for row in kept if "val_loss" in row.values] == list(range(99, 1000, 100))
+    assert len(kept) == 50 and [row.step for row in kept] == sorted({row.step for row in kept})
+    assert [row.step for row in thin(rows, 3, ["val_loss"])] == [99, 499, 999]
+    assert [row.step for row in thin(rows, 11, ["val_loss"])][-2:] == [998, 999]
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 200), st.integers(2, 60))
 def test_thin_keeps_the_ends_the_order_and_the_limit(count: int, limit: int) -> None:

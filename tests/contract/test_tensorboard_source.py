@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hpo_engine.contract.layout import lay_out, lay_out_study
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.sources import tree
+from hpo_engine.contract.sources.candidates import Candidate
 from hpo_engine.contract.sources.interface import Reading, TrialFiles
+from hpo_engine.contract.sources.reports import Reports
 from hpo_engine.contract.sources.tensorboard import curves, records
 from hpo_engine.contract.sources.tensorboard.source import TensorBoard
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
-from hpo_engine.system.tfrecord import framed
+from hpo_engine.system.tfrecord import framed, record
 from hpo_engine.trackers import tfevents
 from tests.support.eventfiles import NAME, VERSION, field, packed, scalars, tensor
 
@@ -50,6 +55,12 @@ class Trial:
 
     def final(self) -> Reading:
         return TensorBoard(TrialFiles(self.paths, named=self.files.named), step=self.step).final(cut=False)
+
+    def final_or_none(self) -> Sequence[Row]:
+        try:
+            return self.final().rows
+        except ContractError:
+            return ()
 
 
 @pytest.fixture
@@ -272,3 +283,48 @@ def test_of_very_many_scalars_those_count_that_the_study_names(
     assert len(t.look()) == 250
     with pytest.raises(ContractError, match="too many scalars"):
         t.final()
+
+
+def test_a_damaged_file_whose_rows_count_is_noted_with_the_result(trial: Callable[..., Trial]) -> None:
+    t = trial("loss")
+    t.write(DEFAULT, scalars(1, {"loss": 0.5}), b"\1" * 40)
+    made = Candidate("tensorboard", lambda files: TensorBoard(files))
+    reading = Reports(TrialFiles(t.paths), [made], objectives=["loss"]).final()
+    assert len(reading.rows) == 1 and "is damaged at byte" in (reading.problem or "")
+
+
+PIECES = st.one_of(
+    st.binary(max_size=60),
+    st.binary(max_size=60).map(record),
+    st.builds(
+        lambda step, tag, value: scalars(step, {tag: value}),
+        st.integers(-(2**63), 2**63 - 1),
+        st.sampled_from(["loss", "epoch", "", "a/b", "hp_metric", "é\n"]),
+        st.floats(),
+    ),
+    st.builds(tfevents.restart, st.floats(), st.integers(-(2**63), 2**63 - 1)),
+    st.builds(
+        lambda kind, numbers, plugin: tfevents.summary(0.0, 1, [tensor("epoch_loss", kind, numbers, plugin=plugin)]),
+        st.integers(0, 127),
+        st.binary(max_size=20),
+        st.sampled_from(["", "scalars", "images"]),
+    ),
+)
+FOLDERS = st.sampled_from(["", "logs/train", "logs/validation", "lightning_logs/version_0", "x/loss_val", "1/2/3.4"])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(FOLDERS, st.lists(PIECES, max_size=6).map(b"".join)), max_size=6), st.data())
+def test_whatever_is_in_event_files_is_read_or_passed_over(files: list[tuple[str, bytes]], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tree, "_EVERY_S", 0.0)
+        patched.setattr(tree, "_SHARE", 0)
+        t = Trial(Path(folder), *data.draw(st.sampled_from([(), ("loss",), ("val_loss", "loss")])))
+        for name, content in files:
+            path = Path(t.paths.result_dir, name, NAME)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                file.write(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
+            t.look()
+        for rows in (t.source.rows, t.final_or_none()):
+            assert all(type(row.step) in (int, float) and row.values for row in rows)

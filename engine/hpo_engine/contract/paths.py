@@ -14,7 +14,7 @@ from hpo_engine.errors import StudyNotFound, nearest
 CONFIG = "config.json"
 RESULT = "val_dict_list.json"
 EMETRICS = "evaluation-metrics.txt"
-OWN_EVENTS = ".hpo-engine"  # what the names of the engine's own event files in LOG_DIR end with, but for a number
+OWN_EVENTS = ".hpo-engine"  # what the names of the engine's own event files end with, but for a number
 SUBMITTED = "_submitted_code"  # in RESULT_DIR, for scripts of WMLA; also the label that names the folder in it
 
 
@@ -115,6 +115,12 @@ class TrialPaths(NamedTuple):
         The first attempt's are in the trial's own folder, for most trials have no other; later ones have a folder each.
         """
         return self.own if number == 1 else f"{self.own}/{number}"
+
+
+def is_own_events(name: str) -> bool:
+    """Whether an event file of this name is the engine's own: `...hpo-engine` or `...hpo-engine.1`."""
+    stem, _, number = name.rpartition(OWN_EVENTS)
+    return bool(stem) and (not number or (number[0] == "." and number[1:].isdecimal()))
 
 
 def absolute(path: str, base_dir: str = "") -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from hpo_engine.study.events import (
     SourceUsed,
     TrialEnded,
 )
+from hpo_engine.study.objective import Row
 from hpo_engine.study.rows import added, continued, same_rows
 from hpo_engine.study.trial import Exit, Outcome, StopCause, Trial, TrialState
 from hpo_engine.system.faults import at_fault, described
@@ -186,8 +187,11 @@ class Attempts:
                 same = anew and same_rows(continued(trial.before, rows), trial.rows)
                 if same and provisional == trial.provisional:
                     continue
-                self._recorder.record(MetricsSeen(now, trial.id, thin(rows), anew, provisional))
+                self._recorder.record(MetricsSeen(now, trial.id, self._thinned(rows), anew, provisional))
                 failpoint("trial.metrics-seen")
+
+    def _thinned(self, rows: Sequence[Row]) -> Sequence[Row]:
+        return thin(rows, wanted=[aim.metric for aim in self._recorder.history.spec.objectives])
 
     # -- ended -----------------------------------------------------------------------------------------------------
 
@@ -214,7 +218,7 @@ class Attempts:
             exit_ = replace(exit_, stop_cause=trial.stop.cause)
         if exit_.stop_cause in (StopCause.DIVERGED, StopCause.TIME_LIMIT):  # what it had reported may count
             reading = or_seen(reading, added(trial.base, trial.rows))
-        rows = thin(reading.rows)
+        rows = self._thinned(reading.rows)
         if rows and (trial.provisional or not same_rows(continued(trial.before, rows), trial.rows)):
             self._recorder.record(MetricsSeen(now, trial.id, rows, True))
         failpoint("attempt.judged")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from dataclasses import dataclass
 
@@ -19,14 +18,6 @@ OWN = OWN_EVENTS
 ASIDE = "reported"
 """Subfolder for our file where the script keeps event files of its own right in its log folder: in one folder
 TensorBoard would mix curves of the same name, and one of its readers follows only the newest file."""
-
-
-_OWN_NAME = re.compile(rf".+{re.escape(OWN)}(\.\d+)?")
-
-
-def is_own(name: str) -> bool:
-    """Whether an event file of this name is the engine's."""
-    return _OWN_NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hpo_engine.contract.paths import StudyPaths, TrialPaths
+from hpo_engine.contract.paths import StudyPaths, TrialPaths, is_own_events
 from hpo_engine.contract.sources.found import Found
 from hpo_engine.contract.sources.interface import TrialFiles
-from hpo_engine.trackers.eventfile import is_own
 
 EVENTS = "**/*tfevents*"
 SCRIPT = "script"
@@ -70,7 +69,7 @@ def event_files(trial: TrialPaths) -> Iterator[tuple[str, str]]:
     study's copy of the script's folder are none of them."""
     for file in Found(TrialFiles(trial), [EVENTS]).look():
         folder, _, name = file.name.rpartition("/")
-        if file.called == "LOG_DIR" and is_own(name):
+        if file.called == "LOG_DIR" and is_own_events(name):
             yield name, file.path
         else:
             yield f"{folder or SCRIPT}/{name}", file.path

@@ -243,8 +243,9 @@ class _Search:
     def counts(self, reading: Reading, title: str, *, loose: bool) -> bool:
         """Takes a reading; returns whether it has the objectives. `loose`: see `Candidate.loose`."""
         if reading.rows:
-            note = f"{'; '.join(self._problems)}; {reading.source} was used instead" if self._problems else None
-            reading = replace(reading, problem=note)
+            notes = [*self._problems, f"{reading.source} was used instead"] if self._problems else []
+            notes += [reading.problem] if reading.problem else []
+            reading = replace(reading, problem="; ".join(notes) or None)
             (self._loose if loose and not self._nearness(reading) else self._having).append(reading)
             return self._objectives <= {*reading.metrics}
         problem = reading.problem or f"{title} has no rows"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hpo_engine.contract.sources.interface import Reading
@@ -81,11 +81,22 @@ def what_they_have(readings: Sequence[Reading]) -> str:
     return "; ".join(shown)
 
 
-def thin(rows: Sequence[Row], limit: int = 10_000) -> tuple[Row, ...]:
-    """At most `limit` (>= 2) of the rows, evenly spread, the first and the last among them."""
+def thin(rows: Sequence[Row], limit: int = 10_000, wanted: Collection[str] = ()) -> tuple[Row, ...]:
+    """At most `limit` (>= 2) of the rows, evenly spread, the first and the last among them. Rows with a metric that is
+    `wanted` come before the others: there may be one of them in a thousand that have the loss of a batch."""
     if len(rows) <= limit:
         return tuple(rows)
-    return tuple(rows[i * (len(rows) - 1) // (limit - 1)] for i in range(limit))
+    having = [i for i, row in enumerate(rows) if not row.values.keys().isdisjoint(wanted)]
+    kept = {*_spread(having, limit)}
+    if len(kept) < limit:
+        kept.update(_spread([i for i in range(len(rows)) if i not in kept], limit - len(kept)))
+    return tuple([rows[i] for i in sorted(kept)])
+
+
+def _spread(items: Sequence[int], limit: int) -> Sequence[int]:
+    if len(items) <= limit:
+        return items
+    return [items[i * (len(items) - 1) // (limit - 1)] for i in range(limit)] if limit > 1 else items[-1:]
 
 
 def _span(rows: Sequence[Row]) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 
-from hpo_engine.contract.paths import OWN_EVENTS
+from hpo_engine.contract.paths import is_own_events
 from hpo_engine.contract.sources.files import too_many
 from hpo_engine.contract.sources.found import Found, FoundFile
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
@@ -19,7 +18,6 @@ from hpo_engine.system.files import Missing, open_file, open_folder
 from hpo_engine.text.tables import counted
 
 _NAMES = "**/*tfevents*"  # TensorBoard, too, knows them by this
-_OURS = re.compile(rf".*{re.escape(OWN_EVENTS)}(\.\d+)?")
 _CHUNK = 256 << 10  # bytes that one look reads
 _ALL = 1 << 62
 _MOST_RECORDS = 5_000_000
@@ -103,7 +101,7 @@ class TensorBoard(MetricSource):
         items: list[tuple[float, Scalar | Restart]] = []
         left, anew, self._left = most, False, False
         for file in self._files:
-            if _OURS.fullmatch(file.name):
+            if is_own_events(file.name):
                 continue
             now = (file.inode, file.size, file.mtime_ns)
             state = self._states.get(file.title)
