@@ -10,7 +10,7 @@ from hpo_engine.contract.paths import RESULT
 from hpo_engine.space.params import name_problem
 from hpo_engine.studyfile.starter import logged, shown
 from hpo_engine.studyfile.starter.interface import Reading, Script
-from hpo_engine.studyfile.starter.modules import modules_of
+from hpo_engine.studyfile.starter.modules import Modules, modules_of
 
 MAXIMIZED = re.compile(r"(?i)acc|auc|f1|score|precision|recall|r2|reward|return|iou|dice|bleu|rouge|map\b|psnr|ssim")
 _LIKELY = re.compile(rf"(?i)loss|err|mse|mae|perplexity|nll|val_|{MAXIMIZED.pattern[4:]}")
@@ -58,30 +58,33 @@ def find(script: Script, reading: Reading) -> Metrics:
     """`reading`: how the script takes its parameters; its configuration may say what counts."""
     if reading.runner and reading.objective:  # what runs the script reports for it
         return Metrics((reading.objective,), False, "", reading.objective, reading.goal, True)
-    if script.tree is None:
-        parameters = {parameter.name for parameter in reading.parameters}
-        names = _names(name for name in _text_names(script.text) if name not in parameters)
-        echoed = _names(name for line in script.text.splitlines()[:_MOST_LINES] for name in shown.echoed(line))
-        if RESULT not in script.text and any(map(_LIKELY.search, echoed)):
-            return Metrics(echoed, True, objective=(chosen := _likeliest(echoed)), goal=goal_of(chosen))
-        return Metrics(names, objective=(chosen := _likeliest(names)), goal=goal_of(chosen))
+    parameters = {parameter.name for parameter in reading.parameters}
+    return _of_text(script.text, parameters) if script.tree is None else _of_python(script, reading, parameters)
+
+
+def _of_text(text: str, parameters: set[str]) -> Metrics:
+    """Of a script in another language."""
+    rows = _names(name for name in _text_names(text) if name not in parameters)
+    echoed = _names(name for line in text.splitlines()[:_MOST_LINES] for name in shown.echoed(line))
+    is_printed = RESULT not in text and any(map(_LIKELY.search, echoed))
+    names = echoed if is_printed else rows
+    objective = _likeliest(names)
+    return Metrics(names, is_printed, objective=objective, goal=goal_of(objective))
+
+
+def _of_python(script: Script, reading: Reading, parameters: set[str]) -> Metrics:
     modules = modules_of(script)
     paths = modules.imported(reading.classes)
     calls = [call for path in paths for call in logged.calls_in(modules.nodes(path))]
     lightning = logged.uses_lightning(modules, paths)
     reports = any(name in (modules.text(path) or "") for name in ("ReportCallback", RESULT) for path in paths)
-    printed: tuple[str, ...] = ()
     single = _names(logged.of_single_batches(calls))
     names, elsewhere = _left(calls, lightning and not reports)
     if not reports and not elsewhere and any(call.name in _WRITERS for call in calls):
         elsewhere = "a file of its own"
     names = tuple(name for name in names if name not in single)
-    if not lightning and not any(map(_LIKELY.search, names)):
-        # Rows without a metric are something else, if metrics are printed.
-        nodes = [node for path in paths for node in modules.nodes(path)]
-        printed = _names([*shown.trained(nodes), *shown.Texts(nodes).names(call.node for call in calls)])
-        names = names if names and not any(map(_LIKELY.search, printed)) else ()
-    printed = printed if not names else ()
+    printed = () if lightning else _printed(modules, paths, calls, names, parameters)
+    names = () if printed else names
     notes = _of_batches(single) if reports else ()
     if lightning and not reports and logged.without_logger(calls):
         elsewhere, notes = "", (_NO_LOGGER,)
@@ -91,6 +94,19 @@ def find(script: Script, reading: Reading) -> Metrics:
     objective = said.metric if said else _likeliest(names or printed)
     goal = (said.goal if said else "") or goal_of(objective)
     return Metrics(names or printed, bool(printed), elsewhere, objective, goal, said is not None, notes)
+
+
+def _printed(
+    modules: Modules, paths: list[str], calls: list[logged.Call], names: tuple[str, ...], parameters: set[str]
+) -> tuple[str, ...]:
+    """What is printed, if it has the metrics: `names`, of rows and logs, without one that looks like a metric are
+    something else if such are printed."""
+    if any(map(_LIKELY.search, names)):
+        return ()
+    nodes = [node for path in paths for node in modules.nodes(path)]
+    found = [*shown.trained(nodes), *shown.Texts(nodes).names(call.node for call in calls)]
+    printed = _names(name for name in found if name not in parameters)
+    return printed if not names or any(map(_LIKELY.search, printed)) else ()
 
 
 _NO_LOGGER = (
