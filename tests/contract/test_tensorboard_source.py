@@ -36,7 +36,7 @@ class Trial:
         os.makedirs(study.root)
         lay_out_study(study, "user")
         lay_out(study.trial(0))
-        self.files = TrialFiles(study.trial(0), named=frozenset(named))
+        self.files = TrialFiles(study.trial(0), named=frozenset(named), objectives=frozenset(named))
         self.paths, self.step = study.trial(0), step
         self.source = TensorBoard(self.files, step=step)
 
@@ -54,7 +54,9 @@ class Trial:
         return list(self.source.rows)
 
     def final(self) -> Reading:
-        return TensorBoard(TrialFiles(self.paths, named=self.files.named), step=self.step).final(cut=False)
+        return TensorBoard(
+            TrialFiles(self.paths, named=self.files.named, objectives=self.files.objectives), step=self.step
+        ).final(cut=False)
 
     def final_or_none(self) -> Sequence[Row]:
         try:
@@ -90,8 +92,36 @@ def test_tags_of_one_step_are_one_row_also_out_of_order_and_from_several_files(t
     assert last.problem is None and last.source == "3 event files"
 
 
-def test_rows_that_were_seen_stay_and_late_ones_are_added(trial: Callable[..., Trial]) -> None:
+def test_a_loss_per_batch_does_not_count_the_steps_of_a_score_per_epoch(trial: Callable[..., Trial]) -> None:
     t = trial("val")
+    batches = iter(range(30))
+
+    def epoch(number: int) -> None:
+        for batch in [next(batches) for _ in range(10)]:
+            t.write(DEFAULT, scalars(batch, {"loss": float(batch)}, at=1.7e9 + batch))
+        t.write(DEFAULT, scalars(number, {"val": 0.5}, at=1.7e9 + batch + 0.5))
+        t.write(DEFAULT, scalars(number, {"acc": 0.75}, at=1.7e9 + batch + 0.6))
+
+    expected = [(i, {"loss": 10.0 * i + 9, "val": 0.5, "acc": 0.75}) for i in range(3)]
+    for i in range(3):
+        epoch(i)
+        assert plain(t.look()) == expected[: i + 1]
+    assert plain(t.final().rows) == expected
+
+
+def test_metrics_that_are_reported_more_often_have_rows_of_their_own(trial: Callable[..., Trial]) -> None:
+    t = trial("val")
+    for fold in range(2):  # the steps of the second one begin anew
+        for i in range(6):
+            t.write(DEFAULT, scalars(i, {"loss": 0.5 + fold}, at=1.7e9 + 10 * fold + i))
+            if i % 3 == 2:
+                t.write(DEFAULT, scalars(i, {"val": 0.25}, at=1.7e9 + 10 * fold + i + 0.5))
+    assert plain(t.look()) == plain(t.final().rows)
+    assert [row.step for row in t.look()] == [0, 1, 2, 3, 4, 5] * 2
+
+
+def test_rows_that_were_seen_stay_and_late_ones_are_added(trial: Callable[..., Trial]) -> None:
+    t = trial("loss")
     t.write(DEFAULT, *[scalars(i, {"loss": 1.0 / (i + 1)}) for i in range(50)])
     before = t.look()
     t.write(DEFAULT, scalars(0, {"val": 0.5}, at=2e9))

@@ -56,7 +56,7 @@ class LocalWorkspace:
         self.paths, self._views, self._user, self._candidates = paths, views, user, candidates
         self._spec, self._files = spec, OwnFiles(spec, paths.model)
         # None of the metrics that the study speaks of is the step of a row, whatever it is called.
-        self._named = spec.metrics
+        self._named, self._objectives = spec.metrics, frozenset([aim.metric for aim in spec.objectives])
         self._placed = frozenset([file.path for file in spec.files])
         self._has_log = os.path.exists(paths.db)
         self._copies = copies or Copies()
@@ -226,7 +226,7 @@ class LocalWorkspace:
         return Reports(files, self._candidates, trial.base, [aim.metric for aim in self._spec.objectives])
 
     def _files_of(self, trial: Trial) -> TrialFiles:
-        return TrialFiles(self.paths.trial(trial.id), len(trial.attempts), self._named, self._placed)
+        return TrialFiles(self.paths.trial(trial.id), len(trial.attempts), self._named, self._placed, self._objectives)
 
     def error(self, trial_id: int, attempt: int) -> str:
         return logfiles.error(self.paths.trial(trial_id).attempt(attempt))

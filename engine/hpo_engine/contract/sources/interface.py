@@ -21,13 +21,14 @@ class TrialFiles:
     """Where a source may look: the folders of a trial, and the number of the attempt that is read.
 
     `named`: metrics that the study file names; none of them is the step of a row, whatever it is called. `placed`:
-    paths in RESULT_DIR of files into which the engine put values.
+    paths in RESULT_DIR of files into which the engine put values. `objectives`: of the named ones those searched for.
     """
 
     paths: TrialPaths
     attempt: int = 1
     named: frozenset[str] = frozenset()
     placed: frozenset[str] = frozenset()
+    objectives: frozenset[str] = frozenset()
 
     @cached_property
     def result_tree(self) -> Tree:

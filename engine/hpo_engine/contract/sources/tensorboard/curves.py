@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hpo_engine.contract.sources import numbers
+from hpo_engine.contract.sources.tensorboard.clocks import Clocks
 from hpo_engine.contract.sources.tensorboard.messages import SCALARS, Event, Value
 from hpo_engine.contract.sources.tensorboard.names import Source, metric_names
 from hpo_engine.contract.sources.tensorboard.rows import Counter, Merged, Point
@@ -48,12 +49,13 @@ class Curves:
     """Makes rows of events.
 
     Args:
-        named: metrics that the study names.
+        named: metrics that the study names; objectives: those of them that are searched for.
         count_by: the tag of the scalar that says where in the training another one is; "": the global step says it.
     """
 
-    def __init__(self, named: Collection[str], count_by: str) -> None:
-        self._named, self._count_by = named, count_by
+    def __init__(self, named: Collection[str], objectives: Collection[str], count_by: str) -> None:
+        self._named, self._objectives, self._count_by = named, objectives, count_by
+        self._clocks = Clocks(objectives)
         self._began: dict[Folder, tuple[float, int]] = {}
         self._sources: dict[Source, None] = {}
         self._names: dict[Source, str] = {}
@@ -66,6 +68,7 @@ class Curves:
     def begin(self) -> None:
         """All events will be given anew, from the first one on."""
         self._made = _Made(Merged(self._named))
+        self._clocks.begin()
         self.too_many = False
 
     @property
@@ -119,6 +122,20 @@ class Curves:
 
     def learn(self, items: Collection[Scalar | Restart]) -> bool:
         """Takes note of the names and the counts that there are. Returns whether rows that were made are wrong now."""
+        wrong = self._learn_names(items)
+        return self._learn_clocks(items) or wrong
+
+    def _learn_clocks(self, items: Collection[Scalar | Restart]) -> bool:
+        """Which metrics are counted otherwise than the objectives."""
+        found = False
+        if self._objectives:
+            for item in items:
+                if isinstance(item, Scalar) and item.folder not in self._by_epoch:
+                    metric = self._metrics.get(item.folder, {}).get(item.tag)
+                    found |= metric is not None and self._clocks.learn(metric, item.step, item.time)
+        return found and bool(self._made.fed)
+
+    def _learn_names(self, items: Collection[Scalar | Restart]) -> bool:
         wrong, fed = False, self._made.fed
         for folder in {i.folder for i in items if isinstance(i, Scalar) and self._counts(i.tag)} - self._by_epoch:
             self._by_epoch.add(folder)
@@ -176,7 +193,21 @@ class Curves:
 
     def _points(self, folder: Folder, counter: Counter, ready: Sequence[tuple[str, float, float]]) -> list[Point]:
         metrics, by_epoch = self._metrics.get(folder, {}), counter.by_epoch
-        return [Point(metrics[tag], at, value, by_epoch) for tag, at, value in ready if tag in metrics]
+        points = [Point(metrics[tag], at, value, by_epoch) for tag, at, value in ready if tag in metrics]
+        return points if by_epoch or not self._clocks.foreign else self._with_foreign(points)
+
+    def _with_foreign(self, points: Sequence[Point]) -> list[Point]:
+        """The points by the objectives' clock: what has another one is reported, with its latest value, beside them."""
+        out, latest = [], self._made.foreign
+        for point in points:
+            if point.metric in self._clocks.foreign:
+                latest[point.metric] = point.value
+                continue
+            if point.metric in self._objectives:
+                out += [Point(metric, point.at, value) for metric, value in latest.items()]
+                latest.clear()
+            out.append(point)
+        return out
 
     def _take_back(self, restart: Restart) -> None:
         made, folder = self._made, restart.folder
@@ -196,6 +227,7 @@ class _Made:
     merged: Merged
     counters: dict[Folder, Counter] = field(default_factory=dict)
     fed: dict[Folder, int] = field(default_factory=dict)
+    foreign: dict[str, float] = field(default_factory=dict)  # the latest values that are in no row yet
     tags: dict[Folder, set[str]] = field(default_factory=dict)
     kept: set[Source] | None = None
     count: int = 0

@@ -45,7 +45,7 @@ class TensorBoard(MetricSource):
         self._found = Found(trial, self.patterns)
         self._root = trial.paths.study.root
         count_by = step or ("" if "epoch" in trial.named else "epoch")
-        self._curves = Curves(trial.named, "" if count_by in ("step", "global_step") else count_by)
+        self._curves = Curves(trial.named, trial.objectives, "" if count_by in ("step", "global_step") else count_by)
         self._files: Sequence[FoundFile] = ()
         self._states: dict[str, _State] = {}
         self._left = False  # whether files have more than was read
