@@ -86,7 +86,7 @@ class TensorBoard(MetricSource):
 
     def steps(self) -> str:
         return (
-            "a step is an epoch" if self._curves.by_epoch else "a step is a global step, which usually counts batches"
+            f"a step is {'an epoch' if self._curves.by_epoch else 'the global step that is logged with the objective'}"
         )
 
     # -- files -----------------------------------------------------------------------------------------------------
