@@ -19,6 +19,7 @@ from hpo_engine.contract.sources.reports import Reports
 from hpo_engine.contract.sources.tables import JsonLines
 from hpo_engine.contract.sources.val_dict_list import ValDictList
 from hpo_engine.contract.sources.verdict import verdict
+from hpo_engine.errors import SpecError
 from hpo_engine.study.objective import Objective, Row
 from tests.support.helpers import emetrics_line
 from tests.support.reports import Restless
@@ -230,6 +231,19 @@ def test_a_source_that_fails_harms_none_of_the_others(script: Trial) -> None:
     assert reports.fresh() == ((Row(1, {"loss": 9.0}),), True)
     assert reports.final().key == "stdout"
     assert script.reports([*SOURCES, sources[0]]).final().key == "stdout"
+
+
+def test_a_source_that_cannot_be_made_is_left_out(script: Trial) -> None:
+    """`auto` makes a source when it is first looked at; it may want a package that is not installed."""
+
+    def make(trial: TrialFiles) -> MetricSource:
+        raise SpecError("install it")
+
+    script.prints("epoch 1: loss=9\n")
+    reports = script.reports([Candidate("mlflow", make, named=False), *SOURCES])
+    assert reports.fresh() == ((Row(1, {"loss": 9.0}),), True)
+    reading = reports.final()
+    assert (reading.key, reading.steps) == ("stdout", "steps are those that its lines name")
 
 
 def test_metrics_of_wmlas_contract_are_read_as_ever(script: Trial) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hpo_engine.contract.outputlog.logfiles import NAME
 from hpo_engine.contract.sources.files import MAX_LINE, GrowingFile
 from hpo_engine.contract.sources.interface import TrialFiles
+from hpo_engine.contract.sources.numbers import counted_by
 from hpo_engine.contract.sources.patterns import Patterns
 from hpo_engine.contract.sources.printedlines import Line, LineReader
 from hpo_engine.contract.sources.printedlines import names as names
@@ -71,6 +72,9 @@ class Printed(GrowingFile):
     def parse(self, data: bytes) -> Sequence[Row]:
         return [*super().parse(data), *self._made.rest()]
 
+    def steps(self) -> str:
+        return "steps are those that its lines name" if self._made.counted else counted_by("")
+
     def _take(self, data: bytes) -> None:
         super()._take(data)
         over, overwritten, now = self._tail.rpartition(b"\r")
@@ -108,11 +112,13 @@ class _RowMaker:
         self._names: set[str] = set()  # the metrics of that step
         self._early: dict[str, float] = {}
         self.bar = -1  # how far the progress bar over epochs is
+        self.counted = False  # whether a line has said which step it is
 
     def add(self, line: Line, rows: list[Row]) -> None:
         """Adds what a line says to the rows, of which the last may get more metrics."""
         if line.step is not None and line.lasts:
             self._said = line.step
+        self.counted |= line.step is not None
         if not line.values:
             return
         at = self._said if line.step is None else line.step

@@ -168,7 +168,11 @@ class Reports:
         search = _Search(self._objectives)
         order = sorted(self._candidates, key=lambda c: used.index(c.key) if c.key in used else len(used))
         for i, candidate in enumerate(order):
-            source = candidate.make(self._trial)
+            try:
+                source = candidate.make(self._trial)
+            except Exception as error:  # one that only `auto` has chosen; what is named was made before the study began
+                _log.warning("trial %d: %s is not read: %s", paths.trial_id, candidate.key, error)
+                continue
             try:
                 reading = self._final(source, cut)
             except (Missing, Gone):
