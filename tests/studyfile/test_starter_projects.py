@@ -401,9 +401,34 @@ print(f"loss={loss}")
 
 
 def test_the_arguments_of_a_usual_run_of_a_script_with_options() -> None:
-    words = ("in {x}", "--data", "a b.csv", "--lr", "0.5", "--epochs=9", "--amp", "--batch-size", "64")
+    words = ("in {x}", "--data", "a b.csv", "--lr", "0.05", "--epochs=9", "--amp", "--batch-size", "64")
     study = data("train.py", OPTIONS, Texts({"train.py": OPTIONS}), words)
     assert study["command"].startswith("python train.py ") and study["command"].endswith(" {params:-}")
-    assert study["space"]["lr"] == {"float": [0.05, 5.0], "log": True}
+    assert study["space"]["lr"] == {"float": [0.005, 0.5], "log": True}
     assert study["space"]["batch_size"] == {"power": 2, "int": [4, 8]}
     assert shlex.split(study["command"])[2:-1] == ["--data", "a b.csv", "--epochs=9", "--amp", "in {{x}}"]
+
+
+def test_a_config_json_of_the_projects_own() -> None:
+    script = 'config = json.load(open("config.json"))\nmodel = Net(config["hidden"], config["name"])\n'
+    flat = {"train.py": script, "config.json": '{"hidden": 16, "lr": 0.01, "name": "a", "noise": 0.5}'}
+    study = data("train.py", script, Texts(flat))
+    assert study["base_config"] == "config.json" and "files" not in study
+    assert study["space"] == {"hidden": {"power": 2, "int": [2, 6]}, "lr": {"float": [0.001, 0.1], "log": True}}
+    nested = {"train.py": script, "config.json": '{"model": {"hidden": 16}}'}
+    assert "give the file another name" in find("train.py", script, Texts(nested)).remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("/scratch/runs", ("hydra.run.dir=outputs",)),
+        ("${base}/x", ("hydra.run.dir=outputs",)),
+        ("${oc.env:HOME}/x", ("hydra.run.dir=outputs",)),
+        ("logs/${now:%Y}", ()),
+        ("${oc.env:PROJECT_ROOT}/logs", ()),
+    ],
+)
+def test_outputs_of_hydra_stay_with_the_trial(folder: str, words: tuple[str, ...]) -> None:
+    texts = GROUPS | {"conf/config.yaml": f"lr: 0.1\nbase: /data\nhydra: {{run: {{dir: '{folder}'}}}}\n"}
+    assert reading(texts).words == words

@@ -83,6 +83,7 @@ BROKEN = (
     Case("crashes for some values", PRINTS + "assert a.lr < 0.05, 'too fast'\n", study(), "some_fail", "too fast", 0),
     Case("metrics in another place", PRINTS, study(results="val_dict_list"), "other_source", "results: stdout", 1),
     Case("resource without effect", PRINTS.replace("a = p.parse", 'p.add_argument("--epochs", type=int)\na = p.parse'), study("python train.py {params}", "stdout", "algorithm: hyperband", "resource: {name: epochs, min: 1, max: 27}"), "resource_ignored", "epochs", 1),
+    Case("a time limit that is too short", PARSER + "for epoch in range(1, 99):\n    time.sleep(0.3)\n    print(f'epoch {epoch}: loss={loss(epoch)}')\n", study("python train.py {params}", "stdout", "trial: {time_limit: 2s}"), "time_limit", "larger time_limit", 1),
     Case("nothing reported", PARSER, study(), "no_results", "loss=", 1),
 )  # fmt: skip
 
@@ -139,7 +140,7 @@ for word in sys.argv[1:]:
         sys.exit(f"Could not override '{key}'.")
     cfg[key] = float(value)
 for epoch in range(3):
-    print(f"[train] epoch={epoch} loss={(cfg['optimizer.lr'] * epoch - 1) ** 2 + 1 / cfg['model.width']:.6f}")
+    print(f"epoch={epoch} loss={(cfg['optimizer.lr'] * epoch - 1) ** 2 + 1 / cfg['model.width']:.6f}")
 """
 CONSTANTS = """\
 LR = 0.1
@@ -165,6 +166,12 @@ CONDITIONAL = PARSER.replace("a = p.parse", 'p.add_argument("--opt", default="sg
     "assert (a.momentum is None) == (a.opt == 'adam')\nfor epoch in (1, 2, 3):\n    print(f'epoch {epoch}: loss={loss(epoch)}')\n"
 )  # fmt: skip
 LIVE = PARSER + "for epoch in range(1, 8):\n    time.sleep(0.3)\n    print(f'epoch {epoch}: loss={loss(epoch)}')\n"
+WMLA = """\
+{"hpoName": "my-study", "modelSpec": {"args": "--exec-start pytorch --model-main train.py --model-dir ."},
+ "algoDef": {"algorithm": "Random", "maxJobNum": 6, "maxParalleJobNum": 2, "objectiveMetric": "loss", "objective": "minimize"},
+ "hyperParams": [{"name": "lr", "type": "Range", "dataType": "DOUBLE", "minDbVal": 0.001, "maxDbVal": 0.3, "userDefined": false},
+  {"name": "width", "type": "Discrete", "dataType": "INT", "discreteIntVal": [8, 16, 32], "userDefined": false}]}
+"""
 SOUND = (
     Case("argparse and prints", PRINTS, quick=True),
     Case("config.json", CONFIG % "config.json", PLAIN, quick=True),
@@ -185,5 +192,6 @@ SOUND = (
     Case("longer than the limit", LIVE.replace("range(1, 8)", "range(1, 800)"), study("python train.py {params}", "stdout", "early_stopping: rank"), options=("--time-limit", "3s")),
     Case("live", LIVE, study("python train.py {params}", "stdout", "early_stopping: rank", "parallel: 2")),
     Case("a seed from the engine", PRINTS.replace("a = p.parse", 'p.add_argument("--seed", type=int)\na = p.parse').replace("1 / a.width", "1 / a.width + a.seed % 97"), study("python train.py {params} --seed {seed}")),
+    Case("a request of WMLA", (CONFIG % "config.json").replace("for i in (1, 2, 3)]", "for i in (1, 2, 3)]\nprint('loss', 1)"), WMLA),
     Case("more and more epochs", PARSER.replace("a = p.parse", 'p.add_argument("--epochs", type=int)\na = p.parse') + "for epoch in range(a.epochs):\n    print(f'epoch {epoch}: loss={loss(epoch)}')\n", study("python train.py {params}", "stdout", "algorithm: hyperband", "resource: {name: epochs, min: 1, max: 27}")),
 )  # fmt: skip

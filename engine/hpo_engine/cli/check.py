@@ -21,6 +21,7 @@ _WIDTH = 80
 _LIMIT = "60s"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WASTED = 1  # exit code
+_SHORT_S = 0.1
 
 
 @click.command()
@@ -162,7 +163,8 @@ def _cost(cost: Cost, e: Evidence, width: int) -> Iterator[str]:
         resource = e.spec.resource
         at_least = "at least " if cost.at_least else ""
         of = f" with {resource.name}={resource.min}" if resource is not None else ""
-        parts.append(f"a trial takes {at_least}{duration(cost.run_s)}{of} and {_size(cost.run_bytes)} on disk")
+        takes = duration(cost.run_s) if cost.run_s >= _SHORT_S else f"less than {_SHORT_S} s"
+        parts.append(f"a trial takes {at_least}{takes}{of} and {_size(cost.run_bytes)} on disk")
     plan = cost.plan or (f"{counted(cost.runs, 'trial')}" if cost.runs is not None else "no end is set")
     at_once = f", {cost.parallel} at a time" if cost.parallel > 1 else ""
     parts.append(f"the study: {plan}{at_once}")

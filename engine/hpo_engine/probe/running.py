@@ -22,7 +22,8 @@ from hpo_engine.contract.sources.interface import Reading, TrialFiles
 from hpo_engine.contract.sources.reports import Reports
 from hpo_engine.contract.sources.verdict import or_seen
 from hpo_engine.core.loop import Engine
-from hpo_engine.errors import ContractError, EngineError
+from hpo_engine.errors import EngineError
+from hpo_engine.executors.machine import waits
 from hpo_engine.probe.plan import Plan
 from hpo_engine.probe.scripttext import ScriptText
 from hpo_engine.probe.values import Arrival, Evidence, Ran
@@ -33,6 +34,7 @@ from hpo_engine.study.spec import Budget, Named, StudySpec
 from hpo_engine.study.trial import Trial, TrialState
 
 _TICK_S = 0.05
+_WAIT_LOOK_S = 2.0  # from one look to the next whether trials of other studies leave no room
 _LOOK_S = 0.1  # from one look at a trial's processes to the next
 _LATE_S = 60.0  # after the check's own time limit, until a trial ends even if nobody is there to end it
 _OUTPUT = 8192  # bytes of the end of the output that are kept
@@ -107,10 +109,16 @@ class _Probe:
 
     def run(self, signals: Sequence[int], say: Callable[[str], None]) -> None:
         """Raises Interrupted, EngineError."""
+
+        def heard(line: str) -> None:
+            self._notices.append(line)
+            if line.startswith("preload: importing"):  # which takes long
+                say(line)
+
         with assembly.open_study(self._paths) as study:
             clock = assembly.Clock()
             engine = assembly.engine_for(
-                study, clock, [self._follower], say=self._notices.append, proposer=self._plan, poll_s=2 * _TICK_S
+                study, clock, [self._follower], say=heard, proposer=self._plan, poll_s=2 * _TICK_S
             )
             try:
                 engine.resume(clock())
@@ -125,7 +133,7 @@ class _Probe:
     def _loop(
         self, engine: Engine, clock: Callable[[], float], signals: Sequence[int], say: Callable[[str], None]
     ) -> None:
-        shown, taken = 0, 0
+        shown, taken, waiting, look_at = 0, 0, "", 0.0
         while engine.step(clock()):
             if len(signals) > taken:
                 engine.interrupt("interrupted", clock(), kill=taken > 0)
@@ -135,6 +143,11 @@ class _Probe:
                 shown += 1
             self._end_in_time(engine, clock)
             self._gather(engine.history)
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + _WAIT_LOOK_S
+                if (line := waits(self._paths.root, os.environ)) and line != waiting:
+                    say(line)
+                waiting = line
             engine.executor.wait(_TICK_S)
         self._gather(engine.history)
 
@@ -246,9 +259,9 @@ def _rivals(spec: StudySpec, files: TrialFiles, *, cut: bool) -> dict[str, Readi
     """What each source would read by itself: those of the study, and all that there are."""
     found: dict[str, Reading] = {}
     for candidate in assembly.every_source(spec):
-        with suppress(ContractError, OSError):
-            reading = Reports(files, [candidate]).final(cut=cut)
-            if reading.rows:
+        with suppress(Exception, SystemExit):  # a plugin's; what counts has been read
+            reading = candidate.make(files).final(cut=cut)
+            if isinstance(reading, Reading) and reading.rows:
                 found[candidate.key] = reading
     return found
 

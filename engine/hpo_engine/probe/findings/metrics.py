@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from statistics import median
 
+from hpo_engine.contract.sources.interface import Reading
 from hpo_engine.contract.sources.verdict import verdict
 from hpo_engine.probe.values import Evidence, Finding, Level, Ran
 from hpo_engine.stoppers.spelling import other_spelling, words_of
@@ -74,8 +75,13 @@ def _no_rows(e: Evidence, run: Ran, text: str) -> Finding:
         return Finding(Level.PROBLEM, _TOPIC, "results_unreadable", text, action)
     if found := _elsewhere(e, run, text, metric, exact=False):
         return found
+    seen = "; ".join([text, *(_has(reading) for reading in run.rivals.values())])
     action = f"let the script print {metric}=0.31 (results: stdout), or write it into val_dict_list.json"
-    return Finding(Level.PROBLEM, _TOPIC, "no_results", text, action)
+    return Finding(Level.PROBLEM, _TOPIC, "no_results", seen, action)
+
+
+def _has(reading: Reading) -> str:
+    return f"{reading.source} has {listed([quoted(name) for name in reading.metrics], _SHOWN)}"
 
 
 def _elsewhere(e: Evidence, run: Ran, text: str, metric: str, *, exact: bool) -> Finding | None:
@@ -85,10 +91,10 @@ def _elsewhere(e: Evidence, run: Ran, text: str, metric: str, *, exact: bool) ->
         near = metric if metric in reading.metrics else _nearest(metric, list(reading.metrics))
         if key in ours or (exact and near != metric):
             continue
-        if near or len(run.rivals) == 1:
-            has = f"{text}; {reading.source} has {listed([quoted(m) for m in reading.metrics], _SHOWN)}"
-            which = "" if near == metric else f", and as objective {quoted(near) if near else 'its metric'}"
-            return Finding(Level.PROBLEM, _TOPIC, "other_source", has, f"in the study file, results: {key}{which}")
+        if near:
+            which = "" if near == metric else f", and as objective {quoted(near)}"
+            action = f"in the study file, results: {key}{which}"
+            return Finding(Level.PROBLEM, _TOPIC, "other_source", f"{text}; {_has(reading)}", action)
     return None
 
 

@@ -123,6 +123,7 @@ class Reading:
         objective, goal: what its configuration says counts, and whether to "minimize" or "maximize" it.
         further: (metric, goal) of what counts besides.
         classes: what its configuration names to be made, `src.models.Net`.
+        base: the JSON file of the project that a trial's config.json begins with.
     """
 
     manner: str
@@ -135,6 +136,7 @@ class Reading:
     goal: str = ""
     further: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
+    base: str = ""
 
 
 class Collector:

@@ -62,6 +62,8 @@ def _program(found: Findings) -> Iterator[str]:
     yield from _line(f"command: {scalar(command)}", "runs one trial; no shell is involved")
     if folder:
         yield from _line(f"model_dir: {scalar(folder)}", "the folder that trials run in")
+    if found.reading.base:
+        yield from _line(f"base_config: {scalar(found.reading.base)}", "the values of what is not in space")
 
 
 def _objective(found: Findings) -> Iterator[str]:

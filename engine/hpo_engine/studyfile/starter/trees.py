@@ -12,6 +12,8 @@ from typing import Any
 
 _MOST_LEAVES = 1_000
 _MOST_NODES = 20_000
+_MOST_HOPS = 10
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".ini", ".cfg")
 
@@ -79,6 +81,17 @@ def merged(below: Any, above: Any) -> Any:
     for name, value in above.items():
         out[name] = merged(out[name], value) if name in out else value
     return out
+
+
+def resolved(tree: Any, text: str) -> str:
+    """A text with its interpolations of other values, `${paths.log_dir}`; those of resolvers stay."""
+    for _ in range(_MOST_HOPS):
+        found = _REFERENCE.search(text)
+        value = at(tree, found[1]) if found else None
+        if found is None or not isinstance(value, (str, int, float)):
+            return text
+        text = f"{text[: found.start()]}{value}{text[found.end() :]}"
+    return text
 
 
 def value_of(text: str) -> Any:

@@ -34,6 +34,7 @@ READERS: tuple[Reader, ...] = (
     hydra.read,
     own_file.of_an_option,
     own_file.of_the_code,
+    own_file.of_the_contract,
     config_json.read,
     optuna_trials.read,
     dataclass_options.read,
@@ -61,6 +62,8 @@ def read(script: Script) -> Reading:
     readings = [found for reader in READERS if (found := reader(script)) is not None]
     useful = [r for r in readings if worth_searching(r.parameters)] or [r for r in readings if r.notes] or readings
     chosen = useful[0] if useful else Reading("")
+    same = [note for other in readings if other is not chosen and other.manner == chosen.manner for note in other.notes]
+    chosen = replace(chosen, notes=(*chosen.notes, *same)) if same else chosen
     # What another manner needs is needed all the same.
     needed = [p for other in readings if other is not chosen for p in other.parameters if p.required and p.option]
     beside = [p for reader in BESIDE if (found := reader(script)) is not None for p in found.parameters]

@@ -18,7 +18,7 @@ from hpo_engine.studyfile.starter.ranges import propose
 from hpo_engine.studyfile.starter.searches import entry_of
 from hpo_engine.studyfile.starter.sections import settings, with_options
 from hpo_engine.studyfile.starter.syntax import literal, name_of, owner_of
-from hpo_engine.studyfile.starter.trees import at, leaves, named
+from hpo_engine.studyfile.starter.trees import at, leaves, named, resolved
 from hpo_engine.text.quoting import listed
 
 _SEARCHED = re.compile(r"(?i)(^|/)(optimi[sz]er|optim|opt|(lr_)?scheduler|activation)$")
@@ -49,9 +49,9 @@ def read(script: Script) -> Reading | None:
     return Reading(
         f"Hydra ({main.folder or 'structured configs'})",
         with_options(parameters, "{}="),
-        words=(*words, *_logging(source, composed)),
+        words=(*words, *_logging(source, composed), *_outputs(composed)),
         form="{params:name=value}",
-        notes=tuple(_notes(source, composed)),
+        notes=tuple(_notes(source, composed, script.text)),
         objective=objective.metric,
         goal=objective.goal,
         classes=tuple(named(composed.tree, "_target_")),
@@ -231,6 +231,16 @@ def _logging(source: Source, composed: Composed) -> tuple[str, ...]:
     return ()
 
 
+def _outputs(composed: Composed) -> tuple[str, ...]:
+    """The word that keeps outputs in the trial's folder, if the configuration has them elsewhere."""
+    folder = at(composed.tree, "hydra.run.dir")
+    if not isinstance(folder, str):
+        return ()
+    whole = resolved(composed.tree, folder)
+    elsewhere = re.match(r"[/~]|\.\./|\$\{(oc\.)?env:(?!PROJECT_ROOT\b|PWD\b)", whole)
+    return ("hydra.run.dir=outputs",) if elsewhere else ()
+
+
 def _writes_files(option: str) -> bool:
     return re.search(r"(?i)csv|tensorboard|many|all|default", option) is not None
 
@@ -239,7 +249,7 @@ def _is_local(option: str) -> bool:
     return re.search(r"(?i)wandb|comet|neptune|mlflow|aim", option) is None
 
 
-def _notes(source: Source, composed: Composed) -> Iterator[str]:
+def _notes(source: Source, composed: Composed, text: str) -> Iterator[str]:
     group = next((g for g in ("logger", "loggers") if g in composed.groups), None)
     if group and composed.groups[group] == "null" and not _logging(source, composed):
         yield "the configuration names no logger: with logger=csv, or another one that writes files, metrics are found."
@@ -249,7 +259,8 @@ def _notes(source: Source, composed: Composed) -> Iterator[str]:
         yield f"{names}: without a value in the configuration (???); give it in command, as in {missing[0]}=VALUE."
     if composed.missing:
         yield f"configurations that are named and not there: {', '.join(composed.missing[:4])}."
-    needed = [name for name in variables(composed.tree) if name != "PROJECT_ROOT"]
+    rooted = re.search("rootutils|PROJECT_ROOT", text) is not None  # the script sets it
+    needed = [name for name in variables(composed.tree) if name != "PROJECT_ROOT" or not rooted]
     if needed:
         yield f"the configuration needs the environment variables {', '.join(dict.fromkeys(needed))}: see env."
     others = [

@@ -14,6 +14,7 @@ from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script
 from hpo_engine.studyfile.starter.kinds import Kind, kind_of
 from hpo_engine.studyfile.starter.logged import monitor_of
 from hpo_engine.studyfile.starter.modules import Modules, modules_of
+from hpo_engine.studyfile.starter.plan import MOST_SEARCHED
 from hpo_engine.studyfile.starter.sections import settings, with_options
 from hpo_engine.studyfile.starter.syntax import literal, name_of
 from hpo_engine.studyfile.starter.trees import SUFFIXES, leaves, named, read_tree
@@ -44,6 +45,25 @@ def beside_options(script: Script) -> Reading | None:
     """The files that stand in the code."""
     modules = modules_of(script)
     return _reading(script, modules, list(_texts(modules)))
+
+
+def of_the_contract(script: Script) -> Reading | None:
+    """A config.json of the project's own: a trial's takes its place."""
+    text = script.project.read(CONFIG) if CONFIG in script.text else None
+    tree = read_tree(CONFIG, text) if text is not None else None
+    if not tree:
+        return None
+    if any(isinstance(value, dict) for value in tree.values()):
+        return Reading(CONFIG, words=script.arguments, notes=(_NESTED,))
+    known = [p for p in settings(leaves(tree)) if kind_of(p.name).searched and kind_of(p.name) is not Kind.OTHER]
+    kept = sorted((p for p in known if not isinstance(p.default, str)), key=lambda p: kind_of(p.name).rank)
+    return Reading(CONFIG, tuple(kept[:MOST_SEARCHED]), words=script.arguments, base=CONFIG) if kept else None
+
+
+_NESTED = (
+    "config.json of this folder has values in groups. A trial's config.json, which is flat, takes its place, so that "
+    "the script does not find them: give the file another name, in the script too, and run init again."
+)
 
 
 def _reading(script: Script, modules: Modules, names: list[str]) -> Reading | None:
