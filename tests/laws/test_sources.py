@@ -20,7 +20,7 @@ from hpo_engine.contract.sources.tensorboard.source import TensorBoard
 from hpo_engine.contract.sources.trainer_state import STATE, TrainerState
 from hpo_engine.contract.sources.val_dict_list import ValDictList
 from hpo_engine.study.objective import Row
-from hpo_engine.testing import SourceLaws
+from hpo_engine.testing import FoundSourceLaws, SourceLaws
 from tests.support import eventfiles
 from tests.support.helpers import emetrics_line
 
@@ -80,7 +80,7 @@ class TestCsvFound(TestCsv):
         return f"{trial.paths.log_dir}/2026-11-27/a b/log.csv"
 
 
-class TestJsonLinesFound(TestJsonLines):
+class TestJsonLinesFound(TestJsonLines, FoundSourceLaws):
     def make(self, trial: TrialFiles) -> MetricSource:
         return JsonLines(trial, file="**/log*")
 
@@ -88,7 +88,7 @@ class TestJsonLinesFound(TestJsonLines):
         return f"{trial.paths.result_dir}/out/log.json"
 
 
-class TestJson(SourceLaws):
+class TestJson(FoundSourceLaws):
     grows = False
 
     def make(self, trial: TrialFiles) -> MetricSource:
@@ -107,7 +107,7 @@ class TestJsonColumns(TestJson):
         return json.dumps({"epoch": [row.step for row in rows]} | {n: [row.values[n] for row in rows] for n in names})
 
 
-class TestTrainerState(SourceLaws):
+class TestTrainerState(FoundSourceLaws):
     grows = False
 
     def make(self, trial: TrialFiles) -> MetricSource:
@@ -121,7 +121,7 @@ class TestTrainerState(SourceLaws):
         return json.dumps({"best_metric": None, "epoch": 6.0, "log_history": logged})
 
 
-class TestLightningCsv(SourceLaws):
+class TestLightningCsv(FoundSourceLaws):
     """A row of the learning rate, one of a batch, and one of the validation for each epoch."""
 
     def make(self, trial: TrialFiles) -> MetricSource:
@@ -156,7 +156,7 @@ class TestPrinted(SourceLaws):
         )
 
 
-class TestTensorBoard(SourceLaws):
+class TestTensorBoard(FoundSourceLaws):
     @pytest.fixture(autouse=True)
     def _folders_are_looked_at_each_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tree, "_EVERY_S", 0.0)

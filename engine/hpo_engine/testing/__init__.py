@@ -20,9 +20,9 @@ pytest.register_assert_rewrite(*(f"{__name__}.{room}" for room in _ROOMS))
 
 from hpo_engine.testing.executors import ExecutorLaws  # noqa: E402
 from hpo_engine.testing.searchers import SearcherLaws  # noqa: E402
-from hpo_engine.testing.sources import SourceLaws  # noqa: E402
+from hpo_engine.testing.sources import FoundSourceLaws, SourceLaws  # noqa: E402
 from hpo_engine.testing.stoppers import StopperLaws  # noqa: E402
 from hpo_engine.testing.stores import StoreLaws  # noqa: E402
 from hpo_engine.testing.trackers import TrackerLaws  # noqa: E402
 
-__all__ = ["ExecutorLaws", "SearcherLaws", "SourceLaws", "StopperLaws", "StoreLaws", "TrackerLaws"]
+__all__ = ["ExecutorLaws", "FoundSourceLaws", "SearcherLaws", "SourceLaws", "StopperLaws", "StoreLaws", "TrackerLaws"]

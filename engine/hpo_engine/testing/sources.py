@@ -6,12 +6,15 @@ import math
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hpo_engine.contract.layout import lay_out, lay_out_study
 from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.contract.sources import earlier
+from hpo_engine.contract.sources.found import Found
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
@@ -152,6 +155,41 @@ class SourceLaws:
         self.source.look()
         assert not self.source.rows and not self.final().rows and self.source.title
         assert [name for name in self.source.files if os.path.isabs(name) or ".." in name.split("/")] == []
+
+
+class FoundSourceLaws(SourceLaws):
+    """For sources that find their file in RESULT_DIR by a pattern: what lay there before the attempt is no report."""
+
+    def test_what_lay_in_the_scripts_own_folder_is_none_of_its_reports(self) -> None:
+        frozen = Path(self.trial.paths.study.model, os.path.relpath(self.file, self.trial.paths.result_dir))
+        frozen.parent.mkdir(parents=True)
+        frozen.write_bytes(self.data(ROWS))
+        self.put(self.data(ROWS))
+        Path(self.trial.paths.config).write_text("{}")
+        assert not self.seen() and not self.final().rows
+        time.sleep(0.05)
+        self.put(self.data(ROWS[:2]), anew=True)
+        assert same_rows(self.final().rows, ROWS[:2]), "a file of its own in the same place"
+        self.source = self.make(self.trial)
+        assert same_rows(self.seen(), ROWS[:2])
+
+    def test_what_an_attempt_finds_that_continues_is_none_of_its_reports(self) -> None:
+        self.put(self.data(ROWS))
+        self.trial = replace(self.trial, attempt=2)
+        os.makedirs(self.trial.paths.attempt(2))
+        patterns = self.make(self.trial).patterns
+        earlier.record(self.trial.paths, 2, Found(self.trial, patterns).all())
+        self.source = self.make(self.trial)
+        assert patterns and not self.seen() and not self.final().rows
+        time.sleep(0.05)
+        self.put(self.data(ROWS[:2]), anew=True)
+        assert same_rows(self.final().rows, ROWS[:2])
+
+    def test_a_folder_that_is_a_link_is_not_entered(self, tmp_path: Path) -> None:
+        self.put(self.data(ROWS))
+        os.rename(self.file.parent, tmp_path / "elsewhere")
+        os.symlink(tmp_path / "elsewhere", self.file.parent)
+        assert not self.seen() and not self.final().rows
 
 
 def _bytes_read() -> int:

@@ -186,19 +186,19 @@ class Reports:
             found = search.found()
             if not self._choosing or candidate.key in used:
                 return found
-            others = () if used else self._that_have_it(order[i + 1 :], cut)
+            others = () if used else self._that_have_it(order[i + 1 :], cut, found.source)
             with suppress(Exception):  # a plugin's
                 found = replace(found, steps=source.steps())
             return replace(found, others=others)
         return search.nothing([candidate.key for candidate in self._candidates])
 
-    def _that_have_it(self, candidates: Iterable[Candidate], cut: bool) -> tuple[str, ...]:
-        """Those that have the objectives as well: `output.log (stdout)`."""
+    def _that_have_it(self, candidates: Iterable[Candidate], cut: bool, read: str) -> tuple[str, ...]:
+        """Those that have the objectives as well, but in another file than `read`: `output.log (stdout)`."""
         out = []
         for candidate in candidates:
             with suppress(Exception, SystemExit):  # what counts has been read: nothing here may harm it
                 reading = self._added(self._final(candidate.make(self._trial), cut))
-                if reading.rows and self._objectives <= {*reading.metrics}:
+                if reading.rows and reading.source != read and self._objectives <= {*reading.metrics}:
                     out.append(f"{reading.source} ({candidate.key})")
         return tuple(out)
 
