@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hpo_engine.errors import SpecError
 from hpo_engine.studyfile import native
 from hpo_engine.studyfile.document import read_document
 from hpo_engine.studyfile.starter import find, starter
@@ -432,3 +433,20 @@ def test_a_config_json_of_the_projects_own() -> None:
 def test_outputs_of_hydra_stay_with_the_trial(folder: str, words: tuple[str, ...]) -> None:
     texts = GROUPS | {"conf/config.yaml": f"lr: 0.1\nbase: /data\nhydra: {{run: {{dir: '{folder}'}}}}\n"}
     assert reading(texts).words == words
+
+
+def test_the_arguments_of_a_script_with_constants_stay() -> None:
+    script = "import sys\nLR = 0.1\nfrom data import load\nload(sys.argv[1])\n"
+    study = data("train.py", script, Texts({"train.py": script}), ("a=1", "{x}"))
+    assert shlex.split(study["command"]) == ["python", "train.py", "a=1", "{{x}}"]
+
+
+def test_names_and_arguments_that_no_study_can_hold() -> None:
+    long = "a" * 300
+    texts = {
+        "train.py": f'json.load(open("a.json"))\nLR = 0.1\nclass Config:\n    {long}_lr = 0.1\n',
+        "a.json": f'{{"{long}": {{"lr": 0.1}}, "lr": 0.2, "o\\u0000": {{"lr": 1}}}}',
+    }
+    assert list(data("train.py", texts["train.py"], Texts(texts))["space"]) == ["lr"]
+    with pytest.raises(SpecError, match="an argument of the script is not UTF-8 text"):
+        starter(find("train.py", "x = 1", Texts({}), ("\udcff",)))

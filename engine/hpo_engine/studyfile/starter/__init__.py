@@ -22,8 +22,12 @@ def starter(found: Findings) -> str:
     """The study file for a script.
 
     Raises:
-        SpecError: the script's path is not text that a file can contain.
+        SpecError: the script's path or an argument is not text that a file can contain.
     """
+    try:
+        " ".join(found.script.arguments).encode()
+    except UnicodeEncodeError:
+        raise SpecError("an argument of the script is not UTF-8 text") from None
     try:
         found.place.encode()
     except UnicodeEncodeError:

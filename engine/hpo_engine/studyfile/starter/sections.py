@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from hpo_engine.space.params import name_problem
 from hpo_engine.studyfile.starter.interface import Parameter, usable
 from hpo_engine.studyfile.starter.kinds import Kind, kind_of
 
@@ -26,6 +27,8 @@ def settings(values: Iterable[tuple[str, Any]]) -> Iterator[Parameter]:
     for name, value in values:
         *above, last = name.split(".")
         if value is None or isinstance(value, (list, tuple)) or not usable(value) or last.startswith("_"):
+            continue
+        if name_problem(name) is not None:
             continue
         if isinstance(value, str) and not _TEXT.match(value):  # paths, interpolations, sentences
             continue

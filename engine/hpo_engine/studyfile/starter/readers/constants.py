@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from hpo_engine.contract.scriptfiles import python_values
+from hpo_engine.space.params import name_problem
 from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script, usable
 from hpo_engine.studyfile.starter.kinds import Kind, kind_of
 from hpo_engine.studyfile.starter.modules import Modules, modules_of
@@ -39,7 +40,7 @@ def read(script: Script) -> Reading | None:
         for path, key, value in found
     )
     files = list(dict.fromkeys(path for path, _, _ in found))
-    return Reading(f"constants of {listed(files, 3)}", parameters, words)
+    return Reading(f"constants of {listed(files, 3)}", parameters, words=words)
 
 
 def _constants(modules: Modules, path: str) -> Iterator[tuple[str, object]]:
@@ -48,7 +49,7 @@ def _constants(modules: Modules, path: str) -> Iterator[tuple[str, object]]:
     here = path == modules.script.path or _HOLDERS.search(posixpath.basename(path)) is not None
     for key, value in python_values(modules.text(path) or "").items():
         holder, _, last = key.rpartition(".")
-        kind = kind_of(last)
+        kind = Kind.FIXED if name_problem(key) else kind_of(last)
         if kind is Kind.OTHER or kind is Kind.FIXED or isinstance(value, (list, tuple)) or not usable(value):
             continue
         if isinstance(value, str) and kind is not Kind.CHOICE:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hpo_engine.space.params import name_problem
 from hpo_engine.studyfile.starter import structured
 from hpo_engine.studyfile.starter.hydraconf import Composed, Source, compose, variables
 from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script
@@ -44,7 +45,8 @@ def read(script: Script) -> Reading | None:
     words = script.arguments
     composed = compose(source, main.name, words)
     searched = dict(_searched(source, composed))
-    parameters = [*_groups(source, composed), *_values(composed, source, searched)]
+    found = [*_groups(source, composed), *_values(composed, source, searched)]
+    parameters = [parameter for parameter in found if name_problem(parameter.name) is None]
     objective = _objective(source, composed)
     return Reading(
         f"Hydra ({main.folder or 'structured configs'})",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hpo_engine.space.params import name_problem
 from hpo_engine.studyfile.starter.interface import Parameter, Reading, Script, usable
 from hpo_engine.studyfile.starter.logged import Monitor, monitor_of
 from hpo_engine.studyfile.starter.modules import Modules, modules_of
@@ -46,7 +47,7 @@ def read(script: Script) -> Reading | None:
         return None
     words, tree, notes = _run(script, cli)
     linked = set(_linked(cli))
-    parameters = [p for p in _parameters(modules, cli, tree) if p.name not in linked]
+    parameters = [p for p in _parameters(modules, cli, tree) if p.name not in linked and name_problem(p.name) is None]
     objective = monitor_of(at(tree, "trainer.callbacks")) or monitor_of(tree) or Monitor("")
     return Reading(
         "LightningCLI",
