@@ -145,6 +145,16 @@ def test_python_constants_classes_and_dictionaries() -> None:
         ("a.yaml", YAML, {"optimizer.lr.x": 1}, "has a single value where optimizer.lr.x asks for x"),
         ("a.json", "{", {"a": 1}, "is no JSON"),
         ("a.json", "3", {"a": 1}, "has a single value"),
+        *(
+            (path, text, {"a": {"b": 3}, "a.b": 1}, "is to get two values in one place")
+            for path, text in [
+                ("a.json", '{"a": {"b": 2}}'),
+                ("a.yaml", "a: {b: 2}"),
+                ("a.toml", "[a]\nb = 2"),
+                ("a.py", "a = {'b': 2}"),
+            ]
+        ),
+        ("a.yaml", "a: &x {c: 1}\nb: *x\n", {"a.c": 1, "b.c": 2}, "is to get two values in one place (by an alias"),
         ("a.toml", "a =", {"a": 1}, "is no TOML"),
         ("a.ini", "x", {"a": 1}, "is no INI file"),
         ("a.ini", "[a]\nlr=1\n", {"a.lt": 1}, 'has no a.lt; did you mean "a.lr"?'),

@@ -19,6 +19,7 @@ from hpo_engine.errors import nearest
 from hpo_engine.text.quoting import shown
 
 _LIBRARY = "needs {} to be edited: pip install 'hpo-engine[files]'"
+_TWO_IN_ONE = "is to get two values in one place (by an alias, or at a key and at another one below it)"
 NEW = "+"
 """Before a key: the file does not have it yet."""
 
@@ -182,8 +183,10 @@ def _json(text: str, values: Mapping[str, Any]) -> str:
 
 
 def _set_all(root: Any, values: Mapping[str, Any]) -> Any:
-    for key, value in values.items():
-        *path, last = _steps(root, key, value)
+    places = [(_steps(root, key, value), value) for key, value in values.items()]
+    if any(one[: len(other)] == other for one, _ in places for other, _ in places if one is not other):
+        raise EditError(_TWO_IN_ONE)
+    for (*path, last), value in places:
         place = root
         for step in path:
             place = place[step]
@@ -268,7 +271,7 @@ def _replaced(text: AnyStr, edits: list[tuple[int, int, AnyStr]]) -> AnyStr:
     after = len(text)
     for begin, end, new in sorted(edits, reverse=True):
         if end > after:
-            raise EditError("is to get two values in one place (by an alias, or at a key and at another one below it)")
+            raise EditError(_TWO_IN_ONE)
         text, after = text[:begin] + new + text[end:], begin
     return text
 
