@@ -26,6 +26,7 @@ PROGRAMS = {"any-language/algo-node.yaml": "node", "any-language/algo-c.yaml": "
 MODULES = {
     "boosting/algo.yaml": ["lightgbm"],
     "boosting/algo-xgboost.yaml": ["xgboost"],
+    "hf_trainer/algo.yaml": ["transformers", "accelerate"],
     "keras_csv/algo.yaml": ["keras", "torch"],
     "lightning_argparse/algo.yaml": ["lightning"],
 }
@@ -61,6 +62,7 @@ PROOFS = {
         {"files": {"conf/model.yaml": {"epochs": "epochs"}}},
     ),
     "lightning_argparse/algo.yaml": Proof("max_epochs", 8, 10**4, {"lr": 0.003}, {"lr": 1e-4}),
+    "hf_trainer/algo.yaml": Proof("num_train_epochs", 6, 10**4, {"learning_rate": 5e-3}, {"learning_rate": 1e-4}),
 }  # fmt: skip
 
 
