@@ -27,8 +27,11 @@ MODULES = {
     "boosting/algo.yaml": ["lightgbm"],
     "boosting/algo-xgboost.yaml": ["xgboost"],
     "hf_trainer/algo.yaml": ["transformers", "accelerate"],
+    "hydra_lightning/algo.yaml": ["hydra", "lightning"],
     "keras_csv/algo.yaml": ["keras", "torch"],
     "lightning_argparse/algo.yaml": ["lightning"],
+    "lightning_cli/algo.yaml": ["jsonargparse", "lightning"],
+    "lightning_cli/algo-config.yaml": ["jsonargparse", "lightning"],
 }
 LONG = {"boosting/algo-xgboost.yaml", *(file for file in MODULES if not file.startswith("boosting"))}
 
@@ -62,6 +65,11 @@ PROOFS = {
         {"files": {"conf/model.yaml": {"epochs": "epochs"}}},
     ),
     "lightning_argparse/algo.yaml": Proof("max_epochs", 8, 10**4, {"lr": 0.003}, {"lr": 1e-4}),
+    "lightning_cli/algo.yaml": Proof("trainer.max_epochs", 8, 10**4, {"model.lr": 0.003}, {"model.lr": 1e-4}),
+    "lightning_cli/algo-config.yaml": Proof("trainer.max_epochs", 8, 10**4, {"model.lr": 0.003}, {"model.lr": 1e-4}),
+    "hydra_lightning/algo.yaml": Proof(
+        "trainer.max_epochs", 8, 10**4, {"model.optimizer.lr": 0.01}, {"model.optimizer.lr": 1e-4}
+    ),
     "hf_trainer/algo.yaml": Proof("num_train_epochs", 6, 10**4, {"learning_rate": 5e-3}, {"learning_rate": 1e-4}),
 }  # fmt: skip
 
