@@ -65,8 +65,13 @@ PROOFS = {
         {"files": {"conf/model.yaml": {"epochs": "epochs"}}},
     ),
     "lightning_argparse/algo.yaml": Proof("max_epochs", 8, 10**4, {"lr": 0.003}, {"lr": 1e-4}),
-    "lightning_cli/algo.yaml": Proof("trainer.max_epochs", 8, 10**4, {"model.lr": 0.003}, {"model.lr": 1e-4}),
-    "lightning_cli/algo-config.yaml": Proof("trainer.max_epochs", 8, 10**4, {"model.lr": 0.003}, {"model.lr": 1e-4}),
+    **dict.fromkeys(
+        ("lightning_cli/algo.yaml", "lightning_cli/algo-config.yaml"),
+        Proof(
+            "trainer.max_epochs", 8, 10**4,
+            {"model.lr": 0.003, "model.optimizer": "adam"}, {"model.lr": 1e-4, "model.optimizer": "sgd"},
+        ),
+    ),
     "hydra_lightning/algo.yaml": Proof(
         "trainer.max_epochs", 8, 10**4, {"model.optimizer.lr": 0.01}, {"model.optimizer.lr": 1e-4}
     ),
@@ -131,6 +136,7 @@ def test_unchanged_script_is_tuned_and_its_losers_are_ended_live(file: str, prel
         "model_dir": str(folder),
         "trials": 4,
         "parallel": 2,
+        "time_limit": "4m",  # if something is wrong, nothing trains on after the test
         "early_stopping": {"rule": "rank", "min_rivals": 2, "keep": 0.6},  # the good ones never end each other
         "trial": {"preload": preload},
         "points": [
