@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from hpo_engine.contract.preview import Preview
 from hpo_engine.contract.sources.interface import Reading
 from hpo_engine.probe.scripttext import ScriptText
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
-from hpo_engine.study.rows import same_rows
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Exit, Trial, TrialState
 
@@ -230,13 +228,30 @@ class Report:
         return next((level for level in Level if any(f.level is level for f in self.findings)), Level.OK)
 
 
-def alike(rows: Sequence[Row], others: Sequence[Row], but: Any = lambda metric: False) -> bool | None:
+def alike(rows: Sequence[Row], others: Sequence[Row], but: Callable[[str], bool] = lambda metric: False) -> bool | None:
     """Whether two trials reported the same, as far as both have got; None: one of them reported nothing.
 
-    `but`: whether a metric does not count, such as a time.
+    The last row of a trial that was ended may be incomplete: it does not count beside others, nor do metrics that only
+    one of two rows has.
+
+    Args:
+        but: whether a metric does not count, such as a time.
     """
+    if not rows or not others:
+        return None
     count = min(len(rows), len(others))
-    return same_rows(rows[:count], others[:count], but) if count else None
+    if len(rows) != len(others) and count > 1:
+        count -= 1
+    return all(_same(a, b, but) for a, b in zip(rows[:count], others[:count], strict=True))
+
+
+def _same(a: Row, b: Row, but: Callable[[str], bool]) -> bool:
+    both = a.values.keys() & b.values.keys()
+    same = all(
+        a.values[m] == b.values[m] or (a.values[m] != a.values[m] and b.values[m] != b.values[m]) or but(m)
+        for m in both
+    )
+    return a.step == b.step and same and bool(both or not (a.values or b.values))
 
 
 def ended_well(trial: Trial) -> bool:
