@@ -190,7 +190,7 @@ class Case:
         lay_out(self.paths)
         os.makedirs(self.paths.attempt(1), exist_ok=True)
         self.secret = root / f"secret{number}"
-        self.secret.write_text('[{"step": 1, "val_loss": -77777}]\n')
+        self.secret.write_text('[{"step": 1, "val_loss": -7700770077}]\n')
 
     def place(self, name: str) -> Path:
         for begin, folder in (("/log/", self.paths.log_dir), ("/out/", self.paths.attempt(1))):
@@ -270,7 +270,7 @@ def run(root: Path, number: int, kind: str, rng: random.Random, auto: bool) -> s
     problem = _wrong(reading, text)
     if took > SLOW_S:
         problem = f"took {took:.1f} s"
-    if not problem and any("77777" in repr(row) for row in reading.rows):
+    if not problem and any("7700770077" in repr(row) for row in reading.rows):
         problem = "followed a link"
     if not problem and not same_rows(again := reports().final(cut=False).rows, reports().final(cut=False).rows):
         problem = f"two readings differ: {again}"

@@ -93,7 +93,7 @@ class Found:
         The very same object as before if nothing has changed. Never raises, never waits. The folders are looked at
         every 0.3 s at most, and not at all for patterns without wildcards, so it may be called at every turn.
         """
-        if self._walked():
+        if self._walked() and (self._candidates or self._files):
             started = time.thread_time()
             files = tuple([file for place in self._candidates if (file := self._file(*place)) is not None])
             if files != self._files:
