@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -450,3 +451,10 @@ def test_names_and_arguments_that_no_study_can_hold() -> None:
     assert list(data("train.py", texts["train.py"], Texts(texts))["space"]) == ["lr"]
     with pytest.raises(SpecError, match="an argument of the script is not UTF-8 text"):
         starter(find("train.py", "x = 1", Texts({}), ("\udcff",)))
+
+
+def test_a_text_of_one_long_word_is_read_in_time() -> None:
+    began = time.process_time()
+    find("train.py", "x = (" + "a" * 100_000, Texts({}))
+    find("run.sh", "a" * 100_000, Texts({}))
+    assert time.process_time() - began < 2  # 0.1 s; it was minutes

@@ -6,7 +6,7 @@ import re
 
 from hpo_engine.studyfile.starter.interface import Collector, Parameter, Reading, Script
 
-_HOLDER = re.compile(r"([A-Za-z_]\w*)\s*(?::?=|<-)[^\n]{0,200}config\.json")
+_HOLDER = re.compile(r"(?<!\w)([A-Za-z_]\w{0,100})\s*(?::?=|<-)[^\n]{0,200}config\.json")
 _METHODS = {"get", "keys", "values", "items", "has", "map", "forEach", "length", "entries", "toString", "json", "yaml"}
 
 
