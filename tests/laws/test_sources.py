@@ -169,7 +169,8 @@ class TestTensorBoard(FoundSourceLaws):
         return f"{trial.paths.result_dir}/runs/Nov27_18-00-00_host/{eventfiles.NAME}"
 
     def data(self, rows: Sequence[Row]) -> bytes:
-        each = [eventfiles.doubles(int(row.step), row.values) for row in rows]
+        event = eventfiles.doubles if len(rows) < 1000 else eventfiles.scalars  # the latter are made in half the time
+        each = [event(int(row.step), row.values) for row in rows]
         return b"".join([eventfiles.VERSION, *each])
 
 
