@@ -20,6 +20,7 @@ class Modules:
 
     script: Script
     _trees: dict[str, ast.Module | None] = field(default_factory=dict)
+    _import_nodes: dict[str, list[ast.AST]] = field(default_factory=dict)
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -100,10 +101,17 @@ class Modules:
                     inner = self.module(f"{base}.{alias.name}".strip("."))
                     yield from filter(None, [inner or self.module(base)])
 
+    def _imports(self, path: str, tree: ast.Module) -> list[ast.AST]:
+        """Its import statements: looked for once, for names are followed at each call of a file."""
+        if path not in self._import_nodes:
+            found = (node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)))
+            self._import_nodes[path] = list(found)
+        return self._import_nodes[path]
+
     def _origin(self, path: str, tree: ast.Module, name: str) -> tuple[str, str] | None:
         """(file, name there) of a name that a file imports."""
         head, _, rest = name.rpartition(".")
-        for node in ast.walk(tree):
+        for node in self._imports(path, tree):
             if isinstance(node, ast.ImportFrom):
                 base = self._absolute(path, node)
                 for alias in node.names if base is not None else ():

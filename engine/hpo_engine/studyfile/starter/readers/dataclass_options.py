@@ -50,7 +50,7 @@ def _manner(node: ast.Call, script: Script) -> str:
     name = name_of(node.func)
     if name in ("HfArgumentParser", "TrlParser"):
         return "HfArgumentParser"
-    if imports(script.nodes, "simple_parsing") and (name in ("add_arguments", "parse")):
+    if name in ("add_arguments", "parse") and imports(script.nodes, "simple_parsing"):
         return "simple-parsing"
     return ""
 

@@ -62,7 +62,10 @@ def read(script: Script) -> Reading | None:
 
 
 def _find(modules: Modules) -> _Cli | None:
-    for path in modules.imported():
+    paths = modules.imported()
+    if not any("LightningCLI" in (modules.text(path) or "") for path in paths):
+        return None  # to follow every call of a large file takes seconds
+    for path in paths:
         for node in modules.nodes(path):
             if not isinstance(node, ast.Call) or (name := dotted(node.func)) is None:
                 continue
