@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from hpo_engine.contract.paths import StudyPaths, TrialPaths
-from hpo_engine.contract.sources.interface import TrialFiles
-from hpo_engine.contract.sources.lightning_csv import LightningCsv
+from hpo_engine.contract.sources.found import FoundFile
+from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
+from hpo_engine.contract.sources.lightning_csv import LightningCsv, LightningFile
 from hpo_engine.study.rows import same_rows
 
 Line = Mapping[str, float]
@@ -72,7 +73,7 @@ def of(found: Any) -> Rows:
     return [(row.step, dict(row.values)) for row in found.rows]
 
 
-def live(found: LightningCsv) -> Rows:
+def live(found: MetricSource) -> Rows:
     while found.look():
         pass
     return of(found)
@@ -136,6 +137,17 @@ def test_what_a_script_logs_itself_without_an_epoch_counts(paths: TrialPaths) ->
     Logger(paths).log(*epoch(0, loss=1.0), {"step": 0, "my_acc": 0.5}, *epoch(1, loss=1.0), {"step": 1, "my_acc": 0.6})
     rows = both(paths, "my_acc")
     assert [(step, values["my_acc"]) for step, values in rows] == [(1, 0.5), (2, 0.6)]
+
+
+def test_rows_that_were_there_before_count_neither_live_nor_in_the_end(paths: TrialPaths) -> None:
+    logger = Logger(paths)
+    logger.log(*epoch(0, loss=9.0), *epoch(1, loss=9.0))
+    path = logger.path
+    for before in range(path.stat().st_size):
+        file = FoundFile(paths.result_dir, "RESULT_DIR", "lightning_logs/version_0/metrics.csv", 0, 0, 0, before)
+        seen, final = (LightningFile(TrialFiles(paths, named=frozenset(["val_loss"])), file) for _ in range(2))
+        live(seen)
+        assert of(seen) == of(final.final(cut=True)), f"{before} bytes"
 
 
 def test_fabric_has_no_epochs_and_earlier_versions_do_not_sort(paths: TrialPaths) -> None:

@@ -49,7 +49,7 @@ class Json(OneOfFound):
 class JsonFile(WholeFile):
     """Rows that the script's own folder had in the file, and that the script has put its own behind, do not count."""
 
-    def __init__(self, trial: TrialFiles, file: FoundFile, step: str) -> None:
+    def __init__(self, trial: TrialFiles, file: FoundFile, step: str = "") -> None:
         super().__init__(trial, file.name, file.top, file.called)
         self._trial, self._file, self._steps = trial, file, StepNames(step, trial.named)
         self._earlier: Sequence[Row] | None = None

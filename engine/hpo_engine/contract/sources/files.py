@@ -128,7 +128,7 @@ class GrowingFile(_OneFile):
         """A file begins: nothing of what was read before counts any more."""
 
     def begin_reports(self) -> None:
-        """What comes now was reported by this attempt. Called after `begin` only if there was something `before`."""
+        """All rows up to here were there `before` the attempt, and none of them counts. Not called if none were."""
 
     def rows_of(self, lines: Iterable[bytes]) -> Iterable[Row]:
         """The rows that whole lines make, without their line ends. Called with the lines in order, some at a time;
@@ -217,8 +217,7 @@ class GrowingFile(_OneFile):
             self.take(lines)
         if self.before and self._offset <= self.before:
             self._rows.clear()
-            if self._offset == self.before:
-                self.begin_reports()
+            self.begin_reports()
 
 
 def too_many(name: str, what: str, count: int, limit: int) -> ContractError:

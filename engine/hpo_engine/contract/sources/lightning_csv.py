@@ -53,6 +53,10 @@ class LightningFile(CsvFile):
     def begin(self) -> None:
         super().begin()
         self._again = False  # rows have to be merged by their step from the beginning on
+        self.begin_reports()
+
+    def begin_reports(self) -> None:
+        super().begin_reports()
         self._at: float | None = None  # the epoch or the step of the last row
         self._shift: float = 0  # a further `fit` begins with epoch 0: it is counted on
         self._values: dict[str, float] = {}  # of the last row
