@@ -98,6 +98,7 @@ METRIC_SOURCES = Registry(
         "tensorboard": "hpo_engine.contract.sources.tensorboard.source:TensorBoard",
         "trainer_state": "hpo_engine.contract.sources.trainer_state:TrainerState",
         "stdout": "hpo_engine.contract.sources.printed:Printed",
+        "mlflow": "hpo_engine.contract.sources.mlflow.source:MLflow",
     },
 )
 EXECUTORS = Registry(

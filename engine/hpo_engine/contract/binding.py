@@ -91,15 +91,19 @@ def user_of(base: Mapping[str, str]) -> str:
     return "user" if "/" in user or user in ("", ".", "..") else user
 
 
+RUN_CONTEXT = "MLFLOW_RUN_CONTEXT"
+"""The variable with the tags that MLflow gives to each run."""
+ATTEMPT_TAG = "hpo_engine.attempt"
+"""The tag by which an attempt's runs are known in a store that trials share."""
 _ENGINES = ("HPO_ENGINE_", "HPO_FAILPOINT", "HPO_RESUME_")  # an engine's own variables, which its trials do not get
 PER_ATTEMPT = frozenset(
     (
         "RESULT_DIR", "LOG_DIR", "DLI_EXECID", "SUBID", "TRAINING_ID", "JOB_STATE_DIR", "PWD", "HPO_ATTEMPT",
-        "HPO_RESUME_FROM", "HPO_RESUME_RESOURCE",
+        "HPO_RESUME_FROM", "HPO_RESUME_RESOURCE", RUN_CONTEXT,
     )
 )  # fmt: skip
 """The variables whose values differ from attempt to attempt."""
-_RESERVED = PER_ATTEMPT | {"DATA_DIR", "DLI_DATA_FS", "DLI_RESULT_FS"}
+_RESERVED = PER_ATTEMPT - {RUN_CONTEXT} | {"DATA_DIR", "DLI_DATA_FS", "DLI_RESULT_FS"}
 _SET_BY = {"DATA_DIR": "data_dir", "DLI_DATA_FS": "data_root"}  # fields of the study file
 
 
@@ -175,9 +179,21 @@ def environment(
         env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     env |= threads.variables({**env, **own}, resources.cpus)
     env |= {**own, "HPO_ATTEMPT": nonce}
+    env[RUN_CONTEXT] = _run_context(env.get(RUN_CONTEXT, ""), nonce, env["TRAINING_ID"])
     if resume is not None:
         env |= {"HPO_RESUME_FROM": str(resume[0]), "HPO_RESUME_RESOURCE": str(resume[1])}
     return env
+
+
+def _run_context(given: str, nonce: str, trial: str) -> str:
+    """The tags that runs of MLflow get: the user's, and those that say which attempt made them."""
+    try:
+        tags = json.loads(given) if given else {}
+    except (ValueError, RecursionError):
+        tags = None
+    if not isinstance(tags, dict):
+        return given  # MLflow will complain about it, as it does without the engine
+    return json.dumps({**tags, ATTEMPT_TAG: nonce, "hpo_engine.trial": trial})
 
 
 def put(folder: int, name: str, data: bytes, mode: int | None = None) -> None:

@@ -226,7 +226,8 @@ class LocalWorkspace:
         return Reports(files, self._candidates, trial.base, [aim.metric for aim in self._spec.objectives])
 
     def _files_of(self, trial: Trial) -> TrialFiles:
-        return TrialFiles(self.paths.trial(trial.id), len(trial.attempts), self._named, self._placed, self._objectives)
+        paths, attempt, env = self.paths.trial(trial.id), len(trial.attempts), {**os.environ, **self._spec.env}
+        return TrialFiles(paths, attempt, self._named, self._placed, self._objectives, trial.nonce, env)
 
     def error(self, trial_id: int, attempt: int) -> str:
         return logfiles.error(self.paths.trial(trial_id).attempt(attempt))
