@@ -22,8 +22,7 @@ class TrialFiles:
 
     `named`: metrics that the study file names; none of them is the step of a row, whatever it is called. `placed`:
     paths in RESULT_DIR of files into which the engine put values. `objectives`: of the named ones those searched for.
-    paths in RESULT_DIR of files into which the engine put values. `nonce`: identifies the attempt. `env`: variables
-    that all attempts of the study have.
+    `nonce`: identifies the attempt. `env`: variables that all attempts of the study have.
     """
 
     paths: TrialPaths
