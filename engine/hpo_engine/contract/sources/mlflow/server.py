@@ -117,9 +117,8 @@ class Server:
     def _history(self, run_id: str, name: str) -> list[Point]:
         points: list[Point] = []
         token = ""
-        query: dict[str, str | int]
         for _ in range(_MOST_PAGES):
-            query = {"run_id": run_id, "metric_key": name, "max_results": 25_000} | (
+            query: dict[str, str | int] = {"run_id": run_id, "metric_key": name, "max_results": 25_000} | (
                 {"page_token": token} if token else {}
             )
             answer = self._ask(f"metrics/get-history?{urlencode(query, quote_via=quote)}")
