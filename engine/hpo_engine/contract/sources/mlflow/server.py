@@ -118,9 +118,9 @@ class Server:
         points: list[Point] = []
         token = ""
         for _ in range(_MOST_PAGES):
-            query: dict[str, str | int] = {"run_id": run_id, "metric_key": name, "max_results": 25_000} | (
-                {"page_token": token} if token else {}
-            )
+            query = {"run_id": run_id, "metric_key": name, "max_results": "25000"}
+            if token:
+                query["page_token"] = token
             answer = self._ask(f"metrics/get-history?{urlencode(query, quote_via=quote)}")
             for each in answer.get("metrics", []):
                 value = float(each.get("value", 0.0))
