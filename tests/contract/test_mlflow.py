@@ -114,6 +114,14 @@ def test_in_result_dir_a_run_of_an_earlier_attempt_does_not_count(trial: TrialFi
     assert repr(read(trial)) == repr(ROWS)
 
 
+def test_who_does_not_know_the_attempt_has_all_runs_of_its_folders(trial: TrialFiles) -> None:
+    log_files(f"{trial.paths.result_dir}/mlruns", VALUES)
+    assert repr(read(TrialFiles(trial.paths))) == repr(ROWS)
+    os.rename(f"{trial.paths.result_dir}/mlruns", f"{trial.paths.log_dir}/.hidden")
+    log_database(f"{trial.paths.result_dir}/mlflow.db", VALUES)
+    assert repr(read(TrialFiles(trial.paths))) == repr(ROWS)
+
+
 def test_values_without_steps_are_counted_and_torn_lines_wait(trial: TrialFiles) -> None:
     store = f"{trial.paths.result_dir}/mlruns"
     log_files(store, [("loss", 0.5, 0), ("loss", 0.4, 0), ("loss", 0.3, 0)])

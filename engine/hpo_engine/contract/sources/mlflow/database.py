@@ -29,7 +29,8 @@ class Database:
 
     Args:
         path: absolute; nonce: of the attempt.
-        since_ms: runs without a tag that began from then on count as well; None: they do not.
+        since_ms: runs without a tag that began from then on count as well, and those with any tag if the attempt is
+            not known (""); None: they do not.
     """
 
     def __init__(self, path: str, nonce: str, since_ms: int | None) -> None:
@@ -97,8 +98,9 @@ class Database:
         if self.since_ms is not None:
             begun = connection.execute(
                 "SELECT run_uuid FROM runs WHERE start_time >= ? AND NOT EXISTS "
-                "(SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = ?) ORDER BY start_time",
-                (self.since_ms, TAG),
+                "(SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags.key = ? AND ? <> '') "
+                "ORDER BY start_time",
+                (self.since_ms, TAG, self._nonce),
             )
             runs |= {str(run) for (run,) in begun.fetchmany(_MOST_RUNS)}
         return sorted(runs, key=lambda run: (run not in self._last, run))

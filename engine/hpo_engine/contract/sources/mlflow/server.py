@@ -25,7 +25,7 @@ _SILENT_S = 30.0  # after a server did not answer, one waits only for
 _WAIT_AGAIN_S = 0.2  # seconds, so that many trials that end do not wait one after the other
 _silent: dict[str, float] = {}  # by server: until when
 _EXPERIMENTS_S = 2.0  # so long a list of experiments counts
-_OFTEN = 20  # a look that took long is repeated after this many times its duration
+_OFTEN = 2  # a look that took long is repeated after this many times its duration
 
 
 class Server:

@@ -137,7 +137,9 @@ class MLflow(MetricSource):
 
     def _is_own(self, file: FoundFile) -> bool:
         match = METRIC.fullmatch(file.name)
-        return match is not None and tag_of(f"{file.top}/{match['run']}") in (None, self._trial.nonce)
+        if match is None or not self._trial.nonce:  # who does not know the attempt has all runs of its folders
+            return match is not None
+        return tag_of(f"{file.top}/{match['run']}") in (None, self._trial.nonce)
 
     def _add_database(self, file: FoundFile) -> None:
         key = (file.inode, file.size)
