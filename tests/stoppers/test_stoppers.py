@@ -240,6 +240,29 @@ def test_trials_that_a_time_limit_cut_off_do_not_say_where_trainings_end() -> No
     assert ended(report(history, 5, [9.0] * 4)) == {5}
 
 
+def test_what_else_is_reported_may_be_counted_otherwise() -> None:
+    """A loss for each batch beside a score for each epoch: the epochs are compared, whatever the batches' numbers."""
+
+    def rows(best: float, epochs: int, batches: int) -> list[Row]:
+        return [
+            row
+            for epoch in range(1, epochs + 1)
+            for row in (
+                *(Row((epoch - 1) * batches + i, {"train": 9.0}) for i in range(batches)),
+                Row(epoch, {"loss": best + 1 / epoch}),
+            )
+        ]
+
+    history = opened(study())
+    for trial in range(6):
+        history = rows_of(history, trial, rows(float(trial), 8, batches=3))
+    history = rows_of(history, 6, rows(2.9, 1, batches=12) + [Row(i, {"train": 9.0}) for i in range(12, 16)])
+    assert 6 not in ended(history), "three of six had a better first epoch, and it has no other yet"
+    assert 5 in ended(history)
+    history = done(rows_of(history, 7, rows(0.0, 2, batches=4)), 7)
+    assert ended(rows_of(history, 8, [Row(i, {"train": 9.0}) for i in range(1, 9)])) == ended(history)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from([0.3, 0.5, 0.7]))
 def test_rank_is_what_a_plain_reading_of_the_rule_says(rng: random.Random, keep: float) -> None:
@@ -260,17 +283,17 @@ def by_the_letter(history: History, keep: float, min_rivals: int) -> set[int]:
     def at(trial: Any, rung: float) -> float | None:
         for i, row in enumerate(trial.rows):
             upto = trial.rows[: i + 1]
-            if row.step >= rung and any("loss" in r.values for r in upto):
+            if row.step >= rung and "loss" in row.values:
                 finite = [v for r in upto if (v := r.values.get("loss")) is not None and math.isfinite(v)]
                 return min(finite) if finite else math.inf
         return None
 
     steps, out = [s for s in rungs(keep, 1) if s < 100], set()
-    ends = {max(r.step for r in t.rows) for t in history.trials if t.state.value == "completed"}
+    having = {t.id: [r.step for r in t.rows if "loss" in r.values] for t in history.trials}
+    ends = {max(having[t.id]) for t in history.trials if t.state.value == "completed"}
     for trial in history.running:
         reached = [s for s in steps if at(trial, s) is not None and s < max(ends, default=math.inf)]
-        here = max(row.step for row in trial.rows)
-        if not reached or here in ends:
+        if not reached or max(having[trial.id]) in ends:
             continue
         own, others = at(trial, reached[-1]), [at(t, reached[-1]) for t in history.trials if t.id != trial.id]
         rivals = [v for v in others if v is not None]

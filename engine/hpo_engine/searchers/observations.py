@@ -6,6 +6,7 @@ Every searcher that learns from points reads histories through an Observer; what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from hpo_engine.searchers.prior import arrays
 from hpo_engine.space.axes import Cells
 from hpo_engine.space.searchspace import Choice, SearchSpace
 from hpo_engine.study.history import History
+from hpo_engine.study.objective import Objective, last_step
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import FailureKind, Trial
 
@@ -99,7 +101,7 @@ class Observer:
             self._reset(k)
         for i, trial in enumerate(trials):
             if i >= len(self._seen) or self._seen[i] is not trial:
-                self._take(i, trial)
+                self._take(i, trial, history.spec.objectives)
         n = len(trials)
         fates, points = self._fates[:n], self._points[:n]
         chosen = np.ones(n, dtype=bool) if resource is None else self._resources[:n] == resource
@@ -131,7 +133,7 @@ class Observer:
         self._fates, self._resources = np.empty(64, dtype=np.int8), np.empty(64, dtype=np.int64)
         self._steps = np.empty(64)
 
-    def _take(self, i: int, trial: Trial) -> None:
+    def _take(self, i: int, trial: Trial, objectives: Sequence[Objective]) -> None:
         if i == len(self._fates):
             grown = [np.concatenate([a, np.empty_like(a)]) for a in self._arrays]
             self._points, self._vectors, self._fates, self._resources, self._steps = grown
@@ -140,7 +142,8 @@ class Observer:
             self._points[i] = self._space.encode(trial.params)
             self._resources[i] = trial.proposal.resource or 0
         self._fates[i] = how = fate(trial)
-        self._steps[i] = trial.rows[-1].step if how is Fate.PRUNED and trial.rows else np.nan
+        step = last_step(trial.rows, objectives) if how is Fate.PRUNED else None
+        self._steps[i] = np.nan if step is None else step
         self._vectors[i] = trial.losses or 0.0
         if known:
             self._seen[i] = trial

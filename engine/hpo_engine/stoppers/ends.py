@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from hpo_engine.study.history import History
+from hpo_engine.study.objective import last_step
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Trial, TrialState
 
@@ -19,7 +20,7 @@ class Ends:
     def reached(self, trial: Trial, history: History) -> bool:
         """Whether the trial is at a step where completed trials end. (Beyond it, a trial is not at its end.)"""
         ends = self._of(trial, history)
-        return bool(ends and trial.rows) and last_step(trial) in ends
+        return bool(ends) and last_step(trial.rows, history.spec.objectives) in ends
 
     def last(self, trial: Trial, history: History) -> float:
         """The last step at which any of them ended; infinite where none has."""
@@ -36,13 +37,11 @@ class Ends:
         if len(history.trials) < len(self._table):
             self._table, self._ends = TrialTable(), {}
         for trial in history.trials.changed(self._table):
-            if trial.state is TrialState.COMPLETED and _by_itself(trial) and trial.rows:
-                self._ends.setdefault(trial.proposal.resource or 0, set()).add(last_step(trial))
+            if trial.state is not TrialState.COMPLETED or not _by_itself(trial):
+                continue
+            if (step := last_step(trial.rows, history.spec.objectives)) is not None:
+                self._ends.setdefault(trial.proposal.resource or 0, set()).add(step)
         self._table = history.trials
-
-
-def last_step(trial: Trial) -> float:
-    return max(row.step for row in trial.rows)
 
 
 def _by_itself(trial: Trial) -> bool:

@@ -11,7 +11,7 @@ from hpo_engine.plugins.card import Card, Option
 from hpo_engine.stoppers.ends import Ends
 from hpo_engine.stoppers.rule import Rule
 from hpo_engine.study.history import History
-from hpo_engine.study.objective import Objective, Row, pick_values
+from hpo_engine.study.objective import Objective, Row, has_one, pick_values
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Trial
@@ -25,10 +25,11 @@ class RankStopper(Rule):
     """Ends a running trial whose reported values are among the worst of all trials at the same step.
 
     Looked at are rungs: the steps `from_step`, and then each 1/`keep` times the one before, in whole steps. A rung is
-    reached by the first row at or beyond it by which every objective has been reported, and holds what the trial had by
-    then. On the highest rung that it has reached, a trial is held against all trials that have reached it (with as much
-    of the resource, if any). It ends if at least a share `keep` of them is better, but not while fewer than
-    `min_rivals` others are there. So it may continue and be ended later, when better ones have come as far.
+    reached by the first row with an objective at or beyond it by which every objective has been reported, and holds
+    what the trial had by then. On the highest rung that it has reached, a trial is held against all trials that have
+    reached it (with as much of the resource, if any). It ends if at least a share `keep` of them is better, but not
+    while fewer than `min_rivals` others are there. So it may continue and be ended later, when better ones have come as
+    far.
 
     With one objective better means a lower loss, with several a front ahead: a trial that none of the others dominates
     is never ended, since what it would add to the front is not known from here. Equal values are not better, so equal
@@ -160,11 +161,13 @@ def _fronts(losses: Mapping[int, tuple[float, ...]]) -> dict[int, int]:
 
 
 def _at_rungs(rows: Sequence[Row], aims: Sequence[Objective], steps: Sequence[float]) -> list[tuple[float, ...]]:
-    """The losses on each rung that the rows reach: of the rows up to the first one at that step or beyond it by which
-    every objective has been reported. Infinite if one of them is not finite."""
+    """The losses on each rung that the rows reach: of the rows up to the first one with an objective at that step or
+    beyond it by which every objective has been reported. Infinite if one of them is not finite."""
     out: list[tuple[float, ...]] = []
     missing = {aim.metric for aim in aims}
     for i, row in enumerate(rows):
+        if not has_one(row, aims):
+            continue
         missing -= row.values.keys()
         while not missing and len(out) < len(steps) and row.step >= steps[len(out)]:
             values = pick_values(rows[: i + 1], aims)

@@ -6,7 +6,7 @@ Inside the house everything is minimised: `Objective.loss` is the one place wher
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -44,6 +44,19 @@ class Objective:
         if not values:
             return None
         return max(values) if self.goal == "maximize" else min(values)
+
+
+def last_step(rows: Iterable[Row], objectives: Sequence[Objective]) -> float | None:
+    """The highest step at which an objective was reported; None: there is none.
+
+    What else is reported may have a counter of its own, such as a loss for each batch beside a score for each epoch.
+    """
+    return max((row.step for row in rows if has_one(row, objectives)), default=None)
+
+
+def has_one(row: Row, objectives: Sequence[Objective]) -> bool:
+    """Whether the row has the value of an objective."""
+    return any(objective.metric in row.values for objective in objectives)
 
 
 def pick_values(rows: Sequence[Row], objectives: Sequence[Objective]) -> tuple[float, ...] | None:
