@@ -118,6 +118,17 @@ def test_metrics_that_come_several_times_in_an_epoch_are_counted_by_batches(path
     assert (found.steps(), both(paths, "train_loss")) == ("a step is a batch", expected)
 
 
+def test_a_metric_shown_beside_the_objective_does_not_make_steps_of_batches(paths: TrialPaths) -> None:
+    """A loss that is logged for each batch, in `metrics` of the study file: the objective came once for an epoch."""
+    lines = [{"step": at, "epoch": at // 100, "train_loss": 9.0 - at} for at in (49, 99, 149, 199)]
+    Logger(paths).log(*lines[:2], *epoch(0, loss=1.0), *lines[2:], *epoch(1, loss=2.0))
+    trial = TrialFiles(paths, named=frozenset(["val_loss", "train_loss"]), objectives=frozenset(["val_loss"]))
+    found = LightningCsv(trial)
+    rows = of(found.final(cut=False))
+    assert [(step, values["train_loss"], values["val_loss"]) for step, values in rows] == [(1, -90, 1), (2, -190, 2)]
+    assert (found.steps(), live(LightningCsv(trial))) == ("a step is an epoch", rows)
+
+
 def test_a_validation_before_the_training_does_not_make_steps_of_batches(paths: TrialPaths) -> None:
     logger = Logger(paths)
     logger.log({"step": 0, "epoch": 0, "val_loss": 99.0}, *epoch(0, loss=1.0), *epoch(1, loss=2.0))

@@ -39,14 +39,15 @@ class LightningCsv(OneOfFound):
 class LightningFile(CsvFile):
     """Rows are merged by their epoch, which is counted from 1 then, as what has been trained.
 
-    If a metric of the study comes several times in an epoch, rows are merged by their `step` instead. A row is shown as
-    soon as it has a metric of the study, or the next one begins.
+    If an objective comes several times in an epoch, rows are merged by their `step` instead. A row is shown as soon as
+    it has an objective, or the next one begins. Of a study whose objectives are not known its metrics count as such:
+    what it only shows beside them may be logged for each batch.
     """
 
     rows_grow = True
 
     def __init__(self, trial: TrialFiles, file: FoundFile) -> None:
-        self._named = trial.named
+        self._objectives = trial.objectives or trial.named
         self._by_step, self._whole = False, True
         super().__init__(trial, file)
 
@@ -63,7 +64,7 @@ class LightningFile(CsvFile):
         self._shown = False  # it is in `_rows`
         self._waiting: dict[str, float] = {}  # values without an epoch: they belong to the next row
         self._epoch: float | None = None  # of the last line that has one
-        self._first_seen: dict[str, float] = {}  # metrics of the study in this epoch, and the step at which they came
+        self._first_seen: dict[str, float] = {}  # objectives in this epoch, and the step at which they came
 
     def look(self) -> bool:
         changed = super().look()
@@ -100,7 +101,7 @@ class LightningFile(CsvFile):
 
     def _add(self, found: dict[str, float]) -> None:
         epoch, at = step(found.pop("epoch", None)), step(found.pop("step", None))
-        named = [name for name in self._named if name in found]
+        named = [name for name in self._objectives if name in found]
         if epoch is None and "epoch" in self.header:
             if not named or self._epoch is None:
                 self._waiting |= found
@@ -113,7 +114,7 @@ class LightningFile(CsvFile):
         self._merge(at if self._by_step or epoch is None else epoch + 1, found)
 
     def _recurs(self, epoch: float | None, at: float | None, named: Sequence[str]) -> bool:
-        """Whether a metric of the study has come in this epoch before, at another step (not before the first one)."""
+        """Whether an objective has come in this epoch before, at another step (not before the first one)."""
         if epoch is None or at is None:
             return False
         if epoch != self._epoch:
@@ -132,7 +133,7 @@ class LightningFile(CsvFile):
         self._waiting = {}
         if self._shown:
             self._rows[-1] = self._row()
-        elif not self._named or not self._named.isdisjoint(self._values):
+        elif not self._objectives or not self._objectives.isdisjoint(self._values):
             self._show()
 
     def _show(self) -> None:
