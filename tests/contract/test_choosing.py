@@ -275,6 +275,12 @@ def test_numbers_in_the_output_need_not_be_reports(script: Trial) -> None:
     assert why == f'trial 3: no metric "loss" in {RESULT}; it has "acc" (step 1)'
 
 
+def test_without_objectives_the_first_rows_count_whatever_they_are(script: Trial) -> None:
+    script.prints("epoch 1: acc=9\n")
+    sources = [replace(candidate, named=False) for candidate in SOURCES]
+    assert script.reports(sources, objectives=()).final().rows == (Row(1, {"acc": 9.0}),)
+
+
 def test_a_name_in_the_output_that_is_nearly_the_objective_is_one(script: Trial) -> None:
     script.prints("epoch 1: val_loss=9\n")
     reading = auto(script).final()

@@ -250,8 +250,9 @@ class _Search:
             notes = [*self._problems, f"{reading.source} was used instead"] if self._problems else []
             notes += [reading.problem] if reading.problem else []
             reading = replace(reading, problem="; ".join(notes) or None)
-            (self._loose if loose and not self._nearness(reading) else self._having).append(reading)
-            return self._objectives <= {*reading.metrics}
+            counts = self._objectives <= {*reading.metrics}
+            (self._having if counts or not loose or self._nearness(reading) else self._loose).append(reading)
+            return counts
         problem = reading.problem or f"{title} has no rows"
         self._problems.append(problem)
         if reading.broken:
