@@ -55,9 +55,6 @@ class LocalWorkspace:
     ) -> None:
         self.paths, self._views, self._user, self._candidates = paths, views, user, candidates
         self._spec, self._files = spec, OwnFiles(spec, paths.model)
-        # None of the metrics that the study speaks of is the step of a row, whatever it is called.
-        self._named, self._objectives = spec.metrics, frozenset([aim.metric for aim in spec.objectives])
-        self._placed = frozenset([file.path for file in spec.files])
         self._has_log = os.path.exists(paths.db)
         self._copies = copies or Copies()
         self._ahead: set[int] = set()  # future trials whose folders are laid out already
@@ -223,11 +220,10 @@ class LocalWorkspace:
 
     def _reports_of(self, trial: Trial) -> Reports:
         files = self._files_of(trial)
-        return Reports(files, self._candidates, trial.base, [aim.metric for aim in self._spec.objectives])
+        return Reports(files, self._candidates, trial.base, files.objectives)
 
     def _files_of(self, trial: Trial) -> TrialFiles:
-        paths, attempt, env = self.paths.trial(trial.id), len(trial.attempts), {**os.environ, **self._spec.env}
-        return TrialFiles(paths, attempt, self._named, self._placed, self._objectives, trial.nonce, env)
+        return TrialFiles.of(self.paths.trial(trial.id), trial, self._spec)
 
     def error(self, trial_id: int, attempt: int) -> str:
         return logfiles.error(self.paths.trial(trial_id).attempt(attempt))

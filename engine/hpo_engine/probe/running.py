@@ -174,10 +174,8 @@ class _Probe:
         asked, asked_s = self._asked.get(trial.id, ("", None))
         if trial.state is TrialState.TIMED_OUT:
             asked, asked_s = "limit", spec.trial.time_limit_s
-        metrics = [aim.metric for aim in spec.objectives]
-        placed = frozenset(file.path for file in spec.files)
-        files = TrialFiles(paths, 1, frozenset([*metrics, *spec.extra_metrics]), placed)
-        reports = Reports(files, assembly.metric_sources(spec), (), metrics)
+        files = TrialFiles.of(paths, trial, spec)
+        reports = Reports(files, assembly.metric_sources(spec), objectives=files.objectives)
         reading = reports.final(cut=bool(asked), used=history.sources_used)
         return Ran(
             trial,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,8 @@ from hpo_engine.contract.paths import TrialPaths
 from hpo_engine.contract.sources.tree import Tree
 from hpo_engine.plugins.card import NO_CARD, Card
 from hpo_engine.study.objective import Row
+from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,14 @@ class TrialFiles:
     objectives: frozenset[str] = frozenset()
     nonce: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, paths: TrialPaths, trial: Trial, spec: StudySpec) -> TrialFiles:
+        """For the last attempt of a trial."""
+        placed = frozenset([file.path for file in spec.files])
+        objectives = frozenset([objective.metric for objective in spec.objectives])
+        env = {**os.environ, **spec.env}
+        return cls(paths, len(trial.attempts), spec.metrics, placed, objectives, trial.nonce, env)
 
     @cached_property
     def result_tree(self) -> Tree:
