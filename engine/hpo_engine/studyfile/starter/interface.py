@@ -11,7 +11,7 @@ import posixpath
 import unicodedata
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -128,6 +128,7 @@ class Reading:
 
     manner: str
     parameters: tuple[Parameter, ...] = ()
+    _: KW_ONLY
     runner: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     form: str = ""

@@ -33,7 +33,7 @@ def read(script: Script) -> Reading | None:
     return Reading(
         "Optuna's suggest_*",
         parameters,
-        _RUNNER,
+        runner=_RUNNER,
         notes=(note,),
         objective=names[0],
         goal=goals[0],
