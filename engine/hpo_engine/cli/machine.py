@@ -59,7 +59,7 @@ def init(script: str, arguments: tuple[str, ...], output: str | None, force: boo
     except OSError as error:
         error.filename = os.path.abspath(path)
         raise
-    to_stdout(f"wrote {path}: check it, then run: hpo-engine submit {path}")
+    to_stdout(f"wrote {path}: look it over, then run: hpo-engine check {path}; hpo-engine submit {path}")
     for line in summary(found, output_width()):
         to_stdout(line)
     if root.why:
