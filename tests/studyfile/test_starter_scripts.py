@@ -209,6 +209,10 @@ RANGES: dict[tuple[str, Any], Any] = {
     ("kernel_size", 3): {"choice": [3, 5, 7]},
     ("C", 1): {"float": [0.1, 10.0], "log": True},
     ("n_estimators", 100): {"int": [25, 400], "log": True},
+    ("min_child_weight", 1.0): {"float": [0.1, 10.0], "log": True},
+    ("min_samples_leaf", 0.01): {"float": [0.001, 0.1], "log": True},
+    ("min_samples_leaf", 1): {"int": [1, 10]},
+    ("min_samples_split", 2): {"int": [2, 10]},
 }
 
 

@@ -67,6 +67,7 @@ BROKEN = (
     Case("string metrics", f"{PARSER}json.dump([{{'step': 1, 'loss': str(loss(1))}}], open('val_dict_list.json', 'w'))\n", study(results=""), "string_metric", "number", 1, quick=True),
     Case("nan", PRINTS.replace("{loss(epoch):.6f}", "{math.nan * a.lr}"), study(), "not_finite", "nan", 1),
     Case("prints only at the end", f"{PARSER}out = []\nfor epoch in range(1, 6):\n    time.sleep(0.5)\n    out.append(f'epoch {{epoch}}: loss={{loss(epoch)}}')\nprint('\\n'.join(out))\n", study("python train.py {params}", "stdout", "early_stopping: rank"), "not_live", "flush", 0),
+    Case("the objective only at the end", f"{PARSER}for epoch in range(1, 6):\n    time.sleep(0.5)\n    print(f'epoch {{epoch}}: train_loss={{loss(epoch)}}', flush=True)\nprint('loss:', loss(6))\n", study("python train.py {params}", "stdout", "early_stopping: rank"), "one_row", "report loss after each epoch", 0),
     Case("ignores SIGTERM", f"{PARSER}signal.signal(signal.SIGTERM, signal.SIG_IGN)\nfor epoch in range(1, 9):\n    time.sleep(0.4)\n    print(f'epoch {{epoch}}: loss={{loss(epoch)}}', flush=True)\n", study("python train.py {params}", "stdout", "trial: {grace: 1s}"), "sigterm_ignored", "grace", 0, ("--no-each",)),
     Case("torn result file", f"{PARSER}text = json.dumps([{{'step': 1, 'loss': loss(1)}}])\nopen('val_dict_list.json', 'w').write(text[:20])\n", study(results=""), "results_unreadable", "torn", 1),
     Case("waits for ever", f"{PARSER}time.sleep(600)\n", study(), "waits", "waits for", 1, ("--time-limit", "2s")),

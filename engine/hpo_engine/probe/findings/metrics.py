@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from hpo_engine.contract.sources.interface import Reading
 from hpo_engine.contract.sources.verdict import verdict
 from hpo_engine.probe.values import Evidence, Finding, Level, Ran
 from hpo_engine.stoppers.spelling import other_spelling, words_of
-from hpo_engine.study.objective import pick_values
+from hpo_engine.study.objective import Row, pick_values
 from hpo_engine.study.spec import SOURCES_AUTO
 from hpo_engine.text.quoting import listed, quoted
 from hpo_engine.text.tables import counted, duration, number
@@ -121,39 +121,45 @@ def _nearest(metric: str, names: list[str]) -> str:
 
 def _there(run: Ran, e: Evidence) -> Finding:
     names = [aim.metric for aim in e.spec.objectives]
-    steps = [row.step for row in run.rows]
+    rated = _rated(run, e)
+    steps = [row.step for row in rated]
     span = f"step {number(steps[0])}" if len(set(steps)) == 1 else f"steps {number(min(steps))} to {number(max(steps))}"
     others = [name for name in run.reading.metrics if name not in names]
     also = f"; also {listed(others, _SHOWN)}" if others else ""
     where = run.reading.source or "its reports"
-    text = f"{' and '.join(names)} in {where}: {counted(len(run.rows), 'row')} ({span}){also}"
+    text = f"{' and '.join(names)} in {where}: {counted(len(rated), 'row')} ({span}){also}"
     return Finding(Level.OK, _TOPIC, "objective_there", text)
+
+
+def _rated(run: Ran, e: Evidence) -> Sequence[Row]:
+    """The rows that have an objective; the others cannot end a trial early."""
+    return [row for row in run.rows if any(aim.metric in row.values for aim in e.spec.objectives)]
 
 
 def _live(e: Evidence, runs: list[Ran]) -> Iterator[Finding]:
     long = [run for run in runs if run.seconds >= _LONG_S]
     if not long:
         return
-    run = max(long, key=lambda run: (len(run.rows), run.seconds))
+    run = max(long, key=lambda run: (len(_rated(run, e)), run.seconds))
+    rows = len(_rated(run, e))
     live = [a for a in run.arrivals if a.after_s < run.seconds * _LATE - _MARGIN_S]
-    if live and len(run.rows) > 1:
+    if live and rows > 1:
         times = [a.after_s for a in live]
         every = (times[-1] - times[0]) / max(1, live[-1].rows - live[0].rows) if len(live) > 1 else 0.0
         pace = f", then every {duration(every)}" if every >= _PACE_S else ""
         yield Finding(Level.OK, _TOPIC, "live", f"rows can be read while it runs: after {duration(times[0])}{pace}")
         return
-    if live:
-        return
+    if (live and not (run.whole and len(run.rows) > 1)) or (rows == 1 and run.resource == 1):
+        return  # there may be, or is, no more to report
     level = Level.WARNING if e.spec.prunes else Level.NOTE
-    if len(run.rows) == 1 and run.resource == 1:
-        return  # there is no more to report
-    if len(run.rows) == 1:
-        text = "one row, at the end: such trials cannot be ended early"
-        action = "report after each epoch" if e.spec.prunes else ""
-        yield Finding(level, _TOPIC, "one_row", text, action)
+    if rows == 1:
+        metric = e.spec.objectives[0].metric
+        which = "one row" if len(run.rows) == 1 else f"one row with {quoted(metric)}"
+        action = f"report {metric} after each epoch" if e.spec.prunes else ""
+        yield Finding(level, _TOPIC, "one_row", f"{which}, at the end: such trials cannot be ended early", action)
         return
     text = (
-        f"all {len(run.rows)} rows appeared at the end of a run of {duration(run.seconds)}: trials cannot be ended "
+        f"all {rows} rows appeared at the end of a run of {duration(run.seconds)}: trials cannot be ended "
         "early, and one that is interrupted has no value"
     )
     yield Finding(level, _TOPIC, "not_live", text, _flush(run))

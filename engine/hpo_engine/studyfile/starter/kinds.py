@@ -44,6 +44,7 @@ class Kind(Enum):
 
 # The first one that matches counts, so what is never searched is near the top. Spaces in patterns do not count.
 _NAMES: tuple[tuple[Kind, str], ...] = (
+    (Kind.LEAF, r"^min_(child_weight|child_samples|data_in_leaf|samples_(leaf|split)|samples)$"),
     (
         Kind.LENGTH,
         r"""^((n|num|nb|number_of|max|total|training|train)_?)*
@@ -124,7 +125,6 @@ _NAMES: tuple[tuple[Kind, str], ...] = (
         r"smoothing | (^|_)(prob|probability|ratio|frac|fraction|percentage|share|p)$ | ^(mixup|cutmix)(_alpha)?$",
     ),
     (Kind.CLIP, r"clip | max_?grad(ient)?_?norm"),
-    (Kind.LEAF, r"^min_(child_weight|child_samples|data_in_leaf|samples_(leaf|split)|samples)$"),
     (Kind.COUNT, r"^(n_?)?(neighbou?rs|clusters|components)$ | ^(top_?)?k$ | ^((n|num)_?)?(attention_)?heads?$"),
     (Kind.KERNEL, r"(kernel|filter)_?size | ^ksize$"),
     (

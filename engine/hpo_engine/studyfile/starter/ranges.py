@@ -114,6 +114,8 @@ def _whole(kind: Kind, default: int) -> Any:
         return {"int": [0, max(10, 2 * default)]}
     if kind is Kind.KERNEL and default % 2:
         return {"choice": sorted({3, 5, 7, default})}
+    if kind is Kind.LEAF and default < 8:
+        return {"int": [min(default, 2), max(10, 2 * default)]} if default else {"int": [0, 10]}
     if default < 8:
         return {"int": [0 if default == 0 else 1, max(2, 2 * default)]}
     if kind is Kind.PATIENCE:
@@ -130,7 +132,7 @@ def _whole(kind: Kind, default: int) -> Any:
 
 
 def _real(kind: Kind, default: float) -> Any:
-    if (entry := _REAL.get(kind, _no_rule)(default)) is not None:
+    if (entry := _REAL.get(kind, _leaf if kind is Kind.LEAF else _no_rule)(default)) is not None:
         return entry
     if not (default == 0 or 1e-200 < abs(default) < 1e200):
         return default
@@ -192,6 +194,11 @@ def _clip(default: float) -> Any:
     if default == 0:
         return {"choice": [0, 0.1, 1, 10], "ordered": True}
     return _around(default, 10 if default >= 0.5 else 4) if _ordinary(default) else None
+
+
+def _leaf(default: float) -> Any:
+    """Sums of weights, of which people try tens; shares of the samples keep the usual rule."""
+    return _around(default, 10) if _ordinary(default) and default >= 0.5 else None
 
 
 def _warm_up(default: float) -> Any:
