@@ -14,6 +14,7 @@ from hpo_engine.contract.sources.documents import Json
 from hpo_engine.contract.sources.emetrics import Emetrics
 from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
 from hpo_engine.contract.sources.lightning_csv import LightningCsv
+from hpo_engine.contract.sources.mlflow.source import MLflow
 from hpo_engine.contract.sources.printed import Printed
 from hpo_engine.contract.sources.tables import Csv, JsonLines
 from hpo_engine.contract.sources.tensorboard.source import TensorBoard
@@ -172,6 +173,26 @@ class TestTensorBoard(FoundSourceLaws):
         event = eventfiles.doubles if len(rows) < 1000 else eventfiles.scalars  # the latter are made in half the time
         each = [event(int(row.step), row.values) for row in rows]
         return b"".join([eventfiles.VERSION, *each])
+
+
+class TestMLflow(FoundSourceLaws):
+    """MLflow's store in files has one for each metric of a run."""
+
+    metrics = ("loss",)
+
+    @pytest.fixture(autouse=True)
+    def _folders_are_looked_at_each_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tree, "_EVERY_S", 0.0)
+        monkeypatch.setattr(tree, "_SHARE", 0)
+
+    def make(self, trial: TrialFiles) -> MetricSource:
+        return MLflow(trial)
+
+    def path(self, trial: TrialFiles) -> str:
+        return f"{trial.paths.result_dir}/mlruns/0/{'0' * 32}/metrics/loss"
+
+    def text(self, rows: Sequence[Row]) -> str:
+        return "".join(f"{1000 * row.step} {row.values['loss']!r} {row.step}\n" for row in rows)
 
 
 class TestEmetricsOfTheTrialsNumber(TestEmetrics):

@@ -32,6 +32,8 @@ class SourceLaws:
     """Whether the script appends to the file; if not, it writes the whole file again."""
     odd = True
     """Whether the format has nan and infinity."""
+    metrics: Sequence[str] = ("loss", "acc")
+    """Those that one file holds; `loss` is one of them. The script reports no others."""
 
     def make(self, trial: TrialFiles) -> MetricSource:
         raise NotImplementedError
@@ -58,6 +60,10 @@ class SourceLaws:
         self.file = Path(self.path(self.trial))
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.source = self.make(self.trial)
+
+    def reported(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows with the metrics that the file holds."""
+        return [Row(row.step, {name: row.values[name] for name in self.metrics if name in row.values}) for row in rows]
 
     def put(self, content: bytes, *, anew: bool = False) -> None:
         """The file holds this from now on; `anew`: and is another one."""
@@ -86,7 +92,7 @@ class SourceLaws:
         return reading
 
     def test_every_row_is_read_once_live_and_once_in_the_end(self) -> None:
-        for rows in (ROWS, ODD if self.odd else []):
+        for rows in map(self.reported, (ROWS, ODD if self.odd else [])):
             for count in range(1, len(rows) + 1):
                 self.put(self.data(rows[:count]))
                 assert same_rows(self.seen(), rows[:count]), f"live, after {count} of {len(rows)} rows"
@@ -95,26 +101,28 @@ class SourceLaws:
                 assert reading.source and reading.problem is None
 
     def test_a_torn_report_is_not_there_yet_and_lost_never(self) -> None:
-        data = self.data(ROWS)
+        reported = self.reported(ROWS)
+        data = self.data(reported)
         for end in range(len(data)):
             self.put(data[:end])
             self.source.look()
             rows = list(self.source.rows)
-            assert same_rows(rows, ROWS[: len(rows)]), f"of the first {end} bytes it makes {rows}"
+            assert same_rows(rows, reported[: len(rows)]), f"of the first {end} bytes it makes {rows}"
             rows = list(self.final(cut=True).rows)
-            assert same_rows(rows, ROWS[: len(rows)]), f"of the first {end} bytes it makes {rows} in the end"
+            assert same_rows(rows, reported[: len(rows)]), f"of the first {end} bytes it makes {rows} in the end"
         self.put(data)
-        assert same_rows(self.seen(), ROWS)
+        assert same_rows(self.seen(), reported)
 
     def test_a_file_that_was_replaced_or_written_anew_is_read_from_its_beginning(self) -> None:
-        other = [Row(row.step, {"loss": 3.0 + row.step, "acc": 0.25}) for row in ROWS]
+        reported = self.reported(ROWS)
+        other = self.reported([Row(row.step, {"loss": 3.0 + row.step, "acc": 0.25}) for row in ROWS])
         for anew in (True, False):
-            for rows in (ROWS[:4], other[:2], ROWS, other):
+            for rows in (reported[:4], other[:2], reported, other):
                 self.put(self.data(rows), anew=anew)
                 assert same_rows(self.seen(), rows), f"another file: {anew}, {len(rows)} rows"
 
     def test_what_has_not_changed_is_not_opened_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.put(self.data(ROWS))
+        self.put(self.data(self.reported(ROWS)))
         os.utime(self.file, (1e9, 1e9))
         assert self.seen()
         with monkeypatch.context() as patched:
@@ -126,7 +134,7 @@ class SourceLaws:
     def test_of_what_grows_only_the_new_part_is_read(self) -> None:
         if not self.grows:
             return
-        rows = [Row(i, {"loss": 1 / (i + 1), "acc": 0.5}) for i in range(20_000)]
+        rows = self.reported([Row(i, {"loss": 1 / (i + 1), "acc": 0.5}) for i in range(20_000)])
         self.put(self.data(rows))
         assert len(self.seen()) == len(rows)
         self.put(self.data([*rows, *(Row(len(rows) + i, {"loss": 0.5}) for i in range(5))]))
@@ -137,7 +145,7 @@ class SourceLaws:
 
     def test_whatever_is_in_its_place_no_look_fails(self, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
-        secret.write_bytes(self.data(ROWS))
+        secret.write_bytes(self.data(self.reported(ROWS)))
         for make in (os.mkfifo, os.mkdir, lambda path: os.symlink(secret, path)):
             make(self.file)
             self.source.look()
@@ -161,20 +169,22 @@ class FoundSourceLaws(SourceLaws):
     """For sources that find their file in RESULT_DIR by a pattern: what lay there before the attempt is no report."""
 
     def test_what_lay_in_the_scripts_own_folder_is_none_of_its_reports(self) -> None:
+        reported = self.reported(ROWS)
         frozen = Path(self.trial.paths.study.model, os.path.relpath(self.file, self.trial.paths.result_dir))
         frozen.parent.mkdir(parents=True)
-        frozen.write_bytes(self.data(ROWS))
-        self.put(self.data(ROWS))
+        frozen.write_bytes(self.data(self.reported(ROWS)))
+        self.put(self.data(self.reported(ROWS)))
         Path(self.trial.paths.config).write_text("{}")
         assert not self.seen() and not self.final().rows
         time.sleep(0.05)
-        self.put(self.data(ROWS[:2]), anew=True)
-        assert same_rows(self.final().rows, ROWS[:2]), "a file of its own in the same place"
+        self.put(self.data(reported[:2]), anew=True)
+        assert same_rows(self.final().rows, reported[:2]), "a file of its own in the same place"
         self.source = self.make(self.trial)
-        assert same_rows(self.seen(), ROWS[:2])
+        assert same_rows(self.seen(), reported[:2])
 
     def test_what_an_attempt_finds_that_continues_is_none_of_its_reports(self) -> None:
-        self.put(self.data(ROWS))
+        reported = self.reported(ROWS)
+        self.put(self.data(self.reported(ROWS)))
         self.trial = replace(self.trial, attempt=2)
         os.makedirs(self.trial.paths.attempt(2))
         patterns = self.make(self.trial).patterns
@@ -182,11 +192,11 @@ class FoundSourceLaws(SourceLaws):
         self.source = self.make(self.trial)
         assert patterns and not self.seen() and not self.final().rows
         time.sleep(0.05)
-        self.put(self.data(ROWS[:2]), anew=True)
-        assert same_rows(self.final().rows, ROWS[:2])
+        self.put(self.data(reported[:2]), anew=True)
+        assert same_rows(self.final().rows, reported[:2])
 
     def test_a_folder_that_is_a_link_is_not_entered(self, tmp_path: Path) -> None:
-        self.put(self.data(ROWS))
+        self.put(self.data(self.reported(ROWS)))
         os.rename(self.file.parent, tmp_path / "elsewhere")
         os.symlink(tmp_path / "elsewhere", self.file.parent)
         assert not self.seen() and not self.final().rows
