@@ -15,6 +15,7 @@ from hpo_engine.contract.snapshot import View
 from hpo_engine.contract.sources import earlier
 from hpo_engine.contract.sources.found import Found, FoundFile
 from hpo_engine.contract.sources.interface import TrialFiles
+from hpo_engine.contract.sources.tree import TURNS
 
 ALL = ("**/*.csv", "**/*.json")
 
@@ -179,6 +180,42 @@ def test_what_has_not_changed_costs_a_stat_per_folder_and_file(
     assert it.look() is before, "not more often than every 0.3 s"
     now += 1
     assert [file.name for file in it.look()] == ["a/b/m.csv", "a/m.csv", "c/m.csv", "c/n.csv"]
+
+
+def test_of_many_folders_those_that_changed_last_are_looked_at_each_time_and_the_others_in_turn(
+    trial: TrialPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [Path(trial.result_dir, f"checkpoint-{number}") for number in range(40)]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "m.csv").write_text("1")
+        for made in (folder / "m.csv", folder):
+            os.utime(made, (1e9 + number, 1e9 + number))
+    now = 10.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    it = Found(TrialFiles(trial), ["**/*.csv"])
+    assert len(it.look()) == 40
+    looked = list[str]()
+    stat = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path: looked.append(path) or stat(path))
+    now += 1
+    it.look()
+    assert len(looked) < 40, "half of them, folders and files"
+    assert f"{folders[-1]}/m.csv" in looked
+    (folders[2] / "n.csv").write_text("1")
+    (folders[3] / "m.csv").write_text("12")
+    (folders[4] / "m.csv").unlink()
+    for _ in range(TURNS):
+        now += 1
+        it.look()
+    sizes = {file.name: file.size for file in it.look()}
+    assert sizes.pop("checkpoint-2/n.csv") == 1
+    assert sizes.pop("checkpoint-3/m.csv") == 2
+    assert len(sizes) == 38
+    looked.clear()
+    now += 1
+    it.look()
+    assert {f"{folders[2]}/n.csv", f"{folders[3]}/m.csv"} <= {*looked}, "they are among the latest by now"
 
 
 def test_deep_and_wide_folders_are_cut_off(trial: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:

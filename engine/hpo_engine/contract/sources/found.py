@@ -17,7 +17,7 @@ from hpo_engine.contract.paths import CONFIG
 from hpo_engine.contract.sources.earlier import Earlier
 from hpo_engine.contract.sources.interface import TrialFiles
 from hpo_engine.contract.sources.numbers import printable
-from hpo_engine.contract.sources.tree import Tree
+from hpo_engine.contract.sources.tree import Tree, has_turn, recent
 
 _MOST = 1_000  # files that match; others are left out
 _DIGITS = re.compile(r"(\d+)").split
@@ -85,19 +85,23 @@ class Found:
         self._generations: tuple[int, ...] = ()
         self._candidates = self._matching() if self._exact else []
         self._known: dict[str, tuple[tuple[int, int, int], int | None]] = {}
+        self._recent = 0  # files that have changed since then are looked at in each round
         self._files: tuple[FoundFile, ...] = ()
 
     def look(self) -> Sequence[FoundFile]:
         """The files by now: those in RESULT_DIR before those in LOG_DIR, by name, numbers in names as numbers.
 
         The very same object as before if nothing has changed. Never raises, never waits. The folders are looked at
-        every 0.3 s at most, and not at all for patterns without wildcards, so it may be called at every turn.
+        every 0.3 s at most, and not at all for patterns without wildcards, so it may be called at every turn. Of many
+        files only those that changed last are looked at each time, the others in turn.
         """
         if self._walked() and (self._candidates or self._files):
             started = time.thread_time()
-            files = tuple([file for place in self._candidates if (file := self._file(*place)) is not None])
+            places = enumerate(self._candidates)
+            files = tuple([file for number, place in places if (file := self._file(number, *place)) is not None])
             if files != self._files:
                 self._files = files
+                self._recent = recent([mtime_ns for (_, _, mtime_ns), _ in self._known.values()])
             self._places[0][1].spent(time.thread_time() - started)
         return self._files
 
@@ -132,14 +136,16 @@ class Found:
                     matching.append((called, tree, match[0], (match.lastindex or 1) - 1))
         return matching[:_MOST]
 
-    def _file(self, called: str, tree: Tree, name: str, pattern: int) -> FoundFile | None:
+    def _file(self, number: int, called: str, tree: Tree, name: str, pattern: int) -> FoundFile | None:
         path = f"{tree.top}/{name}"
-        if (found := _regular(path)) is None:
-            return None
-        now = (found.st_ino, found.st_size, found.st_mtime_ns)
-        if path not in self._known or self._known[path][0] != now:
-            self._known[path] = (now, self._earlier.size(path, found))
-        before = self._known[path][1]
+        now, before = self._known.get(path, (None, None))
+        if now is None or self._exact or now[2] >= self._recent or has_turn(number, tree.rounds):
+            if (found := _regular(path)) is None:
+                self._known.pop(path, None)
+                return None
+            if now != (now := (found.st_ino, found.st_size, found.st_mtime_ns)):
+                before = self._earlier.size(path, found)
+                self._known[path] = now, before
         return None if before is None else FoundFile(tree.top, called, name, *now, before, pattern)
 
 

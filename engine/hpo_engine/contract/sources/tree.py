@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _EVERY_S = 0.3  # between two rounds over the folders
@@ -19,6 +20,8 @@ _MOST_NAMES = 5_000  # that are listed of one folder
 _MOST_FILES = 20_000
 _PASSED_OVER = frozenset(("__pycache__", ".git", "node_modules"))
 _TICK_NS = 20_000_000  # of the clock that stamps files
+MOST_RECENT = 4  # folders, and files, that are looked at in each round: those that changed last;
+TURNS = 4  # the others take turns over so many rounds, for a script leaves ever more of them behind
 
 
 class _Listing(NamedTuple):
@@ -44,10 +47,12 @@ class Tree:
         self.generation = 0
         """Grows when `names` has changed."""
         self._listings: dict[str, _Listing] = {}
+        self._recent = 0  # the stamps from which on folders are looked at in each round
         self._took_s = self._ended = self._not_before = 0.0
 
     def look(self) -> None:
-        """Brings `names` up to date, at most every 0.3 s: one stat per folder, and a listing of each that changed."""
+        """Brings `names` up to date, at most every 0.3 s: a stat of the folders that changed last and of every fourth
+        of the others, and a listing of each that has changed."""
         if time.monotonic() < self._not_before:
             return
         started = time.thread_time()
@@ -55,6 +60,7 @@ class Tree:
         listings, changed = self._round()
         if changed:
             self._listings = listings
+            self._recent = recent([listing.stamp for listing in listings.values()])
             names = [inside + name for inside, listing in listings.items() for name in listing.files]
             self.names = tuple(names[:_MOST_FILES])
             self.generation += 1
@@ -71,9 +77,12 @@ class Tree:
         """All listings, and whether any is not what it was. Breadth first, so that limits cut off the deepest."""
         listings: dict[str, _Listing] = {}
         changed, waiting = False, [""]
-        for inside in waiting:  # it grows meanwhile
+        for number, inside in enumerate(waiting):  # it grows meanwhile
             before = self._listings.get(inside)
-            listing = _listed(f"{self.top}/{inside}", before)
+            if before is None or not 0 < before.stamp < self._recent or has_turn(number, self.rounds):
+                listing = _listed(f"{self.top}/{inside}", before)
+            else:
+                listing = before
             changed |= listing is not before
             if listing is None:
                 continue
@@ -81,6 +90,16 @@ class Tree:
             if inside.count("/") < _DEEPEST:
                 waiting += [f"{inside}{name}/" for name in listing.folders[: _MOST_FOLDERS - len(waiting)]]
         return listings, changed or len(listings) != len(self._listings)
+
+
+def recent(stamps: Sequence[int]) -> int:
+    """The earliest time stamp of those that changed last."""
+    return sorted(stamps)[-MOST_RECENT:][0] if stamps else 0
+
+
+def has_turn(number: int, rounds: int) -> bool:
+    """Whether one of those that have not changed for long, by its place among all, is looked at in this round."""
+    return (number + rounds) % TURNS == 0
 
 
 def _listed(path: str, before: _Listing | None) -> _Listing | None:
