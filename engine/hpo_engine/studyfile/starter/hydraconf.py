@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpo_engine.studyfile.starter.trees import merged, put, read_tree, value_of
+from hpo_engine.studyfile.starter.trees import merged, parts, put, read_tree, value_of
 
 _MOST_FILES = 200
 _PACKAGE = re.compile(r"^#\s*@package\s+(\S+)", re.MULTILINE)
@@ -181,12 +181,6 @@ def _package(header: str | None, group: str, package: str) -> str:
 
 def variables(tree: Mapping[str, Any]) -> Iterator[str]:
     """The names of variables that `${oc.env:NAME}` asks for without a default."""
-    left: list[Any] = [tree]
-    while left:
-        node = left.pop()
-        if isinstance(node, Mapping):
-            left += node.values()
-        elif isinstance(node, list):
-            left += node
-        elif isinstance(node, str):
+    for node in parts(tree):
+        if isinstance(node, str):
             yield from re.findall(r"\$\{oc\.env:([A-Za-z_]\w*)\}", node)

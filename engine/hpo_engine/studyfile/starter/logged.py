@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpo_engine.studyfile.starter.modules import Modules
-from hpo_engine.studyfile.starter.syntax import literal, name_of, owner_of
+from hpo_engine.studyfile.starter.syntax import imported, literal, name_of, owner_of
+from hpo_engine.studyfile.starter.trees import parts
 
 _STAGES = ("stage", "split", "phase", "mode", "prefix", "subset", "step_type", "name", "kind")
 _GUESSED = ("train", "val")
@@ -180,15 +181,10 @@ def _monitor(call: Call, place: int | None) -> Monitor | None:
 
 def monitor_of(tree: object) -> Monitor | None:
     """The same in a configuration: the first `monitor` with its `mode` in it."""
-    left = [tree]
-    while left:
-        node = left.pop(0)
-        if isinstance(node, Mapping):
-            if isinstance(name := node.get("monitor"), str) and not re.search(r"[$?]", name):
-                return Monitor(name, _GOALS.get(str(node.get("mode")), ""))
-            left += node.values()
-        elif isinstance(node, list):
-            left += node
+    for node in parts(tree):
+        name = node.get("monitor") if isinstance(node, Mapping) else None
+        if isinstance(node, Mapping) and isinstance(name, str) and not re.search(r"[$?]", name):
+            return Monitor(name, _GOALS.get(str(node.get("mode")), ""))
     return None
 
 
@@ -196,13 +192,7 @@ def monitor_of(tree: object) -> Monitor | None:
 
 
 def uses_lightning(modules: Modules, paths: Iterable[str]) -> bool:
-    for path in paths:
-        for node in modules.nodes(path):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            if any(_LIGHTNING.match(name) for name in names):
-                return True
-    return False
+    return any(_LIGHTNING.match(name) for path in paths for name in imported(modules.nodes(path)))
 
 
 def without_logger(calls: Iterable[Call]) -> bool:

@@ -45,17 +45,21 @@ class Modules:
             classes: by their full names, which the script makes too.
         """
         named = (made[0] for name in classes if (made := self.target(name)) is not None)
-        found: dict[str, None] = dict.fromkeys([self.script.path, *named])
-        for path in found_while_growing(found):
+        found = list(dict.fromkeys([self.script.path, *named]))
+        for path in found:  # it grows meanwhile
             for target in self._imports_of(path):
-                if len(found) < MOST_MODULES:
-                    found.setdefault(target)
-        return list(found)
+                if len(found) < MOST_MODULES and target not in found:
+                    found.append(target)
+        return found
 
     def nodes(self, path: str) -> tuple[ast.AST, ...]:
         """All nodes of a file in the order of its text."""
         tree = self.tree(path)
         return () if tree is None else in_order(tree)
+
+    def all_nodes(self) -> Iterator[ast.AST]:
+        """Those of the script and of all files that it imports."""
+        return (node for path in self.imported() for node in self.nodes(path))
 
     def where(self, path: str, name: str) -> tuple[str, ast.ClassDef] | None:
         """The class that a name (`Net`, `models.Net`) means in a file: (its file, its definition)."""
@@ -89,7 +93,7 @@ class Modules:
 
     def _imports_of(self, path: str) -> Iterator[str]:
         tree = self.tree(path)
-        for node in ast.walk(tree) if tree else ():
+        for node in self._imports(path, tree) if tree else ():
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     yield from filter(None, [self.module(alias.name)])
@@ -154,12 +158,3 @@ class Modules:
 def modules_of(script: Script) -> Modules:
     """The same for all who ask, so that each file is read and parsed once."""
     return Modules(script)
-
-
-def found_while_growing(found: dict[str, None]) -> Iterator[str]:
-    """The keys of a dictionary, also those that are added meanwhile."""
-    done = 0
-    while done < len(found):
-        keys = list(found)
-        yield keys[done]
-        done += 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpo_engine.studyfile.starter.interface import in_order, parsed
-from hpo_engine.studyfile.starter.syntax import literal, name_of
+from hpo_engine.studyfile.starter.syntax import imported, literal, name_of
 
 MARKERS = (
     ".git", ".project-root", "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "environment.yml",
@@ -91,12 +91,12 @@ def _above(own: str) -> Iterator[str]:
 def _needed(own: str, above: list[str], nodes: tuple[ast.AST, ...], code: str) -> tuple[tuple[str, str] | None, bool]:
     """((the highest folder that the script cannot do without, why), whether it imports from there)."""
     found: list[tuple[str, str]] = []
-    modules = dict.fromkeys(_imported(nodes))
+    modules = dict.fromkeys(name.partition(".")[0] for name in imported(nodes))
     for name in modules:
         if name in sys.stdlib_module_names or _has_module(own, name):
             continue
         found += [(folder, f"the script imports {name} from it") for folder in above if _has_module(folder, name)][:1]
-    imported = bool(found)
+    from_above = bool(found)
     for path in _configurations(nodes):
         target = os.path.normpath(os.path.join(own, path))
         found += [(f, f"its configurations are in {path}") for f in above if f"{target}/".startswith(f"{f}/")][:1]
@@ -108,15 +108,7 @@ def _needed(own: str, above: list[str], nodes: tuple[ast.AST, ...], code: str) -
     if 0 < ups <= len(above):
         found.append((above[ups - 1], "the script names files from there"))
     found = [(folder, why) for folder, why in found if folder != own]
-    return min(found, key=lambda pair: len(pair[0]), default=None), imported
-
-
-def _imported(nodes: tuple[ast.AST, ...]) -> Iterator[str]:
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            yield node.module.partition(".")[0]
+    return min(found, key=lambda pair: len(pair[0]), default=None), from_above
 
 
 def _has_module(folder: str, name: str) -> bool:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
 
+from hpo_engine.studyfile.starter.annotations import arguments, field_default, literals_of, own_fields, type_of
 from hpo_engine.studyfile.starter.interface import Parameter
 from hpo_engine.studyfile.starter.modules import Modules
 from hpo_engine.studyfile.starter.syntax import literal, name_of
 
-_TYPES = {"int": int, "float": float, "bool": bool, "str": str, "PositiveInt": int, "PositiveFloat": float}
 _NUMBER = r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"
 _INTERVAL = re.compile(
     rf"(?:in|range|between|from)?\s*[\[(]\s*({_NUMBER})\s*(?:,|-|–|to|\.\.\.?)\s*({_NUMBER})\s*[\])]"
@@ -27,11 +25,13 @@ def init_of(modules: Modules, path: str, definition: ast.ClassDef) -> tuple[Para
         own = next((n for n in definition.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
         if own is not None:
             docs = f"{ast.get_docstring(definition) or ''}\n{ast.get_docstring(own) or ''}"
-            for parameter in _arguments(own.args, docs, path):
+            for argument, default in arguments(own.args):
+                parameter = _parameter(argument.arg, argument.annotation, default, argument.lineno, docs, path)
                 found.setdefault(parameter.name, parameter)
         elif _is_dataclass(definition):
-            for parameter in fields_of(definition, path):
-                found.setdefault(parameter.name, parameter)
+            docs = ast.get_docstring(definition) or ""
+            for field, annotation, default, line in own_fields(definition):
+                found.setdefault(field, _parameter(field, annotation, field_default(default), line, docs, path))
         if own is not None and own.args.kwarg is None:
             break
         bases = (modules.where(path, name) for base in definition.bases if (name := dotted(base)))
@@ -42,32 +42,6 @@ def init_of(modules: Modules, path: str, definition: ast.ClassDef) -> tuple[Para
     return tuple(found.values())
 
 
-def fields_of(definition: ast.ClassDef, path: str) -> Iterator[Parameter]:
-    """The fields of a dataclass, or the annotated attributes of any class."""
-    docs = ast.get_docstring(definition) or ""
-    for node in definition.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield _parameter(node.target.id, node.annotation, _field_default(node.value), node.lineno, docs, path)
-
-
-def _field_default(node: ast.expr | None) -> ast.expr | None:
-    """Of `= 0.1` and of `= field(default=0.1)`."""
-    if isinstance(node, ast.Call) and name_of(node.func) in ("field", "Field"):
-        keywords = {k.arg: k.value for k in node.keywords}
-        return keywords.get("default") or next(iter(node.args), None)
-    return node
-
-
-def _arguments(arguments: ast.arguments, docs: str, path: str) -> Iterator[Parameter]:
-    positional = [*arguments.posonlyargs, *arguments.args][1:]  # without self
-    defaults: list[ast.expr | None] = [*arguments.defaults]
-    missing: Sequence[ast.expr | None] = [None] * max(0, len(positional) - len(defaults))
-    pairs = list(zip(positional, [*missing, *defaults[-len(positional) :]] if positional else [], strict=False))
-    pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    for argument, default in pairs:
-        yield _parameter(argument.arg, argument.annotation, default, argument.lineno, docs, path)
-
-
 def _parameter(
     name: str, annotation: ast.expr | None, default: ast.expr | None, line: int, docs: str, path: str
 ) -> Parameter:
@@ -75,29 +49,14 @@ def _parameter(
     return Parameter(
         name,
         literal(default),
-        _type(annotation),
-        _literals(annotation),
+        type_of(annotation),
+        literals_of(annotation),
         low,
         high,
         required=default is None,
         line=line,
         file=path,
     )
-
-
-def _type(annotation: ast.expr | None) -> type | None:
-    """Of `int`, `Optional[int]` and `int | None`."""
-    names = [name for node in ast.walk(annotation) if (name := name_of(node)) in _TYPES] if annotation else []
-    return _TYPES[names[0]] if len(set(names)) == 1 and names[0] is not None else None
-
-
-def _literals(annotation: ast.expr | None) -> tuple[Any, ...]:
-    """Of Literal["relu", "tanh"]."""
-    for node in ast.walk(annotation) if annotation else ():
-        if isinstance(node, ast.Subscript) and name_of(node.value) == "Literal":
-            values = literal(node.slice)
-            return tuple(values) if isinstance(values, tuple) else (values,)
-    return ()
 
 
 def _interval(name: str, docs: str) -> tuple[float | None, float | None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hpo_engine.studyfile.starter.modules import Modules
 from hpo_engine.studyfile.starter.signatures import dotted
-from hpo_engine.studyfile.starter.syntax import assigned, literal, name_of
+from hpo_engine.studyfile.starter.syntax import assigned, keywords_of, literal, name_of
 
 _MOST_DEPTH = 6
 _MISSING = "???"
@@ -20,7 +20,7 @@ def stored(modules: Modules) -> dict[str, dict[str, Any]]:
         for node in modules.nodes(path):
             if isinstance(node, ast.Call) and name_of(node.func) == "store":
                 keywords = dict(zip(("name", "node", "group"), node.args, strict=False))
-                keywords |= {k.arg: k.value for k in node.keywords if k.arg}
+                keywords |= keywords_of(node)
                 name, group = literal(keywords.get("name")), literal(keywords.get("group"))
                 value = keywords.get("node")
                 if isinstance(name, str) and value is not None:
@@ -36,7 +36,7 @@ def tree_of(modules: Modules, path: str, node: ast.expr, depth: int = 0) -> dict
         return values
     overrides = {}
     if isinstance(node, ast.Call):
-        overrides = {k.arg: literal(k.value) for k in node.keywords if k.arg and literal(k.value) is not None}
+        overrides = {name: known for name, v in keywords_of(node).items() if (known := literal(v)) is not None}
         node = node.func
     name = dotted(node)
     found = modules.where(path, name) if name and depth < _MOST_DEPTH else None
@@ -57,7 +57,7 @@ def _field(modules: Modules, path: str, node: ast.AnnAssign, depth: int) -> Any:
     """The default of `lr: float = 0.1`, `field(default_factory=Adam)`, `optimizer: Adam = Adam()` or `lr: float`."""
     value = node.value
     if isinstance(value, ast.Call) and name_of(value.func) == "field":
-        keywords = {k.arg: k.value for k in value.keywords}
+        keywords = keywords_of(value)
         value = keywords.get("default") or keywords.get("default_factory")
     if isinstance(value, ast.Lambda):
         value = value.body

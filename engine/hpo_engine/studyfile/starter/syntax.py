@@ -46,14 +46,18 @@ def mentions(node: ast.AST, text: str) -> bool:
     return any(isinstance(n, ast.Constant) and isinstance(n.value, str) and text in n.value for n in ast.walk(node))
 
 
+def imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """The full names of the modules that are imported, but for those beside the file: `torch.nn`, not `.models`."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module
+
+
 def imports(nodes: Iterable[ast.AST], *packages: str) -> bool:
     """Whether one of the packages, or something in it, is imported."""
-    for node in nodes:
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        if any(name.partition(".")[0] in packages for name in names):
-            return True
-    return False
+    return any(name.partition(".")[0] in packages for name in imported(nodes))
 
 
 def keywords_of(call: ast.Call) -> dict[str, ast.expr]:

@@ -51,15 +51,20 @@ def at(tree: Any, name: str) -> Any:
 
 def named(tree: Any, key: str) -> Iterator[str]:
     """All texts under `key`, as `_target_`, wherever it stands in a tree with lists."""
-    left = [tree]
-    while left:
-        node = left.pop()
+    for node in parts(tree):
+        if isinstance(node, Mapping) and isinstance(text := node.get(key), str):
+            yield text
+
+
+def parts(tree: Any) -> Iterator[Any]:
+    """The tree and everything in it, level by level."""
+    found = [tree]
+    for node in found:  # it grows meanwhile
+        yield node
         if isinstance(node, Mapping):
-            if isinstance(text := node.get(key), str):
-                yield text
-            left += node.values()
+            found += node.values()
         elif isinstance(node, list):
-            left += node
+            found += node
 
 
 def put(tree: dict[str, Any], name: str, value: Any) -> None:
@@ -123,12 +128,7 @@ def _mapping(value: Any) -> dict[str, Any] | None:
 
 def _is_small(tree: Any) -> bool:
     """Whether it can be walked through: aliases of YAML make trees of any size, or without an end, from few lines."""
-    left, nodes = [tree], 0
-    while left and nodes < _MOST_NODES:
-        node = left.pop()
-        nodes += 1
-        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return not left
+    return len(list(itertools.islice(parts(tree), _MOST_NODES + 1))) <= _MOST_NODES
 
 
 def _yaml(text: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,7 +56,7 @@ def followed(reading: Reading, arguments: Sequence[str]) -> Reading:
         for p in reading.parameters
     )  # fmt: skip
     own = any(word in reading.words for word in arguments)
-    words = reading.words if own else (*reading.words, *_less(arguments, set(placed.values()), flags))
+    words = reading.words if own else (*reading.words, *_less(arguments, flags, set(placed.values()).__contains__))
     return replace(reading, parameters=parameters, words=words)
 
 
@@ -64,13 +64,12 @@ def without(reading: Reading, searched: Collection[str], arguments: Sequence[str
     """The words of the command, less those that give what is searched. `searched`: names of parameters."""
     flags = {p.option for p in reading.parameters if p.type is bool}
     options = {p.option for p in reading.parameters if p.option and p.name in searched}
-    kept: list[str] = []
-    number = 0
-    for name, _, count in pairs(reading.words, flags):
+
+    def is_searched(name: str) -> bool:
         head, equals, _ = name.partition("=")
-        if name not in options and f"{head}{equals}" not in options:
-            kept += reading.words[number : number + count]
-        number += count
+        return name in options or f"{head}{equals}" in options
+
+    kept = _less(reading.words, flags, is_searched)
     return tuple(literal(word) if word in arguments else word for word in kept)
 
 
@@ -78,12 +77,12 @@ def is_option(word: str) -> bool:
     return word.startswith("-") and word not in ("-", "--") and not _NUMBER.match(word)
 
 
-def _less(words: Sequence[str], placed: Collection[str], flags: Collection[str]) -> list[str]:
-    """The words without those that stand for positional parameters."""
+def _less(words: Sequence[str], flags: Collection[str], dropped: Callable[[str], bool]) -> list[str]:
+    """The words without the options that are `dropped`, with their values, and without such words."""
     kept: list[str] = []
     number = 0
     for name, _, count in pairs(words, flags):
-        if is_option(name) or name not in placed:
+        if not dropped(name):
             kept += words[number : number + count]
         number += count
     return kept

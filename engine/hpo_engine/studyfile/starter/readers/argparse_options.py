@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from hpo_engine.studyfile.starter.interface import Collector, Parameter, Reading, Script
-from hpo_engine.studyfile.starter.readers.options import form_of, option_name
+from hpo_engine.studyfile.starter.readers.options import command_word, form_of, option_name
 from hpo_engine.studyfile.starter.syntax import Constants, keywords_of, literal, name_of, owner_of
 
 _BOOLEANS = ("bool", "boolean", "strtobool", "distutils.util.strtobool", "parse_bool", "bool_type", "booltype")
-_TRAINING = ("train", "fit", "training", "run", "tune", "search")
 
 
 def read(script: Script) -> Reading | None:
@@ -131,13 +130,14 @@ def _sub_command(nodes: Iterable[ast.AST]) -> tuple[str, frozenset[str] | None]:
                 derived.setdefault(target, set()).add(parent)
     if not commands:
         return "", None
-    chosen = min(commands, key=lambda name: _TRAINING.index(c) if (c := commands[name]) in _TRAINING else 99)
+    word = command_word(list(commands.values()))
+    chosen = next(name for name, command in commands.items() if command == word)
     parsers, waiting = {chosen}, [chosen]
     while waiting:
         new = derived.get(waiting.pop(), set()) - parsers
         parsers |= new
         waiting += new
-    return commands[chosen], frozenset(parsers)
+    return word, frozenset(parsers)
 
 
 def _parents(call: ast.Call) -> Iterator[str]:

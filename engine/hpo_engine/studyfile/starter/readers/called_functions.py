@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from hpo_engine.studyfile.starter.annotations import Annotations
+from hpo_engine.studyfile.starter.annotations import Annotations, arguments
 from hpo_engine.studyfile.starter.interface import Collector, Parameter, Reading, Script
 from hpo_engine.studyfile.starter.readers.options import command_word
 from hpo_engine.studyfile.starter.syntax import imports, name_of, owner_of
@@ -39,7 +39,7 @@ def _parameters(
 ) -> tuple[Parameter, ...]:
     found = Collector()
     if target in functions:
-        for arg, default in annotations.arguments(functions[target]):
+        for arg, default in arguments(functions[target].args):
             parameter = annotations.described(Parameter(arg.arg, line=arg.lineno), arg.annotation, default)
             found.add(_placed(manner, parameter))
     elif target in annotations.classes and manner == "tyro":

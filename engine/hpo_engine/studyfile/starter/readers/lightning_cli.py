@@ -14,7 +14,7 @@ from hpo_engine.studyfile.starter.logged import Monitor, monitor_of
 from hpo_engine.studyfile.starter.modules import Modules, modules_of
 from hpo_engine.studyfile.starter.sections import settings, with_options
 from hpo_engine.studyfile.starter.signatures import dotted, init_of
-from hpo_engine.studyfile.starter.syntax import literal, name_of
+from hpo_engine.studyfile.starter.syntax import keywords_of, literal, name_of
 from hpo_engine.studyfile.starter.trees import at, leaves, merged, named, put, read_tree, value_of
 from hpo_engine.studyfile.starter.usual import pairs
 
@@ -79,7 +79,7 @@ def _find(modules: Modules) -> _Cli | None:
 
 def _keywords(node: ast.Call) -> dict[str, ast.expr]:
     names = ("model_class", "datamodule_class", "save_config_callback", "save_config_kwargs")
-    return dict(zip(names, node.args, strict=False)) | {k.arg: k.value for k in node.keywords if k.arg}
+    return dict(zip(names, node.args, strict=False)) | keywords_of(node)
 
 
 # -- the usual run -------------------------------------------------------------------------------------------------
@@ -182,8 +182,8 @@ def _optimizer(cli: _Cli, tree: Mapping[str, Any]) -> Iterator[Parameter]:
     values = dict(leaves({"optimizer": at(tree, "optimizer")}))
     for node in ast.walk(cli.body) if cli.body else ():
         if isinstance(node, ast.Call) and name_of(node.func) == "add_optimizer_args" and node.args:
-            keywords = {k.arg: literal(k.value) for k in node.keywords}
-            section = literal(node.args[1]) if len(node.args) > 1 else keywords.get("nested_key", "optimizer")
+            key = node.args[1] if len(node.args) > 1 else keywords_of(node).get("nested_key")
+            section = literal(key) or "optimizer"
             for name, value in _OPTIMIZERS.get(name_of(node.args[0]) or "", {}).items():
                 values.setdefault(f"{section}.{name}", value)
     yield from settings((name, value) for name, value in values.items() if not isinstance(value, str))

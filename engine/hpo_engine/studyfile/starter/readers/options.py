@@ -18,7 +18,7 @@ def form_of(parameters: Iterable[Parameter]) -> str:
     return "{params:-}" if any("-" in option.lstrip("-") for option in options) else "{params}"
 
 
-_TRAINING = ("train", "fit", "training", "main", "run", "tune")
+_TRAINING = ("train", "fit", "training", "main", "run", "tune", "search")
 
 
 def command_word(words: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from hpo_engine.studyfile.starter.logged import monitor_of
 from hpo_engine.studyfile.starter.modules import Modules, modules_of
 from hpo_engine.studyfile.starter.plan import MOST_SEARCHED
 from hpo_engine.studyfile.starter.sections import settings, with_options
-from hpo_engine.studyfile.starter.syntax import literal, name_of
+from hpo_engine.studyfile.starter.syntax import keywords_of, literal, name_of
 from hpo_engine.studyfile.starter.trees import SUFFIXES, leaves, named, read_tree
 from hpo_engine.text.quoting import listed
 
@@ -98,8 +98,7 @@ def _placed(modules: Modules, path: str, parameters: list[Parameter]) -> tuple[P
 
 def _merges_words(modules: Modules) -> bool:
     """Whether it takes optimizer.lr=0.1 on its command line, over the file: OmegaConf.from_cli()"""
-    nodes = (node for path in modules.imported() for node in modules.nodes(path))
-    return any(isinstance(node, ast.Call) and name_of(node.func) == "from_cli" for node in nodes)
+    return any(isinstance(node, ast.Call) and name_of(node.func) == "from_cli" for node in modules.all_nodes())
 
 
 # -- which file ------------------------------------------------------------------------------------------------------
@@ -123,24 +122,20 @@ def _given(script: Script) -> Iterator[str]:
 
 def _defaults(modules: Modules) -> Iterator[str]:
     """add_argument("--config", default="conf/train.yaml"), and the same of click, typer and absl."""
-    for path in modules.imported():
-        for node in modules.nodes(path):
-            if not isinstance(node, ast.Call):
-                continue
-            flags = [text for arg in node.args[:3] if isinstance(text := literal(arg), str)]
-            if any(_OPTION.match(flag) or flag in _SHORT for flag in flags):
-                default = next((k.value for k in node.keywords if k.arg == "default"), None)
-                texts = [literal(default), *flags[1:]]
-                yield from (text for text in texts if isinstance(text, str))
+    for node in modules.all_nodes():
+        if not isinstance(node, ast.Call):
+            continue
+        flags = [text for arg in node.args[:3] if isinstance(text := literal(arg), str)]
+        if any(_OPTION.match(flag) or flag in _SHORT for flag in flags):
+            texts = [literal(keywords_of(node).get("default")), *flags[1:]]
+            yield from (text for text in texts if isinstance(text, str))
 
 
 def _texts(modules: Modules) -> Iterator[str]:
-    for path in modules.imported():
-        for node in modules.nodes(path):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 200:
-                yield node.value
+    for node in modules.all_nodes():
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 200:
+            yield node.value
 
 
 def _loads(modules: Modules) -> bool:
-    nodes = (node for path in modules.imported() for node in modules.nodes(path))
-    return any(isinstance(n, ast.Call) and _LOADERS.match(name_of(n.func) or "") for n in nodes)
+    return any(isinstance(n, ast.Call) and _LOADERS.match(name_of(n.func) or "") for n in modules.all_nodes())

@@ -6,6 +6,7 @@ import re
 
 from hpo_engine.studyfile.starter.interface import Collector, Parameter, Reading, Script
 from hpo_engine.studyfile.starter.readers.environment import number_of
+from hpo_engine.studyfile.starter.readers.options import form_of, option_name
 
 _SUFFIXES = (".sh", ".bash", ".zsh", ".ksh")
 _DEFAULT = re.compile(r"""(?m)^\s*(?:export\s+|local\s+|:\s+)?["']?(?:(\w+)=)?["']?\$\{(\w+):?[-=]([^}\n]*)\}""")
@@ -23,24 +24,19 @@ def read(script: Script) -> Reading | None:
     plain = dict(_PLAIN.findall(script.text[:200_000]))
     for found in (_options(script.text, plain), _places(script.text)):
         if found:
-            return Reading(
-                "its options" if found.parameters()[0].option else "$1, $2 ...", found.parameters(), form=_form(found)
-            )
+            parameters = found.parameters()
+            if parameters[0].option:
+                return Reading("its options", parameters, form=form_of(parameters))
+            return Reading("$1, $2 ...", parameters)
     variables = _variables(script.text)
     return Reading("environment variables", variables.parameters()) if variables else None
-
-
-def _form(found: Collector) -> str:
-    options = [p.option for p in found.parameters() if p.option]
-    return "" if not options else "{params:-}" if any("-" in option[2:] for option in options) else "{params}"
 
 
 def _options(text: str, plain: dict[str, str]) -> Collector:
     found = Collector()
     for option, branch in _CASE.findall(text):
         if variable := _OF_CASE.search(branch):
-            name = option.lstrip("-").replace("-", "_")
-            found.add(Parameter(name, number_of(plain.get(variable[1])), option=option))
+            found.add(Parameter(option_name([option]), number_of(plain.get(variable[1])), option=option))
     letters = "".join(_GETOPTS.findall(text))
     for letter, variable in _LETTER.findall(text):
         if f"{letter}:" in letters:

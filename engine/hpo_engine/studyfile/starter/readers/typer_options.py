@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from hpo_engine.studyfile.starter.annotations import Annotations, annotated, calls
+from hpo_engine.studyfile.starter.annotations import Annotations, annotated, arguments, calls
 from hpo_engine.studyfile.starter.interface import Collector, Parameter, Reading, Script
 from hpo_engine.studyfile.starter.readers.options import command_word, form_of
 from hpo_engine.studyfile.starter.syntax import imports, keywords_of, literal, name_of
@@ -18,7 +18,7 @@ def read(script: Script) -> Reading | None:
     if function is None:
         return None
     annotations, found = Annotations(script), Collector()
-    for arg, default in annotations.arguments(function):
+    for arg, default in arguments(function.args):
         found.add(_parameter(arg, default, annotations))
     parameters = found.parameters()
     return Reading("typer", parameters, words=(word,) if word else (), form=form_of(parameters)) if parameters else None
