@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from hpo_engine.contract.outputlog.capture import Capture
+from hpo_engine.contract.outputlog.logfiles import NAME, TAILS
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.sources.interface import TrialFiles
 from hpo_engine.contract.sources.printed import Printed
@@ -282,3 +284,48 @@ def test_a_long_progress_bar_is_read_while_it_is_drawn(tmp_path: Path) -> None:
 )
 def test_odd_lines_take_no_time(line: str) -> None:
     rows(Printed(trial()), line)
+
+
+def output(tmp_path: Path, limit: int) -> tuple[TrialFiles, Capture]:
+    """A trial, and what keeps its output."""
+    files = TrialFiles(StudyPaths(str(tmp_path)).trial(0), named=frozenset(["loss"]))
+    folder = files.paths.attempt(1)
+    os.makedirs(folder)
+    os.makedirs(files.paths.result_dir)
+    return files, Capture(f"{folder}/{NAME}", [f"{folder}/{name}" for name in TAILS], limit)
+
+
+def settled(source: Printed) -> list[float]:
+    """The steps of its rows when there is nothing new."""
+    deadline = time.monotonic() + 0.1
+    while time.monotonic() < deadline:
+        if source.look():
+            deadline = time.monotonic() + 0.1
+    return [row.step for row in source.rows]
+
+
+def test_rows_come_while_the_script_runs_when_half_of_the_log_is_full(tmp_path: Path) -> None:
+    files, capture = output(tmp_path, 8000)
+    source = Printed(files)
+    for epoch in range(1, 301):
+        capture.write(f"epoch={epoch} loss=0.{epoch} {'.' * 50}\n".encode())
+        if epoch % 20 == 0:  # 1.3 KB, and there are 2 KB before anything is dropped
+            assert settled(source) == [*range(1, epoch + 1)]
+    capture.finish()
+    assert settled(source) == [*range(1, 301)], "nothing comes twice"
+
+
+def test_a_line_of_which_the_logs_limit_dropped_a_part_is_not_read(tmp_path: Path) -> None:
+    files, capture = output(tmp_path, 8000)
+    source = Printed(files)
+    for epoch in range(1, 1001):
+        capture.write(f"epoch={epoch} loss=7{epoch:04}\n".encode())
+        if epoch % 300 == 0:
+            settled(source)
+    settled(source)
+    capture.finish()
+    reading = Printed(files).final(cut=False)
+    assert len(reading.rows) < 600
+    for row in [*source.rows, *reading.rows]:
+        assert row.values == {"loss": 70000 + row.step}
+    assert source.rows[-1].step == reading.rows[-1].step == 1000

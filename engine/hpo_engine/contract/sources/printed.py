@@ -2,7 +2,7 @@
 
 A line is a row; lines that follow one another, have the same step and other metrics, are one. Of a progress bar, which
 overwrites its line, the last state counts; of a bar over epochs each epoch does. What the log's limit has dropped is
-not read.
+not read, nor the lines that it has cut.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from hpo_engine.contract.outputlog.logfiles import NAME
+from hpo_engine.contract.outputlog.newest import Newest
 from hpo_engine.contract.sources.files import MAX_LINE, GrowingFile
 from hpo_engine.contract.sources.interface import TrialFiles
 from hpo_engine.contract.sources.numbers import counted_by
@@ -26,6 +27,9 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _MOST = 16_384  # bytes of a line that are looked at, with its colours
 _OVER_EPOCHS = re.compile(r"^\s*epochs?:?\s+\d{1,3}%\||epoch/s|s/epoch", re.IGNORECASE)
 _DONE = re.compile(r"\|\s{0,9}(\d{1,15})/\d{1,15} \[")  # of a progress bar
+_DROPPED = re.compile(rb"\n\[\.\.\. \d+ bytes dropped \.\.\.\]\n")  # see `outputlog.capture`
+_LEAST_HEAD = 1 << 11  # bytes that a log has before the newest part of it is kept apart
+_CHUNK = 256 << 10  # bytes of that part that one look reads
 _MOST_NAMES = 1000
 
 
@@ -48,12 +52,27 @@ class Printed(GrowingFile):
         self._named = trial.named
         self._patterns = Patterns(pattern, trial.named) if pattern else None
         self._reader = LineReader(trial.named)
+        self._newest = Newest(trial.paths.attempt(trial.attempt))
         super().__init__(trial, NAME, trial.paths.attempt(trial.attempt), "the output")
         self.title = "metrics in the output"
 
     def begin(self) -> None:
         self._made = _RowMaker(self._named)
         self._table = PrintedTable(self._reader.name)
+
+    def look(self) -> bool:
+        if not self._newest.begun:
+            if super().look():
+                return True
+            if self._offset < _LEAST_HEAD:
+                return False
+        data, lost = self._newest.fresh(_CHUNK)
+        if lost:
+            self._tail = b""
+            data = data.partition(b"\n")[2]
+        if data:
+            self._take(data)
+        return bool(data)
 
     def rows_of(self, lines: Iterable[bytes]) -> list[Row]:
         rows: list[Row] = []
@@ -70,7 +89,7 @@ class Printed(GrowingFile):
         return rows
 
     def parse(self, data: bytes) -> Sequence[Row]:
-        return [*super().parse(data), *self._made.rest()]
+        return [*super().parse(_without_cut_lines(data)), *self._made.rest()]
 
     def steps(self) -> str:
         return "steps are those that its lines name" if self._made.counted else counted_by("")
@@ -146,6 +165,13 @@ class _RowMaker:
 
     def _is_early(self, values: Mapping[str, float]) -> bool:
         return bool(self._named) and self._named.isdisjoint(values) and self._early.keys().isdisjoint(values)
+
+
+def _without_cut_lines(data: bytes) -> bytes:
+    """The log without the lines before and after what its limit has dropped, which it has cut as well."""
+    parts = _DROPPED.split(data)
+    whole = [part[: part.rfind(b"\n") + 1] for part in parts[:-1]] + parts[-1:]
+    return whole[0] + b"".join([part.partition(b"\n")[2] for part in whole[1:]])
 
 
 def _states(raw: bytes) -> list[bytes]:
