@@ -1,6 +1,7 @@
 """Framing of TensorBoard's event files: TFRecord, each record with its length, the payload, and checksums of both.
 
-Source: tensorflow/core/lib/io/record_writer.h; RFC 3720, appendix B.4 (CRC-32C).
+Source: tensorflow/core/lib/io/record_writer.h; RFC 3720, appendix B.4 (CRC-32C); for the numbers in payloads the
+encoding of protocol buffers.
 """
 
 from __future__ import annotations
@@ -51,6 +52,18 @@ def crc32c(data: bytes, crc: int = 0) -> int:
     return crc ^ 0xFFFFFFFF
 
 
+def varint(number: int) -> bytes:
+    """A whole number from 0 on as payloads have it: seven bits a byte, the lowest first."""
+    if number < 0x80:
+        return _ONE_BYTE[number]
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
 def _mask(crc: int) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -64,5 +77,6 @@ def _table() -> tuple[int, ...]:
     return tuple(out)
 
 
+_ONE_BYTE = tuple(bytes([i]) for i in range(0x80))
 _TABLE = _table()
 _lengths: dict[bytes, int] = {}  # by header: most records of a file are of few lengths

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hpo_engine.system.tfrecord import crc32c, framed, record
+from hpo_engine.system.tfrecord import crc32c, framed, record, varint
 
 HParam = float | str | bool
 
@@ -128,7 +128,7 @@ def _value(value: HParam) -> bytes:
     """google.protobuf.Value; a field of a oneof is written even if it holds its default."""
     if isinstance(value, str):
         text = _utf8(value)
-        return b"\x1a" + _varint(len(text)) + text
+        return b"\x1a" + varint(len(text)) + text
     if isinstance(value, bool):
         return b"\x20\x01" if value else b"\x20\x00"
     return b"\x11" + _DOUBLE.pack(value)
@@ -139,31 +139,17 @@ def _value(value: HParam) -> bytes:
 _DOUBLE, _FLOAT = struct.Struct("<d"), struct.Struct("<f")
 
 
-def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return _ONE_BYTE[number]
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-_ONE_BYTE = tuple(bytes([i]) for i in range(0x80))
-
-
 def _int(field: int, value: int) -> bytes:
     """int64, bool or enum: negative numbers in two's complement."""
-    return _varint(field << 3) + _varint(value & 0xFFFFFFFFFFFFFFFF) if value else b""
+    return varint(field << 3) + varint(value & 0xFFFFFFFFFFFFFFFF) if value else b""
 
 
 def _double(field: int, value: float) -> bytes:
-    return _varint(field << 3 | 1) + _DOUBLE.pack(value) if value else b""
+    return varint(field << 3 | 1) + _DOUBLE.pack(value) if value else b""
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
+    return varint(field << 3 | 2) + varint(len(value)) + value
 
 
 def _string(field: int, value: str) -> bytes:

@@ -122,17 +122,8 @@ def _condensed(window: _Window, at: int, end: int, inside: bool = False) -> byte
                 out.append(window.at(at, whole))
             elif key >> 3 == _SUMMARY and not inside:
                 inner = _condensed(window, at + body, at + whole, inside=True)
-                out.append(head[:1] + _varint(len(inner)) + inner)
+                out.append(head[:1] + tfrecord.varint(len(inner)) + inner)
             at += whole
     except (ValueError, IndexError, KeyError):
         pass
     return b""
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
