@@ -105,6 +105,8 @@ def mlflow(place: Place, step: int, metric: str) -> None:
     run = place.result_dir / "mlruns" / "0" / ("0" * 32)
     if step == 1:
         (run / "metrics").mkdir(parents=True)
+        (run / "tags").mkdir()
+        (run / "tags" / "hpo_engine.attempt").write_text(place.attempt.name)
         (run.parent / "meta.yaml").write_text("experiment_id: '0'\nname: Default\nlifecycle_stage: active\n")
         (run / "meta.yaml").write_text(f"run_id: {'0' * 32}\nexperiment_id: '0'\nlifecycle_stage: active\nstatus: 1\n")
     for name, value in _row(place, step, metric).items():

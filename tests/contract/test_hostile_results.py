@@ -10,17 +10,20 @@ import json
 import os
 import random
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from hpo_engine import assembly
+from hpo_engine.contract.binding import ATTEMPT_TAG
 from hpo_engine.contract.layout import lay_out, lay_out_study
 from hpo_engine.contract.paths import EMETRICS, RESULT, StudyPaths
 from hpo_engine.contract.sources.interface import Reading, TrialFiles
@@ -33,6 +36,8 @@ from hpo_engine.study.spec import Named, StudySpec
 from hpo_engine.trackers import tfevents
 
 METRIC = "val_loss"
+NONCE = "mine"  # of the attempt
+_RUN = f"mlruns/0/{'a' * 32}/metrics"
 SLOW_S = 5.0  # of processor time: no file may take longer
 NAMES = (
     METRIC,
@@ -147,6 +152,27 @@ def _run(rng: random.Random) -> bytes:
     ).encode()
 
 
+def _database(rng: random.Random) -> bytes:
+    """A file of SQLite with MLflow's tables, columns of any type, and values that these do not have."""
+    with tempfile.NamedTemporaryFile(suffix=".db") as file:
+        with closing(sqlite3.connect(file.name)) as store, store:
+            typed = rng.choice(("", " FLOAT", " BLOB"))
+            store.execute("CREATE TABLE runs (run_uuid, start_time BIGINT)")
+            store.execute("CREATE TABLE tags (key, value, run_uuid)")
+            store.execute(f"CREATE TABLE metrics (key, value{typed}, timestamp, run_uuid, step{typed}, is_nan)")
+            store.execute("INSERT INTO runs VALUES ('r', ?)", (rng.choice((2**62, 0, "x", None)),))
+            if rng.random() < 0.5:
+                store.execute(
+                    "INSERT INTO tags VALUES (?, ?, 'r')", (ATTEMPT_TAG, rng.choice((NONCE, "other", b"\xff")))
+                )
+            odd = (None, b"\xff\0", "nan", "x" * 5000, 2**63 - 1, 1e308, -0.0, 0.5)
+            for _ in range(rng.randint(0, 8)):
+                values = [rng.choice(odd) if rng.random() < 0.2 else rng.randint(0, 9) for _ in range(4)]
+                row = (_name(rng), values[0], values[1], "r", values[2], values[3] == 9)
+                store.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?)", row)
+        return Path(file.name).read_bytes()
+
+
 KINDS = {
     "val_dict_list": Kind((RESULT,), _document),
     "emetrics": Kind((f"/log/{EMETRICS}",), _emetrics),
@@ -157,8 +183,14 @@ KINDS = {
     "json": Kind(("history.json", "a/metrics.json"), _document),
     "trainer_state": Kind(("out/checkpoint-1/trainer_state.json", "trainer_state.json"), _state),
     "stdout": Kind(("/out/output.log",), _printed),
-    "mlflow": Kind((f"mlruns/0/{'a' * 32}/metrics/{METRIC}",), _run),
+    "mlflow": Kind((*(f"{_RUN}/{name}" for name in (METRIC, f"a/{METRIC}", f"../tags/{ATTEMPT_TAG}")),), _run),
+    "mlflow, SQLite": Kind(("mlflow.db", "/log/a b/é.sqlite"), _database),
 }
+
+
+def source_of(kind: str) -> str:
+    """The source that reads files of a kind."""
+    return kind.partition(",")[0]
 
 
 def _spoilt(data: bytes, rng: random.Random) -> bytes:
@@ -246,12 +278,12 @@ def run(root: Path, number: int, kind: str, rng: random.Random, auto: bool) -> s
     case = Case(root, number, kind, rng)
     spec = StudySpec(
         "fuzz", SearchSpace((Float("x", 0, 1),)), (Objective(METRIC),), ("true",), str(root),
-        metric_sources=(Named("auto" if auto else kind),),
+        metric_sources=(Named("auto" if auto else source_of(kind)),),
     )  # fmt: skip
     candidates = assembly.metric_sources(spec)
 
     def reports() -> Reports:
-        return Reports(TrialFiles(case.paths, named=frozenset([METRIC])), candidates, objectives=[METRIC])
+        return Reports(TrialFiles(case.paths, named=frozenset([METRIC]), nonce=NONCE), candidates, objectives=[METRIC])
 
     live = reports()
     began = time.process_time()
@@ -284,19 +316,20 @@ def settled(root: Path, number: int, kind: str, rng: random.Random) -> str:
     case = Case(root, number, kind, rng)
     spec = StudySpec(
         "fuzz", SearchSpace((Float("x", 0, 1),)), (Objective(METRIC),), ("true",), str(root),
-        metric_sources=(Named(kind),),
+        metric_sources=(Named(source_of(kind)),),
     )  # fmt: skip
     candidates = assembly.metric_sources(spec)
     path = case.place(KINDS[kind].names[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind == "emetrics":  # without the group `test` another one has the plain names, which shows in the end only
         path.write_text(f'{{"grouplabel": "test", "etimes": {{}}, "values": {{"{METRIC}": 1.0}}}}\n')
-    live = Reports(TrialFiles(case.paths, named=frozenset([METRIC])), candidates, objectives=[METRIC])
+    live = Reports(TrialFiles(case.paths, named=frozenset([METRIC]), nonce=NONCE), candidates, objectives=[METRIC])
     rows: list[Row] = []
-    for _ in range(rng.randint(1, 3)):
+    binary = kind in ("tensorboard", "mlflow, SQLite")
+    for _ in range(1 if kind == "mlflow, SQLite" else rng.randint(1, 3)):  # nobody puts another database in its place
         data = KINDS[kind].text(rng)
-        whole = data if kind == "tensorboard" else data.rstrip(b"\n") + b"\n"
-        if kind in ("val_dict_list", "json", "trainer_state"):
+        whole = data if binary else data.rstrip(b"\n") + b"\n"
+        if kind in ("val_dict_list", "json", "trainer_state", "mlflow, SQLite"):
             path.write_bytes(whole)
         else:
             with open(path, "ab") as file:
@@ -310,7 +343,9 @@ def settled(root: Path, number: int, kind: str, rng: random.Random) -> str:
             if found is None and time.monotonic() > deadline - 0.1:
                 break
             time.sleep(0.01)
-    final = Reports(TrialFiles(case.paths, named=frozenset([METRIC])), candidates, objectives=[METRIC]).final()
+    final = Reports(
+        TrialFiles(case.paths, named=frozenset([METRIC]), nonce=NONCE), candidates, objectives=[METRIC]
+    ).final()
     one, two = _reported(rows), _reported(final.rows)
     # What cannot be read as a whole in the end, or is empty then, may have been seen before.
     problem = "" if one == two or not final.rows else f"live {one}, in the end {two}"
@@ -333,7 +368,7 @@ def _wrong(reading: Reading, text: str) -> str:
 
 
 def known() -> list[str]:
-    return [kind for kind in KINDS if kind in assembly.METRIC_SOURCES.own]
+    return [kind for kind in KINDS if source_of(kind) in assembly.METRIC_SOURCES.own]
 
 
 def fuzz(count: int, seed: int, root: Path) -> tuple[Counter[str], list[str]]:

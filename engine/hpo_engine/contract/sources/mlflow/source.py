@@ -46,7 +46,7 @@ class MLflow(MetricSource):
         self._found = Found(trial, _PATTERNS)
         self._seen: Sequence[object] = ()
         self._files: dict[str, MetricFile] = {}
-        self._taken: dict[str, tuple[int, int]] = {}  # of a file: the list that was read, and how much of it
+        self._taken: dict[str, tuple[Sequence[Point], int]] = {}  # of a file: what was read of it, and how much of that
         self._databases: dict[str, Database] = {}
         self._no_stores: set[tuple[int, int]] = set()
         self._shared: SharedFiles | None = None
@@ -112,11 +112,11 @@ class MLflow(MetricSource):
         fresh = [point for database in self._databases.values() for point in database.fresh()]
         for path, file in self._files.items():
             file.look()
-            which, count = self._taken.get(path, (id(file.points), 0))
-            if which != id(file.points):
+            which, count = self._taken.get(path, (file.points, 0))
+            if which is not file.points:
                 return None
             fresh += file.points[count:]
-            self._taken[path] = (which, len(file.points))
+            self._taken[path] = (file.points, len(file.points))
         return fresh + (self._server.fresh() if self._server is not None else [])
 
     def _find(self) -> None:
