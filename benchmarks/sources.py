@@ -61,8 +61,9 @@ def measure(source: str, trials: int, seconds: float, folder: Path) -> Cost:
         metric_sources=(Named("auto" if source in AUTO else source),),
     )  # fmt: skip
     candidates = assembly.metric_sources(spec)
-    nonce = Path(all_paths[0].attempt(1)).name  # with which `reporting` tags runs of MLflow
-    files = [TrialFiles(paths, named=frozenset([METRIC]), nonce=nonce) for paths in all_paths]
+    nonces = [Path(paths.attempt(1)).name for paths in all_paths]  # with which `reporting` tags runs of MLflow
+    named = frozenset([METRIC])
+    files = [TrialFiles(p, named=named, nonce=nonce) for p, nonce in zip(all_paths, nonces, strict=True)]
     reports = [Reports(each, candidates, objectives=[METRIC]) for each in files]
     places = [[p.result_dir, p.log_dir, p.attempt(1)] for p in all_paths]
     zero = time.time()
