@@ -124,15 +124,27 @@ elif args.optimizer in ("adam", "rmsprop"): pass
     assert space_of(text) == {"optimizer": {"choice": ["sgd", "adam", "rmsprop"]}}
 
 
-def test_a_flag_that_is_on_already_and_a_type_that_takes_any_text_for_true_are_left_alone() -> None:
+def test_a_flag_that_is_on_already_is_left_alone() -> None:
     text = """\
 p.add_argument("--lr", type=float, default=0.1)
 p.add_argument("--pretrained", action="store_true", default=True)
-p.add_argument("--nesterov", type=bool, default=False)
 p.add_argument("--no-bias", dest="bias", action="store_false")
 """
     found = yaml.safe_load(starter(find("train.py", text)))
     assert list(found["space"]) == ["lr", "no_bias"] and "{no_bias?--no-bias}" in found["command"]
+
+
+def test_booleans_that_are_not_read_from_true_and_false_get_what_their_types_take() -> None:
+    text = """\
+p.add_argument("--nesterov", type=bool, default=False)
+p.add_argument("--amsgrad", type=eval, choices=[True, False], default=True)
+p.add_argument("augment", type=bool, nargs="?", default=False)
+"""
+    found = yaml.safe_load(starter(find("train.py", text)))
+    assert found["command"] == (
+        "python train.py {nesterov?--nesterov=1:--nesterov=} {amsgrad?--amsgrad=True:--amsgrad=False}"
+    )
+    assert list(found["space"]) == ["nesterov", "amsgrad"]
 
 
 def test_rounds_of_optuna_that_may_be_left_out_depend_on_their_number() -> None:

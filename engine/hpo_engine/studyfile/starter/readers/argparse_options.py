@@ -83,9 +83,22 @@ def _valued(parameter: Parameter, keywords: Mapping[str, ast.expr], constants: C
         type=_type(type_, default),
         choices=tuple(allowed) if isinstance(allowed, (list, tuple, set, range)) else (),
         required=literal(keywords.get("required")) is True,
-        # bool("false") is True: such an option cannot be switched off.
-        many=literal(keywords.get("nargs")) not in (None, "?", 1) or (name_of(type_) == "bool"),
+        many=literal(keywords.get("nargs")) not in (None, "?", 1)
+        or (name_of(type_) == "bool" and not parameter.option),
+        word=_word_of_boolean(parameter, name_of(type_) or "", default) or parameter.word,
     )
+
+
+def _word_of_boolean(parameter: Parameter, type_: str, default: Any) -> str:
+    """For a boolean that is not read from `true` and `false`; "": it is, or is not a boolean."""
+    name, option = parameter.name, parameter.option
+    if not option:
+        return ""
+    if type_ == "bool":  # every text but the empty one is true
+        return f"{{{name}?{option}=1:{option}=}}"
+    if type_ in ("eval", "literal_eval") and isinstance(default, bool):
+        return f"{{{name}?{option}=True:{option}=False}}"
+    return ""
 
 
 def _positional(name: str, keywords: Mapping[str, ast.expr], constants: Constants) -> Parameter:
