@@ -183,6 +183,7 @@ SOUND = (
     Case("Hydra's overrides", HYDRA, study("python train.py optimizer.lr={lr} model.width={width}")),
     Case("constants", CONSTANTS, study("python train.py", "stdout", "files: {train.py: {LR: lr, WIDTH: width}}"), quick=True),
     Case("rounds of boosting", ROUNDS),
+    Case("the best round again", PRINTS + "print('Early stopping, best iteration is:')\nprint(f'epoch 2: loss={loss(2):.6f}')\n", study()),
     Case("emetrics", EMETRICS, study("python train.py", "")),
     Case("noisy", NOISY),
     Case("conditional parameters", CONDITIONAL, study().replace("width: {", "opt: {choice: [sgd, adam]}, momentum: {float: [0, 0.9], when: {opt: sgd}}, width: {")),

@@ -45,7 +45,9 @@ _COUNT = re.compile(
 _AT_START = re.compile(r"^\s{0,20}(?:\[\s{0,9}(\d{1,15})(?:/\d{1,15})?\]|(\d{1,15}):\s{1,9}(?=learn:))")
 _ABOUT = re.compile(rf"^\W{{0,9}}((?:{_WORD} ){{0,2}}{_WORD}) (?:of|on|for) .{{0,80}}?(?:\b({_PHASES})\b|[=:])", re.I)
 _CALL = re.compile(r"(?<=\w)\((?:[^()]|\([^()]*\))*(?:\)|$)")  # Namespace(lr=0.1, ...)
-_BEGINS = re.compile(rf"^\W{{0,9}}({_PHASES})(?:\s(?:set|phase|epoch))?\s?[\]:|,-]", re.IGNORECASE)  # [val] loss: 0.3
+_BEGINS = re.compile(  # [val] loss: 0.3
+    rf"^\W{{0,9}}({_PHASES})(?:\s(?:set|phase|epoch|results?|metrics|scores?|stats|summary))?\s?[\]:|,-]", re.IGNORECASE
+)
 _LOGGED = re.compile(
     r"^(?:[\[(\s]{0,9}(?:\d{2,4}[-/:]\d\d(?:[-/:]\d\d(?:\d\d)?)?(?:T\d\d:\d\d:\d\d)?(?:[.,]\d{1,9})?Z?"
     r"|(?:DEBUG|INFO|WARN|WARNING|ERROR)\b)[\])\s|:,-]{0,9}){1,6}"
@@ -138,8 +140,11 @@ class LineReader:
             if (name := self._named.get(plain("_".join(words[first:])))) is not None:
                 return name
             if plain(words[first]) not in _PLAIN or plain(words[first]) in _TRAIN:
-                return None
-        return None
+                break
+        if not words or plain(words[0]) not in _PHASE_WORDS:
+            return None
+        rest = [word for word in words[1:] if plain(word) not in _PLAIN - _PHASE_WORDS]
+        return self._named.get(plain("_".join((words[0], *rest))))
 
     def _step(self, text: str) -> tuple[float | None, bool]:
         if (found := _AT_START.match(text)) is not None:
