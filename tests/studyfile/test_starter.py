@@ -515,3 +515,34 @@ def test_what_is_printed_beside_a_file_of_metrics_does_not_count() -> None:
     )
     document = yaml.safe_load(starter("train.py", text))
     assert "results" not in document and document["objective"]["metric"] == "loss"
+
+
+OPTIONS = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.1)\na = p.parse_args()\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("pickle.dump(model, open('model.pkl', 'wb'))\n", "No metrics were found in it: it has to print them"),
+        ("wandb.log({'val_loss': 1})\n", "its metrics cannot be read yet (see the NOTE)"),
+        ("out = csv.writer(f)\nout.writerow(['epoch', 'val_loss'])\n", "where it leaves them: a file of its own"),
+        ("print(f'epoch {e}: val_loss={v}')\n", "read in what it prints"),
+        ("json.dump([{'val_loss': 1}], open('val_dict_list.json', 'w'))\n", "metrics in val_dict_list.json"),
+    ],
+)
+def test_the_head_says_where_the_metrics_of_the_script_are(text: str, said: str) -> None:
+    head = starter("train.py", OPTIONS + text).partition("command:")[0]
+    assert said in re.sub(r"\s*\n# *", " ", head)
+    places = ("No metrics", "cannot be read", "where it leaves", "what it prints", "val_dict_list.json")
+    assert sum(place in head.replace("\n# ", " ") for place in places) == 1
+
+
+def test_the_comments_stand_in_one_column() -> None:
+    fixed = [line for line in starter("train.py", OPTIONS).splitlines() if " # " in line[10:]]
+    assert len(fixed) > 15 and {line.index(" # ", 10) for line in fixed} == {42}
+
+
+def test_a_metric_of_the_test_is_chosen_only_without_one_of_the_validation() -> None:
+    test, validation = "print(f'test_acc={a}')\n", "print(f'val_acc={a}')\n"
+    assert find("train.py", test + validation).metrics.objective == "val_acc"
+    assert find("train.py", test + "print(f'acc={a}')\n").metrics.objective == "test_acc"

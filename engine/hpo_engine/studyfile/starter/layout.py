@@ -34,18 +34,13 @@ def lines(found: Findings) -> Iterator[str]:
 def _head(found: Findings) -> Iterator[str]:
     yield "# What to run, what to tune, how long to search."
     yield "# Start it with: hpo-engine submit algo.yaml"
-    yield "# Each trial runs the command in a folder of its own, which looks like the"
-    yield "# script's folder. " + (
-        "The script gets its parameters as it always does, and its"
-        if found.placed
-        else "The script finds its parameters in config.json there, and its"
+    parameters = (
+        "gets its parameters as it always does" if found.placed else "finds its parameters in config.json there"
     )
-    if found.metrics.printed:
-        yield "# metrics are read in what it prints, as in: epoch 1: loss=0.3"
-    elif found.metrics.elsewhere:
-        yield f"# metrics are read where it leaves them: {found.metrics.elsewhere}."
-    else:
-        yield '# metrics in val_dict_list.json, as in: [{"step": 1, "loss": 0.3}]'
+    yield from _wrapped(
+        "Each trial runs the command in a folder of its own, which looks like the script's folder. "
+        f"The script {parameters}{_about_metrics(found)}"
+    )
     usual = not (found.placed or found.reading.runner or found.metrics.found_elsewhere)
     if found.script.path.endswith(".py") and usual:
         yield "# (from hpo_trainees.report import config, report does both; it is one file,"
@@ -56,10 +51,24 @@ def _head(found: Findings) -> Iterator[str]:
     yield ""
 
 
+def _about_metrics(found: Findings) -> str:
+    """How a sentence about the parameters goes on."""
+    metrics = found.metrics
+    if metrics.printed:
+        return ", and its metrics are read in what it prints, as in: epoch 1: loss=0.3"
+    if metrics.elsewhere:
+        return f", and its metrics are read where it leaves them: {metrics.elsewhere}."
+    if metrics.unread:
+        return "; its metrics cannot be read yet (see the NOTE)."
+    if found.placed and not metrics.known:
+        return ". No metrics were found in it: it has to print them, as in epoch 1: loss=0.3, or leave them in a file."
+    return ', and its metrics in val_dict_list.json, as in: [{"step": 1, "loss": 0.3}]'
+
+
 def _program(found: Findings) -> Iterator[str]:
     folder, command = _command(found)
     yield from _line("# name: my-study", "default: the name of this folder")
-    yield from _line(f"command: {scalar(command)}", "runs one trial; no shell is involved")
+    yield from _line(f"command: {scalar(command)}", "runs one trial, without a shell")
     if folder:
         yield from _line(f"model_dir: {scalar(folder)}", "the folder that trials run in")
     if found.reading.base:
@@ -81,30 +90,30 @@ def _objective(found: Findings) -> Iterator[str]:
         yield from _wrapped(f"The script has: {', '.join(names)}", "  ")
     yield from _line(f"  metric: {scalar(metrics.objective)}", _about_metric(found))
     yield from _line(f"  goal: {metrics.goal}", "minimize or maximize")
-    yield from _line("  # over: last", "what counts: its last value, not its best")
+    yield from _line("  # over: last", "its last value counts, not its best")
     yield ""
 
 
 def _about_metric(found: Findings) -> str:
-    if not found.metrics.names and not found.metrics.said:
-        return "CHECK: no metric was found in the script"
+    if not found.metrics.known:
+        return "CHECK: no metric was found"
     if found.metrics.said:
         return "what the script itself watches"
     return "a name that the script prints" if found.metrics.printed else "a name in the script's metrics"
 
 
 def _search() -> Iterator[str]:
-    yield from _line("algorithm: auto", "how to search; see: hpo-engine algorithms")
+    yield from _line("algorithm: auto", "or one of: hpo-engine algorithms")
     yield from _line("options: {seed: 1}", "the same seed: the same trials")
-    yield from _line("trials: 20", "in all; or unlimited, with a time_limit")
+    yield from _line("trials: 20", "in all; or unlimited")
     yield from _line("parallel: 1", "trials at a time")
-    yield from _line("# time_limit: 1h", "of the whole study: 90s, 10m, 1h30m, 2d")
-    yield from _line("# failures: {first: 3, in_a_row: 10}", "when many trials fail alike; off: never")
+    yield from _line("# time_limit: 1h", "of the whole study: 90s, 1h30m, 2d")
+    yield from _line("# failures: {first: 3, in_a_row: 10}", "the study stops then; off: never")
     yield from _line("# early_stopping: rank", "ends trials that are not promising")
     yield ""
     yield from _line("# trial:", "what one trial gets")
     yield from _line("#   time_limit: 10m", "a run that takes longer is ended")
-    yield from _line("#   on_time_limit: keep", "its metrics count; default: it fails")
+    yield from _line("#   on_time_limit: keep", "its metrics count; else it fails")
     yield from _line("#   retries: 1", "a run that failed is repeated once")
     yield from _line("#   cpus: 2", "cores; default: not managed")
     yield from _line("#   gpus: 1", "0.5: shared by two, 0: none")
@@ -271,8 +280,8 @@ def _tail(found: Findings) -> Iterator[str]:
             files = f"{one.files:,} file{'s' * (one.files != 1)}"
             yield from _line(f"  - {scalar(one.pattern)}", f"{files}, {size_text(one.size)}")
     else:
-        yield from _line('# exclude: [checkpoints/, "*.ckpt"]', "what trials do not get of the folder")
-    yield from _line("# data_dir: .", "the trials' DATA_DIR, relative to this file")
+        yield from _line('# exclude: [checkpoints/, "*.ckpt"]', "files that trials do not get")
+    yield from _line("# data_dir: .", "the trials' DATA_DIR")
 
 
 # -- lines -----------------------------------------------------------------------------------------------------------

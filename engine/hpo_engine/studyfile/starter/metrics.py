@@ -18,10 +18,11 @@ _REWARD = re.compile(
     r"(?i)(^|[^a-z])(episod\w*|mean|avg|average|total|eval)_?(reward|return)|^(reward|return|score)s?$"
 )
 _LOSSES = ("val_loss", "valid_loss", "validation_loss", "loss_val", "loss_valid", "eval_loss", "test_loss", "loss_test")
-_VALIDATION = re.compile(r"(^|_)(val|valid|validation|dev|eval|test)(_|$)")
+_VALIDATION = re.compile(r"(^|_)(val|valid|validation|dev|eval)(_|$)")
+_TEST = re.compile(r"(^|_)test(_|$)")
 _TRAINING = re.compile(r"(^|_)(train|training)(_|$)")
 _MOST_LINES = 5000
-_WRITERS = ("dump", "dumps", "DictWriter")
+_WRITERS = ("dump", "dumps", "DictWriter", "writerow")
 _STEPS = {"step", "steps", "epoch", "iteration"}
 _KEY = re.compile(r"""\\?["']([A-Za-z_]\w{0,60})\\?["']\s*:""")
 _PUSHED = re.compile(r"""push\(\s*\{([^{}]{0,500})\}""")
@@ -38,6 +39,7 @@ class Metrics:
         objective: the one that a search is most likely about.
         goal: minimize or maximize.
         said: the script itself says that this one counts.
+        unread: as the script is, nothing can read them; a note says what to do.
         notes: what has to be done about them, a sentence or two each.
     """
 
@@ -47,7 +49,12 @@ class Metrics:
     objective: str = "loss"
     goal: str = "minimize"
     said: bool = False
+    unread: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        return bool(self.names) or self.said
 
     @property
     def found_elsewhere(self) -> bool:
@@ -80,20 +87,20 @@ def _of_python(script: Script, reading: Reading, parameters: set[str]) -> Metric
     reports = any(name in (modules.text(path) or "") for name in ("ReportCallback", RESULT) for path in paths)
     single = _names(logged.of_single_batches(calls))
     names, elsewhere = _left(calls, lightning and not reports)
-    if not reports and not elsewhere and any(call.name in _WRITERS for call in calls):
+    if names and not reports and not elsewhere and any(call.name in _WRITERS for call in calls):
         elsewhere = "a file of its own"
     names = tuple(name for name in names if name not in single)
     printed = () if lightning else _printed(modules, paths, calls, names, parameters)
     names = () if printed else names
-    notes = _of_batches(single) if reports else ()
+    notes, unread = _of_batches(single) if reports else (), False
     if lightning and not reports and logged.without_logger(calls):
-        elsewhere, notes = "", (_NO_LOGGER,)
+        elsewhere, notes, unread = "", (_NO_LOGGER,), True
     if not names and not printed and (only := _names(name for call in calls for name in logged.wandb(call))):
-        names, notes = only, (*notes, _ONLY_WANDB)
+        names, notes, unread = only, (*notes, _ONLY_WANDB), True
     said = next(filter(None, [_said(reading), *logged.monitors(calls)]), None)
     objective = said.metric if said else _likeliest(names or printed)
     goal = (said.goal if said else "") or goal_of(objective)
-    return Metrics(names or printed, bool(printed), elsewhere, objective, goal, said is not None, notes)
+    return Metrics(names or printed, bool(printed), elsewhere, objective, goal, said is not None, unread, notes)
 
 
 def _printed(
@@ -153,10 +160,10 @@ def _likeliest(names: tuple[str, ...]) -> str:
     if "loss" in names:
         return "loss"
     likely = [name for name in names if _LIKELY.search(name)]
-    for known in ([n for n in likely if _VALIDATION.search(plain[n])], [n for n in likely if not _training(plain[n])]):
-        if known:
+    for kind in (_VALIDATION, _TEST):
+        if known := [name for name in likely if kind.search(plain[name])]:
             return known[0]
-    return next(iter(likely or names), "loss")
+    return next((name for name in likely if not _training(plain[name])), next(iter(likely or names), "loss"))
 
 
 def _training(plain: str) -> bool:

@@ -38,10 +38,13 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
     if left:
         names = [*(e.parameter.name for e in plan.more), *(p.name for p in plan.fixed)]
         yield "left alone", listed(names, 8)
-    if metrics.names or metrics.said:
+    if metrics.known:
         where = "in its output" if metrics.printed else f"in {metrics.elsewhere}" if metrics.elsewhere else ""
         objectives = [(metrics.objective, metrics.goal), *found.reading.further]
         text = ", ".join(f"{goal} {name}" for name, goal in objectives)
         yield "objective", f"{text} ({where})" if where else text
     else:
-        yield "not found", f"metrics; the objective is a guess: {metrics.objective}"
+        yield (
+            "not found",
+            f"metrics; the objective is a guess: {metrics.objective}; hpo-engine check shows what there is",
+        )
