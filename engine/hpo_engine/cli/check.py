@@ -149,14 +149,12 @@ def _finding(finding: Finding, width: int) -> Iterator[str]:
 
 def _wrapped(head: str, text: str, width: int) -> list[str]:
     indent = " " * len(head)
-    lines = textwrap.wrap(
-        text, max(20, width - len(head)), break_long_words=False, break_on_hyphens=False, subsequent_indent=""
-    )
+    lines = textwrap.wrap(text, max(20, width - len(head)), break_long_words=False, break_on_hyphens=False)
     return [f"{head if i == 0 else indent}{line}" for i, line in enumerate(lines or [""])]
 
 
 def _cost(cost: Cost, e: Evidence, width: int) -> Iterator[str]:
-    from hpo_engine.text.tables import counted, duration
+    from hpo_engine.text.tables import counted, duration, size_text
 
     parts: list[str] = []
     if cost.run_s is not None:
@@ -164,26 +162,18 @@ def _cost(cost: Cost, e: Evidence, width: int) -> Iterator[str]:
         at_least = "at least " if cost.at_least else ""
         of = f" with {resource.name}={resource.min}" if resource is not None else ""
         takes = duration(cost.run_s) if cost.run_s >= _SHORT_S else f"less than {_SHORT_S} s"
-        parts.append(f"a trial takes {at_least}{takes}{of} and {_size(cost.run_bytes)} on disk")
+        parts.append(f"a trial takes {at_least}{takes}{of} and {size_text(cost.run_bytes)} on disk")
     plan = cost.plan or (f"{counted(cost.runs, 'trial')}" if cost.runs is not None else "no end is set")
     at_once = f", {cost.parallel} at a time" if cost.parallel > 1 else ""
     parts.append(f"the study: {plan}{at_once}")
     if cost.total_s is not None and cost.disk_bytes is not None:
         about = "at least" if cost.at_least else "about"
-        disk = f"{_size(cost.disk_bytes)} of {_size(cost.free_bytes)} free"
+        disk = f"{size_text(cost.disk_bytes)} of {size_text(cost.free_bytes)} free"
         parts.append(
             f"{about} {duration(cost.total_s)} and {disk}{' (early stopping saves some)' if e.spec.prunes else ''}"
         )
     for number, part in enumerate(parts):
         yield from _wrapped("cost  " if number == 0 else "      ", part, width)
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TiB"
 
 
 def _first_trial(e: Evidence, width: int) -> Iterator[str]:

@@ -99,6 +99,15 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
+def size_text(size: float) -> str:
+    """`28 kB`, `1.2 MB`, of a number of bytes."""
+    units = ["byte" if size == 1 else "bytes", "kB", "MB", "GB", "TB"]
+    while size >= 999.5 and len(units) > 1:
+        size /= 1000
+        del units[0]
+    return f"{size:.0f} {units[0]}" if units[0].startswith("byte") or size >= 9.95 else f"{size:.1f} {units[0]}"
+
+
 def duration(seconds: float | None, *, tenths: bool = True) -> str:
     """`3.2 s` (without `tenths`: `3 s`), `1m 04s`, `2h 10m`, `3d 04h`; empty for None."""
     if seconds is None:

@@ -6,6 +6,8 @@ import os
 import stat
 from dataclasses import dataclass, field
 
+from hpo_engine.text.tables import size_text
+
 
 @dataclass(frozen=True)
 class File:
@@ -71,11 +73,3 @@ class Found:
         links = set(self.links)
         parents = [name[:end] for end, character in enumerate(name) if character == "/"]
         return name in links or not links.isdisjoint(parents) or any(file.name == name for file in self.files)
-
-
-def size_text(size: float) -> str:
-    units = ["byte" if size == 1 else "bytes", "kB", "MB", "GB", "TB"]
-    while size >= 999.5 and len(units) > 1:
-        size /= 1000
-        del units[0]
-    return f"{size:.0f} {units[0]}" if units[0].startswith("byte") or size >= 9.95 else f"{size:.1f} {units[0]}"

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from hpo_engine.contract.snapshot import ignore
-from hpo_engine.contract.snapshot.found import Amount, File, Found, size_text
+from hpo_engine.contract.snapshot.found import Amount, File, Found
 from hpo_engine.errors import Problem, SpecError
 from hpo_engine.text.quoting import listed
+from hpo_engine.text.tables import size_text
 
 _NAMED = 4
 _MOST_KEYS = 4

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hpo_engine.contract.placeholders import Form, literal
-from hpo_engine.contract.snapshot.found import size_text
+from hpo_engine.contract.snapshot.found import Amount
 from hpo_engine.studyfile.starter.findings import Findings, stand_in
 from hpo_engine.studyfile.starter.kinds import Kind, kind_of
 from hpo_engine.studyfile.starter.plan import Entry
@@ -277,8 +277,7 @@ def _tail(found: Findings) -> Iterator[str]:
     if found.leftovers.found:
         yield "exclude:  # what earlier runs left in the folder, which trials do not get"
         for one in found.leftovers.found[:_MOST_MORE]:
-            files = f"{one.files:,} file{'s' * (one.files != 1)}"
-            yield from _line(f"  - {scalar(one.pattern)}", f"{files}, {size_text(one.size)}")
+            yield from _line(f"  - {scalar(one.pattern)}", str(Amount(one.files, one.size)))
     else:
         yield from _line('# exclude: [checkpoints/, "*.ckpt"]', "files that trials do not get")
     yield from _line("# data_dir: .", "the trials' DATA_DIR")

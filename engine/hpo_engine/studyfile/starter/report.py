@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from hpo_engine.studyfile.starter.findings import Findings
 from hpo_engine.text.quoting import listed
+from hpo_engine.text.tables import counted
 
 _LABEL = 13
 _LEAST = 20
@@ -25,7 +26,7 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
     count = len(found.reading.parameters)
     if count:
         manner = found.reading.manner or "its text"
-        yield "found", f"{count} parameter{'s' * (count != 1)} in {manner}"
+        yield "found", f"{counted(count, 'parameter')} in {manner}"
     else:
         yield "not found", "parameters"
     if plan.searched:

@@ -179,7 +179,7 @@ class Curves:
                 self._take_back(item)
                 continue
             _, folder, tag, step, value = item
-            counter = made.counters.get(folder) or made.counter(folder, self._by_epoch)
+            counter = made.counter(folder, self._by_epoch)
             if step > made.fed.get(folder, step - 1):
                 made.fed[folder] = step
             at = numbers.step(value) if counter.by_epoch and self._counts(tag) else None
