@@ -35,8 +35,9 @@ def failed(shell: Shell, script: str, more: str = "") -> str:
         (
             "pass",
             "",
-            r"report\(step=1, val_loss=\.\.\.\) of hpo_trainees.report, ReportCallback.*as in results: stdout; see docs/contract\.md",
+            r"metrics: print them, as in val_loss=0\.31; or report\(step=1, val_loss=\.\.\.\) of hpo_trainees.report, ReportCallback.*as in results: stdout; see docs/contract\.md",
         ),
+        ("pass", "results: val_dict_list\n", r"metrics: report\(step=1"),
         ("pass", "", r"note: trial \d ended without reading its config.json"),
         ("import time; time.sleep(60)", "trial: {time_limit: 0.3s}\n", "larger time_limit\n"),
         (

@@ -87,11 +87,11 @@ def _reporting(case: _Case) -> str:
         return ""
     metric = case.spec.objectives[0].metric
     call = f"report(step=1, {metric}=...)" if metric.isidentifier() else f"report(step=1, **{{{quoted(metric)}: ...}})"
+    printed = f"print them, as in {metric}=0.31; or " if "stdout" in case.last.reason else ""  # it was looked at
     return (
-        f"the script has to report its metrics: {call} of hpo_trainees.report, ReportCallback of "
-        f"hpo_trainees.lightning, "
-        f"or a {RESULT} that it writes itself; or the study file says where its metrics are, as in results: stdout; "
-        "see docs/contract.md"
+        f"the script has to report its metrics: {printed}{call} of hpo_trainees.report, ReportCallback of "
+        f"hpo_trainees.lightning, or a {RESULT} that it writes itself; or the study file says where its metrics are, "
+        "as in results: stdout; see docs/contract.md"
     )
 
 
