@@ -172,6 +172,8 @@ def _momentum(default: float) -> Any:
 
 
 def _discount(default: float) -> Any:
+    if 0 <= default <= 0.1:  # of a kernel, a tree or a schedule: its magnitude counts
+        return _strength(default)
     return {"float": [0.9, max(0.999, default)]} if 0.95 <= default <= 1 else _momentum(default)
 
 
