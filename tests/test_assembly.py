@@ -270,6 +270,18 @@ def test_loading_a_plugin_leaves_no_folder_on_the_path(model: Path) -> None:
     assert sys.path == before
 
 
+def test_a_value_that_a_metric_source_refuses_is_told_in_its_own_words(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("")
+    file = tmp_path / "algo.yaml"
+    file.write_text(
+        "command: python train.py\nobjective: minimize loss\nspace: {x: {float: [0, 1]}}\n"
+        "results: {name: csv, file: /etc/passwd}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        load_spec(str(file), {})
+    assert "results: csv: the file must be a path or a pattern below RESULT_DIR or LOG_DIR" in str(caught.value)
+
+
 def test_a_resource_that_is_missing_is_told_at_the_algorithm(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("")
     file = tmp_path / "algo.yaml"

@@ -115,6 +115,8 @@ def test_links_pipes_and_folders_are_not_found(trial: TrialPaths, tmp_path: Path
         ("./a/./m.csv", ["a/m.csv"]),
         ("a/b[9]", []),
         ("a/[.csv", ["a/[.csv"]),
+        ("a//m.csv", ["a/m.csv"]),
+        (".//a/./m.c*", ["a/m.csv"]),
     ],
 )
 def test_patterns_are_those_of_a_shell(pattern: str, names: list[str], trial: TrialPaths) -> None:
@@ -129,6 +131,14 @@ def test_patterns_are_those_of_a_shell(pattern: str, names: list[str], trial: Tr
 @pytest.mark.parametrize("pattern", ["", "/m.csv", "../m.csv", "a/../../m.csv", "a[z-a]"])
 def test_what_leads_out_of_the_folders_is_refused(pattern: str, trial: TrialPaths) -> None:
     with pytest.raises(ValueError, match="pattern"):
+        Found(TrialFiles(trial), [pattern])
+
+
+@pytest.mark.parametrize(
+    "pattern", [".", "~/m.csv", "a/", "{result_dir}/a/m.csv", "$LOG_DIR/m.csv", "${LOG_DIR}/*.csv"]
+)
+def test_what_can_match_no_file_is_refused_with_what_to_write(pattern: str, trial: TrialPaths) -> None:
+    with pytest.raises(ValueError, match=r"RESULT_DIR|such as 'a/\*'"):
         Found(TrialFiles(trial), [pattern])
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hpo_engine.contract import binding
 from hpo_engine.contract.paths import StudyPaths, TrialPaths
 from hpo_engine.contract.sources.documents import Json
 from hpo_engine.contract.sources.found import FoundFile
@@ -192,6 +193,19 @@ def test_of_several_runs_the_newest_counts(paths: TrialPaths) -> None:
     assert both(Csv, files, file="**/log.csv") == both(Csv, files) == [(1, {"loss": 1.0})]
     os.utime(Path(paths.result_dir, "fold_9/log.csv"))
     assert both(Csv, files, file="**/log.csv") == [(1, {"loss": 9.0})]
+
+
+def test_a_copy_of_a_former_run_counts_only_if_nothing_else_does(paths: TrialPaths) -> None:
+    named = frozenset(["loss", "acc"])
+    write(paths, {"former/metrics.csv": "loss,acc\n-9,1\n"})
+    os.utime(Path(paths.result_dir, "former/metrics.csv"), (1.7e9, 1.7e9))
+    binding.write_config(paths, {})
+    os.chmod(Path(paths.result_dir, "former/metrics.csv"), 0o644)  # its other time is that of this attempt
+    assert both(Csv, TrialFiles(paths, named=named)) == [(1, {"loss": -9.0, "acc": 1.0})]
+    write(paths, {"other.csv": "loss,lr\n1,2\n"})
+    assert both(Csv, TrialFiles(paths, named=named)) == [(1, {"loss": 1.0, "lr": 2.0})], (
+        "though it has fewer of the metrics, and another name"
+    )
 
 
 def test_more_of_the_studys_metrics_are_worth_more_than_a_newer_file(paths: TrialPaths) -> None:

@@ -693,6 +693,19 @@ def test_rows_that_were_seen_count_where_the_end_came_while_the_file_was_written
     assert trial.state is TrialState.COMPLETED and trial.losses == (2.0,) and len(trial.rows) == 2
 
 
+def test_rows_that_were_seen_and_are_gone_in_the_end_are_named_in_the_reason(bench: Bench) -> None:
+    bench.behave = lambda launch: bench.write(launch, [{"loss": 3}, {"loss": 2}])
+    engine = bench.open(budget=Budget(1), resources=Resources(1))
+    for _ in range(3):
+        bench.now += 1
+        engine.step(bench.now)
+    os.remove(bench.executor.running[0].paths.result_file)
+    bench.executor.finish(0, Exit(code=0))
+    (trial,) = bench.run(engine).trials
+    assert trial.state is TrialState.FAILED and "wrote no val_dict_list.json" in trial.reason
+    assert trial.reason.endswith("(2 rows read while it ran: what held them is gone or was emptied)")
+
+
 @pytest.mark.parametrize("method", ["diverged", "end_trial", "end_study", "halt"])
 @pytest.mark.parametrize("error", [ValueError("no\nand no"), SystemExit(3), KeyboardInterrupt()])
 def test_stopper_that_raises_closes_the_study_as_failed_in_one_line(

@@ -244,6 +244,8 @@ class Attempts:
             if values is None:
                 error = "" if reading.rows else self._workspace.error(trial.id, len(trial.attempts))
                 lacking += f"; its output has: {error[:300]}" if error else ""
+                if not reading.rows and (seen := len(added(trial.base, trial.rows))):
+                    lacking += f" ({counted(seen, 'row')} read while it ran: what held them is gone or was emptied)"
                 kind = failure(reading, history.spec.objectives)
                 outcome = without_value(trial, exit_, outcome, kind, lacking)
         if outcome.state is TrialState.FAILED and self._workspace.was_uprooted(trial.id, history):

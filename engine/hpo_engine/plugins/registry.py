@@ -92,6 +92,8 @@ class Registry:
         except SpecError:
             raise
         except (Exception, SystemExit) as error:
+            if isinstance(error, ValueError) and name in self.own:  # it says what is wrong with a value
+                raise SpecError([Problem(path, f"{name}: {error}")]) from error
             why = described(error) if isinstance(error, Exception) else "it ended the program"
             raise SpecError([Problem(path, f"{name} cannot be made: {why}")]) from error
         self._require_methods(made, name, path)

@@ -58,6 +58,15 @@ class Earlier:
             self._recorded, self._loaded = _load(f"{self._paths.attempt(self._attempt)}/{RECORD}"), True
         return self._of_view(path, found) if self._recorded is None else self._of_record(path, found, self._recorded)
 
+    def is_copied(self, found: os.stat_result) -> bool:
+        """Whether the attempt made a file of what was written before it began: copies made by `cp -p` or Python's
+        `shutil.copytree`, and what was moved here, keep their time. A clock that was set back changes both times."""
+        try:
+            begun = os.lstat(self._paths.config).st_mtime_ns
+        except OSError:
+            return False
+        return found.st_mtime_ns < begun <= found.st_ctime_ns
+
     def _of_record(self, path: str, found: os.stat_result, recorded: dict[str, _File]) -> int | None:
         then = recorded.get(path[len(self._paths.study.root) + 1 :])
         if then is None:

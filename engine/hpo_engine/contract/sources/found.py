@@ -20,6 +20,7 @@ from hpo_engine.contract.sources.numbers import printable
 from hpo_engine.contract.sources.tree import Tree, has_turn, recent
 
 _MOST = 1_000  # files that match; others are left out
+_TOP = re.compile(r"\$?\{?(RESULT_DIR|LOG_DIR|result_dir|log_dir)\}?").fullmatch
 _DIGITS = re.compile(r"(\d+)").split
 _Candidate = tuple[str, Tree, str, int]  # RESULT_DIR or LOG_DIR and what is in it, the name, the index of the pattern
 
@@ -29,7 +30,8 @@ class FoundFile(NamedTuple):
 
     `top`: RESULT_DIR or LOG_DIR (absolute), and `called`: which of them; `name`: the path below it. `before`: so many
     bytes at its beginning were there before the attempt and are none of its reports; what was only appended to has
-    them. `pattern`: the index of the first pattern that it matches.
+    them. `pattern`: the index of the first pattern that it matches. `old`: the attempt made it, but what is in it was
+    written before, so it is likely a copy of a former run's.
     """
 
     top: str
@@ -40,6 +42,7 @@ class FoundFile(NamedTuple):
     mtime_ns: int
     before: int = 0
     pattern: int = 0
+    old: bool = False
 
     @property
     def path(self) -> str:
@@ -84,7 +87,7 @@ class Found:
         self._state: tuple[int, ...] = ()
         self._generations: tuple[int, ...] = ()
         self._candidates = self._matching() if self._exact else []
-        self._known: dict[str, tuple[tuple[int, int, int], int | None]] = {}
+        self._known: dict[str, tuple[tuple[int, int, int], int | None, bool]] = {}
         self._recent = 0  # files that have changed since then are looked at in each round
         self._files: tuple[FoundFile, ...] = ()
 
@@ -101,7 +104,7 @@ class Found:
             files = tuple([file for number, place in places if (file := self._file(number, *place)) is not None])
             if files != self._files:
                 self._files = files
-                self._recent = recent([mtime_ns for (_, _, mtime_ns), _ in self._known.values()])
+                self._recent = recent([mtime_ns for (_, _, mtime_ns), _, _ in self._known.values()])
             self._places[0][1].spent(time.thread_time() - started)
         return self._files
 
@@ -138,15 +141,15 @@ class Found:
 
     def _file(self, number: int, called: str, tree: Tree, name: str, pattern: int) -> FoundFile | None:
         path = f"{tree.top}/{name}"
-        now, before = self._known.get(path, (None, None))
+        now, before, old = self._known.get(path, (None, None, False))
         if now is None or self._exact or now[2] >= self._recent or has_turn(number, tree.rounds):
             if (found := _regular(path)) is None:
                 self._known.pop(path, None)
                 return None
             if now != (now := (found.st_ino, found.st_size, found.st_mtime_ns)):
-                before = self._earlier.size(path, found)
-                self._known[path] = now, before
-        return None if before is None else FoundFile(tree.top, called, name, *now, before, pattern)
+                before, old = self._earlier.size(path, found), self._earlier.is_copied(found)
+                self._known[path] = now, before, old
+        return None if before is None else FoundFile(tree.top, called, name, *now, before, pattern, old)
 
 
 def _regular(path: str) -> os.stat_result | None:
@@ -168,12 +171,19 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _expression(pattern: str) -> str:
     """A regular expression for the paths that a pattern matches."""
-    parts = pattern.split("/")
-    if not pattern or pattern.startswith("/") or ".." in parts:
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    if not parts or pattern.startswith(("/", "~/")) or ".." in parts:
         raise ValueError(f"the file must be a path or a pattern below RESULT_DIR or LOG_DIR, not {pattern!r}")
+    if _TOP(parts[0]):
+        inside = "/".join(parts[1:])
+        raise ValueError(f"the file is looked for in RESULT_DIR and LOG_DIR: write {inside!r} for {pattern!r}")
+    if pattern.endswith("/"):
+        raise ValueError(
+            f"the file must be one or several files, such as {pattern + '*'!r}, not the folder {pattern!r}"
+        )
     if parts[-1] == "**":
         parts.append("*")
-    out = [r"(?:(?!\.)[^/]+/)*" if part == "**" else _of_name(part) + "/" for part in parts[:-1] if part != "."]
+    out = [r"(?:(?!\.)[^/]+/)*" if part == "**" else _of_name(part) + "/" for part in parts[:-1]]
     return "".join(out) + _of_name(parts[-1])
 
 

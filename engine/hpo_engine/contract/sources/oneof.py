@@ -6,7 +6,7 @@ makes one file after the other. How a file is read is the format's affair.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpo_engine.contract.sources.found import Found, FoundFile, has_wildcards
@@ -50,7 +50,8 @@ class _Read:
 class OneOfFound(MetricSource):
     """A source that reads the one of several files that has most of the metrics that the study names.
 
-    Of several that have the same number of them, the one whose pattern comes first counts; of those, the newest.
+    Of several that have the same number of them, the one whose pattern comes first counts; of those, the newest. What
+    is likely a copy of a former run's counts only if no other file has any of them.
 
     Args:
         file: a path or a pattern, see `Found`; "": the usual ones, of which none is shown while the script runs that
@@ -122,10 +123,10 @@ class OneOfFound(MetricSource):
 
     def _best(self, reads: Iterable[_Read]) -> _Read | None:
         having = [read for read in reads if read.source.rows and (read.names or not self._choosy)]
-        return max(having, key=lambda read: (len(read.names), -read.file.pattern, read.order), default=None)
+        return max(having, key=lambda read: (*_rank(read.file, read.names), read.order), default=None)
 
     def final(self, *, cut: bool) -> Reading:
-        best: tuple[tuple[int, int, int, int], Reading, MetricSource] | None = None
+        best: tuple[tuple[int, ...], Reading, MetricSource] | None = None
         problems: list[Reading] = []
         size = 0
         files = self._found.look()
@@ -140,7 +141,7 @@ class OneOfFound(MetricSource):
                 problems.append(reading)
                 continue
             names = [name for name in self._trial.named if any(name in row.values for row in reading.rows)]
-            key = (len(names), -file.pattern, file.mtime_ns, index)
+            key = (*_rank(file, names), file.mtime_ns, index)
             if best is None or key > best[0]:
                 best = key, reading, reader
         if best is not None:
@@ -152,6 +153,11 @@ class OneOfFound(MetricSource):
 
     def steps(self) -> str:
         return self._final.steps() if self._final is not None else ""
+
+
+def _rank(file: FoundFile, names: Collection[str]) -> tuple[int, int, int]:
+    """`names`: the study's metrics that it has."""
+    return (int(bool(names) and not file.old), len(names), -file.pattern)
 
 
 def _final(reader: MetricSource, file: FoundFile, cut: bool) -> Reading:
