@@ -27,6 +27,9 @@ def made(folder: Path, *names: str) -> None:
         ([], "src/train.py", "", "", "src", ""),
         (["src/train/a.csv", "pyproject.toml"], "src/train.py", 'open("train/a.csv")', "", "src", ""),
         (["data/a.csv"], "src/train.py", 'open("data/a.csv")', "", "", "the script reads data/a.csv from here"),
+        ([], "keras/train.py", "import keras\nfrom keras.layers import Dense", "keras", "keras", ""),  # a namesake
+        (["own/net.py"], "own/train.py", "from own import net", "own", "", "the script imports own from it"),
+        (["keras/layers.py"], "keras/train.py", "import keras.layers", "keras", "", "the script imports keras from it"),
         ([".git/"], "exp/train.py", "", "exp", "exp", ""),  # where the user is
         (["nets/net.py"], "src/train.py", "from nets.net import Net", "src", "", "the script imports nets from it"),
         (["nets/net.py", "src/nets.py"], "src/train.py", "from nets.net import Net", "src", "src", ""),

@@ -95,7 +95,9 @@ def _needed(own: str, above: list[str], nodes: tuple[ast.AST, ...], code: str) -
     for name in modules:
         if name in sys.stdlib_module_names or _has_module(own, name):
             continue
-        found += [(folder, f"the script imports {name} from it") for folder in above if _has_module(folder, name)][:1]
+        inner = _inner(nodes, name)
+        having = (f for f in above if _has_module(f, name) and not _is_namesake(f"{f}/{name}", own, inner))
+        found += [(folder, f"the script imports {name} from it") for folder in having][:1]
     from_above = bool(found)
     for path in _configurations(nodes):
         target = os.path.normpath(os.path.join(own, path))
@@ -118,6 +120,22 @@ def _has_module(folder: str, name: str) -> bool:
         return any(entry.endswith(".py") for entry in os.listdir(f"{folder}/{name}"))
     except OSError:
         return False
+
+
+def _inner(nodes: tuple[ast.AST, ...], package: str) -> set[str]:
+    """What is imported from a package: `a` and `b` for `import package.a.x` and `from package import b`."""
+    names = list(imported(nodes))
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module == package and not node.level:
+            names += [f"{package}.{alias.name}" for alias in node.names]
+    return {parts[1] for name in names if len(parts := name.split(".")) > 1 and parts[0] == package}
+
+
+def _is_namesake(folder: str, own: str, inner: set[str]) -> bool:
+    """Whether a folder that the script is in is only called like a library that it imports: `keras/train.py`."""
+    if not f"{own}/".startswith(f"{folder}/") or os.path.isfile(f"{folder}/__init__.py"):
+        return False
+    return not any(os.path.exists(f"{folder}/{name}") or os.path.isfile(f"{folder}/{name}.py") for name in inner)
 
 
 def _configurations(nodes: tuple[ast.AST, ...]) -> Iterator[str]:
