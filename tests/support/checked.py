@@ -184,6 +184,7 @@ SOUND = (
     Case("constants", CONSTANTS, study("python train.py", "stdout", "files: {train.py: {LR: lr, WIDTH: width}}"), quick=True),
     Case("rounds of boosting", ROUNDS),
     Case("the best round again", PRINTS + "print('Early stopping, best iteration is:')\nprint(f'epoch 2: loss={loss(2):.6f}')\n", study()),
+    Case("batches of the training between epochs", f"{PARSER}for epoch in (1, 2, 3):\n    print(f'step {{epoch * 100}}: train_loss=1')\n    print(f'step {{epoch}}: loss={{loss(epoch)}}')\n", study()),
     Case("emetrics", EMETRICS, study("python train.py", "")),
     Case("noisy", NOISY),
     Case("conditional parameters", CONDITIONAL, study().replace("width: {", "opt: {choice: [sgd, adam]}, momentum: {float: [0, 0.9], when: {opt: sgd}}, width: {")),

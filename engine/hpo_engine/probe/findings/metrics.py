@@ -43,7 +43,7 @@ def found(e: Evidence) -> Iterator[Finding]:
     longest = max(valued, key=lambda run: len(run.rows))
     yield _there(longest, e)
     yield from _live(e, valued)
-    yield from _order(valued)
+    yield from _order(e, valued)
     yield from _rivals(e, longest)
     yield from _others(e, longest)
 
@@ -174,10 +174,11 @@ def _flush(run: Ran) -> str:
     )
 
 
-def _order(runs: list[Ran]) -> Iterator[Finding]:
+def _order(e: Evidence, runs: list[Ran]) -> Iterator[Finding]:
     for run in runs:
-        back = next(((a, b) for a, b in zip(run.rows, run.rows[1:], strict=False) if b.step < a.step), None)
-        if back is None or (back[1] is run.rows[-1] and run.rows[0].step < back[1].step):
+        rows = _rated(run, e)
+        back = next(((a, b) for a, b in zip(rows, rows[1:], strict=False) if b.step < a.step), None)
+        if back is None or (back[1] is rows[-1] and rows[0].step < back[1].step):
             continue  # in the end many scripts report their best step again
         text = f"steps go back: {number(back[1].step)} comes after {number(back[0].step)}"
         action = "count steps on over folds, phases and restarts; curves and early stopping compare trials by step"
