@@ -62,7 +62,7 @@ def test_notes_of_init_are_broken_between_words(tmp_path: Path, monkeypatch: pyt
     script.write_text("import lightning\nconfig = json.load(open('config.json'))\nTrainer(logger=False)\n")
     monkeypatch.setattr("hpo_engine.cli.common.output_width", lambda: 60)
     out = CliRunner().invoke(cli, ["init", str(script)]).output
-    notes = out[out.index("note: ") :].splitlines()
+    notes = out[out.index("note: ") : out.index("next  ")].splitlines()
     assert max(map(len, notes)) <= 60
     assert " ".join(notes) == "note: " + find(str(script), script.read_text()).remarks[0]
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from hpo_engine.trackers import lines
+from hpo_engine.text.tables import next_lines
 from tests.support.shell import Shell
 
 ALGO = """\
@@ -86,4 +86,9 @@ def test_metric_that_is_never_finite_is_not_offered_again(shell: Shell) -> None:
 
 def test_comment_without_room_has_a_line_of_its_own() -> None:
     steps = [("hpo-engine remove a", "to mend it"), (f"hpo-engine best {'b' * 60}", "judge them")]
-    assert lines._steps(steps, 72) == ["hpo-engine remove a  # to mend it", steps[1][0], "  # judge them"]
+    after = " " * 8
+    assert next_lines(steps, 80) == [
+        "next    hpo-engine remove a  # to mend it",
+        f"{after}{steps[1][0]}",
+        f"{after}  # judge them",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from hpo_engine.cli.common import find as find_study
 from hpo_engine.cli.common import json_option, output_width, root_option, study_argument, to_stdout
 from hpo_engine.errors import EngineError, SpecError
 from hpo_engine.report.objects import dump
+from hpo_engine.text.tables import next_lines
 
 _LEAST_NOTE = 30  # columns for the notes of doctor, however narrow the terminal is
 
@@ -59,7 +61,7 @@ def init(script: str, arguments: tuple[str, ...], output: str | None, force: boo
     except OSError as error:
         error.filename = os.path.abspath(path)
         raise
-    to_stdout(f"wrote {path}: look it over, then run: hpo-engine check {path}; hpo-engine submit {path}")
+    to_stdout(f"wrote {path}")
     for line in summary(found, output_width()):
         to_stdout(line)
     if root.why:
@@ -67,6 +69,13 @@ def init(script: str, arguments: tuple[str, ...], output: str | None, force: boo
         to_stdout(f"note: trials run from {where}, as {root.why}")
     for remark in found.remarks:
         to_stdout(f"note: {remark}")
+    named = shlex.quote(path)
+    steps = (
+        (f"hpo-engine check {named}", "a few short trials: does all arrive?"),
+        (f"hpo-engine submit {named}", "the study"),
+    )
+    for line in next_lines(steps, output_width() or 80):
+        to_stdout(line)
 
 
 @click.command()

@@ -230,3 +230,16 @@ def _narrowed(widths: list[int], headers: list[int], room: int) -> list[int]:
                 break
             widths[widest] -= 1
     return widths
+
+
+def next_lines(steps: Sequence[tuple[str, str]], width: int) -> list[str]:
+    """Commands worth typing next, each with a comment, in lines of `width` columns.
+
+    The comments stand in one column; without room for that, each is below its command.
+    """
+    widest = max((len(command) for command, _ in steps if len(command) <= 50), default=0)
+    out: list[str] = []
+    for command, comment in steps:
+        full = f"{command:{widest}}  # {comment}"
+        out += [full] if columns(full) <= width - 8 else [command, f"  # {comment}"]
+    return [f"{'' if number else 'next':8}{line}" for number, line in enumerate(out)]

@@ -24,6 +24,7 @@ from hpo_engine.text.tables import (
     cut,
     cut_name,
     duration,
+    next_lines,
     number,
     room_beside,
     safe_text,
@@ -237,8 +238,8 @@ def summary(
     for remark in filter(None, (remarks.identical(history), remedy(history, folder))):
         out += ["", safe_text(remark)]
     ends = [("folder", safe_text(folder))] if folder else []
-    ends += [("next" if i == 0 else "", text) for i, text in enumerate(_steps(steps, width - 8))]
-    return out + ([""] if ends else []) + [f"{label:8}{text}" for label, text in ends]
+    lines = [f"{label:8}{text}" for label, text in ends] + next_lines(steps, width)
+    return out + ([""] if lines else []) + lines
 
 
 def verdict(history: History) -> str:
@@ -354,13 +355,3 @@ def _best_table(history: History, width: int) -> list[str]:
 
 def _shown(values: Mapping[str, float], names: Sequence[str]) -> list[str]:
     return [number(values[name]) if name in values else "" for name in names]
-
-
-def _steps(steps: Steps, width: int) -> list[str]:
-    """Commands, with their comments in one column; without room for that, each comment is below its command."""
-    widest = max((len(command) for command, _ in steps if len(command) <= 50), default=0)
-    out: list[str] = []
-    for command, comment in steps:
-        full = f"{command:{widest}}  # {comment}"
-        out += [full] if columns(full) <= width else [command, f"  # {comment}"]
-    return out
