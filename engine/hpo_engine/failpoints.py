@@ -15,6 +15,7 @@ NAMES: tuple[str, ...] = (
     "study.placed",
     "study.removed",
     "study.unshared",
+    "check.kept",
     "journal.made",
     "journal.before-commit",
     "journal.after-commit",

@@ -24,7 +24,12 @@ from tests.support.scene import Scene, killed
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "engine" / "hpo_engine"
 COMMANDS = ("command.taken", "command.done", "stop.before-reason", "trial.user-stop-asked")
-ELSEWHERE = ("command.posted", "study.removed", "study.unshared")  # in the process of another verb, or in a copy
+ELSEWHERE = (
+    "command.posted",
+    "study.removed",
+    "study.unshared",
+    "check.kept",
+)  # in the process of another verb, or in a copy
 UNKNOWN = "trial.unknown-aside"  # after a power cut
 LARGE = "folder.handed"  # in studies of many files
 EARLY = "trial.stop-asked"  # in studies with a rule
@@ -35,6 +40,7 @@ CARRYING = (
     "trial.copied",
     "trial.started-from",
     "trial.emetrics-aside",
+    "trial.earlier-recorded",
 )  # see test_carrying
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]
 NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.preloaded", "shim.child-forked")}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from os import kill
@@ -55,6 +57,15 @@ def test_what_a_killed_one_leaves_is_removed_by_the_next_and_its_trial_has_a_tim
     shell.write("train.py", PRINTS)
     shell.run("check", "algo.yaml", "--no-each")
     assert not (shell.folder / "hpo-runs").exists() or not list((shell.folder / "hpo-runs").glob(".new-*"))
+
+
+def test_killed_while_it_keeps_its_trials_it_has_kept_them(shell: Shell) -> None:
+    argv = [sys.executable, "-m", "hpo_engine.cli", "check", "algo.yaml", "--no-each", "--keep"]
+    env = {**shell.env, "HPO_FAILPOINT": "check.kept:1:kill"}
+    assert subprocess.run(argv, cwd=shell.folder, env=env, timeout=120).returncode == -signal.SIGKILL
+    assert "0 " in shell.run("show", "hpo-runs/check-my-study/my-study")
+    shell.run("check", "algo.yaml", "--no-each")
+    assert [path.name for path in (shell.folder / "hpo-runs").iterdir()] == ["check-my-study"]
 
 
 def test_kept_trials_can_be_looked_at(shell: Shell) -> None:

@@ -12,6 +12,7 @@ import click
 
 from hpo_engine.cli.common import json_option, note, output_width, root_option, to_stderr
 from hpo_engine.errors import JournalError, SpecError
+from hpo_engine.failpoints import failpoint
 from hpo_engine.report.objects import dump
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def _kept(report: Report) -> Report:
     os.mkdir(target)
     kept = os.path.join(target, report.study)
     os.rename(report.evidence.folder, kept)
+    failpoint("check.kept")
     return replace(report, kept=kept)
 
 
