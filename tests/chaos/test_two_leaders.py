@@ -424,10 +424,20 @@ def tree(folder: Path) -> str:
     return seen.hexdigest()
 
 
+def is_still(folder: Path) -> bool:
+    """Whether nothing below the folder changes: no engine is in the middle of a step."""
+    before = tree(folder)
+    time.sleep(0.3)
+    return tree(folder) == before
+
+
 @pytest.mark.parametrize("how", ["moved", "replaced", "removed"])
 def test_engine_whose_study_goes_away_leaves_and_touches_nothing_there(scene: Scene, how: str) -> None:
     first = scene.submit()
     wait_until(lambda: scene.started() == 2)
+    wait_until(
+        lambda: is_still(scene.root)
+    )  # the folders of trials to come are laid out when the first ones have begun
     elsewhere = scene.folder / "elsewhere"
     first.send_signal(signal.SIGSTOP)
     scene.root.rename(elsewhere)
