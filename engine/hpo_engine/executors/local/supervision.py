@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _RECORD_S = 60.0  # how long a disk may be full before the exit record is given up, and with it the attempt
-_MOMENT_S = 0.3  # how long what a program has left may take to end by itself
+_MOMENT_S = 1.0  # how long what a program has left may take to end by itself: on a busy machine, workers need a while
 _LEFTOVER_S = 2.0  # between its SIGTERM and its SIGKILL
 _UNKILLABLE_S = 5.0
 _CHUNK = 1 << 16
