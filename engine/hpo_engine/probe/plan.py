@@ -13,7 +13,7 @@ from hpo_engine.probe.values import Purpose, Why, alike, ended_well
 from hpo_engine.report.remarks import Unlike
 from hpo_engine.searchers.interface import Searcher, Traits
 from hpo_engine.study.history import History
-from hpo_engine.study.objective import Row
+from hpo_engine.study.objective import Row, has_one
 from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import Proposal, Trial
 
@@ -160,5 +160,4 @@ class Plan(Searcher):
         return max(1, min(_ENOUGH, len(self._objective_rows(base.rows))))
 
     def _objective_rows(self, rows: Sequence[Row]) -> list[Row]:
-        metrics = {aim.metric for aim in self._spec.objectives}
-        return [row for row in rows if metrics & row.values.keys()] or list(rows)
+        return [row for row in rows if has_one(row, self._spec.objectives)] or list(rows)

@@ -14,6 +14,7 @@ from hpo_engine.errors import ContractError
 from hpo_engine.system.faults import at_fault
 
 MAX_BYTES = 16 << 20  # of a file that a script wrote and we read
+TICK_NS = 20_000_000  # of the clock that stamps files: within it, one may change without a new time stamp
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 

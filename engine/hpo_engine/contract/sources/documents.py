@@ -10,7 +10,7 @@ from hpo_engine.contract.sources.files import WholeFile
 from hpo_engine.contract.sources.found import FoundFile
 from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
 from hpo_engine.contract.sources.jsontext import load
-from hpo_engine.contract.sources.named import STEP, StepNames, flat, number_of
+from hpo_engine.contract.sources.named import DEEPEST, STEP, StepNames, flat, number_of
 from hpo_engine.contract.sources.numbers import counted_by
 from hpo_engine.contract.sources.oneof import OneOfFound
 from hpo_engine.errors import ContractError
@@ -19,7 +19,6 @@ from hpo_engine.study.objective import Row
 from hpo_engine.study.rows import same_rows
 from hpo_engine.system.files import safe_read
 
-_DEEPEST = 8  # levels of objects in objects
 _FILES = ("**/*history*.json", "**/*metrics*.json", "**/*results*.json", "**/*.json")
 _NOT = frozenset((RESULT, "trainer_state.json"))  # other sources read these
 
@@ -96,7 +95,7 @@ def objects_of(found: Any) -> Iterator[Mapping[str, float]]:
     elif len(lists := [value for value in found.values() if _is_rows(value)]) == 1:
         yield from objects_of(lists[0])
     else:
-        leaves = list(_leaves(found, "", _DEEPEST))
+        leaves = list(_leaves(found, "", DEEPEST))
         yield from _rows(
             {name: value for name, value in leaves if type(value) is list},
             flat({name: value for name, value in leaves if type(value) is not list}),

@@ -15,13 +15,12 @@ from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFi
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
 from hpo_engine.study.rows import same_row
-from hpo_engine.system.files import MAX_BYTES, gone, open_file, open_folder, safe_read
+from hpo_engine.system.files import MAX_BYTES, TICK_NS, gone, open_file, open_folder, safe_read
 
 MAX_LINES = 100_000  # of a file; with MAX_BYTES this keeps the reading of any file under a second
 MAX_LINE = 1 << 20  # bytes
 _CHUNK = 256 << 10  # bytes of a growing file that one look reads
 _MARK = 64  # bytes before the place where the last look ended, by which a file that was written anew is recognised
-_TICK_NS = 20_000_000  # of the clock that stamps files
 
 
 class _OneFile(MetricSource):
@@ -53,8 +52,8 @@ class _OneFile(MetricSource):
         if now == self._seen:
             return False
         # A file written a moment ago may change again without a new time stamp: look again next time.
-        edge = time.time_ns() - _TICK_NS
-        self._seen = None if edge < now[2] <= edge + _TICK_NS else now
+        edge = time.time_ns() - TICK_NS
+        self._seen = None if edge < now[2] <= edge + TICK_NS else now
         return True
 
     @contextmanager

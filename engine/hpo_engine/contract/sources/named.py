@@ -11,7 +11,7 @@ from hpo_engine.study.objective import Row
 
 STEP_NAMES = (*STEPS, "iter", "global_step", "num_updates", "round")
 STEP = Option(f"the name of the step; default: {', '.join(STEP_NAMES[:-1])} or {STEP_NAMES[-1]}", str, "")
-_DEEPEST = 8  # levels of objects in objects
+DEEPEST = 8  # levels of objects in objects
 _LONGEST = 400  # characters of a number; see `numbers`
 
 
@@ -51,7 +51,7 @@ def flat(found: Mapping[str, Any]) -> dict[str, float]:
 
     A number in a string counts, as some loggers write all of them.
     """
-    return dict(_numbers(found, "", _DEEPEST))
+    return dict(_numbers(found, "", DEEPEST))
 
 
 def _numbers(found: Mapping[str, Any], prefix: str, levels: int) -> Iterator[tuple[str, float]]:

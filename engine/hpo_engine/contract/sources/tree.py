@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hpo_engine.system.files import TICK_NS
+
 _EVERY_S = 0.3  # between two rounds over the folders
 _SHARE = 1000  # a round is repeated after this many times its duration at the soonest: 64 trials share one core,
 _LONGEST_S = 10.0  # but after this
@@ -19,7 +21,6 @@ _MOST_FOLDERS = 2_000
 _MOST_NAMES = 5_000  # that are listed of one folder
 _MOST_FILES = 20_000
 _PASSED_OVER = frozenset(("__pycache__", ".git", "node_modules"))
-_TICK_NS = 20_000_000  # of the clock that stamps files
 MOST_RECENT = 4  # folders, and files, that are looked at in each round: those that changed last;
 TURNS = 4  # the others take turns over so many rounds, for a script leaves ever more of them behind
 
@@ -110,7 +111,7 @@ def _listed(path: str, before: _Listing | None) -> _Listing | None:
             return None
         if before is not None and before.stamp == found.st_mtime_ns:
             return before
-        settled = found.st_mtime_ns < time.time_ns() - _TICK_NS
+        settled = found.st_mtime_ns < time.time_ns() - TICK_NS
         files, folders = _entries(path)
     except OSError:
         return None

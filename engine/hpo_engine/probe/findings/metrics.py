@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator, Sequence
 from statistics import median
 
 from hpo_engine.contract.sources.interface import Reading
+from hpo_engine.contract.sources.nearby import nearest_metric
 from hpo_engine.contract.sources.verdict import verdict
 from hpo_engine.probe.values import Evidence, Finding, Level, Ran
-from hpo_engine.stoppers.spelling import other_spelling, words_of
-from hpo_engine.study.objective import Row, pick_values
+from hpo_engine.stoppers.spelling import other_spelling
+from hpo_engine.study.objective import Row, has_one, pick_values
 from hpo_engine.study.spec import SOURCES_AUTO
 from hpo_engine.text.quoting import listed, quoted
 from hpo_engine.text.tables import counted, duration, number
@@ -107,13 +107,7 @@ def _other_name(run: Ran, metric: str) -> str:
 
 
 def _nearest(metric: str, names: list[str]) -> str:
-    twin = other_spelling(metric, names)
-    if twin is not None:
-        return twin
-    words = set(words_of(metric))
-    shared = [name for name in names if words < set(words_of(name)) or set(words_of(name)) < words]
-    close = difflib.get_close_matches(metric, names, n=1, cutoff=0.6)
-    return (close or shared or [""])[0]
+    return other_spelling(metric, names) or nearest_metric(metric, names)
 
 
 # -- how they are reported ---------------------------------------------------------------------------------------------
@@ -133,7 +127,7 @@ def _there(run: Ran, e: Evidence) -> Finding:
 
 def _rated(run: Ran, e: Evidence) -> Sequence[Row]:
     """The rows that have an objective; the others cannot end a trial early."""
-    return [row for row in run.rows if any(aim.metric in row.values for aim in e.spec.objectives)]
+    return [row for row in run.rows if has_one(row, e.spec.objectives)]
 
 
 def _live(e: Evidence, runs: list[Ran]) -> Iterator[Finding]:
