@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 
 from hpo_engine.core.attempts import Attempts
@@ -11,6 +13,8 @@ from hpo_engine.failpoints import failpoint
 from hpo_engine.study.events import StopAsked
 from hpo_engine.study.trial import StopCause, Trial
 
+_log = logging.getLogger(__name__)
+
 
 class EarlyStopping:
     """`over`: why the study ends ("": it does not)."""
@@ -18,6 +22,8 @@ class EarlyStopping:
     def __init__(self, recorder: Recorder, stopper: Stopper, attempts: Attempts) -> None:
         self._recorder, self._stopper, self._attempts = recorder, stopper, attempts
         self.over = ""
+        self._ended = -1  # trials that had ended when the stoppers were last asked whether they are idle
+        self._told: set[str] = set()
 
     @property
     def closing(self) -> bool:
@@ -40,6 +46,18 @@ class EarlyStopping:
         if self.over:
             running = [trial for trial in self._recorder.history.running if not trial.told_to_end]
             self._stop(running, StopCause.STUDY_OVER, self.over, now)
+
+    def tell_idle(self, now: float) -> None:
+        """Tells once why a stopper has nothing to work on. That shows when trials end."""
+        history = self._recorder.history
+        if history.ended_count == self._ended or self.closing:
+            return
+        self._ended = history.ended_count
+        for reason in (self._stopper.idle(history, now) or "").splitlines():
+            alike = re.sub(r"\d+", "#", reason)  # a reason that counts something is still the same
+            if alike not in self._told:
+                self._told.add(alike)
+                _log.warning("%s", reason)
 
     def stop_again(self, now: float) -> None:
         """Repeats stops that an earlier engine requested, or died before requesting."""

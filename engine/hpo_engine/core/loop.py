@@ -194,6 +194,7 @@ class Engine:
             if self._broken is None:
                 self._early.stop_trials(now)
             self._early.end_study(now)
+            self._early.tell_idle(now)
             if not self._early.closing and (halt := self._stopper.halt(self.history, now)):
                 self.interrupt(halt.reason, now, rule=halt.rule)
         except StopperError as problem:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Stopper(Protocol):
-    """Ends things early. Each method returns a reason in words, or None to continue; see `stoppers.Rule`."""
+    """Ends things early. Each method returns a reason in words or None, `idle` a line for each; see `stoppers.Rule`."""
 
     def diverged(self, trial: Trial, history: History, now: float) -> str | None: ...
 
@@ -32,6 +32,8 @@ class Stopper(Protocol):
     def end_study(self, history: History, now: float) -> str | None: ...
 
     def halt(self, history: History, now: float) -> Halt | None: ...
+
+    def idle(self, history: History, now: float) -> str | None: ...
 
 
 @dataclass(frozen=True)

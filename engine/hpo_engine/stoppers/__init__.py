@@ -55,17 +55,33 @@ class FirstOf(Rule):
     def halt(self, history: History, now: float) -> Halt | None:
         return self._first(lambda rule: _halt(rule, rule.halt(history, now)))
 
+    def idle(self, history: History, now: float) -> str | None:
+        """The reasons of all rules, one per line."""
+        found = [
+            _asked(rule, lambda rule: _reason(rule, rule.idle(history, now))) for rule in self._rules if _idles(rule)
+        ]
+        return "\n".join(dict.fromkeys(filter(None, found))) or None
+
     def _first(self, ask: Callable[[Rule], _Answer | None]) -> _Answer | None:
         for rule in self._rules:
-            try:
-                if answer := ask(rule):
-                    return answer
-            except EngineError as error:
-                raise StopperError(str(error)) from error
-            except BaseException as error:  # a plugin ends its study, not the engine
-                _log.debug("a stopper raised", exc_info=error)
-                raise StopperError(f"the stopper {type(rule).__name__} failed: {described(error)}") from error
+            if answer := _asked(rule, ask):
+                return answer
         return None
+
+
+def _asked(rule: Rule, ask: Callable[[Rule], _Answer | None]) -> _Answer | None:
+    try:
+        return ask(rule)
+    except EngineError as error:
+        raise StopperError(str(error)) from error
+    except BaseException as error:  # a plugin ends its study, not the engine
+        _log.debug("a stopper raised", exc_info=error)
+        raise StopperError(f"the stopper {type(rule).__name__} failed: {described(error)}") from error
+
+
+def _idles(rule: Any) -> bool:
+    """Whether it has the method: a plugin that does not derive from Rule may lack it."""
+    return callable(getattr(rule, "idle", None))
 
 
 def _reason(rule: Rule, answer: Any) -> str | None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.stoppers.ends import Ends
+from hpo_engine.stoppers.live import no_live_rows
 from hpo_engine.stoppers.rule import Rule
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row, has_one, pick_values
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import RANK, StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Trial
 
@@ -79,6 +80,9 @@ class RankStopper(Rule):
         if self._ends.reached(trial, history):
             return None
         return f"not promising: {better} of {rivals} other trials were better at step {self._steps[number]:g}"
+
+    def idle(self, history: History, now: float) -> str | None:
+        return no_live_rows(history, RANK, "has nothing to compare")
 
     def _look(self, history: History) -> None:
         if history.trials is self._table:

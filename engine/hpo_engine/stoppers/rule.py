@@ -45,3 +45,7 @@ class Rule:
     def halt(self, history: History, now: float) -> Halt | str | None:
         """Why no more trials should run before somebody has looked."""
         return None
+
+    def idle(self, history: History, now: float) -> str | None:
+        """Why it has nothing to work on, and what to do about it; said once. Asked when a trial has ended."""
+        return None

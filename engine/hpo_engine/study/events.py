@@ -18,6 +18,7 @@ from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Row
 from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import (
+    MOST_SEEN,
     Attempt,
     Exit,
     FailureKind,
@@ -199,7 +200,7 @@ class AttemptIntended(Event):
             "resume": trial.resume,
         }  # fmt: skip
         amend(
-            trial, state=TrialState.RUNNING, rows=before, before=before, provisional=False, reason="",
+            trial, state=TrialState.RUNNING, rows=before, before=before, provisional=False, seen_at=(), reason="",
             started_at=trial.started_at or self.at,
             attempts=(*trial.attempts, made(Attempt, attempt)), stop=None, failure=None,
         )  # fmt: skip
@@ -247,6 +248,7 @@ class MetricsSeen(Event):
 
     def step(self, draft: Draft) -> None:
         trial = draft.trial(self.trial, TrialState.RUNNING)
+        amend(trial, seen_at=(*trial.seen_at[:1], *trial.seen_at[1:][2 - MOST_SEEN :], self.at))
         if self.replace or trial.rows is trial.before:  # the first of this attempt
             amend(trial, rows=rows.continued(trial.before, self.rows), provisional=self.provisional)
         else:
@@ -331,7 +333,7 @@ class TrialEnded(Event):
             losses = self._losses(self.value, draft.study.spec)
             result = {"attempt": len(trial.attempts), "resource": trial.proposal.resource, "losses": losses}
             draft.result(trial, made(Result, result))
-        amend(trial, state=state, failure=failure, reason=self.reason, ended_at=self.at)
+        amend(trial, state=state, failure=failure, reason=self.reason, ended_at=self.at, seen_at=trial.seen_at[:1])
 
     def _losses(self, value: float, spec: StudySpec) -> tuple[float, ...]:
         values = self.values if spec.multi_objective and self.values is not None else (value,)

@@ -255,6 +255,10 @@ class MetricsFrom:
     others: tuple[str, ...] = ()
 
 
+MOST_SEEN = 65
+"""Of how many readings of a running trial's rows the time is kept."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One configuration and all that was trained with it. `id` counts from 0; times are UTC seconds.
@@ -264,6 +268,8 @@ class Trial:
     `rows` as merged over the attempts that went on; `before`: as they were when the latest attempt began; `base`: as
     they were at the latest result, when it was carried on.
     `provisional`: the rows are those of a source that need not be the one that counts in the end: no rule judges them.
+    `seen_at`: when rows of the latest attempt were read (UTC seconds): of a running one the first time and the latest
+    ones, see `MOST_SEEN`, of an ended one the first time only.
     `origin`: the files that it started from. `failure`: why it failed (None: it did not). `stop`: it was told to end
     (None: it was not, or has begun again since).
     """
@@ -275,6 +281,7 @@ class Trial:
     before: Sequence[Row] = ()
     base: Sequence[Row] = ()
     provisional: bool = False
+    seen_at: tuple[float, ...] = ()
     results: tuple[Result, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     origin: Origin | None = None
@@ -300,6 +307,11 @@ class Trial:
         if self.goes_on:
             return self.id
         return None if self.origin is None else self.origin.trial
+
+    @property
+    def live(self) -> bool:
+        """Whether rows of its latest attempt were read while that ran, and not only when it had ended."""
+        return bool(self.seen_at) and (self.state is TrialState.RUNNING or self.seen_at[0] < (self.ended_at or 0.0))
 
     @property
     def told_to_end(self) -> bool:

@@ -69,6 +69,8 @@ class StopperLaws:
         """All that it says about a history, a second after its last event."""
         now = history.last_at + 1
         said: list[Any] = [stopper.halt(history, now), stopper.end_study(history, now)]
+        if callable(getattr(stopper, "idle", None)):
+            said += (stopper.idle(history, now) or "").splitlines()
         for trial in history.running:
             said += [stopper.diverged(trial, history, now), stopper.end_trial(trial, history, now)]
         return [answer for answer in said if answer is not None]
