@@ -290,6 +290,35 @@ def stopper(spec: StudySpec) -> FirstOf:
     return FirstOf([BudgetStopper(), *made])
 
 
+def stopper_named(text: str, folder: str = ".", path: str = "stop") -> Named:
+    """The stopper that a text such as `asha eta=3 grace=2` chooses, checked.
+
+    Args:
+        folder: what a path/file.py is relative to, and where users' modules are. path: the field that problems name.
+
+    Raises:
+        SpecError: it is not a name with options; no such stopper, no such option, or a value out of range.
+    """
+    from hpo_engine.studyfile.named import absolute, from_text
+
+    try:
+        chosen = from_text(text)
+    except ValueError as error:
+        raise SpecError([Problem(path, str(error))]) from error
+    chosen = replace(chosen, name=absolute(chosen.name, os.path.abspath(folder)))
+    try:
+        STOPPERS.check(chosen.name, chosen.options, folder, path)
+    except SpecError as error:
+        raise SpecError([_in_text(problem, path) for problem in error.problems]) from error
+    return chosen
+
+
+def _in_text(problem: Problem, path: str) -> Problem:
+    """The problem of an option as one of the text that sets it."""
+    option = problem.path.removeprefix(path).removeprefix(".")
+    return Problem(path, f"{option} {problem.text}") if option else problem
+
+
 # -- metric sources ----------------------------------------------------------------------------------------------------
 
 

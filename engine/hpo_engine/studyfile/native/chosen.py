@@ -13,11 +13,19 @@ from hpo_engine.plugins.registry import Registry
 from hpo_engine.space.params import json_text
 from hpo_engine.stoppers import AlikeStopper, RankStopper
 from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, Named
-from hpo_engine.studyfile.common import Problems, algorithm_problem, under
+from hpo_engine.studyfile.common import Problems, algorithm_problem
+from hpo_engine.studyfile.named import absolute
 from hpo_engine.studyfile.native import values
 from hpo_engine.studyfile.native.findings import report
 from hpo_engine.studyfile.native.form import NamedForm, StudyForm
 
+# Stoppers that fields of their own set, when `stop` lists one of them as well.
+_ELSEWHERE = {
+    RANK: ": early_stopping sets it; write its options there, or remove early_stopping",
+    DIVERGED: ": every study has it; early_stopping: {diverged: off} turns it off",
+    ALIKE: ": every study has it; failures sets its options",
+    MISNAMED: ": every study has it; failures: off turns it off",
+}
 _FORMER_OPTIONS = {"warm_up": "write min_rivals"}
 
 
@@ -37,7 +45,7 @@ def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, prob
         name = name.lower()
     wrong = algorithm_problem(name, known)
     if wrong is None:
-        name = _absolute(name, base_dir)
+        name = absolute(name, base_dir)
         path = name.rpartition(":")[0]
         if path.endswith(".py") and not os.path.isfile(path):
             wrong = f"there is no file {json_text(path)}"
@@ -66,7 +74,7 @@ def by_name(
     lists = {"stop": form.stop, "trackers": form.trackers, "results": form.results}
     if not form.results:
         problems.add("results", "must name at least one, as in [val_dict_list]")
-    form.executor.name = _absolute(form.executor.name, base_dir)
+    form.executor.name = absolute(form.executor.name, base_dir)
     executor = form.executor.named()
     if "executor" in registries:
         with problems.collected():
@@ -74,7 +82,7 @@ def by_name(
     chosen: dict[str, Any] = {"executor": executor}
     for field, forms in lists.items():
         for each in forms:
-            each.name = _absolute(each.name, base_dir)
+            each.name = absolute(each.name, base_dir)
         before = _stoppers(form, problems) if field == "stop" else ()
         taken = [stopper.name for stopper in before]
         chosen["metric_sources" if field == "results" else field] = (
@@ -128,14 +136,8 @@ def _chosen(
         twice = chosen in earlier if field == "results" else chosen.name in [other.name for other in earlier]
         earlier.append(chosen)
         if twice:
-            problems.add(path, f"{json_text(chosen.name)} is already listed")
+            problems.add(path, f"{json_text(chosen.name)} is already listed{_ELSEWHERE.get(chosen.name, '')}")
         elif known is not None:
             with problems.collected():
                 known.check(chosen.name, chosen.options, folder, path)
         yield chosen
-
-
-def _absolute(name: str, base_dir: str) -> str:
-    """A name whose path/file.py is absolute."""
-    module, _, cls = name.rpartition(":")
-    return f"{under(base_dir, module)}:{cls}" if module.endswith(".py") else name

@@ -17,6 +17,7 @@ from hpo_engine.space.params import Choice, Constant, Float, Int, Param
 from hpo_engine.stoppers import AlikeStopper, RankStopper
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import LOCAL, SOURCES_AUTO, Named, StudySpec, TrialPolicy
+from hpo_engine.studyfile import named
 from hpo_engine.studyfile.native import values
 
 
@@ -238,6 +239,14 @@ _Off = Literal["off", False]
 _ShortObjective = Annotated[str, Field(pattern=r"^\s*([Mm][Ii][Nn]|[Mm][Aa][Xx])([Ii][Mm][Ii][SsZz][Ee])?\s+\S")]
 _Named = Annotated[NamedForm, BeforeValidator(values.named, json_schema_input_type=values.Text | NamedForm)]
 _NamedList = Annotated[list[_Named], BeforeValidator(values.as_list, json_schema_input_type=_Named | list[_Named])]
+_StopperText = Annotated[str, Field(pattern=r"\S")]
+_StopperOptions = Annotated[dict[str, dict[str, Any] | None], Field(min_length=1)]
+_Stopper = Annotated[
+    NamedForm, BeforeValidator(values.stopper, json_schema_input_type=_StopperText | NamedForm | _StopperOptions)
+]
+_StopperList = Annotated[
+    list[_Stopper], BeforeValidator(named.several, json_schema_input_type=_Stopper | list[_Stopper])
+]
 _Objective = Annotated[
     ObjectiveForm, BeforeValidator(values.objective, json_schema_input_type=_ShortObjective | ObjectiveForm)
 ]
@@ -319,10 +328,11 @@ class StudyForm(_Form):
         "number (first), or off.",
         examples=["off", {"first": 5}],
     )
-    stop: _NamedList = Field(
+    stop: _StopperList = Field(
         default_factory=list,
-        description="More rules that end trials or the study early, your own too: names, or {name: ..., OPTION: ...}.",
-        examples=[["stop.py:Plateau"], [{"name": "stop.py:Plateau", "patience": 3}]],
+        description="More rules that end trials or the study early, one or a list: a name, a text with options, "
+        "{NAME: {OPTION: ...}} or {name: NAME, OPTION: ...}; your own, too.",
+        examples=["median", ["asha eta=3 grace=2", "stop.py:Plateau"], {"asha": {"eta": 3}}],
     )
     trackers: _NamedList = Field(
         default_factory=lambda: [NamedForm(name=tracker.name) for tracker in StudySpec.trackers],

@@ -21,6 +21,7 @@ from hpo_engine.study.spec import (
     TrialPolicy,
 )
 from hpo_engine.studyfile.common import ragged
+from hpo_engine.studyfile.named import to_mapping
 from hpo_engine.studyfile.native.form import StudyForm
 
 
@@ -57,7 +58,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "time_limit": _seconds(spec.budget.time_s),
         "early_stopping": _early_stopping(spec),
         "failures": _failures(spec),
-        "stop": [_named(chosen) for chosen in spec.stop if chosen.name not in _OWN_FIELDS],
+        "stop": [to_mapping(chosen) for chosen in spec.stop if chosen.name not in _OWN_FIELDS],
         "trackers": None if spec.trackers == StudySpec.trackers else [_named(chosen) for chosen in spec.trackers],
         "results": []
         if spec.metric_sources == (Named(SOURCES_AUTO),)

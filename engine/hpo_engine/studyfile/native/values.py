@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Str
 
 from hpo_engine.space.params import json_problem, json_text
 from hpo_engine.studyfile.common import as_text, split_command, study_name_problem
+from hpo_engine.studyfile.named import from_mapping, from_text
 
 _DURATION = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1),
@@ -320,6 +321,14 @@ def named(value: Any) -> Any:
             said = ", ".join(f"{key}: {json_text(option)}" for key, option in {"name": name, **options}.items())
             raise ValueError(f"has no name; write {{{said}}}")
     return {"name": value} if isinstance(value, str) else value
+
+
+def stopper(value: Any) -> Any:
+    """The long form of a stopper: of its name, of a text with options, of {NAME: {OPTION: ...}}."""
+    if isinstance(value, str):
+        chosen = from_text(value)
+        return {"name": chosen.name, **chosen.options}
+    return from_mapping(value) if isinstance(value, dict) else value
 
 
 def _json(value: dict[str, Any]) -> dict[str, Any]:

@@ -110,6 +110,7 @@ def _search() -> Iterator[str]:
     yield from _line("# time_limit: 1h", "of the whole study: 90s, 1h30m, 2d")
     yield from _line("# failures: {first: 3, in_a_row: 10}", "the study stops then; off: never")
     yield from _line("# early_stopping: rank", "ends trials that are not promising")
+    yield from _line("# stop: [median, asha eta=3 grace=2]", "more such rules; one or a list")
     yield ""
     yield from _line("# trial:", "what one trial gets")
     yield from _line("#   time_limit: 10m", "a run that takes longer is ended")
