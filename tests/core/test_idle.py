@@ -32,7 +32,7 @@ def test_the_rank_rule_says_once_that_no_trial_reports_while_it_runs(
     history = bench.run(bench.open(budget=Budget(9)))
     assert not any(trial.live for trial in history.trials)
     (line,) = said(caplog)
-    assert line.startswith("stop: rank has nothing to compare: no trial reported rows while it ran.")
+    assert line.startswith('stop: rank has nothing to compare: 4 trials ended before any row with "loss" was read.')
     assert "docs/early-stopping.md" in line
 
 

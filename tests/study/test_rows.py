@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hpo_engine.errors import JournalError
 from hpo_engine.study.objective import Row
-from hpo_engine.study.rows import Unread, from_json, joined, metric_names, to_json
+from hpo_engine.study.rows import Unread, from_json, has_metric, joined, metric_names, to_json
 
 NAMES = st.sampled_from(["loss", "],[", '"],["', "],[1,{", '\\"],[\\', "]],[[", "é"]) | st.text(max_size=5)
 ROWS = st.lists(
@@ -75,3 +75,13 @@ def test_names_at_the_ends_are_known_without_a_look_at_the_rows() -> None:
     assert metric_names(rows) == {"loss", 'a "quoted\\" é', "nan"} and rows._read is None  # type: ignore[attr-defined]
     assert metric_names(first) == {"loss", 'a "quoted\\" é', "x"}
     assert metric_names(unread(last)) == {"nan"}
+
+
+@given(ROWS, NAMES)
+def test_whether_a_metric_occurs_shows_without_parsing(rows: tuple[Row, ...], name: str) -> None:
+    for ascii_only in (True, False):
+        lazy = Unread((json.dumps(to_json(rows), separators=(",", ":"), ensure_ascii=ascii_only),))
+        assert has_metric(lazy, name) == any(name in row.values for row in rows) == has_metric(rows, name)
+        assert lazy._read is None
+        lazy.read()
+        assert has_metric(lazy, name) == has_metric(rows, name)

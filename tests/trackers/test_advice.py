@@ -13,9 +13,8 @@ import pytest
 
 from hpo_engine.contract import binding
 from hpo_engine.report import remarks
-from hpo_engine.space.searchspace import Constant, Float, SearchSpace
+from hpo_engine.space.searchspace import Constant, SearchSpace
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import GUARDS, RANK, Named
 from hpo_engine.trackers import lines
 from hpo_engine.trackers.advice import Advice
 from tests.support.study_by_hand import PARAMS, Study
@@ -204,24 +203,3 @@ def test_other_metrics_under_another_name_are_noted(make_study: Make) -> None:
     for i in range(2):
         run(study, [(1, {"loss": float(i), "accuracy": 0.5})], hidden=20 + i)
     assert said == ['metrics: trial 0 has no "acuracy" in its rows; it has "accuracy", "loss"']
-
-
-# -- early stopping that sees nothing ------------------------------------------------------------------------------------
-
-
-def test_early_stopping_that_never_sees_a_row_is_told_once(make_study: Make) -> None:
-    study = make_study(stop=(*GUARDS, Named(RANK)), space=SearchSpace((Float("lr", 0, 1),)))
-    said = heard(study)
-    for i in range(6):
-        run(study, [(1, {"loss": float(i)})], live=False, lr=i / 10)
-    assert len(said) == 1 and said[0].startswith(
-        'early_stopping: the first 3 trials ended before any row with "loss" was read'
-    )
-
-
-def test_early_stopping_that_sees_rows_says_nothing(make_study: Make) -> None:
-    study = make_study(stop=(*GUARDS, Named(RANK)))
-    said = heard(study)
-    for i in range(6):
-        run(study, [(1, {"loss": float(i)})], live=i == 2, hidden=20 + i)
-    assert not said

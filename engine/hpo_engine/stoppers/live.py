@@ -20,10 +20,12 @@ def no_live_rows(history: History, rule: str, lacks: str) -> str | None:
     trials = list(islice(history.trials, _LOOKED_AT))  # a script does not change during a study
     if any(trial.live for trial in trials):
         return None
-    silent = sum(trial.state is TrialState.COMPLETED and bool(trial.rows) for trial in trials)
+    silent = sum(trial.state is TrialState.COMPLETED for trial in trials)
     if silent < _ENOUGH:
         return None
+    metrics = " and ".join(f'"{aim.metric}"' for aim in history.spec.objectives)
     return (
-        f"stop: {rule} {lacks}: no trial reported rows while it ran. If the script writes its results only at the end, "
-        "let it write or print them after each epoch (see docs/early-stopping.md)"
+        f"stop: {rule} {lacks}: {silent} trials ended before any row with {metrics} was read. Trials this short, or "
+        "rows written only at the end, cannot be judged while they run; let the script report after each epoch "
+        "(docs/early-stopping.md)"
     )

@@ -200,7 +200,8 @@ class AttemptIntended(Event):
             "resume": trial.resume,
         }  # fmt: skip
         amend(
-            trial, state=TrialState.RUNNING, rows=before, before=before, provisional=False, seen_at=(), reason="",
+            trial, state=TrialState.RUNNING, rows=before, before=before, provisional=False, seen_at=(),
+            objective_at=None, reason="",
             started_at=trial.started_at or self.at,
             attempts=(*trial.attempts, made(Attempt, attempt)), stop=None, failure=None,
         )  # fmt: skip
@@ -248,11 +249,14 @@ class MetricsSeen(Event):
 
     def step(self, draft: Draft) -> None:
         trial = draft.trial(self.trial, TrialState.RUNNING)
-        amend(trial, seen_at=(*trial.seen_at[:1], *trial.seen_at[1:][2 - MOST_SEEN :], self.at))
         if self.replace or trial.rows is trial.before:  # the first of this attempt
             amend(trial, rows=rows.continued(trial.before, self.rows), provisional=self.provisional)
         else:
             amend(trial, rows=rows.joined(trial.rows, self.rows), provisional=self.provisional)
+        amend(trial, seen_at=(*trial.seen_at[:1], *trial.seen_at[1:][2 - MOST_SEEN :], self.at))
+        objectives = draft.study.spec.objectives
+        if trial.objective_at is None and all(rows.has_metric(trial.rows, aim.metric) for aim in objectives):
+            amend(trial, objective_at=self.at)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,16 @@ class Unread(Sequence[Row]):
                 ) from None
         return self._read
 
+    def has(self, metric: str) -> bool:
+        """Whether any row has the metric; the rows are not parsed for it."""
+        if self._read is not None:
+            return any(metric in row.values for row in self._read)
+        # Values are numbers or "nan", "inf", "-inf", so what is followed by a colon is a name. A name may end in
+        # another one behind an escaped quote.
+        names = {json.dumps(metric, ensure_ascii=ascii) for ascii in (True, False)}
+        key = re.compile(rf"(?<!\\)(?:{'|'.join(map(re.escape, names))}):")
+        return any(key.search(text) for text in self._texts)
+
     def names_at_ends(self) -> set[str]:
         """The metrics of the first and the last row, without parsing them."""
         first, last = self._texts[0], self._texts[-1]
@@ -102,6 +112,11 @@ def metric_names(rows: Sequence[Row]) -> Collection[str]:
     if isinstance(rows, Unread):
         return rows.names_at_ends()
     return {name for row in rows for name in row.values}
+
+
+def has_metric(rows: Sequence[Row], metric: str) -> bool:
+    """Whether any row has the metric; unread rows stay unread."""
+    return rows.has(metric) if isinstance(rows, Unread) else any(metric in row.values for row in rows)
 
 
 def joined(rows: Sequence[Row], more: Sequence[Row]) -> Sequence[Row]:

@@ -269,7 +269,7 @@ class Trial:
     they were at the latest result, when it was carried on.
     `provisional`: the rows are those of a source that need not be the one that counts in the end: no rule judges them.
     `seen_at`: when rows of the latest attempt were read (UTC seconds): of a running one the first time and the latest
-    ones, see `MOST_SEEN`, of an ended one the first time only.
+    ones, see `MOST_SEEN`, of an ended one the first time only. `objective_at`: when all objectives were in them.
     `origin`: the files that it started from. `failure`: why it failed (None: it did not). `stop`: it was told to end
     (None: it was not, or has begun again since).
     """
@@ -282,6 +282,7 @@ class Trial:
     base: Sequence[Row] = ()
     provisional: bool = False
     seen_at: tuple[float, ...] = ()
+    objective_at: float | None = None
     results: tuple[Result, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     origin: Origin | None = None
@@ -310,8 +311,10 @@ class Trial:
 
     @property
     def live(self) -> bool:
-        """Whether rows of its latest attempt were read while that ran, and not only when it had ended."""
-        return bool(self.seen_at) and (self.state is TrialState.RUNNING or self.seen_at[0] < (self.ended_at or 0.0))
+        """Whether its latest attempt was seen to report the objectives while it ran, not only when it had ended."""
+        if self.objective_at is None:
+            return False
+        return self.state is TrialState.RUNNING or self.objective_at < (self.ended_at or 0.0)
 
     @property
     def told_to_end(self) -> bool:

@@ -1,5 +1,5 @@
 """Warns once about what a user should know while a study runs: parameters without effect, an objective that is missing
-so far, early stopping without live metrics. Reads files only through `contract`."""
+so far. Reads files only through `contract`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from hpo_engine.study.trial import Trial, TrialState
 from hpo_engine.text.quoting import listed
 
 _LOOKED_AT = 3  # trials whose config.json is looked at
-_UNSEEN = 3  # trials that may end before any of their metrics was seen; then a line says that early stopping is useless
 
 
 class Advice:
@@ -28,16 +27,14 @@ class Advice:
     def __init__(self, paths: StudyPaths, say: Callable[[str], None]) -> None:
         self._paths, self._say = paths, say
         self._same: remarks.Sameness | None = None
-        self._to_look_at = self._unseen = 0
+        self._to_look_at = 0
         self._missing = False  # whether the objectives may still turn out to be missing
         self._doubt = ""  # that one is, unless the study stops in the same turn for that reason
-        self._seen_at: dict[int, float] = {}  # when the objectives of a running trial were first seen
 
     def open(self, history: History, now: float) -> None:
         fresh = history.ended_count == 0
         if fresh and any(remarks.searched(history.spec, {p.name: None}) for p in history.spec.space.params):
             self._to_look_at = _LOOKED_AT
-        self._unseen = _UNSEEN if fresh and history.spec.prunes else 0
         self._missing = fresh
         same = remarks.Sameness(history.spec)
         for trial in history.trials:
@@ -47,16 +44,15 @@ class Advice:
         self._same = None if same.remark() else same
 
     def on(self, event: Event, history: History) -> None:
-        if isinstance(event, MetricsSeen) and not event.provisional and (self._missing or self._unseen):
-            self._rows(history.trials[event.trial], event.at, history)
+        if isinstance(event, MetricsSeen) and not event.provisional and self._missing:
+            self._rows(history.trials[event.trial], history)
         elif isinstance(event, TrialEnded):
             trial = history.trials[event.trial]
-            seen_at = self._seen_at.pop(trial.id, None)
             if self._doubt.startswith(f"trial {trial.id}:"):
                 self._doubt = ""  # it says itself what it lacks
             if trial.state is TrialState.COMPLETED:
                 self._missing = False
-                self._completed(trial, history, live=seen_at is not None and seen_at < event.at)
+                self._completed(trial, history)
             elif self._to_look_at and whole(trial):  # it ran to its end without a value
                 self._look_at(trial, history)
 
@@ -68,13 +64,12 @@ class Advice:
     def close(self, history: History) -> None:
         pass
 
-    def _rows(self, trial: Trial, at: float, history: History) -> None:
+    def _rows(self, trial: Trial, history: History) -> None:
         names = metrics_of(trial.rows)
         missing = [aim.metric for aim in history.spec.objectives if aim.metric not in names]
         if not missing:
             self._missing = False
-            self._seen_at.setdefault(trial.id, at)
-        elif self._missing and trial.state is TrialState.RUNNING and unexpected(missing[0], names):
+        elif trial.state is TrialState.RUNNING and unexpected(missing[0], names):
             self._missing = False
             if other_spelling(missing[0], names) is None or not history.spec.stops(MISNAMED):  # else the study stops
                 self._doubt = (
@@ -82,19 +77,11 @@ class Advice:
                     "(objective in the study file)"
                 )
 
-    def _completed(self, trial: Trial, history: History, *, live: bool) -> None:
+    def _completed(self, trial: Trial, history: History) -> None:
         if history.counts[TrialState.COMPLETED] == 1:
             self._misspelt(trial, history)
         if self._to_look_at:
             self._look_at(trial, history)
-        if self._unseen:
-            self._unseen = 0 if live else self._unseen - 1
-            if not live and not self._unseen:
-                metrics = " and ".join(f'"{aim.metric}"' for aim in history.spec.objectives)
-                self._say(
-                    f"early_stopping: the first {_UNSEEN} trials ended before any row with {metrics} was read; "
-                    "trials this short, or rows written only at the end, cannot be ended early"
-                )
         if self._same is not None:
             self._same.add(trial)
             if said := self._same.remark():
