@@ -71,7 +71,7 @@ def test_layout_tells_order_from_names() -> None:
     assert layout.categorical.tolist() == [False, False, False, False, True, False]
 
 
-def test_failures_have_their_kind_and_pruned_trials_the_step_they_reached() -> None:
+def test_failures_have_their_kind_and_what_was_ended_early_counts_at_its_step() -> None:
     spec = spec_of(SPACES["one float"])
     history = proposed(opened(spec), [Proposal({"x": x}) for x in (0.0, 1.0, 2.0, 1.0, 2.0)])
     for trial, fate in enumerate(("failed", "pruned", "completed", "stopped", "completed")):
@@ -81,6 +81,17 @@ def test_failures_have_their_kind_and_pruned_trials_the_step_they_reached() -> N
     history = applied(history, TrialEnded(history.last_at, 5, "failed", None, "", {"code": 1}, failure="exit_code"))
     seen = Observer(spec.space).read(history)
     assert seen.points.ravel().tolist() == [0.7, 0.7] and seen.repeats.tolist() == [0, 1]
-    assert seen.failed.ravel().tolist() == [0.5, 0.6, 0.8]
-    assert seen.failures == (None, None, FailureKind.EXIT_CODE)
-    assert np.array_equal(seen.pruned_steps, [np.nan, 1.0, np.nan], equal_nan=True)
+    assert seen.failed.ravel().tolist() == [0.5, 0.8]
+    assert seen.failures == (None, FailureKind.EXIT_CODE)
+    # At step 1 the finished trials had 2 and 4, the pruned one 1, the stopped one 3.
+    assert seen.partial.ravel().tolist() == [0.6, 0.6]
+    assert seen.partial_losses.tolist() == [2.0, 4.0]
+    assert len(seen.taken) == 6
+
+
+def test_a_pruned_trial_counts_as_failed_while_there_is_none_to_compare_with() -> None:
+    spec = spec_of(SPACES["one float"])
+    history = proposed(opened(spec), [Proposal({"x": x}) for x in (0.0, 1.0)])
+    history = with_fate(with_fate(history, 0, "pruned", 1.0), 1, "stopped", 2.0)
+    seen = Observer(spec.space).read(history)
+    assert seen.failed.ravel().tolist() == [0.5] and not len(seen.partial)

@@ -137,7 +137,7 @@ class Bayesian(Searcher):
         if observed.vectors.shape[1] > 1:
             value, anchors = self._front_value(observed)
         else:
-            posterior, theta, expected = self._posterior(observed, observed.losses)
+            posterior, theta, expected = self._posterior(observed, observed.losses, observed.partial_losses)
             value = LogImprovement(posterior, float(expected.min()), self._success(observed, posterior, theta))
             anchors = posterior.points[: len(expected)][np.argsort(expected, kind="stable")[:5]]
         if listed is not None:
@@ -159,9 +159,17 @@ class Bayesian(Searcher):
 
     # -- the model ---------------------------------------------------------------------------------------------------
 
-    def _posterior(self, observed: Observations, losses: np.ndarray) -> tuple[Posterior, np.ndarray, np.ndarray]:
+    def _posterior(
+        self, observed: Observations, losses: np.ndarray, least: np.ndarray
+    ) -> tuple[Posterior, np.ndarray, np.ndarray]:
         """A model of these losses, its parameters, and its predictions at its first points: results and pending trials.
-        Pending trials are added with their predictions as values."""
+
+        Trials that were ended early are added with their predictions, or the losses that they would have had at least
+        (`least`) if these are worse; pending trials with their predictions.
+
+        Source: Hutter, Hoos, Leyton-Brown, Bayesian Optimization With Censored Response Data, arXiv:1310.1947: values
+        known to exceed a bound are imputed from the model, above the bound.
+        """
         from hpo_engine.maths.gp import Posterior
         from hpo_engine.maths.transforms import tamed
 
@@ -173,6 +181,10 @@ class Bayesian(Searcher):
             pending = observed.pending[-_MOST:]
             posterior = posterior.given(pending, posterior.predict(pending)[0])
         expected = posterior.predict(posterior.points)[0]
+        partial, least = observed.partial[-_MOST:], least[-_MOST:]
+        if len(partial):
+            at_least = np.interp(least, *_transformation(losses, values))
+            posterior = posterior.given(partial, np.maximum(posterior.predict(partial)[0], at_least))
         failed = observed.failed[-_MOST:]
         if len(failed):  # no more to learn there, and assumed not to be better than the median
             posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(expected)))
@@ -186,7 +198,8 @@ class Bayesian(Searcher):
         from hpo_engine.maths import pareto
         from hpo_engine.maths.ehvi import LogHypervolumeImprovement
 
-        models = [self._posterior(observed, column) for column in observed.vectors.T]
+        columns = zip(observed.vectors.T, observed.partial_vectors.T, strict=True)
+        models = [self._posterior(observed, losses, least) for losses, least in columns]
         expected = np.column_stack([expected for _, _, expected in models])
         points = models[0][0].points[: len(expected)]
         low, high = expected.min(axis=0), expected.max(axis=0)
@@ -204,7 +217,7 @@ class Bayesian(Searcher):
         failed = observed.failed[-_MOST:]
         if not len(failed):
             return None
-        good = observed.points[-_MOST:]
+        good = np.concatenate([observed.points, observed.partial])[-_MOST:]
         labels = np.concatenate([np.ones(len(good)), np.zeros(len(failed))])
         known = theta.copy()
         size = posterior.embedding.size
@@ -275,6 +288,12 @@ class Bayesian(Searcher):
             return None
         points = [self._space.encode(params) for params in self._space.grid(1) if self._space.allows(params)]
         return np.array(points).reshape(len(points), self._d)
+
+
+def _transformation(losses: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the transformation of losses to values makes of each: different losses in order, and their values."""
+    found, first = np.unique(losses, return_index=True)
+    return found, values[first]
 
 
 def _schedule(n: int) -> int:

@@ -9,15 +9,19 @@ from hpo_engine.study.trial import Trial, TrialState
 
 
 class Fate(enum.IntEnum):
-    """RUNNING has not ended. FINISHED has a result. Searchers avoid the surroundings of FAILED and PRUNED: a pruned
-    trial would hardly have caught up, and its last loss is not that of a whole trial. UNKNOWN tells nothing about the
-    configuration: the trial was stopped by the user, or lost with its machine."""
+    """RUNNING has not ended. FINISHED has a result. Searchers avoid the surroundings of FAILED trials.
+
+    PRUNED and STOPPED were ended early, by a rule, or by the user or the end of the study. What they had reached counts
+    as `evidence`, which is not the loss of a whole trial. Without any, searchers avoid the surroundings of a pruned
+    trial, and a stopped one tells nothing. UNKNOWN tells nothing about the configuration: it was lost with its machine.
+    """
 
     RUNNING = 0
     FINISHED = 1
     FAILED = 2
     PRUNED = 3
     UNKNOWN = 4
+    STOPPED = 5
 
 
 _FATES: Mapping[TrialState, Fate] = {
@@ -27,7 +31,7 @@ _FATES: Mapping[TrialState, Fate] = {
     TrialState.FAILED: Fate.FAILED,
     TrialState.TIMED_OUT: Fate.FAILED,
     TrialState.PRUNED: Fate.PRUNED,
-    TrialState.STOPPED: Fate.UNKNOWN,
+    TrialState.STOPPED: Fate.STOPPED,
     TrialState.LOST: Fate.UNKNOWN,
 }
 

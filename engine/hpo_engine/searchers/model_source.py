@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Set
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.searchers.sources import RandomSource
 from hpo_engine.space.params import key
 from hpo_engine.study.history import History
+from hpo_engine.study.reached import EARLY
 from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import Trial
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from hpo_engine.searchers.evidence import Evidence, Partial
     from hpo_engine.searchers.observations import Observations
 
 
@@ -37,6 +40,7 @@ class ModelSource:
         self._spec, self._model, self._share = spec, model, random_share
         self._draws, self._finite = RandomSource(spec), spec.space.size is not None
         self._points: dict[int, tuple[Params, np.ndarray]] = {}  # by trial id; kept only for speed
+        self._evidence: Evidence | None = None
 
     def suggest(self, history: History, first: int, count: int, known: Set[Any]) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
@@ -60,7 +64,7 @@ class ModelSource:
 
         from hpo_engine.searchers.observations import Observations
 
-        results, failed, running = by_configuration(history.trials)
+        results, failed, running = by_configuration(history.trials, self._partial(history))
         known = shares(results)
 
         def points(ids: Iterable[int]) -> np.ndarray:
@@ -73,6 +77,15 @@ class ModelSource:
             points(i for i in failed if i not in known),
             points(i for i in running if i not in known),
         )
+
+    def _partial(self, history: History) -> Mapping[int, Partial]:
+        from hpo_engine.searchers.evidence import Evidence
+
+        if not any(history.counts.get(state) for state in EARLY):
+            return {}
+        if self._evidence is None:
+            self._evidence = Evidence(self._spec.objectives)
+        return self._evidence.read([trial for trial in history.trials if trial.state.ended or trial.results])
 
     def _with(self, seen: Observations, running: Iterable[Params]) -> Observations:
         import numpy as np
@@ -89,9 +102,16 @@ class ModelSource:
         return kept[1]
 
 
-def by_configuration(trials: Iterable[Trial]) -> tuple[dict[int, dict[int, float]], list[int], list[int]]:
+def by_configuration(
+    trials: Iterable[Trial], partial: Mapping[int, Partial] = MappingProxyType({})
+) -> tuple[dict[int, dict[int, float]], list[int], list[int]]:
     """By the id of a configuration's first trial: its losses, {resource: {id: loss}}; those with a run that failed;
-    those with one that has not ended."""
+    those with one that has not ended.
+
+    Args:
+        partial: what trials that were ended early count as. They count as if they had got all of their resource: left
+            out, what an amount shows would be that of the survivors.
+    """
     first: dict[int, int] = {}
     results: dict[int, dict[int, float]] = {}
     failed, running = [], []
@@ -100,6 +120,8 @@ def by_configuration(trials: Iterable[Trial]) -> tuple[dict[int, dict[int, float
         root = first[trial.id] = trial.id if parent is None else first.get(parent, trial.id)
         for result in trial.results:
             results.setdefault(result.resource or 0, {})[root] = result.losses[0]
+        if trial.id in partial:
+            results.setdefault(trial.proposal.resource or 0, {})[root] = partial[trial.id].losses[0]
         how = fate(trial)
         if how is Fate.RUNNING:
             running.append(root)

@@ -6,19 +6,18 @@ Every searcher that learns from points reads histories through an Observer; what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from hpo_engine.maths import pareto
+from hpo_engine.searchers.evidence import Evidence
 from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.searchers.prior import arrays
 from hpo_engine.space.axes import Cells
 from hpo_engine.space.searchspace import Choice, SearchSpace
 from hpo_engine.study.history import History
-from hpo_engine.study.objective import Objective, last_step
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import FailureKind, Trial
 
@@ -47,8 +46,11 @@ class Observations:
     Attributes:
         points, losses: finished trials; losses are finite and to be minimised. With k > 1 objectives they are
             `pareto.scores` of the `vectors`, which order them like losses (their distances mean nothing).
-        failed: trials that failed, timed out or were pruned; `failures`: the kind of each (None: pruned, or unknown);
-            `pruned_steps`: the step that a pruned trial reached, NaN for others.
+        partial: trials that were ended early and had a value to compare with those of finished ones at the same step;
+            `partial_losses`: at least so bad would they have become, see `evidence`. They are on the scale of the
+            `losses`, and never a result; `partial_vectors`: one for each objective.
+        failed: trials that failed, timed out, or were pruned with nothing to compare; `failures`: the kind of each
+            (None: pruned, or unknown).
         pending: trials that have not ended.
         prior_points: trials of earlier studies, NaN also for parameters that they did not have; `prior_losses`: their
             ranks in [0, 1], 0 the best of its study; `prior_studies`: the number of the study. See `relevance`.
@@ -63,16 +65,29 @@ class Observations:
     prior_studies: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))  # (m,)
     vectors: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (n, k); default: the losses, as a column
     failures: tuple[FailureKind | None, ...] = ()  # (f,)
-    pruned_steps: np.ndarray = field(default_factory=lambda: np.empty(0))  # (f,)
+    partial: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (s, d)
+    partial_losses: np.ndarray = field(default_factory=lambda: np.empty(0))  # (s,)
+    partial_vectors: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (s, k)
 
     def __post_init__(self) -> None:
         if len(self.vectors) != len(self.losses):
             object.__setattr__(self, "vectors", self.losses[:, None])
+        if not len(self.partial):
+            object.__setattr__(self, "partial", np.empty((0, self.points.shape[1])))
+        if len(self.partial_vectors) != len(self.partial_losses):
+            object.__setattr__(self, "partial_vectors", self.partial_losses[:, None])
 
     @property
-    def taken(self) -> np.ndarray:  # (n + f + p, d)
+    def taken(self) -> np.ndarray:  # (n + s + f + p, d)
         """Every point that need not be tried again."""
-        return np.concatenate([self.points, self.failed, self.pending])
+        return np.concatenate([self.points, self.partial, self.failed, self.pending])
+
+    @property
+    def seen(self) -> tuple[np.ndarray, np.ndarray]:  # (n + s, d), (n + s,)
+        """The points of finished trials and of those that were ended early, and their losses."""
+        if not len(self.partial):
+            return self.points, self.losses
+        return np.concatenate([self.points, self.partial]), np.concatenate([self.losses, self.partial_losses])
 
     @property
     def repeats(self) -> np.ndarray:  # (n,) whole numbers
@@ -90,6 +105,7 @@ class Observer:
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
+        self._evidence: Evidence | None = None
         self._earlier: tuple[Any, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None  # a prior and its arrays
         self._scored: tuple[np.ndarray, np.ndarray] = np.empty((0, 0)), np.empty(0)
         self._reset()
@@ -101,19 +117,35 @@ class Observer:
             self._reset(k)
         for i, trial in enumerate(trials):
             if i >= len(self._seen) or self._seen[i] is not trial:
-                self._take(i, trial, history.spec.objectives)
+                self._take(i, trial)
         n = len(trials)
         fates, points = self._fates[:n], self._points[:n]
         chosen = np.ones(n, dtype=bool) if resource is None else self._resources[:n] == resource
+        partial, losses_of, vectors_of = self._partial(
+            history, chosen & ((fates == Fate.PRUNED) | (fates == Fate.STOPPED))
+        )
         finished, running = chosen & (fates == Fate.FINISHED), chosen & (fates == Fate.RUNNING)
         failed = chosen & ((fates == Fate.FAILED) | (fates == Fate.PRUNED))
+        failed[partial] = False
         vectors = self._vectors[:n][finished]
         losses = vectors[:, 0] if k == 1 else self._scores_of(vectors)
         failures = tuple([trials[i].failure for i in np.flatnonzero(failed).tolist()])
         return Observations(
             points[finished], losses, points[failed], points[running], *self._prior(history.spec), vectors, failures,
-            self._steps[:n][failed],
+            points[partial], losses_of, vectors_of,
         )  # fmt: skip
+
+    def _partial(self, history: History, early: np.ndarray) -> tuple[list[int], np.ndarray, np.ndarray]:
+        """The ids (s,) of trials that were ended early and count as evidence, their losses (s,) and vectors (s, k)."""
+        k = len(history.spec.objectives)
+        if not early.any():
+            return [], np.empty(0), np.empty((0, k))
+        if self._evidence is None or self._evidence.objectives != history.spec.objectives:
+            self._evidence = Evidence(history.spec.objectives)
+        found = self._evidence.read([trial for trial in history.trials if trial.state.ended or trial.results])
+        ids = [i for i in np.flatnonzero(early).tolist() if i in found]
+        vectors = np.array([found[i].losses for i in ids]).reshape(len(ids), k)
+        return ids, np.array([found[i].score for i in ids]), vectors
 
     def _prior(self, spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self._earlier is None or self._earlier[0] is not spec.prior:
@@ -131,19 +163,16 @@ class Observer:
         self._seen: list[Trial] = []
         self._points, self._vectors = np.empty((64, d)), np.empty((64, k))
         self._fates, self._resources = np.empty(64, dtype=np.int8), np.empty(64, dtype=np.int64)
-        self._steps = np.empty(64)
 
-    def _take(self, i: int, trial: Trial, objectives: Sequence[Objective]) -> None:
+    def _take(self, i: int, trial: Trial) -> None:
         if i == len(self._fates):
             grown = [np.concatenate([a, np.empty_like(a)]) for a in self._arrays]
-            self._points, self._vectors, self._fates, self._resources, self._steps = grown
+            self._points, self._vectors, self._fates, self._resources = grown
         known = i < len(self._seen)
         if not known or self._seen[i].proposal is not trial.proposal:
             self._points[i] = self._space.encode(trial.params)
             self._resources[i] = trial.proposal.resource or 0
-        self._fates[i] = how = fate(trial)
-        step = last_step(trial.rows, objectives) if how is Fate.PRUNED else None
-        self._steps[i] = np.nan if step is None else step
+        self._fates[i] = fate(trial)
         self._vectors[i] = trial.losses or 0.0
         if known:
             self._seen[i] = trial
@@ -152,4 +181,4 @@ class Observer:
 
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self._points, self._vectors, self._fates, self._resources, self._steps
+        return self._points, self._vectors, self._fates, self._resources

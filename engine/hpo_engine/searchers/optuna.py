@@ -19,6 +19,7 @@ from hpo_engine.searchers.optuna_samplers import check, make, options_of, packag
 from hpo_engine.space.axes import Axis, Cells, axis_of
 from hpo_engine.space.params import Choice, Float, Int
 from hpo_engine.study.history import History
+from hpo_engine.study.reached import Reached, reached
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal, Trial
 
@@ -40,7 +41,8 @@ class Optuna(Searcher):
     """The sampler in the algorithm's name; `optuna` alone is Optuna's default, TPESampler.
 
     Options are those of the sampler's constructor, without its seed. Where it takes a sampler, a crossover or a
-    mutation, the option is its name. Trials that still run are RUNNING to it, those that failed FAIL.
+    mutation, the option is its name. Trials that still run are RUNNING to it, those that failed FAIL, and those that
+    were ended early with a value PRUNED, at the step that they reached.
     Several objectives are several directions.
     """
 
@@ -115,10 +117,10 @@ class Optuna(Searcher):
         if len(trials) < len(known) + len(self._promised):
             return False
         for old, new in zip(known, trials, strict=False):
-            if old is not new and (old.state.ended or old.proposal is not new.proposal):
-                return False
+            if old is not new and (old.state.ended or old.proposal is not new.proposal or self._reached(new)):
+                return False  # (what a trial had reached cannot be added to one that Optuna has as running)
         return all(
-            promised.params == trial.params and promised.note == trial.proposal.note
+            promised.params == trial.params and promised.note == trial.proposal.note and not self._reached(trial)
             for promised, trial in zip(self._promised, trials[len(known) :], strict=False)
         )
 
@@ -131,14 +133,19 @@ class Optuna(Searcher):
 
         self._spec.space.walk(given)
         note = trial.proposal.note or {}
-        units = note.get("units", {})
+        units, found = note.get("units", {}), self._reached(trial)
         return package().trial.create_trial(
-            state=_state(trial),
+            state=package().trial.TrialState.PRUNED if found else _state(trial),
             values=_values(trial) if fate(trial) is Fate.FINISHED else None,
             params={name: self._encodings[name].inside(trial.params[name], units.get(name)) for name in applies},
             distributions={name: self._encodings[name].distribution for name in applies},
+            intermediate_values={found.step: _bounded(found.losses[0])} if found else {},
             system_attrs=dict(note.get("optuna", {})),
         )
+
+    def _reached(self, trial: Trial) -> Reached | None:
+        """What Optuna takes for a pruned trial; with several objectives it knows none."""
+        return None if self._spec.multi_objective else reached(trial, self._spec.objectives)
 
 
 def _state(trial: Trial) -> Any:
@@ -149,7 +156,11 @@ def _state(trial: Trial) -> Any:
 
 
 def _values(trial: Trial) -> list[float]:
-    return [min(max(loss, -_MOST_LOSS), _MOST_LOSS) for loss in trial.losses]
+    return [_bounded(loss) for loss in trial.losses]
+
+
+def _bounded(loss: float) -> float:
+    return min(max(loss, -_MOST_LOSS), _MOST_LOSS)
 
 
 # -- parameters ------------------------------------------------------------------------------------------------------

@@ -72,13 +72,14 @@ class Skopt:
 
     def _training_data(self, observed: Observations) -> tuple[np.ndarray, np.ndarray]:
         """Points (n, d) and losses (n,) of results, failed and pending trials."""
-        losses = np.clip(reined(observed.losses), -_MOST_LOSS, _MOST_LOSS)
+        seen, losses = observed.seen
+        losses = np.clip(reined(losses), -_MOST_LOSS, _MOST_LOSS)
         kept = np.arange(len(losses))
         if len(kept) > _MOST:
             best = np.argsort(losses, kind="stable")[: _MOST // 2]
             kept = np.union1d(best, kept[-(_MOST - len(best)) :])
         failed, pending = observed.failed[-_MOST // 3 :], observed.pending[-_MOST // 3 :]
-        points = np.concatenate([observed.points[kept], failed, pending])
+        points = np.concatenate([seen[kept], failed, pending])
         worst, lowest = losses.max(), losses.min()
         values = np.concatenate([losses[kept], np.full(len(failed), worst), np.full(len(pending), lowest)])
         return points, values

@@ -32,7 +32,7 @@ _MOST_NUMBERS = 2_000_000  # windows times dimensions: bounds the time per propo
 class Tpe(Searcher):
     """Tree-structured Parzen estimator, multivariate.
 
-    After `n_startup` quasi-random trials, the best `good_ratio` of the completed trials make the density l, all others
+    After `n_startup` quasi-random trials, the best `good_ratio` of the trials make the density l, all others
     (and failed and running ones) the density g; of `ei_candidates` draws from l, the one with the largest l/g is
     proposed. The expected improvement increases with l/g (Bergstra et al. 2011, eq. 10-11).
 
@@ -108,7 +108,7 @@ class Tpe(Searcher):
         return out
 
     def _point(self, observed: Observations, pending: np.ndarray, trial_id: int) -> np.ndarray:  # (d,)
-        losses = observed.losses
+        points, losses = observed.seen
         informed = trial_id >= self._n_startup and len(losses) >= 2 and bool(losses.min() < losses.max())
         if not self._d or not (informed or len(observed.failed)):
             start: np.ndarray = self._space.tidy(start_point(self._spec, trial_id)[None])[0]
@@ -118,10 +118,10 @@ class Tpe(Searcher):
         none = np.zeros(len(losses))
         share, weight = split(losses, self._ratio, self._most) if informed else (none, none)
         scale = self.scales[int(rng.integers(len(self.scales)))]
-        source = self._parzen(observed.points[share > 0], weight[share > 0], scale)
+        source = self._parzen(points[share > 0], weight[share > 0], scale)
         drawn = self._drawn(source, rng)
         if len(pending):
-            drawn[::2] = self._ahead(drawn[::2], scale * lean(observed.points, weight), rng)
+            drawn[::2] = self._ahead(drawn[::2], scale * lean(points, weight), rng)
         candidates = self._usable(self._space.tidy(drawn), observed, pending, rng)
         good, bad = self._densities(observed, pending, share, weight, self.judged if len(pending) else scale)
         scores = good.log_density(candidates) - bad.log_density(candidates)
@@ -149,7 +149,7 @@ class Tpe(Searcher):
         """The candidates that are new and that the constraints allow; uniform draws if there are none."""
         if not (self._finite or self._space.rules):
             return candidates
-        taken = np.concatenate([observed.points, observed.failed, pending])
+        taken = np.concatenate([observed.points, observed.partial, observed.failed, pending])
         for tries in range(3):
             usable: np.ndarray = candidates[self._space.allowed(candidates)]
             if self._finite:  # a continuous draw is never repeated
@@ -164,14 +164,14 @@ class Tpe(Searcher):
     def _densities(
         self, observed: Observations, pending: np.ndarray, share: np.ndarray, weight: np.ndarray, scale: float
     ) -> tuple[Parzen, Parzen]:
-        chosen = share > 0
-        windows = np.concatenate([observed.points[share < 1], observed.failed, pending])
+        chosen, (points, _) = share > 0, observed.seen
+        windows = np.concatenate([points[share < 1], observed.failed, pending])
         weights = np.concatenate([1.0 - share[share < 1], np.ones(len(observed.failed) + len(pending))])
         most = max(50, min(_MOST_WINDOWS, _MOST_NUMBERS // max(1, self._d)))
         if len(windows) > most:
             thinned = np.unique(np.linspace(0, len(windows) - 1, most).astype(int))
             windows, weights = windows[thinned], weights[thinned]
-        good = self._parzen(observed.points[chosen], weight[chosen], scale)
+        good = self._parzen(points[chosen], weight[chosen], scale)
         return good, self._parzen(windows, weights, scale)
 
     def _parzen(self, centres: np.ndarray, weights: np.ndarray, scale: float) -> Parzen:

@@ -1,0 +1,147 @@
+"""What trials that were ended early say about their configurations: a loss for each, from where it stood.
+
+A value after three epochs is not comparable with one after thirty, so a trial is compared at the step that it reached,
+with what the others had by then. The losses that those came to in the end tell what its own would have been at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpo_engine.maths import pareto
+from hpo_engine.maths.isotonic import isotonic
+from hpo_engine.study.objective import Objective, Row
+from hpo_engine.study.reached import EARLY, Reached, losses_at, reached
+from hpo_engine.study.trial import Trial
+
+_MOST = 400  # trials that one is compared with: the latest
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What a trial that was ended early counts as.
+
+    Attributes:
+        losses: one for each objective; each is one that a finished trial has.
+        score: with several objectives the value that orders trials, on the scale of the finished trials' `scores`;
+            else the loss.
+        behind: the share of the trials with a value at the step that it reached that were better there, in [0, 1).
+            Orders trials with equal scores.
+    """
+
+    losses: tuple[float, ...]
+    score: float
+    behind: float
+
+
+class Evidence:
+    """Trials -> what those that were ended early count as. Keeps values at steps, which changes no answer."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self.objectives = tuple(objectives)
+        self._seen: list[Trial] = []
+        self._found: dict[int, Partial] = {}
+        self._reached: dict[int, tuple[Trial, Reached | None]] = {}  # by trial id
+        self._at: dict[tuple[int, float], tuple[Sequence[Row], tuple[float, ...] | None]] = {}  # by trial id and step
+
+    def read(self, trials: Sequence[Trial]) -> Mapping[int, Partial]:
+        """By id, what the trials that were ended early count as; none without a finite value, or without a finished
+        trial to compare with.
+
+        Trials are compared with those that have as much of the resource and had a value as early.
+
+        Args:
+            trials: those that count; what they are compared with must be among them.
+        """
+        if len(trials) != len(self._seen) or any(a is not b for a, b in zip(trials, self._seen, strict=True)):
+            self._seen, self._found = list(trials), self._read(trials)
+        return self._found
+
+    def _read(self, trials: Sequence[Trial]) -> dict[int, Partial]:
+        early: dict[int, list[tuple[Trial, Reached]]] = {}  # by resource
+        for trial in trials:
+            if trial.state in EARLY and (found := self._reached_by(trial)) is not None:
+                early.setdefault(trial.proposal.resource or 0, []).append((trial, found))
+        out: dict[int, Partial] = {}
+        for resource, group in early.items():
+            results = [(t, r.losses) for t in trials for r in t.results if (r.resource or 0) == resource]
+            if results:
+                out.update(self._group(group, results))
+        return out
+
+    def _group(
+        self, early: Sequence[tuple[Trial, Reached]], finished: Sequence[tuple[Trial, tuple[float, ...]]]
+    ) -> dict[int, Partial]:
+        """From the farthest step down: those that came farther count among the trials that one is compared with, so
+        that these are not the survivors only."""
+        scores = _scores(np.array([losses for _, losses in finished]))
+        known = [(t, Partial(losses, s, 0.0)) for (t, losses), s in zip(finished, scores.tolist(), strict=True)]
+        out: dict[int, Partial] = {}
+        for step in sorted({r.step for _, r in early}, reverse=True):
+            here = [(t, r.losses) for t, r in early if r.step == step]
+            new = [(t, p) for (t, _), p in zip(here, self._at_step(step, here, known), strict=False)]
+            out.update({t.id: partial for t, partial in new})
+            known += new
+        return out
+
+    def _at_step(
+        self, step: float, here: Sequence[tuple[Trial, tuple[float, ...]]], known: Sequence[tuple[Trial, Partial]]
+    ) -> list[Partial]:
+        others = [(found, p) for t, p in known[-_MOST:] if (found := self._value(t, step)) is not None]
+        if not others:
+            return []
+        at, own = np.array([found for found, _ in others]), np.array([losses for _, losses in here])
+        last = np.array([(*p.losses, p.score) for _, p in others])
+        if at.shape[1] == 1:
+            at, own = np.repeat(at, 2, axis=1), np.repeat(own, 2, axis=1)
+        else:
+            scores = _scores(np.concatenate([at, own]))
+            at, own = np.column_stack([at, scores[: len(at)]]), np.column_stack([own, scores[len(at) :]])
+        columns = [expected(at[:, j], last[:, j], own[:, j]) for j in range(last.shape[1])]
+        standing = np.concatenate([at[:, -1], own[:, -1]])
+        behind = np.searchsorted(np.sort(standing), own[:, -1]) / len(standing)
+        return [
+            Partial(tuple(row[:-1]), row[-1], b)
+            for row, b in zip(np.column_stack(columns).tolist(), behind.tolist(), strict=True)
+        ]
+
+    def _reached_by(self, trial: Trial) -> Reached | None:
+        found = self._reached.get(trial.id)
+        if found is None or found[0] is not trial:
+            found = self._reached[trial.id] = trial, reached(trial, self.objectives)
+        return found[1]
+
+    def _value(self, trial: Trial, step: float) -> tuple[float, ...] | None:
+        found = self._at.get((trial.id, step))
+        if found is None or found[0] is not trial.rows:
+            found = self._at[trial.id, step] = trial.rows, losses_at(trial.rows, step, self.objectives)
+        return found[1]
+
+
+def expected(at: np.ndarray, last: np.ndarray, own: np.ndarray) -> np.ndarray:  # (n,), (n,), (m,) -> (m,)
+    """The losses that values at a step lead to, rounded up to one in `last`.
+
+    Fits a nondecreasing function to the ranks of the last losses of n trials, given their values at the step: if the
+    early values order the trials as the last ones do, that is their rank, and if they say nothing, the mean one. A
+    value between two of theirs counts as the worse one, and a value that is worse than all as the worst of them, which
+    is the least that can be said.
+
+    Args:
+        at, last: values at the step and last losses of the other trials, n > 0. own: values at the step.
+    """
+    values, which, counts = np.unique(at, return_inverse=True, return_counts=True)
+    ranked = np.sort(last)
+    # Equal losses share the mean of their ranks.
+    ranks = (np.searchsorted(ranked, last, "left") + np.searchsorted(ranked, last, "right") - 1) / 2
+    means = np.bincount(which.reshape(-1), weights=ranks) / counts
+    fitted = isotonic(means, counts.astype(float))
+    places = np.minimum(np.searchsorted(values, own, "left"), len(values) - 1)
+    out: np.ndarray = ranked[np.ceil(np.round(fitted[places], 9)).astype(int)]
+    return out
+
+
+def _scores(vectors: np.ndarray) -> np.ndarray:  # (n, k) -> (n,)
+    return vectors[:, 0] if vectors.shape[1] == 1 else pareto.scores(vectors)
