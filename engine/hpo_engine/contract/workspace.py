@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any
 
 from hpo_engine.contract import binding, carrying, layout
+from hpo_engine.contract.checkpoints import finding
+from hpo_engine.contract.checkpoints.finding import Left
 from hpo_engine.contract.copies import Copies
 from hpo_engine.contract.foldercopy import Check
 from hpo_engine.contract.outputlog import logfiles
@@ -147,8 +149,11 @@ class LocalWorkspace:
         """Records what the attempt finds that looks like reports, so that none of it is taken for its own."""
         files = self._files_of(trial)
         patterns = [pattern for each in self._candidates for pattern in each.make(files).patterns]
-        if patterns:
-            earlier.record(files.paths, files.attempt, Found(files, patterns).all())
+        found = [*Found(files, patterns).all()] if patterns else []
+        if self._spec.seeks_checkpoints:
+            found += finding.files_of(files.paths.result_dir, self._spec.checkpoints)
+        if found or patterns:
+            earlier.record(files.paths, files.attempt, found)
 
     def _copy_of(self, trial: Trial, history: History) -> Callable[[Check], None] | None:
         """What makes the copy that has to be whole before the trial's attempt can begin; None: it needs none."""
@@ -224,6 +229,9 @@ class LocalWorkspace:
 
     def _files_of(self, trial: Trial) -> TrialFiles:
         return TrialFiles.of(self.paths.trial(trial.id), trial, self._spec)
+
+    def checkpoint(self, trial: Trial) -> Left | None:
+        return finding.left(self._files_of(trial), self._spec.checkpoints) if self._spec.seeks_checkpoints else None
 
     def error(self, trial_id: int, attempt: int) -> str:
         return logfiles.error(self.paths.trial(trial_id).attempt(attempt))

@@ -265,8 +265,12 @@ class Attempts:
             return
         value = values[0] if values else None
         values = values if self._recorder.history.spec.multi_objective else None
+        left = self._workspace.checkpoint(trial) if state is TrialState.COMPLETED else None
+        newest, taken_up = (None, None) if left is None else (left.newest, left.bytes or None)
         self._recorder.record(
-            TrialEnded(now, trial.id, state.value, value, reason, exit_.to_json(), digest, values, failure)
+            TrialEnded(
+                now, trial.id, state.value, value, reason, exit_.to_json(), digest, values, failure, newest, taken_up
+            )
         )
         if not (exit_.lost or exit_.error):
             self._workspace.over(trial.id)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpo_engine.contract.checkpoints.finding import Left
 from hpo_engine.contract.sources.interface import Reading
 from hpo_engine.searchers import Searcher as Searcher
 from hpo_engine.study.events import Event
@@ -168,6 +169,9 @@ class Workspace(Protocol):
     def final_rows(self, trial: Trial, *, cut: bool, used: Sequence[str] = ()) -> Reading:
         """What a trial has reported whose processes have gone, see `fresh_rows`; `cut`: see `MetricSource.final`.
         Raises OSError: it cannot be read at present."""
+
+    def checkpoint(self, trial: Trial) -> Left | None:
+        """The checkpoints that a trial has left whose processes have gone; None if they do not matter in the study."""
 
     def error(self, trial_id: int, attempt: int) -> str:
         """The error that an attempt's output ends with, or ""."""

@@ -306,7 +306,7 @@ class AttemptEnded(Event):
 class TrialEnded(Event):
     """The verdict. `value` is the objective in the user's own sign (given only if `state` is completed).
 
-    `values`: with several objectives all of them, in their order; the first is `value`.
+    `values`: with several objectives all of them, in their order; the first is `value`. `checkpoint`: see `Result`.
     """
 
     kind: ClassVar[str] = "trial_ended"
@@ -318,6 +318,8 @@ class TrialEnded(Event):
     digest: str | None = None
     values: tuple[float, ...] | None = None
     failure: str | None = None
+    checkpoint: str | None = None
+    checkpoint_bytes: int | None = None
 
     @classmethod
     def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
@@ -335,7 +337,10 @@ class TrialEnded(Event):
             amend(trial.attempts[-1], exit=Exit.from_json(self.exit), ended_at=self.at, failure=failure)
         if self.value is not None:
             losses = self._losses(self.value, draft.study.spec)
-            result = {"attempt": len(trial.attempts), "resource": trial.proposal.resource, "losses": losses}
+            result = {
+                "attempt": len(trial.attempts), "resource": trial.proposal.resource, "losses": losses,
+                "checkpoint": self.checkpoint, "checkpoint_bytes": self.checkpoint_bytes or 0,
+            }  # fmt: skip
             draft.result(trial, made(Result, result))
         amend(trial, state=state, failure=failure, reason=self.reason, ended_at=self.at, seen_at=trial.seen_at[:1])
 

@@ -24,11 +24,28 @@ class Named:
 
 @dataclass(frozen=True)
 class Resource:
-    """What trials get more or less of, in whole numbers from `min` to `max`, such as epochs."""
+    """What trials get more or less of, in whole numbers from `min` to `max`, such as epochs.
+
+    `resume`: whether a promoted trial goes on from what it left: always, never, or auto: if that has a checkpoint.
+    """
 
     name: str
     max: int
     min: int = 1
+    resume: str = "never"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of trials. `patterns`: what they are called (none: as the usual frameworks call them).
+
+    `keep`: all, or promotable: those of trials that no trial can go on from any more are deleted while all that the
+    study has take up more than `disk_bytes` (None: no limit).
+    """
+
+    patterns: tuple[str, ...] = ()
+    keep: str = "all"
+    disk_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +145,7 @@ class StudySpec:
     too big to copy.
     `stop`: the stoppers, each name once. `trackers`: who listens, beside the console. `metric_sources`: where a
     script's metrics are looked for; the first one that has the objectives counts. `executor`: runs the attempts.
+    `resume_key`: the key of config.json that names what an attempt goes on from (None: there is none).
     `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch). `points`: parameter
     sets to try first, partial ones filled in. `warm_start`: earlier studies, names or absolute paths; `prior`:
     their trials when the study was made.
@@ -148,6 +166,8 @@ class StudySpec:
     linked: tuple[LinkedFile, ...] = ()
     algorithm: Named = Named("random")
     resource: Resource | None = None
+    resume_key: str | None = None
+    checkpoints: Checkpoints = Checkpoints()
     budget: Budget = Budget()
     resources: Resources = Resources()
     trial: TrialPolicy = TrialPolicy()
@@ -190,6 +210,12 @@ class StudySpec:
     def config_names(self) -> tuple[str, ...]:
         """The names that a trial's config.json may have from the study: its parameters and its resource."""
         return self.space.names if self.resource is None else (*self.space.names, self.resource.name)
+
+    @property
+    def seeks_checkpoints(self) -> bool:
+        """Whether a trial's checkpoint matters: another attempt may go on from it, or the study file names them."""
+        resumes = self.resource is not None and self.resource.resume != "never"
+        return resumes or bool(self.checkpoints.patterns)
 
     @property
     def full_resource(self) -> int | None:

@@ -216,11 +216,17 @@ class Attempt:
 @dataclass(frozen=True)
 class Result:
     """What a trial had when one of its attempts ended well: `losses`, one for each objective, and the `resource` that
-    had gone into it (None: the study has none)."""
+    had gone into it (None: the study has none).
+
+    `checkpoint`: the newest one that the attempt left, by its path in RESULT_DIR (None: none was found, none was looked
+    for, or it was deleted). `checkpoint_bytes`: what all checkpoints of the trial took up then.
+    """
 
     attempt: int
     resource: int | None
     losses: tuple[float, ...]
+    checkpoint: str | None = None
+    checkpoint_bytes: int = 0
 
 
 @dataclass(frozen=True)

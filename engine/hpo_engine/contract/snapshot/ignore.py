@@ -78,7 +78,7 @@ def _compiled(lines: Sequence[str], where: Callable[[int], str]) -> GitIgnoreSpe
     from pathspec import GitIgnoreSpec
 
     for k, line in enumerate(lines):
-        if wrong := _endless(line):
+        if wrong := endless(line):
             raise SpecError([Problem(where(k), wrong)])
         try:
             GitIgnoreSpec.from_lines([line])
@@ -92,7 +92,7 @@ def _compiled(lines: Sequence[str], where: Callable[[int], str]) -> GitIgnoreSpe
 _NO_STAR = re.compile(r"\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 
-def _endless(line: str) -> str | None:
+def endless(line: str) -> str | None:
     """Why a pattern would take hours to be held against a long name; None if it does not.
 
     Matching goes back to each star that has anything but a "/" behind it and can take a shorter piece: the time has the

@@ -58,6 +58,10 @@ class Earlier:
             self._recorded, self._loaded = _load(f"{self._paths.attempt(self._attempt)}/{RECORD}"), True
         return self._of_view(path, found) if self._recorded is None else self._of_record(path, found, self._recorded)
 
+    def came_along(self, path: str, found: os.stat_result) -> bool:
+        """Whether a file is still as it came with the script's folder, or as the engine put values into it."""
+        return self._of_view(path, found) is None
+
     def is_copied(self, found: os.stat_result) -> bool:
         """Whether the attempt made a file of what was written before it began: copies made by `cp -p` or Python's
         `shutil.copytree`, and what was moved here, keep their time. A clock that was set back changes both times."""

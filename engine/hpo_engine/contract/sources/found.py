@@ -183,11 +183,12 @@ def _expression(pattern: str) -> str:
         )
     if parts[-1] == "**":
         parts.append("*")
-    out = [r"(?:(?!\.)[^/]+/)*" if part == "**" else _of_name(part) + "/" for part in parts[:-1]]
-    return "".join(out) + _of_name(parts[-1])
+    out = [r"(?:(?!\.)[^/]+/)*" if part == "**" else name_expression(part) + "/" for part in parts[:-1]]
+    return "".join(out) + name_expression(parts[-1])
 
 
-def _of_name(pattern: str) -> str:
+def name_expression(pattern: str) -> str:
+    """A regular expression for the names that one part of a pattern matches. Raises nothing; it may not compile."""
     out = r"(?!\.)" if pattern[:1] in ("*", "?", "[") else ""
     at = 0
     while at < len(pattern):

@@ -16,7 +16,7 @@ from hpo_engine.plugins.card import Card, Option
 from hpo_engine.space.params import Choice, Constant, Float, Int, Param
 from hpo_engine.stoppers import AlikeStopper, RankStopper
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import LOCAL, SOURCES_AUTO, Named, StudySpec, TrialPolicy
+from hpo_engine.study.spec import LOCAL, SOURCES_AUTO, Checkpoints, Named, StudySpec, TrialPolicy
 from hpo_engine.studyfile import named
 from hpo_engine.studyfile.native import values
 
@@ -233,8 +233,42 @@ class ResourceForm(_Form):
     name: values.Text = Field(description="The resource's name in config.json.", examples=["epochs"])
     max: values.Count = Field(description="The most that one trial gets.", examples=[27])
     min: values.Count = Field(default=1, description="The least that one trial gets. Default 1.", examples=[3])
+    resume: values.Resume = Field(
+        default="auto",
+        description="Whether a promoted trial goes on from what it left: auto (default) if it left a checkpoint, "
+        "always, or never: it begins anew.",
+        examples=["never"],
+    )
 
 
+class CheckpointsForm(_Form):
+    """What the checkpoints of a trial are called, and which of them stay on the disk."""
+
+    patterns: values.CheckpointNames = Field(
+        default_factory=list,
+        description="Names or paths in RESULT_DIR, as in a .gitignore; a final / stands for a folder. Default: as the "
+        "usual frameworks call them.",
+        examples=[["state-*.bin", "snapshots/"]],
+    )
+    keep: values.Keep | None = Field(
+        default=None,
+        description="all (default), or promotable: where the study's checkpoints exceed disk, those of trials that "
+        "cannot be promoted any more are deleted. With disk, the default is promotable.",
+        examples=["promotable"],
+    )
+    disk: values.Bytes | None = Field(
+        default=None, description="What all checkpoints of the study may take up. Default: no limit.", examples=["20GB"]
+    )
+
+    def checkpoints(self) -> Checkpoints:
+        keep = self.keep or ("all" if self.disk is None else "promotable")
+        return Checkpoints(tuple(self.patterns), keep, self.disk)
+
+
+_Checkpoints = Annotated[
+    CheckpointsForm,
+    BeforeValidator(values.checkpoints, json_schema_input_type=values.Text | list[values.Text] | CheckpointsForm),
+]
 _Off = Literal["off", False]
 _ShortObjective = Annotated[str, Field(pattern=r"^\s*([Mm][Ii][Nn]|[Mm][Aa][Xx])([Ii][Mm][Ii][SsZz][Ee])?\s+\S")]
 _Named = Annotated[NamedForm, BeforeValidator(values.named, json_schema_input_type=values.Text | NamedForm)]
@@ -356,6 +390,18 @@ class StudyForm(_Form):
         description="The resource that hyperband, asha and bohb distribute, as in {name: epochs, max: 27}; others give "
         "the max.",
     )
+    resume_key: values.Text | None = Field(
+        default=None,
+        description="A key of config.json that gets the path of the checkpoint to go on from; null if there is none. "
+        "Default: no such key.",
+        examples=["resume_from"],
+    )
+    checkpoints: _Checkpoints = Field(
+        default_factory=CheckpointsForm,
+        description="What the script's checkpoints are called, as in [state-*.bin]; {keep: promotable, disk: 20GB} "
+        "limits what they take up. Default: as the usual frameworks call them, no limit.",
+        examples=[["state-*.bin"], {"keep": "promotable", "disk": "20GB"}],
+    )
     space: Annotated[dict[str, SkipValidation[_Entry]] | None, BeforeValidator(_space)] = Field(
         default=None,
         description="The parameters: {float: [low, high], log: true}, {int: [low, high]}, {choice: [...]}, or a value.",
@@ -434,6 +480,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "results": NamedForm,
     "executor": NamedForm,
     "resource": ResourceForm,
+    "checkpoints": CheckpointsForm,
 }
 
 

@@ -14,6 +14,7 @@ from hpo_engine.study.spec import (
     MISNAMED,
     RANK,
     SOURCES_AUTO,
+    Checkpoints,
     Named,
     Resource,
     Resources,
@@ -22,7 +23,7 @@ from hpo_engine.study.spec import (
 )
 from hpo_engine.studyfile.common import ragged
 from hpo_engine.studyfile.named import to_mapping
-from hpo_engine.studyfile.native.form import StudyForm
+from hpo_engine.studyfile.native.form import ResourceForm, StudyForm
 
 
 def json_schema() -> dict[str, Any]:
@@ -66,6 +67,8 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "executor": None if spec.executor == StudySpec.executor else _named(spec.executor),
         "trial": _trial(spec.resources, spec.trial),
         "resource": _resource(spec),
+        "resume_key": spec.resume_key,
+        "checkpoints": _checkpoints(spec.checkpoints),
         # That of ragged experiments is no rule for them: it follows from them.
         "space": None if ragged(spec.experiments) else {p.name: _spelled(p, spec) for p in spec.space.params},
         "require": list(spec.space.require) if len(spec.space.require) != 1 else spec.space.require[0],
@@ -88,8 +91,24 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
 def _resource(spec: StudySpec) -> dict[str, Any]:
     if spec.resource is None:
         return {}
-    least = spec.resource.min if spec.resource.min != Resource.min else None
-    return _given({"name": spec.resource.name, "max": spec.resource.max, "min": least})
+    resource = spec.resource
+    least = resource.min if resource.min != Resource.min else None
+    resume = resource.resume if resource.resume != ResourceForm.model_fields["resume"].default else None
+    return _given({"name": resource.name, "max": resource.max, "min": least, "resume": resume})
+
+
+def _checkpoints(chosen: Checkpoints) -> Any:
+    """The short form if there are only patterns."""
+    if chosen.keep == Checkpoints.keep and chosen.disk_bytes is None:
+        return list(chosen.patterns)
+    disk = None if chosen.disk_bytes is None else _size(chosen.disk_bytes)
+    return _given({"patterns": list(chosen.patterns) or None, "keep": chosen.keep, "disk": disk})
+
+
+def _size(count: int) -> str:
+    """Bytes in the largest unit that gives a whole number."""
+    power = next(k for k in (4, 3, 2, 1, 0) if count % 1024**k == 0)
+    return f"{count // 1024**power}{('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def _objective(objective: Objective, default_over: str) -> dict[str, Any]:

@@ -114,6 +114,8 @@ def _plain_fields(form: StudyForm, algorithm: str) -> dict[str, Any]:
         "command": tuple(form.command),
         "exclude": tuple(form.exclude),
         "resource": Resource(**form.resource.model_dump()) if form.resource else None,
+        "resume_key": form.resume_key,
+        "checkpoints": form.checkpoints.checkpoints(),
         "budget": Budget(trials, form.time_limit),
         "resources": Resources(form.parallel, form.trial.cpus, form.trial.gpus),
         "trial": form.trial.policy(),
@@ -129,11 +131,22 @@ def _check_fields(form: StudyForm, data: Mapping[str, Any], name: str | None, pr
     """Checks that concern several fields."""
     if form.resource and form.resource.min > form.resource.max:
         problems.add("resource.min", f"must be at most the max, which is {form.resource.max}, not {form.resource.min}")
+    _check_checkpoints(form, problems)
     for variable in data["env"] if isinstance(data.get("env"), dict) else ():
         if wrong := env_problem(variable) or reserved(variable):
             problems.add(f"env.{variable}", wrong)
     if not form.name and name and (wrong := study_name_problem(name)):
         problems.add("name", wrong)
+
+
+def _check_checkpoints(form: StudyForm, problems: Problems) -> None:
+    key, found = form.resume_key, form.checkpoints
+    if key is not None and key in placed.names(form):
+        problems.add("resume_key", f"is the name of a parameter or of the resource: {json_text(key)}; choose another")
+    if found.keep == "promotable" and found.disk is None:
+        problems.add("checkpoints.keep", "deletes nothing without a limit; add one, as in disk: 20GB")
+    if found.keep == "all" and found.disk is not None:
+        problems.add("checkpoints.disk", "has no effect with keep: all; write keep: promotable, or leave disk out")
 
 
 def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems) -> dict[str, Any]:

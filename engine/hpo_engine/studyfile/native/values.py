@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Strict, WithJsonSchema
 
+from hpo_engine.contract.checkpoints import patterns
 from hpo_engine.space.params import json_problem, json_text
 from hpo_engine.studyfile.common import as_text, split_command, study_name_problem
 from hpo_engine.studyfile.named import from_mapping, from_text
@@ -25,7 +26,7 @@ _DURATION = {
     **dict.fromkeys(("d", "day", "days"), 86400),
 }
 MOST_OBJECTIVES = 10
-_SIZE_MB = {"b": 2.0**-20, "kb": 2.0**-10, "mb": 1.0, "gb": 2.0**10}
+_SIZE_MB = {"b": 2.0**-20, "kb": 2.0**-10, "mb": 1.0, "gb": 2.0**10, "tb": 2.0**20}
 _PIECE = r"([0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?)\s*([a-z]+)\s*"
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*$")
 
@@ -81,6 +82,13 @@ def argv(value: Any) -> list[str]:
     return words
 
 
+def _checkpoint_names(value: Any) -> Any:
+    for pattern in (value := _listed(value)):
+        if isinstance(pattern, str) and (wrong := patterns.problem(pattern)):
+            raise ValueError(f"{json_text(pattern)} {wrong}")
+    return value
+
+
 def _study_names(value: Any) -> Any:
     if value in ("auto", "off", ["auto"], ["off"]) or isinstance(value, bool):  # off is false in YAML 1.1
         raise ValueError("names earlier studies; imports done before trials start are trial: {preload: auto or off}")
@@ -115,6 +123,7 @@ Name = Annotated[
 ]
 EnvText = Annotated[str, PlainValidator(_env_text, json_schema_input_type=Scalar)]
 Texts = Annotated[list[Text], BeforeValidator(_listed, json_schema_input_type=Text | list[Text])]
+CheckpointNames = Annotated[list[Text], BeforeValidator(_checkpoint_names, json_schema_input_type=Text | list[Text])]
 StudyNames = Annotated[list[Text], BeforeValidator(_study_names, json_schema_input_type=Text | list[Text])]
 Rules = Annotated[list[str] | str, PlainValidator(_rules, json_schema_input_type=Text | list[Text])]
 Preload = Annotated[list[str] | str, PlainValidator(_preload, json_schema_input_type=Text | list[Text])]
@@ -146,11 +155,15 @@ _Shown = Literal["minimize", "maximize", "latest"]
 _Over = Literal["best", "last"]
 _OnTimeLimit = Literal["fail", "keep"]
 _Rule = Literal["rank"]
+_Resume = Literal["auto", "always", "never"]
+_Keep = Literal["all", "promotable"]
 Goal = Annotated[_Goal, _in_any_case(_Goal, _SYNONYMS)]
 Shown = Annotated[_Shown, _in_any_case(_Shown, {**_SYNONYMS, "last": "latest"})]
 Over = Annotated[_Over, _in_any_case(_Over)]
 OnTimeLimit = Annotated[_OnTimeLimit, _in_any_case(_OnTimeLimit)]
 Rule = Annotated[_Rule, _in_any_case(_Rule)]
+Resume = Annotated[_Resume, _in_any_case(_Resume)]
+Keep = Annotated[_Keep, _in_any_case(_Keep)]
 OnOrOff = Annotated[bool, Strict(), BeforeValidator(_on_or_off, json_schema_input_type=Literal["on", "off"] | bool)]
 
 
@@ -212,6 +225,10 @@ def _megabytes(value: Any) -> float:
     return number
 
 
+def _bytes(value: Any) -> int:
+    return round(_megabytes(value) * (1 << 20)) or 1
+
+
 def _ends(value: Any) -> list[float]:
     """The two ends of a range; which is the lower is the space's business."""
     if not isinstance(value, list) or len(value) != 2:
@@ -227,7 +244,7 @@ def _trials(value: Any) -> Any:
 
 
 _Duration = Annotated[str, Field(pattern=r"^\s*([0-9]+(\.[0-9]+)?|([0-9]+(\.[0-9]+)?\s*[A-Za-z]+\s*)+)\s*$")]
-_Size = Annotated[str, Field(pattern=r"^\s*[0-9]+(\.[0-9]+)?\s*([kKmMgG]?[bB])\s*$")]
+_Size = Annotated[str, Field(pattern=r"^\s*[0-9]+(\.[0-9]+)?\s*([kKmMgGtT]?[bB])\s*$")]
 _Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_whole)]
 Natural = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_whole)]
@@ -245,6 +262,7 @@ Limit = Annotated[
     BeforeValidator(seconds, json_schema_input_type=_Positive | _Duration),
 ]
 Megabytes = Annotated[float, PlainValidator(_megabytes, json_schema_input_type=_Size)]
+Bytes = Annotated[int, PlainValidator(_bytes, json_schema_input_type=_Size)]
 FloatRange = Annotated[
     list[float],
     PlainValidator(_ends, json_schema_input_type=Annotated[list[float], Field(min_length=2, max_length=2)]),
@@ -293,6 +311,11 @@ def early_stopping(value: Any) -> Any:
     if not isinstance(value, str) or value.lower() != "rank":
         raise ValueError(f"must be rank, off or {{rule: rank, ...}}, not {json_text(value)}")
     return {"rule": "rank"}
+
+
+def checkpoints(value: Any) -> Any:
+    """The long form of a pattern, and of a list of them."""
+    return {"patterns": value} if isinstance(value, (str, list)) else value
 
 
 def failures(value: Any) -> Any:
