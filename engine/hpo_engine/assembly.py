@@ -66,6 +66,7 @@ SEARCHERS = Registry(
         "hyperband": "hpo_engine.searchers.hyperband:Hyperband",
         "asha": "hpo_engine.searchers.asha:Asha",
         "bohb": "hpo_engine.searchers.bohb:Bohb",
+        "pbt": "hpo_engine.searchers.pbt:Pbt",
     },
     common=("seed",),
     nearest=_nearest_algorithm,

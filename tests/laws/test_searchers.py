@@ -22,12 +22,14 @@ from hpo_engine.searchers.grid import Grid
 from hpo_engine.searchers.hyperband import Hyperband
 from hpo_engine.searchers.interface import Asks, Searcher
 from hpo_engine.searchers.optuna import Optuna
+from hpo_engine.searchers.pbt import Pbt
 from hpo_engine.searchers.random import Random
 from hpo_engine.searchers.sobol import Sobol
 from hpo_engine.searchers.tpe import Tpe
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.events import TrialReopened, apply
 from hpo_engine.study.history import History
+from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import Named, Resource, StudySpec
 from hpo_engine.study.trial import Proposal
 from hpo_engine.testing.histories import FATES, SPACES, as_text, opened, proposed, spec_of, with_fate
@@ -291,6 +293,33 @@ class TestBohbWithGaussianProcess(Rationed):
 class TestAsha(Rationed):
     def make(self, spec: StudySpec) -> Searcher:
         return Asha(spec, brackets=2)
+
+
+class TestPbt(Rationed):
+    def specs(self) -> Mapping[str, StudySpec]:
+        given = {"resource": Resource("epoch", 9, resume="always")}
+        two = (Objective("loss"), Objective("speed", "maximize"))
+        several = spec_of(SPACES["conditional"], objectives=two, **given)
+        ruled = SearchSpace(SPACES["mixed"].params, ("hidden > 20 and (act != 'tanh' or dropout < 0.3)",))
+        spaces = {**SPACES, "ruled": ruled}
+        return {**{name: spec_of(space, **given) for name, space in spaces.items()}, "two objectives": several}
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Pbt(spec, population=6, interval=2)
+
+
+class TestPbtInGenerations(TestPbt):
+    def make(self, spec: StudySpec) -> Searcher:
+        return Pbt(spec, population=4, interval=2, mode="generations", explore="resample", exploit=0.5)
+
+
+class TestPbtWithGaussianProcess(TestPbt):
+    every = 3
+    trials = 16
+    many = 6
+
+    def make(self, spec: StudySpec) -> Searcher:
+        return Pbt(spec, population=4, interval=2, explore="gp")
 
 
 for _laws in [each for each in globals().values() if isinstance(each, type) and issubclass(each, SearcherLaws)]:

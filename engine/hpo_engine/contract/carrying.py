@@ -44,6 +44,11 @@ def keep(paths: TrialPaths, attempt: int, check: Check = no_check) -> None:
     failpoint("trial.kept")
 
 
+def drop(paths: TrialPaths, attempt: int) -> None:
+    """Removes what `keep` has kept of an attempt, if anything."""
+    shutil.rmtree(f"{paths.attempt(attempt)}/{KEPT}", ignore_errors=True)
+
+
 def copy_from(
     paths: TrialPaths, other: TrialPaths, attempt: int, latest: bool, reports: Collection[str], check: Check = no_check
 ) -> None:

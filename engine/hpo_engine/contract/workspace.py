@@ -32,7 +32,7 @@ from hpo_engine.failpoints import failpoint
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Origin, Trial
+from hpo_engine.study.trial import Origin, Trial, TrialState
 from hpo_engine.system.faults import full, out_of_room, placed
 
 
@@ -129,6 +129,7 @@ class LocalWorkspace:
             if number > 1:
                 os.makedirs(paths.attempt(number), exist_ok=True)
             if goes_on:
+                self._drop_kept(trial, history)
                 self._reports_of(trial).carry_on(number - 1)
                 self._views.carry_on(paths.result_dir)
             elif trial.origin is not None:
@@ -159,7 +160,8 @@ class LocalWorkspace:
         """What makes the copy that has to be whole before the trial's attempt can begin; None: it needs none."""
         paths, origin = self.paths.trial(trial.id), trial.origin
         if _goes_on(trial):  # RESULT_DIR is used again: what trials that have not ended start from must not be lost
-            done, needed = trial.done, any(t.origin == Origin(trial.id, trial.done) for t in history.open)
+            done = trial.done
+            needed = done in trial.kept or any(t.origin == Origin(trial.id, done) for t in history.open)
             begun = self._copies.has((trial.id, len(trial.attempts)))  # it is made whatever became of those trials
             if begun or (needed and not carrying.is_kept(paths, done) and not _has_gone_on(trial, done)):
                 return partial(carrying.keep, paths, done)
@@ -171,6 +173,14 @@ class LocalWorkspace:
         other = self.paths.trial(origin.trial)
         reports = [name for each in self._candidates for name in each.files(TrialFiles(paths))]
         return partial(carrying.copy_from, paths, other, origin.attempt, latest, reports)
+
+    def _drop_kept(self, trial: Trial, history: History) -> None:
+        """Removes copies of what earlier attempts left, kept for others to start from: the latest one is enough, unless
+        a trial that may run again has started from an earlier one."""
+        needed = {t.origin.attempt for t in history.trials if t.origin and t.origin.trial == trial.id and _may_run(t)}
+        for attempt in trial.kept:
+            if attempt < trial.done and attempt not in needed:
+                carrying.drop(self.paths.trial(trial.id), attempt)
 
     def abandon(self, trial_id: int) -> None:
         self._copies.cancel(trial_id)
@@ -272,6 +282,11 @@ class LocalWorkspace:
 
 def _goes_on(trial: Trial) -> bool:
     return trial.attempt is not None and trial.attempt.resume == trial.id
+
+
+def _may_run(trial: Trial) -> bool:
+    """Whether its first result, for which its origin is needed, may still come: it is open, or failed."""
+    return not trial.results and trial.state is not TrialState.COMPLETED
 
 
 def _has_gone_on(trial: Trial, attempt: int) -> bool:

@@ -130,8 +130,16 @@ class Proposer:
             raise self._wrong("queued", proposal.queued, "is not in the queue")
         self._recorder.record(
             TrialProposed(
-                now, history.next_id, params, resource, proposal.note, proposal.start_from, proposal.repeats, queued
-            )
+                now,
+                history.next_id,
+                params,
+                resource,
+                proposal.note,
+                proposal.start_from,
+                proposal.repeats,
+                queued,
+                proposal.replaces,
+            )  # fmt: skip
         )
         failpoint("trial.proposed")
         return history.next_id
@@ -145,7 +153,8 @@ class Proposer:
             raise SearcherError(
                 f"{self._title} cannot carry on trial {trial_id} to resource {resource}: it has had {trained}"
             )
-        self._recorder.record(TrialCarriedOn(now, trial_id, self._params(proposal), resource, proposal.note))
+        keep = True if proposal.keep else None
+        self._recorder.record(TrialCarriedOn(now, trial_id, self._params(proposal), resource, proposal.note, keep))
         failpoint("trial.carried-on")
         return trial_id
 
@@ -154,7 +163,7 @@ class Proposer:
         if not isinstance(proposal, Proposal):
             raise SearcherError(f"{self._title} proposed {_shown(proposal)}, which is not a Proposal")
         history, numbers = self._recorder.history, dict[str, int]()
-        for name in ("resource", "carry_on", "start_from", "repeats"):
+        for name in ("resource", "carry_on", "start_from", "repeats", "replaces"):
             if (value := getattr(proposal, name)) is not None:
                 numbers[name] = self._whole(name, value)
         if (amount := numbers.get("resource")) is not None:
@@ -162,8 +171,13 @@ class Proposer:
                 raise self._wrong("resource", amount, "the study has no resource")
             if not 1 <= amount <= limits.max:
                 raise self._wrong("resource", amount, f"must be from 1 to {limits.max}")
-        if "repeats" in numbers and numbers["repeats"] not in range(history.next_id):
-            raise self._wrong("repeats", numbers["repeats"], "there is no such trial")
+        for name in ("repeats", "replaces"):
+            if name in numbers and numbers[name] not in range(history.next_id):
+                raise self._wrong(name, numbers[name], "there is no such trial")
+        if "replaces" in numbers and not history.trials[numbers["replaces"]].state.ended:
+            raise self._wrong("replaces", numbers["replaces"], "it has not ended")
+        if not isinstance(proposal.keep, bool):
+            raise self._wrong("keep", proposal.keep, "must be true or false")
         if proposal.queued is not None and not isinstance(proposal.queued, Queued):
             raise self._wrong("queued", proposal.queued, "is set by the engine only")
         if proposal.note is not None:
@@ -209,9 +223,10 @@ class Proposer:
             raise SearcherError(f"{self._title} proposed to carry on one trial and to start from another at once")
         if trial_id not in range(history.next_id):
             raise SearcherError(f"{self._title} proposed to {what} trial {trial_id}, which does not exist")
-        state = history.trials[trial_id].state
-        if state is not TrialState.COMPLETED:
-            raise SearcherError(f"{self._title} proposed to {what} trial {trial_id}, which is {state.value}")
+        trial = history.trials[trial_id]
+        ready = trial.startable is not None if proposal.carry_on is None else trial.state is TrialState.COMPLETED
+        if not ready:
+            raise SearcherError(f"{self._title} proposed to {what} trial {trial_id}, which is {trial.state.value}")
 
     def _failed(self, error: BaseException) -> SearcherError:
         if isinstance(error, EngineError):

@@ -129,6 +129,8 @@ class ProposalFilter(Searcher):
         """The proposal, or one like it that is new and allowed; None if there is none."""
         if self._listed or not proposal.begins or self._space.misfit(proposal.params):
             return proposal  # (the loop refuses one outside the space)
+        if proposal.start_from is not None:  # other values need not fit the files that it starts from
+            return proposal
         known, rng = self._known(proposal, tried), self._rng(trial_id)
         allowed = self._space.allows(proposal.params)
         if allowed and not known(proposal.params):

@@ -15,7 +15,7 @@ from hpo_engine.errors import JournalError
 from hpo_engine.study import rows
 from hpo_engine.study.draft import Draft
 from hpo_engine.study.history import History, StudyState
-from hpo_engine.study.objective import Row
+from hpo_engine.study.objective import Row, latest_losses
 from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import (
     MOST_SEEN,
@@ -125,7 +125,10 @@ class TrialQueued(Event):
 
 @dataclass(frozen=True)
 class TrialProposed(Event):
-    """A new trial. `queued`: the number of the queued configuration that it was made of, which leaves the queue."""
+    """A new trial. `queued`: the number of the queued configuration that it was made of, which leaves the queue.
+
+    `replaces`: see `Proposal`.
+    """
 
     kind: ClassVar[str] = "trial_proposed"
     trial: int
@@ -135,16 +138,20 @@ class TrialProposed(Event):
     start_from: int | None = None
     repeats: int | None = None
     queued: int | None = None
+    replaces: int | None = None
 
     def step(self, draft: Draft) -> None:
         proposal = {
             "params": self.params, "resource": self.resource, "start_from": self.start_from, "note": self.note,
             "repeats": self.repeats, "queued": None if self.queued is None else self._taken(draft),
+            "replaces": self.replaces,
         }  # fmt: skip
         trial = {"id": self.trial, "proposal": made(Proposal, proposal), "proposed_at": self.at}
         if self.start_from is not None:
-            other = draft.trial(self.start_from, TrialState.COMPLETED)
-            trial["origin"] = Origin(other.id, len(other.attempts))
+            other = draft.trial(self.start_from)
+            if (attempt := other.startable) is None:
+                raise JournalError(f"trial {other.id} is {other.state.value}, not completed")
+            trial["origin"] = Origin(other.id, attempt)
         draft.add(made(Trial, trial))
 
     def _taken(self, draft: Draft) -> Queued:
@@ -158,23 +165,27 @@ class TrialProposed(Event):
 
 @dataclass(frozen=True)
 class TrialCarriedOn(Event):
-    """A COMPLETED trial is to be trained further, until `resource` in all has gone into it."""
+    """A COMPLETED trial is to be trained further, until `resource` in all has gone into it. `keep`: see `Proposal`."""
 
     kind: ClassVar[str] = "trial_carried_on"
     trial: int
     params: Mapping[str, Any]
     resource: int
     note: Mapping[str, Any] | None = None
+    keep: bool | None = None
 
     def step(self, draft: Draft) -> None:
         trial = draft.trial(self.trial, TrialState.COMPLETED)
         if self.resource <= trial.trained:
             raise JournalError(f"trial {self.trial}: resource {self.resource} after {trial.trained}")
         proposal = changed(
-            trial.proposal, params=self.params, resource=self.resource, carry_on=self.trial, note=self.note
-        )
+            trial.proposal, params=self.params, resource=self.resource, carry_on=self.trial, note=self.note,
+            keep=bool(self.keep),
+        )  # fmt: skip
+        kept = (*trial.kept, trial.done) if self.keep else trial.kept
         amend(
             trial, state=TrialState.PENDING, proposal=proposal, base=trial.rows, reason="", stop=None, ended_at=None,
+            kept=kept,
         )  # fmt: skip
 
 
@@ -337,9 +348,11 @@ class TrialEnded(Event):
             amend(trial.attempts[-1], exit=Exit.from_json(self.exit), ended_at=self.at, failure=failure)
         if self.value is not None:
             losses = self._losses(self.value, draft.study.spec)
+            spec = draft.study.spec
             result = {
                 "attempt": len(trial.attempts), "resource": trial.proposal.resource, "losses": losses,
                 "checkpoint": self.checkpoint, "checkpoint_bytes": self.checkpoint_bytes or 0,
+                "latest": None if spec.resource is None else latest_losses(trial.rows, spec.objectives),
             }  # fmt: skip
             draft.result(trial, made(Result, result))
         amend(trial, state=state, failure=failure, reason=self.reason, ended_at=self.at, seen_at=trial.seen_at[:1])

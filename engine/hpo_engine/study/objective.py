@@ -81,6 +81,22 @@ def pick_values(rows: Sequence[Row], objectives: Sequence[Objective]) -> tuple[f
     return min(whole, key=lambda values: objectives[choosing].loss(values[choosing]))
 
 
+def latest_losses(rows: Sequence[Row], objectives: Sequence[Objective]) -> tuple[float, ...] | None:
+    """The losses of the last row, or of the last ones that report them; empty if one is not finite.
+
+    None: each objective counts by the last row anyway, or the rows lack one.
+    """
+    if not rows or all(objective.over == "last" for objective in objectives):
+        return None
+    last, metrics = rows[-1].values, [objective.metric for objective in objectives]
+    if not all(metric in last for metric in metrics):  # few scripts report them in different rows
+        if not (filled := _filled(rows, metrics)):
+            return None
+        last = dict(zip(metrics, filled[-1], strict=True))
+    losses = tuple([objective.loss(last[objective.metric]) for objective in objectives])
+    return losses if all(map(math.isfinite, losses)) else ()
+
+
 def _filled(rows: Sequence[Row], metrics: Sequence[str]) -> list[tuple[float, ...]]:
     """For each row all of the metrics, what it lacks from its neighbours; no rows where a metric is never told."""
     latest: list[float] = []

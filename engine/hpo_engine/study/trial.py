@@ -32,10 +32,12 @@ class Proposal:
     """What a searcher returns: parameters, and how much of the study's resource is to go into the trial in all.
 
     `carry_on`: the COMPLETED trial that is to be trained further, to more of the resource than it has had: no new
-    trial, but another attempt, which finds the files that the last one left. `start_from`: the COMPLETED trial whose
-    files a new trial begins with, a copy of them. At most one of the two. `note` (JSON values) is the searcher's own:
-    nobody else reads it. `repeats`: the trial whose configuration a new trial runs again on purpose, from the
-    beginning, with more of the resource. `queued`: the queued configuration that it was made of; set by the engine.
+    trial, but another attempt, which finds the files that the last one left. `keep`: a copy of these files is kept, so
+    that others can start from them while the trial goes on. `start_from`: the trial whose files a new trial begins
+    with, a copy of them; see `Trial.startable`. At most one of the two. `replaces`: the trial of a population that ends
+    for the new one, which takes its place. `note` (JSON values) is the searcher's own: nobody else reads it. `repeats`:
+    the trial whose configuration a new trial runs again on purpose, from the beginning, with more of the resource.
+    `queued`: the queued configuration that it was made of; set by the engine.
     """
 
     params: Params
@@ -45,11 +47,13 @@ class Proposal:
     note: Mapping[str, Any] | None = None
     repeats: int | None = None
     queued: Queued | None = None
+    replaces: int | None = None
+    keep: bool = False
 
     @property
     def begins(self) -> bool:
         """Whether its configuration is meant to be a new one."""
-        return self.repeats is None and self.carry_on is None
+        return self.repeats is None and self.carry_on is None and self.replaces is None
 
 
 class StopCause(str, enum.Enum):
@@ -219,7 +223,9 @@ class Result:
     had gone into it (None: the study has none).
 
     `checkpoint`: the newest one that the attempt left, by its path in RESULT_DIR (None: none was found, none was looked
-    for, or it was deleted). `checkpoint_bytes`: what all checkpoints of the trial took up then.
+    for, or it was deleted). `checkpoint_bytes`: what all checkpoints of the trial took up then. `latest`: the losses of
+    its last row, if the study has a resource and one of its objectives counts by the best row (None: the same as
+    `losses`; empty: they are not finite).
     """
 
     attempt: int
@@ -227,6 +233,12 @@ class Result:
     losses: tuple[float, ...]
     checkpoint: str | None = None
     checkpoint_bytes: int = 0
+    latest: tuple[float, ...] | None = None
+
+    @property
+    def now(self) -> tuple[float, ...]:
+        """The losses of what the attempt has left: those of its last row; empty if they are not finite."""
+        return self.losses if self.latest is None else self.latest
 
 
 @dataclass(frozen=True)
@@ -276,7 +288,8 @@ class Trial:
     `provisional`: the rows are those of a source that need not be the one that counts in the end: no rule judges them.
     `seen_at`: when rows of the latest attempt were read (UTC seconds): of a running one the first time and the latest
     ones, see `MOST_SEEN`, of an ended one the first time only. `objective_at`: when all objectives were in them.
-    `origin`: the files that it started from. `failure`: why it failed (None: it did not). `stop`: it was told to end
+    `origin`: the files that it started from. `kept`: its attempts whose files were kept when it was carried on, see
+    `Proposal.keep`. `failure`: why it failed (None: it did not). `stop`: it was told to end
     (None: it was not, or has begun again since).
     """
 
@@ -292,6 +305,7 @@ class Trial:
     results: tuple[Result, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     origin: Origin | None = None
+    kept: tuple[int, ...] = ()
     failure: FailureKind | None = None
     stop: Stop | None = None
     reason: str = ""
@@ -321,6 +335,14 @@ class Trial:
         if self.objective_at is None:
             return False
         return self.state is TrialState.RUNNING or self.objective_at < (self.ended_at or 0.0)
+
+    @property
+    def startable(self) -> int | None:
+        """The attempt whose files a new trial can start from: that of the latest result, if nothing has gone on in its
+        folder since, or a copy was kept."""
+        there = self.state is TrialState.COMPLETED or self.done in self.kept
+        return self.done if self.results and there else None
+
 
     @property
     def told_to_end(self) -> bool:

@@ -19,6 +19,7 @@ from hpo_engine.study.events import (
     EngineStarted,
     Event,
     MetricsSeen,
+    TrialCarriedOn,
     TrialEnded,
     TrialProposed,
     apply,
@@ -79,15 +80,20 @@ def applied(history: History, *events: Event) -> History:
 
 
 def proposed(history: History, proposals: Sequence[Proposal]) -> History:
-    """The history after these proposals became trials; they are pending. Goes through JSON, as the log does."""
+    """The history after these proposals became trials, or carry trials on; they are pending. Goes through JSON, as the
+    log does."""
     for p in proposals:
-        params, note = json.loads(json.dumps([dict(p.params), p.note]))
-        queued = None if p.queued is None else p.queued.number
-        event = TrialProposed(
-            history.last_at + 1, history.next_id, params, p.resource, note, repeats=p.repeats, queued=queued
-        )
-        history = apply(history, event)
+        history = apply(history, _accepted(history, p))
     return history
+
+
+def _accepted(history: History, p: Proposal) -> Event:
+    at, (params, note) = history.last_at + 1, json.loads(json.dumps([dict(p.params), p.note]))
+    if p.carry_on is not None:
+        assert p.resource is not None
+        return TrialCarriedOn(at, p.carry_on, params, p.resource, note, p.keep or None)
+    queued = None if p.queued is None else p.queued.number
+    return TrialProposed(at, history.next_id, params, p.resource, note, p.start_from, p.repeats, queued, p.replaces)
 
 
 Loss = Callable[[Trial, np.random.Generator], float]
@@ -169,14 +175,16 @@ def simulated(
     end = history.next_id + trials
     while history.next_id < end:
         first = history.next_id
-        history = proposed(history, searcher.ask(history, min(batch, end - first)))
-        if history.next_id == first:
+        answer = searcher.ask(history, min(batch, end - first))
+        history = proposed(history, answer)
+        if not answer:
             # "Wait" while something is open: let that end; else the search is over.
             if not history.open_ids:
                 break
             history = all_completed(history, rng, loss)
             continue
-        for trial_id in range(first, history.next_id):
+        carried = [p.carry_on for p in answer if p.carry_on is not None]
+        for trial_id in (*carried, *range(first, history.next_id)):
             value = loss(history.trials[trial_id], rng)
             history = with_fate(history, trial_id, fates[int(rng.integers(len(fates)))], value)
     return history
@@ -195,7 +203,10 @@ def all_completed(history: History, rng: np.random.Generator, loss: Loss = noise
 def as_text(proposals: Sequence[Proposal]) -> str:
     """Proposals as text, types and order of the parameters included."""
     return json.dumps(
-        [[dict(p.params), p.resource, None if p.note is None else dict(p.note), p.repeats] for p in proposals]
+        [
+            [dict(p.params), p.resource, None if p.note is None else dict(p.note), p.repeats, p.carry_on, p.start_from]
+            for p in proposals
+        ]
     )
 
 
