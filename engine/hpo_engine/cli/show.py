@@ -218,6 +218,8 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
         click.echo(f"  command: {safe_text(shlex.join(command))}")
     for attempt in trial.attempts:
         click.echo(f"  {_attempt_line(history, trial, attempt)}")
+    if "schedule" in one:
+        click.echo(f"\nschedule:\n{_schedule_table(history, trial)}\n")
     if len(trial.results) > 1 or (trial.results and trial.done < len(trial.attempts)):
         for result in results_object(history, trial):
             values = result.get("values") or {history.spec.objectives[0].metric: result["value"]}
@@ -254,6 +256,22 @@ def _attempt_line(history: History, trial: Trial, attempt: Attempt) -> str:
     if end is not None and end.leftovers:
         line += f", {counted(end.leftovers, 'process', 'processes')} left behind and killed"
     return line + (f" on GPU {','.join(attempt.devices)}" if attempt.devices else "")
+
+
+def _schedule_table(history: History, trial: Trial) -> str:
+    """What led to the trial: from which amount of the resource to which, in which trial, with which values."""
+    from hpo_engine.study.lineage import schedule
+    from hpo_engine.text.tables import assignments, number, safe_text, table
+
+    spec = history.spec
+    assert spec.resource is not None
+    rows = []
+    for run in schedule(history, trial):
+        values = [number(o.value(loss)) for o, loss in zip(spec.objectives, run.losses, strict=False)]
+        values = values or [""] * len(spec.objectives)
+        rows.append([f"{run.start}-{run.end}", str(run.trial), *values, assignments(run.params)])
+    metrics = [safe_text(aim.metric.upper()) for aim in spec.objectives]
+    return table([safe_text(spec.resource.name.upper()), "TRIAL", *metrics, "PARAMETERS"], rows, width=output_width())
 
 
 def _amount(history: History, resource: int | None) -> str:

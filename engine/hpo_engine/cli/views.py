@@ -146,14 +146,17 @@ def export(study: str, root: str | None, form: str, metric: str | None, goal: st
     fixed = ["trial", "state", *([*values, "front"] if values else ["value"])]
     fixed += [f"metrics.{name}" for name in beside_names(history.spec)]
     fixed += ["attempts", "started_at", "ended_at", "failure", "reason", "cpu_s", "memory_peak_mb"]
+    objects = [trial_object(history, t) for t in history.trials]
+    fixed += ["schedule"] if any("schedule" in one for one in objects) else []
     out.writerow([*fixed, *(f"params.{p}" for p in params), *(f"last.{m}" for m in metrics)])
-    for t in history.trials:
-        one = trial_object(history, t)
+    for one in objects:
         if values:
             one.update(
                 {f"values.{name}": value for name, value in (one["values"] or {}).items()}, front=int(one["front"])
             )
         one.update({f"metrics.{name}": value for name, value in one.get("metrics", {}).items()})
+        if "schedule" in one:
+            one["schedule"] = dump(one["schedule"])
         row = [one[k] if one.get(k) is not None else "" for k in fixed]
         config, last = one["params"], one["last_row"] or {}
         out.writerow(

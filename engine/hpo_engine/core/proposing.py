@@ -104,14 +104,14 @@ class Proposer:
         """How many new trials the budget allows."""
         history = self._recorder.history
         limit = history.spec.budget.trials
-        return sys.maxsize if limit is None else max(0, limit - history.next_id)
+        return sys.maxsize if limit is None else max(0, limit - sum(t.proposal.replaces is None for t in history.trials))
 
     def _accept(self, answer: Answer, wanted: int, now: float) -> list[int]:
         """Turns the answer into at most `wanted` trials."""
         if answer.error is not None:
             raise self._failed(answer.error) from answer.error
         new, proposals = self._new_left, [self._sound(p) for p in answer.proposals]
-        usable = [p for p in proposals if p.carry_on is not None or (new := new - 1) >= 0]
+        usable = [p for p in proposals if not p.begins or (new := new - 1) >= 0]
         if not usable:
             # An empty answer is final only if no trial was open; otherwise it means "wait".
             self._nothing_at, self._silent = answer.history, not answer.history.open_ids

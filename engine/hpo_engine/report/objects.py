@@ -79,6 +79,8 @@ def values_object(history: History, trial: Trial) -> dict[str, float] | None:
 
 
 def trial_object(history: History, trial: Trial) -> dict[str, Any]:
+    from hpo_engine.study.lineage import has_schedule
+
     last = trial.rows[-1] if trial.rows else None
     values, several = values_object(history, trial), {}
     if history.spec.multi_objective:
@@ -98,6 +100,7 @@ def trial_object(history: History, trial: Trial) -> dict[str, Any]:
         "cpu_s": trial.cpu_s,
         "memory_peak_mb": trial.memory_peak_mb,
         **({"results": results_object(history, trial)} if history.spec.resource else {}),
+        **({"schedule": schedule_object(history, trial)} if has_schedule(history, trial) else {}),
         "last_row": None if last is None else {"step": last.step, **last.values},
     }
 
@@ -111,6 +114,22 @@ def results_object(history: History, trial: Trial) -> list[dict[str, Any]]:
         out.append({
             "resource": result.resource, "attempt": result.attempt, "value": values[0],
             **(several if history.spec.multi_objective else {}),
+        })  # fmt: skip
+    return out
+
+
+def schedule_object(history: History, trial: Trial) -> list[dict[str, Any]]:
+    """The runs that led to the trial, one after the other, see `study.lineage`."""
+    from hpo_engine.study.lineage import schedule
+
+    objectives, out = history.spec.objectives, []
+    for run in schedule(history, trial):
+        values = [o.value(loss) for o, loss in zip(objectives, run.losses, strict=False)]
+        several = {"values": dict(zip([o.metric for o in objectives], values, strict=False)) or None}
+        out.append({
+            "trial": run.trial, "attempt": run.attempt, "from": run.start, "to": run.end,
+            "value": values[0] if values else None, **(several if history.spec.multi_objective else {}),
+            "params": dict(run.params),
         })  # fmt: skip
     return out
 

@@ -1,5 +1,7 @@
 """Shows a study in TensorBoard: each trial is a run with its reported curves, and a row of the HParams page.
 
+A trial that was trained with one set of values after another also has their curves (`schedule/NAME`).
+
 One event file per trial, in the trial's log folder beside what the script writes there; it is begun with the first
 reported row or with the trial's end, so a trial that reports once costs one open, one write and one close. A trial that
 is carried on gets another file, whose curve replaces those before. Never imports TensorBoard. Knows nothing of how
@@ -26,6 +28,7 @@ from hpo_engine.study.events import (
     TrialReopened,
 )
 from hpo_engine.study.history import History
+from hpo_engine.study.lineage import has_schedule, schedule
 from hpo_engine.study.objective import Row
 from hpo_engine.study.trial import Trial, TrialState
 from hpo_engine.system.faults import described, placed
@@ -39,6 +42,8 @@ FLUSH_S = 1.0
 """A running trial's file grows at most this often."""
 BACKLOG_SLICE_S = 0.01
 """What one turn of the loop may spend on trials of earlier engines."""
+SCHEDULE = "schedule"
+"""What the tags of a trial's parameters begin with, if it was trained with one set of values after another."""
 _STATUS = {
     TrialState.COMPLETED: tfevents.SUCCESS,
     TrialState.FAILED: tfevents.FAILURE,
@@ -156,6 +161,9 @@ class TensorBoardTracker:
                 else:
                     folder.reopen(curve.file)
                 chunks += curve.records()
+                if curve.schedule_due and has_schedule(history, trial):
+                    chunks += _schedule(history, trial, started)
+                curve.schedule_due = False
                 if end is not None:
                     chunks += self._ending(history, curve, end)
                 folder.append(b"".join(chunks))
@@ -183,6 +191,14 @@ class TensorBoardTracker:
             log.warning("trial %d: its TensorBoard file is left as it is: %s (reported once)", trial_id, what)
 
 
+def _schedule(history: History, trial: Trial, at: float) -> Iterator[bytes]:
+    """The values of the parameters over the resource, by what led to the trial; numbers only."""
+    for run in schedule(history, trial):
+        values = {name: v for name, v in run.params.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+        for step in (run.start, run.end):
+            yield tfevents.summary(at, step, [tfevents.scalar(f"{SCHEDULE}/{name}", v) for name, v in values.items()])
+
+
 @dataclass(frozen=True)
 class _End:
     """How a trial ended; `values` in the user's own signs, one for each objective, none unless it ended well."""
@@ -203,6 +219,7 @@ class _Curve:
     written: int = 0
     by_position: bool = False
     taken_back: bool = False
+    schedule_due: bool = True  # it has to be written (again)
     latest: dict[str, float] = field(default_factory=dict)
 
     def arrive(self, rows: tuple[Row, ...], at: float, *, replaced: bool) -> None:
@@ -232,7 +249,7 @@ class _Curve:
         if self.taken_back:
             before = self._step(self.written - 1) if self.written else -1
             out.append(tfevents.restart(self.came_at[-1] if self.came_at else 0.0, before + 1))
-            self.taken_back = False
+            self.taken_back, self.schedule_due = False, True
         for i in range(self.written, len(self.rows)):
             values = [tfevents.scalar(name, v) for name, v in metrics(self.rows[i])]
             if values:
