@@ -104,7 +104,9 @@ class Proposer:
         """How many new trials the budget allows."""
         history = self._recorder.history
         limit = history.spec.budget.trials
-        return sys.maxsize if limit is None else max(0, limit - sum(t.proposal.replaces is None for t in history.trials))
+        return (
+            sys.maxsize if limit is None else max(0, limit - sum(t.proposal.replaces is None for t in history.trials))
+        )
 
     def _accept(self, answer: Answer, wanted: int, now: float) -> list[int]:
         """Turns the answer into at most `wanted` trials."""

@@ -141,6 +141,10 @@ class Pbt(Searcher):
         )
         if self._interval > most:
             raise SpecError([Problem("options.interval", f"must be at most {most}, the most that a member gets")])
+        if self._resource.resume == "never":
+            raise SpecError(
+                [Problem("resource.resume", "pbt needs auto or always: its members go on from checkpoints")]
+            )
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         population = Population.of(history, self._size)
@@ -216,10 +220,13 @@ class Pbt(Searcher):
         return Proposal(plain(result_params(trial)), more, carry_on=trial.id, note=note, keep=step.keep)
 
     def _explored(self, source: Trial, trial_id: int, history: History, before: list[Proposal]) -> dict[str, Any]:
-        rng, params = number_rng(self._spec, trial_id, "explore"), result_params(source)
         if self._uses_model and (found := self._bandit.suggest(history, source, trial_id, before)) is not None:
             return found
-        return self._explorer.changed(params, rng)
+        origin = (source.id, source.startable)
+        others = [dict(t.params) for t in history.trials if t.origin and (t.origin.trial, t.origin.attempt) == origin]
+        others += [dict(proposal.params) for proposal in before if proposal.start_from == source.id]
+        rng, params = number_rng(self._spec, trial_id, "explore"), dict(result_params(source))
+        return self._explorer.changed(params, rng, [params, *others])
 
     def _next(self, trained: int) -> int:
         return min((trained // self._interval + 1) * self._interval, self._most)

@@ -33,12 +33,16 @@ class Explorer:
         self._space, self.mutable = space, mutable
         self._perturbs, self._factors, self._resample = how != "resample", tuple(factors), resample
 
-    def changed(self, params: Params, rng: random.Random) -> dict[str, Any]:
+    def changed(self, params: Params, rng: random.Random, others: Sequence[Params] = ()) -> dict[str, Any]:
+        """Another configuration; if possible, one that differs from the `others`."""
+        allowed = dict(plain(params))
         for _ in range(_TRIES):
             found = self.with_values(params, lambda param: self._value(param, params[param.name], rng), rng)
             if self._space.allows(found):
-                return found
-        return dict(plain(params))
+                allowed = found
+                if found not in others:
+                    break
+        return allowed
 
     def with_values(self, params: Params, pick: Pick, rng: random.Random) -> dict[str, Any]:
         """The configuration with the values that `pick` returns for the parameters that may change, and draws for those

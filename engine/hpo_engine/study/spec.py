@@ -32,7 +32,7 @@ class Resource:
     name: str
     max: int
     min: int = 1
-    resume: str = "always"
+    resume: str = "never"
 
 
 @dataclass(frozen=True)

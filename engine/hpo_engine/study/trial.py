@@ -343,7 +343,6 @@ class Trial:
         there = self.state is TrialState.COMPLETED or self.done in self.kept
         return self.done if self.results and there else None
 
-
     @property
     def told_to_end(self) -> bool:
         """Whether it was told to end for good, so that it must not run again whatever happens."""
