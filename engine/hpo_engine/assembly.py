@@ -28,7 +28,19 @@ from hpo_engine.store.journal import Journal
 from hpo_engine.store.lock import StudyLock
 from hpo_engine.study.events import Event, SpecChanged, TrialReopened, apply
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import ALIKE, DIVERGED, LOCAL, MISNAMED, RANK, SOURCES_AUTO, Named, StudySpec
+from hpo_engine.study.spec import (
+    ALIKE,
+    BUDGET,
+    DIVERGED,
+    LOCAL,
+    MISNAMED,
+    NO_IMPROVEMENT,
+    RANK,
+    SOURCES_AUTO,
+    TARGET,
+    Named,
+    StudySpec,
+)
 from hpo_engine.study.trial import BAD
 from hpo_engine.system import threads
 
@@ -79,6 +91,9 @@ STOPPERS = Registry(
         ALIKE: "hpo_engine.stoppers.alike:AlikeStopper",
         DIVERGED: "hpo_engine.stoppers.diverged:DivergedStopper",
         RANK: "hpo_engine.stoppers.rank:RankStopper",
+        NO_IMPROVEMENT: "hpo_engine.stoppers.no_improvement:NoImprovementStopper",
+        TARGET: "hpo_engine.stoppers.target:TargetStopper",
+        BUDGET: "hpo_engine.stoppers.budget:UsageStopper",
     },
     methods=("diverged", "end_trial", "end_study", "halt"),
 )

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from hpo_engine import assembly
 from hpo_engine.stoppers import BudgetStopper, Rule
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.spec import BUDGET, DIVERGED, NO_IMPROVEMENT, TARGET, Budget, StudySpec
 from hpo_engine.study.trial import Trial
 from hpo_engine.testing import StopperLaws
 
+# Options beside the defaults; those that a rule cannot do without first.
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    TARGET: [{"value": 0.4}],
+    BUDGET: [{"epochs": 20}, {"seconds": 9.0}, {"cost": 0.002, "price": 0.5, "gpu_price": 1}],
+    NO_IMPROVEMENT: [{"patience": 2}, {"patience": 3, "scope": "study", "min_delta": 0.05}],
+    DIVERGED: [{}, {"bound": 0.7}],
+}
 
-@pytest.mark.parametrize("name", [*assembly.STOPPERS])
+
+@pytest.mark.parametrize(
+    ("name", "options"), [(name, options) for name in assembly.STOPPERS for options in OPTIONS.get(name, [{}])]
+)
 class TestOurs(StopperLaws):
     @pytest.fixture(autouse=True)
-    def _name(self, name: str) -> None:
-        self.name = name
+    def _rule(self, name: str, options: dict[str, Any]) -> None:
+        self.name, self.options = name, options
 
     def make(self, spec: StudySpec) -> Rule:
-        rule: Rule = assembly.STOPPERS.make(self.name, {}, spec, folder="/", path="stop")
+        rule: Rule = assembly.STOPPERS.make(self.name, self.options, spec, folder="/", path="stop")
         return rule
 
 

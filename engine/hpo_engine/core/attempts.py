@@ -36,6 +36,7 @@ from hpo_engine.text.tables import counted
 _log = logging.getLogger(__name__)
 
 _LOG_MIN = 1 << 12
+_MAY_COUNT = (StopCause.DIVERGED, StopCause.CONVERGED, StopCause.TIME_LIMIT)
 _LEFT_TOLD = 3
 
 
@@ -216,7 +217,7 @@ class Attempts:
         exit_ = news.exit
         if trial.told_to_end and trial.stop is not None and not exit_.clean:  # whatever else ended it
             exit_ = replace(exit_, stop_cause=trial.stop.cause)
-        if exit_.stop_cause in (StopCause.DIVERGED, StopCause.TIME_LIMIT):  # what it had reported may count
+        if exit_.stop_cause in _MAY_COUNT:  # what it had reported may count
             reading = or_seen(reading, added(trial.base, trial.rows))
         rows = self._thinned(reading.rows)
         if rows and (trial.provisional or not same_rows(continued(trial.before, rows), trial.rows)):

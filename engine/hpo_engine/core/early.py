@@ -79,6 +79,6 @@ class EarlyStopping:
         """The cause and the reason if a rule ends the trial."""
         if why := self._stopper.diverged(trial, self._recorder.history, now):
             return StopCause.DIVERGED, why
-        if why := self._stopper.end_trial(trial, self._recorder.history, now):
-            return StopCause.EARLY, why
+        if end := self._stopper.end_trial(trial, self._recorder.history, now):
+            return (StopCause.EARLY, end) if isinstance(end, str) else (end.cause, end.reason)
         return None

@@ -42,7 +42,7 @@ def without_value(trial: Trial, exit_: Exit, outcome: Outcome, kind: FailureKind
     Args:
         outcome: the result of `judge`. kind, problem: what is wrong with the files.
     """
-    if exit_.stop_cause is StopCause.DIVERGED:
+    if exit_.stop_cause in (StopCause.DIVERGED, StopCause.CONVERGED):
         return Outcome(TrialState.PRUNED, None, outcome.reason)
     if exit_.stop_cause is StopCause.TIME_LIMIT:
         limit, lacking = outcome.reason.partition(";")[0], problem.removeprefix(f"trial {trial.id}: ")
@@ -68,8 +68,10 @@ def _stopped(history: History, trial: Trial, exit_: Exit) -> Outcome:
         return Outcome(TrialState.PRUNED, None, why or "not promising")
     if exit_.stop_cause is StopCause.STUDY_OVER:
         return Outcome(TrialState.STOPPED, None, why or "the study ended")
-    if exit_.stop_cause is StopCause.DIVERGED:  # training on could only have reported the same
-        return Outcome(TrialState.COMPLETED, None, why or "diverged")
+    if exit_.stop_cause in (StopCause.DIVERGED, StopCause.CONVERGED):  # training on would have reported nothing better
+        return Outcome(TrialState.COMPLETED, None, why or exit_.stop_cause.value)
+    if exit_.stop_cause is StopCause.STALLED:
+        return _retried(history, trial, FailureKind.STALLED, f"trial {trial.id}: {why or 'stalled'}")
     if exit_.stop_cause is StopCause.TIME_LIMIT:
         policy = history.spec.trial
         limit = f"{policy.time_limit_s:g} s" if policy.time_limit_s is not None else "its limit"
@@ -86,7 +88,12 @@ def _failed(history: History, trial: Trial, exit_: Exit, output: str) -> Outcome
     """The outcome of an attempt that failed by itself: a retry if one is left."""
     how = "its supervisor was told to stop from outside" if exit_.stop_cause else str(exit_)
     reason = f"trial {trial.id}: {how}" + (f"; {output[:300]}" if output else "")
-    kind, retries = _kind(exit_, output), history.spec.trial.retries
+    return _retried(history, trial, _kind(exit_, output), reason)
+
+
+def _retried(history: History, trial: Trial, kind: FailureKind, reason: str) -> Outcome:
+    """A failure: the trial runs again if a retry is left."""
+    retries = history.spec.trial.retries
     failures = 1 + sum(_used_retry(a.exit) for a in trial.attempts[trial.done :])
     if failures <= retries:
         return Outcome(TrialState.PENDING, kind, f"{reason} (retry {failures} of {retries})")
@@ -105,4 +112,6 @@ def _kind(exit_: Exit, output: str) -> FailureKind:
 
 def _used_retry(exit_: Exit | None) -> bool:
     """Whether an earlier attempt that ended like this used up a retry."""
-    return exit_ is not None and not (exit_.lost or exit_.stop_cause or exit_.machine)
+    if exit_ is None or exit_.lost or exit_.machine:
+        return False
+    return exit_.stop_cause in (None, StopCause.STALLED)

@@ -20,7 +20,7 @@ from hpo_engine.study.spec import Resources, StudySpec
 from hpo_engine.study.trial import Exit, StopCause, Trial
 
 if TYPE_CHECKING:
-    from hpo_engine.stoppers import Halt
+    from hpo_engine.stoppers import Halt, TrialEnd
 
 
 class Stopper(Protocol):
@@ -28,7 +28,7 @@ class Stopper(Protocol):
 
     def diverged(self, trial: Trial, history: History, now: float) -> str | None: ...
 
-    def end_trial(self, trial: Trial, history: History, now: float) -> str | None: ...
+    def end_trial(self, trial: Trial, history: History, now: float) -> TrialEnd | str | None: ...
 
     def end_study(self, history: History, now: float) -> str | None: ...
 

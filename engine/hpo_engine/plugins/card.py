@@ -65,7 +65,8 @@ class Option:
         noun = "a whole number" if self.kind is int else "a number"
         low = "" if self.least is None else f" {'above' if self.above else 'from'} {self.least:g}"
         high = "" if self.most is None else f" {'to' if low and not self.above else 'up to'} {self.most:g}"
-        return noun + low + high + (" on" if low and not high and not self.above else "") + (", or off" * self.off)
+        end = ", or off" * self.off + ", or a list of numbers" * self.many
+        return noun + low + high + (" on" if low and not high and not self.above else "") + end
 
     def _shown(self, value: Any) -> str:
         """The value in a message, with advice if it is a number in quotes."""

@@ -17,7 +17,7 @@ from hpo_engine.stoppers.alike import AlikeStopper
 from hpo_engine.stoppers.diverged import DivergedStopper
 from hpo_engine.stoppers.misnamed import MisnamedStopper
 from hpo_engine.stoppers.rank import RankStopper
-from hpo_engine.stoppers.rule import Halt, Rule
+from hpo_engine.stoppers.rule import Halt, Rule, TrialEnd
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import Trial
 
@@ -30,6 +30,7 @@ __all__ = [
     "MisnamedStopper",
     "RankStopper",
     "Rule",
+    "TrialEnd",
 ]
 
 _log = logging.getLogger(__name__)
@@ -46,8 +47,9 @@ class FirstOf(Rule):
     def diverged(self, trial: Trial, history: History, now: float) -> str | None:
         return self._first(lambda rule: _reason(rule, rule.diverged(trial, history, now)))
 
-    def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
-        return self._first(lambda rule: _reason(rule, rule.end_trial(trial, history, now)))
+    def end_trial(self, trial: Trial, history: History, now: float) -> TrialEnd | str | None:
+        found: TrialEnd | str | None = self._first(lambda rule: _trial_end(rule, rule.end_trial(trial, history, now)))
+        return found
 
     def end_study(self, history: History, now: float) -> str | None:
         return self._first(lambda rule: _reason(rule, rule.end_study(history, now)))
@@ -94,6 +96,13 @@ def _reason(rule: Rule, answer: Any) -> str | None:
         shown = " ".join(reprlib.repr(answer).split())
         raise StopperError(f"the stopper {type(rule).__name__} answered {shown}; it must be a reason in words or None")
     return " ".join(answer.split())
+
+
+def _trial_end(rule: Rule, answer: Any) -> Any:
+    """A TrialEnd, a reason alone, or None."""
+    if not isinstance(answer, TrialEnd):
+        return _reason(rule, answer)
+    return TrialEnd(_reason(rule, answer.reason) or "not promising", answer.cause)
 
 
 def _halt(rule: Rule, answer: Any) -> Halt | None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from hpo_engine.plugins.card import NO_CARD, Card
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Trial
+from hpo_engine.study.trial import StopCause, Trial
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,17 @@ class Halt:
 
     rule: str
     reason: str
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """Why a trial ends, and what that means for it.
+
+    `cause`: EARLY, it is not promising and is pruned; CONVERGED, what it has reported counts; STALLED, it has failed.
+    """
+
+    reason: str
+    cause: StopCause = StopCause.EARLY
 
 
 class Rule:
@@ -34,8 +45,8 @@ class Rule:
         """Why the running trial will report nothing of use any more; what it has reported before may count."""
         return None
 
-    def end_trial(self, trial: Trial, history: History, now: float) -> str | None:
-        """Why the running trial is not promising."""
+    def end_trial(self, trial: Trial, history: History, now: float) -> TrialEnd | str | None:
+        """Why the running trial is not promising; or a TrialEnd, if it ends for another cause."""
         return None
 
     def end_study(self, history: History, now: float) -> str | None:

@@ -205,6 +205,7 @@ class AttemptIntended(Event):
         trial = draft.trial(self.trial, TrialState.PENDING)
         if self.attempt != len(trial.attempts) + 1:
             raise JournalError(f"trial {self.trial}: attempt {self.attempt} after {len(trial.attempts)}")
+        _keep_rows(trial)
         before = trial.rows if trial.goes_on else ()
         attempt = {
             "number": self.attempt, "nonce": self.nonce, "params": trial.params, "resource": trial.proposal.resource,
@@ -375,6 +376,7 @@ class TrialReopened(Event):
         trial = draft.trial(self.trial)
         if not trial.state.ended or trial.state is TrialState.COMPLETED:
             raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot be run again")
+        _keep_rows(trial)
         rows = trial.rows if trial.goes_on else ()
         amend(
             trial, state=TrialState.PENDING, reason="retry", rows=rows, provisional=False, stop=None, failure=None,
@@ -523,6 +525,12 @@ def _take(draft: Draft, events: Iterable[Event]) -> None:
 
 def _refused(number: int, event: Event, error: Exception) -> JournalError:
     return JournalError(f"event {number} ({event.kind}) cannot be applied: {error}")
+
+
+def _keep_rows(trial: Trial) -> None:
+    """The latest attempt keeps what it has reported, unless it had a result."""
+    if len(trial.attempts) > trial.done and trial.rows:
+        amend(trial.attempts[-1], rows=trial.rows, before=trial.before)
 
 
 def _failure(kind: str | None) -> FailureKind | None:

@@ -129,6 +129,7 @@ SOURCES_AUTO = "auto"
 LOCAL = "local"
 """The executor that runs attempts as processes of this machine."""
 MISNAMED, ALIKE, DIVERGED, RANK = "misnamed", "alike", "diverged", "rank"
+NO_IMPROVEMENT, TARGET, BUDGET, STALLED, REGRET = "no_improvement", "target", "budget", "stalled", "regret"
 GUARDS = (Named(MISNAMED), Named(ALIKE), Named(DIVERGED))
 """The stoppers of every study that switches none off: they end what can no longer yield a result."""
 
@@ -143,7 +144,7 @@ class StudySpec:
     `exclude`: patterns, as in a .gitignore, of what in `model_dir` is not copied. `base_config`: a JSON file there that
     each trial's config.json begins with; `base`: what was in it when the study was made. `linked`: files that were
     too big to copy.
-    `stop`: the stoppers, each name once. `trackers`: who listens, beside the console. `metric_sources`: where a
+    `stop`: the stoppers, no two of them alike. `trackers`: who listens, beside the console. `metric_sources`: where a
     script's metrics are looked for; the first one that has the objectives counts. `executor`: runs the attempts.
     `resume_key`: the key of config.json that names what an attempt goes on from (None: there is none).
     `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch). `points`: parameter

@@ -64,6 +64,8 @@ class StopCause(str, enum.Enum):
     STUDY_OVER = "study_over"
     EARLY = "early"  # a rule found the trial not promising
     DIVERGED = "diverged"  # its objective had become nan or infinite
+    CONVERGED = "converged"  # it did not improve any more: what it had reported counts
+    STALLED = "stalled"  # it neither reported nor computed any more
     COPIED = "copied"  # it runs in the folder that the study's was copied from: not this study's to end
     TIME_LIMIT = "time_limit"
     OUTSIDE = "outside"  # its supervisor got a signal that no engine had sent
@@ -138,6 +140,7 @@ class FailureKind(str, enum.Enum):
     NO_RESULT = "no_result"  # exit code 0, but its files have no value of the objective
     BAD_RESULT = "bad_result"  # exit code 0, but the value is not a finite number, or its files cannot be read
     TIME_LIMIT = "time_limit"
+    STALLED = "stalled"  # it neither reported nor computed any more, and was ended
     LAUNCH = "launch"  # its program or its folder is not what it must be
     OUTSIDE = "outside"  # something told its supervisor to stop
     LOST = "lost"  # nobody saw it end
@@ -195,6 +198,8 @@ class Attempt:
     `number` from 1; `nonce` names it at most once. `resume`: the trial whose files it went on from, its own or another
     one (None: it began afresh). `devices` it was given. `failure`: why it failed (None: it did not). Times are UTC
     seconds.
+    `rows`, `before`: the trial's when it ended, kept if a later attempt has begun and this one had no result: the trial
+    itself has them no more.
     """
 
     number: int
@@ -208,6 +213,8 @@ class Attempt:
     exit: Exit | None = None
     ended_at: float | None = None
     failure: FailureKind | None = None
+    rows: Sequence[Row] = ()
+    before: Sequence[Row] = ()
 
     @property
     def may_have_run(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hpo_engine.stoppers import Halt, Rule
+from hpo_engine.stoppers import Halt, Rule, TrialEnd
 from hpo_engine.study.events import apply
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
@@ -42,7 +42,7 @@ class StopperLaws:
         for label, spec, histories in self.histories():
             for history in histories:
                 for answer in self.answers(self.make(spec), history):
-                    reason = answer.reason if isinstance(answer, Halt) else answer
+                    reason = answer.reason if isinstance(answer, Halt | TrialEnd) else answer
                     assert isinstance(reason, str) and reason.strip() == reason and len(reason.splitlines()) == 1, (
                         f"{label}: {answer!r} is not a reason in one line"
                     )

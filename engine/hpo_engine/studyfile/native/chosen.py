@@ -22,7 +22,7 @@ from hpo_engine.studyfile.native.form import NamedForm, StudyForm
 # Stoppers that fields of their own set, when `stop` lists one of them as well.
 _ELSEWHERE = {
     RANK: ": early_stopping sets it; write its options there, or remove early_stopping",
-    DIVERGED: ": every study has it; early_stopping: {diverged: off} turns it off",
+    DIVERGED: ": every study has it; early_stopping: {diverged: off} turns it off, diverged bound=100 sets an option",
     ALIKE: ": every study has it; failures sets its options",
     MISNAMED: ": every study has it; failures: off turns it off",
 }
@@ -83,7 +83,7 @@ def by_name(
     for field, forms in lists.items():
         for each in forms:
             each.name = absolute(each.name, base_dir)
-        before = _stoppers(form, problems) if field == "stop" else ()
+        before = _stoppers(form, forms, problems) if field == "stop" else ()
         taken = [stopper.name for stopper in before]
         chosen["metric_sources" if field == "results" else field] = (
             *before,
@@ -92,12 +92,13 @@ def by_name(
     return chosen
 
 
-def _stoppers(form: StudyForm, problems: Problems) -> list[Named]:
-    """What `failures` and `early_stopping` come to; options at their default are left out."""
+def _stoppers(form: StudyForm, listed: Iterable[NamedForm], problems: Problems) -> list[Named]:
+    """What `failures` and `early_stopping` come to; options at their default are left out. One that every study has is
+    left out if it is `listed` in `stop` with options."""
     failures = _options(AlikeStopper.card, ALIKE, form.failures, "failures", problems)
     out = [] if set(failures.values()) == {None} and len(failures) == 2 else [Named(MISNAMED), Named(ALIKE, failures)]
     early = form.early_stopping
-    if early is None or early.diverged:
+    if (early is None or early.diverged) and not any(each.name == DIVERGED and each.named().options for each in listed):
         out.append(Named(DIVERGED))
     if early is not None:
         options = _options(RankStopper.card, RANK, early, "early_stopping", problems)
@@ -132,8 +133,9 @@ def _chosen(
     earlier = [Named(name) for name in before]
     for i, chosen in enumerate(form.named() for form in forms):
         path = f"{field}[{i}]"
-        # A metric source may be there twice, with two files.
-        twice = chosen in earlier if field == "results" else chosen.name in [other.name for other in earlier]
+        # A metric source may be there twice, with two files, and a rule with two scopes.
+        twice = chosen in earlier if field in ("results", "stop") else chosen.name in [other.name for other in earlier]
+        twice = twice or chosen.name in before
         earlier.append(chosen)
         if twice:
             problems.add(path, f"{json_text(chosen.name)} is already listed{_ELSEWHERE.get(chosen.name, '')}")

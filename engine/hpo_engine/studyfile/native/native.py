@@ -59,7 +59,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "time_limit": _seconds(spec.budget.time_s),
         "early_stopping": _early_stopping(spec),
         "failures": _failures(spec),
-        "stop": [to_mapping(chosen) for chosen in spec.stop if chosen.name not in _OWN_FIELDS],
+        "stop": [to_mapping(chosen) for chosen in spec.stop if _is_listed(chosen)],
         "trackers": None if spec.trackers == StudySpec.trackers else [_named(chosen) for chosen in spec.trackers],
         "results": []
         if spec.metric_sources == (Named(SOURCES_AUTO),)
@@ -117,6 +117,11 @@ def _objective(objective: Objective, default_over: str) -> dict[str, Any]:
 
 
 _OWN_FIELDS = (MISNAMED, ALIKE, DIVERGED, RANK)
+
+
+def _is_listed(chosen: Named) -> bool:
+    """Whether `stop` has it: other fields have the rules of every study, and rank."""
+    return chosen.name not in _OWN_FIELDS or (chosen.name == DIVERGED and bool(chosen.options))
 
 
 def _early_stopping(spec: StudySpec) -> Any:
