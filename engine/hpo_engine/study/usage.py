@@ -48,8 +48,11 @@ def gpus(attempt: Attempt, spec: StudySpec) -> float:
 
 
 def _steps(rows: Sequence[Row], before: Sequence[Row], objectives: Sequence[Objective]) -> float:
-    """How many steps an attempt has trained, by the trial's rows and those `before` it. The first row of one that begins
-    anew stands for as many steps as there are between two rows: 5, 10, 15 are fifteen and 0, 1, 2 three."""
+    """How many steps an attempt has trained, by the trial's rows and those `before` it.
+
+    The first row of one that begins anew stands for as many steps as there are between two rows: 5, 10, 15 are fifteen,
+    and 0, 1, 2 are three.
+    """
     if rows is before:
         return 0.0
     shared = next((i for i, (a, b) in enumerate(zip(rows, before, strict=False)) if not same_row(a, b)), len(before))
