@@ -93,7 +93,7 @@ class Machine:
         if end == last:
             self.do(TrialEnded(self.now, trial, "completed", 1.0, exit={"code": 0, "seconds": took}))
         elif rng.random() < 0.5:
-            exit_ = rng.choice(
+            exit_: dict[str, Any] = rng.choice(
                 [{"code": 1, "seconds": took}, {"signal": 15, "stop_cause": "interrupt", "seconds": took}]
             )
             self.do(AttemptEnded(self.now, trial, number, exit_))
