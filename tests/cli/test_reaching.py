@@ -16,7 +16,7 @@ import json, os, sys
 conf = [line.split(": ") for line in open("conf/run.yaml")]
 seen = {"argv": sys.argv[1:], "env": os.environ["EPOCHS"], "all": os.environ.get("HP_EPOCHS"),
         "file": int(dict(conf)["epochs"]), "config": json.load(open("config.json"))["epochs"],
-        "text": open("run.txt").read(), "resumed": os.environ.get("HPO_RESUME_FROM")}
+        "text": open("run.txt").read(), "trial": os.environ["SUBID"], "resumed": os.environ.get("HPO_RESUME_FROM")}
 with open("seen.jsonl", "a") as file:
     file.write(json.dumps(seen) + "\\n")
 first = int(os.environ.get("HPO_RESUME_RESOURCE", 0)) + 1
@@ -82,7 +82,9 @@ def test_resource_of_a_trial_that_is_carried_on_is_the_new_one(study: Shell, pre
     carried = [seen for trial in range(4) for seen in attempts(study, trial) if seen["resumed"] is not None]
     assert carried and max(map(same_everywhere, carried)) == 4
     for trial in range(4):
-        assert len({seen["argv"][3] for seen in attempts(study, trial) if seen["resumed"] in (None, str(trial))}) == 1
+        own = [seen for seen in attempts(study, trial) if seen["trial"] == str(trial)]
+        assert len({seen["argv"][3] for seen in own}) == 1
+        assert {seen["resumed"] for seen in own} <= {None, str(study.result(trial, "")).rstrip("/")}
 
 
 def test_seed_is_the_trials_own_and_the_same_after_a_resume(study: Shell) -> None:

@@ -44,6 +44,9 @@ class Counter:
         folder = Path(launch.paths.result_dir)
         config, state = json.loads((folder / "config.json").read_text()), folder / "state"
         resumed, trained = launch.env.get("HPO_RESUME_FROM"), launch.env.get("HPO_RESUME_RESOURCE")
+        if resumed is not None:
+            assert os.path.dirname(resumed) == self.bench.paths.results
+            resumed = os.path.basename(resumed)
         assert state.exists() == (resumed is not None)
         begin = int(state.read_text()) if resumed is not None else 0
         self.runs.append((launch.trial_id, resumed, trained, begin, config["epochs"]))
@@ -85,7 +88,7 @@ def test_promotion_is_another_attempt_of_the_same_trial(bench: Bench, script: Co
     assert [len(t.attempts) for t in history.trials] == [4, 2, 1, 1, 1]
     assert [(n, by, had) for n, by, had, _, _ in script.runs] == [
         (0, None, None), (1, None, None), (2, None, None), (3, None, None),
-        (0, "0", "1"), (1, "1", "1"), (0, "0", "2"), (4, "0", "4"), (0, "0", "4"),
+        (0, "0", "1"), (1, "1", "1"), (0, "0", "2"), (4, "4", "4"), (0, "0", "4"),
     ]  # fmt: skip
     assert all(begin == int(had or 0) and begin < end for _, _, had, begin, end in script.runs)
     first = history.trials[0]
@@ -118,7 +121,7 @@ def test_what_others_start_from_is_kept_until_they_have_ended(bench: Bench, scri
     script.on = behave
     history = bench.run(opened(bench, trial=TrialPolicy(retries=1)))
     assert [run for run in script.runs if run[0] in (0, 4)][-3:] == [
-        (4, "0", "4", 4, 8), (0, "0", "4", 4, 8), (4, "0", "4", 4, 8),
+        (4, "4", "4", 4, 8), (0, "0", "4", 4, 8), (4, "4", "4", 4, 8),
     ]  # fmt: skip
     assert Path(bench.paths.trial(0).attempt(3), "result/state").read_text() == "4"
     assert [a.resume for a in history.trials[4].attempts] == [0, 0]
@@ -289,7 +292,7 @@ def test_stop_while_files_are_copied_ends_the_trial_at_once(bench: Bench, script
         assert [t.state for t in engine.history.trials][::4] == [TrialState.PENDING] * 2
         bench.copies = None
         assert [len(t.attempts) for t in bench.run(bench.lead()).trials][::4] == [5, 2]
-        assert script.runs[runs:] == [(0, "0", "4", 4, 8), (4, "0", "4", 4, 8)], "trial 0 was kept as it was"
+        assert script.runs[runs:] == [(0, "0", "4", 4, 8), (4, "4", "4", 4, 8)], "trial 0 was kept as it was"
         return
     if how == "rule":
         four.append(4)

@@ -21,6 +21,7 @@ _TRIALS = 3
 def show_first(spec: StudySpec, paths: StudyPaths) -> None:
     """Prints them. Raises SpecError, SearcherError."""
     from hpo_engine import assembly, studies
+    from hpo_engine.contract.binding import Resumed
     from hpo_engine.contract.needed import refuse_missing
     from hpo_engine.contract.preview import Preview
     from hpo_engine.contract.snapshot.ignore import Patterns
@@ -36,3 +37,11 @@ def show_first(spec: StudySpec, paths: StudyPaths) -> None:
         click.echo(f"\ntrial {trial.id}")
         for line in Preview.of(trial, history, paths.trial(trial.id)).lines():
             click.echo(f"  {safe_text(line)}")
+    first, resource = history.trials[0], spec.resource
+    if resource is None or resource.resume == "never" or first.proposal.resource in (None, resource.max):
+        return
+    promoted = replace(first, proposal=replace(first.proposal, resource=resource.max))
+    click.echo(f"\ntrial 0, if it goes on from its checkpoint to {safe_text(resource.name)} {resource.max}")
+    resumed = Resumed(first.proposal.resource or 0, checkpoint="(its newest checkpoint)")
+    for line in Preview.of(promoted, history, paths.trial(0), resumed).lines():
+        click.echo(f"  {safe_text(line)}")

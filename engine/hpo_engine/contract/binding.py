@@ -9,11 +9,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from hpo_engine.contract.layout import opened
 from hpo_engine.contract.paths import CONFIG, TrialPaths
-from hpo_engine.contract.placeholders import literal
+from hpo_engine.contract.placeholders import as_word, literal
 from hpo_engine.errors import LaunchError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.spec import StudySpec
@@ -21,6 +22,28 @@ from hpo_engine.system import threads
 from hpo_engine.system.writing import write_all
 
 _UNREAD_NS = 10**9  # by which the access time of a config.json that nobody has read is earlier than its change
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The earlier training that an attempt goes on from; its files are in RESULT_DIR.
+
+    `resource`: how much had gone into it. `step`: of its last row (None: it had none). `checkpoint`: the newest one, by
+    its path in RESULT_DIR (None: none is known).
+    """
+
+    resource: int = 0
+    step: float | None = None
+    checkpoint: str | None = None
+
+    def path(self, paths: TrialPaths) -> str:
+        """What a script is told to go on from: the checkpoint, or else RESULT_DIR (absolute)."""
+        return paths.result_dir if self.checkpoint is None else f"{paths.result_dir}/{self.checkpoint}"
+
+    def variables(self, paths: TrialPaths) -> dict[str, str]:
+        """What the script finds in its environment."""
+        out = {"HPO_RESUME_FROM": self.path(paths), "HPO_RESUME_RESOURCE": str(self.resource)}
+        return out if self.step is None else {**out, "HPO_RESUMED_STEP": as_word(self.step)}
 
 
 def write_config(paths: TrialPaths, config: Mapping[str, Any]) -> None:
@@ -95,11 +118,11 @@ RUN_CONTEXT = "MLFLOW_RUN_CONTEXT"
 """The variable with the tags that MLflow gives to each run."""
 ATTEMPT_TAG = "hpo_engine.attempt"
 """The tag by which an attempt's runs are known in a store that trials share."""
-_ENGINES = ("HPO_ENGINE_", "HPO_FAILPOINT", "HPO_RESUME_")  # an engine's own variables, which its trials do not get
+_ENGINES = ("HPO_ENGINE_", "HPO_FAILPOINT", "HPO_RESUME")  # an engine's own variables, which its trials do not get
 PER_ATTEMPT = frozenset(
     (
         "RESULT_DIR", "LOG_DIR", "DLI_EXECID", "SUBID", "TRAINING_ID", "JOB_STATE_DIR", "PWD", "HPO_ATTEMPT",
-        "HPO_RESUME_FROM", "HPO_RESUME_RESOURCE", RUN_CONTEXT,
+        "HPO_RESUME_FROM", "HPO_RESUMED_STEP", "HPO_RESUME_RESOURCE", RUN_CONTEXT,
     )
 )  # fmt: skip
 """The variables whose values differ from attempt to attempt."""
@@ -132,7 +155,7 @@ def environment(
     nonce: str,
     gpus: Sequence[str],
     own: Mapping[str, str],
-    resume: tuple[int, int] | None = None,
+    resumed: Resumed | None = None,
 ) -> dict[str, str]:
     """The environment of one attempt: `base` without the engine's own variables, the contract's variables, `own`.
 
@@ -141,13 +164,13 @@ def environment(
     same value. If neither is known, both are RESULT_DIR: a script finds the files of its folder there, as it does by
     hand, and downloads stay with the trial (the frozen folder, the other candidate, must not be written to).
 
-    HPO_RESUME_FROM and HPO_RESUME_RESOURCE are set only if the attempt goes on from files that are in RESULT_DIR.
+    HPO_RESUME_FROM, HPO_RESUMED_STEP and HPO_RESUME_RESOURCE are set only if the attempt goes on from earlier training.
 
     Args:
         base: the caller's environment.
         nonce: identifies the attempt's processes; not even `own` changes it.
         own: the study's own variables, filled.
-        resume: the trial whose files RESULT_DIR has, and how much of the resource they were trained with.
+        resumed: the earlier training that the attempt goes on from.
         gpus: the attempt's devices; used only if `spec.resources.gpus` is set.
     """
     study, resources = paths.study, spec.resources
@@ -180,9 +203,7 @@ def environment(
     env |= threads.variables({**env, **own}, resources.cpus)
     env |= {**own, "HPO_ATTEMPT": nonce}
     env[RUN_CONTEXT] = _run_context(env.get(RUN_CONTEXT, ""), nonce, env["TRAINING_ID"])
-    if resume is not None:
-        env |= {"HPO_RESUME_FROM": str(resume[0]), "HPO_RESUME_RESOURCE": str(resume[1])}
-    return env
+    return env if resumed is None else env | resumed.variables(paths)
 
 
 def _run_context(given: str, nonce: str, trial: str) -> str:

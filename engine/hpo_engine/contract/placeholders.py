@@ -24,7 +24,10 @@ from hpo_engine.contract.command import program_texts
 from hpo_engine.errors import nearest
 from hpo_engine.text.quoting import shown
 
-BUILT_IN = ("trial", "study", "seed", "result_dir", "log_dir", "data_dir")
+RESUME_FROM = "resume_from"
+"""The checkpoint that an attempt goes on from. One that begins afresh has none: then it does not apply, as a parameter
+may not, and a switch on it is off."""
+BUILT_IN = ("trial", "study", "seed", "result_dir", "log_dir", "data_dir", RESUME_FROM)
 """Names that a parameter of the same name hides."""
 
 _PARAMS = "params"
@@ -130,8 +133,17 @@ class Template:
 
     def fill_text(self, values: Mapping[str, Any]) -> str:
         """Of `parse_text`: the whole text, with nothing in place of what does not apply."""
-        pieces = [piece for piece in self.words[0] if isinstance(piece, str) or getattr(piece, "name", "") in values]
+        pieces = [
+            piece
+            for piece in self.words[0]
+            if isinstance(piece, str) or (isinstance(piece, (_Value, _Switch)) and _applies(piece, values))
+        ]
         return "".join(_text(piece, values) for piece in pieces)
+
+    @property
+    def instead(self) -> tuple[str, ...]:
+        """What stands for its words if there are none: an empty one if it is only the checkpoint to go on from."""
+        return ("",) if self.words == ((_Value(RESUME_FROM),),) else ()
 
     @property
     def may_vanish(self) -> bool:
@@ -139,7 +151,7 @@ class Template:
         first = self.words[0][0]
         return (
             isinstance(first, _Params)
-            or (isinstance(first, _Value) and first.many)
+            or (isinstance(first, _Value) and (first.many or first.name == RESUME_FROM))
             or (len(self.words[0]) == 1 and isinstance(first, _Switch) and first.off is None)
         )
 
@@ -251,9 +263,13 @@ def _filled(
             return [as_word(item) for item in items] if name in values else None
         case (_Switch(off=None) as switch,):
             return [switch.on] if values.get(switch.name) else None
-    if any(not isinstance(piece, (str, _Params)) and piece.name not in values for piece in pieces):
+    if any(isinstance(piece, (_Value, _Switch)) and not _applies(piece, values) for piece in pieces):
         return None
     return ["".join(_text(piece, values) for piece in pieces)]
+
+
+def _applies(piece: _Value | _Switch, values: Mapping[str, Any]) -> bool:
+    return piece.name in values or (isinstance(piece, _Switch) and piece.name == RESUME_FROM)
 
 
 def _text(piece: _Piece, values: Mapping[str, Any]) -> str:
@@ -261,5 +277,5 @@ def _text(piece: _Piece, values: Mapping[str, Any]) -> str:
         case _Value(name):
             return as_word(values[name])
         case _Switch(name, on, off):
-            return on if values[name] else off or ""
+            return on if values.get(name) else off or ""
     return str(piece)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo_engine.contract.paths import TrialPaths
-from hpo_engine.contract.placeholders import Template, as_word
+from hpo_engine.contract.placeholders import RESUME_FROM, Template, as_word
 from hpo_engine.study.spec import StudySpec
 
 
@@ -50,9 +50,10 @@ class Placed:
         return self._command.fill(values, self._rest, self._spellings)
 
     def environment(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """The study's own variables of an attempt; those with a parameter that does not apply are left out."""
+        """The study's own variables of an attempt. Those with a parameter that does not apply are left out; one that is
+        only the checkpoint to go on from is empty while there is none."""
         everything = {name: as_word(values[of]) for name, of in self._all.items() if of in values}
-        own = {name: template.fill(values) for name, template in self._env.items()}
+        own = {name: template.fill(values) or template.instead for name, template in self._env.items()}
         return everything | {name: words[0] for name, words in own.items() if words}
 
 
@@ -62,8 +63,15 @@ def filled_command(spec: StudySpec, paths: TrialPaths, config: Mapping[str, Any]
     return placed.command(values_of(spec, paths, config)) if placed.fixed < len(spec.command) else ()
 
 
-def values_of(spec: StudySpec, paths: TrialPaths, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What placeholders stand for in a trial. `config`: what the study decides of its config.json."""
+def values_of(
+    spec: StudySpec, paths: TrialPaths, config: Mapping[str, Any], resume_from: str | None = None
+) -> dict[str, Any]:
+    """What placeholders stand for in a trial.
+
+    Args:
+        config: what the study decides of its config.json.
+        resume_from: the checkpoint that the attempt goes on from; None: it begins afresh.
+    """
     built_in = {
         "trial": paths.trial_id,
         "study": spec.name,
@@ -71,6 +79,7 @@ def values_of(spec: StudySpec, paths: TrialPaths, config: Mapping[str, Any]) -> 
         "result_dir": paths.result_dir,
         "log_dir": paths.log_dir,
         "data_dir": spec.data_dir or spec.data_root or paths.result_dir,
+        **({} if resume_from is None else {RESUME_FROM: resume_from}),
     }
     # A parameter of such a name hides it in all trials, also in those to which the parameter does not apply.
     return {name: value for name, value in built_in.items() if name not in spec.config_names} | dict(config)

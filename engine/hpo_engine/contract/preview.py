@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hpo_engine.contract.binding import Resumed
 from hpo_engine.contract.ownfiles import read, with_values
 from hpo_engine.contract.paths import TrialPaths
 from hpo_engine.contract.placing import Placed, values_of
@@ -18,8 +19,8 @@ from hpo_engine.study.trial import Trial
 
 @dataclass(frozen=True)
 class Preview:
-    """`environment`: the study's own variables. `files`: those of the script that have values of this trial, each with
-    the lines that differ from the user's."""
+    """`environment`: the study's own variables, and those that say what it goes on from. `files`: those of the script
+    that have values of this trial, each with the lines that differ from the user's."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
@@ -27,17 +28,28 @@ class Preview:
     files: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, trial: Trial, history: History, paths: TrialPaths) -> Preview:
-        """Raises SpecError: one of its own files cannot be read."""
-        spec = history.spec
-        values, placed = values_of(spec, paths, history.config(trial)), Placed(spec, spec.command, spec.env)
+    def of(cls, trial: Trial, history: History, paths: TrialPaths, resumed: Resumed | None = None) -> Preview:
+        """What the trial would be started with.
+
+        Args:
+            resumed: the earlier training that it goes on from.
+
+        Raises:
+            SpecError: one of its own files cannot be read.
+        """
+        spec, config, resume_from = history.spec, history.whole_config(trial), resumed.path(paths) if resumed else None
+        values = values_of(spec, paths, history.config(trial), resume_from)
+        placed = Placed(spec, spec.command, spec.env)
+        if resume_from is not None and spec.resume_key is not None:
+            config[spec.resume_key] = resume_from
         files: dict[str, tuple[str, ...]] = {}
         for file in spec.files:
             before = read(spec.model_dir, file.source)
             after = with_values(file, before, values, spec.config_names)
             lines = difflib.ndiff(before.splitlines(), after.splitlines())
             files[file.path] = tuple(line[2:] for line in lines if line.startswith("+ "))
-        return cls(placed.command(values), placed.environment(values), history.whole_config(trial), files)
+        engines = {} if resumed is None else resumed.variables(paths)
+        return cls(placed.command(values), {**placed.environment(values), **engines}, config, files)
 
     def lines(self) -> Iterator[str]:
         yield f"command      {shlex.join(self.command)}"

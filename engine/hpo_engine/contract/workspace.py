@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from hpo_engine.contract import binding, carrying, layout
+from hpo_engine.contract.binding import Resumed
 from hpo_engine.contract.checkpoints import finding
 from hpo_engine.contract.checkpoints.finding import Left
 from hpo_engine.contract.copies import Copies
@@ -138,8 +139,12 @@ class LocalWorkspace:
             else:
                 self._views.lay(paths.result_dir)
         failpoint("trial.laid-out")
+        resumed = self.resumed(trial, history)
+        resume_from = None if resumed is None else resumed.path(paths)
         if self._spec.files:
-            self._files.write(paths, values_of(self._spec, paths, history.config(trial)))
+            self._files.write(paths, values_of(self._spec, paths, history.config(trial), resume_from))
+        if self._spec.resume_key is not None and resume_from is not None:
+            config = {**config, self._spec.resume_key: resume_from}
         binding.write_config(paths, config)
         failpoint("trial.config-written")
         if goes_on or trial.origin is not None:
@@ -181,6 +186,16 @@ class LocalWorkspace:
         for attempt in trial.kept:
             if attempt < trial.done and attempt not in needed:
                 carrying.drop(self.paths.trial(trial.id), attempt)
+
+    def resumed(self, trial: Trial, history: History) -> Resumed | None:
+        if trial.resume is None:
+            return None
+        checkpoint = None
+        if self._spec.seeks_checkpoints:
+            known = _known_checkpoint(trial, history)
+            there = known is not None and os.path.lexists(f"{self.paths.trial(trial.id).result_dir}/{known}")
+            checkpoint = known if there else finding.newest(self._files_of(trial), self._spec.checkpoints)
+        return Resumed(history.inherited(trial), history.resumed_step(trial), checkpoint)
 
     def abandon(self, trial_id: int) -> None:
         self._copies.cancel(trial_id)
@@ -287,6 +302,15 @@ def _goes_on(trial: Trial) -> bool:
 def _may_run(trial: Trial) -> bool:
     """Whether its first result, for which its origin is needed, may still come: it is open, or failed."""
     return not trial.results and trial.state is not TrialState.COMPLETED
+
+
+def _known_checkpoint(trial: Trial, history: History) -> str | None:
+    """That of the result whose files were copied for a trial that starts from another one. None of a trial's own: an
+    attempt that was interrupted since may have left a newer one."""
+    if trial.goes_on or trial.origin is None:
+        return None
+    results = history.trials[trial.origin.trial].results
+    return next((result.checkpoint for result in results if result.attempt == trial.origin.attempt), None)
 
 
 def _has_gone_on(trial: Trial, attempt: int) -> bool:

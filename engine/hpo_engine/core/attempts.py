@@ -115,7 +115,7 @@ class Attempts:
             self._ended(trial, Ended(trial.nonce, Exit(error=str(error), machine=machine)), now)
             return
         self._preparing.discard(trial_id)
-        self._executor.launch(self._launch_of(trial))
+        self._executor.launch(replace(self._launch_of(trial), resumed=self._workspace.resumed(trial, history)))
 
     def go_on(self, now: float) -> None:
         """Launches the attempts whose files have been copied."""
@@ -161,7 +161,6 @@ class Attempts:
             begun=attempt.started_at is not None,
             devices=attempt.devices,
             values=self._recorder.history.config(trial),
-            resume=None if trial.resume is None else (trial.resume, self._recorder.history.inherited(trial)),
         )
 
     # -- running ---------------------------------------------------------------------------------------------------

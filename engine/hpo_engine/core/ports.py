@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpo_engine.contract.binding import Resumed
 from hpo_engine.contract.checkpoints.finding import Left
 from hpo_engine.contract.sources.interface import Reading
 from hpo_engine.searchers import Searcher as Searcher
@@ -57,7 +58,7 @@ class Launch:
     begun: bool = False  # it is known to have started, even if its records do not show it
     devices: tuple[str, ...] = ()  # those it is known to have; for `adopt`
     values: Mapping[str, Any] = field(default_factory=dict)
-    resume: tuple[int, int] | None = None  # the trial whose files RESULT_DIR has, and their resource
+    resumed: Resumed | None = None  # None: it begins afresh
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,9 @@ class Workspace(Protocol):
             LaunchError, ContractError: it cannot be prepared. MachineError: the study is gone.
             OSError: see `faults.at_fault`.
         """
+
+    def resumed(self, trial: Trial, history: History) -> Resumed | None:
+        """What the trial's latest attempt, whose files are prepared, goes on from; None: it begins afresh."""
 
     def abandon(self, trial_id: int) -> None:
         """The trial's files are not needed any more: what copies them is cancelled."""

@@ -151,7 +151,8 @@ class TrialProposed(Event):
             other = draft.trial(self.start_from)
             if (attempt := other.startable) is None:
                 raise JournalError(f"trial {other.id} is {other.state.value}, not completed")
-            trial["origin"] = Origin(other.id, attempt)
+            then = other.rows if other.state is TrialState.COMPLETED else other.base
+            trial["origin"] = Origin(other.id, attempt, then[-1].step if then else None)
         draft.add(made(Trial, trial))
 
     def _taken(self, draft: Draft) -> Queued:

@@ -173,9 +173,17 @@ class History:
             earlier = tuple([r for r in self.trials[trial.origin.trial].results if r.attempt <= trial.origin.attempt])
         return max((r.resource or 0 for r in earlier), default=0)
 
+    def resumed_step(self, trial: Trial) -> float | None:
+        """The step of the last row of what the trial's latest attempt goes on from; None: it has none."""
+        if trial.goes_on:
+            return trial.before[-1].step if trial.before else None
+        return None if trial.origin is None else trial.origin.step
+
     def whole_config(self, trial: Trial) -> dict[str, Any]:
-        """The content of the trial's config.json: what `base_config` had, with the trial's own over it."""
-        return {**self.spec.base, **self.config(trial)}
+        """The content of the trial's config.json when it begins: what `base_config` had, with the trial's own over it.
+        The key that names a checkpoint to go on from is there, too."""
+        key = self.spec.resume_key
+        return {**({} if key is None else {key: None}), **self.spec.base, **self.config(trial)}
 
     def config(self, trial: Trial) -> dict[str, Any]:
         """What the study decides of the trial's config.json: its parameters, and the resource under its name."""

@@ -250,10 +250,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Origin:
-    """The files that a trial starts from: what `attempt` of another `trial` left."""
+    """The files that a trial starts from: what `attempt` of another `trial` left, whose last row then had `step`."""
 
     trial: int
     attempt: int
+    step: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

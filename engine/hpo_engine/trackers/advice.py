@@ -105,7 +105,7 @@ class Advice:
         if len(trial.attempts) > 1:  # the file may have been written anew for the next one by now
             return
         self._to_look_at -= 1
-        read = binding.config_was_read(self._paths.trial(trial.id), history.config(trial))
+        read = binding.config_was_read(self._paths.trial(trial.id), history.whole_config(trial))
         if read is not False:
             self._to_look_at = 0 if read is None else self._to_look_at
             return

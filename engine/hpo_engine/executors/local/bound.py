@@ -68,10 +68,11 @@ class Binder:
 
     def __call__(self, launch: Launch, devices: Sequence[str], lease: str | None, each: int | None) -> BoundLaunch:
         spec, paths = self._spec, self._paths.trial(launch.trial_id)
-        values = values_of(spec, paths, launch.values)
+        resume_from = None if launch.resumed is None else launch.resumed.path(paths)
+        values = values_of(spec, paths, launch.values, resume_from)
         own = _here(self._placed.environment(values), paths)
         base = {**self._base, **threads.variables({**self._base, **own}, each)}
-        env = binding.environment(spec, paths, base, launch.nonce, devices, own, launch.resume)
+        env = binding.environment(spec, paths, base, launch.nonce, devices, own, launch.resumed)
         return BoundLaunch(
             **{**vars(launch), "devices": tuple(devices)},
             argv=tuple([word.replace(HERE, paths.result_dir) for word in self._placed.command(values)]),

@@ -1,0 +1,92 @@
+"""Trials that are carried on find their newest checkpoint, in each way in which a script may take it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import doubling
+from tests.support.shell import Shell
+
+SCRIPT = """\
+import argparse, json, os
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int)
+parser.add_argument("--x", type=float)
+parser.add_argument("--ckpt_path")
+parser.add_argument("--again", action="store_true")
+args = parser.parse_args()
+conf = dict(line.rstrip("\\n").split(": ") for line in open("run.yaml"))
+seen = {"option": args.ckpt_path, "again": args.again, "alone": os.environ.get("CKPT"), "part": os.environ.get("ARGS"),
+        "from": os.environ.get("HPO_RESUME_FROM"), "step": os.environ.get("HPO_RESUMED_STEP"),
+        "key": json.load(open("config.json"))["resume"], "file": conf["ckpt"].strip('"')}
+state = json.load(open(os.environ["HPO_RESUME_FROM"])) if "HPO_RESUME_FROM" in os.environ else {"epoch": 0, "of": []}
+with open("seen.jsonl", "a") as file:
+    file.write(json.dumps({**seen, "epoch": state["epoch"]}) + "\\n")
+os.makedirs("checkpoints", exist_ok=True)
+for epoch in range(state["epoch"] + 1, args.epochs + 1):
+    print(f"epoch={epoch} loss={args.x + 1 / epoch}", flush=True)
+    state = {"epoch": epoch, "of": [*state["of"], os.environ["SUBID"]]}
+    with open(f"checkpoints/epoch_{epoch}.pt", "w") as file:
+        json.dump(state, file)
+"""
+STUDY = """\
+command: python train.py --epochs {epochs} --x {x} --ckpt_path {resume_from} {resume_from?--again}
+objective: minimize loss
+algorithm: doubling.py:Doubling
+resource: {name: epochs, max: 8}
+resume_key: resume
+trials: 5
+parallel: 2
+results: stdout
+space: {x: {float: [0, 10]}}
+env: {CKPT: "{resume_from}", ARGS: "--from {resume_from}"}
+files: {run.yaml: {ckpt: resume_from}}
+"""
+
+
+@pytest.fixture
+def study(shell: Shell) -> Shell:
+    shell.write("train.py", SCRIPT)
+    shell.write("run.yaml", "ckpt: none\n")
+    shell.write("doubling.py", Path(doubling.__file__).read_text())
+    return shell
+
+
+def seen(shell: Shell, trial: int) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in shell.result(trial, "seen.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("preload", ["auto", "'off'"])
+def test_newest_checkpoint_arrives_in_every_way(study: Shell, preload: str) -> None:
+    study.write("algo.yaml", f"{STUDY}trial: {{preload: {preload}}}\n")
+    study.run("submit", "algo.yaml")
+    nothing = {"option": None, "again": False, "alone": "", "part": None, "from": None, "step": None, "key": None, "file": "none"}  # fmt: skip
+    first, *later = seen(study, 0)
+    assert first == {**nothing, "epoch": 0}
+    for epoch, found in zip((1, 2, 4), later, strict=True):
+        path = str(study.result(0, f"checkpoints/epoch_{epoch}.pt"))
+        everywhere = {"option": path, "alone": path, "from": path, "key": path, "file": path}
+        assert found == {**everywhere, "part": f"--from {path}", "again": True, "step": str(epoch), "epoch": epoch}
+    *_, started = seen(study, 4)
+    assert (started["from"], started["step"]) == (str(study.result(4, "checkpoints/epoch_4.pt")), "4")
+    rows = study.json("show", "my-study", "0")["rows"]
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    trained = Counter(json.loads(study.result(4, "checkpoints/epoch_8.pt").read_text())["of"])
+    assert trained == {"0": 4, "4": 4}
+
+
+def test_dry_run_shows_what_a_promoted_trial_would_be_started_with(study: Shell) -> None:
+    study.write("algo.yaml", STUDY)
+    out = study.run("submit", "algo.yaml", "--dry-run")
+    begun, _, promoted = out.partition("trial 0, if it goes on from its checkpoint to epochs 8\n")
+    path = study.result(0, "(its newest checkpoint)")
+    assert "--ckpt_path" not in begun and '"resume": null' in begun and "CKPT=''" in begun
+    assert f"--epochs 8 --x 0.0 --ckpt_path '{path}' --again\n" in promoted
+    assert f"environment  HPO_RESUME_FROM='{path}'\n" in promoted and f'"resume": "{path}"' in promoted
+    study.write("algo.yaml", STUDY.replace("max: 8", "max: 8, resume: never"))
+    assert "goes on from" not in study.run("submit", "algo.yaml", "--dry-run")
