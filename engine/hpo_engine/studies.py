@@ -87,7 +87,7 @@ def _doubts(history: History, spec: StudySpec, done: int, told: Sequence[PriorTr
     return []
 
 
-def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
+def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool, cause: StopCause = StopCause.USER) -> None:
     """Asks a trial that runs without an engine to stop; the next engine records it.
 
     If the study is a copy, and the trial runs in the original folder, nothing is asked.
@@ -95,7 +95,7 @@ def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool) -> None:
     from hpo_engine.executors.local import records
 
     if (attempt := trial.attempt) is not None:
-        records.ask_to_stop(paths.trial(trial.id).attempt(attempt.number), attempt.nonce, StopCause.USER, kill=kill)
+        records.ask_to_stop(paths.trial(trial.id).attempt(attempt.number), attempt.nonce, cause, kill=kill)
 
 
 def create(

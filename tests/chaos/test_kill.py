@@ -42,10 +42,20 @@ CARRYING = (
     "trial.emetrics-aside",
     "trial.earlier-recorded",
 )  # see test_carrying
+CHANGING = (
+    "trial.pause-asked",
+    "trial.paused",
+    "trial.resumed",
+    "trial.queued",
+    "study.revised",
+    "command.refused",
+)  # see test_changing
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]
 NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.preloaded", "shim.child-forked")}
 POINTS = [
-    name for name in failpoints.NAMES if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, *CARRYING, EARLY, UNKNOWN, LARGE)
+    name
+    for name in failpoints.NAMES
+    if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, *CARRYING, *CHANGING, EARLY, UNKNOWN, LARGE)
 ]
 ON_RESUME = ("resume.adopted",)
 

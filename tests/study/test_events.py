@@ -35,9 +35,11 @@ from hpo_engine.study.events import (
     StudyOpened,
     TrialCarriedOn,
     TrialEnded,
+    TrialPaused,
     TrialProposed,
     TrialQueued,
     TrialReopened,
+    TrialResumed,
     apply,
     fold,
 )
@@ -124,7 +126,7 @@ SAMPLES: dict[str, Event] = {
     for e in (
         StudyOpened(1.0, {"name": "s"}, "text"),
         EngineStarted(1.0, 7, "host"),
-        TrialQueued(1.0, 0, {"x": 1}, 2),
+        TrialQueued(1.0, 0, {"x": 1}, 2, True, "request"),
         TrialProposed(1.0, 0, {"x": 1}, 3, {"rung": 1}, repeats=0, queued=0),
         TrialCarriedOn(1.0, 0, {"x": 1}, 9, {"rung": 2}),
         AttemptIntended(1.0, 0, 1, "abc"),
@@ -132,11 +134,13 @@ SAMPLES: dict[str, Event] = {
         MetricsSeen(1.0, 0, (Row(1, {"loss": 0.5}),), True),
         SourceUsed(1.0, 0, "csv", "log.csv", "a step is an epoch", ("output.log (stdout)",)),
         SourceUsed(1.0, 0, "csv", "log.csv", "a step is an epoch", ("output.log (stdout)",)),
-        AttemptEnded(1.0, 0, 1, {"code": 1}, "why"),
+        AttemptEnded(1.0, 0, 1, {"code": 1}, "why", None, True, True),
+        TrialPaused(1.0, 0, "why"),
+        TrialResumed(1.0, 0),
         TrialEnded(1.0, 0, "completed", 0.5, "", {"code": 0}, "d"),
         TrialReopened(1.0, 0),
         StopAsked(1.0, 0, "why"),
-        SpecChanged(1.0, {"trials": 3}),
+        SpecChanged(1.0, {"trials": 3}, {"name": "s"}, "text", ("trials: 2 -> 3",), "me", "request"),
         StudyClosed(1.0, "finished", "why"),
     )
 }
@@ -184,6 +188,7 @@ GIVEN = [
     MetricsSeen(4.0, 0, tuple(Row(step, {"loss": 1.0 / step}) for step in (1, 2, 3))),
     TrialEnded(5.0, 0, "completed", 1 / 3, "", {"code": 0}),
 ]
+PAUSED = [*RUNNING, AttemptEnded(4.0, 0, 1, {"signal": 15}, "why", None, True, False)]
 FAILED = [*RUNNING, TrialEnded(5.0, 0, "failed", None, "why", {"code": 1})]
 
 
@@ -212,6 +217,12 @@ FAILED = [*RUNNING, TrialEnded(5.0, 0, "failed", None, "why", {"code": 1})]
         (RUNNING, TrialReopened(9.0, 0), "trial 0 is running"),
         (AGAIN, AttemptIntended(9.0, 0, 1, "a"), "attempt 1 after 1"),
         (AGAIN, MetricsSeen(9.0, 0, ()), "trial 0 is pending, not running"),
+        (RUNNING, TrialPaused(9.0, 0), "trial 0 is running, not pending"),
+        (DONE, TrialPaused(9.0, 0), "trial 0 is completed, not pending"),
+        (PENDING, TrialResumed(9.0, 0), "trial 0 is pending, not paused"),
+        (PAUSED, TrialPaused(9.0, 0), "trial 0 is paused, not pending"),
+        (PAUSED, AttemptIntended(9.0, 0, 2, "b"), "trial 0 is paused, not pending"),
+        (PAUSED, TrialReopened(9.0, 0), "trial 0 is paused"),
         (DONE, TrialEnded(9.0, 0, "failed"), "trial 0 is completed"),
         (DONE, TrialReopened(9.0, 0), "trial 0 is completed"),
         (DONE, MetricsSeen(9.0, 0, ()), "trial 0 is completed"),
@@ -444,7 +455,9 @@ def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
     engine = bench.lead()  # the first was killed
     engine.interrupt("Ctrl-C", bench.now)
     assert bench.run(engine).state is StudyState.STOPPED
-    bench.run(bench.lead(SpecChanged(bench.now, {"trials": 7, "parallel": 3})))
+    waits = fold(bench.store.read()).pending[0].id
+    there_and_back = TrialPaused(bench.now, waits), TrialResumed(bench.now, waits)
+    bench.run(bench.lead(SpecChanged(bench.now, {"trials": 7, "parallel": 3}), *there_and_back))
     failed = [t.id for t in fold(bench.store.read()).trials if t.state is TrialState.FAILED]
     bench.behave = bench.good
     history = bench.run(bench.lead(*(TrialReopened(bench.now, i) for i in failed)))

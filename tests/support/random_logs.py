@@ -20,9 +20,11 @@ from hpo_engine.study.events import (
     StudyOpened,
     TrialCarriedOn,
     TrialEnded,
+    TrialPaused,
     TrialProposed,
     TrialQueued,
     TrialReopened,
+    TrialResumed,
 )
 from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.spec import Budget, StudySpec
@@ -52,7 +54,7 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
     aims = tuple(Objective(name, goal) for name, goal in zip(("loss", "size", "time"), goals, strict=False))
     opened = spec(objectives=aims)
     events: list[Event] = [StudyOpened(0.0, opened.to_json(), "text")]
-    waiting, queued = list[int](), 0
+    waiting, queued = dict[int, float](), 0
     states: list[str] = []  # pending | running | good | bad
     attempts: list[int] = []
     amounts: list[int | None] = []
@@ -66,26 +68,33 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
         if move in ("lead", "queue", "propose", "change", "ask"):
             trial = len(states)
         else:
-            trial = draw(st.sampled_from(by_state[next(s for s, ms in _MOVES.items() if move in ms)]))
+            trial = draw(st.sampled_from([n for s, ms in _MOVES.items() if move in ms for n in by_state.get(s, [])]))
         now = float(at)
         if move == "lead":
             if draw(st.booleans()):
                 events.append(StudyClosed(now, draw(st.sampled_from(["finished", "failed", "stopped"])), "why"))
             events.append(EngineStarted(now, 100 + at, "host"))
         elif move == "queue":
-            events.append(TrialQueued(now, queued, {"x": at / 100}, draw(st.sampled_from([None, 0]))))
-            waiting.append(queued)
+            earlier, first = draw(st.sampled_from([(None, None), (0, None), (None, True)]))
+            events.append(TrialQueued(now, queued, {"x": at / 100}, earlier, first))
+            waiting[queued] = at / 100
             queued += 1
         elif move == "propose":
             source = draw(st.sampled_from([None, *by_state.get("good", [])]))
             amounts.append(draw(st.sampled_from([None, 3])))
             taken = draw(st.sampled_from([None, *waiting]))
-            waiting = [number for number in waiting if number != taken]
+            waiting = {number: x for number, x in waiting.items() if number != taken}
             events.append(TrialProposed(now, trial, {"x": at / 100}, amounts[-1], None, source, queued=taken))
             states.append("pending")
             attempts.append(0)
         elif move == "change":
-            events.append(SpecChanged(now, {draw(st.sampled_from(["trials", "parallel"])): at}))
+            high = draw(st.sampled_from([None, 0.1, 0.3, 1.0]))
+            if high is None:
+                events.append(SpecChanged(now, {draw(st.sampled_from(["trials", "parallel"])): at}))
+            else:  # configurations outside the new space leave the queue
+                changed = spec(objectives=aims, space=SearchSpace((Float("x", 0.0, high),)))
+                events.append(SpecChanged(now, {}, changed.to_json(), "text", ("space.x",), "me", f"request-{at}"))
+                waiting = {number: x for number, x in waiting.items() if x <= high}
         elif move == "ask":
             cause = draw(st.sampled_from(["user", "early", "interrupt"]))
             events.append(StopAsked(now, draw(st.sampled_from([None, *range(len(states))])), "why", None, cause))
@@ -100,6 +109,16 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
                 st.lists(st.builds(Row, st.integers(0, 9), st.dictionaries(st.just("loss"), VALUES)), max_size=3)
             )
             events.append(MetricsSeen(now, trial, tuple(rows), draw(st.booleans())))
+        elif move == "pause":
+            if states[trial] == "pending":
+                events.append(TrialPaused(now, trial, "why"))
+            else:
+                kept = draw(st.booleans())
+                events.append(AttemptEnded(now, trial, attempts[trial], {"signal": 15}, "why", None, True, kept))
+            states[trial] = "paused"
+        elif move == "resume":
+            states[trial] = "pending"
+            events.append(TrialResumed(now, trial))
         elif move == "again":
             states[trial] = "pending"
             events.append(AttemptEnded(now, trial, attempts[trial], {"signal": 9}, "why"))
@@ -124,8 +143,9 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
 
 
 _MOVES = {
-    "pending": ["intend", "intend", "drop"],
-    "running": ["start", "report", "again", "good", "good", "bad"],
+    "pending": ["intend", "intend", "drop", "pause"],
+    "running": ["start", "report", "again", "good", "good", "bad", "pause"],
+    "paused": ["resume", "drop"],
     "bad": ["reopen"],
     "good": ["carry"],
 }

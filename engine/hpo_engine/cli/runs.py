@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import find, json_option, note, root_option, study_argument
+from hpo_engine.cli.trials import TrialNumbers, resumed
 from hpo_engine.errors import SpecError, StudyExists
 from hpo_engine.report.objects import dump, summary
 from hpo_engine.text import streams
@@ -89,6 +90,7 @@ def submit(
 
 @click.command()
 @study_argument
+@click.argument("paused", metavar="[TRIAL]...", nargs=-1, type=TrialNumbers())
 @root_option
 @_trials
 @_parallel
@@ -99,6 +101,7 @@ def submit(
 @_wait
 def resume(
     study: str,
+    paused: tuple[range, ...],
     root: str | None,
     trials: int | None,
     parallel: int | None,
@@ -108,11 +111,16 @@ def resume(
     quiet: bool,
     wait: float,
 ) -> int:
-    """Continue STUDY, and take over trials that still run."""
+    """Continue STUDY, and take over trials that still run.
+
+    With TRIALs, such as 3 or 5-7: those that are paused go on. Only that happens if an engine runs the study.
+    """
     from hpo_engine import studies
 
     _begin(as_json)
     paths = find(study, root)
+    if paused and resumed(paths, paused, as_json=as_json):
+        return 0
     changes: dict[str, Any] = {k: v for k, v in {"trials": trials, "parallel": parallel}.items() if v is not None}
     if time_limit is not None:
         from hpo_engine.studyfile.native.values import seconds  # pydantic: only for this option
@@ -227,7 +235,7 @@ def _go_on(paths: StudyPaths, history: History, changes: dict[str, Any], *, as_j
 
 def _complete(history: History, changes: dict[str, Any]) -> bool:
     """Whether there is nothing left to run."""
-    return history.state.value in ("finished", "failed") and not changes
+    return history.state.value in ("finished", "failed") and not changes and not history.revised
 
 
 def _whole(paths: StudyPaths, history: History) -> bool:

@@ -200,6 +200,9 @@ class LocalWorkspace:
     def abandon(self, trial_id: int) -> None:
         self._copies.cancel(trial_id)
 
+    def revise(self, spec: StudySpec) -> None:
+        self._spec, self._files = spec, OwnFiles(spec, self.paths.model)
+
     def close(self) -> None:
         self._copies.close()
 

@@ -263,6 +263,12 @@ class Attempts:
         if state is TrialState.PENDING:
             self._recorder.record(AttemptEnded(now, trial.id, len(trial.attempts), exit_.to_json(), reason, failure))
             return
+        if state is TrialState.PAUSED:
+            number, goes_on = len(trial.attempts), self._can_go_on(trial)
+            self._recorder.record(
+                AttemptEnded(now, trial.id, number, exit_.to_json(), reason, paused=True, goes_on=goes_on)
+            )
+            return
         value = values[0] if values else None
         values = values if self._recorder.history.spec.multi_objective else None
         left = self._workspace.checkpoint(trial) if state is TrialState.COMPLETED else None
@@ -274,6 +280,14 @@ class Attempts:
         )
         if not (exit_.lost or exit_.error):
             self._workspace.over(trial.id)
+
+    def _can_go_on(self, trial: Trial) -> bool:
+        """Whether a trial that was paused can go on from what its attempt has left, instead of beginning anew."""
+        resource = self._recorder.history.spec.resource
+        if trial.goes_on or (resource is not None and resource.resume == "always"):
+            return True
+        left = self._workspace.checkpoint(trial)
+        return left is not None and left.newest is not None
 
     def _cause(self, trial: Trial, exit_: Exit) -> str:
         """Why the attempt failed, according to its output; "" if that does not say."""

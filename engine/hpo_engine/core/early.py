@@ -25,6 +25,10 @@ class EarlyStopping:
         self._ended = -1  # trials that had ended when the stoppers were last asked whether they are idle
         self._told: set[str] = set()
 
+    def use(self, stopper: Stopper) -> None:
+        """Asks another stopper from now on."""
+        self._stopper = stopper
+
     @property
     def closing(self) -> bool:
         """Whether nothing more may start."""

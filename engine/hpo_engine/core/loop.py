@@ -15,18 +15,20 @@ import os
 from collections.abc import Callable, Sequence
 
 from hpo_engine.core.attempts import Attempts
+from hpo_engine.core.commands import Commands, Parts, Remake, no_parts
 from hpo_engine.core.early import EarlyStopping
 from hpo_engine.core.outcome import why_none
 from hpo_engine.core.ports import Executor, Searcher, Stopper, Store, Tracker, Workspace
 from hpo_engine.core.proposing import Proposer
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.searcher_thread import Ask, Asker, InLine
-from hpo_engine.errors import SearcherError, StopperError
+from hpo_engine.errors import EngineError, JournalError, SearcherError, StopperError, StudyGone, StudyLocked
 from hpo_engine.failpoints import failpoint
 from hpo_engine.store import inbox
 from hpo_engine.study.events import AttemptEnded, EngineStarted, StopAsked, StudyClosed, TrialEnded
 from hpo_engine.study.history import History, StudyState
-from hpo_engine.study.trial import Exit, StopCause, TrialState
+from hpo_engine.study.trial import Exit, StopCause, Trial, TrialState
+from hpo_engine.text.quoting import listed
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Engine:
         asker: makes what asks the searcher: in line, or in a thread while the loop continues.
         copied_from: the folder that the study's is a copy of, if trials were running there ("": it is no copy).
         check: raises if the study is no longer this engine's; called before each launch and each look at files.
+        remake: makes the searcher and the stopper of a study that the user has changed, see `Commands`.
     """
 
     def __init__(
@@ -58,12 +61,15 @@ class Engine:
         asker: Callable[[Ask], Asker] = InLine,
         copied_from: str = "",
         check: Callable[[], None] = lambda: None,
+        remake: Remake = no_parts,
     ) -> None:
         self.executor, self._workspace, self._inbox = executor, workspace, inbox
         self._recorder = Recorder(store, history, trackers)
+        self._make_asker = asker
         self._proposer = Proposer(self._recorder, searcher, asker)
         self._attempts = Attempts(self._recorder, executor, workspace, check)
         self._early = EarlyStopping(self._recorder, stopper, self._attempts)
+        self._commands = Commands(self._recorder, self._attempts, remake, self._use)
         self._stopper, self._check, self._copied_from = stopper, check, copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
         self._broken: SearcherError | StopperError | None = None
@@ -123,8 +129,7 @@ class Engine:
         self._recorder.tell(now)
         self._lay_ahead()
         history = self.history
-        spent = self._proposer.exhausted
-        if history.running or not (self._early.closing or (spent and not history.open_ids)):
+        if history.running or not (self._early.closing or self._nothing_left()):
             return True
         self._close(now)
         if self._broken is not None:
@@ -181,6 +186,8 @@ class Engine:
             failpoint("command.taken")
             if request is None:
                 _log.warning("%s is not a request; it is dropped", path)
+            elif request.do != "stop":
+                self._carry_out(request, path, now)
             elif request.trial is None:
                 self.interrupt(request.why, now, kill=request.kill)
             else:
@@ -188,6 +195,31 @@ class Engine:
             self._recorder.commit()
             failpoint("command.done")
             inbox.done(path)
+
+    def _carry_out(self, request: inbox.Request, path: str, now: float) -> None:
+        """Carries out a request of `Commands`, or says why not."""
+        try:
+            self._commands.carry_out(request, inbox.name_of(path), now)
+        except (JournalError, StudyLocked, StudyGone):
+            raise
+        except (EngineError, ValueError, LookupError, TypeError) as error:
+            inbox.refuse(path, str(error))
+
+    def _use(self, parts: Parts) -> None:
+        """Goes on with other parts, see `Commands.edit`. An answer that the last searcher has not given is dropped."""
+        self._proposer.close()
+        self._proposer = Proposer(self._recorder, parts.searcher, self._make_asker)
+        self._stopper = parts.stopper
+        self._early.use(parts.stopper)
+        self._workspace.revise(self.history.spec)
+        parts.adopt()
+
+    def _nothing_left(self) -> bool:
+        """Whether nothing can start any more, unless the user resumes a trial that is paused."""
+        history, spent = self.history, self._proposer.exhausted
+        if not history.open_ids:
+            return spent
+        return len(history.paused) == len(history.open_ids) and (spent or self._proposer.waits)
 
     def _end_early(self, now: float) -> None:
         try:
@@ -235,8 +267,10 @@ class Engine:
         history = self.history
         if history.stop_asked:
             state, reason = StudyState.STOPPED, history.stop_asked
+        elif history.paused and not self._early.over:
+            state, reason = StudyState.STOPPED, waits_for(history.paused)
         else:
-            for trial in history.pending:
+            for trial in (*history.pending, *history.paused):
                 self._recorder.record(TrialEnded(now, trial.id, TrialState.STOPPED.value, reason=self._early.over))
             good = history.best_id is not None and self._broken is None
             state = StudyState.FINISHED if good else StudyState.FAILED
@@ -246,3 +280,9 @@ class Engine:
         self._recorder.commit()
         failpoint("study.closed")
         self._recorder.tell(now)
+
+
+def waits_for(paused: Sequence[Trial]) -> str:
+    """Why a study stops while trials of it are paused."""
+    numbers = listed([str(trial.id) for trial in paused], 5)
+    return f"waits for paused {'trial' if len(paused) == 1 else 'trials'} {numbers}"

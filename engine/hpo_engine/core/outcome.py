@@ -64,6 +64,8 @@ def _stopped(history: History, trial: Trial, exit_: Exit) -> Outcome:
     why = trial.stop.reason if trial.stop is not None and trial.stop.cause is exit_.stop_cause else ""
     if exit_.stop_cause is StopCause.USER:
         return Outcome(TrialState.STOPPED, None, "stopped by the user")
+    if exit_.stop_cause is StopCause.PAUSE:
+        return Outcome(TrialState.PAUSED, None, why or "paused by the user")
     if exit_.stop_cause is StopCause.EARLY:
         return Outcome(TrialState.PRUNED, None, why or "not promising")
     if exit_.stop_cause is StopCause.STUDY_OVER:

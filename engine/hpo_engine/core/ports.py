@@ -192,6 +192,9 @@ class Workspace(Protocol):
     def was_uprooted(self, trial_id: int, history: History) -> bool:
         """Whether somebody removed the trial's files while it ran; call it once per trial. Raises MachineError."""
 
+    def revise(self, spec: StudySpec) -> None:
+        """The study has changed: attempts that are prepared from now on follow this spec."""
+
     def close(self) -> None:
         """Nothing is copied any more."""
 

@@ -79,6 +79,11 @@ class Proposer:
         return ids
 
     @property
+    def waits(self) -> bool:
+        """Whether the searcher had nothing to propose for the present history: it waits for something to happen."""
+        return self._nothing_at is self._recorder.history
+
+    @property
     def wanted(self) -> int:
         """How many new trials may be proposed now, regardless of free slots."""
         searching = not self.exhausted and self._nothing_at is not self._recorder.history
@@ -87,7 +92,7 @@ class Proposer:
     def why_over(self) -> str:
         """The searcher's own reason why it has nothing more to propose; "" if it gives none."""
         try:
-            return self._searcher.over(self._recorder.history)
+            return self._queue.over(self._recorder.history)
         except Exception:
             _log.debug("the searcher's `over` raised", exc_info=True)
             return ""

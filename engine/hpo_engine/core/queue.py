@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from hpo_engine.searchers.filter import ProposalFilter
 from hpo_engine.searchers.interface import Searcher
-from hpo_engine.searchers.tried import Tried
+from hpo_engine.searchers.tried import Tried, TriedReader
 from hpo_engine.space.params import key
 from hpo_engine.space.partial import allowed_completion, is_whole
 from hpo_engine.study.history import History
+from hpo_engine.study.projection import Projection
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal, Queued, Trial
 from hpo_engine.study.values import changed
@@ -36,17 +37,20 @@ class TrialQueue:
         self._filter = searcher if isinstance(searcher, ProposalFilter) else ProposalFilter(spec, searcher)
         self._keys: dict[int, Any] = {}  # by the number of a whole entry
         self._reader: Observer | None = None
+        self._tried = TriedReader(by_resource=not self._filter.traits.rations)
+        self._projection = Projection()
 
     def ready(self, history: History, count: int) -> list[Proposal]:
         """The first queued configurations that need no searcher: whole ones that are new."""
         if self._spec.resource is not None:
             return []
+        history = self._projection.of(history)
         out: list[Proposal] = []
-        tried: Tried | None = None
+        tried: Tried | None = None  # not that of the filter, which may be at work in the searcher's thread
         for entry in history.queue[: max(0, count)]:
             if entry.study is not None or (name := self._key(entry)) is None:
                 break
-            tried = self._filter.tried(history) if tried is None else tried
+            tried = self._tried.read(history) if tried is None else tried
             if (name, self._spec.full_resource) in tried:
                 break
             out += self._filter.placed(entry, history, tried)
@@ -55,6 +59,7 @@ class TrialQueue:
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:
         """At most `count` proposals, as `Searcher.ask`."""
+        history = self._projection.of(history)
         if not self._waiting(history):
             return self._filter.ask(history, count)
         out: list[Proposal] = []
@@ -71,6 +76,10 @@ class TrialQueue:
                 break
             history = _with(history, found)
         return out
+
+    def over(self, history: History) -> str:
+        """The searcher's own reason why the search is over, as `Searcher.over`."""
+        return self._filter.over(self._projection.of(history))
 
     def _waiting(self, history: History) -> bool:
         """Whether something is queued. Nothing comes from earlier studies if the searcher has a list of its own."""

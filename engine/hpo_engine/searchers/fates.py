@@ -27,6 +27,7 @@ class Fate(enum.IntEnum):
 _FATES: Mapping[TrialState, Fate] = {
     TrialState.PENDING: Fate.RUNNING,
     TrialState.RUNNING: Fate.RUNNING,
+    TrialState.PAUSED: Fate.RUNNING,
     TrialState.COMPLETED: Fate.FINISHED,
     TrialState.FAILED: Fate.FAILED,
     TrialState.TIMED_OUT: Fate.FAILED,

@@ -65,6 +65,8 @@ class TriedReader:
             self._keys, self._read, self._last = set(), 0, None
         for i in range(self._read, len(trials)):
             self._last = trials[i].proposal
+            if not self._last.params:  # its configuration is not in the space as it is now
+                continue
             self._keys.add(key_of(self._last.params, self._last.resource if self._by_resource else None))
         self._read = len(trials)
         return Tried(self._keys)

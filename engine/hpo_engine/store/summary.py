@@ -55,7 +55,7 @@ class Summary:
     @property
     def ended(self) -> int:
         """Number of trials that have ended."""
-        return sum(count for state, count in self.counts.items() if state not in ("pending", "running"))
+        return sum(count for state, count in self.counts.items() if state not in ("pending", "running", "paused"))
 
 
 class Keeper:

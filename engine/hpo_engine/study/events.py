@@ -16,6 +16,7 @@ from hpo_engine.study import rows
 from hpo_engine.study.draft import Draft
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Row, latest_losses
+from hpo_engine.study.projection import fitting
 from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import (
     MOST_SEEN,
@@ -102,25 +103,36 @@ class EngineStarted(Event):
         draft.study = changed(
             study, state=StudyState.RUNNING, reason="", stop_asked=None, engine_at=self.at, spent_s=spent,
             closed_at=None, path=self.path, folder=self.folder, halted="", overruled=study.halted or study.overruled,
-            counted_from=self.at if stopped else study.counted_from,
+            counted_from=self.at if stopped else study.counted_from, revised=False,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TrialQueued(Event):
-    """A configuration is to be tried before the searcher is asked, behind those that wait already; see `Queued`."""
+    """A configuration is to be tried before the searcher is asked, behind those that wait already; see `Queued`.
+
+    `first`: in front of them, behind others of that kind. `request`: the one that it comes from.
+    """
 
     kind: ClassVar[str] = "trial_queued"
     number: int
     params: Mapping[str, Any]
     study: int | None = None
+    first: bool | None = None
+    request: str | None = None
 
     def step(self, draft: Draft) -> None:
         study = draft.study
         if self.number != study.queued:
             raise JournalError(f"configuration {self.number} queued where {study.queued} is next")
-        entry = Queued(self.number, self.params, self.study)
-        draft.study = changed(study, queue=(*study.queue, entry), queued=study.queued + 1)
+        entry = Queued(self.number, self.params, self.study, bool(self.first))
+        ahead = [other for other in study.queue if other.first or not entry.first]
+        behind = study.queue[len(ahead) :]  # those of the kind `first` are in front
+        draft.study = changed(
+            study, queue=(*ahead, entry, *behind), queued=study.queued + 1,
+            revised=study.revised or (entry.first and study.closed_at is not None),
+        )  # fmt: skip
+        _carried_out(draft, self.request)
 
 
 @dataclass(frozen=True)
@@ -298,7 +310,11 @@ class SourceUsed(Event):
 
 @dataclass(frozen=True)
 class AttemptEnded(Event):
-    """An attempt ended and the trial will run again; `reason` says why, `failure` is a FailureKind."""
+    """An attempt ended and the trial will run again; `reason` says why, `failure` is a FailureKind.
+
+    `paused`: the user paused the trial: it waits until it is resumed. `goes_on`: its next attempt then goes on from the
+    files that it has left.
+    """
 
     kind: ClassVar[str] = "attempt_ended"
     trial: int
@@ -306,13 +322,40 @@ class AttemptEnded(Event):
     exit: Mapping[str, Any]
     reason: str = ""
     failure: str | None = None
+    paused: bool | None = None
+    goes_on: bool | None = None
 
     def step(self, draft: Draft) -> None:
         trial, failure = draft.trial(self.trial, TrialState.RUNNING), _failure(self.failure)
         amend(
             draft.latest_attempt(trial, self.attempt), exit=Exit.from_json(self.exit), ended_at=self.at, failure=failure
         )
-        amend(trial, state=TrialState.PENDING, reason=self.reason)
+        amend(trial, state=TrialState.PAUSED if self.paused else TrialState.PENDING, reason=self.reason)
+        if self.paused:
+            amend(trial, suspended=bool(self.goes_on), base=trial.rows if self.goes_on else trial.base)
+
+
+@dataclass(frozen=True)
+class TrialPaused(Event):
+    """The user paused a trial that waits to run; of one that runs, AttemptEnded says so."""
+
+    kind: ClassVar[str] = "trial_paused"
+    trial: int
+    why: str = ""
+
+    def step(self, draft: Draft) -> None:
+        amend(draft.trial(self.trial, TrialState.PENDING), state=TrialState.PAUSED, reason=self.why)
+
+
+@dataclass(frozen=True)
+class TrialResumed(Event):
+    """The user lets a paused trial run again."""
+
+    kind: ClassVar[str] = "trial_resumed"
+    trial: int
+
+    def step(self, draft: Draft) -> None:
+        amend(draft.trial(self.trial, TrialState.PAUSED), state=TrialState.PENDING, stop=None)
 
 
 @dataclass(frozen=True)
@@ -408,12 +451,39 @@ class StopAsked(Event):
 
 @dataclass(frozen=True)
 class SpecChanged(Event):
-    """New limits: any of trials, time_s, parallel. The keys that are present change; null means unlimited."""
+    """The user has changed the study. What it was before is what the events before this one make.
+
+    `changes`: new limits, any of trials, time_s, parallel. The keys that are present change; null means unlimited.
+    `spec`: StudySpec.to_json() of the study from now on, in place of `changes`; `source`: its study file as text;
+    `lines`: what is different, one line each, for people; `who` has changed it. `request`: the one that it comes from.
+    """
 
     kind: ClassVar[str] = "spec_changed"
     changes: Mapping[str, Any]
+    spec: Mapping[str, Any] | None = None
+    source: str | None = None
+    lines: tuple[str, ...] | None = None
+    who: str | None = None
+    request: str | None = None
+
+    @classmethod
+    def parsed(cls, body: dict[str, Any]) -> dict[str, Any]:
+        lines = body.get("lines")
+        return body if lines is None else {**body, "lines": tuple(lines)}
 
     def step(self, draft: Draft) -> None:
+        if self.spec is None:
+            self._limits(draft)
+            return
+        study, spec = draft.study, StudySpec.from_json(self.spec)
+        draft.study = changed(
+            study, spec=spec, first_spec=study.opened_spec, revised=study.revised or study.closed_at is not None,
+            respaced=study.respaced or spec.space != study.spec.space or spec.was != study.spec.was,
+            queue=tuple(filter(None, [fitting(entry, spec.space) for entry in study.queue])),
+        )  # fmt: skip
+        _carried_out(draft, self.request)
+
+    def _limits(self, draft: Draft) -> None:
         if unknown := set(self.changes) - {"trials", "time_s", "parallel"}:
             raise JournalError(f"cannot change {sorted(unknown)}")
         spec = draft.study.spec
@@ -450,6 +520,8 @@ KINDS: dict[str, type[Event]] = {
         MetricsSeen,
         SourceUsed,
         AttemptEnded,
+        TrialPaused,
+        TrialResumed,
         TrialEnded,
         TrialReopened,
         StopAsked,
@@ -532,6 +604,15 @@ def _keep_rows(trial: Trial) -> None:
     """The latest attempt keeps what it has reported, unless it had a result."""
     if len(trial.attempts) > trial.done and trial.rows:
         amend(trial.attempts[-1], rows=trial.rows, before=trial.before)
+
+
+_REQUESTS = 64
+"""How many of the latest requests a history remembers: more than can be left between a commit and their removal."""
+
+
+def _carried_out(draft: Draft, request: str | None) -> None:
+    if request is not None and request not in draft.study.requests:
+        draft.study = changed(draft.study, requests=(*draft.study.requests, request)[-_REQUESTS:])
 
 
 def _failure(kind: str | None) -> FailureKind | None:

@@ -38,7 +38,9 @@ class History:
     trials get more or less of a resource, only results with the most of it so far count (`front_resource`), because
     losses after one epoch and after fifty do not compare. `early`: the losses of the first ten trials with a result.
 
-    `events`: their number. `first_spec`: see `opened_spec` (None: its limits never changed). `spent_s`: seconds that
+    `events`: their number. `first_spec`: see `opened_spec` (None: it never changed). `respaced`: its space has changed.
+    `revised`: the user has changed it or queued something since it was closed. `requests`: the latest ones that were
+    carried out, so that none is carried out twice (see `store.inbox`). `spent_s`: seconds that
     earlier engines ran; `engine_at`: when the present one began; `last_at`: the latest event (UTC seconds).
     `path`, `folder`: where that engine found the study, and the folder's device and inode (empty: unknown).
     `metrics_from`: the sources that results have come from, in the order in which they were first used; none for a
@@ -73,6 +75,9 @@ class History:
     overruled: str = ""
     counted_from: float = 0.0
     metrics_from: tuple[MetricsFrom, ...] = ()
+    respaced: bool = False
+    revised: bool = False
+    requests: tuple[str, ...] = ()
 
     @property
     def sources_used(self) -> tuple[str, ...]:
@@ -81,7 +86,7 @@ class History:
 
     @property
     def opened_spec(self) -> StudySpec:
-        """The spec that the study was opened with, before any change of its limits."""
+        """The spec that the study was opened with, before any change."""
         return self.first_spec or self.spec
 
     @property
@@ -100,6 +105,10 @@ class History:
     @property
     def pending(self) -> tuple[Trial, ...]:
         return tuple(t for t in self.open if t.state is TrialState.PENDING)
+
+    @property
+    def paused(self) -> tuple[Trial, ...]:
+        return tuple(t for t in self.open if t.state is TrialState.PAUSED)
 
     @cached_property
     def finished(self) -> tuple[Trial, ...]:

@@ -151,6 +151,7 @@ class StudySpec:
     sets to try first, partial ones filled in. `warm_start`: earlier studies, names or absolute paths; `prior`:
     their trials when the study was made.
     `extra_metrics`: metric -> minimize | maximize | latest, shown beside the objectives.
+    `was`: the values of parameters in trials that were proposed before these parameters were added.
     `notes`: one line each, for the user. `dialect`: what a request of another dialect wants back unchanged (WMLA's
     sigName, args ...). `submitted_code`: the name of the folder below RESULT_DIR/_submitted_code in which scripts of
     WMLA look for themselves (None: not a request of WMLA).
@@ -188,6 +189,7 @@ class StudySpec:
     warm_start: tuple[str, ...] = ()
     prior: tuple[PriorTrial, ...] = ()
     extra_metrics: Mapping[str, str] = field(default_factory=dict)
+    was: Params = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     dialect: Params = field(default_factory=dict)
     submitted_code: str | None = None

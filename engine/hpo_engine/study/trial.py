@@ -20,11 +20,13 @@ class Queued:
     """A configuration to be tried before the searcher is asked; what `params` leaves open is filled in then.
 
     `number` counts from 0 within the study. `study`: its place in `spec.prior`, if it comes from an earlier study.
+    `first`: the user put it in front of those that were there before (`enqueue`).
     """
 
     number: int
     params: Params
     study: int | None = None
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class StopCause(str, enum.Enum):
 
     INTERRUPT = "interrupt"  # the engine stops; the trial runs again on resume
     USER = "user"  # the user stopped the trial
+    PAUSE = "pause"  # the user paused the trial: it waits until it is resumed
     STUDY_OVER = "study_over"
     EARLY = "early"  # a rule found the trial not promising
     DIVERGED = "diverged"  # its objective had become nan or infinite
@@ -157,12 +160,15 @@ class TrialState(str, enum.Enum):
        |           |------> PRUNED      ended early by a rule: not promising, or diverged with nothing that counts
        |           |------> LOST        nobody saw it end (reboot, killed supervisor), too often
        +-----------+   a retry, or the study was interrupted: it runs again
+       |           v
+       +-------- PAUSED   by the user, while it ran or before; PENDING again when the user resumes it
 
     A COMPLETED trial that is carried on with more of the resource is PENDING once more.
     """
 
     PENDING = "pending"
     RUNNING = "running"
+    PAUSED = "paused"
     COMPLETED = "completed"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
@@ -174,8 +180,10 @@ class TrialState(str, enum.Enum):
 
     @property
     def ended(self) -> bool:
-        return self is not TrialState.PENDING and self is not TrialState.RUNNING
+        return self not in _OPEN
 
+
+_OPEN = frozenset((TrialState.PENDING, TrialState.RUNNING, TrialState.PAUSED))
 
 BAD = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.LOST)
 """Ended by a fault; `retry` runs these trials again."""
@@ -297,7 +305,8 @@ class Trial:
     `seen_at`: when rows of the latest attempt were read (UTC seconds): of a running one the first time and the latest
     ones, see `MOST_SEEN`, of an ended one the first time only. `objective_at`: when all objectives were in them.
     `origin`: the files that it started from. `kept`: its attempts whose files were kept when it was carried on, see
-    `Proposal.keep`. `failure`: why it failed (None: it did not). `stop`: it was told to end
+    `Proposal.keep`. `suspended`: it was paused, and what it left then is there for its next
+    attempt to go on from. `failure`: why it failed (None: it did not). `stop`: it was told to end
     (None: it was not, or has begun again since).
     """
 
@@ -314,6 +323,7 @@ class Trial:
     attempts: tuple[Attempt, ...] = ()
     origin: Origin | None = None
     kept: tuple[int, ...] = ()
+    suspended: bool = False
     failure: FailureKind | None = None
     stop: Stop | None = None
     reason: str = ""
@@ -327,8 +337,9 @@ class Trial:
 
     @property
     def goes_on(self) -> bool:
-        """Whether its next attempt goes on from its own files: it has had a result and was carried on since."""
-        return bool(self.results)
+        """Whether its next attempt goes on from its own files: it has had a result and was carried on since, or it was
+        paused and left something to go on from."""
+        return bool(self.results) or self.suspended
 
     @property
     def resume(self) -> int | None:
@@ -353,7 +364,7 @@ class Trial:
 
     @property
     def told_to_end(self) -> bool:
-        """Whether it was told to end for good, so that it must not run again whatever happens."""
+        """Whether its attempt was told to end and must not run again by itself, whatever happens."""
         return self.stop is not None and self.stop.cause is not StopCause.INTERRUPT
 
     @property

@@ -18,11 +18,14 @@ from hpo_engine.study.events import (
     SpecChanged,
     StopAsked,
     TrialEnded,
+    TrialPaused,
+    TrialQueued,
+    TrialResumed,
 )
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.trial import BAD
 from hpo_engine.text import streams
-from hpo_engine.text.tables import columns, safe_text
+from hpo_engine.text.tables import assignments, columns, safe_text
 from hpo_engine.trackers import lines
 from hpo_engine.trackers.next_steps import Steps, next_steps
 
@@ -132,6 +135,12 @@ class ConsoleTracker:
             if self._failures <= MAX_FAILURES:
                 return lines.failure(trial, self._said)
             return "more trials fail; from here on they are only counted" if self._failures == MAX_FAILURES + 1 else ""
+        if isinstance(event, TrialPaused) or (isinstance(event, AttemptEnded) and event.paused):
+            return lines.paused(history.trials[event.trial])
+        if isinstance(event, TrialResumed):
+            return f"trial {event.trial} is resumed"
+        if isinstance(event, TrialQueued) and event.first:
+            return f"queued by the user: {assignments(event.params, lines.PARAMS_WIDTH)}"
         if isinstance(event, AttemptEnded):
             silent = self._screen.live or event.exit.get("machine")  # of the latter the engine tells, once
             return "" if silent else lines.again(event.trial, event.attempt, event.reason)

@@ -40,6 +40,7 @@ MAX_PARAMS, MAX_FRONT, MAX_BEST, MAX_COLUMN, MAX_OTHERS = 50, 20, 5, 16, 4
 STATE_WORDS = {
     TrialState.RUNNING: "running",
     TrialState.PENDING: "pending",
+    TrialState.PAUSED: "paused",
     TrialState.COMPLETED: "completed",
     TrialState.FAILED: "failed",
     TrialState.TIMED_OUT: "timed out",
@@ -159,6 +160,12 @@ def failure(trial: Trial, said: Said) -> str:
 def again(trial_id: int, run: int, why: str) -> str:
     """A run ended and the trial will have another."""
     return f"trial {trial_id} runs again, after run {run} ended: {_brief(trial_id, why) or 'no reason given'}"
+
+
+def paused(trial: Trial) -> str:
+    """The user has paused a trial, before it began or while it ran."""
+    from_files = "; what it has left stays for its next run to go on from" if trial.suspended else ""
+    return f"trial {trial.id} is paused{from_files}"
 
 
 def reason(trial: Trial) -> str:

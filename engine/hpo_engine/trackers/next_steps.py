@@ -15,6 +15,7 @@ from hpo_engine.study.trial import BAD
 from hpo_engine.text.tables import safe_text
 
 Steps = Sequence[tuple[str, str]]
+_SHOWN = 10
 
 
 def next_steps(history: History, folder: str) -> Steps:
@@ -30,6 +31,10 @@ def next_steps(history: History, folder: str) -> Steps:
         steps.append(
             (f"hpo-engine resume {name} --time-limit {more}", "continue: the limit counts all runs of the study")
         )
+    elif history.state is StudyState.STOPPED and history.paused:
+        numbers = " ".join([str(trial.id) for trial in history.paused[:_SHOWN]])
+        are = "the paused trial" if len(history.paused) == 1 else "the paused trials"
+        steps.append((f"hpo-engine resume {name} {numbers}", f"let {are} run on (or end them: cancel)"))
     elif history.state is StudyState.STOPPED:
         steps.append((f"hpo-engine resume {name}", "continue where it stopped"))
     steps += _results(history, name)

@@ -19,7 +19,7 @@ from hpo_engine.studyfile.document.jsontext import read_json
 from hpo_engine.studyfile.document.pythontext import HEAD, read_python
 from hpo_engine.studyfile.document.yamltext import dump, read_yaml
 
-__all__ = ["MAX_BYTES", "Document", "decode", "dump", "join", "read_document", "read_json", "read_text"]
+__all__ = ["MAX_BYTES", "Document", "decode", "dump", "join", "read_document", "read_json", "read_text", "read_value"]
 
 _IN_FOLDERS = ("algo.yaml", "algo.yml", "algo.json", "algo.py")
 _SPECIAL_FILES = ("/dev/", "/proc/")  # /dev/stdin and the pipes of `<(command)`
@@ -69,6 +69,15 @@ def read_document(text: str, file: str) -> Document:
     if not isinstance(data, dict):
         _refuse_script(text, file)
     return Document(data, file, mark)
+
+
+def read_value(text: str) -> Any:
+    """One value as it would stand in a study file; text that is no YAML is that text. Raises SpecError: it is not
+    allowed there."""
+    if not text.strip() or "\n" in text:
+        return text
+    check_text(text, "")
+    return read_yaml(text, "")[0]
 
 
 _SCRIPTS = (".sh", ".bash", ".js", ".mjs", ".r", ".jl", ".lua", ".pl", ".rb")

@@ -21,6 +21,7 @@ _TASK_STATES = {
 _TRIAL_STATES = {
     TrialState.PENDING: "SUBMITTED",
     TrialState.RUNNING: "RUNNING",
+    TrialState.PAUSED: "WAITING",
     TrialState.COMPLETED: "FINISHED",
     TrialState.FAILED: "FAILED",
     TrialState.TIMED_OUT: "KILLED",
