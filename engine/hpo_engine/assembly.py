@@ -37,6 +37,7 @@ from hpo_engine.study.spec import (
     NO_IMPROVEMENT,
     RANK,
     SOURCES_AUTO,
+    STALLED,
     TARGET,
     Named,
     StudySpec,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.ports import Executor, Tracker
     from hpo_engine.stoppers import FirstOf
+    from hpo_engine.stoppers.rule import Watch
     from hpo_engine.studyfile.document import Document
     from hpo_engine.trackers.console import ConsoleTracker
 
@@ -94,6 +96,7 @@ STOPPERS = Registry(
         NO_IMPROVEMENT: "hpo_engine.stoppers.no_improvement:NoImprovementStopper",
         TARGET: "hpo_engine.stoppers.target:TargetStopper",
         BUDGET: "hpo_engine.stoppers.budget:UsageStopper",
+        STALLED: "hpo_engine.stoppers.stalled:StalledStopper",
     },
     methods=("diverged", "end_trial", "end_study", "halt"),
 )
@@ -298,11 +301,14 @@ def _searcher_class(name: str, folder: str) -> Callable[..., Any]:
 # -- stoppers ----------------------------------------------------------------------------------------------------------
 
 
-def stopper(spec: StudySpec) -> FirstOf:
-    """All stoppers of the study together. Raises SpecError."""
-    from hpo_engine.stoppers import BudgetStopper, FirstOf
+def stopper(spec: StudySpec, watch: Watch | None = None) -> FirstOf:
+    """All stoppers of the study together. `watch`: what running trials do, if that can be seen. Raises SpecError."""
+    from hpo_engine.stoppers import BudgetStopper, FirstOf, Rule
 
-    made = (STOPPERS.make(s.name, s.options, spec, folder=spec.model_dir, path="stop") for s in spec.stop)
+    made = [STOPPERS.make(s.name, s.options, spec, folder=spec.model_dir, path="stop") for s in spec.stop]
+    for rule in made:
+        if isinstance(rule, Rule):
+            rule.watch = watch
     return FirstOf([BudgetStopper(), *made])
 
 
@@ -544,6 +550,7 @@ def engine_for(
     from hpo_engine.contract.workspace import LocalWorkspace
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.searcher_thread import InLine, InThread
+    from hpo_engine.executors.local.activity import LocalActivity
 
     paths, events = study.paths, _events(study.history, clock(), changes, retry=retry)
     history = reduce(apply, events, study.history)
@@ -562,7 +569,7 @@ def engine_for(
         study.journal,
         history,
         made,
-        stopper(here),
+        stopper(here, LocalActivity(paths) if spec.executor.name == LOCAL else None),
         executor,
         [*trackers, *_chosen_trackers(spec, paths)],
         poll_s=poll_s,

@@ -36,9 +36,7 @@ class EarlyStopping:
 
     def stop_trials(self, now: float) -> None:
         for trial in self._recorder.history.running:
-            if trial.told_to_end or (trial.before and trial.rows is trial.before):
-                continue  # an attempt that goes on and has reported nothing yet is not judged by earlier rows
-            if trial.provisional:
+            if trial.told_to_end:
                 continue
             if found := self._rule(trial, now):
                 self._stop([trial], *found, now)
@@ -81,6 +79,10 @@ class EarlyStopping:
 
     def _rule(self, trial: Trial, now: float) -> tuple[StopCause, str] | None:
         """The cause and the reason if a rule ends the trial."""
+        if why := self._stopper.stalled(trial, self._recorder.history, now):
+            return StopCause.STALLED, why
+        if trial.provisional or (trial.before and trial.rows is trial.before):
+            return None  # an attempt that goes on and has reported nothing yet is not judged by earlier rows
         if why := self._stopper.diverged(trial, self._recorder.history, now):
             return StopCause.DIVERGED, why
         if end := self._stopper.end_trial(trial, self._recorder.history, now):

@@ -51,6 +51,10 @@ class FirstOf(Rule):
         found: TrialEnd | str | None = self._first(lambda rule: _trial_end(rule, rule.end_trial(trial, history, now)))
         return found
 
+    def stalled(self, trial: Trial, history: History, now: float) -> str | None:
+        able = [rule for rule in self._rules if _has(rule, "stalled")]
+        return _first(able, lambda rule: _reason(rule, rule.stalled(trial, history, now)))
+
     def end_study(self, history: History, now: float) -> str | None:
         return self._first(lambda rule: _reason(rule, rule.end_study(history, now)))
 
@@ -60,15 +64,21 @@ class FirstOf(Rule):
     def idle(self, history: History, now: float) -> str | None:
         """The reasons of all rules, one per line."""
         found = [
-            _asked(rule, lambda rule: _reason(rule, rule.idle(history, now))) for rule in self._rules if _idles(rule)
+            _asked(rule, lambda rule: _reason(rule, rule.idle(history, now)))
+            for rule in self._rules
+            if _has(rule, "idle")
         ]
         return "\n".join(dict.fromkeys(filter(None, found))) or None
 
     def _first(self, ask: Callable[[Rule], _Answer | None]) -> _Answer | None:
-        for rule in self._rules:
-            if answer := _asked(rule, ask):
-                return answer
-        return None
+        return _first(self._rules, ask)
+
+
+def _first(rules: Sequence[Rule], ask: Callable[[Rule], _Answer | None]) -> _Answer | None:
+    for rule in rules:
+        if answer := _asked(rule, ask):
+            return answer
+    return None
 
 
 def _asked(rule: Rule, ask: Callable[[Rule], _Answer | None]) -> _Answer | None:
@@ -81,9 +91,9 @@ def _asked(rule: Rule, ask: Callable[[Rule], _Answer | None]) -> _Answer | None:
         raise StopperError(f"the stopper {type(rule).__name__} failed: {described(error)}") from error
 
 
-def _idles(rule: Any) -> bool:
+def _has(rule: Any, method: str) -> bool:
     """Whether it has the method: a plugin that does not derive from Rule may lack it."""
-    return callable(getattr(rule, "idle", None))
+    return callable(getattr(rule, method, None))
 
 
 def _reason(rule: Rule, answer: Any) -> str | None:

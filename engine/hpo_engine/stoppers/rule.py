@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,20 +24,40 @@ class Halt:
 class TrialEnd:
     """Why a trial ends, and what that means for it.
 
-    `cause`: EARLY, it is not promising and is pruned; CONVERGED, what it has reported counts; STALLED, it has failed.
+    `cause`: EARLY, it is not promising and is pruned; CONVERGED, what it has reported counts.
     """
 
     reason: str
     cause: StopCause = StopCause.EARLY
 
 
+@dataclass(frozen=True)
+class Activity:
+    """What an attempt has done so far, as its machine shows it.
+
+    `cpu_s`: processor seconds of its processes; `io_bytes`: what they have read and written, in bytes. `files`: a value
+    that is another one once something in its folders has changed. `suspended`: one of its processes is, by a signal.
+    """
+
+    cpu_s: float
+    io_bytes: int
+    files: object
+    suspended: bool = False
+
+
+Watch = Callable[[Trial], Activity | None]
+"""What the latest attempt of a running trial has done so far; None: it cannot be seen."""
+
+
 class Rule:
     """Made as `Class(spec, **options)`; its `card` describes the options.
 
-    Answers are a reason in words, or None to continue. Rules override what they decide.
+    Answers are a reason in words, or None to continue. Rules override what they decide. `watch`: what the machine shows
+    of running trials; set by the engine, None if nothing can be seen.
     """
 
     card: ClassVar[Card] = NO_CARD
+    watch: Watch | None = None
 
     def __init__(self, spec: StudySpec | None = None) -> None:
         """Most rules find all that they need in the history."""
@@ -47,6 +68,10 @@ class Rule:
 
     def end_trial(self, trial: Trial, history: History, now: float) -> TrialEnd | str | None:
         """Why the running trial is not promising; or a TrialEnd, if it ends for another cause."""
+        return None
+
+    def stalled(self, trial: Trial, history: History, now: float) -> str | None:
+        """Why the running trial does nothing any more; asked of every one, whatever its rows are worth."""
         return None
 
     def end_study(self, history: History, now: float) -> str | None:

@@ -72,5 +72,6 @@ class StopperLaws:
         if callable(getattr(stopper, "idle", None)):
             said += (stopper.idle(history, now) or "").splitlines()
         for trial in history.running:
+            said += [stopper.stalled(trial, history, now)] if callable(getattr(stopper, "stalled", None)) else []
             said += [stopper.diverged(trial, history, now), stopper.end_trial(trial, history, now)]
         return [answer for answer in said if answer is not None]

@@ -15,6 +15,8 @@ _RECURSIVE, _PRIVATE = 0x4000, 1 << 18
 
 _HELPERS = (b"resource_tracker", b"semaphore_tracker", b"multiprocessing.forkserver", b"torch_shm_manager")
 
+_TICK_HZ = os.sysconf("SC_CLK_TCK")
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -60,6 +62,17 @@ def start_time(pid: int) -> int:
     """The start of process `pid` in clock ticks since boot: with boot id and pid, its identity. Raises OSError."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         return int(file.read().rpartition(b")")[2].split()[19])
+
+
+def processor_s(pid: int) -> tuple[float, float]:
+    """Processor seconds of the process, and of those that it has waited for; zeros if it has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        user, system, users, systems = map(int, fields[11:15])
+    except (OSError, ValueError):
+        return 0.0, 0.0
+    return (user + system) / _TICK_HZ, (users + systems) / _TICK_HZ
 
 
 def parent(pid: int) -> int | None:
