@@ -706,7 +706,7 @@ def test_rows_that_were_seen_and_are_gone_in_the_end_are_named_in_the_reason(ben
     assert trial.reason.endswith("(2 rows read while it ran: what held them is gone or was emptied)")
 
 
-@pytest.mark.parametrize("method", ["diverged", "end_trial", "end_study", "halt"])
+@pytest.mark.parametrize("method", ["stalled", "diverged", "end_trial", "end_study", "halt"])
 @pytest.mark.parametrize("error", [ValueError("no\nand no"), SystemExit(3), KeyboardInterrupt()])
 def test_stopper_that_raises_closes_the_study_as_failed_in_one_line(
     bench: Bench, method: str, error: BaseException
