@@ -163,7 +163,7 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
 
         spec = parse_document(doc, base_dir=base_dir, algorithms=SEARCHERS.known(), registries=_REGISTRIES)
     try:
-        return _checked(spec, env, how_long="trials" in doc.data or is_wmla(doc.data)), text
+        return _checked(spec, env, how_long="trials" in doc.data or "runs" in doc.data or is_wmla(doc.data)), text
     except SpecError as error:
         problems = [p._replace(path=_wmla_path(p.path)) if is_wmla(doc.data) else p for p in error.problems]
         raise SpecError([p._replace(line=_line(doc, p.path)) for p in problems], path) from None
@@ -186,7 +186,7 @@ def _wmla_path(path: str) -> str:
 def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> StudySpec:
     """Raises SpecError if the searcher or this machine cannot serve the study, before anything is made. A search
     that ends by itself (a grid) limits the trials, so that its progress can be told. `how_long`: the user said how
-    many trials; if not, a searcher may have a number of its own that is usual (a round of Hyperband)."""
+    many trials or runs; if not, a searcher may have a number of its own that is usual (a round of Hyperband)."""
     from hpo_engine.executors.sharing import Place, capacity
 
     program = spec.command[0]
@@ -207,6 +207,9 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
         capacity(spec.resources, Place.here(env, gpus=bool(spec.resources.gpus)))
     usual = None if how_long else made.traits.usual_trials
     size = made.traits.size if usual is None else usual
+    if spec.counts_runs and size is not None:
+        runs = sum(made.planned_runs().values())
+        return spec if spec.budget.runs is not None else replace(spec, budget=replace(spec.budget, runs=runs))
     trials = spec.budget.trials if usual is None else None
     if size is None or (trials is not None and trials <= size):
         return spec
@@ -614,7 +617,7 @@ def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: 
         )
     base = {**os.environ, "USER": binding.user_of(os.environ)}
     there = redirect(binding.command(spec, sys.executable), base, spec.env, spec.model_dir, paths.model)
-    most = min(n for n in (spec.resources.parallel, spec.budget.trials) if n is not None)
+    most = min(n for n in (spec.resources.parallel, spec.budget.most) if n is not None)
     context = ExecutorContext(
         replace(spec.resources, parallel=most),
         os.environ,

@@ -35,7 +35,7 @@ from hpo_engine.text.quoting import listed, shortened
 
 _NEW = ".new-"
 _MAY_DIFFER = ("budget", "notes", "dialect", "submitted_code", "prior", "base", "linked")  # of a StudySpec
-_LIMITS = ("trials", "time_limit", "parallel", "dialect", "submitted_code")  # of a study file
+_LIMITS = ("trials", "runs", "time_limit", "parallel", "dialect", "submitted_code")  # of a study file
 
 
 def read(paths: StudyPaths) -> History:

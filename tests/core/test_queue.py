@@ -103,7 +103,7 @@ def test_promotions_stay_as_they_are_and_points_wait_for_a_new_configuration() -
 @pytest.mark.parametrize("cls", [Hyperband, Asha])
 def test_points_and_rules_are_kept_by_searchers_of_rungs(cls: Any) -> None:
     space = SearchSpace(SPACES["mixed"].params, ("hidden > 100",))
-    spec = spec_of(space, points=({"lr": 0.01}, {"lr": 0.02}), resource=Resource("steps", 9), budget=Budget(30))
+    spec = spec_of(space, points=({"lr": 0.01}, {"lr": 0.02}), resource=Resource("steps", 9), budget=Budget(runs=30))
     queue = TrialQueue(spec, cls(spec))
     history = simulated(opened(spec), queue, 30, np.random.default_rng(4), batch=3)
     assert [t.params["lr"] for t in history.trials][:2] == [0.01, 0.02]

@@ -27,7 +27,7 @@ STUDY = StudySpec(
 )
 PLANS: dict[str, tuple[dict[str, Any], str]] = {
     "hyperband, a round": (
-        {"algorithm": Named("hyperband"), "budget": Budget(69)},
+        {"algorithm": Named("hyperband"), "budget": Budget(runs=69)},
         "69 runs: 27 of 1, 21 of 3, 13 of 9, 8 of 27 epochs; 423 epochs in all",
     ),
     "hyperband, unlimited": (
@@ -39,23 +39,39 @@ PLANS: dict[str, tuple[dict[str, Any], str]] = {
         "138 runs: 54 of 1, 42 of 3, 26 of 9, 16 of 27 epochs; 846 epochs in all",
     ),
     "hyperband, few": (
-        {"algorithm": Named("hyperband"), "budget": Budget(5)},
+        {"algorithm": Named("hyperband"), "budget": Budget(runs=5)},
         "5 runs: 4 of 9, 1 of 27 epochs; 63 epochs in all",
     ),
     "hyperband, points to try first": (
-        {"algorithm": Named("hyperband"), "budget": Budget(5), "points": ({"lr": 0.5},)},
+        {"algorithm": Named("hyperband"), "budget": Budget(runs=5), "points": ({"lr": 0.5},)},
         "5 runs: 4 of 9, 1 of 27 epochs; 63 epochs in all",
     ),
     "asha": (
-        {"algorithm": Named("asha"), "budget": Budget(40)},
+        {"algorithm": Named("asha"), "budget": Budget(runs=40)},
         "40 runs: about 27 of 1, 9 of 3, 3 of 9, 1 of 27 epochs; about 108 epochs in all",
     ),
     "asha, unlimited": (
         {"algorithm": Named("asha"), "budget": Budget()},
         "no end is set; for each 100 runs: about 68 of 1, 22 of 3, 8 of 9, 2 of 27 epochs; about 260 epochs in all",
     ),
-    "bohb": ({"algorithm": Named("bohb")}, "20 runs: about 16 of 3, 4 of 27 epochs; about 156 epochs in all"),
-    "auto": ({"algorithm": Named("auto")}, "20 runs: about 16 of 3, 4 of 27 epochs; about 156 epochs in all"),
+    "asha, trials": (
+        {"algorithm": Named("asha"), "budget": Budget(27)},
+        "40 runs: about 27 of 1, 9 of 3, 3 of 9, 1 of 27 epochs; about 108 epochs in all",
+    ),
+    "asha, few trials": (
+        {"algorithm": Named("asha"), "budget": Budget(4)},
+        "5 runs: about 4 of 9, 1 of 27 epochs; about 63 epochs in all",
+    ),
+    "hyperband, trials": (
+        {"algorithm": Named("hyperband"), "budget": Budget(49)},
+        "69 runs: 27 of 1, 21 of 3, 13 of 9, 8 of 27 epochs; 423 epochs in all",
+    ),
+    "hyperband, trials and runs": (
+        {"algorithm": Named("hyperband"), "budget": Budget(49, runs=5)},
+        "5 runs: 4 of 9, 1 of 27 epochs; 63 epochs in all",
+    ),
+    "bohb": ({"algorithm": Named("bohb"), "budget": Budget(runs=20)}, "20 runs: about 16 of 3, 4 of 27 epochs; about 156 epochs in all"),
+    "auto": ({"algorithm": Named("auto"), "budget": Budget(runs=20)}, "20 runs: about 16 of 3, 4 of 27 epochs; about 156 epochs in all"),
     "others give every run the most": ({"algorithm": Named("random")}, "20 runs of 27 epochs; 540 epochs in all"),
     "others, unlimited": ({"algorithm": Named("random"), "budget": Budget()}, "27 epochs for every run"),
     "others that may stop runs early": (
@@ -74,7 +90,7 @@ def test_the_plan_is_said(what: str) -> None:
 @given(st.integers(0, 500), st.integers(1, 300), st.sampled_from([2.0, 3.0, 9.0, 2.5]), st.integers(1, 4))
 @settings(max_examples=50)
 def test_what_is_likely_adds_up_to_the_budget(trials: int, most: int, eta: float, brackets: int) -> None:
-    spec = replace(STUDY, resource=Resource("epochs", most), budget=Budget(trials))
+    spec = replace(STUDY, resource=Resource("epochs", most), budget=Budget(runs=trials))
     counts = Asha(spec, eta=eta, brackets=brackets).likely(trials)
     assert counts.total() == trials and all(runs > 0 for runs in counts.values())
     assert trials == 0 or counts[most] >= 1
@@ -95,11 +111,11 @@ def test_a_native_study_is_what_its_author_wants() -> None:
 
 def test_a_request_is_told_what_costs_more_than_on_its_cluster() -> None:
     hyperband = asked(algorithm=Named("hyperband", {"eta": 3}), resource=Resource("epochs", 81))
-    few = assembly.warnings(replace(hyperband, budget=Budget(8)))
+    few = assembly.warnings(replace(hyperband, budget=Budget(runs=8)))
     assert len(few) == 1 and "8 runs of 1 epochs; 8 epochs in all" in few[0] and few[0].endswith("takes 324 epochs")
-    assert assembly.warnings(replace(hyperband, budget=Budget(206))) == [], "a round is a round"
+    assert assembly.warnings(replace(hyperband, budget=Budget(runs=206))) == [], "a round is a round"
     assert assembly.warnings(replace(hyperband, budget=Budget())) == []
-    finite = replace(hyperband, space=SearchSpace((Choice("a", (1, 2)),)), budget=Budget(30))
+    finite = replace(hyperband, space=SearchSpace((Choice("a", (1, 2)),)), budget=Budget(runs=30))
     assert len(assembly.warnings(finite)) == 1
 
 

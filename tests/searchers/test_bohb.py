@@ -70,7 +70,7 @@ def test_a_configuration_that_gave_a_loss_once_has_not_failed() -> None:
 
 @pytest.mark.parametrize(("scheduler", "plain"), [("asha", Asha), ("hyperband", Hyperband)])
 def test_without_a_model_it_is_its_scheduler(scheduler: str, plain: type) -> None:
-    spec = study(27, trials=60)
+    spec = study(27, runs=60)
     options = {"brackets": 1, "eta": 3, "keep": 3} if scheduler == "asha" else {}
     history = run(Bohb(spec, scheduler=scheduler, model="random", **options), opened(spec), workers=3)
     same = run(plain(spec), opened(spec), workers=3)
@@ -89,7 +89,7 @@ def test_places_are_those_of_hyperband_whatever_the_model_says(workers: int) -> 
     ("least", "most", "begin"), [(1, 81, {1, 9}), (1, 27, {3, 27}), (1, 9, {1, 9}), (1, 4, {1, 4}), (2, 2, {2})]
 )
 def test_the_two_least_amounts_are_begun_with_by_default(least: int, most: int, begin: set[int]) -> None:
-    spec = study(most, least, trials=150)
+    spec = study(most, least, runs=150)
     history = run(Bohb(spec), opened(spec), workers=2)
     new = [t for t in history.trials if t.proposal.note and t.proposal.repeats is None]
     assert {t.proposal.resource for t in new} == begin
@@ -97,7 +97,7 @@ def test_the_two_least_amounts_are_begun_with_by_default(least: int, most: int, 
 
 
 def test_one_in_so_many_goes_on() -> None:
-    spec = study(9, trials=400)
+    spec = study(9, runs=400)
     for keep in (5, 20):
         history = run(Asha(spec, eta=9, keep=keep), opened(spec))
         begun = sum(t.proposal.repeats is None for t in history.trials)
@@ -106,7 +106,7 @@ def test_one_in_so_many_goes_on() -> None:
 
 @pytest.mark.parametrize("model", ["tpe", "bayesian"])
 def test_model_looks_where_losses_are_low(model: str) -> None:
-    spec = study(9, trials=60)
+    spec = study(9, runs=60)
 
     def loss(trial: object) -> float:
         params = trial.params  # type: ignore[attr-defined]
@@ -121,13 +121,13 @@ def test_model_looks_where_losses_are_low(model: str) -> None:
 
 
 def test_a_batch_holds_no_configuration_twice() -> None:
-    spec = study(9, trials=200)
+    spec = study(9, runs=200)
     history = run(Bohb(spec, random_share=0.0), opened(spec), most=40)
     got = [p for p in Bohb(spec, random_share=0.0).ask(history, 12) if p.repeats is None]
     assert len({as_text([Proposal(p.params)]) for p in got}) == len(got) > 6
 
 
 def test_all_fail() -> None:
-    spec = study(9, trials=40)
+    spec = study(9, runs=40)
     for model in ("tpe", "bayesian"):
         assert run(Bohb(spec, model=model), opened(spec), workers=3, fail=lambda _: True).next_id == 40

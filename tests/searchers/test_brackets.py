@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, cut_off, deepest, in_words, spent_by, trials_of
+from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, cut_off, deepest, in_words, spent_by, number_of_runs
 
 PLANS = st.builds(
     lambda most, least, eta: HyperbandPlan(most, min(most, least), eta),
@@ -78,7 +78,7 @@ def test_a_budget_is_used_up_and_reaches_the_most(plan: HyperbandPlan, budget: i
     last, rest, out = None, budget, []
     while bracket := plan.next(last, rest, configurations):
         out.append(bracket)
-        rest -= trials_of(bracket)
+        rest -= number_of_runs(bracket)
         last = len(bracket) - 1
     assert rest == 0
     assert all(bracket[-1].resource == plan.amounts[-1] for bracket in out)
@@ -91,10 +91,10 @@ def test_a_budget_is_used_up_and_reaches_the_most(plan: HyperbandPlan, budget: i
 def test_a_budget_of_a_round_gives_the_round() -> None:
     for most, eta in ((81, 3.0), (100, 3.0), (27, 2.0), (16, 4.0), (40, 2.5)):
         plan, last, out = HyperbandPlan(most, eta=eta), None, []
-        rest = sum(map(trials_of, plan.round()))
+        rest = sum(map(number_of_runs, plan.round()))
         while bracket := plan.next(last, rest):
             out.append(bracket)
-            rest -= trials_of(bracket)
+            rest -= number_of_runs(bracket)
             last = len(bracket) - 1
         assert tuple(out) == plan.round()
 
@@ -115,7 +115,7 @@ def test_budgets_smaller_than_a_bracket(budget: int, expected: list[list[tuple[i
     plan, last, rest = HyperbandPlan(81), None, budget
     while (bracket := plan.next(last, rest)) and len(out) < len(expected):
         out.append(pairs(bracket))
-        rest -= trials_of(bracket)
+        rest -= number_of_runs(bracket)
         last = len(bracket) - 1
     assert out == expected
 
@@ -134,7 +134,7 @@ def test_what_makes_no_plan(most: int, least: int, eta: float) -> None:
 def test_what_a_budget_comes_to() -> None:
     plan = HyperbandPlan(81, eta=3)
     assert plan.planned(8) == {27: 6, 81: 2}
-    whole = sum(map(trials_of, plan.round()))
+    whole = sum(map(number_of_runs, plan.round()))
     assert plan.planned(whole) == {1: 81, 3: 61, 9: 35, 27: 19, 81: 10}
     assert plan.planned(3 * whole).total() == 3 * whole
     assert plan.planned(0) == {}
@@ -149,11 +149,14 @@ def test_a_budget_is_planned_as_brackets_come_one_by_one(
     rest, last = trials, None
     left = configurations
     while bracket := plan.next(last, rest, left):
-        rest, last = rest - trials_of(bracket), len(bracket) - 1
+        rest, last = rest - number_of_runs(bracket), len(bracket) - 1
         left = None if left is None else left - bracket[0].size
         for rung in bracket:
             counts[rung.resource] = counts.get(rung.resource, 0) + rung.size
-    planned = plan.planned(trials, configurations)
+    assert dict(plan.planned(trials, configurations)) == counts, "a limit of configurations"
+    if configurations is None:
+        return
+    planned = plan.planned_whole(trials, configurations)
     if left != 0:
         assert dict(planned) == counts
     else:  # then those who were left behind go on

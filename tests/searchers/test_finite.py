@@ -48,9 +48,9 @@ COUNTS = {"24": 24, "one": 1, "two": 2, "conditional": 11, "ruled": 13}
 Loss = Callable[[Trial], float]
 
 
-def a_study(algorithm: str, space: SearchSpace, trials: int | None = None, **changes: Any) -> StudySpec:
+def a_study(algorithm: str, space: SearchSpace, runs: int | None = None, **changes: Any) -> StudySpec:
     options = {**ALGORITHMS, **FLAT, **SLOW}[algorithm]
-    fields = {"resource": Resource("epochs", 9), "budget": Budget(trials)}
+    fields = {"resource": Resource("epochs", 9), "budget": Budget(runs=runs)}
     return spec_of(space, algorithm=Named(algorithm.strip(), options), **{**fields, **changes})
 
 
@@ -76,8 +76,8 @@ def lived(
     rng, made, history = random.Random(seed), TrialQueue(spec, searcher(spec)), history or opened(spec)
     while history.next_id < most:
         wanted = workers - len(history.open_ids)
-        if spec.budget.trials is not None:
-            wanted = min(wanted, spec.budget.trials - history.next_id)
+        if history.runs_left is not None:
+            wanted = min(wanted, history.runs_left)
         made = TrialQueue(spec, searcher(spec)) if anew else made
         got: Sequence[Proposal] = made.ask(history, wanted) if wanted > 0 else []
         for p in got:

@@ -15,7 +15,7 @@ from hpo_engine import assembly
 from hpo_engine.core.ports import Searcher
 from hpo_engine.errors import SpecError
 from hpo_engine.searchers.asha import Asha
-from hpo_engine.searchers.brackets import HyperbandPlan, trials_of
+from hpo_engine.searchers.brackets import HyperbandPlan, number_of_runs
 from hpo_engine.searchers.hyperband import Hyperband
 from hpo_engine.space.searchspace import Choice, Int, SearchSpace
 from hpo_engine.study.events import SpecChanged, TrialReopened, apply
@@ -59,7 +59,7 @@ def test_one_round_is_the_plan() -> None:
 @pytest.mark.parametrize("workers", [2, 3, 16, 100])
 def test_the_search_is_the_same_for_any_number_of_workers(workers: int) -> None:
     for trials in (None, 30, 47, 100):
-        spec = study(27, trials=trials)
+        spec = study(27, runs=trials)
 
         def outcome(workers: int, seed: int, spec: StudySpec = spec) -> set[tuple[Any, ...]]:
             history = run(Hyperband(spec), opened(spec), workers=workers, seed=seed)
@@ -70,7 +70,7 @@ def test_the_search_is_the_same_for_any_number_of_workers(workers: int) -> None:
 
 @pytest.mark.parametrize("workers", [1, 7, 40])
 def test_failures_make_the_same_search_for_any_number_of_workers(workers: int) -> None:
-    spec = study(27, trials=69)
+    spec = study(27, runs=69)
 
     def outcome(workers: int) -> set[tuple[Any, ...]]:
         history = run(
@@ -119,7 +119,7 @@ def test_a_rung_in_which_all_fail_ends_its_bracket() -> None:
 
 
 def test_all_fail() -> None:
-    spec = study(9, trials=40)
+    spec = study(9, runs=40)
     history = run(Hyperband(spec), opened(spec), workers=3, fail=lambda t: True)
     assert history.next_id == 40
 
@@ -135,25 +135,57 @@ def test_a_trial_that_is_run_again_after_its_rung_was_left_takes_nothing_away() 
 
 
 def test_rounds_and_budgets_end_it() -> None:
-    round_ = sum(map(trials_of, HyperbandPlan(9).round()))
+    round_ = sum(map(number_of_runs, HyperbandPlan(9).round()))
     assert run(Hyperband(study(9), rounds=3), opened(study(9))).next_id == 3 * round_
-    assert run(Hyperband(study(9), rounds=1), opened(study(9, trials=500))).next_id == round_
-    assert run(Hyperband(study(9, trials=500)), opened(study(9, trials=500))).next_id == 500
-    assert Hyperband(study(9)).traits.size == round_ == Hyperband(study(9)).traits.usual_trials
-    assert Hyperband(study(9), rounds=2).traits.size == 2 * round_ and Hyperband(study(9, trials=7)).traits.size is None
+    assert run(Hyperband(study(9), rounds=1), opened(study(9, runs=500))).next_id == round_
+    assert run(Hyperband(study(9, runs=500)), opened(study(9, runs=500))).next_id == 500
+    begun = sum(bracket[0].size for bracket in HyperbandPlan(9).round())
+    assert Hyperband(study(9)).traits.size == begun == Hyperband(study(9)).traits.usual_trials
+    assert Hyperband(study(9), rounds=2).traits.size == 2 * begun and Hyperband(study(9, runs=7)).traits.size is None
+
+
+@pytest.mark.parametrize("trials", [1, 2, 5, 13, 22, 49, 60, 200])
+def test_trials_count_configurations_and_promotions_are_free(trials: int) -> None:
+    spec = study(27, trials=trials)
+    for searcher in (Hyperband(spec), Asha(spec), Asha(spec, brackets=2, eta=9, keep=18)):
+        for workers in (1, 7):
+            history = run(type(searcher)(spec), opened(spec), workers=workers, seed=trials)
+            assert history.begun == trials == sum(t.proposal.repeats is None for t in history.trials)
+            assert history.runs == history.next_id >= trials and history.progress == (trials, trials)
+            assert history.best is not None and history.best.trained == 27
+        history = run(searcher, opened(spec), workers=3, fail=lambda t: t.params["kind"] == "a")
+        assert history.begun == trials
+
+
+def test_the_plan_of_so_many_trials_is_what_happens() -> None:
+    for trials in (1, 5, 22, 48, 49, 50, 200):
+        spec = study(27, trials=trials)
+        history = run(Hyperband(spec), opened(spec), workers=4)
+        assert Counter(t.proposal.resource for t in history.trials) == Hyperband(spec).planned_runs()
+        spec = study(27, trials=trials, runs=40)
+        history = run(Hyperband(spec), opened(spec), workers=4)
+        assert Counter(t.proposal.resource for t in history.trials) == Hyperband(spec).planned_runs()
+        assert history.begun <= trials and history.runs <= 40
+
+
+def test_asha_takes_its_best_to_the_top_when_all_trials_have_begun_and_the_best_there_failed() -> None:
+    spec = study(27, trials=12)
+    failing = iter([True, True] + [False] * 100)
+    history = run(Asha(spec), opened(spec), workers=3, fail=lambda t: t.proposal.resource == 27 and next(failing))
+    assert history.begun == 12 and history.best is not None and history.best.trained == 27
 
 
 def test_a_larger_budget_later_leaves_the_brackets_that_have_begun() -> None:
-    small, large = study(27, trials=10), study(27, trials=60)
+    small, large = study(27, runs=10), study(27, runs=60)
     history = run(Hyperband(small), opened(small))
     before = sizes(history)
-    history = apply(history, SpecChanged(history.last_at + 1, {"trials": 60}))
+    history = apply(history, SpecChanged(history.last_at + 1, {"runs": 60}))
     history = run(Hyperband(large), history, workers=4)
     assert history.next_id == 60 and sizes(history)[: len(before)] == before
 
 
 def test_a_study_that_was_killed_goes_on_with_the_same_plan() -> None:
-    spec = study(27, trials=50)
+    spec = study(27, runs=50)
     whole = run(Hyperband(spec), opened(spec), workers=3, seed=5)
     part = run(Hyperband(spec), opened(spec), workers=3, seed=5, most=20)
     again = run(Hyperband(spec), part, workers=3, seed=6)
@@ -177,8 +209,8 @@ def test_rounds_that_are_asked_for_end_a_small_space_too() -> None:
     assert sizes(run(Hyperband(spec, rounds=1), opened(spec))) == [[6, 2]]
 
 
-def test_trials_of_others_do_no_harm() -> None:
-    spec = study(9, trials=20)
+def test_number_of_runs_others_do_no_harm() -> None:
+    spec = study(9, runs=20)
     history = proposed(
         opened(spec), [Proposal({"x": 0.5, "kind": "a"}, 9), Proposal({"x": 0.5, "kind": "b"}, 9, note={"p": 1})]
     )
@@ -226,7 +258,7 @@ def test_asha_promotes_from_the_highest_rung_first() -> None:
 
 
 def test_asha_never_waits_before_its_last_trials() -> None:
-    spec = study(81, trials=300)
+    spec = study(81, runs=300)
     history = opened(spec)
     for _ in range(10):
         got = Asha(spec).ask(history, 25)
@@ -237,7 +269,7 @@ def test_asha_never_waits_before_its_last_trials() -> None:
 @pytest.mark.parametrize("workers", [1, 4, 50])
 @pytest.mark.parametrize("trials", [3, 4, 5, 13, 20, 39, 40, 60])
 def test_asha_ends_with_a_trial_that_got_the_most(trials: int, workers: int) -> None:
-    spec = study(81, trials=trials)
+    spec = study(81, runs=trials)
     history = run(Asha(spec), opened(spec), workers=workers, seed=trials)
     assert history.next_id == trials
     assert max(t.proposal.resource or 0 for t in history.trials) == 81
@@ -246,14 +278,14 @@ def test_asha_ends_with_a_trial_that_got_the_most(trials: int, workers: int) -> 
 
 
 def test_asha_tries_for_the_top_when_what_was_there_failed() -> None:
-    spec = study(27, trials=40)
+    spec = study(27, runs=40)
     failing = iter([True, True] + [False] * 100)
     history = run(Asha(spec), opened(spec), fail=lambda t: t.proposal.resource == 27 and next(failing))
     assert history.best is not None and history.next_id == 40
 
 
 def test_asha_shares_configurations_out_to_brackets_as_hyperband_would() -> None:
-    spec = study(27, trials=400)
+    spec = study(27, runs=400)
     history = run(Asha(spec, brackets=3), opened(spec), workers=4)
     starts = Counter(t.proposal.resource or 0 for t in history.trials if t.proposal.repeats is None)
     assert set(starts) == {1, 3, 9}

@@ -41,7 +41,7 @@ def check(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         assert seen.counts == {state.value: count for state, count in history.counts.items()}
         assert (seen.state, seen.best, seen.total) == (history.state.value, best, history.spec.budget.trials)
         assert (seen.metrics, seen.front) == (tuple(o.metric for o in history.spec.objectives), len(history.front_ids))
-        assert (seen.ended, seen.last_at) == (history.ended_count, history.last_at)
+        assert (seen.done, seen.runs, seen.last_at) == (history.ended_count, history.next_id, history.last_at)
     journal.close()
 
 

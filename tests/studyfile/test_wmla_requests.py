@@ -49,7 +49,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "hyperband_81.json": (
         "hb/main.py",
-        {"algorithm": "hyperband", "resource": Resource("epochs", 81), "budget": Budget(8)},
+        {"algorithm": "hyperband", "resource": Resource("epochs", 81), "budget": Budget(runs=8)},
         ['"epochs" is Hyperband\'s resource'],
     ),
     "grid_ragged.json": (

@@ -18,11 +18,13 @@ SPACE = SearchSpace((Float("x", 0, 1), Choice("kind", ("a", "b", "c"))))
 Fail = Callable[[Trial], bool]
 
 
-def study(most: int = 9, least: int = 1, trials: int | None = None, space: SearchSpace = SPACE) -> StudySpec:
+def study(
+    most: int = 9, least: int = 1, runs: int | None = None, space: SearchSpace = SPACE, trials: int | None = None
+) -> StudySpec:
     return spec_of(
         space,
         resource=Resource("epochs", most, least),
-        budget=Budget(trials),
+        budget=Budget(trials, runs=runs),
         algorithm=Named("hyperband"),
     )
 
@@ -51,10 +53,9 @@ def run(
     rng = random.Random(seed)
     places = {place_of(t) for t in history.trials}
     while history.next_id < most:
-        budget = history.spec.budget.trials
         wanted = workers - len(history.open_ids)
-        if budget is not None:
-            wanted = min(wanted, budget - history.next_id)
+        if history.runs_left is not None:
+            wanted = min(wanted, history.runs_left)
         got = searcher.ask(history, wanted) if wanted > 0 else []
         for p in got:
             assert history.spec.resource is not None and p.resource is not None
@@ -63,6 +64,7 @@ def run(
             places.add(place_of(p))
         for p in got:
             history = apply(history, _event(history, p))
+            assert history.spec.budget.trials is None or history.begun <= history.spec.budget.trials
         if not history.open_ids:
             return history
         trial = history.trials[rng.choice(history.open_ids)]

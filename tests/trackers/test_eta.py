@@ -132,7 +132,7 @@ def test_many_trials_to_come_cost_no_time(make_study: Callable[..., Study]) -> N
 def test_rationed_trials_take_time_by_what_they_get(make_study: Callable[..., Study], done: int) -> None:
     space = SearchSpace((Float("x", 0, 1),))
     study = make_study(
-        space=space, budget=Budget(trials=44), resources=Resources(parallel=2), algorithm=Named("hyperband"),
+        space=space, budget=Budget(runs=44), resources=Resources(parallel=2), algorithm=Named("hyperband"),
         resource=Resource("epochs", 9), seed=1,
     )  # fmt: skip
     searcher = Hyperband(study.history.spec)

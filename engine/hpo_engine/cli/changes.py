@@ -33,12 +33,22 @@ def changed_limits(
             f"hpo-engine resume {spec.name}"
         )
     wanted, before, current = _limits(spec), _limits(opened), _limits(history.spec)
+    if history.counts_runs and wanted["runs"] is None:
+        wanted |= {"runs": wanted["trials"], "trials": None}
+        given = {**given, "runs": given["trials"]}
     changes = {k: v for k, v in wanted.items() if v != current[k] and (v != before[k] or given.get(k) is not None)}
-    if (trials := changes.get("trials")) is not None and trials < history.next_id:
-        from hpo_engine.text.tables import counted
-
-        raise SpecError(f"trials: {trials}, but {spec.name} has {counted(history.next_id, 'trial')} already")
+    refuse_fewer(history, changes, "{}: ")
     return changes
+
+
+def refuse_fewer(history: History, changes: dict[str, Any], title: str) -> None:
+    """Raises SpecError if a new limit is below what the study has had. `title`: of a limit, by its name."""
+    from hpo_engine.text.tables import counted
+
+    for name, word, had in (("trials", "trial", history.begun), ("runs", "run", history.runs)):
+        had = history.runs if history.counts_runs else had
+        if (limit := changes.get(name)) is not None and limit < had:
+            raise SpecError(f"{title.format(name)}{limit}: {history.spec.name} has {counted(had, word)} already")
 
 
 def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyPaths) -> str:
@@ -64,7 +74,10 @@ def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyP
 
 def _limits(spec: StudySpec) -> dict[str, Any]:
     """What may change in an existing study, by the names of SpecChanged."""
-    return {"trials": spec.budget.trials, "time_s": spec.budget.time_s, "parallel": spec.resources.parallel}
+    budget = spec.budget
+    return {
+        "trials": budget.trials, "runs": budget.runs, "time_s": budget.time_s, "parallel": spec.resources.parallel,
+    }  # fmt: skip
 
 
 def refuse_old_failures(paths: StudyPaths, history: History) -> None:

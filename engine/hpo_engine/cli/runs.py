@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from hpo_engine.study.spec import StudySpec
 
 _trials = click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in total (not additional).")
+_runs = click.option(
+    "--runs", type=click.IntRange(1), metavar="N", help="Runs in total, where configurations are promoted."
+)
 _parallel = click.option("--parallel", type=click.IntRange(1), metavar="N", help="Trials that run at the same time.")
 _detach = click.option("--detach", is_flag=True, help="Run in the background; see `watch`, `stop`.")
 _quiet = click.option("--quiet", "-q", is_flag=True, help="Only the result.")
@@ -35,6 +38,7 @@ _wait = click.option(
 @root_option
 @click.option("--name", metavar="N", help="Name of the study [from the file or its folder].")
 @_trials
+@_runs
 @_parallel
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of the search.")
 @click.option("--dry-run", is_flag=True, help="Show the first trials' commands and files; start nothing.")
@@ -47,6 +51,7 @@ def submit(
     root: str | None,
     name: str | None,
     trials: int | None,
+    runs: int | None,
     parallel: int | None,
     seed: int | None,
     dry_run: bool,
@@ -68,7 +73,8 @@ def submit(
 
     _begin(as_json)
     spec, source = assembly.load_spec(file, os.environ)
-    spec = _overridden(spec, name, trials, parallel, seed)
+    given = {"trials": trials, "runs": runs, "parallel": parallel}
+    spec = _overridden(spec, name, given, seed)
     for text in spec.notes:
         note(text)
     paths = StudyPaths(os.path.join(runs_root(root, os.environ), spec.name))
@@ -82,7 +88,7 @@ def submit(
     if not is_study(paths):
         raise StudyExists(f"{paths.root} exists and is not a study; choose another --name")
     history = studies.read(paths)
-    changes = changed_limits(history, spec, {"trials": trials, "parallel": parallel}, paths)
+    changes = changed_limits(history, spec, given, paths)
     if who_leads(paths.lock) is None and not _complete(history, changes):
         refuse_old_failures(paths, history)
     return _go_on(paths, history, changes, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
@@ -93,6 +99,7 @@ def submit(
 @click.argument("paused", metavar="[TRIAL]...", nargs=-1, type=TrialNumbers())
 @root_option
 @_trials
+@_runs
 @_parallel
 @click.option("--time-limit", metavar="T", help="Time limit of the whole study, such as 2h or 90s.")
 @_detach
@@ -104,6 +111,7 @@ def resume(
     paused: tuple[range, ...],
     root: str | None,
     trials: int | None,
+    runs: int | None,
     parallel: int | None,
     time_limit: str | None,
     detach: bool,
@@ -116,12 +124,14 @@ def resume(
     With TRIALs, such as 3 or 5-7: those that are paused go on. Only that happens if an engine runs the study.
     """
     from hpo_engine import studies
+    from hpo_engine.cli.changes import refuse_fewer
 
     _begin(as_json)
     paths = find(study, root)
     if paused and resumed(paths, paused, as_json=as_json):
         return 0
-    changes: dict[str, Any] = {k: v for k, v in {"trials": trials, "parallel": parallel}.items() if v is not None}
+    given = {"trials": trials, "runs": runs, "parallel": parallel}
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     if time_limit is not None:
         from hpo_engine.studyfile.native.values import seconds  # pydantic: only for this option
 
@@ -130,10 +140,7 @@ def resume(
         except ValueError as error:
             raise SpecError(f"--time-limit: {error}") from None
     history = studies.read(paths)
-    if trials is not None and trials < history.next_id:
-        from hpo_engine.text.tables import counted
-
-        raise SpecError(f"--trials {trials}: {history.spec.name} has {counted(history.next_id, 'trial')} already")
+    refuse_fewer(history, changes, "--{} ")
     return _go_on(paths, history, changes, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
 
 
@@ -180,18 +187,18 @@ def _begin(as_json: bool) -> None:
         streams.be_lenient(sys.stdout)
 
 
-def _overridden(
-    spec: StudySpec, name: str | None, trials: int | None, parallel: int | None, seed: int | None
-) -> StudySpec:
+def _overridden(spec: StudySpec, name: str | None, given: dict[str, int | None], seed: int | None) -> StudySpec:
     from hpo_engine.studyfile.common import study_name_problem
 
     if name is not None:
         if problem := study_name_problem(name):
             raise SpecError(f"--name: {problem}")
         spec = replace(spec, name=name)
-    if trials is not None:
-        spec = replace(spec, budget=replace(spec.budget, trials=trials))
-    if parallel is not None:
+    limits = {k: v for k, v in given.items() if k != "parallel" and v is not None}
+    if spec.counts_runs and "trials" in limits:
+        limits = {"runs": limits.pop("trials"), **limits}
+    spec = replace(spec, budget=replace(spec.budget, **limits))
+    if (parallel := given["parallel"]) is not None:
         spec = replace(spec, resources=replace(spec.resources, parallel=parallel))
     return spec if seed is None else replace(spec, seed=seed)
 
@@ -256,10 +263,9 @@ def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
         from hpo_engine.trackers import lines
         from hpo_engine.trackers.next_steps import called, next_steps
 
-        name, more = called(history, paths.root), history.next_id + 10
-        steps = [
-            *next_steps(history, paths.root),
-            (f"hpo-engine resume {name} --trials {more}", "ten more trials"),
-        ]
+        name, runs = called(history, paths.root), history.spec.budget.trials is None and history.runs_left is not None
+        limit = f"--runs {history.runs + 10}" if runs else f"--trials {history.begun + 10}"
+        more = (f"hpo-engine resume {name} {limit}", f"ten more {'runs' if runs else 'trials'}")
+        steps = [*next_steps(history, paths.root), more]
         click.echo("\n".join(lines.summary(history, history.last_at, paths.root, steps, before=True)))
     return 3 if history.state.value == "failed" else 0

@@ -99,10 +99,9 @@ def _show_study(
     from hpo_engine.study.spec import LOCAL
     from hpo_engine.study.trial import TrialState
     from hpo_engine.text.tables import assignments, duration, room_beside, safe_text, table
-    from hpo_engine.trackers.lines import counts, front_line, metrics_are, objective_text
+    from hpo_engine.trackers.lines import counts, front_line, metrics_are, objective_text, progress
 
     spec = history.spec
-    total = spec.budget.trials
     lines = [
         f"{spec.name}: {state_word(history.state.value, led)}" + (f" ({history.reason})" if history.reason else ""),
         f"  {once or objective_text(spec)} with {spec.algorithm.name} (seed {spec.seed})",
@@ -112,7 +111,7 @@ def _show_study(
             if once
             else []
         ),
-        f"  trials {history.ended_count}/{total or '?'}: " + ", ".join(text for _, text in counts(history)),
+        f"  {progress(history)}: " + ", ".join(text for _, text in counts(history)),
         f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
     ]
     lines += [f"  {metrics_are(found, spec)}" for found in history.metrics_from]

@@ -35,7 +35,7 @@ def _in_background(paths: StudyPaths, options: dict[str, Any], as_json: bool) ->
 
     verb = ["retry", "--failed"] if options.get("retry") else ["resume"]
     changes = options.get("changes") or {}
-    flags = [f"--{k}={v}" for k, v in changes.items() if k in ("trials", "parallel")]
+    flags = [f"--{k}={v}" for k, v in changes.items() if k in ("trials", "runs", "parallel")]
     if changes.get("time_s") is not None:
         flags.append(f"--time-limit={changes['time_s']}s")
     if options.get("wait_s"):

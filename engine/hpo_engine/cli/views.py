@@ -55,7 +55,7 @@ def list_(root: str | None, as_json: bool) -> None:
         state = state_word(found.state, who_leads(paths.lock) is not None)
         objects.append({"study": name, "state": state, **_summary_object(found), "folder": paths.root})
         rows.append([
-            name, state, f"{found.ended}/{found.total or '?'}", _best_cell(found), found.algorithm,
+            name, state, f"{found.done}/{found.total or '?'}", _best_cell(found), found.algorithm,
             time.strftime("%Y-%m-%d %H:%M", time.localtime(found.last_at)),
         ])  # fmt: skip
     if as_json:
@@ -171,7 +171,7 @@ def _summary_object(found: Summary) -> dict[str, Any]:
     best = None if found.best is None else {"trial": found.best[0], "value": found.best[1]}
     several = {"front": found.front} if len(found.metrics) > 1 else {}
     return {
-        "best": best, **several, "counts": found.counts, "trials": found.total, "algorithm": found.algorithm,
+        "best": best, **several, "counts": found.counts, "trials": found.total, "runs": found.runs, "algorithm": found.algorithm,
         "last_at": found.last_at,
     }  # fmt: skip
 

@@ -213,8 +213,8 @@ class LocalWorkspace:
 
     def next_ahead(self, history: History) -> int | None:
         """The trial to come whose folder can be laid out while others run; None if there is no need of any."""
-        first, limit = history.next_id, history.spec.budget.trials
-        last = first + len(history.open_ids) if limit is None else min(limit, first + len(history.open_ids))
+        first, most = history.next_id, len(history.open_ids)
+        last = first + min([most, *(left for left in (history.trials_left, history.runs_left) if left is not None)])
         return next((i for i in range(first, last) if i not in self._ahead), None)
 
     def lay_ahead(self, trial_id: int) -> None:

@@ -14,10 +14,11 @@ from hpo_engine.contract.binding import Resumed
 from hpo_engine.contract.checkpoints.finding import Left
 from hpo_engine.contract.sources.interface import Reading
 from hpo_engine.searchers import Searcher as Searcher
+from hpo_engine.searchers import Traits
 from hpo_engine.study.events import Event
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
-from hpo_engine.study.spec import Resources, StudySpec
+from hpo_engine.study.spec import Resources
 from hpo_engine.study.trial import Exit, StopCause, Trial
 
 if TYPE_CHECKING:
@@ -234,6 +235,8 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-def no_more(spec: StudySpec, history: History) -> bool:
-    """Whether the trial budget is spent."""
-    return spec.budget.trials is not None and history.next_id >= spec.budget.trials
+def no_more(history: History, traits: Traits) -> bool:
+    """Whether nothing that the searcher could propose is allowed any more; promotions take runs, and no trials."""
+    if history.runs_left == 0:
+        return True
+    return history.trials_left == 0 and not (traits.rations or traits.carries_on)

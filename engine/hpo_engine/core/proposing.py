@@ -47,8 +47,7 @@ class Proposer:
 
     @property
     def exhausted(self) -> bool:
-        history = self._recorder.history
-        return self._silent or (no_more(history.spec, history) and not self._searcher.traits.carries_on)
+        return self._silent or no_more(self._recorder.history, self._searcher.traits)
 
     def propose(self, free: int, now: float) -> list[int]:
         """Takes queued configurations first, then an answer that has arrived, or asks. Returns the new trials.
@@ -59,7 +58,7 @@ class Proposer:
         if self.exhausted:
             return []
         history = self._recorder.history
-        queued = self._queue.ready(history, min(free, self._new_left))
+        queued = self._queue.ready(history, min(free, _room(history.trials_left, history.runs_left)))
         ids = [self._new_trial(proposal, now) for proposal in queued]
         return ids + self._answered(free - len(ids), now)
 
@@ -102,22 +101,15 @@ class Proposer:
 
     def _wanted(self, free: int) -> int:
         """How many proposals can be used now."""
-        return free if self._searcher.traits.carries_on else min(free, self._new_left)
-
-    @property
-    def _new_left(self) -> int:
-        """How many new trials the budget allows."""
-        history = self._recorder.history
-        limit = history.spec.budget.trials
-        return (
-            sys.maxsize if limit is None else max(0, limit - sum(t.proposal.replaces is None for t in history.trials))
-        )
+        history, traits = self._recorder.history, self._searcher.traits
+        promotes = traits.rations or traits.carries_on
+        return min(free, _room(None if promotes else history.trials_left, history.runs_left))
 
     def _accept(self, answer: Answer, wanted: int, now: float) -> list[int]:
         """Turns the answer into at most `wanted` trials."""
         if answer.error is not None:
             raise self._failed(answer.error) from answer.error
-        new, proposals = self._new_left, [self._sound(p) for p in answer.proposals]
+        new, proposals = _room(self._recorder.history.trials_left), [self._sound(p) for p in answer.proposals]
         usable = [p for p in proposals if not p.begins or (new := new - 1) >= 0]
         if not usable:
             # An empty answer is final only if no trial was open; otherwise it means "wait".
@@ -244,6 +236,11 @@ class Proposer:
     @property
     def _title(self) -> str:
         return self._searcher.traits.title or type(self._searcher).__name__
+
+
+def _room(*limits: int | None) -> int:
+    """The least of the limits; None: none."""
+    return min((limit for limit in limits if limit is not None), default=sys.maxsize)
 
 
 def _shown(value: Any) -> str:

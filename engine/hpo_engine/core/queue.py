@@ -16,7 +16,7 @@ from hpo_engine.space.partial import allowed_completion, is_whole
 from hpo_engine.study.history import History
 from hpo_engine.study.projection import Projection
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal, Queued, Trial
+from hpo_engine.study.trial import Proposal, Queued
 from hpo_engine.study.values import changed
 
 if TYPE_CHECKING:
@@ -129,9 +129,7 @@ class TrialQueue:
 
 
 def _with(history: History, proposals: Sequence[Proposal]) -> History:
-    """The history after the proposals have become pending trials."""
-    for proposal in [p for p in proposals if p.carry_on is None]:
-        history = history.with_trial(Trial(history.next_id, proposal))
-        if proposal.queued is not None:
-            history = changed(history, queue=tuple(e for e in history.queue if e.number != proposal.queued.number))
-    return history
+    """The history after the proposals, without the queued configurations that they were made of."""
+    taken = {proposal.queued.number for proposal in proposals if proposal.queued is not None}
+    after = history.with_proposals(proposals)
+    return changed(after, queue=tuple(e for e in history.queue if e.number not in taken)) if taken else after

@@ -22,7 +22,7 @@ def cost(e: Evidence) -> Cost:
         run_s = median(least) if least else run_s
     per_unit = _per_unit(e, run_s)
     amounts = _amounts(spec)
-    runs = sum(amounts.values()) if amounts else spec.budget.trials
+    runs = sum(amounts.values()) if amounts else spec.budget.most
     total_s = _total_s(spec, amounts, run_s, per_unit)
     run_bytes = max((run.disk_bytes for run in e.working), default=0)
     return Cost(
@@ -44,9 +44,9 @@ def _amounts(spec: StudySpec) -> Mapping[int, int]:
     if spec.resource is None:
         return {}
     planned = assembly.searcher(spec).planned_runs()
-    if planned or spec.budget.trials is None:
+    if planned or spec.budget.most is None:
         return planned
-    return {spec.resource.max: spec.budget.trials}
+    return {spec.resource.max: spec.budget.most}
 
 
 def _per_unit(e: Evidence, run_s: float | None) -> float | None:
@@ -69,4 +69,4 @@ def _total_s(spec: StudySpec, amounts: Mapping[int, int], run_s: float | None, p
         least = spec.resource.min
         each = [(run_s + (amount - least) * (per_unit or 0.0)) * count for amount, count in amounts.items()]
         return sum(each) / parallel if amounts else None
-    return None if spec.budget.trials is None else spec.budget.trials * run_s / parallel
+    return None if spec.budget.most is None else spec.budget.most * run_s / parallel

@@ -24,14 +24,14 @@ def plan(spec: StudySpec, searcher: Searcher, *, known: bool) -> str:
     if own := searcher.planned():
         return f"at most {own}" if spec.prunes else own
     if searcher.traits.carries_on:
-        most, name, trials = spec.resource.max, spec.resource.name, spec.budget.trials
+        most, name, trials = spec.resource.max, spec.resource.name, spec.budget.most
         if trials is None:
             return f"at most {most:,} {name} for every trial"
         return f"{counted(trials, 'trial')} of at most {most:,} {name} each; at most {trials * most:,} {name} in all"
-    if spec.budget.trials is None:
+    if spec.budget.most is None:
         return f"{'' if known else 'at most '}{spec.resource.max:,} {spec.resource.name} for every run"
     exact = known and not spec.prunes
-    return in_words({spec.resource.max: spec.budget.trials}, spec.resource.name, "" if exact else "at most ")
+    return in_words({spec.resource.max: spec.budget.most}, spec.resource.name, "" if exact else "at most ")
 
 
 _MANY = 2  # trials at a time per core; with more they only wait for each other
@@ -44,7 +44,7 @@ def at_once(spec: StudySpec, free: int, cores: int, gpus: int) -> Iterator[str]:
         free: trials that can run at a time.
     """
     own = spec.resources
-    wanted = min(own.parallel, spec.budget.trials or own.parallel)
+    wanted = min(own.parallel, spec.budget.most or own.parallel)
     if free < wanted:
         needs = []
         if own.cpus is not None and cores // own.cpus < wanted:
@@ -63,14 +63,15 @@ def warnings(spec: StudySpec, cores: int) -> Iterator[str]:
 
     if crowded := wmla.crowded(spec, cores):
         yield crowded
-    if spec.algorithm.name == "hyperband" and spec.resource and spec.budget.trials:
-        yield from _dearer(spec, spec.resource.name, spec.resource.max, spec.budget.trials)
+    if spec.algorithm.name == "hyperband" and spec.resource and spec.budget.runs:
+        yield from _dearer(spec, spec.resource.name, spec.resource.max, spec.budget.runs)
 
 
-def _dearer(spec: StudySpec, name: str, most: int, trials: int) -> Iterator[str]:
+def _dearer(spec: StudySpec, name: str, most: int, runs: int) -> Iterator[str]:
     """WMLA ran the first brackets unchanged, and cut off what exceeded maxJobNum."""
-    plan = HyperbandPlan(most, 1, float(spec.algorithm.options.get("eta", 3)))
-    theirs, ours = cut_off(plan, trials), plan.planned(trials, spec.space.size)
+    plan, space = HyperbandPlan(most, 1, float(spec.algorithm.options.get("eta", 3))), spec.space.size
+    theirs = cut_off(plan, runs)
+    ours = plan.planned(runs) if space is None or space >= runs else plan.planned_whole(runs, space)
     spent = [sum(amount * runs for amount, runs in counts.items()) for counts in (theirs, ours)]
     if spent[1] > spent[0]:
         yield (

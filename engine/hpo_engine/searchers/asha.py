@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import count
 
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Traits
-from hpo_engine.searchers.brackets import in_words, trials_of
+from hpo_engine.searchers.brackets import in_words
 from hpo_engine.searchers.halving import ETA, BracketState, Halving, Run
 from hpo_engine.space.searchspace import MAX_WALK
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.spec import Budget, StudySpec
 
 OPTIONS = {
     "eta": ETA,
@@ -28,10 +27,14 @@ class Asha(Halving):
     more of the resource.
 
     Rungs are the plan's amounts of the resource, numbered from the least. Bracket b begins at rung b; configurations
-    are distributed over brackets as Hyperband's plan would. If the study has too few trials for the longest bracket,
-    the lowest rungs are left out. The last few trials are reserved for taking the best up to the most, and wait for
-    results if they must, so that a search that ends has a trial with the most, unless trials fail. When no new
-    configurations are left, the best unpromoted trial of the highest rung is promoted (`promote_waiting`).
+    are distributed over brackets as Hyperband's plan would. If the study has too few trials or runs for the longest
+    bracket, the lowest rungs are left out.
+
+    A search that ends has a trial with the most, unless trials fail. The last few of a limited number of runs are
+    reserved for taking the best up to it, and wait for results if they must. When all trials have begun, their
+    promotions follow; if these come to no trial with the most, the best one is taken up. In a finite space with fewer
+    configurations than `trials`, the best unpromoted trial of the highest rung is promoted (`promote_waiting`), until
+    all have had the most.
 
     Args:
         eta: from 1.01 on. brackets: at most the plan's. keep: as in the paper eta, if None.
@@ -56,26 +59,35 @@ class Asha(Halving):
         super().__init__(spec, eta, alike=True)
         self._top, self._keep = self.plan.deepest, eta if keep is None else keep
         self._brackets = min(brackets, self._top + 1)
-        self.traits = replace(self.traits, usual_trials=trials_of(self.layout))
+        self.traits = replace(self.traits, usual_trials=self.layout[0].size)
 
     def runs(self, history: History, brackets: dict[int, BracketState], fresh: bool) -> Iterator[Run]:
-        trials = history.spec.budget.trials
-        base, shares = self._begin(trials)
+        base, shares = self._begin(history.spec.budget)
         own = [brackets.get(b) or BracketState(b, self.layout) for b in range(len(shares))]
-        for trial_id in count(history.next_id):
-            run = self._next(own, base, None if trials is None else trials - trial_id, fresh)
-            if run is None:
-                return
+        runs, trials = history.runs_left, history.trials_left
+        while run := self._next(own, base, runs, trials, fresh):
+            runs = None if runs is None else runs - 1
+            trials = None if trials is None else trials - (run.promoted is None)
             yield run
 
-    def _next(self, brackets: Sequence[BracketState], base: int, rest: int | None, fresh: bool) -> Run | None:
-        """The next run; None: wait for a result, or nothing is left to do."""
-        if rest is not None:
-            if rest <= 0:
+    def _next(
+        self, brackets: Sequence[BracketState], base: int, runs: int | None, trials: int | None, fresh: bool
+    ) -> Run | None:
+        """The next run; None: wait for a result, or nothing is left to do.
+
+        Args:
+            runs, trials: how many more of them are allowed (None: no limit). fresh: see `Halving.runs`.
+        """
+        if runs is not None:
+            if runs <= 0:
                 return None
-            if self._last_chance(brackets, base, rest):
-                return self._take_up(brackets, base, rest, fresh)
-        return self._promotion(brackets) or (self._new(brackets, base) if fresh else self._best_left(brackets))
+            if self._last_chance(brackets, base, runs):
+                return self._take_up(brackets, base, runs, fresh and trials != 0)
+        if promotion := self._promotion(brackets):
+            return promotion
+        if trials == 0:
+            return self._best_to_top(brackets)
+        return self._new(brackets, base) if fresh else self._best_left(brackets)
 
     def _promotion(self, brackets: Sequence[BracketState]) -> Run | None:
         for k in reversed(range(self._top)):
@@ -104,15 +116,19 @@ class Asha(Halving):
 
     # -- the end of the budget -----------------------------------------------------------------------------------------
 
-    def _last_chance(self, brackets: Sequence[BracketState], base: int, rest: int) -> bool:
-        """Whether the remaining trials are just enough to take the best one to the top rung, if none is there yet."""
-        if any(bracket.rungs[-1].done or bracket.rungs[-1].open for bracket in brackets):
-            return False
-        return rest <= self._top - _height(brackets, base)
+    def _best_to_top(self, brackets: Sequence[BracketState]) -> Run | None:
+        """Promotes the best of the highest rung, if no trial has had the most; None: one has, or wait for results."""
+        if any(rung.open for bracket in brackets for rung in bracket.rungs) or _some_at_top(brackets):
+            return None
+        return self._best_left(brackets)
 
-    def _take_up(self, brackets: Sequence[BracketState], base: int, rest: int, fresh: bool) -> Run | None:
-        """Promotes the best of the highest rung, skipping rungs if too few trials are left; None: wait for a result."""
-        height, target = _height(brackets, base), self._top + 1 - rest
+    def _last_chance(self, brackets: Sequence[BracketState], base: int, runs: int) -> bool:
+        """Whether the remaining runs are just enough to take the best one to the top rung, if none is there yet."""
+        return not _some_at_top(brackets) and runs <= self._top - _height(brackets, base)
+
+    def _take_up(self, brackets: Sequence[BracketState], base: int, runs: int, fresh: bool) -> Run | None:
+        """Promotes the best of the highest rung, skipping rungs if too few runs are left; None: wait for a result."""
+        height, target = _height(brackets, base), self._top + 1 - runs
         if height < base:
             return brackets[0].begin(max(target, base)) if fresh else None
         if any(bracket.rungs[height].open for bracket in brackets):
@@ -132,48 +148,72 @@ class Asha(Halving):
         return f"no end is set; for each {in_words(self.likely(100), self.resource.name, 'about ')}"
 
     def planned_runs(self) -> Counter[int]:
-        trials, whole = self._spec.budget.trials, self._whole()
-        if whole is not None and (trials is None or trials >= whole.total()):
-            return whole
-        return Counter() if trials is None else self.likely(trials)
+        budget, space, whole = self._spec.budget, self._spec.space.allowed_size, self._whole()
+        if whole is not None and space is not None and (budget.trials is None or budget.trials > space):
+            return whole if budget.runs is None or budget.runs >= whole.total() else self.likely(budget.runs)
+        limits = [trials for trials in (budget.trials, space) if trials is not None and budget.trials is not None]
+        likely = self._likely_of(min(limits)) if limits else Counter[int]()
+        if budget.runs is None or (limits and likely.total() <= budget.runs):
+            return likely
+        return self.likely(budget.runs)
 
     def _whole(self) -> Counter[int] | None:
         """The runs until all configurations of a small space have had the most; None if the space is too large."""
         number = self._spec.space.allowed_size
         if number is None or number > MAX_WALK:
             return None
-        base, shares = self._begin(self._spec.budget.trials)
+        base, shares = self._begin(self._spec.budget)
         begin = [round(number * share) for share in shares]
         begin[0] += number - sum(begin)
         amounts = self.plan.amounts[base:]
         return +Counter({amount: sum(begin[: k + 1]) for k, amount in enumerate(amounts)})
 
-    def _begin(self, trials: int | None) -> tuple[int, list[float]]:
-        """The least rung that configurations begin at, that of the longest bracket for which the trials are enough; and
+    def _begin(self, budget: Budget) -> tuple[int, list[float]]:
+        """The least rung that configurations begin at, that of the longest bracket for which the budget is enough; and
         the share of them that begins there, one higher, ..."""
-        base = self._top - next((s for s in range(self._top, 0, -1) if self.plan.within(s, trials)), 0)
+        runs, trials = budget.runs, budget.trials
+        base = self._top - next((s for s in range(self._top, 0, -1) if self.plan.within(s, runs, trials)), 0)
         brackets = range(min(self._brackets, self._top - base + 1))
         sizes = [self.plan.size(self._top - base - b) for b in brackets]
         return base, [size / sum(sizes) for size in sizes]
 
-    def likely(self, trials: int) -> Counter[int]:
-        """The runs that `trials` come to, by amount, if at every rung one in `keep` is promoted; in a small space more
+    def likely(self, runs: int) -> Counter[int]:
+        """What so many runs are, by amount, if at every rung one in `keep` is promoted; in a small space more
         of them, as there are no others."""
         top, amounts = self._top, self.plan.amounts
-        base, begin = self._begin(self._spec.budget.trials)
-        shares = [0.0] * (top + 1)  # runs at each rung for each new configuration
-        for b, share in enumerate(begin):
-            for k in range(base + b, top + 1):
-                shares[k] += share / self._keep ** (k - base - b)
+        base, shares = self._shares()
         number = self._spec.space.allowed_size
-        if number is not None and number < trials / sum(shares):
-            more = (trials / number - sum(shares)) / (top - base)
+        if number is not None and number < runs / sum(shares):
+            more = (runs / number - sum(shares)) / (top - base)
             shares = [share + more * (base < k) for k, share in enumerate(shares)]
-        counts = Counter({amounts[k]: round(trials * shares[k] / sum(shares)) for k in range(base + 1, top + 1)})
-        if trials and not counts[amounts[top]]:  # the end of the budget sees to one
+        counts = Counter({amounts[k]: round(runs * shares[k] / sum(shares)) for k in range(base + 1, top + 1)})
+        if runs and not counts[amounts[top]]:  # the end of the budget sees to one
             counts[amounts[top]] = 1
-        counts[amounts[base]] += trials - counts.total()
+        counts[amounts[base]] += runs - counts.total()
         return +counts
+
+    def _likely_of(self, trials: int) -> Counter[int]:
+        """The runs that so many configurations come to, by amount; see `likely`."""
+        base, shares = self._shares()
+        amounts = self.plan.amounts
+        counts = Counter({amounts[k]: round(trials * shares[k]) for k in range(base, self._top + 1)})
+        for k in range(base + 1, self._top + 1) if trials and not counts[amounts[-1]] else ():
+            counts[amounts[k]] = max(1, counts[amounts[k]])  # the best one is taken to the top
+        return +counts
+
+    def _shares(self) -> tuple[int, list[float]]:
+        """The least rung that configurations begin at, and by rung how many runs there are for each configuration."""
+        base, begin = self._begin(self._spec.budget)
+        shares = [0.0] * (self._top + 1)
+        for b, share in enumerate(begin):
+            for k in range(base + b, self._top + 1):
+                shares[k] += share / self._keep ** (k - base - b)
+        return base, shares
+
+
+def _some_at_top(brackets: Sequence[BracketState]) -> bool:
+    """Whether a trial has had the most, or is in its run with it."""
+    return any(bracket.rungs[-1].done or bracket.rungs[-1].open for bracket in brackets)
 
 
 def _with_best(brackets: Sequence[BracketState], rung: int) -> BracketState | None:

@@ -20,7 +20,7 @@ _DUST = 1e-12  # relative: powers of a float are not exact, and 243 is 3^5
 
 @dataclass(frozen=True)
 class Rung:
-    """`size` trials that get `resource` each."""
+    """`size` configurations that get `resource` each."""
 
     size: int
     resource: int
@@ -80,38 +80,39 @@ class HyperbandPlan:
         """With fewer configurations than this, the last rungs would only repeat a single one."""
         return _up(self.eta ** self._powers[s])
 
-    def within(self, s: int, trials: int | None, configurations: int | None = None) -> Bracket | None:
-        """The largest bracket s, up to the paper's, that takes at most `trials` trials and so many `configurations`
-        (None: no limit); None if that leaves fewer than `least_size`."""
+    def within(self, s: int, runs: int | None, configurations: int | None = None) -> Bracket | None:
+        """The largest bracket s, up to the paper's, that takes at most so many `runs` and `configurations` (None: no
+        limit); None if that leaves fewer than `least_size`."""
         high = self.size(s) if configurations is None else min(self.size(s), configurations)
         low = self.least_size(s)
-        if high < low or (trials is not None and trials_of(self.bracket(s, low)) > trials):
+        if high < low or (runs is not None and number_of_runs(self.bracket(s, low)) > runs):
             return None
-        if trials is not None:
-            high = min(high, trials)
-            while low < high:  # the number of trials grows with the number of configurations
+        if runs is not None:
+            high = min(high, runs)
+            while low < high:  # the number of runs grows with the number of configurations
                 middle = (low + high + 1) // 2
-                if trials_of(self.bracket(s, middle)) <= trials:
+                if number_of_runs(self.bracket(s, middle)) <= runs:
                     low = middle
                 else:
                     high = middle - 1
         return self.bracket(s, high)
 
-    def next(self, s: int | None, trials: int | None, configurations: int | None = None) -> Bracket | None:
+    def next(self, s: int | None, runs: int | None, configurations: int | None = None) -> Bracket | None:
         """The bracket that follows bracket s (None: the first), of those that fit: the longest below s, after s=0 the
-        longest of all. None if `trials` is 0. Thus a budget is used up, and every bracket ends at the most."""
-        if trials is not None and trials <= 0:
+        longest of all. None if no runs or no configurations are left. Thus a budget is used up, and every bracket ends
+        at the most."""
+        if runs is not None and runs <= 0:
             return None
         longest = s - 1 if s else self.deepest
-        fitting = (self.within(t, trials, configurations) for t in range(longest, -1, -1))
+        fitting = (self.within(t, runs, configurations) for t in range(longest, -1, -1))
         return next((bracket for bracket in fitting if bracket), None)
 
-    def following(self, s: int | None, trials: int | None, configurations: int | None = None) -> Iterator[Bracket]:
-        """The brackets after bracket s (None: all), until the trials or the configurations are used up."""
-        while bracket := self.next(s, trials, configurations):
+    def following(self, s: int | None, runs: int | None, configurations: int | None = None) -> Iterator[Bracket]:
+        """The brackets after bracket s (None: all), until the runs or the configurations are used up."""
+        while bracket := self.next(s, runs, configurations):
             yield bracket
             s = len(bracket) - 1
-            trials = None if trials is None else trials - trials_of(bracket)
+            runs = None if runs is None else runs - number_of_runs(bracket)
             configurations = None if configurations is None else configurations - bracket[0].size
 
     def round(self, configurations: int | None = None) -> tuple[Bracket, ...]:
@@ -123,20 +124,25 @@ class HyperbandPlan:
                 break
         return tuple(out)
 
-    def planned(self, trials: int | None, configurations: int | None = None) -> Counter[int]:
-        """The runs that `trials` come to, by amount, unless some fail; None: those until all configurations, of which
-        there is a number then, have had the most."""
-        if trials is None or (configurations is not None and configurations < trials):
-            begun = list(self.following(None, trials, configurations))
-            runs = runs_of(begun)
-            return +(runs + _left_over(begun, None if trials is None else trials - runs.total()))
-        whole = runs_of(self.round())
-        # Whole rounds are all alike; only the last trials need smaller brackets.
-        times = max(0, trials // max(1, whole.total()) - 1)
-        return +(_times(whole, times) + runs_of(self.following(None, trials - times * whole.total())))
+    def planned(self, runs: int | None, trials: int | None = None) -> Counter[int]:
+        """How many runs so many `runs` at most (None: no limit) and `trials`, which are configurations, come to, by
+        amount, unless some fail. At least one of the two is a limit."""
+        limits = [(runs, number_of_runs), (trials, _size_of)]
+        # Whole rounds are all alike; only at the end smaller brackets are needed.
+        times = min(limit // sum(map(each, self.round())) - 1 for limit, each in limits if limit is not None)
+        times = max(0, times)
+        rest = (limit - times * sum(map(each, self.round())) if limit is not None else None for limit, each in limits)
+        return +(_times(runs_of(self.round()), times) + runs_of(self.following(None, *rest)))
+
+    def planned_whole(self, runs: int | None, configurations: int) -> Counter[int]:
+        """As `planned`, for a space of so many configurations, in which those that the brackets leave behind are
+        promoted to the most as well."""
+        begun = list(self.following(None, runs, configurations))
+        counts = runs_of(begun)
+        return +(counts + _left_over(begun, None if runs is None else runs - counts.total()))
 
 
-def _left_over(brackets: Iterable[Bracket], trials: int | None) -> Counter[int]:
+def _left_over(brackets: Iterable[Bracket], runs: int | None) -> Counter[int]:
     """The runs of trials that the brackets leave behind and that are promoted up to the most, highest rung first."""
     counts: Counter[int] = Counter()
     behind = [
@@ -145,7 +151,7 @@ def _left_over(brackets: Iterable[Bracket], trials: int | None) -> Counter[int]:
         for k, (rung, above) in enumerate(zip(bracket, bracket[1:], strict=False))
     ]
     for _, number, ahead in sorted(behind, reverse=True):
-        rest = number * len(ahead) if trials is None else min(trials - counts.total(), number * len(ahead))
+        rest = number * len(ahead) if runs is None else min(runs - counts.total(), number * len(ahead))
         counts.update({amount: (rest + len(ahead) - 1 - i) // len(ahead) for i, amount in enumerate(ahead)})
     return counts
 
@@ -158,10 +164,10 @@ def runs_of(brackets: Iterable[Bracket]) -> Counter[int]:
     return counts
 
 
-def cut_off(plan: HyperbandPlan, trials: int) -> Counter[int]:
-    """The runs of the plan's own brackets, one after the other, the last one cut off when `trials` are used up."""
+def cut_off(plan: HyperbandPlan, runs: int) -> Counter[int]:
+    """The runs of the plan's own brackets, one after the other, the last one cut off when `runs` are used up."""
     whole = runs_of(plan.round())
-    times, rest = divmod(trials, whole.total())
+    times, rest = divmod(runs, whole.total())
     counts = _times(whole, times)
     for bracket in plan.round():
         for rung in bracket:
@@ -183,8 +189,13 @@ def _times(counts: Counter[int], times: int) -> Counter[int]:
     return Counter({amount: runs * times for amount, runs in counts.items()})
 
 
-def trials_of(bracket: Bracket) -> int:
+def number_of_runs(bracket: Bracket) -> int:
     return sum(rung.size for rung in bracket)
+
+
+def _size_of(bracket: Bracket) -> int:
+    """How many configurations begin in it."""
+    return bracket[0].size
 
 
 def spent_by(bracket: Bracket) -> int:

@@ -19,7 +19,7 @@ from hpo_engine.space.params import key
 from hpo_engine.space.partial import allowed_completion, is_whole
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params, StudySpec
-from hpo_engine.study.trial import Proposal, Queued, Trial
+from hpo_engine.study.trial import Proposal, Queued
 
 
 class ProposalFilter(Searcher):
@@ -121,9 +121,7 @@ class ProposalFilter(Searcher):
         """The proposals, and those that the searcher has when no new configuration is left."""
         if not self._rations or len(out) >= count:
             return out
-        for proposal in [p for p in out if p.carry_on is None]:
-            history = history.with_trial(Trial(history.next_id, proposal))
-        return [*out, *self.inner.promote_waiting(history, count - len(out))][:count]
+        return [*out, *self.inner.promote_waiting(history.with_proposals(out), count - len(out))][:count]
 
     def _fitting(self, proposal: Proposal, trial_id: int, tried: Tried) -> Proposal | None:
         """The proposal, or one like it that is new and allowed; None if there is none."""

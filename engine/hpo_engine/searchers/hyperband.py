@@ -10,11 +10,12 @@ from itertools import pairwise
 
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Traits
-from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, in_words, spent_by, trials_of
+from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, in_words, number_of_runs, spent_by
 from hpo_engine.searchers.halving import ETA, BracketHistory, BracketState, Halving, Run
 from hpo_engine.space.searchspace import MAX_WALK
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
+from hpo_engine.text.tables import counted
 
 OPTIONS = {
     "eta": ETA,
@@ -32,17 +33,17 @@ class Hyperband(Halving):
     still running, the next bracket begins, so that workers stay busy. Brackets and promotions depend on results alone
     and not on the number of workers.
 
-    A promoted trial runs again from the beginning with more of the resource. `trials` of the study counts runs.
-    Where the rest of them is too few for a bracket, it becomes smaller, or a shorter one takes its place
-    (`HyperbandPlan.next`), so that every bracket ends with a trial that gets the most. If failures leave too few, the
-    next rung is smaller; what that saves is used for more brackets at the end.
+    Where the rest of the study's `trials` (configurations) or `runs` is too few for a bracket, it becomes smaller, or a
+    shorter one takes its place (`HyperbandPlan.next`), so that every bracket ends with a trial that gets the most. If
+    failures leave too few, the next rung is smaller; the runs which that saves are used for more brackets at the end.
 
-    In a finite space each configuration begins once. When all have begun and the brackets have ended, those that were
-    left behind are promoted as well, the best of the highest rung first, until all have had the most.
+    In a finite space each configuration begins once. When all have begun, the brackets have ended and `trials` allows
+    more, those that were left behind are promoted as well, the best of the highest rung first, until all have had the
+    most.
 
     Args:
-        eta: from 1.01 on. rounds: None until the trials are used up; if these are unlimited, 1, or in a finite space
-            until all configurations have had the most.
+        eta: from 1.01 on. rounds: None until the trials or the runs are used up; if both are unlimited, 1, or in a
+            finite space until all configurations have had the most.
 
     Source: Li et al., JMLR 2018.
     """
@@ -63,7 +64,7 @@ class Hyperband(Halving):
     def __init__(self, spec: StudySpec, *, eta: float = 3.0, rounds: int | None = None) -> None:
         super().__init__(spec, eta, alike=False)
         self._rounds = rounds
-        self.traits = replace(self.traits, size=self._size, usual_trials=self._round_trials)
+        self.traits = replace(self.traits, size=self._size, usual_trials=self._round_size)
 
     def runs(self, history: History, brackets: dict[int, BracketState], fresh: bool) -> Iterator[Run]:
         planned = self._planned(history, brackets, fresh)
@@ -71,7 +72,7 @@ class Hyperband(Halving):
         if first is not None:
             yield first
             yield from planned
-        elif self._rounds is None and (not fresh or self._unbegun(brackets) == 0):
+        elif self._rounds is None and history.trials_left != 0 and (not fresh or self._unbegun(brackets) == 0):
             yield from _left_over(brackets.values())
 
     def _planned(self, history: History, brackets: dict[int, BracketState], fresh: bool) -> Iterator[Run]:
@@ -95,17 +96,25 @@ class Hyperband(Halving):
     def _next_layout(self, history: History, brackets: Mapping[int, BracketState]) -> Bracket | None:
         """The layout of the bracket after those that have begun; None if none may begin now, or ever."""
         layouts = [brackets[number].layout for number in sorted(brackets)]
-        trials, rest = history.spec.budget.trials, None
-        if trials is not None:
-            # By what is planned, not by what has happened, so that a layout does not depend on which trial is faster.
-            rest = trials - (history.next_id - self._past.placed) - sum(map(trials_of, layouts))
-            if rest <= 0 and all(bracket.exhausted for bracket in brackets.values()):
-                rest = trials - history.next_id  # saved by trials that failed
-        layout = self.plan.next(len(layouts[-1]) - 1 if layouts else None, rest, self._unbegun(brackets))
-        rounds = self._rounds if self._rounds is not None else 1 if trials is None and self._endless else None
+        budget, runs, new = history.spec.budget, None, self._unbegun(brackets)
+        # By what is planned, not by what has happened, so that a layout does not depend on which trial is faster.
+        if budget.runs is not None:
+            runs = budget.runs - (history.next_id - self._past.placed) - sum(map(number_of_runs, layouts))
+            if runs <= 0 and all(bracket.exhausted for bracket in brackets.values()):
+                runs = history.runs_left  # saved by trials that failed
+        if budget.trials is not None:
+            allowed = budget.trials - (history.begun - self._past.begun) - sum(layout[0].size for layout in layouts)
+            new = allowed if new is None else min(new, allowed)
+        layout = self.plan.next(len(layouts[-1]) - 1 if layouts else None, runs, new)
+        rounds = 1 if self._rounds is None and self._unlimited and self._endless else self._rounds
         if layout is not None and rounds is not None and _rounds([*layouts, layout]) > rounds:
             return None
         return layout
+
+    @property
+    def _unlimited(self) -> bool:
+        """Whether the budget sets no limit to what begins."""
+        return self._spec.budget.trials is None and self._spec.budget.runs is None
 
     @property
     def _endless(self) -> bool:
@@ -116,30 +125,38 @@ class Hyperband(Halving):
 
     @property
     def _size(self) -> int | None:
-        """Runs in all, where the search ends by itself."""
-        if self._rounds is None and (self._spec.budget.trials is not None or not self._endless):
+        """How many configurations begin where the search ends by itself."""
+        if self._rounds is None and not (self._unlimited and self._endless):
             return None
-        return (self._rounds or 1) * self._round_trials
+        return (self._rounds or 1) * self._round_size
 
     @property
-    def _round_trials(self) -> int:
-        return sum(map(trials_of, self.plan.round(self._configurations)))
+    def _round_size(self) -> int:
+        """How many configurations begin in a round."""
+        return sum(bracket[0].size for bracket in self.plan.round(self._configurations))
 
     def about(self) -> str:
-        brackets = self.plan.round(self._configurations)
-        runs, name, trials = sum(map(trials_of, brackets)), self.resource.name, self._spec.budget.trials
-        part = "" if trials is None or trials >= runs else f"; {trials} trials are less: its brackets are smaller"
+        brackets, budget = self.plan.round(self._configurations), self._spec.budget
+        runs, name = sum(map(number_of_runs, brackets)), self.resource.name
+        few = [(budget.trials, self._round_size, "trial"), (budget.runs, runs, "run")]
+        less = [counted(limit, word) for limit, whole, word in few if limit is not None and limit < whole]
+        part = f"; {' and '.join(less)} are less: its brackets are smaller" if less else ""
         return (
-            f"a round is {len(brackets)} brackets, {runs} runs of {self.plan.amounts[0]} to {self.plan.amounts[-1]} "
-            f"{name}, {sum(map(spent_by, brackets))} {name} in all{part}"
+            f"a round is {len(brackets)} brackets, {self._round_size} trials with {runs} runs of "
+            f"{self.plan.amounts[0]} to {self.plan.amounts[-1]} {name}{part}"
         )
 
     def planned(self) -> str:
         return in_words(self.planned_runs(), self.resource.name)
 
     def planned_runs(self) -> Counter[int]:
-        limits = [limit for limit in (self._spec.budget.trials, self._size) if limit is not None]
-        return self.plan.planned(min(limits, default=None), self._configurations)
+        budget, space = self._spec.budget, self._configurations
+        more = space is not None and (budget.runs is None or budget.runs > space)
+        if more and space is not None and self._rounds is None and (budget.trials is None or budget.trials > space):
+            if not (self._unlimited and self._endless):
+                return self.plan.planned_whole(budget.runs, space)
+        limits = [limit for limit in (budget.trials, self._size, space) if limit is not None]
+        return self.plan.planned(budget.runs, min(limits, default=None))
 
 
 def _due(bracket: BracketState, fresh: bool) -> Iterator[Run]:
@@ -185,19 +202,27 @@ def _rounds(layouts: list[Bracket]) -> int:
     return 1 + sum(after >= before for before, after in zip(lengths, lengths[1:], strict=False))
 
 
-def amounts_to_come(history: History, count: int) -> list[int]:
-    """The amounts of the resource of the next `count` trials of a study by Hyperband: first what the brackets that
-    have begun still need, then the brackets after them; [] for a study by another algorithm, or without a bracket."""
-    spec = history.spec
+def amounts_to_come(history: History) -> list[tuple[int, int]]:
+    """Of the next runs of a study by Hyperband the amounts of the resource, each with the one before it (0: it is the
+    first of its trial): first what the brackets that have begun still need, then the brackets after them, as far as the
+    budget allows; [] for a study by another algorithm, or without a bracket."""
+    spec, budget = history.spec, history.spec.budget
     begun = BracketHistory(keyed=False).read(history.trials) if spec.algorithm.name == "hyperband" else {}
     if spec.resource is None or not begun:
         return []
-    out: list[int] = []
+    out: list[tuple[int, int]] = []
     for _, bracket in sorted(begun.items()):
-        for rung, state in zip(bracket.layout, bracket.rungs, strict=True):
-            out += [rung.resource] * (rung.size - state.begun)
+        for before, rung, state in zip((0, *_amounts(bracket.layout)), bracket.layout, bracket.rungs, strict=False):
+            out += [(before, rung.resource)] * (rung.size - state.begun)
     plan = HyperbandPlan(spec.resource.max, spec.resource.min, float(spec.algorithm.options.get("eta", 3.0)))
     last = len(begun[max(begun)].layout) - 1
-    for layout in plan.following(last, count - len(out)):
-        out += [rung.resource for rung in layout for _ in range(rung.size)]
+    runs = None if history.runs_left is None else history.runs_left - len(out)
+    new = None if budget.trials is None else budget.trials - sum(b.layout[0].size for b in begun.values())
+    for layout in plan.following(last, runs, new) if (runs, new) != (None, None) else ():
+        for before, rung in zip((0, *_amounts(layout)), layout, strict=False):
+            out += [(before, rung.resource)] * rung.size
     return out
+
+
+def _amounts(layout: Bracket) -> tuple[int, ...]:
+    return tuple([rung.resource for rung in layout])

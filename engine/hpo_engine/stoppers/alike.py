@@ -142,5 +142,4 @@ def _listed(numbers: list[int]) -> str:
 
 
 def _spent(history: History) -> bool:
-    limit = history.spec.budget.trials
-    return limit is not None and history.next_id >= limit
+    return 0 in (history.trials_left, history.runs_left)

@@ -25,8 +25,8 @@ class Summary:
     """`state` is the log's own ("running" also if no engine leads the study). `best`: (trial, value) or None.
 
     `metrics`: of the objectives; with several, `best` is by the first one, and `front` is the number of trials that no
-    other one dominates (0 or 1 with one objective). `counts`: trials by state. `total`: the trial budget (None:
-    unlimited). `last_at`: UTC seconds of the latest event.
+    other one dominates (0 or 1 with one objective). `counts`: trials by state. `done`, `total`: see `History.progress`.
+    `runs`: those that have begun. `last_at`: UTC seconds of the latest event.
     """
 
     algorithm: str
@@ -35,12 +35,15 @@ class Summary:
     counts: Mapping[str, int]
     best: tuple[int, float] | None
     front: int
+    done: int
     total: int | None
+    runs: int
     last_at: float
 
     @classmethod
     def of(cls, history: History) -> Summary:
         number, value, spec = history.best_id, history.best_value, history.spec
+        done, total = history.progress
         return cls(
             algorithm=spec.algorithm.name,
             metrics=tuple([objective.metric for objective in spec.objectives]),
@@ -48,14 +51,11 @@ class Summary:
             counts={state.value: count for state, count in history.counts.items()},
             best=None if number is None or value is None else (number, value),
             front=len(history.front),
-            total=spec.budget.trials,
+            done=done,
+            total=total,
+            runs=history.runs,
             last_at=history.last_at,
         )
-
-    @property
-    def ended(self) -> int:
-        """Number of trials that have ended."""
-        return sum(count for state, count in self.counts.items() if state not in ("pending", "running", "paused"))
 
 
 class Keeper:
@@ -67,7 +67,7 @@ class Keeper:
 
     def value(self, history: History, number: int, at: float, crc: int) -> str | int:
         """That of the last event of a commit: its number, time and checksum. `history`: with that event."""
-        parts = (history.state, history.counts, history.front, history.spec.budget.trials)
+        parts = (history.state, history.counts, history.front, history.progress, history.runs)
         if parts == self._parts and history.last_at == at:
             return self._number
         self._parts, self._number = parts, number
@@ -85,11 +85,11 @@ def kept(db: sqlite3.Connection) -> Summary | None:
         check, text = str(found).split(" ", 1)
         if int(check) != _checksum(text, crc):
             return None
-        algorithm, metrics, state, counts, best, front, total, last_at = json.loads(text)
+        algorithm, metrics, state, counts, best, front, done, total, runs, last_at = json.loads(text)
     except (sqlite3.Error, LookupError, TypeError, ValueError):  # reading the events reports why
         return None
     best = None if best is None else tuple(best)
-    return Summary(algorithm, tuple(metrics), state, counts, best, front, total, max(at, last_at))
+    return Summary(algorithm, tuple(metrics), state, counts, best, front, done, total, runs, max(at, last_at))
 
 
 def _checksum(text: str, crc: int) -> int:

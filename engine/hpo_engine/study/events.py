@@ -73,7 +73,12 @@ class StudyOpened(Event):
         raise JournalError("the study is open already")
 
     def opened(self) -> History:
-        return History(StudySpec.from_json(self.spec), events=1, opened_at=self.at, last_at=self.at)
+        spec = StudySpec.from_json(self.spec)
+        old = "runs" not in self.spec.get("budget", {}) and _promotes(spec)
+        if old:
+            spec = replace(spec, budget=replace(spec.budget, trials=None, runs=spec.budget.trials))
+        counts_runs = old or spec.counts_runs
+        return History(spec, events=1, opened_at=self.at, last_at=self.at, counts_runs=counts_runs)
 
 
 @dataclass(frozen=True)
@@ -191,15 +196,8 @@ class TrialCarriedOn(Event):
         trial = draft.trial(self.trial, TrialState.COMPLETED)
         if self.resource <= trial.trained:
             raise JournalError(f"trial {self.trial}: resource {self.resource} after {trial.trained}")
-        proposal = changed(
-            trial.proposal, params=self.params, resource=self.resource, carry_on=self.trial, note=self.note,
-            keep=bool(self.keep),
-        )  # fmt: skip
-        kept = (*trial.kept, trial.done) if self.keep else trial.kept
-        amend(
-            trial, state=TrialState.PENDING, proposal=proposal, base=trial.rows, reason="", stop=None, ended_at=None,
-            kept=kept,
-        )  # fmt: skip
+        proposal = Proposal(self.params, self.resource, note=self.note, keep=bool(self.keep))
+        amend(trial, **trial.carried_on(proposal))
 
 
 @dataclass(frozen=True)
@@ -453,7 +451,8 @@ class StopAsked(Event):
 class SpecChanged(Event):
     """The user has changed the study. What it was before is what the events before this one make.
 
-    `changes`: new limits, any of trials, time_s, parallel. The keys that are present change; null means unlimited.
+    `changes`: new limits, any of trials, runs, time_s, parallel. The keys that are present change; null means
+    unlimited. The trials of a study that `counts_runs` are runs.
     `spec`: StudySpec.to_json() of the study from now on, in place of `changes`; `source`: its study file as text;
     `lines`: what is different, one line each, for people; `who` has changed it. `request`: the one that it comes from.
     """
@@ -484,10 +483,12 @@ class SpecChanged(Event):
         _carried_out(draft, self.request)
 
     def _limits(self, draft: Draft) -> None:
-        if unknown := set(self.changes) - {"trials", "time_s", "parallel"}:
+        if unknown := set(self.changes) - {"trials", "runs", "time_s", "parallel"}:
             raise JournalError(f"cannot change {sorted(unknown)}")
         spec = draft.study.spec
         limits = {name: value for name, value in self.changes.items() if name != "parallel"}
+        if "trials" in limits and draft.study.counts_runs:
+            limits["runs"] = limits.pop("trials")
         parallel = self.changes.get("parallel", spec.resources.parallel)
         spec = replace(
             spec, budget=replace(spec.budget, **limits), resources=replace(spec.resources, parallel=parallel)
@@ -613,6 +614,11 @@ _REQUESTS = 64
 def _carried_out(draft: Draft, request: str | None) -> None:
     if request is not None and request not in draft.study.requests:
         draft.study = changed(draft.study, requests=(*draft.study.requests, request)[-_REQUESTS:])
+
+
+def _promotes(spec: StudySpec) -> bool:
+    """Whether its searcher is one of the built-in ones that promote configurations."""
+    return spec.resource is not None and spec.algorithm.name in ("hyperband", "asha", "bohb", "auto")
 
 
 def _failure(kind: str | None) -> FailureKind | None:

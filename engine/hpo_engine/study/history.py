@@ -16,7 +16,7 @@ from typing import Any
 from hpo_engine.maths.front import Member, joined
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
-from hpo_engine.study.trial import MetricsFrom, Queued, Trial, TrialState
+from hpo_engine.study.trial import MetricsFrom, Proposal, Queued, Trial, TrialState
 from hpo_engine.study.values import changed
 
 
@@ -33,7 +33,8 @@ class StudyState(str, enum.Enum):
 class History:
     """All that is known of a study: the fold of its events. It is what searchers see, stoppers judge and tables show.
 
-    `open_ids`: trials that have not ended, in order. `counts`: trials by state. `front`: the trials with a result
+    `open_ids`: trials that have not ended, in order. `counts`: trials by state. `begun`: configurations that were new,
+    `runs`: how often one was to be trained; both count what has ended and what has not, see `Budget`. `front`: the trials with a result
     that no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. If
     trials get more or less of a resource, only results with the most of it so far count (`front_resource`), because
     losses after one epoch and after fifty do not compare. `early`: the losses of the first ten trials with a result.
@@ -46,6 +47,8 @@ class History:
     `metrics_from`: the sources that results have come from, in the order in which they were first used; none for a
     study whose sources leave no choice.
     `queue`: configurations that wait to be tried, in order; `queued`: how many were ever queued.
+    `counts_runs`: see `StudySpec.counts_runs`; so does a study of an older version, for which a run of a promoted
+    configuration was one of its `trials`.
     `halted`: the rule that stopped the study, see `stoppers.Halt` ("": none did); `overruled`: the latest one after
     which the user let it go on. `counted_from`: failures before that time no longer count.
     """
@@ -57,6 +60,8 @@ class History:
     stop_asked: str | None = None
     open_ids: tuple[int, ...] = ()
     counts: Mapping[TrialState, int] = field(default_factory=dict)
+    begun: int = 0
+    runs: int = 0
     front: tuple[Member, ...] = ()
     front_resource: int = 0
     early: tuple[tuple[float, ...], ...] = ()
@@ -71,6 +76,7 @@ class History:
     closed_at: float | None = None
     path: str = ""
     folder: tuple[int, ...] = ()
+    counts_runs: bool = False
     halted: str = ""
     overruled: str = ""
     counted_from: float = 0.0
@@ -169,6 +175,38 @@ class History:
     def ended_count(self) -> int:
         return len(self.trials) - len(self.open_ids)
 
+    @property
+    def runs_ended(self) -> int:
+        return self.runs - len(self.open_ids)
+
+    @property
+    def progress(self) -> tuple[int, int | None]:
+        """What has ended of what the study is to do, and how much that is (None: unlimited): trials whose first run has
+        ended, or runs if only these are limited."""
+        budget = self.spec.budget
+        if self.counts_runs or (budget.trials is None and budget.runs is not None):
+            return self.runs_ended, budget.runs
+        beginning = sum(trial.proposal.begun and not trial.results for trial in self.open)
+        return self.begun - beginning, budget.trials
+
+    @property
+    def progress_unit(self) -> str:
+        """What `progress` counts, "trial" or "run"; see `counts_runs`."""
+        budget = self.spec.budget
+        return "run" if budget.trials is None and budget.runs is not None and not self.counts_runs else "trial"
+
+    @property
+    def trials_left(self) -> int | None:
+        """How many new configurations the budget allows; None: it sets no limit to them."""
+        limit = self.spec.budget.trials
+        return None if limit is None else max(0, limit - self.begun)
+
+    @property
+    def runs_left(self) -> int | None:
+        """How many runs the budget allows; None: it sets no limit to them."""
+        limit = self.spec.budget.runs
+        return None if limit is None else max(0, limit - self.runs)
+
     def elapsed_s(self, now: float) -> float:
         """Seconds that engines have run this study for; gaps between engines do not count."""
         if self.engine_at is None or self.closed_at is not None:
@@ -221,28 +259,44 @@ class History:
             front.join(trial, first=not before)
         return changed(self, trials=trials, **moved(self, (trial,)), **front.fields())
 
+    def with_proposals(self, proposals: Iterable[Proposal]) -> History:
+        """A history in which the proposals have become trials that wait, or their trials wait to be carried on."""
+        history = self
+        for proposal in proposals:
+            if proposal.carry_on is None:
+                history = history.with_trial(Trial(history.next_id, proposal))
+            else:
+                trial = history.trials[proposal.carry_on]
+                history = history.with_trial(changed(trial, **trial.carried_on(proposal)))
+        return history
+
 
 _STATES = tuple(TrialState)
 
 
 def moved(history: History, trials: Iterable[Trial]) -> dict[str, Any]:
-    """`counts` and `open_ids` of the history with these trials in place of those of their ids."""
+    """`counts`, `open_ids`, `begun` and `runs` of the history with these trials in place of those of their ids."""
     known = len(history.trials)
     counts, open_ids = dict(history.counts), dict.fromkeys(history.open_ids)
+    begun, runs = history.begun, history.runs
     for trial in trials:
         state = trial.state
+        runs += trial.runs
         if trial.id < known:
             before = history.trials[trial.id].state
+            runs -= history.trials[trial.id].runs
             if before is state:
                 continue
             counts[before] -= 1
+        else:
+            begun += trial.proposal.begun
         counts[state] = counts.get(state, 0) + 1
         if state.ended:
             open_ids.pop(trial.id, None)
         else:
             open_ids[trial.id] = None
     found = {state: counts[state] for state in _STATES if counts.get(state)}
-    return {"counts": found, "open_ids": tuple(sorted(open_ids))}
+    return {"counts": found, "open_ids": tuple(sorted(open_ids)), "begun": begun, "runs": runs}
 
 
 class Front:

@@ -71,10 +71,21 @@ class LinkedFile:
 
 @dataclass(frozen=True)
 class Budget:
-    """When the search ends: `trials` in all (None: unlimited), `time_s` seconds of running in all (None: unlimited)."""
+    """When the search ends (None: unlimited): after so many `trials`, which are configurations; after so many `runs`;
+    after `time_s` seconds of running.
+
+    A configuration that is promoted takes another run and no other trial, whether its trial is carried on or a trial
+    of its own repeats it. Without promotions there is one run per trial.
+    """
 
     trials: int | None = None
     time_s: float | None = None
+    runs: int | None = None
+
+    @property
+    def most(self) -> int | None:
+        """How many trials there are at most if none is promoted."""
+        return min((limit for limit in (self.trials, self.runs) if limit is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -224,6 +235,11 @@ class StudySpec:
     def full_resource(self) -> int | None:
         """What a trial gets of the resource if its searcher does not say; None if the study has no resource."""
         return None if self.resource is None else self.resource.max
+
+    @property
+    def counts_runs(self) -> bool:
+        """Whether its user calls each run of a promoted configuration a trial, as WMLA does: limits are of runs."""
+        return self.submitted_code is not None and self.resource is not None
 
     def stops(self, name: str) -> bool:
         """Whether the study has this stopper."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from hpo_engine.study.objective import Row
 from hpo_engine.study.spec import Params
-from hpo_engine.study.values import made
+from hpo_engine.study.values import changed, made
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,12 @@ class Proposal:
     @property
     def begins(self) -> bool:
         """Whether its configuration is meant to be a new one."""
-        return self.repeats is None and self.carry_on is None and self.replaces is None
+        return self.begun and self.carry_on is None
+
+    @property
+    def begun(self) -> bool:
+        """Whether its trial began as one of a new configuration, and so is one of the budget's `trials`."""
+        return self.repeats is None and self.replaces is None
 
 
 class StopCause(str, enum.Enum):
@@ -331,6 +336,18 @@ class Trial:
     started_at: float | None = None
     ended_at: float | None = None
 
+    def carried_on(self, proposal: Proposal) -> dict[str, Any]:
+        """The fields that change when it is to be trained further as the proposal says."""
+        proposal = changed(
+            self.proposal, params=proposal.params, resource=proposal.resource, carry_on=self.id, note=proposal.note,
+            keep=proposal.keep,
+        )  # fmt: skip
+        kept = (*self.kept, self.done) if proposal.keep else self.kept
+        return {
+            "state": TrialState.PENDING, "proposal": proposal, "base": self.rows, "kept": kept, "reason": "",
+            "stop": None, "ended_at": None,
+        }  # fmt: skip
+
     @property
     def params(self) -> Params:
         return self.proposal.params
@@ -376,6 +393,12 @@ class Trial:
     def loss(self) -> float | None:
         """The loss; with several objectives that of the first one, which alone orders no trials. None: no value."""
         return self.results[-1].losses[0] if self.results else None
+
+    @property
+    def runs(self) -> int:
+        """How often it was to be trained to some amount of the resource: one run for each result, and the one that it
+        is in or that failed. A run that is retried counts once."""
+        return len(self.results) + (self.state is not TrialState.COMPLETED)
 
     @property
     def done(self) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.errors import ContractError
 from hpo_engine.study.history import History
-from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.study.trial import Trial
 from hpo_engine.system.files import safe_read
 from hpo_engine.trackers.eventfile import ASIDE, OWN, holds
 from hpo_engine.trackers.tfevents import SESSION_END
@@ -69,6 +69,6 @@ def _is_written(folder: str, trial: Trial, history: History) -> bool:
             continue
         if names:
             recent = (trial.ended_at or 0.0) >= history.last_at - RECENT_S
-            ends = max(1, len(trial.results) + (trial.state is not TrialState.COMPLETED))
+            ends = max(1, trial.runs)
             return not recent or sum(holds(f"{place}/{n}", _END) for n in names) >= ends
     return False

@@ -16,7 +16,7 @@ from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.trial import BAD, Trial, TrialState
 from hpo_engine.text.tables import ELLIPSIS, assignments, columns, cut, cut_name, duration, number, safe_text, value
 from hpo_engine.trackers.eta import seconds_left
-from hpo_engine.trackers.lines import counts, front_line, objective_text
+from hpo_engine.trackers.lines import counts, front_line, objective_text, progress_label
 
 Piece = tuple[str, str]  # text, style
 Line = list[Piece]
@@ -69,9 +69,9 @@ def _state(history: History) -> Piece:
 
 
 def _progress(history: History, now: float, width: int) -> list[Line]:
-    total, limit_s = history.spec.budget.trials, history.spec.budget.time_s
-    done, elapsed = history.ended_count, history.elapsed_s(now)
-    label = f"{done}/{total}" if total is not None else f"{done} done"
+    (done, total), limit_s = history.progress, history.spec.budget.time_s
+    elapsed = history.elapsed_s(now)
+    label = progress_label(history)
     share = done / total if total else min(1.0, elapsed / limit_s) if limit_s else None
     lines: list[Line] = []
     if share is not None:

@@ -16,6 +16,7 @@ from hpo_engine.study.trial import Trial, TrialState
 
 _RECENT = 500  # trials that are looked at: enough, and no more work late in a long study
 _EACH = 1000  # trials to come that are placed one by one
+_PLANNED = ("hyperband", "asha", "bohb", "auto")
 _TELLING = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED, TrialState.TIMED_OUT)
 
 
@@ -23,7 +24,7 @@ def seconds_left(history: History, now: float) -> float | None:
     """Seconds until the trials are used up, or the time is; None if it cannot be estimated (yet)."""
     spec, limit_s = history.spec, history.spec.budget.time_s
     until_limit = None if limit_s is None else max(0.0, limit_s - history.elapsed_s(now))
-    if spec.budget.trials is None:
+    if spec.budget.most is None:
         return until_limit
     known = _Durations(history)
     if not known or _may_promote(history):
@@ -32,7 +33,7 @@ def seconds_left(history: History, now: float) -> float | None:
     free = sorted(known.rest(t, history, now) for t in running)
     slots = max(len(free), _slots(history, now))
     free = [0.0] * (slots - len(free)) + free
-    to_come = max(0, spec.budget.trials - history.ended_count - len(running))
+    to_come = _runs_to_come(history)
     durations = [known.of(amount) for amount in _amounts_to_come(history, min(to_come, _EACH))]
     for duration in durations:
         heapq.heapreplace(free, free[0] + duration)
@@ -88,11 +89,14 @@ def _added(trial: Trial, history: History) -> int | None:
 
 
 def _may_promote(history: History) -> bool:
-    """Whether the searcher carries trials on, or may do so: a plugin that gives trials less than the whole resource.
-    How many will be promoted, nobody else knows."""
-    plugin, most = ":" in history.spec.algorithm.name, history.spec.full_resource or 0
+    """Whether a searcher whose plan is unknown carries trials on, or may do so: a plugin that gives trials less than
+    the whole resource. How many will be promoted, nobody else knows."""
+    name, most = history.spec.algorithm.name, history.spec.full_resource or 0
+    if name in _PLANNED:
+        return False
     return any(
-        t.proposal.carry_on is not None or (plugin and (t.proposal.resource or most) < most) for t in _recent(history)
+        t.proposal.carry_on is not None or (":" in name and (t.proposal.resource or most) < most)
+        for t in _recent(history)
     )
 
 
@@ -116,8 +120,18 @@ def _slots(history: History, now: float) -> int:
     return max(1, min(parallel, most))
 
 
+def _runs_to_come(history: History) -> int:
+    """How many runs wait or have not begun: by the plan of Hyperband, else as many promotions as so far."""
+    waiting, planned = len(history.pending), amounts_to_come(history)
+    if planned:
+        return waiting + len(planned)
+    new = history.trials_left
+    likely = None if new is None else round(new * history.runs / max(1, history.begun))
+    return waiting + min(left for left in (likely, history.runs_left) if left is not None)
+
+
 def _amounts_to_come(history: History, count: int) -> Iterator[int | None]:
-    """How much of the resource each of the next trials gets, as far as that is known."""
+    """How much of the resource each of the next runs adds, as far as that is known."""
     spec = history.spec
     if spec.resource is None:
         yield from [None] * count
@@ -127,7 +141,8 @@ def _amounts_to_come(history: History, count: int) -> Iterator[int | None]:
     count -= len(waiting)
     if count <= 0:
         return
-    planned: list[int | None] = [*amounts_to_come(history, count)]
+    carries_on = any(t.proposal.carry_on is not None for t in _recent(history))
+    planned: list[int | None] = [amount - before * carries_on for before, amount in amounts_to_come(history)]
     planned = planned or [_added(t, history) for t in _recent(history)]
     for i in range(count):
         yield planned[i % len(planned)]

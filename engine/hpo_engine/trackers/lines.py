@@ -56,8 +56,10 @@ def begin(history: History) -> str:
     spec = history.spec
     name = safe_text(spec.name)
     if history.trials:
-        return f"{name}: continues after {progress(history)} trials{_best_so_far(history)}"
+        return f"{name}: continues after {progress(history)}{_best_so_far(history)}"
     limits = [counted(spec.budget.trials, "trial")] if spec.budget.trials is not None else []
+    runs = spec.budget.runs
+    limits += [counted(runs, "trial" if history.counts_runs else "run")] if runs is not None else []
     limits += [duration(spec.budget.time_s)] if spec.budget.time_s is not None else []
     seed = f", seed {spec.seed}" if spec.seed is not None else ""
     return (
@@ -72,9 +74,23 @@ def objective_text(spec: StudySpec) -> str:
 
 
 def progress(history: History) -> str:
-    """`12/30`, or `12/?` without a limit."""
-    total = history.spec.budget.trials
-    return f"{history.ended_count}/{'?' if total is None else total}"
+    """`12/30 trials`, or `12/? trials` without a limit; `12/30 trials, 17 runs` if configurations are promoted, and
+    `17/60 runs` if only runs are limited."""
+    done, total = history.progress
+    text = f"{done}/{'?' if total is None else total} {history.progress_unit}s"
+    return text + (f", {counted(history.runs_ended, 'run')}" if _tells_runs(history) else "")
+
+
+def _tells_runs(history: History) -> bool:
+    """Whether there are more runs than trials, and `History.progress` does not count them."""
+    return history.runs > history.begun and history.progress_unit == "trial" and not history.counts_runs
+
+
+def progress_label(history: History) -> str:
+    """`12/30` beside a bar, `12/30, 17 runs` if configurations are promoted; `12 done` without a limit."""
+    done, total = history.progress
+    label = f"{done}/{total}" if total is not None else f"{done} done"
+    return label + (f", {counted(history.runs_ended, 'run')}" if _tells_runs(history) else "")
 
 
 class Said:
@@ -111,12 +127,14 @@ _SHORT = 40  # characters of a reason that may be said again
 def ended(trial: Trial, history: History, said: Said | None = None) -> str:
     """`[ 3/30] trial 2 completed  loss=0.12 (best 0.12, trial 2)  1.2 s  lr=0.01 ...` right after it has ended.
 
+    If configurations are promoted, the number of the run as well: `[12/30, run 17]`.
     With metrics of interest and a resource: `loss=0.12 acc=0.9 (best 0.12 with epochs 9, trial 2)  epochs 9`.
     With several objectives: `loss=0.12 size=3 (front of 2, hypervolume 0.4)`, or `(in the front of 2, ...)`.
     """
-    total, count = history.spec.budget.trials, history.ended_count
+    count, total = history.progress
     digits = len(str(count if total is None else total))
     of = f"{count:{digits}d}/{'?' if total is None else total}"
+    of += f", run {history.runs_ended}" if _tells_runs(history) else ""
     parts = [f"[{of}] trial {trial.id} {STATE_WORDS[trial.state]}"]
     if trial.state is TrialState.COMPLETED:
         inside = "in the " if history.spec.multi_objective and trial.id in history.front_ids else ""

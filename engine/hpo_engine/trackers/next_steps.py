@@ -53,8 +53,8 @@ def next_steps(history: History, folder: str) -> Steps:
 
 def _more_time(history: History) -> str:
     """A time limit that lets a study go on whose own is used up; "" for others, and where no trial is left to run."""
-    limit, trials = history.spec.budget.time_s, history.spec.budget.trials
-    if limit is None or history.spent_s < limit or (trials is not None and history.next_id >= trials):
+    limit = history.spec.budget.time_s
+    if limit is None or history.spent_s < limit or 0 in (history.trials_left, history.runs_left):
         return ""
     seconds = math.ceil(max(2 * limit, history.spent_s + limit))
     return f"{math.ceil(seconds / 60)}m" if seconds >= 600 else f"{seconds}s"

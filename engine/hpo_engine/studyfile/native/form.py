@@ -341,7 +341,14 @@ class StudyForm(_Form):
         default_factory=dict, description="Options of the algorithm; seed makes it repeatable.", examples=[{"seed": 1}]
     )
     trials: values.Trials = Field(
-        default=None, description="Trials in all, or unlimited. Default 20; for grid all points.", examples=[30]
+        default=None,
+        description="Trials in all, each a configuration, or unlimited. Default 20; for grid all points.",
+        examples=[30],
+    )
+    runs: values.Trials = Field(
+        default=None,
+        description="Runs in all, where hyperband, asha and bohb run a configuration several times. Default: unlimited.",
+        examples=[60],
     )
     parallel: values.Count = Field(default=1, description="Trials at a time. Default 1.", examples=[2])
     time_limit: values.Limit | None = Field(

@@ -55,6 +55,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "algorithm": spec.algorithm.name,
         "options": {**spec.algorithm.options, **_given({"seed": spec.seed})},
         "trials": "unlimited" if trials is None else trials,
+        "runs": spec.budget.runs,
         "parallel": spec.resources.parallel,
         "time_limit": _seconds(spec.budget.time_s),
         "early_stopping": _early_stopping(spec),

@@ -109,14 +109,14 @@ def parse_document(
 
 def _plain_fields(form: StudyForm, algorithm: str) -> dict[str, Any]:
     """The fields that are taken as they are."""
-    trials = form.trials if "trials" in form.model_fields_set or algorithm == "grid" else DEFAULT_TRIALS
+    trials = form.trials if {"trials", "runs"} & form.model_fields_set or algorithm == "grid" else DEFAULT_TRIALS
     return {
         "command": tuple(form.command),
         "exclude": tuple(form.exclude),
         "resource": Resource(**form.resource.model_dump()) if form.resource else None,
         "resume_key": form.resume_key,
         "checkpoints": form.checkpoints.checkpoints(),
-        "budget": Budget(trials, form.time_limit),
+        "budget": Budget(trials, form.time_limit, form.runs),
         "resources": Resources(form.parallel, form.trial.cpus, form.trial.gpus),
         "trial": form.trial.policy(),
         "env": form.env,

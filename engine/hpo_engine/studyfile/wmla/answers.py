@@ -85,8 +85,8 @@ def progress(history: History) -> str:
     """`done/total`, failed trials included; `8/-` when unlimited."""
     spec = history.spec
     total = len(spec.experiments) if spec.experiments else None
-    if spec.budget.trials is not None:
-        total = min(total or spec.budget.trials, spec.budget.trials)
+    if (limit := spec.budget.most) is not None:
+        total = min(total or limit, limit)
     return f"{history.ended_count}/{'-' if total is None else total}"
 
 

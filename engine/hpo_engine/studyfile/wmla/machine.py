@@ -27,7 +27,7 @@ def fitted(spec: StudySpec, gpus: int) -> StudySpec:
 def crowded(spec: StudySpec, cores: int) -> str | None:
     """A note on more trials at a time than there are cores, which a cluster had and this machine has not."""
     parallel = spec.resources.parallel
-    if parallel <= cores or (spec.budget.trials or parallel) <= cores:
+    if parallel <= cores or (spec.budget.most or parallel) <= cores:
         return None
     share = f"{parallel} trials at a time share {cores} core{'' if cores == 1 else 's'}"
     return f"maxParalleJobNum is {parallel}: {share}; with --parallel {cores} each has one to itself"

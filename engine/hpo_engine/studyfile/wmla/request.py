@@ -120,7 +120,9 @@ def _search(algo: Fields, plugins: Iterable[str] | None, problems: Problems) -> 
     trials = None if jobs is None else int(jobs)
     algorithm = take_algorithm(algo, trials, plugins, problems)
     minutes = algo.limit("maxRunTime")
-    budget = Budget(trials, None if minutes is None else minutes * 60.0)
+    time_s = None if minutes is None else minutes * 60.0
+    promotes = algorithm is not None and algorithm.resource is not None  # then a job is a run, see `counts_runs`
+    budget = Budget(None, time_s, trials) if promotes else Budget(trials, time_s)
     return _Search(algorithm, _objective(algo), budget, _parallel(algo), _extra_metrics(algo))
 
 
