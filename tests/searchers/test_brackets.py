@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, cut_off, deepest, in_words, spent_by, number_of_runs
+from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, cut_off, deepest, in_words, number_of_runs, spent_by
 
 PLANS = st.builds(
     lambda most, least, eta: HyperbandPlan(most, min(most, least), eta),

@@ -171,8 +171,8 @@ def _summary_object(found: Summary) -> dict[str, Any]:
     best = None if found.best is None else {"trial": found.best[0], "value": found.best[1]}
     several = {"front": found.front} if len(found.metrics) > 1 else {}
     return {
-        "best": best, **several, "counts": found.counts, "trials": found.total, "runs": found.runs, "algorithm": found.algorithm,
-        "last_at": found.last_at,
+        "best": best, **several, "counts": found.counts, "trials": found.total, "runs": found.runs,
+        "algorithm": found.algorithm, "last_at": found.last_at,
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Traits
-from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, in_words, number_of_runs, spent_by
+from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, in_words, number_of_runs
 from hpo_engine.searchers.halving import ETA, BracketHistory, BracketState, Halving, Run
 from hpo_engine.space.searchspace import MAX_WALK
 from hpo_engine.study.history import History
@@ -151,12 +151,16 @@ class Hyperband(Halving):
 
     def planned_runs(self) -> Counter[int]:
         budget, space = self._spec.budget, self._configurations
-        more = space is not None and (budget.runs is None or budget.runs > space)
-        if more and space is not None and self._rounds is None and (budget.trials is None or budget.trials > space):
-            if not (self._unlimited and self._endless):
-                return self.plan.planned_whole(budget.runs, space)
+        if space is not None and self._searches_all(space):
+            return self.plan.planned_whole(budget.runs, space)
         limits = [limit for limit in (budget.trials, self._size, space) if limit is not None]
         return self.plan.planned(budget.runs, min(limits, default=None))
+
+    def _searches_all(self, space: int) -> bool:
+        """Whether the budget allows more than the brackets of a space of so many configurations."""
+        if self._rounds is not None or (self._unlimited and self._endless):
+            return False
+        return all(limit is None or limit > space for limit in (self._spec.budget.trials, self._spec.budget.runs))
 
 
 def _due(bracket: BracketState, fresh: bool) -> Iterator[Run]:

@@ -34,10 +34,11 @@ class History:
     """All that is known of a study: the fold of its events. It is what searchers see, stoppers judge and tables show.
 
     `open_ids`: trials that have not ended, in order. `counts`: trials by state. `begun`: configurations that were new,
-    `runs`: how often one was to be trained; both count what has ended and what has not, see `Budget`. `front`: the trials with a result
-    that no other one dominates, by their losses (of equal ones the earliest); with one objective, the best one. If
-    trials get more or less of a resource, only results with the most of it so far count (`front_resource`), because
-    losses after one epoch and after fifty do not compare. `early`: the losses of the first ten trials with a result.
+    `runs`: how often one was to be trained; both count what has ended and what has not, see `Budget`. `front`: the
+    trials with a result that no other one dominates, by their losses (of equal ones the earliest); with one objective,
+    the best one. If trials get more or less of a resource, only results with the most of it so far count
+    (`front_resource`), because losses after one epoch and after fifty do not compare. `early`: the losses of the first
+    ten trials with a result.
 
     `events`: their number. `first_spec`: see `opened_spec` (None: it never changed). `respaced`: its space has changed.
     `revised`: the user has changed it or queued something since it was closed. `requests`: the latest ones that were

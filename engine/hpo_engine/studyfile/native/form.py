@@ -347,7 +347,7 @@ class StudyForm(_Form):
     )
     runs: values.Trials = Field(
         default=None,
-        description="Runs in all, where hyperband, asha and bohb run a configuration several times. Default: unlimited.",
+        description="Runs in all, if hyperband, asha or bohb runs a configuration several times. Default: unlimited.",
         examples=[60],
     )
     parallel: values.Count = Field(default=1, description="Trials at a time. Default 1.", examples=[2])
