@@ -30,8 +30,8 @@ from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.events import TrialReopened, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
-from hpo_engine.study.spec import Named, Resource, StudySpec
-from hpo_engine.study.trial import Proposal
+from hpo_engine.study.spec import Budget, Named, Resource, StudySpec
+from hpo_engine.study.trial import Proposal, TrialState
 from hpo_engine.testing.histories import FATES, SPACES, as_text, opened, proposed, spec_of, with_fate
 from hpo_engine.testing.searchers import SearcherLaws
 
@@ -236,11 +236,14 @@ class TestExperiments(SearcherLaws):
 
 
 class Rationed(SearcherLaws):
-    """Searchers that ration a resource: the same studies, with one."""
+    """Searchers that ration a resource: the same studies, with one, in each way of promoting trials."""
 
     def specs(self) -> Mapping[str, StudySpec]:
-        given = {"resource": Resource("epoch", 9)}
-        return {name: spec_of(space, **given) for name, space in SPACES.items()}
+        ways = dict(zip(SPACES, ("auto", "always", "never", "auto", "always"), strict=True))
+        return {
+            name: spec_of(space, resource=Resource("epoch", 9, resume=ways[name]), budget=Budget(runs=60))
+            for name, space in SPACES.items()
+        }
 
     def test_one_that_saw_the_study_grow_answers_as_a_new_one(self) -> None:
         for name, spec in self.specs().items():
@@ -251,7 +254,7 @@ class Rationed(SearcherLaws):
                 assert as_text(answer) == as_text(self.make(spec).ask(history, 2)), f"{name}, step {step}"
                 history = proposed(history, answer)
                 for trial in history.open:
-                    if rng.random() < 0.6 and not trial.attempts:
+                    if rng.random() < 0.6 and trial.state is TrialState.PENDING:
                         fate = str(rng.choice(FATES))
                         history = with_fate(history, trial.id, fate, float(rng.normal()))
                 ended = [t.id for t in history.trials if t.state.ended and t.loss is None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -298,10 +297,6 @@ def test_asha_shares_configurations_out_to_brackets_as_hyperband_would() -> None
 # -- trials that are carried on --------------------------------------------------------------------------------------
 
 
-def carried_on(trial: Trial, resource: int, note: Mapping[str, Any]) -> Proposal:
-    return Proposal(trial.params, resource, carry_on=trial.id, note={**(trial.proposal.note or {}), **note})
-
-
 def results(history: History) -> dict[tuple[str, int | None], float]:
     """(configuration, resource) -> loss."""
     return {
@@ -313,22 +308,48 @@ def fails_promoted(trial: Trial) -> bool:
     return trial.params["kind"] == "a" and (trial.proposal.resource or 0) > 1
 
 
+def leaves_one(trial: Trial) -> bool:
+    """Some configurations leave a checkpoint, and others only after their first run."""
+    return trial.params["kind"] != "b" or (trial.proposal.resource or 0) > 1
+
+
 @pytest.mark.parametrize(("cls", "workers"), [(Hyperband, 1), (Hyperband, 5), (Asha, 1)])
-def test_trials_that_are_carried_on_make_the_same_search(cls: Any, workers: int) -> None:
-    """Where a script can go on, only `promotion` differs: places and results are read from either kind of trial."""
-    spec = study(27)
-    fresh, carrying = cls(spec), cls(spec)
-    carrying.promotion = carried_on
-    repeated = run(fresh, opened(spec), workers=workers, fail=fails_promoted, most=120)
-    carried = run(carrying, opened(spec), workers=workers, fail=fails_promoted, most=120)
-    assert all(t.proposal.repeats is None for t in carried.trials) and max(len(t.results) for t in carried.trials) == 4
-    if cls is Hyperband:
-        assert results(carried) == results(repeated) and carried.next_id < repeated.next_id
-    else:  # it never ends, and 120 trials are more configurations
-        assert results(carried).items() > results(repeated).items()
-    again = cls(spec)
-    again.promotion = carried_on
-    assert as_text(again.ask(carried, 9)) == as_text(carrying.ask(carried, 9)), "a fresh reading says the same"
+@pytest.mark.parametrize("limits", [{}, {"runs": 80}, {"trials": 40}])
+def test_trials_that_are_carried_on_make_the_same_search(cls: Any, workers: int, limits: dict[str, int]) -> None:
+    """Only `promotion` differs: places, counts and results are read from either kind of trial, and from a mixture."""
+    found = {}
+    for resume in ("never", "always", "auto"):
+        spec = study(27, resume=resume, **limits)  # type: ignore[arg-type]
+        searcher = cls(spec)
+        history = run(searcher, opened(spec), workers=workers, fail=fails_promoted, most=120, leaves=leaves_one)
+        found[resume] = history
+        assert as_text(cls(spec).ask(history, 9)) == as_text(searcher.ask(history, 9)), "a fresh reading says the same"
+        assert (history.runs, history.begun) == (found["never"].runs, found["never"].begun)
+        assert results(history) == results(found["never"])
+    carried, mixed = found["always"].trials, found["auto"].trials
+    assert all(t.proposal.repeats is None for t in carried) and max(len(t.results) for t in carried) == 4
+    assert len(carried) < len(mixed) < len(found["never"].trials)
+    assert any(t.proposal.repeats is not None and len(t.results) > 1 for t in mixed), "anew once, then carried on"
+
+
+def test_one_that_fails_when_it_is_carried_on_keeps_its_place_and_its_result() -> None:
+    spec = study(9, resume="always")
+    history = proposed(opened(spec), Hyperband(spec).ask(opened(spec), 9))
+    for i in range(9):
+        history = with_fate(history, i, "completed", float(i))
+    promoted = [p for p in Hyperband(spec).ask(history, 9) if not p.begins]
+    assert [p.carry_on for p in promoted] == [0, 1, 2]
+    for end in ("failed", "pruned", "stopped"):
+        after = with_fate(proposed(history, promoted), 0, end)
+        assert (after.trials[0].loss, after.trials[0].trained) == (0.0, 1), "it keeps its result"
+        (bracket,) = Hyperband(spec)._past.read(after.trials).values()
+        assert [(r.begun, r.open, len(r.done)) for r in bracket.rungs] == [(9, 0, 9), (3, 2, 0), (0, 0, 0)]
+        assert all(entry[1] > 2 for entry in bracket.rungs[0].waiting), "not a second time"
+        after = with_fate(with_fate(after, 1, "completed", 1.0), 2, "completed", 2.0)
+        assert [p.carry_on for p in Hyperband(spec).ask(after, 1)] == [1], "the best of those that are left"
+        if end != "stopped":
+            again = with_fate(apply(after, TrialReopened(after.last_at + 1, 0)), 0, "completed", -1.0)
+            assert [p.carry_on for p in Hyperband(spec).ask(again, 1)] == [0], "a retry that ends well counts"
 
 
 # -- whatever comes --------------------------------------------------------------------------------------------------

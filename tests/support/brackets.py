@@ -19,11 +19,16 @@ Fail = Callable[[Trial], bool]
 
 
 def study(
-    most: int = 9, least: int = 1, runs: int | None = None, space: SearchSpace = SPACE, trials: int | None = None
+    most: int = 9,
+    least: int = 1,
+    runs: int | None = None,
+    space: SearchSpace = SPACE,
+    trials: int | None = None,
+    resume: str = "never",
 ) -> StudySpec:
     return spec_of(
         space,
-        resource=Resource("epochs", most, least),
+        resource=Resource("epochs", most, least, resume),
         budget=Budget(trials, runs=runs),
         algorithm=Named("hyperband"),
     )
@@ -47,12 +52,17 @@ def run(
     seed: int = 0,
     fail: Fail = never,
     most: int = 5000,
+    leaves: Fail = never,
     loss: Callable[[Trial], float] = loss_of,
 ) -> History:
-    """The whole search with so many workers, trials ending in random order; checks what every answer must keep."""
+    """The whole search with so many workers, trials ending in random order; checks what every answer must keep.
+
+    Args:
+        leaves: whether the run that a trial ends leaves a checkpoint.
+    """
     rng = random.Random(seed)
     places = {place_of(t) for t in history.trials}
-    while history.next_id < most:
+    while history.runs < most:
         wanted = workers - len(history.open_ids)
         if history.runs_left is not None:
             wanted = min(wanted, history.runs_left)
@@ -69,7 +79,8 @@ def run(
             return history
         trial = history.trials[rng.choice(history.open_ids)]
         state = rng.choice(["failed", "timed_out", "stopped", "lost"]) if fail(trial) else "completed"
-        history = apply(history, TrialEnded(0.0, trial.id, state, loss(trial) if state == "completed" else None))
+        value, left = (loss(trial), "last.ckpt" if leaves(trial) else None) if state == "completed" else (None, None)
+        history = apply(history, TrialEnded(0.0, trial.id, state, value, checkpoint=left))
     return history
 
 

@@ -55,7 +55,8 @@ class Auto(Searcher):
     def __init__(self, spec: StudySpec) -> None:
         self._spec, self._reader = spec, Observer(spec.space)
         self._models: dict[str, Model] = {}
-        self.traits = replace(self.traits, rations=spec.resource is not None)
+        resumes = spec.resource is not None and spec.resource.resume != "never"
+        self.traits = replace(self.traits, rations=spec.resource is not None, carries_on=resumes)
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:
         if self.traits.rations:

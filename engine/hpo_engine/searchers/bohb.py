@@ -80,7 +80,9 @@ class Bohb(Searcher):
         if model != "random":
             self._scheduler.source = ModelSource(spec, model_of(spec, model), random_share)
         known = self._scheduler.traits
-        self.traits = replace(self.traits, size=known.size, usual_trials=known.usual_trials)
+        self.traits = replace(
+            self.traits, carries_on=known.carries_on, size=known.size, usual_trials=known.usual_trials
+        )
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         return self._scheduler.ask(history, count)

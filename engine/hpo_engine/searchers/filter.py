@@ -75,7 +75,8 @@ class ProposalFilter(Searcher):
         for proposal in [] if none_new else list(self.inner.ask(history, count))[:count]:
             if none_new and proposal.begins:
                 continue
-            fitting = self._fitting(proposal, history.next_id + len(out), tried)
+            new = sum(p.carry_on is None for p in out)
+            fitting = self._fitting(proposal, history.next_id + new, tried)
             if fitting is None:
                 none_new = True
                 continue

@@ -1,7 +1,9 @@
 """Successive halving as a function of history: what each rung of each bracket has had, and the answers made of it.
 
 A searcher of this family decides which run comes next (`Halving.runs`), and nothing else. What becomes of the decision
-that a trial is promoted is said once, in `Halving.promotion`.
+that a trial is promoted is said once, in `Halving.promotion`. Some trials of a study may be carried on and others
+repeated: a rung has results, whosever they are. One that fails or is ended in its run on a rung has no place in the
+next; it keeps its results on the rungs below, and is not promoted from there a second time.
 
 Each trial's note has its place, {"bracket": 0, "rung": 1, "place": 2}; that of the first trial of one of Hyperband's
 brackets also has the bracket's `layout`, [[trials, resource], ...], so that a changed budget changes later brackets
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +46,7 @@ class Halving(Searcher):
 
     def __init__(self, spec: StudySpec, eta: float, *, alike: bool) -> None:
         self._spec, self.resource = spec, rationed(spec)
+        self.traits = replace(self.traits, carries_on=self.resource.resume != "never")
         self.plan = HyperbandPlan(self.resource.max, self.resource.min, eta)
         self.layout: Bracket = self.plan.bracket(self.plan.deepest) if alike else ()
         self.source: ConfigurationSource = RandomSource(spec)
@@ -66,7 +69,11 @@ class Halving(Searcher):
         return self._proposals(history, count, fresh=False)
 
     def promotion(self, trial: Trial, resource: int, note: Mapping[str, Any]) -> Proposal:
-        """What it means that a trial is promoted: here a new trial, which runs its configuration from the beginning."""
+        """What it means that a trial is promoted: it is carried on from the files that it left, or, if there is nothing
+        to go on from, a new trial runs its configuration from the beginning (`resource.resume`)."""
+        if can_go_on(trial, self.resource):
+            whole = {**(trial.proposal.note or {}), **note}  # the first one of a bracket keeps the layout
+            return Proposal(plain(trial.params), resource, carry_on=trial.id, note=whole)
         return Proposal(plain(trial.params), resource, note=note, repeats=trial.id)
 
     def _proposals(self, history: History, count: int, fresh: bool) -> list[Proposal]:
@@ -91,6 +98,13 @@ class Halving(Searcher):
         if run.rung == run.place == 0 and not self.layout:
             note["layout"] = [[rung.size, rung.resource] for rung in run.bracket.layout]
         return note
+
+
+def can_go_on(trial: Trial, resource: Resource) -> bool:
+    """Whether a promoted trial is carried on: always, or if the run of its latest result left a checkpoint."""
+    if resource.resume == "auto":
+        return trial.results[-1].checkpoint is not None
+    return resource.resume == "always"
 
 
 def rationed(spec: StudySpec) -> Resource:

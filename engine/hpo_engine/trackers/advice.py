@@ -12,7 +12,7 @@ from hpo_engine.report import remarks
 from hpo_engine.report.ranking import whole
 from hpo_engine.stoppers.misnamed import lacks, metrics_of, unexpected
 from hpo_engine.stoppers.spelling import other_spelling
-from hpo_engine.study.events import Event, MetricsSeen, TrialEnded
+from hpo_engine.study.events import Event, MetricsSeen, TrialCarriedOn, TrialEnded, TrialProposed
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import MISNAMED
 from hpo_engine.study.trial import Trial, TrialState
@@ -55,6 +55,8 @@ class Advice:
                 self._completed(trial, history)
             elif self._to_look_at and whole(trial):  # it ran to its end without a value
                 self._look_at(trial, history)
+        elif isinstance(event, TrialCarriedOn | TrialProposed):
+            self._promoted(event, history)
 
     def tick(self, history: History, now: float) -> None:
         if self._doubt and not history.halted:
@@ -78,7 +80,7 @@ class Advice:
                 )
 
     def _completed(self, trial: Trial, history: History) -> None:
-        if history.counts[TrialState.COMPLETED] == 1:
+        if history.counts[TrialState.COMPLETED] == len(trial.results) == 1:
             self._misspelt(trial, history)
         if self._to_look_at:
             self._look_at(trial, history)
@@ -88,6 +90,21 @@ class Advice:
                 self._say(said)
             if said or self._same.broken:
                 self._same = None
+
+    def _promoted(self, event: TrialCarriedOn | TrialProposed, history: History) -> None:
+        """What `resume: auto` has found, when a trial is carried on for the first time, and repeated for the first."""
+        resource = history.spec.resource
+        if resource is None or resource.resume != "auto":
+            return
+        if isinstance(event, TrialProposed):
+            if event.repeats is not None and history.next_id - history.begun == 1:
+                self._say(
+                    f"trial {event.repeats} left no checkpoint, so trial {event.trial} begins its configuration anew; "
+                    "if the script writes any, name them in the study file, as in checkpoints: ['*.ckpt']"
+                )
+        elif history.runs - history.next_id == 1:
+            found = history.trials[event.trial].results[-1].checkpoint
+            self._say(f"trial {event.trial} left {found}: promoted trials go on from their newest checkpoint")
 
     def _misspelt(self, trial: Trial, history: History) -> None:
         """Extra metrics that the rows have under another name (a misspelt objective stops the study)."""
