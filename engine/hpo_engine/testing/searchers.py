@@ -170,7 +170,7 @@ class SearcherLaws:
             history = simulated(opened(spec), searcher, self.trials, np.random.default_rng(3), batch=4)
             assert history.next_id > 0, f"{label}: proposed nothing at all"
             history = all_completed(history, np.random.default_rng(4))
-            if history.next_id < self.trials:
+            if history.runs < self.trials:
                 assert not searcher.ask(history, 1), f"{label}: said it was over, then went on"
 
 
