@@ -75,8 +75,7 @@ class StudyOpened(Event):
     def opened(self) -> History:
         spec = StudySpec.from_json(self.spec)
         old = "runs" not in self.spec.get("budget", {}) and _promotes(spec)
-        if old:
-            spec = replace(spec, budget=replace(spec.budget, trials=None, runs=spec.budget.trials))
+        spec = _in_runs(spec) if old else spec
         counts_runs = old or spec.counts_runs
         return History(spec, events=1, opened_at=self.at, last_at=self.at, counts_runs=counts_runs)
 
@@ -475,6 +474,7 @@ class SpecChanged(Event):
             self._limits(draft)
             return
         study, spec = draft.study, StudySpec.from_json(self.spec)
+        spec = _in_runs(spec) if study.counts_runs else spec
         draft.study = changed(
             study, spec=spec, first_spec=study.opened_spec, revised=study.revised or study.closed_at is not None,
             respaced=study.respaced or spec.space != study.spec.space or spec.was != study.spec.was,
@@ -614,6 +614,13 @@ _REQUESTS = 64
 def _carried_out(draft: Draft, request: str | None) -> None:
     if request is not None and request not in draft.study.requests:
         draft.study = changed(draft.study, requests=(*draft.study.requests, request)[-_REQUESTS:])
+
+
+def _in_runs(spec: StudySpec) -> StudySpec:
+    """The study of a user who means runs by trials."""
+    if spec.budget.trials is None:
+        return spec
+    return replace(spec, budget=replace(spec.budget, trials=None, runs=spec.budget.trials))
 
 
 def _promotes(spec: StudySpec) -> bool:
