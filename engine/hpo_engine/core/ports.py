@@ -18,7 +18,7 @@ from hpo_engine.searchers import Traits
 from hpo_engine.study.events import Event
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
-from hpo_engine.study.spec import Resources
+from hpo_engine.study.spec import Resources, StudySpec
 from hpo_engine.study.trial import Exit, StopCause, Trial
 
 if TYPE_CHECKING:
