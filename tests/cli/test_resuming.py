@@ -90,3 +90,23 @@ def test_dry_run_shows_what_a_promoted_trial_would_be_started_with(study: Shell)
     assert f"environment  HPO_RESUME_FROM='{path}'\n" in promoted and f'"resume": "{path}"' in promoted
     study.write("algo.yaml", STUDY.replace("max: 8", "max: 8, resume: never"))
     assert "goes on from" not in study.run("submit", "algo.yaml", "--dry-run")
+
+
+IGNORES = """\
+import json
+epochs, x = (json.load(open("config.json"))[name] for name in ("epochs", "x"))
+for epoch in range(1, epochs + 1):
+    print(f"epoch={epoch} loss={x + 1 / epoch + 0.01 / epochs}", flush=True)
+    open("last.pt", "w").write(str(epoch))
+"""
+
+
+def test_script_that_begins_anew_is_noticed_once_and_its_rows_replace_the_earlier_ones(study: Shell) -> None:
+    study.write("train.py", IGNORES)
+    study.write("algo.yaml", STUDY.partition("trials: 5")[0].replace(" --ckpt_path {resume_from} {resume_from?--again}", "")
+                .replace("resume_key: resume\n", "") + "trials: 5\nparallel: 2\nresults: stdout\nspace: {x: {float: [0, 10]}}\n")  # fmt: skip
+    said = study.run("submit", "algo.yaml") + study.err
+    assert said.count("but its steps begin anew") == 1 and "--ckpt_path {resume_from}" in said
+    rows = study.json("show", "my-study", "0")["rows"]
+    assert [(row["step"], row["loss"]) for row in rows] == [(n, 1 / n + 0.01 / 8) for n in range(1, 9)]
+    assert "attempt 2, carried on to epochs 2, but it began anew: exit code 0" in study.run("show", "my-study", "0")

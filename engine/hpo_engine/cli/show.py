@@ -244,7 +244,7 @@ def _attempt_line(history: History, trial: Trial, attempt: Attempt) -> str:
     end, line = attempt.exit, f"attempt {attempt.number}"
     if attempt.resume is not None:
         how = "carried on" if attempt.resume == trial.id else f"from what trial {attempt.resume} had"
-        line += f", {how} to {_amount(history, attempt.resource)}"
+        line += f", {how} to {_amount(history, attempt.resource)}{', but it began anew' if attempt.anew else ''}"
     line += f": {end or 'runs'}"
     if end is not None and end.seconds is not None:
         line += f", {duration(end.seconds)}"

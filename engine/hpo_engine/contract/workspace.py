@@ -31,6 +31,7 @@ from hpo_engine.contract.sources.reports import Reports
 from hpo_engine.errors import LaunchError, MachineError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.study.history import History
+from hpo_engine.study.merging import Past
 from hpo_engine.study.objective import Row
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Origin, Trial, TrialState
@@ -253,7 +254,9 @@ class LocalWorkspace:
 
     def _reports_of(self, trial: Trial) -> Reports:
         files = self._files_of(trial)
-        return Reports(files, self._candidates, trial.base, files.objectives)
+        growth = (trial.proposal.resource or 0) / trial.trained if trial.trained else None
+        past = Past(trial.base, trial.before, growth, files.objectives)
+        return Reports(files, self._candidates, past, files.objectives)
 
     def _files_of(self, trial: Trial) -> TrialFiles:
         return TrialFiles.of(self.paths.trial(trial.id), trial, self._spec)

@@ -67,6 +67,7 @@ class Attempts:
         self._preparing: set[int] = set()  # trials whose files are being copied beside the loop
         self._trials: dict[str, int] = {}  # by nonce: those whose attempts the executor has
         self._unread: dict[str, Ended] = {}  # whose results could not be read, for want of descriptors say
+        self._told_anew = False
         self._times_left = 0  # trials that have left processes behind
 
     # -- starting --------------------------------------------------------------------------------------------------
@@ -221,6 +222,8 @@ class Attempts:
         rows = self._thinned(reading.rows)
         if rows and (trial.provisional or not same_rows(continued(trial.before, rows), trial.rows)):
             self._recorder.record(MetricsSeen(now, trial.id, rows, True))
+        if (attempt := self._recorder.history.trials[trial.id].attempt) is not None and attempt.anew:
+            self._began_anew(trial)
         failpoint("attempt.judged")
         judged = self._judge(trial, exit_, reading)
         if judged.values is not None and reading.key and reading.key not in used:
@@ -304,6 +307,18 @@ class Attempts:
         more = "; of later trials, only `hpo-engine show` tells" if self._times_left == _LEFT_TOLD else ""
         were = "it was" if count == 1 else "they were"
         _log.warning("trial %d left %s behind; %s killed%s", trial_id, left, were, more)
+
+    def _began_anew(self, trial: Trial) -> None:
+        """Warns once, since a script behaves alike in each trial."""
+        if self._told_anew:
+            return
+        self._told_anew = True
+        _log.warning(
+            "trial %d was to go on from its checkpoint, but its steps begin anew: it has trained them all again, and "
+            "the new rows replace the earlier ones; let the script load HPO_RESUME_FROM (in command: "
+            "--ckpt_path {resume_from}), or write resume: never under resource",
+            trial.id,
+        )
 
     # -- faults of the machine -------------------------------------------------------------------------------------
 

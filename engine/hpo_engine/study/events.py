@@ -15,6 +15,7 @@ from hpo_engine.errors import JournalError
 from hpo_engine.study import rows
 from hpo_engine.study.draft import Draft
 from hpo_engine.study.history import History, StudyState
+from hpo_engine.study.merging import began_anew
 from hpo_engine.study.objective import Row, latest_losses
 from hpo_engine.study.projection import fitting
 from hpo_engine.study.spec import Params, StudySpec
@@ -273,6 +274,9 @@ class MetricsSeen(Event):
         trial = draft.trial(self.trial, TrialState.RUNNING)
         if self.replace or trial.rows is trial.before:  # the first of this attempt
             amend(trial, rows=rows.continued(trial.before, self.rows), provisional=self.provisional)
+            if trial.goes_on:
+                anew = began_anew(trial.base, self.rows)
+                amend(draft.latest_attempt(trial, len(trial.attempts)), anew=anew)
         else:
             amend(trial, rows=rows.joined(trial.rows, self.rows), provisional=self.provisional)
         amend(trial, seen_at=(*trial.seen_at[:1], *trial.seen_at[1:][2 - MOST_SEEN :], self.at))

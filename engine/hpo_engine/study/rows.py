@@ -135,21 +135,11 @@ def continued(rows: Sequence[Row], more: Sequence[Row]) -> Sequence[Row]:
 
 
 def added(base: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Of the rows in a trial's files, those from the first one on that was not there when training went on from `base`.
-
-    A script that begins to count its steps anew is taken to continue from the last step.
-    """
+    """Of a trial's rows, those from the first one on that was not there when training went on from `base`."""
     known: dict[float, list[Row]] = {}
     for row in base:
         known.setdefault(row.step, []).append(row)
-    new = tuple(dropwhile(lambda row: any(same_row(row, other) for other in known.get(row.step, ())), rows))
-    if not new or not known:
-        return new
-    steps, first = sorted(known), min(row.step for row in new)
-    if len(steps) == 1 or first > steps[0]:
-        return new
-    shift = steps[-1] + (steps[1] - steps[0]) - first
-    return tuple([Row(row.step + shift, row.values) for row in new])
+    return tuple(dropwhile(lambda row: any(same_row(row, other) for other in known.get(row.step, ())), rows))
 
 
 def same_row(a: Row, b: Row, but: Callable[[str], object] = lambda metric: False) -> bool:

@@ -212,7 +212,7 @@ class Attempt:
     one (None: it began afresh). `devices` it was given. `failure`: why it failed (None: it did not). Times are UTC
     seconds.
     `rows`, `before`: the trial's when it ended, kept if a later attempt has begun and this one had no result: the trial
-    itself has them no more.
+    itself has them no more. `anew`: its rows replace all those of before, although it was to go on from these.
     """
 
     number: int
@@ -226,6 +226,7 @@ class Attempt:
     exit: Exit | None = None
     ended_at: float | None = None
     failure: FailureKind | None = None
+    anew: bool = False
     rows: Sequence[Row] = ()
     before: Sequence[Row] = ()
 

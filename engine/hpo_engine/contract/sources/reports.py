@@ -20,13 +20,15 @@ from hpo_engine.contract.sources.candidates import Candidate, choosing
 from hpo_engine.contract.sources.interface import MetricSource, Reading, TrialFiles
 from hpo_engine.contract.sources.tally import Tally
 from hpo_engine.errors import ContractError
+from hpo_engine.study.merging import Added, Past
 from hpo_engine.study.objective import Row
-from hpo_engine.study.rows import added, same_rows
+from hpo_engine.study.rows import same_rows
 from hpo_engine.system.faults import faultpoint
 from hpo_engine.system.files import Gone, Missing, gone, open_folder
 from hpo_engine.text.tables import counted
 
 _log = logging.getLogger(__name__)
+_NO_PAST = Past()
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Reports:
     """Reads the sources of one attempt.
 
     Args:
-        base: rows that the trial had when it was carried on; only what was reported since then counts.
+        past: of a trial that was carried on; only what was reported since then counts.
         objectives: the metrics that a source must have to count; without any, the first source that has rows counts.
     """
 
@@ -60,10 +62,10 @@ class Reports:
         self,
         trial: TrialFiles,
         candidates: Iterable[Candidate],
-        base: Sequence[Row] = (),
+        past: Past = _NO_PAST,
         objectives: Collection[str] = (),
     ) -> None:
-        self._trial, self._base, self._objectives = trial, base, frozenset(objectives)
+        self._trial, self._past, self._objectives = trial, past, frozenset(objectives)
         self._candidates = list(candidates)
         self._choosing = choosing(self._candidates)
         self._live = {c.key: _Live(c, set(self._objectives)) for c in self._candidates}
@@ -71,7 +73,8 @@ class Reports:
         self._not_before = 0.0
         self.provisional = False
         """Whether the rows of the last `fresh` are those of a source that need not be the one that counts in the end:
-        a script may print its loss for each batch, and write it for each epoch when it ends."""
+        a script may print its loss for each batch, and write it for each epoch when it ends. Also whether it is not
+        certain yet which steps they are of, see `merging`."""
 
     def carry_on(self, attempt: int) -> None:
         """See `MetricSource.carry_on`. Never raises."""
@@ -100,15 +103,17 @@ class Reports:
         best: _Live | None = None
         for live in [self._live[key] for key in known or self._live]:
             changed |= self._look(live)
-            if not live.rows or not self._since_base(live.rows):
+            if not live.rows or not self._added(live.rows).rows:
                 continue
             if not live.lacking:
                 best = live
                 break
             if best is None and (known or live.candidate.own or not self._choosing):
                 best = live  # that the objective is missing shows only in what was written for the engine
-        provisional = self._choosing and best is not None and not (known or best.candidate.own)
-        rows = self._since_base(best.rows) if best is not None else ()
+        added = Added(()) if best is None else self._added(best.rows)
+        rows = added.rows
+        unsure = self._choosing and best is not None and not (known or best.candidate.own)
+        provisional = unsure or not added.certain
         if provisional != self.provisional or (known and self._given and not rows):
             self.provisional, self._given = provisional, tuple(rows)
             return self._given, True
@@ -176,7 +181,7 @@ class Reports:
                 continue
             except ContractError as error:
                 reading = Reading(problem=str(error), broken=True)
-            reading = replace(self._added(reading), key=candidate.key if self._choosing else "")
+            reading = replace(self._since(reading), key=candidate.key if self._choosing else "")
             if not tally.counts(reading, source.title, loose=candidate.loose):
                 continue
             found = tally.found()
@@ -193,22 +198,22 @@ class Reports:
         out = []
         for candidate in candidates:
             with suppress(Exception, SystemExit):  # what counts has been read: nothing here may harm it
-                reading = self._added(self._final(candidate.make(self._trial), cut))
+                reading = self._since(self._final(candidate.make(self._trial), cut))
                 if reading.rows and reading.source != read and self._objectives <= {*reading.metrics}:
                     out.append(f"{reading.source} ({candidate.key})")
         return tuple(out)
 
-    def _added(self, reading: Reading) -> Reading:
+    def _since(self, reading: Reading) -> Reading:
         """Without the rows that the trial had when it was carried on."""
-        if not reading.rows or not self._base:
+        if not reading.rows or not self._past.base:
             return reading
-        if rows := self._since_base(reading.rows):
-            return replace(reading, rows=tuple(rows))
+        if rows := self._past.added(reading.rows, ended=True).rows:
+            return replace(reading, rows=rows)
         old = counted(len(reading.rows), "row")
         return Reading(problem=f"{reading.source} has nothing new: the trial had its {old} before it was carried on")
 
-    def _since_base(self, rows: Sequence[Row]) -> Sequence[Row]:
-        return added(self._base, rows) if self._base else rows
+    def _added(self, rows: Sequence[Row]) -> Added:
+        return self._past.added(rows, ended=False)
 
     def _final(self, source: MetricSource, cut: bool) -> Reading:
         try:
