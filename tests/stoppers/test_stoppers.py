@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hpo_engine.assembly import stopper
 from hpo_engine.errors import StopperError
 from hpo_engine.stoppers import BudgetStopper, DivergedStopper, FirstOf, Halt, RankStopper, Rule
-from hpo_engine.stoppers.rank import rungs
+from hpo_engine.stoppers.rungs import rungs
 from hpo_engine.study.events import AttemptIntended, MetricsSeen, TrialEnded, TrialProposed, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row

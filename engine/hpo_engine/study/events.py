@@ -397,7 +397,7 @@ class TrialEnded(Event):
             spec = draft.study.spec
             result = {
                 "attempt": len(trial.attempts), "resource": trial.proposal.resource, "losses": losses,
-                "checkpoint": self.checkpoint, "checkpoint_bytes": self.checkpoint_bytes or 0,
+                "checkpoint": self.checkpoint, "checkpoint_bytes": self.checkpoint_bytes or 0, "rows": trial.rows,
                 "latest": None if spec.resource is None else latest_losses(trial.rows, spec.objectives),
             }  # fmt: skip
             draft.result(trial, made(Result, result))

@@ -241,7 +241,7 @@ class Attempt:
 @dataclass(frozen=True)
 class Result:
     """What a trial had when one of its attempts ended well: `losses`, one for each objective, and the `resource` that
-    had gone into it (None: the study has none).
+    had gone into it (None: the study has none). `rows`: the trial's at that time.
 
     `checkpoint`: the newest one that the attempt left, by its path in RESULT_DIR (None: none was found, none was looked
     for, or it was deleted). `checkpoint_bytes`: what all checkpoints of the trial took up then. `latest`: the losses of
@@ -255,6 +255,7 @@ class Result:
     checkpoint: str | None = None
     checkpoint_bytes: int = 0
     latest: tuple[float, ...] | None = None
+    rows: Sequence[Row] = field(default=(), compare=False, repr=False)
 
     @property
     def now(self) -> tuple[float, ...]:

@@ -1,0 +1,153 @@
+"""Rules that compare trials at equal steps, each against a plain reading of it: any order of arrival, any prefix.
+
+What holds: the answers about a history depend on what each trial has reported (and with what resource) and on the steps
+at which trials completed, and on nothing else. So (1) after every event of a log a rule that saw all histories before
+answers like one that sees only the last, and like the oracle; (2) two logs in which every trial has the same events, in
+any order between the trials, have the same answers at their ends.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpo_engine import assembly
+from hpo_engine.stoppers import Rule
+from hpo_engine.stoppers.asha import AshaStopper
+from hpo_engine.study.history import History
+from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import Resource, StudySpec
+from hpo_engine.testing.histories import SPACES, spec_of
+from tests.support.arrivals import Account, fronts_ahead, interleaved, random_log, report
+
+AIMS = {
+    "best": (Objective("loss"),),
+    "last": (Objective("loss", over="last"),),
+    "highest": (Objective("acc", "maximize"),),
+    "two": (Objective("loss", over="last"), Objective("acc", "maximize", "last")),
+    "two, best": (Objective("loss"), Objective("acc", "maximize", "last")),
+}
+
+
+def study(aims: str, resource: bool = False) -> StudySpec:
+    return spec_of(SPACES["one float"], objectives=AIMS[aims], resource=Resource("epochs", 9) if resource else None)
+
+
+def made(name: str, spec: StudySpec, options: dict[str, Any]) -> Rule:
+    rule: Rule = assembly.STOPPERS.make(name, options, spec, folder="/", path="stop")
+    return rule
+
+
+def ended(rule: Rule, history: History) -> set[int]:
+    return {t.id for t in history.running if rule.end_trial(t, history, 0.0)}
+
+
+# -- plain readings of the rules -----------------------------------------------------------------------------------------
+
+
+def others_at(account: Account, trial: int, step: float) -> list[tuple[float, ...]]:
+    resource = account.told[trial].resource
+    values = (account.value(i, resource, step) for i in range(len(account.told)) if i != trial)
+    return [value for value in values if value is not None]
+
+
+def asha(account: Account, eta: float, grace: float, brackets: int) -> set[int]:
+    spec, out = account.history.spec, set()
+    steps = [step if (step := grace * eta**k) < 1 else round(step) for k in range(12)]
+    for trial in account.running():
+        last, own = account.last(trial), account.told[trial].resource
+        first = AshaStopper(spec, eta=eta, grace=grace, brackets=brackets).bracket(trial)
+        before = max(account.ends(own), default=math.inf)
+        reached = [k for k, step in enumerate(steps) if last is not None and step <= last and step < before]
+        if not reached or reached[-1] < first or account.at_end(trial):
+            continue
+        step = steps[reached[-1]]
+        value, rivals = account.value(trial, own, step), others_at(account, trial, step)
+        assert value is not None
+        n, better = len(rivals) + 1, fronts_ahead(value, rivals)
+        if n >= eta and better + 1 > max(1, n // eta):
+            out.add(trial)
+    return out
+
+
+def percentile(account: Account, keep: float, grace: float, min_rivals: int) -> set[int]:
+    out = set()
+    for trial in account.running():
+        last = account.last(trial)
+        if last is None or last < grace or account.at_end(trial):
+            continue
+        value, rivals = account.value(trial, account.told[trial].resource, last), others_at(account, trial, last)
+        assert value is not None
+        if len(rivals) >= min_rivals and fronts_ahead(value, rivals) >= math.ceil(keep * (len(rivals) + 1)):
+            out.add(trial)
+    return out
+
+
+def average(account: Account, trial: int, resource: int, step: float) -> tuple[float, ...] | None:
+    value, aims = account.value(trial, resource, step), account.history.spec.objectives
+    if value is None:
+        return None
+    rows = account.told[trial].shown(resource)
+    points = account.points(trial, resource)
+    upto = [n for at, n in points if n <= next(n for at, n in points if at >= step)]
+    reports = [r for n in upto if all(map(math.isfinite, r := report(rows[:n], aims)))]
+    if not all(map(math.isfinite, value)):
+        return value
+    # Where the best value came in a row that is no point, there may be no finite report.
+    return tuple(sum(r[k] for r in reports) / len(reports) for k in range(len(aims))) if reports else value
+
+
+def median(account: Account, grace: float, min_rivals: int) -> set[int]:
+    out = set()
+    for trial in account.running():
+        last, resource = account.last(trial), account.told[trial].resource
+        if last is None or last < grace or account.at_end(trial):
+            continue
+        value = account.value(trial, resource, last)
+        averages = [average(account, i, resource, last) for i in range(len(account.told)) if i != trial]
+        rivals = [a for a in averages if a is not None]
+        assert value is not None
+        if len(rivals) >= min_rivals and fronts_ahead(value, rivals) > len(rivals) / 2:
+            out.add(trial)
+    return out
+
+
+RULES: dict[str, tuple[str, dict[str, Any], Callable[..., set[int]]]] = {
+    "asha": ("asha", {"eta": 2.0, "grace": 1.0, "brackets": 1}, asha),
+    "asha, brackets": ("asha", {"eta": 2.0, "grace": 1.0, "brackets": 3}, asha),
+    "asha, 3": ("asha", {"eta": 3.0, "grace": 0.25, "brackets": 1}, asha),
+    "percentile": ("percentile", {"keep": 0.4, "grace": 1.0, "min_rivals": 2}, percentile),
+    "median": ("median", {"grace": 0.0, "min_rivals": 2}, median),
+}
+
+
+@pytest.mark.parametrize("aims", AIMS)
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("examples", [2, pytest.param(300, marks=pytest.mark.slow)])
+def test_rule_is_its_plain_reading_at_every_prefix_and_in_every_order(name: str, aims: str, examples: int) -> None:
+    kind, options, oracle = RULES[name]
+
+    @settings(max_examples=examples, deadline=None)
+    @given(st.integers(0, 2**32), st.booleans())
+    def holds(seed: int, resource: bool) -> None:
+        rng = random.Random(seed)
+        spec = study(aims, resource)
+        lives = random_log(rng, spec, resources=(1, 3, 9) if resource else (0,))
+        ends = []
+        for _ in range(2):
+            account, rule = Account(spec), made(kind, spec, options)
+            for event in interleaved(rng, lives):
+                history = account.take(event)
+                found = ended(rule, history)
+                assert found == oracle(account, **options)
+            assert found == ended(made(kind, spec, options), history)
+            ends.append(found)
+        assert ends[0] == ends[1]
+
+    holds()
