@@ -612,6 +612,7 @@ def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: 
     from hpo_engine.executors.local.executor import LocalExecutor
     from hpo_engine.executors.local.processes import can_protect
     from hpo_engine.executors.machine import study_id
+    from hpo_engine.executors.reasons import taking_reasons
 
     if linked and not can_protect():
         _log.warning(
@@ -636,4 +637,4 @@ def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: 
         each = executor.machine.threads()
         if each is not None and threads.OMP not in {**os.environ, **spec.env}:
             say(threads.described(each, *executor.machine.sharers()))
-    return executor
+    return taking_reasons(executor)

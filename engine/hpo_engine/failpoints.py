@@ -63,6 +63,7 @@ NAMES: tuple[str, ...] = (
     "shim.token-made",
     "shim.child-started",
     "shim.child-forked",
+    "shim.stop-noted",
     "shim.before-exit-record",
     "shim.exit-recorded",
 )

@@ -95,7 +95,9 @@ def stop_unled_trial(paths: StudyPaths, trial: Trial, *, kill: bool, cause: Stop
     from hpo_engine.executors.local import records
 
     if (attempt := trial.attempt) is not None:
-        records.ask_to_stop(paths.trial(trial.id).attempt(attempt.number), attempt.nonce, cause, kill=kill)
+        folder = paths.trial(trial.id).attempt(attempt.number)
+        why = "paused by the user" if cause is StopCause.PAUSE else "stopped by the user"
+        records.ask_to_stop(folder, attempt.nonce, cause, kill=kill, reason=why)
 
 
 def create(

@@ -50,12 +50,13 @@ CHANGING = (
     "study.revised",
     "command.refused",
 )  # see test_changing
-HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim."))]
+NOTED = "shim.stop-noted"  # see test_ending
+HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim.")) and name != NOTED]
 NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.preloaded", "shim.child-forked")}
 POINTS = [
     name
     for name in failpoints.NAMES
-    if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, *CARRYING, *CHANGING, EARLY, UNKNOWN, LARGE)
+    if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, *CARRYING, *CHANGING, EARLY, UNKNOWN, LARGE, NOTED)
 ]
 ON_RESUME = ("resume.adopted",)
 

@@ -228,7 +228,12 @@ def test_second_interrupt_kills(bench: Bench) -> None:
     engine = bench.open(budget=Budget(1))
     engine.step(bench.now)
     stops: list[tuple[str, str, bool]] = []
-    bench.executor.stop = lambda nonce, cause, *, kill=False: stops.append((nonce, cause, kill))  # type: ignore[method-assign]
+
+    def stop(nonce: str, cause: StopCause, *, kill: bool = False, reason: str = "") -> None:
+        assert reason == "Ctrl-C"
+        stops.append((nonce, cause, kill))
+
+    bench.executor.stop = stop  # type: ignore[method-assign]
     engine.interrupt("Ctrl-C", bench.now)
     engine.interrupt("Ctrl-C", bench.now, kill=True)
     nonce = engine.history.trials[0].nonce

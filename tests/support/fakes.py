@@ -97,7 +97,7 @@ class FakeExecutor:
         news, self.news = self.news, []
         return news
 
-    def stop(self, nonce: str, cause: StopCause, *, kill: bool = False) -> None:
+    def stop(self, nonce: str, cause: StopCause, *, kill: bool = False, reason: str = "") -> None:
         for launch in [launch for launch in self.queue if launch.nonce == nonce]:
             self.queue.remove(launch)
             self.news.append(Ended(nonce, Exit(stop_cause=cause)))

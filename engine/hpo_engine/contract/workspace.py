@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from hpo_engine.contract import binding, carrying, layout
+from hpo_engine.contract import binding, carrying, layout, stopnote
 from hpo_engine.contract.binding import Resumed
 from hpo_engine.contract.checkpoints import finding
 from hpo_engine.contract.checkpoints.finding import Left
@@ -139,6 +139,9 @@ class LocalWorkspace:
                 self._views.carry_on(paths.result_dir)
             else:
                 self._views.lay(paths.result_dir)
+        if goes_on or trial.origin is not None:
+            with layout.opened(paths, paths.result_dir) as folder:
+                stopnote.remove(folder)
         failpoint("trial.laid-out")
         resumed = self.resumed(trial, history)
         resume_from = None if resumed is None else resumed.path(paths)

@@ -126,7 +126,8 @@ class Attempts:
     def stop(self, trial: Trial, cause: StopCause, now: float, *, kill: bool = False) -> None:
         """Ends the trial's attempt, see `Executor.stop`; at once if its files are still being copied."""
         if trial.id not in self._preparing:
-            self._executor.stop(trial.nonce, cause, kill=kill)
+            stop = self._recorder.history.trials[trial.id].stop
+            self._executor.stop(trial.nonce, cause, kill=kill, reason="" if stop is None else stop.reason)
             return
         self._workspace.abandon(trial.id)
         self._ended(self._recorder.history.trials[trial.id], Ended(trial.nonce, Exit(stop_cause=cause)), now)

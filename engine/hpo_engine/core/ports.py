@@ -107,9 +107,10 @@ class Executor(Protocol):
     def reap(self) -> list[Started | Ended]:
         """What has happened since the last call, in order."""
 
-    def stop(self, nonce: str, cause: StopCause, *, kill: bool = False) -> None:
+    def stop(self, nonce: str, cause: StopCause, *, kill: bool = False, reason: str = "") -> None:
         """SIGTERM to the attempt's whole tree, SIGKILL after its grace (at once with `kill`); Ended follows with
-        `exit.stop_cause` set to `cause`. Unknown and ended attempts are ignored."""
+        `exit.stop_cause` set to `cause`. Unknown and ended attempts are ignored. `reason`: the cause in words; before
+        the signal, the script finds both in stop.json."""
 
     def wait(self, timeout_s: float) -> None:
         """Returns when `reap` has something to return, after `wake`, or at the timeout (seconds)."""

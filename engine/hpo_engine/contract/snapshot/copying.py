@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Sequence
 
+from hpo_engine.contract import stopnote
 from hpo_engine.contract.paths import is_below
 from hpo_engine.contract.snapshot.found import File, Found
 from hpo_engine.contract.snapshot.ignore import Patterns
@@ -49,6 +50,8 @@ def freeze(
     """
     source = os.path.realpath(source_dir)
     excluded = {os.path.realpath(path) for path in exclude_paths}
+    if stopnote.is_note(f"{source}/{stopnote.NAME}"):  # the folder is that of an earlier trial
+        stale = [*stale, stopnote.NAME]
     found = survey(source, excluded=excluded, stale=stale, patterns=Patterns(patterns), max_files=max_files)
     files, links = _settle(source, found, big_bytes)
     if sum(file.size for file in files) > max_bytes:

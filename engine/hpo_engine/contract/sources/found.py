@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hpo_engine.contract import stopnote
 from hpo_engine.contract.paths import CONFIG
 from hpo_engine.contract.sources.earlier import Earlier
 from hpo_engine.contract.sources.interface import TrialFiles
@@ -134,7 +135,7 @@ class Found:
         for called, tree in self._places:
             matches = [match for name in self._exact or tree.names if (match := self._pattern.fullmatch(name))]
             for match in sorted(matches, key=lambda match: _natural(match[0])):
-                own = match[0] == CONFIG and called == "RESULT_DIR"
+                own = match[0] in (CONFIG, stopnote.NAME) and called == "RESULT_DIR"
                 if not own and match[0].rpartition("/")[2] not in self._but:
                     matching.append((called, tree, match[0], (match.lastindex or 1) - 1))
         return matching[:_MOST]

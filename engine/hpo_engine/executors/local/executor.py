@@ -81,10 +81,10 @@ class LocalExecutor:
         news, self._news = self._news, []
         return news
 
-    def stop(self, nonce: str, cause: StopCause, *, kill: bool = False) -> None:
+    def stop(self, nonce: str, cause: StopCause, *, kill: bool = False, reason: str = "") -> None:
         if self._queue.pop(nonce, None) is not None:
             self._news.append(Ended(nonce, Exit(stop_cause=cause)))
-        self._runs.stop(nonce, cause, kill=kill)
+        self._runs.stop(nonce, cause, reason, kill=kill)
 
     def wait(self, timeout_s: float) -> None:
         self.machine.turn_over()

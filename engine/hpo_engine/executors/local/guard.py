@@ -93,7 +93,7 @@ class Guard:
             return
         if not run.pressed:
             run.pressed = True
-            self._runs.stop(run.launch.nonce, StopCause.TIME_LIMIT, kill=True)
+            self._runs.stop(run.launch.nonce, StopCause.TIME_LIMIT, "over its time limit", kill=True)
         elif now >= due + _STILL_S:
             _log.warning("trial %d: its supervisor did not end it in time; both are ended", run.launch.trial_id)
             self._runs.give_up(run)

@@ -136,14 +136,18 @@ def original(folder: str, nonce: str) -> str | None:
     return None
 
 
-def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool) -> bool:
-    """Leaves the reason and signals the shim; False if no shim of this nonce is alive (yet)."""
+def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool, reason: str = "") -> bool:
+    """Leaves the reason and signals the shim; False if no shim of this nonce is alive (yet).
+
+    Args:
+        why: in a word, see StopCause; reason: in words, for the script.
+    """
     pidfd = open_shim(folder, nonce)
     if pidfd is None:
         return False
     try:
         # The request in the file counts, not the signal: if the shim has another attempt by now, that has no request.
-        number = signal.SIGUSR1 if _leave_request(folder, why, kill=kill) else signal.SIGTERM
+        number = signal.SIGUSR1 if _leave_request(folder, why, reason, kill=kill) else signal.SIGTERM
         signal.pidfd_send_signal(pidfd, number)
         signal.pidfd_send_signal(pidfd, signal.SIGCONT)  # its own trial may have stopped it
     except ProcessLookupError:
@@ -153,14 +157,15 @@ def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool) -> bool:
     return True
 
 
-def _leave_request(folder: str, why: str, *, kill: bool) -> bool:
+def _leave_request(folder: str, why: str, reason: str, *, kill: bool) -> bool:
     """False if the disk is full."""
     request = _read_json(f"{folder}/{STOP}")
     if request is not None and (request.get("kill") or not kill):
         return True
     try:
         with open(open_new(f"{folder}/{STOP}.new"), "w", encoding="utf-8") as file:
-            json.dump({"why": why if request is None else request.get("why", why), "kill": kill}, file)
+            earlier = request or {}
+            json.dump({"why": earlier.get("why", why), "reason": earlier.get("reason", reason), "kill": kill}, file)
         failpoint("stop.before-reason")
         os.rename(f"{folder}/{STOP}.new", f"{folder}/{STOP}")
     except OSError as error:

@@ -38,8 +38,8 @@ class Run:
 
     `launcher`: the one that has its order (None: it is adopted), `sent_at` since when. `pid`: its shim, as that
     launcher says (0: not yet). `pidfd`: of its shim, if it is watched without a launcher. `started`: Started was
-    reported. `why`: it was asked to stop, at `stop_at`, with SIGKILL at once if `kill`; `signalled`: its shim knows.
-    `token`: what its record says of its shim; `still_since`: when that was first seen suspended. `blame`:
+    reported. `why`, `reason`: it was asked to stop, at `stop_at`, with SIGKILL at once if `kill`; `signalled`: its shim
+    knows. `token`: what its record says of its shim; `still_since`: when that was first seen suspended. `blame`:
     why it fails if nothing records how it ended. `pressed`: it was stopped at once, because it is overdue.
     `leaving_since`: its shim has gone but for its lock. `swept`: processes that it had left and that were killed, since
     `swept_since`.
@@ -53,6 +53,7 @@ class Run:
     pidfd: int | None = None
     started: bool = False
     why: StopCause | None = None
+    reason: str = ""
     kill: bool = False
     stop_at: float | None = None
     signalled: bool = False
@@ -235,7 +236,7 @@ class Runs:
         """Those that were asked to stop while their shims could not receive that yet."""
         return [run for run in self._runs.values() if run.why is not None and not run.signalled]
 
-    def stop(self, nonce: str, why: StopCause, *, kill: bool) -> None:
+    def stop(self, nonce: str, why: StopCause, reason: str, *, kill: bool) -> None:
         run = self._runs.get(nonce)
         if run is None:
             return
@@ -248,14 +249,16 @@ class Runs:
             records.kill_shim(run.folder, run.launch.nonce)
         if run.why is not None and run.kill >= kill:
             return
-        run.why, run.kill = run.why or why, kill
+        if run.why is None:
+            run.why, run.reason = why, reason
+        run.kill = kill
         run.stop_at = time.monotonic()
         self.ask_to_stop(run)
 
     def ask_to_stop(self, run: Run) -> None:
         assert run.why is not None
         try:
-            run.signalled = records.ask_to_stop(run.folder, run.launch.nonce, run.why, kill=run.kill)
+            run.signalled = records.ask_to_stop(run.folder, run.launch.nonce, run.why, kill=run.kill, reason=run.reason)
             if not run.signalled and run.stop_at is not None and time.monotonic() > run.stop_at + _NO_TOKEN_S:
                 _terminate(run)
         except OSError as error:

@@ -12,6 +12,7 @@ import select
 import signal
 import time
 
+from hpo_engine.contract import stopnote
 from hpo_engine.contract.outputlog.capture import Capture
 from hpo_engine.executors.local import processes
 from hpo_engine.failpoints import failpoint
@@ -27,6 +28,7 @@ _RECORD_S = 60.0  # how long a disk may be full before the exit record is given 
 _MOMENT_S = 1.0  # how long what a program has left may take to end by itself: on a busy machine, workers need a while
 _LEFTOVER_S = 2.0  # between its SIGTERM and its SIGKILL
 _UNKILLABLE_S = 5.0
+_MOST_WORDS = 2000  # characters of a reason
 _CHUNK = 1 << 16
 _KILLED = (signal.SIGKILL, (128 + signal.SIGKILL) << 8)  # wait statuses: by SIGKILL, and what a shell makes of it
 _HOUR_MS = 3_600_000.0  # poll takes no more than 25 days; it is looked at again anyway
@@ -107,15 +109,15 @@ class Supervision:
     def _on_signals(self, numbers: bytes) -> None:
         request = _stop_request(self.order["stop"]) if signal.SIGUSR1 in numbers else None
         if request is not None:  # else the signal was for an earlier attempt
-            self._stop(request["why"])
+            self._stop(request["why"], request["reason"], 0.0 if request["kill"] else self.order["grace_s"])
             if request["kill"]:
                 self.kill_at = time.monotonic()
         if signal.SIGTERM in numbers:
-            self._stop("outside")
+            self._stop("outside", "its supervisor was told to stop from outside", self.order["grace_s"])
 
     def _on_time(self, now: float) -> None:
         if self.limit_at is not None and now >= self.limit_at and self.asked is None and self.status is None:
-            self._stop("time_limit")
+            self._stop("time_limit", f"over its time limit of {self.order['time_limit_s']:g} s", self.order["grace_s"])
         if self.status is not None and self.kill_at is None:  # the child has ended by itself and left processes
             self._see_off(now)
         if self.kill_at is not None and now >= self.kill_at:
@@ -135,12 +137,14 @@ class Supervision:
             processes.signal_all(left, signal.SIGTERM)
             self.kill_at = now + min(_LEFTOVER_S, self.order["grace_s"])
 
-    def _stop(self, why: str) -> None:
-        """running -> stopping: SIGTERM to the whole tree, SIGKILL after the grace."""
+    def _stop(self, why: str, reason: str, grace_s: float) -> None:
+        """running -> stopping: stop.json, SIGTERM to the whole tree, SIGKILL after the grace."""
         if self.asked is not None:
             return
         self.asked = why
-        self.kill_at = time.monotonic() + self.order["grace_s"]
+        if grace_s > 0:
+            stopnote.leave(why, reason, grace_s, self.order["nonce"])
+        self.kill_at = time.monotonic() + grace_s
         if self.status is None:
             try:
                 os.killpg(self.child, signal.SIGTERM)
@@ -227,10 +231,12 @@ class Supervision:
 
 
 def _stop_request(path: str) -> dict[str, Any] | None:
-    """What the engine left there when it stopped this attempt: why, and whether without grace."""
+    """What the engine left there when it stopped this attempt: why, in a word and in words, and whether without
+    grace."""
     try:
         with open(path, encoding="utf-8") as file:
             request = json.load(file)
-        return {"why": str(request["why"])[:200], "kill": bool(request["kill"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        reason = str(request.get("reason") or request["why"])[:_MOST_WORDS]
+        return {"why": str(request["why"])[:200], "kill": bool(request["kill"]), "reason": reason}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
