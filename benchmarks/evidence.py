@@ -119,8 +119,8 @@ def full_runs(
         if step == most:
             yield loss
             history = apply(history, TrialEnded(now, trial, "completed", loss, "", {"code": 0}))
-        elif why := stopper.end_trial(history.trials[trial], history, now):
-            history = apply(history, TrialEnded(now, trial, "pruned", None, why, {"code": None, "stop_cause": "early"}))
+        elif stopper.end_trial(history.trials[trial], history, now):
+            history = apply(history, TrialEnded(now, trial, "pruned", None, "", {"code": None, "stop_cause": "early"}))
         else:
             ahead = task.levels[level + 1] - step
             heapq.heappush(running, (now + speed * ahead, trial, level + 1, speed, params))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.maths.isotonic import isotonic
-from hpo_engine.searchers.evidence import Evidence, expected
+from hpo_engine.searchers.evidence import Evidence, agreement, expected
 from hpo_engine.searchers.interface import Searcher
 from hpo_engine.searchers.observations import Observer
 from hpo_engine.study.events import AttemptIntended, AttemptStarted, MetricsSeen, TrialEnded
@@ -73,6 +73,14 @@ def test_where_early_values_order_the_trials_it_is_the_rank_and_where_they_misle
     at, last = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array([10.0, 20.0, 30.0, 40.0, 50.0])
     assert expected(at, last, np.array([0.5, 1.0, 2.5, 9.0])).tolist() == [10.0, 10.0, 30.0, 50.0]
     assert expected(at, last[::-1], np.array([0.5, 9.0])).tolist() == [30.0, 30.0]
+
+
+def test_early_values_that_mislead_lose_their_say() -> None:
+    at = np.arange(20.0)
+    assert agreement(at, at) == 1.0 and agreement(at, -at) == 0.0
+    assert agreement(at[:1], at[:1]) == 1.0 and agreement(at, np.zeros(20)) == 1.0  # nothing is known against them
+    nothing = [agreement(at, np.random.default_rng(seed).permutation(20)) for seed in range(100)]
+    assert float(np.mean(nothing)) < 0.4
 
 
 # -- histories with curves -------------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ class Bayesian(Searcher):
         """A model of these losses, its parameters, and its predictions at its first points: results and pending trials.
 
         Trials that were ended early are added with their predictions, or the losses that they would have had at least
-        (`least`) if these are worse; pending trials with their predictions.
+        (`least`) if these are worse and to be believed; pending trials with their predictions.
 
         Source: Hutter, Hoos, Leyton-Brown, Bayesian Optimization With Censored Response Data, arXiv:1310.1947: values
         known to exceed a bound are imputed from the model, above the bound.
@@ -184,7 +184,9 @@ class Bayesian(Searcher):
         partial, least = observed.partial[-_MOST:], least[-_MOST:]
         if len(partial):
             at_least = np.interp(least, *_transformation(losses, values))
-            posterior = posterior.given(partial, np.maximum(posterior.predict(partial)[0], at_least))
+            predicted = posterior.predict(partial)[0]
+            excess = np.maximum(at_least - predicted, 0.0)
+            posterior = posterior.given(partial, predicted + observed.partial_say[-_MOST:] * excess)
         failed = observed.failed[-_MOST:]
         if len(failed):  # no more to learn there, and assumed not to be better than the median
             posterior = posterior.given(failed, np.maximum(posterior.predict(failed)[0], np.median(expected)))

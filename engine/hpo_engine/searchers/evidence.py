@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.reached import EARLY, Reached, losses_at, reached
 from hpo_engine.study.trial import Trial
 
+_ASSUMED = 5
 _MOST = 400  # trials that one is compared with: the latest
 
 
@@ -30,11 +32,21 @@ class Partial:
             else the loss.
         behind: the share of the trials with a value at the step that it reached that were better there, in [0, 1).
             Orders trials with equal scores.
+        say: in [0, 1], how far it is to be believed: 0 if values at that step turn out to say nothing, see `agreement`.
     """
 
     losses: tuple[float, ...]
     score: float
     behind: float
+    say: float
+
+
+class _Known(NamedTuple):
+    """What a trial is compared with: `losses` of another one, and its score."""
+
+    trial: Trial
+    losses: tuple[float, ...]
+    finished: bool
 
 
 class Evidence:
@@ -78,23 +90,24 @@ class Evidence:
         """From the farthest step down: those that came farther count among the trials that one is compared with, so
         that these are not the survivors only."""
         scores = _scores(np.array([losses for _, losses in finished]))
-        known = [(t, Partial(losses, s, 0.0)) for (t, losses), s in zip(finished, scores.tolist(), strict=True)]
+        known = [_Known(t, (*losses, s), True) for (t, losses), s in zip(finished, scores.tolist(), strict=True)]
         out: dict[int, Partial] = {}
         for step in sorted({r.step for _, r in early}, reverse=True):
             here = [(t, r.losses) for t, r in early if r.step == step]
             new = [(t, p) for (t, _), p in zip(here, self._at_step(step, here, known), strict=False)]
             out.update({t.id: partial for t, partial in new})
-            known += new
+            known += [_Known(t, (*p.losses, p.score), False) for t, p in new]
         return out
 
     def _at_step(
-        self, step: float, here: Sequence[tuple[Trial, tuple[float, ...]]], known: Sequence[tuple[Trial, Partial]]
+        self, step: float, here: Sequence[tuple[Trial, tuple[float, ...]]], known: Sequence[_Known]
     ) -> list[Partial]:
-        others = [(found, p) for t, p in known[-_MOST:] if (found := self._value(t, step)) is not None]
+        """Those that were ended `here`, compared with what is `known`; none where nobody has a value so early."""
+        others = [(found, k) for k in known[-_MOST:] if (found := self._value(k.trial, step)) is not None]
         if not others:
             return []
         at, own = np.array([found for found, _ in others]), np.array([losses for _, losses in here])
-        last = np.array([(*p.losses, p.score) for _, p in others])
+        last, finished = np.array([k.losses for _, k in others]), np.array([k.finished for _, k in others])
         if at.shape[1] == 1:
             at, own = np.repeat(at, 2, axis=1), np.repeat(own, 2, axis=1)
         else:
@@ -103,8 +116,9 @@ class Evidence:
         columns = [expected(at[:, j], last[:, j], own[:, j]) for j in range(last.shape[1])]
         standing = np.concatenate([at[:, -1], own[:, -1]])
         behind = np.searchsorted(np.sort(standing), own[:, -1]) / len(standing)
+        say = agreement(at[finished, -1], last[finished, -1])
         return [
-            Partial(tuple(row[:-1]), row[-1], b)
+            Partial(tuple(row[:-1]), row[-1], b, say)
             for row, b in zip(np.column_stack(columns).tolist(), behind.tolist(), strict=True)
         ]
 
@@ -141,6 +155,23 @@ def expected(at: np.ndarray, last: np.ndarray, own: np.ndarray) -> np.ndarray:  
     places = np.minimum(np.searchsorted(values, own, "left"), len(values) - 1)
     out: np.ndarray = ranked[np.ceil(np.round(fitted[places], 9)).astype(int)]
     return out
+
+
+def agreement(at: np.ndarray, last: np.ndarray) -> float:  # (n,), (n,)
+    """In [0, 1], how far the order of n finished trials at a step is that of their last losses.
+
+    It is twice their rank correlation, at most 1: they are the better half of all trials at that step, whose order is
+    less clear than that of all. While there are few, their correlation is that of chance, so five more are assumed
+    whose correlation is 1/2.
+    """
+    from scipy.stats import rankdata
+
+    n = len(at)
+    x, y = rankdata(at), rankdata(last)
+    if n < 2 or x.std() == 0 or y.std() == 0:
+        return 1.0
+    found = float(np.corrcoef(x, y)[0, 1])
+    return float(np.clip(2 * (n * found + _ASSUMED * 0.5) / (n + _ASSUMED), 0.0, 1.0))
 
 
 def _scores(vectors: np.ndarray) -> np.ndarray:  # (n, k) -> (n,)

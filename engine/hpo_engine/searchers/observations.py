@@ -48,7 +48,8 @@ class Observations:
             `pareto.scores` of the `vectors`, which order them like losses (their distances mean nothing).
         partial: trials that were ended early and had a value to compare with those of finished ones at the same step;
             `partial_losses`: at least so bad would they have become, see `evidence`. They are on the scale of the
-            `losses`, and never a result; `partial_vectors`: one for each objective.
+            `losses`, and never a result; `partial_vectors`: one for each objective; `partial_say`: how far each is to
+            be believed.
         failed: trials that failed, timed out, or were pruned with nothing to compare; `failures`: the kind of each
             (None: pruned, or unknown).
         pending: trials that have not ended.
@@ -68,12 +69,15 @@ class Observations:
     partial: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (s, d)
     partial_losses: np.ndarray = field(default_factory=lambda: np.empty(0))  # (s,)
     partial_vectors: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # (s, k)
+    partial_say: np.ndarray = field(default_factory=lambda: np.empty(0))  # (s,) in [0, 1]
 
     def __post_init__(self) -> None:
         if len(self.vectors) != len(self.losses):
             object.__setattr__(self, "vectors", self.losses[:, None])
         if not len(self.partial):
             object.__setattr__(self, "partial", np.empty((0, self.points.shape[1])))
+        if len(self.partial_say) != len(self.partial):
+            object.__setattr__(self, "partial_say", np.ones(len(self.partial)))
         if len(self.partial_vectors) != len(self.partial_losses):
             object.__setattr__(self, "partial_vectors", self.partial_losses[:, None])
 
@@ -88,6 +92,11 @@ class Observations:
         if not len(self.partial):
             return self.points, self.losses
         return np.concatenate([self.points, self.partial]), np.concatenate([self.losses, self.partial_losses])
+
+    @property
+    def say(self) -> np.ndarray:  # (n + s,)
+        """How far each of the `seen` is to be believed; 1 for finished trials."""
+        return np.concatenate([np.ones(len(self.losses)), self.partial_say])
 
     @property
     def repeats(self) -> np.ndarray:  # (n,) whole numbers
@@ -121,9 +130,7 @@ class Observer:
         n = len(trials)
         fates, points = self._fates[:n], self._points[:n]
         chosen = np.ones(n, dtype=bool) if resource is None else self._resources[:n] == resource
-        partial, losses_of, vectors_of = self._partial(
-            history, chosen & ((fates == Fate.PRUNED) | (fates == Fate.STOPPED))
-        )
+        partial, *evidence = self._partial(history, chosen & ((fates == Fate.PRUNED) | (fates == Fate.STOPPED)))
         finished, running = chosen & (fates == Fate.FINISHED), chosen & (fates == Fate.RUNNING)
         failed = chosen & ((fates == Fate.FAILED) | (fates == Fate.PRUNED))
         failed[partial] = False
@@ -132,20 +139,21 @@ class Observer:
         failures = tuple([trials[i].failure for i in np.flatnonzero(failed).tolist()])
         return Observations(
             points[finished], losses, points[failed], points[running], *self._prior(history.spec), vectors, failures,
-            points[partial], losses_of, vectors_of,
+            points[partial], *evidence,
         )  # fmt: skip
 
-    def _partial(self, history: History, early: np.ndarray) -> tuple[list[int], np.ndarray, np.ndarray]:
-        """The ids (s,) of trials that were ended early and count as evidence, their losses (s,) and vectors (s, k)."""
+    def _partial(self, history: History, early: np.ndarray) -> tuple[list[int], np.ndarray, np.ndarray, np.ndarray]:
+        """Of the trials that were ended early and count as evidence: ids, losses (s,), vectors (s, k), say (s,)."""
         k = len(history.spec.objectives)
         if not early.any():
-            return [], np.empty(0), np.empty((0, k))
+            return [], np.empty(0), np.empty((0, k)), np.empty(0)
         if self._evidence is None or self._evidence.objectives != history.spec.objectives:
             self._evidence = Evidence(history.spec.objectives)
         found = self._evidence.read([trial for trial in history.trials if trial.state.ended or trial.results])
         ids = [i for i in np.flatnonzero(early).tolist() if i in found]
         vectors = np.array([found[i].losses for i in ids]).reshape(len(ids), k)
-        return ids, np.array([found[i].score for i in ids]), vectors
+        scores, say = (np.array([getattr(found[i], name) for i in ids]) for name in ("score", "say"))
+        return ids, scores, vectors, say
 
     def _prior(self, spec: StudySpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self._earlier is None or self._earlier[0] is not spec.prior:

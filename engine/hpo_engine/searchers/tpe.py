@@ -116,7 +116,11 @@ class Tpe(Searcher):
         rng = trial_rng(self._spec, trial_id)
         # If all losses are equal no trial is good, and the point is one far from all trials.
         none = np.zeros(len(losses))
-        share, weight = split(losses, self._ratio, self._most) if informed else (none, none)
+        share, weight = none, none
+        if informed:
+            # Trials that were ended early make no more trials good ones: these would be any of the finished ones.
+            share, weight = split(losses, self._ratio, self._most, among=len(observed.losses))
+            weight = weight * observed.say
         scale = self.scales[int(rng.integers(len(self.scales)))]
         source = self._parzen(points[share > 0], weight[share > 0], scale)
         drawn = self._drawn(source, rng)
@@ -166,7 +170,8 @@ class Tpe(Searcher):
     ) -> tuple[Parzen, Parzen]:
         chosen, (points, _) = share > 0, observed.seen
         windows = np.concatenate([points[share < 1], observed.failed, pending])
-        weights = np.concatenate([1.0 - share[share < 1], np.ones(len(observed.failed) + len(pending))])
+        others = ((1.0 - share) * observed.say)[share < 1]
+        weights = np.concatenate([others, np.ones(len(observed.failed) + len(pending))])
         most = max(50, min(_MOST_WINDOWS, _MOST_NUMBERS // max(1, self._d)))
         if len(windows) > most:
             thinned = np.unique(np.linspace(0, len(windows) - 1, most).astype(int))
@@ -188,17 +193,17 @@ class Tpe(Searcher):
         return Parzen(layout.cells, layout.categorical, centres, widths, weights, 1.0)
 
 
-def split(losses: np.ndarray, ratio: float, most: int) -> tuple[np.ndarray, np.ndarray]:
+def split(losses: np.ndarray, ratio: float, most: int, among: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The membership of each trial in the good ones, in [0, 1], and its weight among them, with mean 1: (n,), (n,).
 
-    The best ceil(ratio n) are good, at most `most`, at least two, never all. Trials that tie across the border
-    share their membership equally, so that their order does not matter.
+    The best ceil(ratio n) are good (of `among` instead of n, if given), at most `most`, at least two, never all. Trials
+    that tie across the border share their membership equally, so that their order does not matter.
     """
     n = len(losses)
     share = np.zeros(n)
     if not n:
         return share, share
-    count = int(min(max(2, math.ceil(ratio * n)), most, max(1, n - 1)))
+    count = int(min(max(2, math.ceil(ratio * (n if among is None else among))), most, max(1, n - 1)))
     ranked = np.sort(losses)
     border = ranked[count - 1]
     inside, tied = losses < border, losses == border
