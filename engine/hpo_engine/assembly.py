@@ -36,6 +36,7 @@ from hpo_engine.study.spec import (
     MISNAMED,
     NO_IMPROVEMENT,
     RANK,
+    REGRET,
     SOURCES_AUTO,
     STALLED,
     TARGET,
@@ -100,6 +101,7 @@ STOPPERS = Registry(
         TARGET: "hpo_engine.stoppers.target:TargetStopper",
         BUDGET: "hpo_engine.stoppers.budget:UsageStopper",
         STALLED: "hpo_engine.stoppers.stalled:StalledStopper",
+        REGRET: "hpo_engine.stoppers.regret:RegretStopper",
     },
     methods=("diverged", "end_trial", "end_study", "halt"),
 )

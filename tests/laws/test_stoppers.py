@@ -10,7 +10,7 @@ import pytest
 from hpo_engine import assembly
 from hpo_engine.stoppers import BudgetStopper, Rule
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import BUDGET, DIVERGED, NO_IMPROVEMENT, TARGET, Budget, StudySpec
+from hpo_engine.study.spec import BUDGET, DIVERGED, NO_IMPROVEMENT, REGRET, TARGET, Budget, StudySpec
 from hpo_engine.study.trial import Trial
 from hpo_engine.testing import StopperLaws
 
@@ -20,6 +20,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     BUDGET: [{"epochs": 20}, {"seconds": 9.0}, {"cost": 0.002, "price": 0.5, "gpu_price": 1}],
     NO_IMPROVEMENT: [{"patience": 2}, {"patience": 3, "scope": "study", "min_delta": 0.05}],
     DIVERGED: [{}, {"bound": 0.7}],
+    REGRET: [{"below": 0.5, "min_trials": 5}],
 }
 
 

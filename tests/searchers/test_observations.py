@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from hpo_engine.maths import pareto
-from hpo_engine.searchers.observations import Layout, Observations, Observer
+from hpo_engine.searchers.observations import Observations, Observer
 from hpo_engine.searchers.random import Random
 from hpo_engine.study.events import AttemptIntended, TrialEnded, TrialProposed
+from hpo_engine.study.geometry import Layout
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.trial import FailureKind, Proposal
 from hpo_engine.testing.histories import FATES, SPACES, applied, opened, proposed, simulated, spec_of, with_fate

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.errors import SpecError
-from hpo_engine.searchers.observations import Layout
 from hpo_engine.space.constraints import read_rule
 from hpo_engine.space.params import Choice, Constant, Float, Int, Param
 from hpo_engine.space.partial import point_problems
 from hpo_engine.space.searchspace import SearchSpace
+from hpo_engine.study.geometry import Layout
 from hpo_engine.studyfile.native import parse
 from hpo_engine.text.decimals import cleaner, cleaner_of_logs, raised
 

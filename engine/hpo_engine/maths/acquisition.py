@@ -95,6 +95,25 @@ class LogImprovement:
 
 
 @dataclass(frozen=True)
+class LowerBound:
+    """How low the values may be: minus (mean - `width` standard deviations)."""
+
+    posterior: Posterior
+    width: float
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:  # (m, d) -> (m,)
+        mean, variance = self.posterior.predict(points)
+        out: np.ndarray = self.width * np.sqrt(variance) - mean
+        return out
+
+    def slopes(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (m, d) -> (m,), (m, d)
+        """The values, and their gradients in the ordered coordinates."""
+        mean, variance, up, wider = self.posterior.slopes(points)
+        deviation = np.sqrt(variance)
+        return self.width * deviation - mean, (0.5 * self.width / deviation)[:, None] * wider - up
+
+
+@dataclass(frozen=True)
 class Box:
     """The points that can be proposed. `tidy` maps points to such points (centres of cells, NaN if inactive).
 

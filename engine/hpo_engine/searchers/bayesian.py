@@ -12,10 +12,10 @@ import numpy as np
 from hpo_engine.maths.dedup import untaken
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits, trial_rng
-from hpo_engine.searchers.observations import Layout, Observations, Observer
+from hpo_engine.searchers.observations import Observations, Observer
 from hpo_engine.searchers.skopt import Skopt
 from hpo_engine.searchers.start import start_point
-from hpo_engine.space.axes import axis_of
+from hpo_engine.study.geometry import box_of, kinds_of
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
@@ -264,23 +264,11 @@ class Bayesian(Searcher):
 
     @cached_property
     def _kinds(self) -> Kinds:
-        from hpo_engine.maths.embedding import Kinds
-
-        layout = Layout.of(self._space)
-        optional = np.array([p.when is not None for p in self._space.dimensions], dtype=bool)
-        return Kinds(np.where(layout.categorical, layout.cells, 0), optional)
+        return kinds_of(self._space)
 
     @cached_property
     def _box(self) -> Box:
-        from hpo_engine.maths.acquisition import Box
-
-        layout = Layout.of(self._space)
-        centres = []
-        for param, cells in zip(self._space.dimensions, layout.cells, strict=True):
-            axis = axis_of(param)
-            centres.append(np.array([axis.encode(axis.at(k, 1)) for k in range(cells)] if 1 < cells <= 512 else []))
-        allowed = self._space.allowed if self._space.rules else None
-        return Box(self._space.tidy, layout.cells, layout.categorical, centres, allowed)
+        return box_of(self._space)
 
     @cached_property
     def _all_points(self) -> np.ndarray | None:  # (size, d)

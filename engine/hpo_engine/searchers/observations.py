@@ -15,27 +15,10 @@ from hpo_engine.maths import pareto
 from hpo_engine.searchers.evidence import Evidence
 from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.searchers.prior import arrays
-from hpo_engine.space.axes import Cells
-from hpo_engine.space.searchspace import Choice, SearchSpace
+from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import FailureKind, Trial
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The dimensions as numbers. `cells`: the number of values, 0 if continuous or too many for floats to distinguish.
-    `categorical`: values without order."""
-
-    cells: np.ndarray  # (d,) whole numbers
-    categorical: np.ndarray  # (d,) bool
-
-    @classmethod
-    def of(cls, space: SearchSpace) -> Layout:
-        axes = [space.axis(p.name) for p in space.dimensions]
-        cells = np.array([a.size if isinstance(a, Cells) and not a.fine else 0 for a in axes], dtype=np.int64)
-        unordered = [isinstance(p, Choice) and not p.ordered and len(p.choices) > 2 for p in space.dimensions]
-        return cls(cells, np.array(unordered, dtype=bool))
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import numpy as np
 from hpo_engine.maths.embedding import Embedding, Kinds
 from hpo_engine.maths.transforms import tamed
 from hpo_engine.searchers import trial_rng
-from hpo_engine.searchers.observations import Layout
 from hpo_engine.searchers.pbt_explore import Explorer, Pick, number_rng
 from hpo_engine.searchers.pbt_population import result_params
+from hpo_engine.study.geometry import Layout
 from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import Proposal, Result, Trial
 

@@ -16,8 +16,9 @@ from hpo_engine.maths.dedup import untaken
 from hpo_engine.maths.transforms import reined
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits, trial_rng
-from hpo_engine.searchers.observations import Layout, Observations, Observer
+from hpo_engine.searchers.observations import Observations, Observer
 from hpo_engine.searchers.start import start_point
+from hpo_engine.study.geometry import Layout
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
