@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, TextIO
@@ -32,6 +32,7 @@ from hpo_engine.study.spec import (
     ALIKE,
     BUDGET,
     DIVERGED,
+    GUARDS,
     LOCAL,
     MISNAMED,
     NO_IMPROVEMENT,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.ports import Executor, Tracker
+    from hpo_engine.report.backtest import Backtest
     from hpo_engine.stoppers import FirstOf
     from hpo_engine.stoppers.rule import Watch
     from hpo_engine.studyfile.document import Document
@@ -341,6 +343,53 @@ def stopper_named(text: str, folder: str = ".", path: str = "stop") -> Named:
     except SpecError as error:
         raise SpecError([_in_text(problem, path) for problem in error.problems]) from error
     return chosen
+
+
+_SET = re.compile(r"\s\+\s")  # between the rules of a set
+
+
+def backtest(paths: StudyPaths, texts: Sequence[str], folder: str) -> Backtest:
+    """What sets of stopping rules would have done in a study, in place of its own; see `report.backtest`.
+
+    Args:
+        texts: as `asha eta=3 + no_improvement`; none: each rule that ends trials, by itself.
+        folder: see `stopper_named`.
+
+    Raises:
+        SpecError: no such rule, or no such option. JournalError: the log cannot be read.
+    """
+    from hpo_engine.report.backtest import Backtest
+    from hpo_engine.report.replay import replay
+    from hpo_engine.stoppers import FirstOf, Rule
+
+    with closing(Journal(paths.db)) as journal:
+        events = journal.read()
+        history = journal.history()
+    sets = {text: tuple(stopper_named(part, folder, "--stop") for part in _SET.split(text)) for text in texts}
+    sets = sets or {name: (Named(name),) for name in _ending_trials()}
+    guards = tuple(own for own in history.spec.stop if own in GUARDS)
+    spec = replace(history.spec, model_dir=paths.model, stop=guards)
+    replays, idle = {}, {}
+    for text, chosen in sets.items():
+        names = [each.name for each in chosen]
+        kept = tuple(guard for guard in guards if guard.name not in names)
+        rules = stopper(ruled := replace(spec, stop=(*kept, *chosen)))
+        replays[text] = replay(events, ruled, rules)
+        if why := rules.idle(replays[text].history, events[-1].at):
+            idle[text] = why
+    return Backtest(replay(events, spec, FirstOf([Rule()])), replays, idle)
+
+
+def _ending_trials() -> list[str]:
+    """The rules that end trials which could still have a result, and need no option."""
+    from hpo_engine.stoppers import Rule
+
+    guards = {guard.name for guard in GUARDS}
+    classes = {name: STOPPERS.load(name, ".", "stop") for name in STOPPERS if name not in guards}
+    return [
+        name for name, cls in classes.items()
+        if isinstance(cls, type) and issubclass(cls, Rule) and cls.end_trial is not Rule.end_trial
+    ]  # fmt: skip
 
 
 def _in_text(problem: Problem, path: str) -> Problem:

@@ -27,7 +27,8 @@ _VERBS = {
     "submit": "runs", "check": "check", "list": "views", "show": "show", "best": "views", "logs": "output",
     "watch": "watcher", "stop": "ending", "resume": "runs", "retry": "runs", "enqueue": "enqueue",
     "cancel": "trials", "pause": "trials", "remove": "ending", "export": "views",
-    "tensorboard": "machine", "init": "machine", "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
+    "backtest": "backtest", "tensorboard": "machine", "init": "machine", "algorithms": "algorithms",
+    "schema": "machine", "doctor": "machine",
 }  # fmt: skip
 
 

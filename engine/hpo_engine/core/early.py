@@ -10,6 +10,7 @@ from hpo_engine.core.attempts import Attempts
 from hpo_engine.core.ports import Stopper
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.failpoints import failpoint
+from hpo_engine.stoppers.rule import end_of
 from hpo_engine.study.events import StopAsked
 from hpo_engine.study.trial import StopCause, Trial
 
@@ -36,10 +37,8 @@ class EarlyStopping:
 
     def stop_trials(self, now: float) -> None:
         for trial in self._recorder.history.running:
-            if trial.told_to_end:
-                continue
-            if found := self._rule(trial, now):
-                self._stop([trial], *found, now)
+            if end := end_of(self._stopper, trial, self._recorder.history, now):
+                self._stop([trial], end.cause, end.reason, now)
 
     def end_study(self, now: float) -> None:
         """Asks whether the study is over; if so, stops its trials."""
@@ -76,15 +75,3 @@ class EarlyStopping:
         failpoint("trial.stop-asked")
         for trial in trials:
             self._attempts.stop(trial, cause, now)
-
-    def _rule(self, trial: Trial, now: float) -> tuple[StopCause, str] | None:
-        """The cause and the reason if a rule ends the trial."""
-        if why := self._stopper.stalled(trial, self._recorder.history, now):
-            return StopCause.STALLED, why
-        if trial.provisional or (trial.before and trial.rows is trial.before):
-            return None  # an attempt that goes on and has reported nothing yet is not judged by earlier rows
-        if why := self._stopper.diverged(trial, self._recorder.history, now):
-            return StopCause.DIVERGED, why
-        if end := self._stopper.end_trial(trial, self._recorder.history, now):
-            return (StopCause.EARLY, end) if isinstance(end, str) else (end.cause, end.reason)
-        return None

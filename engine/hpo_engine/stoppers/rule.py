@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from hpo_engine.plugins.card import NO_CARD, Card
 from hpo_engine.study.history import History
@@ -24,7 +24,8 @@ class Halt:
 class TrialEnd:
     """Why a trial ends, and what that means for it.
 
-    `cause`: EARLY, it is not promising and is pruned; CONVERGED, what it has reported counts.
+    `cause`: EARLY, it is not promising and is pruned; CONVERGED, what it has reported counts; DIVERGED, what it had
+    reported before may count; STALLED, it has failed.
     """
 
     reason: str
@@ -85,3 +86,27 @@ class Rule:
     def idle(self, history: History, now: float) -> str | None:
         """Why it has nothing to work on, and what to do about it; said once. Asked when a trial has ended."""
         return None
+
+
+class EndsTrials(Protocol):
+    """A rule, or what asks several."""
+
+    def stalled(self, trial: Trial, history: History, now: float) -> str | None: ...
+
+    def diverged(self, trial: Trial, history: History, now: float) -> str | None: ...
+
+    def end_trial(self, trial: Trial, history: History, now: float) -> TrialEnd | str | None: ...
+
+
+def end_of(rule: EndsTrials, trial: Trial, history: History, now: float) -> TrialEnd | None:
+    """Why the rule ends the running trial; None: it does not, or the trial has been told to end already."""
+    if trial.told_to_end:
+        return None
+    if why := rule.stalled(trial, history, now):
+        return TrialEnd(why, StopCause.STALLED)
+    if not trial.judgeable:
+        return None
+    if why := rule.diverged(trial, history, now):
+        return TrialEnd(why, StopCause.DIVERGED)
+    end = rule.end_trial(trial, history, now)
+    return TrialEnd(end) if isinstance(end, str) else end

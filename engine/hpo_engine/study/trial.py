@@ -387,6 +387,12 @@ class Trial:
         return self.stop is not None and self.stop.cause is not StopCause.INTERRUPT
 
     @property
+    def judgeable(self) -> bool:
+        """Whether a rule may judge it by its rows: not an attempt that goes on and has reported nothing yet, nor rows
+        that may not be what counts in the end."""
+        return not (self.provisional or (self.before and self.rows is self.before))
+
+    @property
     def losses(self) -> tuple[float, ...]:
         """Those of its latest result, one for each objective; none if it has no result."""
         return self.results[-1].losses if self.results else ()
