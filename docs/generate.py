@@ -24,8 +24,11 @@ from hpo_engine import assembly
 from hpo_engine.cli import algorithms, cli
 from hpo_engine.contract.sources.interface import MetricSource
 from hpo_engine.core import ports
+from hpo_engine.plugins.card import Option
+from hpo_engine.plugins.registry import card_of
 from hpo_engine.searchers import Searcher
 from hpo_engine.stoppers import Rule
+from hpo_engine.study.spec import ALIKE, MISNAMED
 from hpo_engine.studyfile.native import json_schema
 
 DOCS = Path(__file__).parent
@@ -149,6 +152,21 @@ def cards() -> str:
     return algorithms.page({name: assembly.traits(name) for name in assembly.SEARCHERS})
 
 
+def rules() -> str:
+    """The rules that `stop` can name; the other two of the house are set by `failures`."""
+    lines = []
+    for name in assembly.STOPPERS:
+        card = card_of(assembly.STOPPERS.load(name, ".", "stop"))
+        options = "; ".join(f"`{key}`{_default(option)}: {option.about}" for key, option in card.options.items())
+        if name not in (MISNAMED, ALIKE):
+            lines.append((f"`{name}`", card.summary, options))
+    return rows(("rule", "what it does", "options"), *lines)
+
+
+def _default(option: Option) -> str:
+    return "" if option.default is None else f" ({_flow(option.default)})"
+
+
 # -- the ports ---------------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +190,7 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("cli.md", "verbs"): verbs,
     ("cli.md", "options"): options,
     ("algorithms.md", "algorithms"): cards,
+    ("early-stopping.md", "rules"): rules,
     ("writing-plugins.md", "searcher"): partial(port, Searcher),
     ("writing-plugins.md", "stopper"): partial(port, Rule),
     ("writing-plugins.md", "tracker"): partial(port, ports.Tracker),
