@@ -84,6 +84,7 @@ SEARCHERS = Registry(
         "asha": "hpo_engine.searchers.asha:Asha",
         "bohb": "hpo_engine.searchers.bohb:Bohb",
         "pbt": "hpo_engine.searchers.pbt:Pbt",
+        "schedule": "hpo_engine.searchers.schedule:Schedule",
     },
     common=("seed",),
     nearest=_nearest_algorithm,

@@ -96,12 +96,12 @@ _LOSSES = (
 )
 
 
-ALGORITHMS = [name for name in assembly.SEARCHERS if name not in ("optuna", "grid")]
+ALGORITHMS = [name for name in assembly.SEARCHERS if name not in ("optuna", "grid", "schedule")]
 
 
-NEED_A_RESOURCE = ("hyperband", "asha", "bohb")
+NEED_A_RESOURCE = ("hyperband", "asha", "bohb", "pbt")
 
 
 def study_of(spec: StudySpec, algorithm: str) -> StudySpec:
-    needs: dict[str, Any] = {"resource": Resource("epochs", 9)} if algorithm in NEED_A_RESOURCE else {}
+    needs: dict[str, Any] = {"resource": Resource("epochs", 9, resume="always")} if algorithm in NEED_A_RESOURCE else {}
     return replace(spec, algorithm=Named(algorithm), **needs)

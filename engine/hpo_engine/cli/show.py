@@ -219,7 +219,7 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
         click.echo(f"  {_attempt_line(history, trial, attempt)}")
     if "schedule" in one:
         click.echo(f"\nschedule:\n{_schedule_table(history, trial)}\n")
-    if len(trial.results) > 1 or (trial.results and trial.done < len(trial.attempts)):
+    elif len(trial.results) > 1 or (trial.results and trial.done < len(trial.attempts)):
         for result in results_object(history, trial):
             values = result.get("values") or {history.spec.objectives[0].metric: result["value"]}
             text = ", ".join(f"{safe_text(name)} {number(v)}" for name, v in values.items())
