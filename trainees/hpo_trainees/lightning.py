@@ -1,6 +1,8 @@
-"""A Lightning callback that reports validation (and training) metrics into val_dict_list.json, a row an epoch.
+"""Lightning callbacks: one reports metrics into val_dict_list.json, a row an epoch; one sees to it that new values of
+the optimizer's parameters arrive when training goes on from a checkpoint.
 
-    trainer = Trainer(max_epochs=5, callbacks=[ReportCallback()])
+    trainer = Trainer(max_epochs=5, callbacks=[ReportCallback(), ResumeCallback()])
+    trainer.fit(module, data, ckpt_path=resume_from())
 
 Works with the `lightning` and the `pytorch_lightning` package; whichever the script has imported is used.
 Knows nothing of the engine.
@@ -8,7 +10,10 @@ Knows nothing of the engine.
 
 from __future__ import annotations
 
+import math
+import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hpo_trainees.report import report
@@ -90,6 +95,153 @@ class ReportCallback(Callback):
         # ("step" is logged to move a logger's x axis; here it is the row's own.)
         now = {name: value for name, value in trainer.callback_metrics.items() if name != "step"}
         return {name: float(value) for name, value in now.items() if value is not self._before.get(name)}
+
+
+def resume_from() -> str | None:
+    """The checkpoint that this run is to go on from, for `ckpt_path`; None: it begins afresh."""
+    path = os.environ.get("HPO_RESUME_FROM", "")
+    return path if os.path.isfile(path) else None
+
+
+class ResumeCallback(Callback):
+    """Training that goes on from a checkpoint does so with the values that the module's `configure_optimizers` gives
+    now: Lightning restores those of the checkpoint, without a word.
+
+    The learning rate of each group is what the checkpoint had, times the new configured one by the one that the
+    checkpoint was trained with, so that a schedule keeps its place; schedulers get the new base. All other parameters
+    of the optimizer (weight decay, momentum, betas) are as configured now, but those that a scheduler cycles. Before
+    the first step both are read back.
+
+    Args:
+        learning_rate, weight_decay: what the optimizer must be configured with, in one of its groups at least. A module
+            that was made by `load_from_checkpoint` has the hyperparameters of the checkpoint, for example.
+
+    Raises:
+        RuntimeError: (in `fit`) a value is still the checkpoint's, or the optimizer is not configured with the given
+            one.
+    """
+
+    def __init__(self, learning_rate: float | None = None, weight_decay: float | None = None) -> None:
+        super().__init__()
+        self._wanted = {"lr": learning_rate, "weight_decay": weight_decay}
+        self._before: list[list[dict[str, Any]]] = []  # as configured when the checkpoint was made
+        self._configured: list[list[dict[str, Any]]] = []
+        self._restored: dict[tuple[int, int], tuple[dict[str, float], dict[str, float]]] = {}  # and what was set
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"configured": self._configured}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._before = state_dict.get("configured", [])
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # The optimizers are new; the checkpoint's state is loaded into them after this.
+        self._configured = [[_values(group) for group in optimizer.param_groups] for optimizer in trainer.optimizers]
+        self._restored = {}
+        groups = [group for optimizer in self._configured for group in optimizer]
+        for name, wanted in self._wanted.items():
+            if wanted is not None and not any(_close(group.get(name, math.nan), wanted) for group in groups):
+                found = ", ".join(f"{group.get(name)}" for group in groups)
+                raise RuntimeError(
+                    f"the optimizer is configured with {_NAMES[name]} {found or 'none'}, not with {wanted}: where does "
+                    "configure_optimizers take it from? (load_from_checkpoint brings back the hyperparameters of the "
+                    "checkpoint)"
+                )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.ckpt_path and not trainer.global_step:
+            return
+        for i, optimizer in enumerate(trainer.optimizers):
+            ratios = []
+            for k, group in enumerate(optimizer.param_groups):
+                restored = _values(group, base=False)
+                before = self._before[i][k] if i < len(self._before) and k < len(self._before[i]) else None
+                ratios.append(_renew(group, self._configured[i][k], before))
+                self._restored[i, k] = restored, _values(group, base=False)
+            for scheduler in _schedulers(trainer, optimizer):
+                _rebase(scheduler, ratios)
+        if trainer.is_global_zero and (changes := "; ".join(self._changes())):
+            print(f"goes on from the checkpoint with {changes}")
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        if not self._restored:
+            return
+        i = next((i for i, known in enumerate(trainer.optimizers) if known is optimizer), 0)
+        for k, group in enumerate(optimizer.param_groups):
+            restored, wanted = self._restored.pop((i, k), ({}, {}))
+            now = _values(group, base=False)
+            for name in restored.keys() & _NAMES.keys():
+                if _close(now[name], restored[name]) and not _close(wanted[name], restored[name]):
+                    raise RuntimeError(
+                        f"{_NAMES[name]} is {now[name]}, the checkpoint's, and not {wanted[name]}: something has set "
+                        "it back after training began, such as a hook of the module or another callback"
+                    )
+
+    def _changes(self) -> Iterator[str]:
+        for restored, now in self._restored.values():
+            for name, text in _NAMES.items():
+                if name in now and not _close(now[name], restored[name]):
+                    yield f"{text} {now[name]:g}, not {restored[name]:g}"
+
+
+_NAMES = {"lr": "learning rate", "weight_decay": "weight decay"}
+_SCALED = ("lr", "initial_lr", "max_lr", "min_lr")  # of a group: the rate, and what schedulers keep there
+_CYCLED = ("momentum", "betas", "base_momentum", "max_momentum")  # what OneCycleLR and CyclicLR change
+
+
+def _values(group: dict[str, Any], *, base: bool = True) -> dict[str, Any]:
+    """The parameters of a group as plain values. `base`: the learning rate without what a scheduler has made of it."""
+    found = {name: _plain(value) for name, value in group.items() if name != "params"}
+    if base and "initial_lr" in found:
+        found["lr"] = found["initial_lr"]
+    return found
+
+
+def _renew(group: dict[str, Any], configured: dict[str, Any], before: dict[str, Any] | None) -> float:
+    """Sets a restored group to the values as configured now. Returns the new learning rate by the old one."""
+    new, old = configured["lr"], _plain(group.get("initial_lr", group["lr"])) if before is None else before["lr"]
+    ratio = new / old if old else 1.0
+    for name in _SCALED:
+        if name in group:
+            _set(group, name, _plain(group[name]) * ratio if old else configured.get(name, new))
+    cycled = _CYCLED if "max_momentum" in group else ()
+    for name, value in configured.items():
+        if name not in _SCALED and name not in cycled and name in group and _plain(group[name]) != value:
+            _set(group, name, value)
+    return ratio
+
+
+def _set(group: dict[str, Any], name: str, value: Any) -> None:
+    if hasattr(group[name], "fill_"):  # a tensor, which a compiled optimizer step holds
+        group[name].fill_(value)
+    else:
+        group[name] = value
+
+
+def _rebase(scheduler: Any, ratios: list[float]) -> None:
+    """Scales what a scheduler works out its rates from."""
+    for name in ("base_lrs", "max_lrs", "_last_lr"):
+        values = getattr(scheduler, name, None)
+        if isinstance(values, list) and len(values) == len(ratios):
+            setattr(scheduler, name, [value * ratio for value, ratio in zip(values, ratios, strict=True)])
+
+
+def _schedulers(trainer: Trainer, optimizer: Any) -> Iterator[Any]:
+    """The optimizer's schedulers, and those that they are made of."""
+    waiting = [config.scheduler for config in trainer.lr_scheduler_configs]
+    while waiting:
+        scheduler = waiting.pop()
+        waiting += getattr(scheduler, "_schedulers", [])
+        if getattr(scheduler, "optimizer", optimizer) is optimizer:
+            yield scheduler
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
 
 
 def _in_fit(trainer: Trainer) -> bool:

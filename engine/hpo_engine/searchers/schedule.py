@@ -40,8 +40,8 @@ class Schedule(Searcher):
             suits="a schedule that is known, such as one that `pbt` has found: `hpo-engine replay` makes such a study",
             cost="0.05 ms",
             source="-",
-            open="`segments`: a list of `{to: 3, params: {lr: 0.1}}`, where `to` is the amount of the resource at which "
-            "the next one begins",
+            open="`segments`: a list of `{to: 3, params: {lr: 0.1}}`; `to` is the amount of the resource at which the "
+            "next one begins",
         ),
         quick=True,
         listed=True,
