@@ -107,9 +107,9 @@ def submitted(file: Path, root: Path, *options: str) -> tuple[dict[str, Any], st
 
 
 def test_all_examples_are_here() -> None:
-    names = {"digits", "wmla_script", "any-language", "sklearn_cv", "hyperband", "two_objectives"}
+    names = {"digits", "wmla_script", "any-language", "sklearn_cv", "hyperband", "two_objectives", "pbt_digits"}
     assert {file.partition("/")[0] for file in FILES} == names | {file.partition("/")[0] for file in PROOFS}
-    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 9 + len(PROOFS)
+    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 10 + len(PROOFS)
 
 
 @pytest.mark.parametrize("file", cases(FILES))

@@ -30,7 +30,7 @@ FILES = [str(path.relative_to(EXAMPLES)) for path in sorted(EXAMPLES.glob("*/alg
 def needs(file: str) -> None:
     if "digits" in file:
         pytest.importorskip("lightning")
-    if file.split("/")[0] in ("digits", "sklearn_cv", "wmla_script"):
+    if file.split("/")[0] in ("digits", "pbt_digits", "sklearn_cv", "wmla_script"):
         pytest.importorskip("sklearn")
     program = {"algo-node.yaml": "node", "algo-c.yaml": "cc", "algo.yaml": "awk"}.get(file.split("/")[1])
     if program and not shutil.which(program):
