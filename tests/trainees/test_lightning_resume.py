@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-torch = pytest.importorskip("torch")
-pl = pytest.importorskip("lightning.pytorch")
+torch: Any = pytest.importorskip("torch")
+pl: Any = pytest.importorskip("lightning.pytorch")
 
 from hpo_trainees.lightning import ResumeCallback, resume_from  # noqa: E402
 
@@ -27,7 +27,7 @@ SCHEDULERS: dict[str, Any] = {
 }
 
 
-class Module(pl.LightningModule):
+class Module(pl.LightningModule):  # type: ignore[misc]
     """One weight; remembers the parameters of the optimizer at each step."""
 
     def __init__(self, lr: float, decay: float, schedule: str = "none", optimizer: str = "sgd") -> None:
@@ -84,7 +84,7 @@ def test_a_checkpoint_that_the_callback_did_not_see_made(tmp_path: Path) -> None
 
 
 def test_what_sets_them_back_is_an_error(tmp_path: Path) -> None:
-    class Back(pl.Callback):
+    class Back(pl.Callback):  # type: ignore[misc]
         def on_train_batch_start(self, trainer: Any, *rest: Any) -> None:
             trainer.optimizers[0].param_groups[0]["lr"] = 0.1
 
