@@ -152,17 +152,21 @@ class Pbt(Searcher):
             self._require_checkpoints(population)
         out: list[Proposal] = []
         trial_id = history.next_id
-        for step in islice(self._steps(population), count):
+        for step in islice(self._steps(population, history.trials_left), count):
             out.append(self._proposal(step, trial_id, history, out))
             trial_id += out[-1].carry_on is None
         return out
 
     # -- decisions -----------------------------------------------------------------------------------------------------
 
-    def _steps(self, population: Population) -> Iterator[Step]:
+    def _steps(self, population: Population, room: int | None) -> Iterator[Step]:
         """What can be done now. Copies come before members that go on: what they are copies of must not have begun to
-        change when they are taken."""
-        missing = [member for member, trial in enumerate(population.members) if trial is None]
+        change when they are taken.
+
+        Args:
+            room: how many more members the budget allows; None: it sets no limit.
+        """
+        missing = [member for member, trial in enumerate(population.members) if trial is None][:room]
         if missing and population.furthest <= self._first:
             yield from (Step(member) for member in missing)
             missing = []
