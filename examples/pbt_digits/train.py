@@ -1,4 +1,4 @@
-"""Trains a digit classifier with Lightning; goes on from a checkpoint, with the values of config.json, if there is one."""
+"""Trains a digit classifier with Lightning; goes on from a checkpoint, with new values, if there is one."""
 
 from __future__ import annotations
 
