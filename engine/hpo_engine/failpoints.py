@@ -40,6 +40,8 @@ NAMES: tuple[str, ...] = (
     "attempt.started",
     "attempt.reaped",
     "attempt.judged",
+    "checkpoints.deletion-recorded",
+    "checkpoints.deleted",
     "trial.metrics-seen",
     "trial.stop-asked",
     "trial.user-stop-asked",

@@ -25,6 +25,7 @@ from hpo_engine.study.events import (
     AttemptEnded,
     AttemptIntended,
     AttemptStarted,
+    CheckpointsDeleted,
     EngineStarted,
     Event,
     MetricsSeen,
@@ -45,7 +46,7 @@ from hpo_engine.study.events import (
 )
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective, Row
-from hpo_engine.study.spec import Resource, TrialPolicy
+from hpo_engine.study.spec import Checkpoints, Resource, TrialPolicy
 from hpo_engine.study.trial import Exit, FailureKind, Origin, Proposal, Result, Stop, StopCause, TrialState
 from tests.support import random_logs
 from tests.support.loop_bench import Bench, Counting
@@ -137,7 +138,8 @@ SAMPLES: dict[str, Event] = {
         AttemptEnded(1.0, 0, 1, {"code": 1}, "why", None, True, True),
         TrialPaused(1.0, 0, "why"),
         TrialResumed(1.0, 0),
-        TrialEnded(1.0, 0, "completed", 0.5, "", {"code": 0}, "d"),
+        TrialEnded(1.0, 0, "completed", 0.5, "", {"code": 0}, "d", checkpoint="last.ckpt", checkpoint_bytes=9),
+        CheckpointsDeleted(1.0, 0, 9),
         TrialReopened(1.0, 0),
         StopAsked(1.0, 0, "why"),
         SpecChanged(1.0, {"trials": 3}, {"name": "s"}, "text", ("trials: 2 -> 3",), "me", "request"),
@@ -434,10 +436,14 @@ def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
                 return [Proposal(first.params, 2, carry_on=0)] if first.state is TrialState.COMPLETED else []
             return new
 
+        def promotable(self, history: History) -> list[int]:
+            return [0]
+
     bench = Bench(tmp_path)
     bench.searcher = CarriesOn()
 
     def behave(launch: BoundLaunch) -> Exit | None:
+        Path(launch.paths.result_dir, "last.ckpt").write_text("state")
         if launch.trial_id % 4 == 1:
             return Exit(code=3)
         if launch.trial_id == 2 and launch.attempt == 1:
@@ -448,7 +454,10 @@ def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
     bench.behave = behave
     bench.candidates = [*OWN, Candidate("stdout", Printed)]
     points = ({"x": 1.0}, {"x": 2.0})
-    engine = bench.open(trial=TrialPolicy(retries=1), resource=Resource("epochs", 2), points=points)
+    limited = Checkpoints((), "promotable", 1)
+    engine = bench.open(
+        trial=TrialPolicy(retries=1), resource=Resource("epochs", 2), points=points, checkpoints=limited
+    )
     for _ in range(6):
         bench.now += 1
         engine.step(bench.now)

@@ -224,6 +224,8 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
             values = result.get("values") or {history.spec.objectives[0].metric: result["value"]}
             text = ", ".join(f"{safe_text(name)} {number(v)}" for name, v in values.items())
             click.echo(f"  with {_amount(history, result['resource'])}: {text}")
+    if trial.cleared:
+        click.echo("  checkpoints: deleted, to make room")
     click.echo(f"  results: {folders.result_dir}\n  logs: {folders.log_dir}")
     if trial.rows:
         names = list(dict.fromkeys(name for row in trial.rows for name in row.values))

@@ -14,7 +14,7 @@ from typing import Any
 
 from hpo_engine.contract import binding, carrying, layout, stopnote
 from hpo_engine.contract.binding import Resumed
-from hpo_engine.contract.checkpoints import finding
+from hpo_engine.contract.checkpoints import deleting, finding
 from hpo_engine.contract.checkpoints.finding import Left
 from hpo_engine.contract.copies import Copies
 from hpo_engine.contract.foldercopy import Check
@@ -266,6 +266,9 @@ class LocalWorkspace:
 
     def checkpoint(self, trial: Trial) -> Left | None:
         return finding.left(self._files_of(trial), self._spec.checkpoints) if self._spec.seeks_checkpoints else None
+
+    def delete_checkpoints(self, trial: Trial) -> None:
+        deleting.delete(self._files_of(trial), self._spec.checkpoints, trial.ended_at)
 
     def error(self, trial_id: int, attempt: int) -> str:
         return logfiles.error(self.paths.trial(trial_id).attempt(attempt))

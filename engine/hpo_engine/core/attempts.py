@@ -275,8 +275,9 @@ class Attempts:
             return
         value = values[0] if values else None
         values = values if self._recorder.history.spec.multi_objective else None
-        left = self._workspace.checkpoint(trial) if state is TrialState.COMPLETED else None
-        newest, taken_up = (None, None) if left is None else (left.newest, left.bytes or None)
+        good, limited = state is TrialState.COMPLETED, self._recorder.history.spec.checkpoints.disk_bytes is not None
+        left = self._workspace.checkpoint(trial) if good or (limited and not exit_.unstarted) else None
+        newest, taken_up = (None, None) if left is None else (left.newest if good else None, left.bytes or None)
         self._recorder.record(
             TrialEnded(
                 now, trial.id, state.value, value, reason, exit_.to_json(), digest, values, failure, newest, taken_up

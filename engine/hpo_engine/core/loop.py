@@ -22,6 +22,7 @@ from hpo_engine.core.ports import Executor, Searcher, Stopper, Store, Tracker, W
 from hpo_engine.core.proposing import Proposer
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.searcher_thread import Ask, Asker, InLine
+from hpo_engine.core.tidying import Tidying
 from hpo_engine.errors import EngineError, JournalError, SearcherError, StopperError, StudyGone, StudyLocked
 from hpo_engine.failpoints import failpoint
 from hpo_engine.store import inbox
@@ -70,6 +71,7 @@ class Engine:
         self._attempts = Attempts(self._recorder, executor, workspace, check)
         self._early = EarlyStopping(self._recorder, stopper, self._attempts)
         self._commands = Commands(self._recorder, self._attempts, remake, self._use)
+        self._tidying = Tidying(self._recorder, self._proposer, workspace)
         self._stopper, self._check, self._copied_from = stopper, check, copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
         self._broken: SearcherError | StopperError | None = None
@@ -89,6 +91,7 @@ class Engine:
         if self._copied_from:  # in one commit: from then on the log has this folder as the study's own
             self._run_again_here(now)
         self._recorder.commit()
+        self._tidying.again()
         adopted = self._attempts.adopt(now)
         self._early.stop_again(now)
         self._recorder.open_trackers(now)
@@ -126,6 +129,7 @@ class Engine:
         if not self._early.closing and (room := self._attempts.room(now)):
             self._launch(now, room)
         self._recorder.commit()
+        self._tidying.tidy(now)
         self._recorder.tell(now)
         self._lay_ahead()
         history = self.history

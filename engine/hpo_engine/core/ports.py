@@ -181,6 +181,9 @@ class Workspace(Protocol):
     def checkpoint(self, trial: Trial) -> Left | None:
         """The checkpoints that a trial has left whose processes have gone; None if they do not matter in the study."""
 
+    def delete_checkpoints(self, trial: Trial) -> None:
+        """Deletes the checkpoints of an ended trial; what is gone already does not matter. Never raises."""
+
     def error(self, trial_id: int, attempt: int) -> str:
         """The error that an attempt's output ends with, or ""."""
 

@@ -10,7 +10,7 @@ import logging
 import operator
 import reprlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -87,6 +87,19 @@ class Proposer:
         """How many new trials may be proposed now, regardless of free slots."""
         searching = not self.exhausted and self._nothing_at is not self._recorder.history
         return self._wanted(sys.maxsize) if searching else 0
+
+    @property
+    def may_be_asked(self) -> bool:
+        """Whether the searcher is idle: it gets one call at a time, and an answer on its way is to be taken first."""
+        return not self._asker.busy
+
+    def promotable(self) -> Collection[int] | None:
+        """See `Searcher.promotable`; call it while the searcher `may_be_asked`."""
+        try:
+            return self._searcher.promotable(self._recorder.history)
+        except Exception:  # nothing is deleted on its word; what is wrong with it shows when it is asked
+            _log.debug("the searcher's `promotable` raised", exc_info=True)
+            return None
 
     def why_over(self) -> str:
         """The searcher's own reason why it has nothing more to propose; "" if it gives none."""

@@ -5,7 +5,7 @@ Does nothing itself. The note of each proposal names the searcher that it is fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -68,6 +68,9 @@ class Auto(Searcher):
                 out.append(Proposal(params, note={"by": name}))
                 observed = replace(observed, pending=np.vstack([observed.pending, self._spec.space.encode(params)]))
         return out
+
+    def promotable(self, history: History) -> Collection[int] | None:
+        return self._bohb.promotable(history) if self.traits.rations else ()
 
     def planned(self) -> str:
         return self._bohb.planned() if self.traits.rations else ""

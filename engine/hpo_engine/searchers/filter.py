@@ -7,7 +7,7 @@ a constraint forbids. Knows no searcher by name, and nothing of results.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +55,9 @@ class ProposalFilter(Searcher):
 
     def about(self) -> str:
         return self.inner.about()
+
+    def promotable(self, history: History) -> Collection[int] | None:
+        return self.inner.promotable(history)
 
     def planned(self) -> str:
         return self.inner.planned()

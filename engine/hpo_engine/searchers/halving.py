@@ -12,9 +12,11 @@ only. Nothing else is stored: after a crash the next engine computes the same. T
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +69,29 @@ class Halving(Searcher):
 
     def promote_waiting(self, history: History, count: int) -> list[Proposal]:
         return self._proposals(history, count, fresh=False)
+
+    def promotable(self, history: History) -> Collection[int]:
+        """Those that wait in a rung below the last one, and that are not behind as many as can be promoted from it at
+        the most: others only join them."""
+        if not self.traits.carries_on:
+            return ()
+        found: set[int] = set()
+        for bracket in self._kept.read(history.trials).values():
+            for rung, state in enumerate(bracket.rungs[:-1]):
+                within = set(state.done[: self._most_promoted(bracket, rung)])
+                found |= {number for loss, number in state.waiting if (loss, number) in within}
+        return found
+
+    def _most_promoted(self, bracket: BracketState, rung: int) -> int | None:
+        """From a rung, whatever is still to come; None: there is no bound."""
+        if not self.layout:
+            return bracket.layout[rung + 1].size
+        trials = self._spec.budget.trials
+        return None if trials is None else math.ceil(trials / self.plan.eta)
+
+    @cached_property
+    def _kept(self) -> BracketHistory:
+        return BracketHistory(self.layout, keyed=False)
 
     def promotion(self, trial: Trial, resource: int, note: Mapping[str, Any]) -> Proposal:
         """What it means that a trial is promoted: it is carried on from the files that it left, or, if there is nothing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -87,6 +87,14 @@ class Searcher:
     def about(self) -> str:
         """A description of its plan for the study, in one line; "" if there is nothing to add."""
         return ""
+
+    def promotable(self, history: History) -> Collection[int] | None:
+        """The trials with a result that may still be carried on or started from, so that their checkpoints are needed;
+        None: it cannot tell, so all of them. Called while no `ask` runs. A trial that it has left out must not be
+        carried on later: its checkpoint may be gone.
+        """
+        ours = type(self).__module__.startswith("hpo_engine.")  # a plugin may start new trials from others
+        return () if ours and not self.traits.carries_on else None
 
     def planned(self) -> str:
         """The runs that it plans and the resource they take, in one line; "" if it rations nothing."""

@@ -6,7 +6,7 @@ Which members breed is decided here, from the history alone; `pbt_population` sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -286,6 +286,9 @@ class Pbt(Searcher):
     def about(self) -> str:
         changing = [name for name in self._space.names if name in self._explorer.mutable]
         return f"{self._size} members; {listed(changing, 6)} may change every {self._interval} {self._resource.name}"
+
+    def promotable(self, history: History) -> Collection[int]:
+        return {trial.id for trial in Population.of(history, self._size).present}
 
     def planned(self) -> str:
         total = self._size * self._most

@@ -223,7 +223,7 @@ class AttemptIntended(Event):
             "resume": trial.resume,
         }  # fmt: skip
         amend(
-            trial, state=TrialState.RUNNING, rows=before, before=before, provisional=False, seen_at=(),
+            trial, state=TrialState.RUNNING, rows=before, before=before, provisional=False, cleared=False, seen_at=(),
             objective_at=None, reason="",
             started_at=trial.started_at or self.at,
             attempts=(*trial.attempts, made(Attempt, attempt)), stop=None, failure=None,
@@ -364,6 +364,7 @@ class TrialEnded(Event):
     """The verdict. `value` is the objective in the user's own sign (given only if `state` is completed).
 
     `values`: with several objectives all of them, in their order; the first is `value`. `checkpoint`: see `Result`.
+    `checkpoint_bytes`: see `Trial`.
     """
 
     kind: ClassVar[str] = "trial_ended"
@@ -397,10 +398,12 @@ class TrialEnded(Event):
             spec = draft.study.spec
             result = {
                 "attempt": len(trial.attempts), "resource": trial.proposal.resource, "losses": losses,
-                "checkpoint": self.checkpoint, "checkpoint_bytes": self.checkpoint_bytes or 0, "rows": trial.rows,
+                "checkpoint": self.checkpoint, "rows": trial.rows,
                 "latest": None if spec.resource is None else latest_losses(trial.rows, spec.objectives),
             }  # fmt: skip
             draft.result(trial, made(Result, result))
+        if self.checkpoint_bytes is not None:
+            amend(trial, checkpoint_bytes=self.checkpoint_bytes)
         amend(trial, state=state, failure=failure, reason=self.reason, ended_at=self.at, seen_at=trial.seen_at[:1])
 
     def _losses(self, value: float, spec: StudySpec) -> tuple[float, ...]:
@@ -408,6 +411,22 @@ class TrialEnded(Event):
         if len(values) != len(spec.objectives):
             raise JournalError(f"trial {self.trial}: {len(values)} values for {len(spec.objectives)} objectives")
         return tuple([aim.loss(value) for aim, value in zip(spec.objectives, values, strict=True)])
+
+
+@dataclass(frozen=True)
+class CheckpointsDeleted(Event):
+    """Committed before it is done: the checkpoints of an ended trial, `size` bytes in all, are deleted to make room."""
+
+    kind: ClassVar[str] = "checkpoints_deleted"
+    trial: int
+    size: int
+
+    def step(self, draft: Draft) -> None:
+        trial = draft.trial(self.trial)
+        if not trial.state.ended:
+            raise JournalError(f"trial {self.trial} is {trial.state.value}: its checkpoints cannot be deleted")
+        results = tuple([changed(result, checkpoint=None) for result in trial.results])
+        amend(trial, results=results, checkpoint_bytes=0, cleared=True)
 
 
 @dataclass(frozen=True)
@@ -528,6 +547,7 @@ KINDS: dict[str, type[Event]] = {
         TrialPaused,
         TrialResumed,
         TrialEnded,
+        CheckpointsDeleted,
         TrialReopened,
         StopAsked,
         SpecChanged,

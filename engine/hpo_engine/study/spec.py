@@ -229,7 +229,7 @@ class StudySpec:
     def seeks_checkpoints(self) -> bool:
         """Whether a trial's checkpoint matters: another attempt may go on from it, or the study file names them."""
         resumes = self.resource is not None and self.resource.resume != "never"
-        return resumes or bool(self.checkpoints.patterns)
+        return resumes or bool(self.checkpoints.patterns) or self.checkpoints.disk_bytes is not None
 
     @property
     def full_resource(self) -> int | None:

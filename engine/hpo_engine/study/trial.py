@@ -244,7 +244,7 @@ class Result:
     had gone into it (None: the study has none). `rows`: the trial's at that time.
 
     `checkpoint`: the newest one that the attempt left, by its path in RESULT_DIR (None: none was found, none was looked
-    for, or it was deleted). `checkpoint_bytes`: what all checkpoints of the trial took up then. `latest`: the losses of
+    for, or it was deleted). `latest`: the losses of
     its last row, if the study has a resource and one of its objectives counts by the best row (None: the same as
     `losses`; empty: they are not finite).
     """
@@ -253,7 +253,6 @@ class Result:
     resource: int | None
     losses: tuple[float, ...]
     checkpoint: str | None = None
-    checkpoint_bytes: int = 0
     latest: tuple[float, ...] | None = None
     rows: Sequence[Row] = field(default=(), compare=False, repr=False)
 
@@ -311,6 +310,8 @@ class Trial:
     `provisional`: the rows are those of a source that need not be the one that counts in the end: no rule judges them.
     `seen_at`: when rows of the latest attempt were read (UTC seconds): of a running one the first time and the latest
     ones, see `MOST_SEEN`, of an ended one the first time only. `objective_at`: when all objectives were in them.
+    `checkpoint_bytes`: what all its checkpoints took up when its latest attempt ended. `cleared`: they were deleted, or
+    are about to be, and no attempt has begun since.
     `origin`: the files that it started from. `kept`: its attempts whose files were kept when it was carried on, see
     `Proposal.keep`. `suspended`: it was paused, and what it left then is there for its next
     attempt to go on from. `failure`: why it failed (None: it did not). `stop`: it was told to end
@@ -328,6 +329,8 @@ class Trial:
     objective_at: float | None = None
     results: tuple[Result, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    checkpoint_bytes: int = 0
+    cleared: bool = False
     origin: Origin | None = None
     kept: tuple[int, ...] = ()
     suspended: bool = False

@@ -12,11 +12,12 @@ from hpo_engine.report import remarks
 from hpo_engine.report.ranking import whole
 from hpo_engine.stoppers.misnamed import lacks, metrics_of, unexpected
 from hpo_engine.stoppers.spelling import other_spelling
-from hpo_engine.study.events import Event, MetricsSeen, TrialCarriedOn, TrialEnded, TrialProposed
+from hpo_engine.study.events import CheckpointsDeleted, Event, MetricsSeen, TrialCarriedOn, TrialEnded, TrialProposed
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import MISNAMED
 from hpo_engine.study.trial import Trial, TrialState
 from hpo_engine.text.quoting import listed
+from hpo_engine.text.tables import size_text
 
 _LOOKED_AT = 3  # trials whose config.json is looked at
 
@@ -28,6 +29,7 @@ class Advice:
         self._paths, self._say = paths, say
         self._same: remarks.Sameness | None = None
         self._to_look_at = 0
+        self._deleted = False  # whether deleted checkpoints were told of
         self._missing = False  # whether the objectives may still turn out to be missing
         self._doubt = ""  # that one is, unless the study stops in the same turn for that reason
 
@@ -57,6 +59,12 @@ class Advice:
                 self._look_at(trial, history)
         elif isinstance(event, TrialCarriedOn | TrialProposed):
             self._promoted(event, history)
+        elif isinstance(event, CheckpointsDeleted) and not self._deleted:
+            self._deleted = True
+            self._say(
+                f"the checkpoints of trial {event.trial} ({size_text(event.size)}) are deleted: all of the study's are "
+                "more than `checkpoints` allows, and no trial can go on from these any more; `show` tells of later ones"
+            )
 
     def tick(self, history: History, now: float) -> None:
         if self._doubt and not history.halted:
@@ -98,6 +106,8 @@ class Advice:
             return
         if isinstance(event, TrialProposed):
             if event.repeats is not None and history.next_id - history.begun == 1:
+                if history.trials[event.repeats].cleared:
+                    return  # it had one
                 self._say(
                     f"trial {event.repeats} left no checkpoint, so trial {event.trial} begins its configuration anew; "
                     "if the script writes any, name them in the study file, as in checkpoints: ['*.ckpt']"
