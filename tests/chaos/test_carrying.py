@@ -117,7 +117,7 @@ def test_trials_are_carried_on_and_start_from_others(study: Carried) -> None:
     code, out = study.run()
     assert code == 0, out
     study.check()
-    assert re.search(r"\[[45]/5\] trial 0 completed  loss=0.125 \(best 0.125 with epochs 8", out), out
+    assert re.search(r"\[[45]/5, run \d+\] trial 0 completed  loss=0.125 \(best 0.125 with epochs 8", out), out
     shown = json.loads(study.run("", "show", "s", "0", "--json")[1])
     assert [(r["resource"], r["attempt"], r["value"]) for r in shown["results"]] == [
         (1, 1, 1.0), (2, 2, 0.5), (4, 3, 0.25), (8, 4, 0.125),

@@ -46,7 +46,7 @@ from hpo_engine.study.events import (
 )
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective, Row
-from hpo_engine.study.spec import Checkpoints, Resource, TrialPolicy
+from hpo_engine.study.spec import Budget, Checkpoints, Named, Resource, StudySpec, TrialPolicy
 from hpo_engine.study.trial import Exit, FailureKind, Origin, Proposal, Result, Stop, StopCause, TrialState
 from tests.support import random_logs
 from tests.support.loop_bench import Bench, Counting
@@ -476,3 +476,60 @@ def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
         part = fold(events[:count])
         assert part.next_id == sum(e.kind == "trial_proposed" for e in events[:count])
     assert repr(replace(part, trials=history.trials)) == repr(history)
+
+
+def _of_an_older_version(spec: StudySpec) -> StudyOpened:
+    """The opening of a study by a version that knew no limit of runs."""
+    body = json.loads(json.dumps(spec.to_json()))
+    del body["budget"]["runs"]
+    return StudyOpened(1.0, body)
+
+
+def test_trials_of_older_studies_that_promote_are_runs() -> None:
+    epochs = Resource("epochs", 9)
+    for name in ("hyperband", "asha", "bohb", "auto"):
+        spec = random_logs.spec(algorithm=Named(name), resource=epochs, budget=Budget(22))
+        history = fold([_of_an_older_version(spec)])
+        assert history.counts_runs and history.spec.budget == Budget(None, runs=22)
+        history = apply(history, SpecChanged(2.0, {"trials": 30}))
+        assert history.spec.budget == Budget(None, runs=30) and history.progress == (0, 30)
+        history = apply(history, SpecChanged(3.0, {"runs": 40}))
+        assert history.spec.budget == Budget(None, runs=40)
+        history = apply(history, SpecChanged(3.0, {}, spec=replace(spec, budget=Budget(50)).to_json()))
+        assert history.spec.budget == Budget(None, runs=50)
+
+
+def test_trials_of_other_studies_are_trials_whatever_version_opened_them() -> None:
+    epochs = Resource("epochs", 9)
+    old = [random_logs.spec(algorithm=Named("random"), resource=epochs, budget=Budget(22)),
+           random_logs.spec(algorithm=Named("auto"), budget=Budget(22)),
+           random_logs.spec(algorithm=Named("mine.py:Mine"), resource=epochs, budget=Budget(22))]  # fmt: skip
+    for history in (
+        *(fold([_of_an_older_version(spec)]) for spec in old),
+        fold(
+            [StudyOpened(1.0, random_logs.spec(algorithm=Named("asha"), resource=epochs, budget=Budget(22)).to_json())]
+        ),
+    ):
+        assert not history.counts_runs and history.spec.budget == Budget(22)
+        assert apply(history, SpecChanged(2.0, {"trials": 30})).spec.budget == Budget(30)
+
+
+def test_trials_and_runs_are_counted_as_the_log_grows() -> None:
+    spec = random_logs.spec(algorithm=Named("asha"), resource=Resource("epochs", 9), budget=Budget(2, runs=9))
+    events: list[Event] = [
+        StudyOpened(1.0, spec.to_json()),
+        TrialProposed(2.0, 0, {"x": 0.5}, 1),
+        TrialEnded(3.0, 0, "completed", 1.0),
+        TrialCarriedOn(4.0, 0, {"x": 0.5}, 3),
+        TrialProposed(5.0, 1, {"x": 0.5}, 3, repeats=0),
+        TrialEnded(6.0, 0, "failed"),
+        TrialReopened(7.0, 0),
+        TrialEnded(8.0, 0, "completed", 0.5),
+        TrialEnded(9.0, 1, "completed", 0.5),
+    ]
+    counts = [(1, 1, 0), (1, 1, 1), (1, 2, 1), (1, 3, 1), (1, 3, 2), (1, 3, 1), (1, 3, 2), (1, 3, 3)]
+    for k, (begun, runs, ended) in enumerate(counts):
+        for history in (fold(events[: k + 2]), apply(fold(events[: k + 1]), events[k + 1])):
+            assert (history.begun, history.runs, history.runs_ended) == (begun, runs, ended)
+            assert history.progress == (0 if k == 0 else 1, 2)
+            assert (history.trials_left, history.runs_left) == (1, 9 - runs)
