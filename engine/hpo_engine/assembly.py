@@ -42,6 +42,7 @@ from hpo_engine.study.spec import (
     STALLED,
     TARGET,
     Named,
+    Resources,
     StudySpec,
 )
 from hpo_engine.study.trial import BAD
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.ports import Executor, Tracker
     from hpo_engine.report.backtest import Backtest
+    from hpo_engine.executors.local.bound import Bind
     from hpo_engine.stoppers import FirstOf
     from hpo_engine.stoppers.rule import Watch
     from hpo_engine.studyfile.document import Document
@@ -606,9 +608,11 @@ def engine_for(
     from hpo_engine.contract import snapshot
     from hpo_engine.contract.copies import Copies
     from hpo_engine.contract.workspace import LocalWorkspace
+    from hpo_engine.core.commands import Parts
     from hpo_engine.core.loop import Engine
-    from hpo_engine.core.searcher_thread import InLine, InThread
     from hpo_engine.executors.local.activity import LocalActivity
+    from hpo_engine.core.searcher_thread import Ask, Asker, InLine, InThread
+    from hpo_engine.executors.local.bound import Rebinding
 
     paths, events = study.paths, _events(study.history, clock(), changes, retry=retry)
     history = reduce(apply, events, study.history)
@@ -619,7 +623,33 @@ def engine_for(
     here = replace(spec, model_dir=paths.model)
     made = searcher(here) if proposer is None else proposer
     threads.keep_to_one(os.environ)
-    executor = _executor(spec, paths, view.linked, say)
+    bind = Rebinding(_binder(spec, paths, view.linked))
+    executor = _executor(spec, paths, bind, view.linked, say)
+
+    activity = LocalActivity(paths) if spec.executor.name == LOCAL else None
+
+    def remake(new: StudySpec) -> Parts:
+        running = engine.history.spec
+        if (running.resources.cpus, running.resources.gpus) != (new.resources.cpus, new.resources.gpus):
+            raise SpecError([Problem("trial", f"cpus and gpus cannot be changed {_WHILE}")])
+        if running.trackers != new.trackers:
+            raise SpecError([Problem("trackers", f"cannot be changed {_WHILE}")])
+        resize = getattr(executor, "resize", None)
+        if running.resources != new.resources and resize is None:
+            raise SpecError([Problem("parallel", f"{new.executor.name} cannot change it {_WHILE}")])
+        made, rules = changed_parts(running, new, paths, activity)
+        bound = _binder(new, paths, view.linked)
+
+        def adopt() -> None:
+            bind.bind = bound
+            if resize is not None:
+                resize(_at_once(new))
+
+        return Parts(made, rules, asker_of(made), adopt)
+
+    def asker_of(made: Searcher) -> Callable[[Ask], Asker]:
+        return InLine if made.traits.quick else lambda ask: InThread(ask, executor.wake)
+
     views = snapshot.Views(view, lambda lay: layout.view_of(spec, lay))
     engine = Engine(
         LocalWorkspace(paths, spec, views, user, metric_sources(here), Copies(executor.wake)),
@@ -627,17 +657,69 @@ def engine_for(
         study.journal,
         history,
         made,
-        stopper(here, LocalActivity(paths) if spec.executor.name == LOCAL else None),
+        stopper(here, activity),
         executor,
         [*trackers, *_chosen_trackers(spec, paths)],
         poll_s=poll_s,
-        asker=InLine if made.traits.quick else lambda ask: InThread(ask, executor.wake),
+        asker=asker_of(made),
         copied_from=study.copied_from,
         check=study.check,
+        remake=remake,
     )
     if events:
         study.journal.append(events, history)
     return engine
+
+
+_WHILE = "while an engine runs the study: stop it, edit, resume"
+
+
+def changed_parts(
+    old: StudySpec, new: StudySpec, paths: StudyPaths, watch: Watch | None = None
+) -> tuple[Searcher, FirstOf]:
+    """The searcher and the stopper of a study that the user changes.
+
+    Raises:
+        SpecError: they cannot be made, or the searcher's plan for the trials so far does not fit the change.
+    """
+    here = replace(new, model_dir=paths.model)
+    made, before = searcher(here), searcher(replace(old, model_dir=paths.model)).traits
+    both = (old.algorithm.name, before), (new.algorithm.name, made.traits)
+    planned = [name for name, traits in both if traits.rations or traits.listed or traits.carries_on]
+    if old.algorithm != new.algorithm and planned:
+        text = f"{planned[0]} follows a plan of its own, which is in its trials; begin a new study with warm_start"
+        raise SpecError([Problem("algorithm", f"cannot be changed: {text}")])
+    if old.space != new.space and before.listed:
+        text = f"{old.algorithm.name} works through a list that follows from it; begin a new study"
+        raise SpecError([Problem("space", f"cannot be changed: {text}")])
+    if _runs_here(new):
+        from hpo_engine.executors.sharing import Place, capacity
+
+        capacity(new.resources, Place.here(os.environ, gpus=bool(new.resources.gpus)))
+    return made, stopper(here, watch)
+
+
+def read_changed(document: Document, base_dir: str) -> StudySpec:
+    """The study that the changed document of one describes. Raises SpecError with every problem in it."""
+    from hpo_engine.studyfile.native import parse_document
+
+    spec = parse_document(document, base_dir=base_dir, algorithms=SEARCHERS.known(), registries=_REGISTRIES)
+    return _checked(spec, os.environ, how_long=True)
+
+
+def _at_once(spec: StudySpec) -> Resources:
+    """What the study needs, without slots for trials that it cannot have."""
+    most = min(n for n in (spec.resources.parallel, spec.budget.most) if n is not None)
+    return replace(spec.resources, parallel=most)
+
+
+def _binder(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...]) -> Bind:
+    """Finds argv, environment and folders of attempts. `linked`: big files that trials share."""
+    from hpo_engine.executors.local.bound import Binder
+
+    base = {**os.environ, "USER": binding.user_of(os.environ)}
+    there = redirect(binding.command(spec, sys.executable), base, spec.env, spec.model_dir, paths.model)
+    return Binder(spec, paths, base, there, linked)
 
 
 def _events(history: History, now: float, changes: Mapping[str, Any] | None, *, retry: bool) -> list[Event]:
@@ -651,16 +733,18 @@ def _events(history: History, now: float, changes: Mapping[str, Any] | None, *, 
 def _drop_old_requests(paths: StudyPaths) -> None:
     """Drops requests to stop the study: they were meant for an earlier engine."""
     for path, request in inbox.pending(paths.inbox):
-        if request is None or request.trial is None:
+        if request is None or (request.do == "stop" and request.trial is None):
             inbox.done(path)
+    inbox.clear_refusals(paths.inbox)
 
 
-def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: Callable[[str], None]) -> Executor:
+def _executor(
+    spec: StudySpec, paths: StudyPaths, bind: Bind, linked: tuple[str, ...], say: Callable[[str], None]
+) -> Executor:
     """Args:
     linked: big files that trials share.
     """
     from hpo_engine.executors.context import ExecutorContext
-    from hpo_engine.executors.local.bound import Binder
     from hpo_engine.executors.local.executor import LocalExecutor
     from hpo_engine.executors.local.processes import can_protect
     from hpo_engine.executors.machine import study_id
@@ -671,13 +755,10 @@ def _executor(spec: StudySpec, paths: StudyPaths, linked: tuple[str, ...], say: 
             "big files are linked, not copied, and here only their modes keep trials from changing them: %s",
             ", ".join(linked),
         )
-    base = {**os.environ, "USER": binding.user_of(os.environ)}
-    there = redirect(binding.command(spec, sys.executable), base, spec.env, spec.model_dir, paths.model)
-    most = min(n for n in (spec.resources.parallel, spec.budget.most) if n is not None)
     context = ExecutorContext(
-        replace(spec.resources, parallel=most),
+        _at_once(spec),
         os.environ,
-        Binder(spec, paths, base, there, linked),
+        bind,
         say,
         errors=paths.engine_log,
         study=study_id(paths.root),

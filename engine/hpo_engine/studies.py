@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -342,13 +342,24 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
     from hpo_engine.studyfile.native import to_native  # pydantic: only on the way to an error
 
     left, right = (to_native(replace(spec, seed=None)) for spec in (old, new))
-    out = []
+    out = list(_lines(left, right, _LIMITS))
+    return out + ([f"seed: {old.seed} -> {new.seed}"] if new.seed not in (None, old.seed) else [])
+
+
+def changes(old: StudySpec, new: StudySpec) -> list[str]:
+    """One line for each field of the study file that is different after a change, limits too."""
+    from hpo_engine.studyfile.native import to_native
+
+    return list(_lines(to_native(old), to_native(new), ()))
+
+
+def _lines(left: Mapping[str, Any], right: Mapping[str, Any], but: Collection[str]) -> Iterator[str]:
+    """One line for each key of two study files that differs."""
     for key in dict.fromkeys([*left, *right]):
         if key == "space":
-            out += _space_differences(left.get(key, {}), right.get(key, {}))
-        elif key not in _LIMITS and left.get(key) != right.get(key):
-            out.append(f"{key}: {' -> '.join(_brief(*(_shown(key, doc) for doc in (left, right))))}")
-    return out + ([f"seed: {old.seed} -> {new.seed}"] if new.seed not in (None, old.seed) else [])
+            yield from _space_differences(left.get(key, {}), right.get(key, {}))
+        elif key not in but and left.get(key) != right.get(key):
+            yield f"{key}: {' -> '.join(_brief(*(_shown(key, doc) for doc in (left, right))))}"
 
 
 def _shown(key: str, document: Mapping[str, Any]) -> str:

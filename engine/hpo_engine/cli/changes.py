@@ -24,11 +24,12 @@ def changed_limits(
     from hpo_engine import studies
 
     opened = history.opened_spec
-    if different := studies.differences(opened, spec):
+    if (different := studies.differences(opened, spec)) and studies.differences(history.spec, spec):
         lines = "\n".join(f"  {line}" for line in different)
         again = _judge_again(history, opened, spec, paths)
         raise StudyExists(
             f"study {spec.name} exists and differs from this file:\n{lines}\n{again}"
+            "to change the study, also while it runs: submit the file with --update; "
             f"to start over: hpo-engine remove {spec.name}, or another --name; to continue the old one: "
             f"hpo-engine resume {spec.name}"
         )
@@ -49,6 +50,15 @@ def refuse_fewer(history: History, changes: dict[str, Any], title: str) -> None:
         had = history.runs if history.counts_runs else had
         if (limit := changes.get(name)) is not None and limit < had:
             raise SpecError(f"{title.format(name)}{limit}: {history.spec.name} has {counted(had, word)} already")
+
+
+def with_current_limits(history: History, spec: StudySpec, given: dict[str, int | None]) -> StudySpec:
+    """The study of a file that is submitted again, with the limits that the study has by now where the file's are those
+    that it began with."""
+    wanted, before, now = _limits(spec), _limits(history.opened_spec), _limits(history.spec)
+    found = {k: now[k] if v == before[k] and given.get(k) is None else v for k, v in wanted.items()}
+    budget = replace(spec.budget, trials=found["trials"], runs=found["runs"], time_s=found["time_s"])
+    return replace(spec, budget=budget, resources=replace(spec.resources, parallel=found["parallel"]))
 
 
 def _judge_again(history: History, old: StudySpec, new: StudySpec, paths: StudyPaths) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import find, json_option, note, root_option, study_argument
+from hpo_engine.cli.edit import yes_option
 from hpo_engine.cli.trials import TrialNumbers, resumed
 from hpo_engine.errors import SpecError, StudyExists
 from hpo_engine.report.objects import dump, summary
@@ -42,6 +43,8 @@ _wait = click.option(
 @_parallel
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of the search.")
 @click.option("--dry-run", is_flag=True, help="Show the first trials' commands and files; start nothing.")
+@click.option("--update", is_flag=True, help="Change the study of that name to what FILE says, as `edit` does.")
+@yes_option
 @_detach
 @json_option
 @_quiet
@@ -55,6 +58,8 @@ def submit(
     parallel: int | None,
     seed: int | None,
     dry_run: bool,
+    update: bool,
+    yes: bool,
     detach: bool,
     as_json: bool,
     quiet: bool,
@@ -66,7 +71,8 @@ def submit(
     it goes to stderr, and the last line on stdout is the result.
     """
     from hpo_engine import assembly, studies
-    from hpo_engine.cli.changes import changed_limits, refuse_old_failures
+    from hpo_engine.cli.changes import changed_limits, refuse_old_failures, with_current_limits
+    from hpo_engine.cli.edit import revise
     from hpo_engine.cli.start import run_study
     from hpo_engine.contract.paths import StudyPaths, is_study, runs_root
     from hpo_engine.store.lock import who_leads
@@ -78,6 +84,13 @@ def submit(
     for text in spec.notes:
         note(text)
     paths = StudyPaths(os.path.join(runs_root(root, os.environ), spec.name))
+    if update and is_study(paths):
+        history = studies.read(paths)
+        new = with_current_limits(history, spec, {"trials": trials, "parallel": parallel})
+        revise(paths, history, new, source, dry_run=dry_run, yes=yes)
+        if dry_run or who_leads(paths.lock) is not None:
+            return 0
+        return _go_on(paths, studies.read(paths), {}, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
     if dry_run:
         from hpo_engine.cli.dry import show_first
 

@@ -12,6 +12,7 @@ from typing import Any
 from hpo_engine.core.attempts import Attempts
 from hpo_engine.core.ports import Searcher, Stopper
 from hpo_engine.core.recorder import Recorder
+from hpo_engine.core.searcher_thread import Ask, Asker, InLine
 from hpo_engine.errors import EngineError, SpecError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.store.inbox import Request
@@ -23,11 +24,12 @@ from hpo_engine.study.trial import StopCause, Trial, TrialState
 
 @dataclass(frozen=True)
 class Parts:
-    """What follows from a spec: its `searcher` and `stopper`. `adopt`: makes everything else in the engine follow it,
-    too; called when the change is durable."""
+    """What follows from a spec: its `searcher`, what asks it, and its `stopper`. `adopt`: makes everything else in the
+    engine follow it, too; called when the change is durable."""
 
     searcher: Searcher
     stopper: Stopper
+    asker: Callable[[Ask], Asker] = InLine
     adopt: Callable[[], None] = lambda: None
 
 

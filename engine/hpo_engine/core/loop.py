@@ -28,6 +28,7 @@ from hpo_engine.failpoints import failpoint
 from hpo_engine.store import inbox
 from hpo_engine.study.events import AttemptEnded, EngineStarted, StopAsked, StudyClosed, TrialEnded
 from hpo_engine.study.history import History, StudyState
+from hpo_engine.study.revision import outdated
 from hpo_engine.study.trial import Exit, StopCause, Trial, TrialState
 from hpo_engine.text.quoting import listed
 
@@ -66,7 +67,6 @@ class Engine:
     ) -> None:
         self.executor, self._workspace, self._inbox = executor, workspace, inbox
         self._recorder = Recorder(store, history, trackers)
-        self._make_asker = asker
         self._proposer = Proposer(self._recorder, searcher, asker)
         self._attempts = Attempts(self._recorder, executor, workspace, check)
         self._early = EarlyStopping(self._recorder, stopper, self._attempts)
@@ -212,7 +212,7 @@ class Engine:
     def _use(self, parts: Parts) -> None:
         """Goes on with other parts, see `Commands.edit`. An answer that the last searcher has not given is dropped."""
         self._proposer.close()
-        self._proposer = Proposer(self._recorder, parts.searcher, self._make_asker)
+        self._proposer = Proposer(self._recorder, parts.searcher, parts.asker)
         self._stopper = parts.stopper
         self._early.use(parts.stopper)
         self._workspace.revise(self.history.spec)
@@ -241,6 +241,9 @@ class Engine:
 
     def _launch(self, now: float, room: int) -> None:
         """Launches at most `room` attempts: first trials that wait to run again, then new ones."""
+        for trial in self.history.pending:
+            if why := outdated(self.history, trial):
+                self._recorder.record(TrialEnded(now, trial.id, TrialState.STOPPED.value, reason=why))
         wanted = min(room, len(self.history.pending) + self._proposer.wanted)
         free = self._attempts.free(wanted)
         again = [trial.id for trial in self.history.pending[:free]]

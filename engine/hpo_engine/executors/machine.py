@@ -52,6 +52,11 @@ class Machine:
         self._found: list[_Found] = []  # by `free`, and not taken yet; as good as new until something changes
         self._found_for: Resources | None = None
 
+    def resize(self, resources: Resources) -> None:
+        """The study may run another number of trials at a time from now on."""
+        self.at_once, self._found = capacity(resources, self.place), []
+        self._ledger.publish(replace(self._ledger.me, at_once=self.at_once))
+
     def free(self, request: Resources, wanted: int) -> int:
         """How many of `wanted` attempts can start now. Fewer than the study may run: it waits from now on for room."""
         running = len(self._ledger.mine)

@@ -50,7 +50,7 @@ def projected(trial: Trial, space: SearchSpace, was: Mapping[str, Any]) -> Trial
     params = member(trial.params, space, was)
     if params is None:
         proposal = changed(trial.proposal, params={})
-        return changed(trial, proposal=proposal, state=TrialState.STOPPED, results=(), rows=(), stop=None)
+        return changed(trial, proposal=proposal, state=TrialState.STOPPED, results=(), rows=(), attempts=(), stop=None)
     if params == trial.params and list(map(type, params.values())) == list(map(type, trial.params.values())):
         return trial
     return changed(trial, proposal=changed(trial.proposal, params=params))
@@ -83,10 +83,15 @@ def fitting(entry: Queued, space: SearchSpace) -> Queued | None:
 
     One of the user's own is dropped as a whole: without a part of it, it would be another one.
     """
-    wrong = {name for name, _ in problems_of(space, entry.params)}
-    if not wrong:
+    left = part(entry.params, space)
+    if left == entry.params:
         return entry
-    left = {name: value for name, value in entry.params.items() if name not in wrong}
-    if entry.study is None or not left or problems_of(space, left):
-        return None
-    return changed(entry, params=left)
+    return changed(entry, params=left) if left and entry.study is not None else None
+
+
+def part(params: Mapping[str, Any], space: SearchSpace) -> dict[str, Any]:
+    """The part of a configuration, complete or partial, that the space holds."""
+    left = dict(params)
+    while wrong := {name for name, _ in problems_of(space, left)}:
+        left = {} if wrong == {""} else {name: value for name, value in left.items() if name not in wrong}
+    return left

@@ -147,7 +147,7 @@ class ConsoleTracker:
         if isinstance(event, SourceUsed):
             return lines.metrics_from(history, history.metrics_from[-1])
         if isinstance(event, SpecChanged):
-            return lines.changed(event.changes)
+            return lines.changed(event.changes) if event.spec is None else lines.revised(event.lines or ())
         if isinstance(event, StopAsked) and event.trial is None:
             return f"stopping: {self._said.once(safe_text(event.why))}"
         return ""

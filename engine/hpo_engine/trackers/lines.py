@@ -226,6 +226,11 @@ def _objectives(spec: StudySpec) -> str:
     return " and ".join(quoted(aim.metric) for aim in spec.objectives)
 
 
+def revised(changed_lines: Sequence[str]) -> str:
+    """The user has changed the study."""
+    return f"the study was changed: {'; '.join(map(safe_text, changed_lines))}"
+
+
 def changed(changes: Mapping[str, Any]) -> str:
     words = {"time_s": "time limit", "parallel": "trials at a time"}
     shown = [

@@ -44,6 +44,16 @@ def as_bound(launch: Launch, devices: Sequence[str], lease: str | None, each: in
     return replace(launch, devices=tuple(devices), lease=lease)
 
 
+class Rebinding:
+    """A Bind that can be replaced while attempts run: those that start from then on follow the new one."""
+
+    def __init__(self, bind: Bind) -> None:
+        self.bind = bind
+
+    def __call__(self, launch: Launch, devices: Sequence[str], lease: str | None, each: int | None) -> BoundLaunch:
+        return self.bind(launch, devices, lease, each)
+
+
 class Binder:
     """The Bind of a study.
 

@@ -57,6 +57,10 @@ class LocalExecutor:
     def free(self, request: Resources, wanted: int) -> int:
         return 0 if self._queue else self.machine.free(request, wanted)
 
+    def resize(self, resources: Resources) -> None:
+        """The study may run another number of trials at a time from now on."""
+        self.machine.resize(resources)
+
     def launch(self, launch: Launch) -> None:
         self._queue[launch.nonce] = launch
         self._begin()

@@ -43,6 +43,12 @@ class _ParamForm(_Form):
     arg: values.Text | None = Field(
         default=None, description="What {params} in command writes for the name. Default: --name.", examples=["--lr"]
     )
+    was: Any = Field(
+        default=None,
+        description="For a parameter that is added to a study that exists: the value that the trials so far had; "
+        "{outside: VALUE} if it is not in the new range.",
+        examples=[0.0, {"outside": 0.0}],
+    )
 
 
 class FloatForm(_ParamForm):

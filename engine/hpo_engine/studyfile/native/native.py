@@ -24,6 +24,7 @@ from hpo_engine.study.spec import (
 from hpo_engine.studyfile.common import ragged
 from hpo_engine.studyfile.named import to_mapping
 from hpo_engine.studyfile.native.form import ResourceForm, StudyForm
+from hpo_engine.studyfile.native.space import OUTSIDE
 
 
 def json_schema() -> dict[str, Any]:
@@ -171,10 +172,13 @@ def _trial(resources: Resources, policy: TrialPolicy) -> dict[str, Any]:
 
 
 def _spelled(param: Param, spec: StudySpec) -> Any:
-    written, arg = entry(param), spec.spellings.get(param.name)
-    if arg is None:
+    written, more = entry(param), _given({"arg": spec.spellings.get(param.name)})
+    if param.name in spec.was:
+        was = spec.was[param.name]
+        more["was"] = was if spec.space.axis(param.name).problem(was) is None else {OUTSIDE: was}
+    if not more:
         return written
-    return {**(written if isinstance(written, dict) else {"constant": written}), "arg": arg}
+    return {**(written if isinstance(written, dict) else {"constant": written}), **more}
 
 
 def entry(param: Param) -> Any:

@@ -94,6 +94,7 @@ def parse_document(
         experiments=searched.experiments,
         points=searched.points,
         spellings=searched.spellings,
+        was=searched.was,
         files=files,
         objectives=objectives,
         algorithm=algorithm,

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from hpo_engine.errors import SpecError
 from hpo_engine.space.axes import Steps
 from hpo_engine.space.constraints import read_rule
-from hpo_engine.space.params import Choice, Constant, Param, json_text
+from hpo_engine.space.params import Choice, Constant, Param, json_problem, json_text
 from hpo_engine.space.partial import point_problems, refuse_empty
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.studyfile.common import Problems, ragged, space_of
@@ -21,6 +21,8 @@ from hpo_engine.studyfile.native.form import ENTRIES, StudyForm
 from hpo_engine.text.quoting import shown
 from hpo_engine.text.tables import number
 
+OUTSIDE = "outside"
+"""What `was` says of a value that is not in the range of its parameter."""
 _ANY: tuple[Any, ...] = (0.5, "", True, None, [])  # a value of each type that a rule knows
 
 
@@ -32,6 +34,7 @@ class Searched:
     experiments: tuple[dict[str, Any], ...]
     points: tuple[dict[str, Any], ...]
     spellings: dict[str, str]
+    was: dict[str, Any]
 
 
 def read_space(form: StudyForm, *, given: bool, sound: bool, problems: Problems) -> Searched:
@@ -48,7 +51,25 @@ def read_space(form: StudyForm, *, given: bool, sound: bool, problems: Problems)
         space = _space_of(experiments, problems)
     entries: Mapping[str, Any] = form.space or {}
     spellings = {name: entry["arg"] for name, entry in entries.items() if isinstance(entry, dict) and entry.get("arg")}
-    return Searched(space, experiments, points, spellings)
+    return Searched(space, experiments, points, spellings, _was(entries, space, problems))
+
+
+def _was(entries: Mapping[str, Any], space: SearchSpace | None, problems: Problems) -> dict[str, Any]:
+    """The values that parameters had before they were added."""
+    found: dict[str, Any] = {}
+    for name, entry in entries.items():
+        if not isinstance(entry, dict) or "was" not in entry:
+            continue
+        value = entry["was"]
+        outside = isinstance(value, dict) and list(value) == [OUTSIDE]
+        found[name] = value = value[OUTSIDE] if outside else value
+        path = f"space.{name}.was"
+        if wrong := json_problem(value):
+            problems.add(path, wrong)
+        elif space is not None and not outside and (wrong := space.axis(name).problem(value)):
+            meant = f"{{{OUTSIDE}: {json_text(value)}}}"
+            problems.add(path, f"{wrong}; widen the range, or write {meant}: then trials so far are no evidence")
+    return found
 
 
 def _space(entries: Mapping[str, Any], problems: Problems) -> tuple[SearchSpace | None, list[Param]]:
