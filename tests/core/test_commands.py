@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hpo_engine.core.commands import Parts
 from hpo_engine.core.loop import Engine
+from hpo_engine.space.searchspace import Float, Int, SearchSpace
+from hpo_engine.stoppers import BudgetStopper
 from hpo_engine.store import inbox
 from hpo_engine.study.events import TrialQueued, fold
 from hpo_engine.study.history import StudyState
-from hpo_engine.study.spec import Budget, Resources
+from hpo_engine.study.revision import fingerprint
+from hpo_engine.study.spec import Budget, Resources, StudySpec
 from hpo_engine.study.trial import StopCause, TrialState
-from tests.support.loop_bench import Bench, states
+from tests.support.loop_bench import Bench, Counting, states
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+STOPPER: Any = BudgetStopper()
 
 
 def ask(bench: Bench, engine: Engine, do: str, trial: int | None = None, **body: Any) -> str:
@@ -173,8 +182,6 @@ def test_configurations_that_cannot_be_tried_are_refused_as_a_whole(
     before = len(bench.store.rows)
     path = inbox.post(bench.paths.inbox, inbox.Request("enqueue", body={"configurations": configurations}))
     engine._take_requests(bench.now)
-    import re
-
     assert re.search(words, inbox.refusal(path)) and len(bench.store.rows) == before
 
 
@@ -187,3 +194,79 @@ def test_a_thousand_configurations_are_tried_in_their_order(bench: Bench) -> Non
     history = fold(bench.store.read())
     assert [entry.params for entry in history.queue] == found
     assert all(state is TrialState.RUNNING for state in history.counts)
+
+
+# -- the study itself --------------------------------------------------------------------------------------------------
+
+
+def body(old: StudySpec, new: StudySpec) -> dict[str, Any]:
+    return {"spec": new.to_json(), "source": "text", "lines": ["x"], "who": "me", "before": fingerprint(old)}
+
+
+def test_a_study_goes_on_with_other_parts_after_a_change(bench: Bench) -> None:
+    engine = bench.open(budget=Budget(9), resources=Resources(1))
+    bench.behave = lambda launch: None
+    turn(bench, engine, 2)
+    adopted: list[StudySpec] = []
+
+    class Seven(Counting):
+        def ask(self, history: Any, count: int) -> Any:
+            return [replace(p, params={"x": 7.0, "n": 3}) for p in super().ask(history, 1)]
+
+    bench.remake = lambda spec: Parts(Seven(), STOPPER, adopt=lambda: adopted.append(spec))
+    old = engine.history.spec
+    new = replace(old, space=SearchSpace((Float("x", 0.0, 10.0), Int("n", 1, 9))), was={"n": 2}, budget=Budget(3))
+    assert ask(bench, engine, "edit", **body(old, new)) == "" and adopted == [new]
+    assert states(engine.history) == ["running"], "what runs goes on"
+    bench.behave = bench.good
+    bench.executor.finish(0, bench.good(bench.executor.running[0]))  # type: ignore[arg-type]
+    history = bench.run(engine)
+    assert len(history.trials) == 3 and history.trials[0].params == {"x": 0.0}
+    assert history.trials[1].params == {"x": 7.0, "n": 3}
+
+
+def test_of_two_who_edit_the_same_study_the_second_is_told(bench: Bench) -> None:
+    engine = bench.open(budget=Budget(9), resources=Resources(1))
+    bench.behave = lambda launch: None
+    turn(bench, engine)
+    bench.remake = lambda spec: Parts(Counting(), STOPPER)
+    old = engine.history.spec
+    assert ask(bench, engine, "edit", **body(old, replace(old, budget=Budget(5)))) == ""
+    why = ask(bench, engine, "edit", **body(old, replace(old, budget=Budget(7))))
+    assert "changed by somebody else meanwhile" in why and engine.history.spec.budget.trials == 5
+
+
+def test_a_change_whose_searcher_cannot_be_made_is_refused_and_nothing_is_recorded(bench: Bench) -> None:
+    engine = bench.open(budget=Budget(9), resources=Resources(1))
+    bench.behave = lambda launch: None
+    turn(bench, engine)
+    old, before = engine.history.spec, len(bench.store.rows)
+    path = inbox.post(bench.paths.inbox, inbox.Request("edit", body=body(old, replace(old, budget=Budget(5)))))
+    engine._take_requests(bench.now)
+    assert "cannot change its study while it runs" in inbox.refusal(path) and len(bench.store.rows) == before
+
+
+@pytest.mark.parametrize("found", [{}, {"spec": 3}, {"before": "x"}, {"spec": {"name": "s"}, "before": "x"}])
+def test_requests_of_another_form_are_refused(bench: Bench, found: dict[str, Any]) -> None:
+    engine = bench.open(budget=Budget(9), resources=Resources(1))
+    turn(bench, engine)
+    for do in ("edit", "enqueue"):
+        assert ask(bench, engine, do, **found)
+
+
+POINTS = ({"x": 1.0, "n": 2}, {"x": 1.0, "n": 3})
+
+
+def test_a_trial_that_waits_with_a_parameter_that_was_removed_does_not_run_again(bench: Bench) -> None:
+    space = SearchSpace((Float("x", 0.0, 10.0), Int("n", 1, 9)))
+    engine = bench.open(budget=Budget(2), resources=Resources(1), space=space, points=POINTS)
+    bench.behave = lambda launch: None
+    turn(bench, engine, 2)
+    ask(bench, engine, "pause", 0)
+    bench.remake = lambda spec: Parts(Counting(), STOPPER)
+    old = engine.history.spec
+    assert ask(bench, engine, "edit", **body(old, replace(old, space=SearchSpace((space["x"],))))) == ""
+    bench.behave = bench.good
+    ask(bench, engine, "resume", 0)
+    trial = engine.history.trials[0]
+    assert (trial.state.value, trial.reason) == ("stopped", "it has n, which is not a parameter any more")

@@ -14,6 +14,7 @@ from hpo_engine.contract.copies import Copies
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot import Views
 from hpo_engine.contract.workspace import LocalWorkspace
+from hpo_engine.core.commands import Remake, no_parts
 from hpo_engine.core.loop import Engine
 from hpo_engine.core.ports import Searcher
 from hpo_engine.core.searcher_thread import InLine
@@ -53,6 +54,7 @@ class Bench:
         self.asker: Any = None
         self.copies: Copies | None = None
         self.candidates = OWN
+        self.remake: Remake = no_parts
 
     def open(self, **changes: Any) -> Engine:
         spec = StudySpec(
@@ -83,7 +85,7 @@ class Bench:
         engine = Engine(
             LocalWorkspace(self.paths, history.spec, Views(None), "me", self.candidates, self.copies or Copies(patience_s=60.0)), self.paths.inbox, self.store, history,
             self.searcher, self.stopper, self.executor, self.trackers,
-            asker=InLine if self.asker is None else lambda ask: self.asker,
+            asker=InLine if self.asker is None else lambda ask: self.asker, remake=lambda spec: self.remake(spec),
         )  # fmt: skip
         engine.resume(self.now)
         return engine

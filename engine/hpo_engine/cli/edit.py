@@ -80,11 +80,12 @@ def revise(
     dry_run: bool = False,
     yes: bool = False,
     as_json: bool = False,
+    hint: bool = True,
 ) -> int:
     """Changes the study to what `new` says, after a question on a terminal. Returns the exit code.
 
     Args:
-        history: the study that was edited. source: its new study file (None: it has none).
+        history: the study that was edited. source: its new study file (None: it has none). hint: say how to go on.
     """
     from hpo_engine import assembly, studies
     from hpo_engine.store.inbox import Request
@@ -125,7 +126,9 @@ def revise(
     if as_json:
         click.echo(dump({"changed": True, "lines": lines, "effects": effects}))
     else:
-        click.echo(f"{spec.name} is changed" + ("" if led else f"; to continue: hpo-engine resume {spec.name}"))
+        click.echo(
+            f"{spec.name} is changed" + (f"; to continue: hpo-engine resume {spec.name}" if hint and not led else "")
+        )
     return 0
 
 

@@ -63,6 +63,7 @@ def record(paths: StudyPaths, events: Events) -> History:
 def _asked(paths: StudyPaths, request: Request) -> str:
     """The name of the request once the engine has carried it out; "": it has gone without taking it."""
     from hpo_engine.store import inbox
+    from hpo_engine.store.journal import read_history
     from hpo_engine.store.lock import who_leads
 
     path = inbox.post(paths.inbox, request)
@@ -70,6 +71,8 @@ def _asked(paths: StudyPaths, request: Request) -> str:
     while os.path.exists(path):
         led = who_leads(paths.lock)
         if (led is None or time.monotonic() > deadline) and _withdrawn(path):
+            if inbox.name_of(path) in read_history(paths.db).requests:  # the engine died before it removed the request
+                return inbox.name_of(path)
             if led is None:
                 return ""
             raise EngineError(

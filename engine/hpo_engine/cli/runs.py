@@ -87,7 +87,7 @@ def submit(
     if update and is_study(paths):
         history = studies.read(paths)
         new = with_current_limits(history, spec, {"trials": trials, "parallel": parallel})
-        revise(paths, history, new, source, dry_run=dry_run, yes=yes)
+        revise(paths, history, new, source, dry_run=dry_run, yes=yes, hint=False)
         if dry_run or who_leads(paths.lock) is not None:
             return 0
         return _go_on(paths, studies.read(paths), {}, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)

@@ -15,6 +15,7 @@ from hpo_engine.space.conditions import applies
 from hpo_engine.space.partial import problems_of
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Queued, Trial, TrialState
 from hpo_engine.study.values import changed
@@ -28,18 +29,19 @@ class Projection:
     """
 
     def __init__(self) -> None:
-        self._kept = TrialTable(), TrialTable()  # the original trials, and what was made of them
+        self._kept: tuple[StudySpec | None, TrialTable, TrialTable] = None, TrialTable(), TrialTable()
+        # (for which spec, the original trials, what was made of them)
 
     def of(self, history: History) -> History:
         """The history itself, unless its space has changed at some time."""
         if not history.respaced:
             return history
-        spec, (seen, made) = history.spec, self._kept
-        if len(history.trials) < len(seen):
+        spec, (of, seen, made) = history.spec, self._kept
+        if spec is not of or len(history.trials) < len(seen):
             seen = made = TrialTable()
         for trial in history.trials.changed(seen):
             made = made.put(projected(trial, spec.space, spec.was))
-        self._kept = history.trials, made
+        self._kept = spec, history.trials, made
         counts = Counter(trial.state for trial in made)
         open_ids = tuple([number for number in history.open_ids if not made[number].state.ended])
         return changed(history, trials=made, counts=counts, open_ids=open_ids)
