@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.ports import Executor, Tracker
-    from hpo_engine.report.backtest import Backtest
     from hpo_engine.executors.local.bound import Bind
+    from hpo_engine.report.backtest import Backtest
     from hpo_engine.stoppers import FirstOf
     from hpo_engine.stoppers.rule import Watch
     from hpo_engine.studyfile.document import Document
@@ -610,8 +610,8 @@ def engine_for(
     from hpo_engine.contract.workspace import LocalWorkspace
     from hpo_engine.core.commands import Parts
     from hpo_engine.core.loop import Engine
-    from hpo_engine.executors.local.activity import LocalActivity
     from hpo_engine.core.searcher_thread import Ask, Asker, InLine, InThread
+    from hpo_engine.executors.local.activity import LocalActivity
     from hpo_engine.executors.local.bound import Rebinding
 
     paths, events = study.paths, _events(study.history, clock(), changes, retry=retry)

@@ -12,10 +12,9 @@ import pytest
 from hpo_engine import failpoints
 from hpo_engine.store.journal import Journal
 from hpo_engine.study.events import SpecChanged, TrialQueued
-from tests.chaos.test_kill import CHANGING
 from tests.support import command
 from tests.support.helpers import wait_until
-from tests.support.scene import Scene, killed
+from tests.support.scene import CHANGING, Scene, killed
 
 VERBS: dict[str, list[str]] = {
     "trial.pause-asked": ["pause", "m", "2"],

@@ -19,7 +19,7 @@ from hpo_engine import failpoints, studies
 from hpo_engine.contract.paths import StudyPaths
 from tests.support import command
 from tests.support.helpers import processes_with, wait_until
-from tests.support.scene import Scene, killed
+from tests.support.scene import CHANGING, Scene, killed
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "engine" / "hpo_engine"
@@ -42,14 +42,6 @@ CARRYING = (
     "trial.emetrics-aside",
     "trial.earlier-recorded",
 )  # see test_carrying
-CHANGING = (
-    "trial.pause-asked",
-    "trial.paused",
-    "trial.resumed",
-    "trial.queued",
-    "study.revised",
-    "command.refused",
-)  # see test_changing
 NOTED = "shim.stop-noted"  # see test_ending
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim.")) and name != NOTED]
 NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.preloaded", "shim.child-forked")}

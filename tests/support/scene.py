@@ -34,6 +34,15 @@ time.sleep(0.02)
 rows.append({"step": 2, "loss": (config["x"] - 3) ** 2 + config["n"]})
 json.dump(rows, open("val_dict_list.json", "w"))
 """
+CHANGING = (
+    "trial.pause-asked",
+    "trial.paused",
+    "trial.resumed",
+    "trial.queued",
+    "study.revised",
+    "command.refused",
+)
+"""Failpoints of requests that change trials or the study, see test_changing."""
 STUDY = """\
 command: [{python}, -S, train.py]
 objective: minimize loss

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hpo_engine.study.spec import StudySpec
     from hpo_engine.studyfile.document import Document
 
-_LIMITS = ("trials", "time_limit", "parallel")
+_LIMITS = ("trials", "runs", "time_limit", "parallel")
 _RULES = ("stop", "early_stopping", "failures")
 """Fields that are one list in a StudySpec."""
 
@@ -327,7 +327,10 @@ def _same_limit(history: History, key: str, data: dict[str, Any]) -> bool:
 
 
 def _limit(spec: StudySpec, key: str) -> Any:
-    limits = {"trials": spec.budget.trials, "parallel": spec.resources.parallel, "time_limit": spec.budget.time_s}
+    budget = spec.budget
+    limits = {
+        "trials": budget.trials, "runs": budget.runs, "time_limit": budget.time_s, "parallel": spec.resources.parallel,
+    }  # fmt: skip
     return limits[key]
 
 

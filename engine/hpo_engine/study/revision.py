@@ -41,8 +41,8 @@ def queued(
     for key, limit, begun in (("trials", spec.budget.trials, history.begun), ("runs", spec.budget.runs, history.runs)):
         if limit is not None and (needed := begun + waiting + len(configurations)) > limit:
             raise SpecError(
-                f"{spec.name} has room for {max(0, limit - begun - waiting)} more: of {limit} {key} {begun} have begun, "
-                f"and {waiting} are queued; first: hpo-engine edit {spec.name} --set {key}={needed}"
+                f"{spec.name} has room for {max(0, limit - begun - waiting)} more: of {limit} {key} {begun} have "
+                f"begun, and {waiting} are queued; first: hpo-engine edit {spec.name} --set {key}={needed}"
             )
     return [
         TrialQueued(now, history.queued + i, spec.space.tidied(params), None, True, request)
