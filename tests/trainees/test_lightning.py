@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +205,57 @@ def test_digits_refuse_what_they_do_not_know(wrong: dict[str, Any]) -> None:
 
     with pytest.raises(ValueError, match="must be"):
         DigitsModule(**wrong)
+
+
+class _Ended:
+    """A callback that has the run ended after its third batch, as the engine does it: stop.json, then SIGTERM."""
+
+    def __new__(cls, signal_too: bool) -> Any:
+        from lightning.pytorch import Callback
+
+        class Ends(Callback):
+            batches = 0
+
+            def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+                self.batches += 1
+                if self.batches == 4:
+                    note = {
+                        "cause": "early",
+                        "reason": "not promising",
+                        "at": time.time(),
+                        "deadline": time.time() + 60,
+                    }
+                    Path(os.environ["RESULT_DIR"], "stop.json").write_text(json.dumps(note))
+                    if signal_too:
+                        os.kill(os.getpid(), signal.SIGTERM)
+
+        return Ends()
+
+
+@pytest.mark.parametrize("signal_too", [True, False])
+def test_a_run_that_is_ended_saves_a_checkpoint_that_training_goes_on_from(
+    result_dir: Path, line: Any, signal_too: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hpo_trainees import report
+    from hpo_trainees.lightning import CHECKPOINT, ReportCallback
+
+    monkeypatch.setattr(report, "_ending", report._Ending())
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        model = line.Line()
+        callbacks = [_Ended(signal_too), ReportCallback()]
+        if signal_too:
+            with pytest.raises(SystemExit):
+                line.fit(result_dir, model, max_epochs=50, callbacks=callbacks)
+        else:
+            line.fit(result_dir, model, max_epochs=50, callbacks=callbacks)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert callbacks[0].batches == 4, "it ended after that batch"
+    rows = json.loads((result_dir / "val_dict_list.json").read_text())
+    assert [row["step"] for row in rows] == [1]
+    import torch
+
+    saved = torch.load(result_dir / CHECKPOINT, weights_only=False)
+    assert (saved["epoch"], saved["global_step"]) == (1, 4)
+    assert not (result_dir / f"{CHECKPOINT}.part").exists()

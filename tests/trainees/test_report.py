@@ -317,3 +317,69 @@ def test_command_of_parallel_jobs_of_a_shell_script_loses_no_row(trial: Path) ->
     environment = {**os.environ, "PYTHON": sys.executable, "REPORT": str(SOURCE)}  # the file alone, not the package
     subprocess.run(["sh", "-c", script], env=environment, check=True, timeout=120)
     assert sorted(row["step"] for row in rows(trial)) == [1, 2, 3, 4]
+
+
+# -- the end of a run ------------------------------------------------------------------------------------------------
+
+ENDS = """
+import json, os, signal, sys, time
+sys.path.insert(0, {parent!r})
+from hpo_trainees.report import report, should_stop
+assert should_stop() is None
+open("ready", "w").close()
+while not (stop := should_stop()):
+    time.sleep(0.01)
+report(loss=1.0)
+json.dump([*stop, stop.seconds_left > 10], open("seen", "w"))
+"""
+
+
+def _until(path: Path) -> None:
+    end = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_script_that_asks_outlives_sigterm_and_reports(trial: Path, noted: bool) -> None:
+    script = ENDS.format(parent=str(SOURCE.parents[1]))
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=trial)
+    _until(trial / "ready")
+    deadline = time.time() + 60
+    if noted:
+        note = {"cause": "early", "reason": "worse", "at": time.time(), "deadline": deadline}
+        (trial / "stop.json").write_text(json.dumps(note))
+    process.terminate()
+    assert process.wait(30) == 0
+    seen = json.loads((trial / "seen").read_text())
+    assert seen == (["early", "worse", deadline, True] if noted else ["signal", "got SIGTERM", None, True])
+    assert json.loads((trial / "val_dict_list.json").read_text()) == [{"loss": 1.0}]
+
+
+OTHERS: dict[str, Any] = {
+    "of an earlier run": json.dumps({"cause": "early", "reason": "", "at": 1.0, "deadline": 2.0}),
+    "its own": "go on",
+    "not an object": "[1]",
+    "half": '{"cause": "early"}',
+}
+
+
+@pytest.mark.parametrize("there", [*OTHERS, "a pipe", "a folder", "a link"])
+def test_what_is_no_note_of_this_run_ends_nothing(trial: Path, there: str) -> None:
+    path = trial / "stop.json"
+    if there in OTHERS:
+        path.write_text(OTHERS[there])
+    else:
+        {"a pipe": os.mkfifo, "a folder": os.mkdir, "a link": lambda p: os.symlink("nowhere", p)}[there](path)
+    assert module._Ending().look() is None
+
+
+def test_a_handler_of_the_script_stays(trial: Path) -> None:
+    script = (
+        f"import signal, sys; sys.path.insert(0, {str(SOURCE.parents[1])!r})\n"
+        "from hpo_trainees.report import should_stop\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); should_stop()\n"
+        "assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=trial)

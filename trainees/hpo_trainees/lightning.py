@@ -1,5 +1,5 @@
-"""Lightning callbacks: one reports metrics into val_dict_list.json, a row an epoch; one sees to it that new values of
-the optimizer's parameters arrive when training goes on from a checkpoint.
+"""Lightning callbacks: one reports metrics into val_dict_list.json, a row an epoch, and saves a checkpoint when the run is
+ended early; one sees to it that new values of the optimizer's parameters arrive when training goes on from a checkpoint.
 
     trainer = Trainer(max_epochs=5, callbacks=[ReportCallback(), ResumeCallback()])
     trainer.fit(module, data, ckpt_path=resume_from())
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hpo_trainees.report import report
+from hpo_trainees.report import Stop, report, should_stop
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -27,6 +27,9 @@ else:
         from lightning.pytorch import Callback
     except ImportError:
         from pytorch_lightning import Callback
+
+
+CHECKPOINT = "stopped.ckpt"
 
 
 class ReportCallback(Callback):
@@ -41,10 +44,17 @@ class ReportCallback(Callback):
     - No validation at all: one row an epoch with the training metrics as they stand in `trainer.callback_metrics`.
 
     A row is written when nothing more can be logged into it: as the next epoch begins, or training ends.
+
+    When the run is to end (`report.should_stop`), training ends after the batch, with `stopped.ckpt` in RESULT_DIR.
+
+    Args:
+        save_on_stop: whether that checkpoint is saved.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, save_on_stop: bool = True) -> None:
         super().__init__()
+        self._save_on_stop = save_on_stop
+        self._stop: Stop | None = None
         self._row: dict[str, float] | None = None  # a row that waits for its epoch's training metrics
         self._epoch = 0
         self._global_step = 0
@@ -75,7 +85,34 @@ class ReportCallback(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish(trainer)
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        should_stop()  # from now on SIGTERM leaves time for a checkpoint
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *batch: Any) -> None:
+        if trainer.world_size == 1:  # several processes would not notice in the same batch: Lightning sees to that
+            self._end_if_asked(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *batch: Any, **more: Any) -> None:
+        if _in_fit(trainer) and trainer.world_size == 1:
+            self._end_if_asked(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if trainer.state.fn == "fit" and isinstance(exception, SystemExit):  # what Lightning makes of SIGTERM
+            self._end_if_asked(trainer)
+            self._finish(trainer)
+
+    def _end_if_asked(self, trainer: Trainer) -> None:
+        if self._stop is not None:
+            return
+        self._stop = should_stop()
+        if self._stop is not None:
+            trainer.should_stop = True
+            if self._save_on_stop:
+                _save(trainer)
+
     def _begin(self, trainer: Trainer, row: dict[str, float]) -> None:
+        if self._stop is not None and self._counts_epochs is not False and not trainer.is_last_batch:
+            return  # Lightning validates before it stops: this epoch was cut short, and would look like a whole one
         self._row, self._epoch, self._global_step = row, trainer.current_epoch + 1, trainer.global_step
 
     def _finish(self, trainer: Trainer) -> None:
@@ -242,6 +279,14 @@ def _plain(value: Any) -> Any:
 
 def _close(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
+
+
+def _save(trainer: Trainer) -> None:
+    """Saves aside first: there may not be time enough. All processes of a distributed training take part."""
+    path = os.path.join(os.environ.get("RESULT_DIR") or os.getcwd(), CHECKPOINT)
+    trainer.save_checkpoint(f"{path}.part")
+    if trainer.is_global_zero:
+        os.replace(f"{path}.part", path)
 
 
 def _in_fit(trainer: Trainer) -> bool:

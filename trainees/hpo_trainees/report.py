@@ -1,10 +1,13 @@
 """Reads a trial's config.json and reports its metrics into val_dict_list.json; the same script also runs by hand.
 
-    from hpo_trainees.report import config, report
+    from hpo_trainees.report import config, report, should_stop
 
     settings = config({"learning_rate": 0.01})
     for epoch in range(1, 6):
         report(step=epoch, loss=train_one_epoch(settings["learning_rate"]))
+        if should_stop():
+            save_checkpoint()
+            break
 
 From a shell: `python -m hpo_trainees.report step=3 loss=0.31 accuracy=0.9` appends a row.
 Standard library only, Python 3.8 or newer: this one file may be copied beside a script. Knows nothing of the engine.
@@ -16,13 +19,17 @@ import contextlib
 import json
 import operator
 import os
+import signal
+import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 CONFIG_FILE = "config.json"
 RESULT_FILE = "val_dict_list.json"
+STOP_FILE = "stop.json"
 STEP_KEYS = ("step", "steps", "epoch", "iteration")
 
 
@@ -66,6 +73,70 @@ def report(step: float | None = None, **metrics: Any) -> None:
         TypeError, ValueError: there is no metric, or one is not a number; nothing was written.
     """
     _reporter.report(step, **metrics)
+
+
+def should_stop() -> Stop | None:
+    """Why this run is being ended, and how long it has; None: it is not. Call it often, an epoch or a batch: 2 us.
+
+    From the first call on, SIGTERM does not end the process at once, so that it may finish its epoch, save a checkpoint
+    and leave; what it reports by then counts. If it has not left at the deadline, it is killed. In a thread other than
+    the main one, and for a process that has a handler of its own, SIGTERM stays as it is.
+    """
+    return _ending.look()
+
+
+class Stop(NamedTuple):
+    """`cause`: a word, such as "early", "user", "time_limit"; `reason`: the same in words. `deadline`: UTC seconds at
+    which the run is killed; None: nobody has said so."""
+
+    cause: str
+    reason: str
+    deadline: float | None
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline; infinite without one."""
+        return float("inf") if self.deadline is None else max(0.0, self.deadline - time.time())
+
+
+class _Ending:
+    """Whether this process is asked to end: by stop.json, which is there before SIGTERM is sent, or by SIGTERM alone,
+    as by hand or by a cluster."""
+
+    def __init__(self) -> None:
+        self._began = time.time()
+        self._armed = self._signalled = False
+        self._found: Stop | None = None
+
+    def look(self) -> Stop | None:
+        if not self._armed and threading.current_thread() is threading.main_thread():
+            self._armed = True
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, self._on_sigterm)
+        if self._found is None:
+            self._found = self._note()
+        if self._found is None and self._signalled:
+            return Stop("signal", "got SIGTERM", None)
+        return self._found
+
+    def _on_sigterm(self, number: int, frame: Any) -> None:
+        self._signalled = True
+
+    def _note(self) -> Stop | None:
+        path = os.path.join(_result_dir(), STOP_FILE)
+        try:
+            if not stat.S_ISREG(os.lstat(path).st_mode):  # (that is all that it costs nearly always)
+                return None
+            with open(path, encoding="utf-8") as file:
+                note = json.load(file)
+            found = Stop(str(note["cause"]), str(note["reason"]), float(note["deadline"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None  # not there, or a file of the script's own
+        # One from before this process is that of an earlier run in this folder.
+        return found if float(note.get("at", found.deadline)) >= self._began - 1.0 else None
+
+
+_ending = _Ending()
 
 
 class Reporter:
