@@ -92,7 +92,7 @@ def _run(seed: int, stops: bool, args: argparse.Namespace) -> Course:
         "command": "python train.py",
         "objective": {"metric": "val_loss", "goal": "minimize", "over": "last"},
         "algorithm": args.algorithm,
-        "seed": seed,
+        "options": {"seed": seed},
         "parallel": args.parallel,
         "time_limit": f"{args.seconds:g}s",
         "trials": 100_000,

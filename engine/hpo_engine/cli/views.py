@@ -98,7 +98,8 @@ def best(
     several = history.spec.multi_objective
     if history.best is None:
         metrics = " and ".join(aim.metric for aim in history.spec.objectives)
-        raise EngineError(f"{history.spec.name} has no finished trial with a valid {metrics} yet{_other(history)}")
+        text = f"{history.spec.name} has no finished trial with a valid {metrics} yet"
+        raise EngineError(f"{text}{_unfinished(history) or _other(history)}")
     found = history.best if trial is None else _of_front(history, trial)
     if config and several and trial is None:
         raise SpecError(
@@ -196,6 +197,22 @@ def _show_best(history: History, trial: Trial) -> None:
     click.echo(f"trial {trial.id}: " + ", ".join(f"{safe_text(name)} = {number(v)}" for name, v in shown.items()))
     for name, value in history.result_config(trial).items():
         click.echo(f"  {safe_text(name)} = {text_of(value)}")
+
+
+def _unfinished(history: History) -> str:
+    """What trials that were ended early had reached; "" if there is none."""
+    from hpo_engine.report.ranking import farthest
+    from hpo_engine.text.tables import number, safe_text
+
+    if (found := farthest(history)) is None:
+        return ""
+    trial, reached = found
+    shown = [
+        f"{safe_text(aim.metric)} = {number(aim.value(loss))}"
+        for aim, loss in zip(history.spec.objectives, reached.losses, strict=True)
+    ]
+    had = f"trial {trial.id} had {', '.join(shown)} at step {number(reached.step)}"
+    return f"; the best of those that were ended early, {had} (not finished): hpo-engine show {history.spec.name} {trial.id}"
 
 
 def _other(history: History) -> str:

@@ -79,6 +79,17 @@ def values_object(history: History, trial: Trial) -> dict[str, float] | None:
     return dict(zip(names, history.values(trial), strict=False)) or None
 
 
+def reached_object(history: History, trial: Trial) -> dict[str, Any]:
+    """What a trial that was ended early had reached; nothing for others."""
+    from hpo_engine.study.reached import reached
+
+    found = reached(trial, history.spec.objectives)
+    if found is None:
+        return {}
+    losses = zip(history.spec.objectives, found.losses, strict=True)
+    return {"reached": {"step": found.step, "values": {aim.metric: aim.value(loss) for aim, loss in losses}}}
+
+
 def trial_object(history: History, trial: Trial) -> dict[str, Any]:
     from hpo_engine.study.lineage import has_schedule
 
@@ -102,6 +113,7 @@ def trial_object(history: History, trial: Trial) -> dict[str, Any]:
         "memory_peak_mb": trial.memory_peak_mb,
         **({"results": results_object(history, trial)} if history.spec.resource else {}),
         **({"schedule": schedule_object(history, trial)} if has_schedule(history, trial) else {}),
+        **reached_object(history, trial),
         "last_row": None if last is None else {"step": last.step, **last.values},
     }
 

@@ -12,6 +12,7 @@ from typing import Any
 from hpo_engine.errors import EngineError, SpecError, nearest
 from hpo_engine.study.history import Front, History, moved
 from hpo_engine.study.objective import Objective
+from hpo_engine.study.reached import Reached, reached
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Result, Trial, TrialState
@@ -73,6 +74,14 @@ def row_metrics(history: History) -> dict[str, int]:
 def best_first(history: History) -> list[Trial]:
     """The trials with a result by their loss (of the first objective), those with the most of the resource first."""
     return sorted([t for t in history.trials if t.results], key=lambda t: (-t.trained, t.losses[0], t.id))
+
+
+def farthest(history: History) -> tuple[Trial, Reached] | None:
+    """Of the trials that were ended early, the best one (by the first objective) of those that came farthest, as only
+    values at the same step compare; None if there is none with a value."""
+    early = [(t, r) for t in history.trials if (r := reached(t, history.spec.objectives)) is not None]
+    last = max((r.step for _, r in early), default=None)
+    return min((pair for pair in early if pair[1].step == last), key=lambda p: (p[1].losses[0], p[0].id), default=None)
 
 
 def tied(history: History) -> list[int]:
