@@ -250,7 +250,7 @@ def test_every_variable_that_a_trial_gets_is_in_the_contract(tmp_path: Path) -> 
 
 
 def test_the_script_that_continues_trains_only_what_is_missing(tmp_path: Path) -> None:
-    (script,) = fences(ROOT / "docs" / "contract.md", "python")
+    script, *_ = fences(ROOT / "docs" / "contract.md", "python")
     (tmp_path / "train.py").write_text(script.replace("    ...", "    print(epoch)"))
     printed = []
     for epochs, resumed in ((2, {}), (4, {"HPO_RESUME_FROM": "0"})):
@@ -258,6 +258,28 @@ def test_the_script_that_continues_trains_only_what_is_missing(tmp_path: Path) -
         argv, env = [sys.executable, "train.py"], {**os.environ, **resumed}
         printed += subprocess.check_output(argv, cwd=tmp_path, env=env, text=True).split()
     assert printed == ["1", "2", "3", "4"]
+
+
+def test_the_scripts_that_are_ended_save_what_they_have(tmp_path: Path) -> None:
+    _, handles, asks = fences(ROOT / "docs" / "contract.md", "python")
+    ended = "\nepoch = 3\nsignal.raise_signal(signal.SIGTERM)\n"
+    subprocess.run([sys.executable, "-c", handles + ended], cwd=tmp_path, check=True)
+    assert (tmp_path / "state.json").read_text() == '{"epoch": 3}'
+    around = """
+import json, time
+def train(epoch):
+    if epoch == 2:
+        note = {"cause": "early", "reason": "", "at": time.time(), "deadline": time.time() + 9}
+        json.dump(note, open("stop.json", "w"))
+    return 1 / epoch
+def save_checkpoint():
+    open("checkpoint", "w").close()
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "trainees"), "RESULT_DIR": str(tmp_path)}
+    (tmp_path / "config.json").write_text("{}")
+    subprocess.run([sys.executable, "-c", around + asks], cwd=tmp_path, check=True, env=env)
+    assert (tmp_path / "checkpoint").exists()
+    assert (tmp_path / "val_dict_list.json").read_text().count("step") == 2
 
 
 # -- plugins -----------------------------------------------------------------------------------------------------------

@@ -212,7 +212,8 @@ def _unfinished(history: History) -> str:
         for aim, loss in zip(history.spec.objectives, reached.losses, strict=True)
     ]
     had = f"trial {trial.id} had {', '.join(shown)} at step {number(reached.step)}"
-    return f"; the best of those that were ended early, {had} (not finished): hpo-engine show {history.spec.name} {trial.id}"
+    more = f"hpo-engine show {history.spec.name} {trial.id}"
+    return f"; the best of those that were ended early, {had} (not finished): {more}"
 
 
 def _other(history: History) -> str:
