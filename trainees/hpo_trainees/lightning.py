@@ -1,5 +1,5 @@
-"""Lightning callbacks: one reports metrics into val_dict_list.json, a row an epoch, and saves a checkpoint when the run is
-ended early; one sees to it that new values of the optimizer's parameters arrive when training goes on from a checkpoint.
+"""Lightning callbacks: one reports metrics into val_dict_list.json, a row an epoch, and saves a checkpoint when the run
+is ended early; one sees to it that new values of the optimizer's parameters arrive when training goes on from one.
 
     trainer = Trainer(max_epochs=5, callbacks=[ReportCallback(), ResumeCallback()])
     trainer.fit(module, data, ckpt_path=resume_from())
