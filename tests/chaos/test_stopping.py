@@ -16,6 +16,7 @@ from hpo_engine.study import usage
 from hpo_engine.study.history import History
 from tests.support import command
 from tests.support.helpers import processes_with, wait_until
+from tests.support.scene import killed
 
 HANGS = """\
 import json, os, time
@@ -66,9 +67,13 @@ class Study:
         self.mark = f"MARK={folder}"
         self.paths = StudyPaths(str(self.folder / "hpo-runs" / "a-b"))
 
-    def engine(self) -> command.Command:
+    def engine(self, failpoint: str = "") -> command.Command:
         args = ("resume", "a-b") if Path(self.paths.db).exists() else ("submit", "algo.yaml")
-        env = {"PATH": "/usr/bin:/bin", "MARK": self.mark.partition("=")[2]}
+        env = {
+            "PATH": "/usr/bin:/bin",
+            "MARK": self.mark.partition("=")[2],
+            **({"HPO_FAILPOINT": failpoint} if failpoint else {}),
+        }
         return command.start(*args, cwd=self.folder, env=env, stdout=command.PIPE, stderr=command.PIPE)
 
     def history(self) -> History:
@@ -83,13 +88,16 @@ def killed_when(study: Study, true: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_hanging_trial_is_ended_by_the_engine_that_takes_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("point", ["", "trial.stop-asked:1:kill", "attempt.reaped:1:kill"])
+def test_a_hanging_trial_is_ended_by_the_engine_that_takes_over(tmp_path: Path, point: str) -> None:
     hung = tmp_path / "hung"
     study = Study(
         tmp_path, HANGS, algorithm="grid", parallel=2, stop="stalled times=4 min_seconds=3", env={"HUNG": str(hung)},
         trial={"retries": 1, "grace": "1s"}, space={"number": {"int": [0, 1]}},
     )  # fmt: skip
     killed_when(study, hung.exists)
+    if point:
+        assert killed(study.engine(point).wait(120))
     assert study.engine().wait(120) == 0
     first, other = study.history().trials
     assert [a.failure and a.failure.value for a in first.attempts] == ["stalled", None]

@@ -172,7 +172,8 @@ def _cost(cost: Cost, e: Evidence, width: int) -> Iterator[str]:
         about = "at least" if cost.at_least else "about"
         disk = f"{size_text(cost.disk_bytes)} of {size_text(cost.free_bytes)} free"
         parts.append(
-            f"{about} {duration(cost.total_s)} and {disk}{' (early stopping saves some)' if e.spec.prunes else ''}"
+            f"{about} {duration(cost.total_s)} and {disk}"
+            + (" (early stopping saves some)" if e.spec.may_end_early else "")
         )
     for number, part in enumerate(parts):
         yield from _wrapped("cost  " if number == 0 else "      ", part, width)

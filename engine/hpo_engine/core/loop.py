@@ -283,7 +283,9 @@ class Engine:
             state = StudyState.FINISHED if good else StudyState.FAILED
             reason = self._early.over or (self._proposer.why_over() if good else why_none(history))
         self._workspace.clear_ahead()
-        self._recorder.record(StudyClosed(now, state.value, reason))
+        left = 0 not in (history.trials_left, history.runs_left)
+        by_rule = left and bool(self._early.over) and self._broken is None and not history.stop_asked
+        self._recorder.record(StudyClosed(now, state.value, reason, by_rule))
         self._recorder.commit()
         failpoint("study.closed")
         self._recorder.tell(now)

@@ -22,7 +22,7 @@ def plan(spec: StudySpec, searcher: Searcher, *, known: bool) -> str:
     if spec.resource is None:
         return ""
     if own := searcher.planned():
-        return f"at most {own}" if spec.prunes else own
+        return f"at most {own}" if spec.may_end_early else own
     if searcher.traits.carries_on:
         most, name, trials = spec.resource.max, spec.resource.name, spec.budget.most
         if trials is None:
@@ -30,7 +30,7 @@ def plan(spec: StudySpec, searcher: Searcher, *, known: bool) -> str:
         return f"{counted(trials, 'trial')} of at most {most:,} {name} each; at most {trials * most:,} {name} in all"
     if spec.budget.most is None:
         return f"{'' if known else 'at most '}{spec.resource.max:,} {spec.resource.name} for every run"
-    exact = known and not spec.prunes
+    exact = known and not spec.may_end_early
     return in_words({spec.resource.max: spec.budget.most}, spec.resource.name, "" if exact else "at most ")
 
 

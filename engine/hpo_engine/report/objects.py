@@ -27,7 +27,7 @@ def summary(history: History, led: bool, now: float) -> dict[str, Any]:
         "state": state_word(history.state.value, led),
         "best": best_object(history),
         **(front_object(history) if history.spec.multi_objective else {}),
-        **({"reason": history.reason} if history.halted else {}),
+        **({"reason": history.reason} if history.halted or history.by_rule else {}),
         "counts": {state.value: count for state, count in sorted(history.counts.items())},
         **({"trials": history.begun, "runs": history.runs} if history.spec.resource else {}),
         "seconds": round(history.elapsed_s(now), 3),

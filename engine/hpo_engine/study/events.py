@@ -106,9 +106,9 @@ class EngineStarted(Event):
         # An engine that follows a killed one keeps its count of failures; one that follows a stop begins a new one.
         stopped = study.closed_at is not None or study.stop_asked is not None
         draft.study = changed(
-            study, state=StudyState.RUNNING, reason="", stop_asked=None, engine_at=self.at, spent_s=spent,
-            closed_at=None, path=self.path, folder=self.folder, halted="", overruled=study.halted or study.overruled,
-            counted_from=self.at if stopped else study.counted_from, revised=False,
+            study, state=StudyState.RUNNING, reason="", by_rule=False, stop_asked=None, engine_at=self.at,
+            spent_s=spent, closed_at=None, path=self.path, folder=self.folder, halted="",
+            overruled=study.halted or study.overruled, counted_from=self.at if stopped else study.counted_from, revised=False,
         )  # fmt: skip
 
 
@@ -281,7 +281,9 @@ class MetricsSeen(Event):
             amend(trial, rows=rows.joined(trial.rows, self.rows), provisional=self.provisional)
         amend(trial, seen_at=(*trial.seen_at[:1], *trial.seen_at[1:][2 - MOST_SEEN :], self.at))
         objectives = draft.study.spec.objectives
-        if trial.objective_at is None and all(rows.has_metric(trial.rows, aim.metric) for aim in objectives):
+        if trial.objective_at is not None or not any(rows.has_metric(self.rows, aim.metric) for aim in objectives):
+            return
+        if len(objectives) == 1 or all(rows.has_metric(trial.rows, aim.metric) for aim in objectives):
             amend(trial, objective_at=self.at)
 
 
@@ -521,14 +523,24 @@ class SpecChanged(Event):
 
 @dataclass(frozen=True)
 class StudyClosed(Event):
+    """`by_rule`: a rule ended the study, although there were more trials to run."""
+
     kind: ClassVar[str] = "study_closed"
     state: str
     reason: str = ""
+    by_rule: bool = False
+
+    def body(self) -> dict[str, Any]:
+        found = {"state": self.state, "reason": self.reason}
+        return {**found, "by_rule": True} if self.by_rule else found
 
     def step(self, draft: Draft) -> None:
         study, state = draft.study, StudyState(self.state)
         spent = study.elapsed_s(self.at)
-        draft.study = changed(study, state=state, reason=self.reason, spent_s=spent, closed_at=self.at, engine_at=None)
+        draft.study = changed(
+            study, state=state, reason=self.reason, by_rule=self.by_rule, spent_s=spent, closed_at=self.at,
+            engine_at=None,
+        )  # fmt: skip
 
 
 KINDS: dict[str, type[Event]] = {

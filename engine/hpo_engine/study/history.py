@@ -50,6 +50,7 @@ class History:
     `queue`: configurations that wait to be tried, in order; `queued`: how many were ever queued.
     `counts_runs`: see `StudySpec.counts_runs`; so does a study of an older version, for which a run of a promoted
     configuration was one of its `trials`.
+    `by_rule`: the latest `reason` is that of a rule which ended the study for good, with trials left to run.
     `halted`: the rule that stopped the study, see `stoppers.Halt` ("": none did); `overruled`: the latest one after
     which the user let it go on. `counted_from`: failures before that time no longer count.
     """
@@ -58,6 +59,7 @@ class History:
     trials: TrialTable = field(default_factory=TrialTable)
     state: StudyState = StudyState.RUNNING
     reason: str = ""
+    by_rule: bool = False
     stop_asked: str | None = None
     open_ids: tuple[int, ...] = ()
     counts: Mapping[TrialState, int] = field(default_factory=dict)

@@ -143,6 +143,8 @@ MISNAMED, ALIKE, DIVERGED, RANK = "misnamed", "alike", "diverged", "rank"
 NO_IMPROVEMENT, TARGET, BUDGET, STALLED, REGRET = "no_improvement", "target", "budget", "stalled", "regret"
 GUARDS = (Named(MISNAMED), Named(ALIKE), Named(DIVERGED))
 """The stoppers of every study that switches none off: they end what can no longer yield a result."""
+_GUARD_NAMES = frozenset(guard.name for guard in GUARDS)
+_OF_STUDIES = (TARGET, BUDGET, REGRET)  # they end studies, never a trial alone
 
 
 @dataclass(frozen=True)
@@ -248,8 +250,12 @@ class StudySpec:
     @property
     def prunes(self) -> bool:
         """Whether trials may be ended that could still yield a result."""
-        guards = {stopper.name for stopper in GUARDS}
-        return any(stopper.name not in guards for stopper in self.stop)
+        return any(stopper.name not in (*_GUARD_NAMES, *_OF_STUDIES, STALLED) for stopper in self.stop)
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether a rule may end trials or the study although there is something left to run."""
+        return any(stopper.name not in _GUARD_NAMES for stopper in self.stop)
 
     def noted(self, *notes: str) -> StudySpec:
         """The study with more one-line notes for its user, printed with the first lines of `submit`."""

@@ -31,6 +31,8 @@ def next_steps(history: History, folder: str) -> Steps:
         steps.append(
             (f"hpo-engine resume {name} --time-limit {more}", "continue: the limit counts all runs of the study")
         )
+    elif history.by_rule:
+        steps.append((f"hpo-engine edit {name} --unset stop", "then resume: it goes on without the rules of stop"))
     elif history.state is StudyState.STOPPED and history.paused:
         numbers = " ".join([str(trial.id) for trial in history.paused[:_SHOWN]])
         are = "the paused trial" if len(history.paused) == 1 else "the paused trials"
