@@ -108,7 +108,8 @@ class EngineStarted(Event):
         draft.study = changed(
             study, state=StudyState.RUNNING, reason="", by_rule=False, stop_asked=None, engine_at=self.at,
             spent_s=spent, closed_at=None, path=self.path, folder=self.folder, halted="",
-            overruled=study.halted or study.overruled, counted_from=self.at if stopped else study.counted_from, revised=False,
+            overruled=study.halted or study.overruled,
+            counted_from=self.at if stopped else study.counted_from, revised=False,
         )  # fmt: skip
 
 
