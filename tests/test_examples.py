@@ -6,11 +6,13 @@ would train for ever, and are ended while they do.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import importlib.util
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +32,7 @@ MODULES = {
     "hydra_lightning/algo.yaml": ["hydra", "lightning"],
     "keras_csv/algo.yaml": ["keras", "torch"],
     "lightning_argparse/algo.yaml": ["lightning"],
+    "lightning_resume/algo.yaml": ["lightning", "sklearn"],
     "lightning_cli/algo.yaml": ["jsonargparse", "lightning"],
     "lightning_cli/algo-config.yaml": ["jsonargparse", "lightning"],
 }
@@ -107,9 +110,18 @@ def submitted(file: Path, root: Path, *options: str) -> tuple[dict[str, Any], st
 
 
 def test_all_examples_are_here() -> None:
-    names = {"digits", "wmla_script", "any-language", "sklearn_cv", "hyperband", "two_objectives", "pbt_digits"}
+    names = {
+        "digits",
+        "wmla_script",
+        "any-language",
+        "sklearn_cv",
+        "hyperband",
+        "two_objectives",
+        "pbt_digits",
+        "lightning_resume",
+    }
     assert {file.partition("/")[0] for file in FILES} == names | {file.partition("/")[0] for file in PROOFS}
-    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 10 + len(PROOFS)
+    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 11 + len(PROOFS)
 
 
 @pytest.mark.parametrize("file", cases(FILES))
@@ -157,3 +169,26 @@ def test_unchanged_script_is_tuned_and_its_losers_are_ended_live(file: str, prel
     assert checksums(folder) == before
     if preload == "auto" and "python" in study["command"]:
         assert "preload: " in printed and "no preload" not in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [3, 27])
+def test_promoted_trials_of_a_lightning_script_train_each_epoch_once(most: int, tmp_path: Path) -> None:
+    """By Lightning's own ModelCheckpoint and logger, in the script of the example as it is."""
+    file = "lightning_resume/algo.yaml"
+    skip_without_its_programs(file)
+    study = yaml.safe_load((EXAMPLES / file).read_text())
+    study |= {"name": "once", "model_dir": str((EXAMPLES / file).parent), "trials": most}
+    study["resource"]["max"] = most
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    result, printed = submitted(tmp_path / "study.yaml", tmp_path)
+    assert result["counts"] == {"completed": most}
+    argv = ["show", "once", "--root", str(tmp_path), "--json"]
+    amounts = Counter[int]()
+    for trial in json.loads(command.run(*argv, cwd=tmp_path, env=dict(os.environ)).stdout)["trials"]:
+        logs = tmp_path / "once" / "results" / str(trial["trial"]) / "lightning_logs"
+        epochs = [int(row["epoch"]) for path in logs.glob("*/metrics.csv") for row in csv.DictReader(path.open())]
+        assert sorted(epochs) == list(range(trial["params"]["max_epochs"])), "each epoch once, in whichever attempt"
+        amounts[len(epochs)] += 1
+    assert max(amounts) == most and min(amounts) == 1
+    assert "promoted trials go on from their newest checkpoint" in printed

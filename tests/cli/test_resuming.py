@@ -110,3 +110,94 @@ def test_script_that_begins_anew_is_noticed_once_and_its_rows_replace_the_earlie
     rows = study.json("show", "my-study", "0")["rows"]
     assert [(row["step"], row["loss"]) for row in rows] == [(n, 1 / n + 0.01 / 8) for n in range(1, 9)]
     assert "attempt 2, carried on to epochs 2, but it began anew: exit code 0" in study.run("show", "my-study", "0")
+
+
+FOLDERS = """\
+import argparse, json, os, shutil
+parser = argparse.ArgumentParser()
+parser.add_argument("--num_train_epochs", type=int)
+parser.add_argument("--x", type=float)
+parser.add_argument("--resume_from_checkpoint")
+args = parser.parse_args()
+state = {"epoch": 0, "log_history": []}
+if args.resume_from_checkpoint:
+    state = json.load(open(f"{args.resume_from_checkpoint}/trainer_state.json"))
+for epoch in range(state["epoch"] + 1, args.num_train_epochs + 1):
+    with open("trained.txt", "a") as file:
+        file.write(f"{epoch}\\n")
+    state["epoch"] = epoch
+    state["log_history"].append({"epoch": epoch, "step": 10 * epoch, "eval_loss": args.x + 1 / epoch})
+    folder = f"out/checkpoint-{10 * epoch}"
+    os.makedirs(folder)
+    for name, content in (("optimizer.pt", "weights"), ("trainer_state.json", json.dumps(state))):
+        with open(f"{folder}/{name}", "w") as file:
+            file.write(content)
+    shutil.rmtree(f"out/checkpoint-{10 * (epoch - 1)}", ignore_errors=True)  # save_total_limit=1
+os.makedirs("out", exist_ok=True)
+open("out/model.bin", "w").write("the model alone, written last")
+"""
+RATIONED = """\
+command: python -S train.py {params} --resume_from_checkpoint {resume_from}
+objective: minimize eval_loss
+algorithm: hyperband
+options: {seed: 1}
+resource: {name: num_train_epochs, max: %d}
+trials: %d
+parallel: 2
+results: trainer_state
+space: {x: {float: [0, 10]}}
+"""
+
+
+@pytest.mark.parametrize("most", [9, pytest.param(27, marks=pytest.mark.slow)])
+def test_promoted_trials_of_a_script_with_folders_for_checkpoints_train_each_epoch_once(
+    shell: Shell, most: int
+) -> None:
+    shell.write("train.py", FOLDERS)
+    shell.write("algo.yaml", RATIONED % (most, most))
+    shell.run("submit", "algo.yaml")
+    trials = shell.json("show", "my-study")["trials"]
+    for trial in trials:
+        epochs = shell.result(trial["trial"], "trained.txt").read_text().split()
+        assert epochs == [str(n) for n in range(1, trial["params"]["num_train_epochs"] + 1)]
+    amounts = Counter(trial["params"]["num_train_epochs"] for trial in trials)
+    assert {1, 3, most} <= set(amounts) and sum(amounts.values()) == most
+    best = max(trials, key=lambda trial: int(trial["params"]["num_train_epochs"]))
+    rows = shell.json("show", "my-study", str(best["trial"]))["rows"]
+    assert [row["step"] for row in rows] in ([*range(1, most + 1)], [10 * n for n in range(1, most + 1)])
+
+
+TORCH = """\
+import json, os, torch
+config = json.load(open("config.json"))
+model = torch.nn.Linear(1, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+done = 0
+if "HPO_RESUME_FROM" in os.environ:
+    state = torch.load(os.environ["HPO_RESUME_FROM"])
+    model.load_state_dict(state["model"]), optimizer.load_state_dict(state["optimizer"])
+    done = state["epoch"]
+    assert done == int(os.environ["HPO_RESUMED_STEP"]) == int(os.environ["HPO_RESUME_RESOURCE"])
+for epoch in range(done + 1, config["epochs"] + 1):
+    loss = (model(torch.ones(1, 1)) - config["x"]).square().mean()
+    optimizer.zero_grad(), loss.backward(), optimizer.step()
+    with open("trained.txt", "a") as file:
+        file.write(f"{epoch}\\n")
+    print(json.dumps({"epoch": epoch, "loss": loss.item()}), flush=True)
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}, f"epoch_{epoch}.pt")
+"""
+
+
+@pytest.mark.slow
+def test_promoted_trials_of_a_torch_script_that_loads_hpo_resume_from_train_each_epoch_once(shell: Shell) -> None:
+    pytest.importorskip("torch")
+    shell.write("train.py", TORCH)
+    shell.write("algo.yaml", "command: python train.py\nobjective: minimize loss\nalgorithm: asha\noptions: {seed: 1}\n"
+                "resource: {name: epochs, max: 3}\ntrials: 3\nparallel: 2\nspace: {x: {float: [0, 10]}}\n")  # fmt: skip
+    shell.run("submit", "algo.yaml")
+    amounts = set()
+    for trial in shell.json("show", "my-study")["trials"]:
+        epochs = shell.result(trial["trial"], "trained.txt").read_text().split()
+        assert epochs == [str(n) for n in range(1, trial["params"]["epochs"] + 1)]
+        amounts.add(len(epochs))
+    assert amounts == {1, 3}
