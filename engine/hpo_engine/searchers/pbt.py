@@ -6,6 +6,7 @@ Which members breed is decided here, from the history alone; `pbt_population` sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -94,8 +95,9 @@ class Pbt(Searcher):
     fronts. A copy is a trial of its own; what led to it is its lineage, see `study.lineage`.
 
     Generations: a decision waits until every member has had the amount, so that it depends on no order of arrival.
-    Asynchronous: it is made when a worker is free, and compares with those that have had the amount so far; the files
-    of those that are among the best are kept while they go on.
+    Asynchronous: it is made when a worker is free, and compares with those that have had the amount so far; one that is
+    ahead of nearly all others is compared with an earlier result. The files of those that are among the best are kept
+    while they go on.
 
     A member that failed, diverged or was ended by a rule is replaced by a copy in any case; one that the user stopped
     is not. The study's `trials` are its members; the copies use up none.
@@ -141,6 +143,8 @@ class Pbt(Searcher):
         )
         if self._interval > most:
             raise SpecError([Problem("options.interval", f"must be at most {most}, the most that a member gets")])
+        if not factors:
+            raise SpecError([Problem("options.factors", "must have one number at least")])
         if self._resource.resume == "never":
             raise SpecError(
                 [Problem("resource.resume", "pbt needs auto or always: its members go on from checkpoints")]
@@ -185,11 +189,19 @@ class Pbt(Searcher):
 
     def _decided(self, population: Population, trial: Trial) -> Step:
         """What becomes of a member that has had its amount of the resource."""
-        member, level = population.member(trial), trial.trained
-        best, worst = population.ends(level, self._exploit)
+        member = population.member(trial)
+        best, worst = population.ends(self._compared_at(population, trial), self._exploit)
         if trial.id in worst and (sources := self._sources(population, best)):
             return Step(member, trial, sources)
-        return Step(member, trial, keep=not self._together and trial.id in population.leaders(level, self._exploit))
+        leads = trial.id in population.leaders(trial.trained, self._exploit)
+        return Step(member, trial, keep=leads and not self._together)
+
+    def _compared_at(self, population: Population, trial: Trial) -> int:
+        """The amount of the resource at which a member is compared: what it has had; or, if it is ahead of the others,
+        the latest amount that enough of them have had, too. (Else those ahead would never be compared.)"""
+        enough = math.ceil(1 / self._exploit) if self._exploit else 1
+        own = [result.resource or 0 for result in trial.results]
+        return next((n for n in reversed(own) if len(population.order(n)) >= enough), trial.trained)
 
     def _replaced(self, population: Population, member: int, trial: Trial | None) -> Iterator[Step]:
         """What takes the place of a member that has failed, or never began: nothing if there is nothing (yet).

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.study.spec import Params
-from hpo_engine.study.trial import Result, StopCause, Trial
+from hpo_engine.study.trial import Result, StopCause, Trial, TrialState
 
 if TYPE_CHECKING:
     from hpo_engine.study.history import History
@@ -148,7 +148,7 @@ def is_lost(trial: Trial) -> bool:
 def _removed(trial: Trial) -> bool:
     """Whether the user stopped the trial."""
     by_user = trial.stop is not None and trial.stop.cause is StopCause.USER
-    return fate(trial) is Fate.UNKNOWN and by_user
+    return trial.state is TrialState.STOPPED and by_user
 
 
 def _number(trial: Trial) -> int | None:
