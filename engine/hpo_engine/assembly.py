@@ -102,6 +102,8 @@ STOPPERS = Registry(
         "asha": "hpo_engine.stoppers.asha:AshaStopper",
         "median": "hpo_engine.stoppers.median:MedianStopper",
         "percentile": "hpo_engine.stoppers.percentile:PercentileStopper",
+        "convex": "hpo_engine.stoppers.convex:ConvexStopper",
+        "curve": "hpo_engine.stoppers.curve:CurveStopper",
         NO_IMPROVEMENT: "hpo_engine.stoppers.no_improvement:NoImprovementStopper",
         TARGET: "hpo_engine.stoppers.target:TargetStopper",
         BUDGET: "hpo_engine.stoppers.budget:UsageStopper",

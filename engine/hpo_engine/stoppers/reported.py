@@ -94,6 +94,7 @@ class Curves:
     def _restart(self) -> None:
         self._table = TrialTable()
         self._groups: dict[int, Group] = {}
+        self._results: dict[int, dict[int, Losses]] = {}  # by resource and trial
         self._readings: dict[int, dict[int, _Reading]] = {}  # by trial and resource
 
     def look(self, history: History) -> None:
@@ -114,7 +115,15 @@ class Curves:
         """Those that it is compared with, its own included."""
         return self._groups.setdefault(trial.proposal.resource or 0, Group())
 
+    def results(self, trial: Trial) -> Sequence[Losses]:
+        """The losses of all results with as much of the resource as the trial has."""
+        return list(self._results.get(trial.proposal.resource or 0, {}).values())
+
     def _take(self, trial: Trial, aims: Sequence[Objective]) -> None:
+        for by_trial in self._results.values():
+            by_trial.pop(trial.id, None)
+        for result in trial.results:
+            self._results.setdefault(result.resource or 0, {})[trial.id] = result.losses
         old = self._readings.get(trial.id, {})
         new: dict[int, _Reading] = {}
         for resource, rows in _rows_by_resource(trial):

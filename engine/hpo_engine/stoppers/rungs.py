@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hpo_engine.stoppers.ends import Ends
 from hpo_engine.stoppers.reported import Curves, Group
+from hpo_engine.stoppers.standing import Losses
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import Trial
 
@@ -63,6 +64,10 @@ class Steps:
     def at_end(self, trial: Trial, history: History) -> bool:
         """Whether it is at a step where completed trials end."""
         return self._ends.reached(trial, history)
+
+    def results(self, trial: Trial) -> Sequence[Losses]:
+        """The losses of all results with as much of the resource, after `last`."""
+        return self._curves.results(trial)
 
 
 class Rungs(Steps):
