@@ -159,8 +159,8 @@ def rules() -> str:
         card = card_of(assembly.STOPPERS.load(name, ".", "stop"))
         options = "; ".join(f"`{key}`{_default(option)}: {option.about}" for key, option in card.options.items())
         if name not in (MISNAMED, ALIKE):
-            lines.append((f"`{name}`", card.summary, options))
-    return rows(("rule", "what it does", "options"), *lines)
+            lines.append((f"`{name}`", card.summary, card.suits, options))
+    return rows(("rule", "what it does", "when to use it", "options"), *lines)
 
 
 def _default(option: Option) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 
 POWERS = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
 TIMES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # of an exponential, as shares of the whole curve
-PRIOR_SPREAD = 1.0  # standard deviation of c and a, in the range of the reported losses
+PRIOR_SPREAD = 2.0  # standard deviation of c and a, in the range of the reported losses
 NOISE = 0.1  # what the noise is guessed to be, in that range, before it is seen ...
 NOISE_WEIGHT = 2.0  # ... and how many observations this guess is worth
 RECENT = 1.0  # the weight of a point is (its place / n) to this power: the last ones tell most of what follows
@@ -40,7 +40,7 @@ class Prediction:
         """The probability of a lower loss."""
         from scipy.special import stdtr
 
-        return float(self.weights @ stdtr(self.freedom, (loss - self.centres) / self.scales))
+        return min(1.0, float(self.weights @ stdtr(self.freedom, (loss - self.centres) / self.scales)))
 
     def draws(self, quantiles: np.ndarray) -> np.ndarray:  # (k,) in (0, 1) -> (k,)
         """Losses with these quantiles, of the mixture's members in turn by their weights."""

@@ -30,6 +30,7 @@ class UsageStopper(Rule):
 
     card = Card(
         summary="ends the study when its trials have used up epochs, seconds or money",
+        suits="a fixed amount of computing",
         options={
             "epochs": Option("units of the resource in all; without a resource, steps", float, least=0, above=True),
             "seconds": Option("seconds of running in all trials together", float, least=0, above=True),

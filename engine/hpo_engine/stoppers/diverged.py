@@ -35,6 +35,7 @@ class DivergedStopper(Rule):
 
     card = Card(
         summary="ends running trials whose objective has become nan or infinite, or is beyond a bound, and stays so",
+        suits="always; it is on",
         options={
             "bound": Option(
                 "values worse than this have diverged, too: those above it or, of what is maximized, below it; with "

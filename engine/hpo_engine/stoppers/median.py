@@ -28,7 +28,7 @@ class MedianStopper(Rule):
 
     card = Card(
         summary="ends running trials that are worse than the median of the others' running averages at the same step",
-        suits="when in doubt: needs no idea of how curves look, and is slow to end anything",
+        suits="curves that fall for long: the averages lag behind, so it is slow to end anything",
         source="Golovin et al., Google Vizier: A Service for Black-Box Optimization, KDD 2017, section 3.2.2",
         options={"grace": GRACE, "min_rivals": MIN_RIVALS},
     )

@@ -36,6 +36,7 @@ class NoImprovementStopper(Rule):
 
     card = Card(
         summary="ends a trial, or the study, that has not improved for a while; what a trial has reported counts",
+        suits="scripts without early stopping of their own; studies whose number of trials is not known",
         options={
             "patience": Option("reports of a trial, or trials of the study, without improvement", int, 10, least=1),
             "min_delta": Option(

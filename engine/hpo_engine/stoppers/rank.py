@@ -35,6 +35,7 @@ class RankStopper(Rule):
 
     card = Card(
         summary="ends running trials whose reported values are among the worst of all trials at the same step",
+        suits="when in doubt: looks at a few steps and ends at most about half at each",
         source="Li et al., A System for Massively Parallel Hyperparameter Tuning (ASHA), MLSys 2020",
         options={
             "keep": Option(

@@ -34,6 +34,7 @@ class RegretStopper(Rule):
 
     card = Card(
         summary="ends the study when a model expects that less than an amount can still be gained",
+        suits="one objective and few parameters",
         source="Makarova et al., Automatic Termination for Hyperparameter Optimization, AutoML 2022",
         cost="30 to 100 ms per result",
         options={

@@ -38,6 +38,7 @@ class StalledStopper(Rule):
 
     card = Card(
         summary="ends trials that hang: no row, no change of files and no processor time for many of their own steps",
+        suits="scripts that may wait forever for a network or a lock",
         options={
             "times": Option("how many of its own steps a trial may do nothing for", float, 20.0, least=1, above=True),
             "min_seconds": Option(

@@ -22,6 +22,7 @@ class TargetStopper(Rule):
 
     card = Card(
         summary="ends the study when a trial has reached a value of the objective",
+        suits="a value that is good enough",
         options={
             "value": Option("the objective's value; with several objectives a list in their order", float, many=True)
         },
