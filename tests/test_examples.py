@@ -137,6 +137,16 @@ def test_example_runs(file: str, tmp_path: Path) -> None:
     assert checksums(folder) == before
 
 
+@pytest.mark.slow
+def test_promoted_trials_of_hyperband_go_on(tmp_path: Path) -> None:
+    result, said = submitted(EXAMPLES / "hyperband/algo.yaml", tmp_path, "--trials", "3")
+    assert (result["trials"], result["runs"]) == (3, 4), "one is promoted from 9 to 27"
+    assert "left last.ckpt: promoted trials go on from their newest checkpoint" in said
+    folder = tmp_path / result["study"] / "results" / str(result["best"]["trial"])
+    rows = json.loads((folder / "val_dict_list.json").read_text())
+    assert [row["step"] for row in rows] == list(range(1, 28)) and result["best"]["params"]["epochs"] == 27
+
+
 @pytest.mark.parametrize("preload", ["auto", pytest.param("off", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("file", cases(PROOFS))
 def test_unchanged_script_is_tuned_and_its_losers_are_ended_live(file: str, preload: str, tmp_path: Path) -> None:

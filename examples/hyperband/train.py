@@ -1,13 +1,17 @@
 """A small neural network on scikit-learn's handwritten digits, for as many epochs as config.json says.
 
-The epochs come from the search: Hyperband begins with many short trainings and repeats the best ones with more.
-Nothing here depends on that. Imports nothing from hpo-engine: config.json in, val_dict_list.json out.
+The epochs come from the search: Hyperband begins with many short trainings and goes on with the best ones. A training
+that goes on finds its checkpoint in HPO_RESUME_FROM; without it, all of them would begin anew. Imports nothing from
+hpo-engine: config.json in, val_dict_list.json out.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -19,6 +23,21 @@ def main() -> None:
     settings = json.loads(Path("config.json").read_text())
     x, y = load_digits(return_X_y=True)
     x_train, x_test, y_train, y_test = train_test_split(x / 16.0, y, test_size=0.4, random_state=0, stratify=y)
+    network, rows = started(settings)
+    for epoch in range(len(rows) + 1, settings["epochs"] + 1):
+        network.partial_fit(x_train, y_train, classes=np.arange(10))
+        error = 1.0 - float(network.score(x_test, y_test))
+        rows.append({"step": epoch, "error": round(error, 6), "loss": float(network.loss_)})
+        write("last.ckpt", pickle.dumps((network, rows)))
+        write("val_dict_list.json", json.dumps(rows).encode())
+    print(f"{settings['epochs']} epochs: error {rows[-1]['error']:.4f}")
+
+
+def started(settings: dict[str, Any]) -> tuple[MLPClassifier, list[dict[str, float]]]:
+    """The network and its rows so far: those of the checkpoint, or new ones."""
+    if checkpoint := os.environ.get("HPO_RESUME_FROM"):
+        network, rows = pickle.loads(Path(checkpoint).read_bytes())
+        return network, rows
     network = MLPClassifier(
         (settings["hidden"],),
         activation=settings["activation"],
@@ -27,17 +46,16 @@ def main() -> None:
         momentum=settings["momentum"],
         alpha=settings["weight_decay"],
         batch_size=settings["batch_size"],
-        random_state=0,  # the same beginning each time, so that more epochs continue the same curve
+        random_state=0,
     )
-    rows = []
-    for epoch in range(1, settings["epochs"] + 1):
-        network.partial_fit(x_train, y_train, classes=np.arange(10))
-        error = 1.0 - float(network.score(x_test, y_test))
-        rows.append({"step": epoch, "error": round(error, 6), "loss": float(network.loss_)})
-        aside = Path("val_dict_list.tmp")
-        aside.write_text(json.dumps(rows))
-        aside.replace("val_dict_list.json")  # whole or not at all, whoever reads it meanwhile
-    print(f"{settings['epochs']} epochs: error {rows[-1]['error']:.4f}")
+    return network, []
+
+
+def write(name: str, data: bytes) -> None:
+    """The file is whole or not there at all, whoever reads it meanwhile, and whatever ends the training."""
+    aside = Path(f"{name}.tmp")
+    aside.write_bytes(data)
+    aside.replace(name)
 
 
 if __name__ == "__main__":
