@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -28,15 +28,18 @@ def main() -> None:
         network.partial_fit(x_train, y_train, classes=np.arange(10))
         error = 1.0 - float(network.score(x_test, y_test))
         rows.append({"step": epoch, "error": round(error, 6), "loss": float(network.loss_)})
-        write("last.ckpt", pickle.dumps((network, rows)))
-        write("val_dict_list.json", json.dumps(rows).encode())
+        # Aside first, so that each file is whole or not there, whoever reads it and whatever ends the training.
+        joblib.dump((network, rows), "last.ckpt.tmp")
+        Path("last.ckpt.tmp").replace("last.ckpt")
+        Path("val_dict_list.tmp").write_text(json.dumps(rows))
+        Path("val_dict_list.tmp").replace("val_dict_list.json")
     print(f"{settings['epochs']} epochs: error {rows[-1]['error']:.4f}")
 
 
 def started(settings: dict[str, Any]) -> tuple[MLPClassifier, list[dict[str, float]]]:
     """The network and its rows so far: those of the checkpoint, or new ones."""
     if checkpoint := os.environ.get("HPO_RESUME_FROM"):
-        network, rows = pickle.loads(Path(checkpoint).read_bytes())
+        network, rows = joblib.load(checkpoint)
         return network, rows
     network = MLPClassifier(
         (settings["hidden"],),
@@ -49,13 +52,6 @@ def started(settings: dict[str, Any]) -> tuple[MLPClassifier, list[dict[str, flo
         random_state=0,
     )
     return network, []
-
-
-def write(name: str, data: bytes) -> None:
-    """The file is whole or not there at all, whoever reads it meanwhile, and whatever ends the training."""
-    aside = Path(f"{name}.tmp")
-    aside.write_bytes(data)
-    aside.replace(name)
 
 
 if __name__ == "__main__":
