@@ -17,7 +17,7 @@ from hpo_engine.testing import StopperLaws
 # Options beside the defaults; those that a rule cannot do without first.
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     TARGET: [{"value": 0.4}],
-    BUDGET: [{"epochs": 20}, {"seconds": 9.0}, {"cost": 0.002, "price": 0.5, "gpu_price": 1}],
+    BUDGET: [{"epochs": 20}, {"seconds": 9.0}, {"cost": 0.002, "price": 0.5}],
     NO_IMPROVEMENT: [{"patience": 2}, {"patience": 3, "scope": "study", "min_delta": 0.05}],
     DIVERGED: [{}, {"bound": 0.7}],
     REGRET: [{"below": 0.5, "min_trials": 5}],

@@ -170,7 +170,8 @@ def test_a_running_trial_counts_by_what_it_has_reported_and_how_long_it_has_run(
     assert rule_of(history.spec, epochs=4).end_study(history, 20.0) is None
     assert rule_of(history.spec, epochs=3).end_study(history, 20.0) == "budget spent: 3 of 3 steps"
     assert rule_of(history.spec, seconds=9.5).end_study(history, 20.0) == "budget spent: 10 of 9.5 seconds of trials"
-    priced = rule_of(history.spec, cost=0.01, gpu_price=3.6)
+    priced = rule_of(study(resources=Resources(gpus=1)), cost=0.01, gpu_price=7.2)
+    history = running(study(resources=Resources(gpus=1)), 1)
     assert (
         priced.end_study(history, 14.0) is None and priced.end_study(history, 15.0) == "budget spent: 0.01 of 0.01 cost"
     )
@@ -194,6 +195,7 @@ def test_a_study_whose_trials_report_one_row_each_cannot_count_steps() -> None:
         ("budget", "epochs, seconds or cost is missing"),
         ("budget cost=3", "cost goes with price or gpu_price"),
         ("budget epochs=3 price=2", "cost goes with price or gpu_price"),
+        ("budget cost=3 gpu_price=2", "gpu_price counts the GPUs that trials are given"),
         ("budget epochs=0", "epochs: must be a number above 0, not 0"),
     ],
 )

@@ -54,6 +54,8 @@ class UsageStopper(Rule):
             raise ValueError("epochs, seconds or cost is missing, as in budget epochs=300")
         if (cost is not None) != bool(price or gpu_price):
             raise ValueError("cost goes with price or gpu_price (per hour), as in budget cost=20 gpu_price=1.5")
+        if gpu_price and not spec.resources.gpus:
+            raise ValueError("gpu_price counts the GPUs that trials are given, and trial.gpus gives them none")
         unit = spec.resource.name if spec.resource else "steps"
         limits = (
             _Limit(epochs, unit, lambda trial, attempt, history, now: usage.epochs(trial, attempt, history)),

@@ -20,6 +20,7 @@ from hpo_engine.study.trial import MOST_SEEN, Trial
 _LOOKS = 20  # at the machine, in the time after which a silent trial ends
 _CPU_SHARE, _CPU_S = 0.002, 0.05  # of one core, and seconds: what threads need that only wait
 _IO_RATE, _IO_BYTES = 1_000.0, 1 << 14  # per second, and in all: as much as they read and write
+_LATEST = 64  # trials that tell how long a first report takes
 _FEW = 3  # readings of its rows, before a trial has a step of its own
 
 
@@ -28,8 +29,8 @@ class StalledStopper(Rule):
     row, no file in its folders has changed, and its processes have read and written nothing and used no processor time.
 
     Its step is the median of the times between two readings of new rows. Before it has reported three times, its step
-    is the longest time that it has needed for a report so far; before the first report, the longest that any other
-    trial has needed for that one.
+    is the longest time that it has needed for a report so far; before the first report, the longest that any of the
+    latest trials has needed for that one.
 
     A trial that computes silently uses processor time, and one that downloads writes: these are left alone. So is a
     trial whose processes are suspended. What runs elsewhere on behalf of a script (in a container, on another machine)
@@ -128,7 +129,8 @@ def _step_s(trial: Trial, history: History) -> float:
         times = trial.seen_at[1:] if len(trial.seen_at) == MOST_SEEN else trial.seen_at  # the first is long ago
         return median(b - a for a, b in pairwise(times))
     own = [*_first_report_s(trial), *(b - a for a, b in pairwise(trial.seen_at))]
-    return max(own or (s for other in history.trials for s in _first_report_s(other)), default=math.inf)
+    latest = range(max(0, history.next_id - _LATEST), history.next_id)
+    return max(own or (s for number in latest for s in _first_report_s(history.trials[number])), default=math.inf)
 
 
 def _first_report_s(trial: Trial) -> Iterator[float]:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row, has_one
-from hpo_engine.study.rows import same_row
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Attempt, Trial
 
@@ -55,7 +54,8 @@ def _steps(rows: Sequence[Row], before: Sequence[Row], objectives: Sequence[Obje
     """
     if rows is before:
         return 0.0
-    shared = next((i for i, (a, b) in enumerate(zip(rows, before, strict=False)) if not same_row(a, b)), len(before))
+    # By identity: a script that trains the same steps once more may report the very same values.
+    shared = next((i for i, (a, b) in enumerate(zip(rows, before, strict=False)) if a is not b), len(before))
     steps, earlier = _reported(rows[shared:], objectives), _reported(before, objectives)
     if not steps:
         return 0.0
