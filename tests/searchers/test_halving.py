@@ -385,3 +385,16 @@ def test_a_thousand_studies(block: int) -> None:
 
 def _fails(dice: random.Random, rate: float, trial: Trial) -> bool:
     return dice.random() < rate
+
+
+@pytest.mark.parametrize("make", [Hyperband, Asha])
+@pytest.mark.parametrize("runs", [None, 40])
+@pytest.mark.parametrize("seed", range(4))
+def test_trials_that_cannot_be_promoted_any_more_never_are(make: Any, runs: int | None, seed: int) -> None:
+    """`run` holds each promotion against what was said before. Some fail, so that others take their places."""
+    spec = study(27, runs=runs, trials=30, resume="always")
+    searcher = make(spec)
+    history = run(searcher, opened(spec), workers=1 + 3 * seed, seed=seed, fail=lambda t: t.id % 7 == seed, most=400)
+    waiting = {t.id for t in history.trials if t.results and t.trained < 27}
+    assert {*searcher.promotable(history)} <= waiting, "what has had all of the resource is at its end"
+    assert len(searcher.promotable(history)) < len(waiting), "some are known to be out"

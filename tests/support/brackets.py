@@ -61,7 +61,7 @@ def run(
         leaves: whether the run that a trial ends leaves a checkpoint.
     """
     rng = random.Random(seed)
-    places = {place_of(t) for t in history.trials}
+    places, left_out = {place_of(t) for t in history.trials}, set[int]()
     while history.runs < most:
         wanted = workers - len(history.open_ids)
         if history.runs_left is not None:
@@ -72,11 +72,14 @@ def run(
             assert history.spec.resource.min <= p.resource <= history.spec.resource.max
             assert place_of(p) not in places, "two trials in one place"
             places.add(place_of(p))
+            assert p.carry_on not in left_out, "it had said that this trial cannot be promoted any more"
         for p in got:
             history = apply(history, _event(history, p))
             assert history.spec.budget.trials is None or history.begun <= history.spec.budget.trials
         if not history.open_ids:
             return history
+        if (promotable := searcher.promotable(history)) is not None:
+            left_out |= {t.id for t in history.trials if t.results and t.state.ended} - {*promotable}
         trial = history.trials[rng.choice(history.open_ids)]
         state = rng.choice(["failed", "timed_out", "stopped", "lost"]) if fail(trial) else "completed"
         value, left = (loss(trial), "last.ckpt" if leaves(trial) else None) if state == "completed" else (None, None)
