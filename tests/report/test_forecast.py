@@ -81,6 +81,24 @@ PLANS: dict[str, tuple[dict[str, Any], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("resume", "spent"),
+    [
+        ("never", "423 epochs in all"),
+        ("always", "357 epochs in all"),
+        ("auto", "423 epochs in all, or 357 if promoted trials leave checkpoints to go on from"),
+    ],
+)
+def test_what_promoted_trials_take_that_go_on(resume: str, spent: str) -> None:
+    spec = replace(STUDY, algorithm=Named("hyperband"), budget=Budget(49), resource=Resource("epochs", 27, 1, resume))
+    assert assembly.plan(spec) == f"69 runs: 27 of 1, 21 of 3, 13 of 9, 8 of 27 epochs; {spent}"
+    spec = replace(spec, algorithm=Named("asha"), budget=Budget(27))
+    spent = spent.replace("423", "about 108").replace("357", "about 81")  # 27 + 9 * 2 + 3 * 6 + 18
+    assert assembly.plan(spec) == f"40 runs: about 27 of 1, 9 of 3, 3 of 9, 1 of 27 epochs; {spent}"
+    spec = replace(spec, algorithm=Named("asha"), space=SearchSpace((Choice("a", (1, 2, 3)),)), budget=Budget())
+    assert assembly.plan(spec).endswith({"always": "about 81 epochs in all"}.get(resume, "")), "3 times 27"
+
+
 @pytest.mark.parametrize("what", PLANS)
 def test_the_plan_is_said(what: str) -> None:
     changes, text = PLANS[what]

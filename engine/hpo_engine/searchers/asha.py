@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Traits
-from hpo_engine.searchers.brackets import in_words
 from hpo_engine.searchers.halving import ETA, BracketState, Halving, Run
 from hpo_engine.space.searchspace import MAX_WALK
 from hpo_engine.study.history import History
@@ -144,8 +143,17 @@ class Asha(Halving):
     def planned(self) -> str:
         # Likely ones: which trials are promoted is known only when there are results.
         if runs := self.planned_runs():
-            return in_words(runs, self.resource.name, "about ")
-        return f"no end is set; for each {in_words(self.likely(100), self.resource.name, 'about ')}"
+            return self.in_words(runs, self._starts(runs), "about ")
+        each = self.likely(100)
+        return f"no end is set; for each {self.in_words(each, self._starts(each), 'about ')}"
+
+    def _starts(self, runs: Counter[int]) -> Counter[int]:
+        """Those of the runs that are likely to begin a configuration, by amount."""
+        base, shares = self._shares()
+        _, begin = self._begin(self._spec.budget)
+        most = runs.total() if self._spec.space.allowed_size is None else self._spec.space.allowed_size
+        number = min(most, runs.total() / sum(shares))
+        return Counter({self.plan.amounts[base + b]: round(number * share) for b, share in enumerate(begin)})
 
     def planned_runs(self) -> Counter[int]:
         budget, space, whole = self._spec.budget, self._spec.space.allowed_size, self._whole()

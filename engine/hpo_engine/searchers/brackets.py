@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 _DUST = 1e-12  # relative: powers of a float are not exact, and 243 is 3^5
 
@@ -124,15 +125,21 @@ class HyperbandPlan:
                 break
         return tuple(out)
 
-    def planned(self, runs: int | None, trials: int | None = None) -> Counter[int]:
+    def planned(
+        self,
+        runs: int | None,
+        trials: int | None = None,
+        count: Callable[[Iterable[Bracket]], Counter[int]] | None = None,
+    ) -> Counter[int]:
         """How many runs so many `runs` at most (None: no limit) and `trials`, which are configurations, come to, by
-        amount, unless some fail. At least one of the two is a limit."""
+        amount, unless some fail. At least one of the two is a limit. `count`: what to count instead, as `starts_of`."""
+        count = runs_of if count is None else count
         limits = [(runs, number_of_runs), (trials, _size_of)]
         # Whole rounds are all alike; only at the end smaller brackets are needed.
         times = min(limit // sum(map(each, self.round())) - 1 for limit, each in limits if limit is not None)
         times = max(0, times)
         rest = (limit - times * sum(map(each, self.round())) if limit is not None else None for limit, each in limits)
-        return +(_times(runs_of(self.round()), times) + runs_of(self.following(None, *rest)))
+        return +(_times(count(self.round()), times) + count(self.following(None, *rest)))
 
     def planned_whole(self, runs: int | None, configurations: int) -> Counter[int]:
         """As `planned`, for a space of so many configurations, in which those that the brackets leave behind are
@@ -164,6 +171,26 @@ def runs_of(brackets: Iterable[Bracket]) -> Counter[int]:
     return counts
 
 
+def starts_of(brackets: Iterable[Bracket]) -> Counter[int]:
+    """Amount of the resource -> how many configurations begin with it."""
+    counts: Counter[int] = Counter()
+    for bracket in brackets:
+        counts.update({bracket[0].resource: bracket[0].size})
+    return counts
+
+
+def trained_once(counts: Mapping[int, int], starts: Mapping[int, int]) -> int:
+    """The resource that the runs take if each promoted trial goes on from the next smaller amount.
+
+    Args:
+        counts: runs by amount. starts: those of them that begin a configuration.
+    """
+    before = dict(pairwise(sorted({*counts, *starts})))
+    before = {amount: less for less, amount in before.items()}
+    promoted = {amount: max(0, runs - starts.get(amount, 0)) for amount, runs in counts.items()}
+    return sum(amount * counts[amount] - before.get(amount, 0) * promoted[amount] for amount in counts)
+
+
 def cut_off(plan: HyperbandPlan, runs: int) -> Counter[int]:
     """The runs of the plan's own brackets, one after the other, the last one cut off when `runs` are used up."""
     whole = runs_of(plan.round())
@@ -177,9 +204,11 @@ def cut_off(plan: HyperbandPlan, runs: int) -> Counter[int]:
     return +counts
 
 
-def in_words(counts: Mapping[int, int], name: str, about: str = "") -> str:
-    """`22 runs: 12 of 1, 7 of 3, 3 of 9 epochs; 60 epochs in all`; `about` precedes what may turn out differently."""
-    runs, spent = sum(counts.values()), sum(amount * number for amount, number in counts.items())
+def in_words(counts: Mapping[int, int], name: str, about: str = "", spent: int | None = None) -> str:
+    """`22 runs: 12 of 1, 7 of 3, 3 of 9 epochs; 60 epochs in all`; `about` precedes what may turn out differently.
+    `spent`: the resource in all, if promoted trials go on from what they had."""
+    runs = sum(counts.values())
+    spent = sum(amount * number for amount, number in counts.items()) if spent is None else spent
     parts = [f"{number:,} of {amount:,}" for amount, number in sorted(counts.items()) if number > 0]
     split = f": {about}{', '.join(parts)}" if len(parts) > 1 else f" of {next(iter(+Counter(counts)), 0):,}"
     return f"{runs:,} run{'' if runs == 1 else 's'}{split} {name}; {about}{spent:,} {name} in all"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo_engine.plugins.card import Option
 from hpo_engine.searchers import Searcher
-from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, Rung
+from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, Rung, in_words, trained_once
 from hpo_engine.searchers.fates import Fate, fate
 from hpo_engine.searchers.sources import ConfigurationSource, RandomSource
 from hpo_engine.space.params import key, plain
@@ -100,6 +101,20 @@ class Halving(Searcher):
             whole = {**(trial.proposal.note or {}), **note}  # the first one of a bracket keeps the layout
             return Proposal(plain(trial.params), resource, carry_on=trial.id, note=whole)
         return Proposal(plain(trial.params), resource, note=note, repeats=trial.id)
+
+    def in_words(self, counts: Counter[int], starts: Counter[int], about: str = "") -> str:
+        """The planned runs, and the resource that they take in each way of promoting that may happen.
+
+        Args:
+            starts: those of the runs that begin a configuration.
+        """
+        name, resume = self.resource.name, self.resource.resume
+        once = trained_once(counts, starts)
+        if resume == "always":
+            return in_words(counts, name, about, once)
+        text = in_words(counts, name, about)
+        goes_on = resume == "auto" and once < sum(amount * runs for amount, runs in counts.items())
+        return f"{text}, or {about}{once:,} if promoted trials leave checkpoints to go on from" if goes_on else text
 
     def _proposals(self, history: History, count: int, fresh: bool) -> list[Proposal]:
         brackets, runs = dict(self._past.read(history.trials)), list[Run]()

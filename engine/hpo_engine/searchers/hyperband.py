@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from heapq import merge
 from itertools import pairwise
 
 from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Traits
-from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, in_words, number_of_runs
+from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, number_of_runs, runs_of, starts_of
 from hpo_engine.searchers.halving import ETA, BracketHistory, BracketState, Halving, Run
 from hpo_engine.space.searchspace import MAX_WALK
 from hpo_engine.study.history import History
@@ -147,14 +147,20 @@ class Hyperband(Halving):
         )
 
     def planned(self) -> str:
-        return in_words(self.planned_runs(), self.resource.name)
+        return self.in_words(self.planned_runs(), self._planned_of(starts_of))
 
     def planned_runs(self) -> Counter[int]:
+        return self._planned_of(runs_of)
+
+    def _planned_of(self, count: Callable[[Iterable[Bracket]], Counter[int]]) -> Counter[int]:
+        """What is planned of the budget; `count`: runs, or those of them that begin a configuration."""
         budget, space = self._spec.budget, self._configurations
         if space is not None and self._searches_all(space):
-            return self.plan.planned_whole(budget.runs, space)
+            if count is runs_of:
+                return self.plan.planned_whole(budget.runs, space)
+            return count(self.plan.following(None, budget.runs, space))
         limits = [limit for limit in (budget.trials, self._size, space) if limit is not None]
-        return self.plan.planned(budget.runs, min(limits, default=None))
+        return self.plan.planned(budget.runs, min(limits, default=None), count)
 
     def _searches_all(self, space: int) -> bool:
         """Whether the budget allows more than the brackets of a space of so many configurations."""
