@@ -83,6 +83,21 @@ def steps(trial: Trial) -> list[float]:
     return [row.step for row in trial.rows]
 
 
+def test_no_attempt_finds_that_an_earlier_one_was_ended(bench: Bench, script: Counter) -> None:
+    """Neither in the folder that it goes on in, nor in a copy; a file of the script's own by that name stays."""
+    note = dict.fromkeys(("cause", "reason", "at", "deadline", "grace_s", "attempt"), 1)
+    found = []
+
+    def leave(launch: Launch) -> None:
+        path = Path(launch.paths.result_dir, "stop.json")
+        found.append((launch.trial_id, path.read_text() if path.exists() else ""))
+        path.write_text("mine" if launch.trial_id == 1 else json.dumps(note))
+
+    script.on = leave
+    bench.run(opened(bench))
+    assert found == [(0, ""), (1, ""), (2, ""), (3, ""), (0, ""), (1, "mine"), (0, ""), (4, ""), (0, "")]
+
+
 def test_promotion_is_another_attempt_of_the_same_trial(bench: Bench, script: Counter) -> None:
     history = bench.run(opened(bench))
     assert [len(t.attempts) for t in history.trials] == [4, 2, 1, 1, 1]
