@@ -464,5 +464,5 @@ def test_law_histories_hold_what_they_are_named_for() -> None:
         states.setdefault(label.split(", ")[-1], set()).update(t.state.value for t in history.trials)
         json.dumps(history.spec.to_json())
     assert states["all completed"] == {"completed"} and states["all failed"] == {"failed"}
-    assert states["all pending"] == {"pending"} and states["retried"] == {"pending", "completed"}
+    assert states["all pending"] == {"pending"} and states["retried and pruned"] == {"pending", "completed", "pruned"}
     assert states["random fates"] == {"completed", "failed", "timed_out", "stopped", "lost", "running", "pending"}

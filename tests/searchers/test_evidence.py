@@ -159,6 +159,17 @@ def test_with_several_objectives_fronts_at_the_step_order_the_trials() -> None:
     assert history.front_ids == (0, 1)
 
 
+def test_of_many_steps_some_are_compared_at_and_none_is_ahead_of_a_trial() -> None:
+    history = _study(42)
+    history = _curve(_curve(history, 0, [1.0 / s for s in range(1, 60)]), 1, [5.0 / s for s in range(1, 60)])
+    for i in range(2, 42):
+        history = _curve(history, i, [(0.5 if i % 2 else 9.0) / s for s in range(1, i + 1)], "pruned")
+    found = Evidence(history.spec.objectives).read(history.trials)
+    assert sorted(found) == list(range(2, 42))
+    best, worst = 1 / 59, 5 / 59
+    assert {i: p.losses[0] for i, p in found.items()} == {i: best if i % 2 else worst for i in range(2, 42)}
+
+
 def test_nothing_finite_is_no_evidence_and_provisional_rows_are_none() -> None:
     history = _study(2, objectives=(Objective("loss", over="last"),))
     history = _curve(_curve(history, 0, [1.0]), 1, [1.0, math.nan], "pruned")
@@ -197,7 +208,10 @@ def _make(name: str, spec: StudySpec) -> Searcher:
     return {"tpe": Tpe, "bayesian": Bayesian, "optuna": Optuna, "bohb": Bohb}[name](spec)
 
 
-@pytest.mark.parametrize("name", ["tpe", "bayesian", "cmaes", "evolution", "optuna", "bohb"])
+_LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("bayesian", "optuna")]
+
+
+@pytest.mark.parametrize("name", ["tpe", "cmaes", "evolution", "bohb", *_LONG])
 def test_a_searcher_with_pruned_trials_answers_alike_whenever_it_is_made(name: str) -> None:
     """One that has followed the study and one that is made now; with every fate, pruned ones above all."""
     if name in ("cmaes", "optuna"):

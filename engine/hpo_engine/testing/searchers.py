@@ -77,7 +77,7 @@ class SearcherLaws:
             ("random fates", FATES, noise),
             ("all failed", ("failed", "nan"), noise),
             ("all pending", ("pending",), noise),
-            ("retried", ("retried", "completed"), noise),
+            ("retried and pruned", ("retried", "completed", "pruned"), noise),
             ("equal losses", ("completed",), lambda *_: 1.0),
             ("huge losses", ("completed",), lambda t, _: (-1.0) ** t.id * 1e308),
         )
