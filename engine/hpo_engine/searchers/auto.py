@@ -99,6 +99,6 @@ class Auto(Searcher):
 
     @cached_property
     def _bohb(self) -> Searcher:
-        from hpo_engine.searchers.bohb import Bohb
+        from hpo_engine.searchers.trusted import Trusted
 
-        return Bohb(self._spec)
+        return Trusted(self._spec, self.choice)

@@ -45,13 +45,15 @@ class Halving(Searcher):
 
     Args:
         alike: whether all brackets have the rungs of the longest one; if not, each has a layout of its own.
+        promotions: the most of the longest one; None: as many as the resource has room for.
     """
 
-    def __init__(self, spec: StudySpec, eta: float, *, alike: bool) -> None:
+    def __init__(self, spec: StudySpec, eta: float, *, alike: bool, promotions: int | None = None) -> None:
         self._spec, self.resource = spec, rationed(spec)
         self.traits = replace(self.traits, carries_on=self.resource.resume != "never")
         self.plan = HyperbandPlan(self.resource.max, self.resource.min, eta)
-        self.layout: Bracket = self.plan.bracket(self.plan.deepest) if alike else ()
+        longest = self.plan.deepest if promotions is None else min(promotions, self.plan.deepest)
+        self.layout: Bracket = self.plan.bracket(longest) if alike else ()
         self.source: ConfigurationSource = RandomSource(spec)
         self._past = BracketHistory(self.layout, keyed=spec.space.size is not None)
 
