@@ -43,7 +43,8 @@ class Engine:
         from hpo_engine.study.objective import Objective
         from hpo_engine.study.spec import Budget, Named, Resource, Resources, StudySpec
 
-        first, _, rest = word.partition("+")
+        self._rows = not word.endswith("+blind")
+        first, _, rest = word.removesuffix("+blind").partition("+")
         name, options = parse(first)
         rations = name in RATIONING or rest == "resource"
         stop = () if rest in ("", "resource") else (Named(*parse(rest)),)
@@ -88,8 +89,7 @@ class Engine:
         from hpo_engine.study.events import StopAsked, TrialEnded, apply
 
         if not self.live:
-            # What else was reported matters to stoppers only.
-            self._seen(token, rows[-1:])
+            self._seen(token, rows if self._rows else rows[-1:])
         at = self.history.last_at + 1
         if stopped:
             self.history = apply(self.history, StopAsked(at, token, "not promising", cause=StopCause.EARLY.value))
