@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from syne_tune import config_space as cs
 from syne_tune.backend.trial_status import Trial
-from syne_tune.optimizer.baselines import ASHA, BOHB, TPE
+from syne_tune.optimizer.baselines import ASHA, BOHB
 from syne_tune.optimizer.scheduler import SchedulerDecision
 
 from benchmarks.multi_fidelity.clock import Start

@@ -24,12 +24,12 @@ def read(word: str, workers: int, carry: bool, folder: Path = RESULTS) -> dict[s
     if not path.exists():
         return {}
     runs = json.loads(path.read_text())["runs"]
-    return {name: {int(seed): [tuple(s) for s in steps] for seed, steps in seeds.items()} for name, seeds in runs.items()}
+    return {
+        name: {int(seed): [tuple(s) for s in steps] for seed, steps in seeds.items()} for name, seeds in runs.items()
+    }
 
 
-def write(
-    word: str, workers: int, carry: bool, runs: dict[str, dict[int, Steps]], folder: Path = RESULTS
-) -> None:
+def write(word: str, workers: int, carry: bool, runs: dict[str, dict[int, Steps]], folder: Path = RESULTS) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
         f'"{name}": {{'

@@ -40,7 +40,11 @@ def main() -> None:
             f"median {np.median(final):.5g}",
             flush=True,
         )
-        np.savez_compressed(data_path(name), points=points.astype(np.float32), losses=losses.astype(np.float16 if losses.max() < 6e4 and losses.min() > 1e-3 else np.float32))
+        np.savez_compressed(
+            data_path(name),
+            points=points.astype(np.float32),
+            losses=losses.astype(np.float16 if losses.max() < 6e4 and losses.min() > 1e-3 else np.float32),
+        )
 
 
 def made(task: Task, train: Train) -> tuple[np.ndarray, np.ndarray]:

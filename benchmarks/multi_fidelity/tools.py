@@ -6,9 +6,7 @@ options may follow: `tpe+rank:keep=0.3,from_step=5`. `bohb:scheduler=hyperband` 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from benchmarks.multi_fidelity.clock import Start, Tool
 from benchmarks.multi_fidelity.curves import Curve, World

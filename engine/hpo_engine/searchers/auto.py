@@ -1,6 +1,7 @@
 """The default: picks the searcher for each trial, by what the study is like and how far it has come.
 
-Does nothing itself. The note of each proposal names the searcher that it is from; `Auto.choice` is the rule.
+Does nothing itself. The note of each proposal names the searcher that it is from, if the study has no resource;
+`Auto.choice` is the rule.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +23,9 @@ from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from hpo_engine.searchers.trusted import TrustedHalving
 
 _SELDOM = 4  # one proposal in this many is TPE's if all parameters are plain numbers; otherwise every other one
 _LONG = 300  # results from which on the process models a part of them only
@@ -30,7 +33,8 @@ _WIDE = 60  # dimensions from which on the process has one lengthscale for all
 
 
 class Auto(Searcher):
-    """`bayesian` and `tpe` in turns; `bohb` for a study that has a resource.
+    """`bayesian` and `tpe` in turns; for a study that has a resource, within `TrustedHalving`: most configurations get
+    less of it, as long as that tells which are good.
 
     On plain numbers the Gaussian process finds more, so TPE has one trial in four there, as a guard against a process
     that is stuck. With choices or conditions, which bring plateaus and ties, neither is always better, and they
@@ -60,32 +64,43 @@ class Auto(Searcher):
 
     def ask(self, history: History, count: int) -> Sequence[Proposal]:
         if self.traits.rations:
-            return self._bohb.ask(history, count)
-        observed, out = self._reader.read(history), []
-        for trial_id in range(history.next_id, history.next_id + count):
+            return self._halving.ask(history, count)
+        return [
+            Proposal(p, note={"by": by}) for p, by in self._turns(self._reader.read(history), history.next_id, count)
+        ]
+
+    def suggest(self, observed: Observations, first_id: int, count: int) -> list[dict[str, Any]]:
+        """Parameters for trials `first_id`, `first_id` + 1, ...; each counts as running when the next one is chosen."""
+        return [params for params, _ in self._turns(observed, first_id, count)]
+
+    def _turns(self, observed: Observations, first_id: int, count: int) -> Iterator[tuple[dict[str, Any], str]]:
+        for trial_id in range(first_id, first_id + count):
             name = self.choice(observed, trial_id)
             for params in self._model(name).suggest(observed, trial_id, 1):
-                out.append(Proposal(params, note={"by": name}))
+                yield params, name
                 observed = replace(observed, pending=np.vstack([observed.pending, self._spec.space.encode(params)]))
-        return out
+
+    def about(self) -> str:
+        return self._halving.about() if self.traits.rations else ""
 
     def promotable(self, history: History) -> Collection[int] | None:
         return self._bohb.promotable(history) if self.traits.rations else ()
 
     def planned(self) -> str:
-        return self._bohb.planned() if self.traits.rations else ""
+        return self._halving.planned() if self.traits.rations else ""
 
     def planned_runs(self) -> Mapping[int, int]:
-        return self._bohb.planned_runs() if self.traits.rations else {}
+        return self._halving.planned_runs() if self.traits.rations else {}
 
     def promote_waiting(self, history: History, count: int) -> Sequence[Proposal]:
-        return self._bohb.promote_waiting(history, count) if self.traits.rations else ()
+        return self._halving.promote_waiting(history, count) if self.traits.rations else ()
 
-    def choice(self, observed: Observations, trial_id: int) -> str:
-        """The searcher for a trial, given what is known. (A study with a resource is bohb's throughout.)"""
+    def choice(self, observed: Observations, number: int) -> str:
+        """The searcher for a trial, or for the configuration of that number in a study with a resource, given what is
+        known."""
         easy = self._plain and len(observed.losses) < _LONG and len(self._spec.space.dimensions) < _WIDE
         every = _SELDOM if easy else 2
-        return "tpe" if trial_id % every == every - 1 else "bayesian"
+        return "tpe" if number % every == every - 1 else "bayesian"
 
     @cached_property
     def _plain(self) -> bool:
@@ -98,7 +113,7 @@ class Auto(Searcher):
         return self._models[name]
 
     @cached_property
-    def _bohb(self) -> Searcher:
-        from hpo_engine.searchers.trusted import Trusted
+    def _halving(self) -> TrustedHalving:
+        from hpo_engine.searchers.trusted import TrustedHalving
 
-        return Trusted(self._spec, self.choice)
+        return TrustedHalving(self._spec, self)

@@ -2,199 +2,148 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Set
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from hpo_engine.maths.concordance import concordance
+from hpo_engine.searchers.brackets import in_words
 from hpo_engine.searchers.halving import BracketState, Halving, Run
-from hpo_engine.searchers.model_source import Model, by_configuration, model_of, shares
-from hpo_engine.searchers.sources import RandomSource
-from hpo_engine.space.params import key
+from hpo_engine.searchers.model_source import Model
+from hpo_engine.searchers.projected import ProjectedSource
+from hpo_engine.searchers.results import RungResults, reported
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from hpo_engine.searchers.observations import Observations
-
-N0 = int(os.environ.get("T_N0", 8))
-EVERY = int(os.environ.get("T_EVERY", 5))
-KEEP = float(os.environ.get("T_KEEP", 3))
-TRUST = float(os.environ.get("T_TRUST", 0.8))
-ETA = float(os.environ.get("T_ETA", 3))
-PROMO = int(os.environ.get("T_PROMO", 2))
-SKIP = int(os.environ.get("T_SKIP", 0))
-ROWS = int(os.environ.get("T_ROWS", 1))
-IMPUTE = os.environ.get("T_IMPUTE", "share")
+_ETA = 3.0  # between rungs, and one in so many is promoted: as in ASHA
+_PROMOTIONS = 2  # the least rung is a ninth of the most: below it, orders are seldom those of full trainings
+_FREE = 8  # configurations that are trained to the end before any rung decides
+_FREE_SHARE = 5  # later one in so many
+_LEAST_PAIRS = 5  # of an early and a last loss, before a rung is trusted
+_TRUSTED = 0.8  # concordance from which on a rung decides; 0.5 is chance
+_LATEST = 60  # pairs that count
+_SCREENED, _TO_THE_END = 0, 1  # the two brackets
 
 
-class Trusted(Halving):
-    def __init__(self, spec: StudySpec, choice: Any) -> None:
-        super().__init__(spec, ETA, alike=True, promotions=PROMO)
+class TrustedHalving(Halving):
+    """Halving from a ninth and a third of the resource, for as long as these tell which configurations are good.
+
+    The first configurations are trained to the end whatever their first rungs say. Then a rung is trusted while its
+    losses order the configurations that were trained to the end unconditionally as their last losses do
+    (`concordance`). New configurations begin at the lowest trusted rung, and its best third is promoted, as in ASHA;
+    one in five is still trained to the end, so that trust is tested on configurations that the rung has not selected.
+    While no rung is trusted, all configurations get the most at once.
+
+    A trial whose rows are counted in the resource has passed the lower rungs: its rows say what shorter runs would
+    have shown. Only where trials report no such rows, configurations are run on all rungs to learn it.
+
+    Args:
+        model: proposes new configurations, from losses of full trainings and, for others, what these lead to.
+
+    Source: rungs and promotions of Li et al., ASHA, MLSys 2020; that their order must agree with a higher one's, of
+    Bohdal et al., PASHA: Efficient HPO and NAS with Progressive Resource Allocation, ICLR 2023.
+    """
+
+    def __init__(self, spec: StudySpec, model: Model) -> None:
+        super().__init__(spec, _ETA, alike=True, promotions=_PROMOTIONS)
         self._top = len(self.layout) - 1
-        self._rows: dict[tuple[int, int], float | None] = {}
-        self.source = Calibrated(spec, choice, self)
+        self._results = RungResults([rung.resource for rung in self.layout], spec.objectives)
+        self.source = ProjectedSource(spec, model, self._results)
 
     def runs(self, history: History, brackets: dict[int, BracketState], fresh: bool) -> Iterator[Run]:
-        screened, unconditional = (brackets.get(b) or BracketState(b, self.layout) for b in (0, 1))
-        base = self.base(history)
-        self._live = bool(ROWS) and self._reports(history, by_configuration(history.trials)[0])
-        trials = history.spec.budget.trials
+        both = [brackets.get(b) or BracketState(b, self.layout) for b in (_SCREENED, _TO_THE_END)]
+        base, trials = self.base(history), history.spec.budget.trials
+        live = reported(history)
         for trial_id in count(history.next_id):
-            if trials is not None and trial_id >= trials:
-                return
-            run = self._next(screened, unconditional, base, fresh)
+            rest = None if trials is None else trials - trial_id
+            run = None if rest is not None and rest <= 0 else self._next(both, base, live, rest, fresh)
             if run is None:
                 return
             yield run
 
     def base(self, history: History) -> int:
-        trust = self.trust(history)
-        for k in range(self._top):
-            if trust[k] >= TRUST:
-                return k
-        return self._top
+        """The lowest rung that is trusted; the highest of all if none below it is."""
+        return next((k for k, trust in enumerate(self.trust(history)) if trust >= _TRUSTED), self._top)
 
     def trust(self, history: History) -> list[float]:
-        import numpy as np
-
-        results, _, _ = by_configuration(history.trials)
-        full = results.get(self.layout[-1].resource, {})
-        free = {i for i in full if (history.trials[i].proposal.note or {}).get("bracket") == 1}
+        """For each rung but the highest the concordance of its losses with the last ones; 0 if too few are known."""
+        known = self._results.read(history)
+        free = [i for i in known.full if _is_free(history, i)][-_LATEST:]
         out = []
-        for rung in self.layout[:-1]:
-            low = self.low(history, rung.resource, results)
-            ids = [i for i in low if i in free]
-            if len(ids) < min(N0, 5):
-                out.append(0.0)
-                continue
-            out.append(concordance(np.array([low[i] for i in ids]), np.array([full[i] for i in ids])))
+        for early in known.early:
+            pairs = [(early[i], known.full[i]) for i in free if i in early]
+            low, last = np.array(pairs).reshape(-1, 2).T
+            out.append(concordance(low, last) if len(pairs) >= _LEAST_PAIRS else 0.0)
         return out
 
-    def low(self, history: History, resource: int, results: Any) -> dict[int, float]:
-        """The losses of configurations after so much: of runs with it, and from the rows of longer ones."""
-        out = dict(results.get(resource, {}))
-        for i in results.get(self.layout[-1].resource, {}):
-            if i not in out:
-                at = (i, resource)
-                if at not in self._rows:
-                    self._rows[at] = _at(history.trials[i], resource, self.layout[-1].resource, self._spec.objectives)
-                if (loss := self._rows[at]) is not None:
-                    out[i] = loss
-        return out
-
-    def _reports(self, history: History, results: Any) -> bool:
-        return any(self._in_units(history.trials[i], r) for r, ids in results.items() for i in list(ids)[:1])
-
-    def _in_units(self, trial: Any, resource: int) -> bool:
-        return bool(trial.rows) and trial.rows[-1].step == resource and len(trial.rows) > 1
-
-    def _next(self, screened: BracketState, free: BracketState, base: int, fresh: bool) -> Run | None:
+    def _next(
+        self, brackets: Sequence[BracketState], base: int, live: bool, rest: int | None, fresh: bool
+    ) -> Run | None:
+        """The next run; None: wait for a result, or nothing is left to do."""
+        screened, free = brackets
         for k in reversed(range(self._top)):
             if free.rungs[k].waiting:
-                return free.promote(k, self._top if SKIP else k + 1)
+                return free.promote(k, self._top if rest is not None and rest <= self._top else None)
         for k in reversed(range(base, self._top)):
-            rung = screened.rungs[k]
-            most = int(len(rung.done) / KEEP * (1 + 1e-12))
-            if most and rung.waiting and rung.waiting[0] <= rung.done[most - 1]:
+            if _among_best(screened, k):
                 return screened.promote(k)
         if not fresh:
-            return None
+            return self._best_left(screened)
         number = screened.begun + free.begun
-        if number < N0:
-            return free.begin(self._top if self._live else 0)
+        if number < _FREE:
+            short = rest is not None and rest <= self._top
+            return free.begin(self._top if live or short else 0)
         if base == self._top:
             return free.begin(self._top)
-        if number % EVERY == EVERY - 1:
-            return free.begin(self._top if self._live else base)
+        if number % _FREE_SHARE == _FREE_SHARE - 1:
+            return free.begin(self._top if live else base)
         return screened.begin(base)
 
+    def _best_left(self, screened: BracketState) -> Run | None:
+        """When no new configuration is left: the best unpromoted trial of the highest rung that has one."""
+        rungs = (k for k in reversed(range(self._top)) if screened.rungs[k].waiting)
+        return next((screened.promote(k) for k in rungs), None)
 
-def _at(trial: Any, resource: int, most: int, objectives: Any) -> float | None:
-    from hpo_engine.study.reached import losses_at
+    # -- the plan in words ----------------------------------------------------------------------------------------
 
-    if not ROWS or not trial.rows or trial.rows[-1].step != most or trial.rows[0].step > resource:
-        return None
-    found = losses_at(trial.rows, resource, objectives)
-    return None if found is None else found[0]
+    def about(self) -> str:
+        amounts = ", ".join(str(rung.resource) for rung in self.layout)
+        return f"runs of {amounts} {self.resource.name}; short ones decide while their order is that of full ones"
+
+    def planned(self) -> str:
+        if runs := self.planned_runs():
+            return in_words(runs, self.resource.name, "about ")
+        return f"no end is set; for each {in_words(self.likely(100), self.resource.name, 'about ')}"
+
+    def planned_runs(self) -> Counter[int]:
+        trials = self._spec.budget.trials
+        return Counter() if trials is None else self.likely(trials)
+
+    def likely(self, trials: int) -> Counter[int]:
+        """The runs that `trials` come to, by amount, if all rungs are trusted."""
+        top = self.layout[-1].resource
+        begun = min(trials, _FREE)
+        runs = Counter({top: begun})
+        free = (trials - begun) // (_FREE_SHARE * 2)
+        runs[top] += free
+        left = trials - begun - free
+        shares = [_ETA**-k for k in range(len(self.layout))]
+        for k in range(self._top, 0, -1):
+            runs[self.layout[k].resource] += (part := round(left * shares[k] / sum(shares)))
+            left -= part
+        runs[self.layout[0].resource] += left
+        return +runs
 
 
-def concordance(low: np.ndarray, full: np.ndarray) -> float:
-    import numpy as np
-
-    capped = np.minimum(full, np.median(full))
-    ahead, before = capped[:, None] - capped, low[:, None] - low
-    weight = np.abs(ahead)
-    agree = np.where(before == 0, 0.5, np.sign(ahead) == np.sign(before))
-    return float((weight * agree).sum() / weight.sum()) if weight.sum() > 0 else 0.0
+def _is_free(history: History, trial_id: int) -> bool:
+    note = history.trials[trial_id].proposal.note
+    return note is not None and note.get("bracket") == _TO_THE_END
 
 
-class Calibrated:
-    def __init__(self, spec: StudySpec, choice: Any, scheduler: Trusted) -> None:
-        self._spec, self._choice, self._scheduler = spec, choice, scheduler
-        self._models: dict[str, Model] = {}
-        self._draws, self._finite = RandomSource(spec), spec.space.size is not None
-
-    def suggest(self, history: History, first: int, count: int, known: Set[Any]) -> list[dict[str, Any]]:
-        import numpy as np
-
-        seen = self.observed(history)
-        out: list[dict[str, Any]] = []
-        for number in range(first, first + count):
-            name = self._choice(seen, number)
-            if name not in self._models:
-                self._models[name] = model_of(self._spec, name)
-            params = next(iter(self._models[name].suggest(seen, number, 1)), None)
-            if params is None:
-                taken = known | set(map(key, out)) if self._finite else known
-                (params,) = self._draws.suggest(history, number, 1, taken)
-            out.append(params)
-            seen = replace(seen, pending=np.vstack([seen.pending, self._spec.space.encode(params)[None]]))
-        return out
-
-    def observed(self, history: History) -> Observations:
-        import numpy as np
-
-        from hpo_engine.searchers.evidence import expected
-        from hpo_engine.searchers.observations import Observations
-
-        results, failed, running = by_configuration(history.trials)
-        layout = self._scheduler.layout
-        full = results.get(layout[-1].resource, {})
-        known = dict(full)
-        if len(full) >= 2:
-            for rung in reversed(layout[:-1]):
-                low = self._scheduler.low(history, rung.resource, results)
-                both = [i for i in low if i in known]
-                here = [i for i in results.get(rung.resource, {}) if i not in known]
-                if not both or not here:
-                    continue
-                last = np.array([known[i] for i in both])
-                imputed = expected(np.array([low[i] for i in both]), last, np.array([low[i] for i in here]))
-                known.update(zip(here, imputed.tolist(), strict=True))
-        if IMPUTE == "share":
-            known = dict(full)
-            base = self._scheduler.base(history)
-            if base < len(layout) - 1 and len(full) >= 2:
-                ranked = shares({r.resource: results[r.resource] for r in layout[base:] if r.resource in results})
-                at = np.sort([ranked[i] for i in full])
-                values = np.sort(list(full.values()))
-                for i, share in ranked.items():
-                    if i not in known:
-                        known[i] = float(np.interp(share, at, values))
-        if IMPUTE != "partial":
-            full = known
-        partial = [i for i in known if i not in full]
-
-        def points(ids: Any) -> np.ndarray:
-            found = [self._spec.space.encode(history.trials[i].params) for i in ids]
-            return np.array(found).reshape(len(found), len(self._spec.space.dimensions))
-
-        return Observations(
-            points(full), np.array(list(full.values()), dtype=float),
-            points(i for i in failed if i not in known), points(i for i in running if i not in known),
-            partial=points(partial), partial_losses=np.array([known[i] for i in partial], dtype=float),
-        )  # fmt: skip
+def _among_best(bracket: BracketState, k: int) -> bool:
+    """Whether the best waiting trial of a rung is among its best third."""
+    rung = bracket.rungs[k]
+    most = int(len(rung.done) / _ETA)
+    return bool(most and rung.waiting and rung.waiting[0] <= rung.done[most - 1])

@@ -1,0 +1,62 @@
+"""New configurations from a model of full trainings, to which shorter ones add what they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from hpo_engine.searchers.model_source import Model, ModelSource
+from hpo_engine.study.history import History
+from hpo_engine.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hpo_engine.searchers.observations import Observations
+    from hpo_engine.searchers.results import Known, RungResults
+
+
+class ProjectedSource(ModelSource):
+    """A `ConfigurationSource` whose model sees the loss of each configuration after all of the resource, as measured,
+    or else as its farthest rung lets expect it (`evidence.expected`): the mean rank of what configurations came to that
+    were like it there. A rung whose order is not the last one thereby says nothing."""
+
+    def __init__(self, spec: StudySpec, model: Model, results: RungResults) -> None:
+        super().__init__(spec, model, 0.0)
+        self._results = results
+
+    def observed(self, history: History) -> Observations:
+        import numpy as np
+
+        from hpo_engine.searchers.observations import Observations
+
+        known = self._results.read(history)
+        losses = projected(known)
+
+        def points(ids: Iterable[int]) -> np.ndarray:
+            found = [self._point(history.trials[i]) for i in ids]
+            return np.array(found).reshape(len(found), len(self._spec.space.dimensions))
+
+        return Observations(
+            points(losses),
+            np.array(list(losses.values()), dtype=float),
+            points(i for i in known.failed if i not in losses),
+            points(i for i in known.running if i not in losses),
+        )
+
+
+def projected(known: Known) -> dict[int, float]:
+    """The loss after all of the resource by configuration, the longest runs first: those that have come farther are
+    among those that shorter ones are compared with, so that these are not the survivors only."""
+    import numpy as np
+
+    from hpo_engine.searchers.evidence import expected
+
+    out = dict(known.full)
+    for short, early in zip(reversed(known.short), reversed(known.early), strict=True):
+        others, new = [i for i in early if i in out], [i for i in short if i not in out]
+        if others and new:
+            at, last = np.array([early[i] for i in others]), np.array([out[i] for i in others])
+            found = expected(at, last, np.array([short[i] for i in new]))
+            out.update(zip(new, found.tolist(), strict=True))
+    return out
