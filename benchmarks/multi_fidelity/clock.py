@@ -51,7 +51,7 @@ class _Running:
 
 
 def simulate(tool: Tool, world: World, seed: int, budget: float, workers: int = 1) -> list[tuple[float, float]]:
-    """The incumbents at full length: (epochs trained by then, in full trainings; final loss), each better than the last.
+    """The incumbents at full length: (full trainings' worth of epochs by then, final loss), each better than the last.
 
     Args:
         budget: in full trainings; no run starts when so much has been given out, and those that run come to their end.

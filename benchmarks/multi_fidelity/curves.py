@@ -31,7 +31,8 @@ _DRAWS = 4096
 
 @dataclass
 class World:
-    """A task as searches see it. `best`: the lowest final loss of the table's rows; `median`: that of random draws."""
+    """A task as searches see it. `best`: the lowest final loss of the table's rows; `median`: that of random draws.
+    `spans`: a run cannot carry on, because its schedule spans it."""
 
     name: str
     space: SearchSpace
@@ -39,6 +40,7 @@ class World:
     curve: Callable[[Mapping[str, Any], int], Curve]
     best: float
     median: float
+    spans: bool = False
     seen: dict[tuple[Any, ...], Curve] = field(default_factory=dict)
 
     def run(self, params: Mapping[str, Any], resource: int) -> Curve:
@@ -63,7 +65,7 @@ def world(name: str) -> World:
         final = table.losses[:, -1]
         return World(
             name, table.task.space, table.task.most, table.curve, float(final.min()),
-            _median(table.task.space, lambda p: table.curve(p, table.task.most)[-1][1]),
+            _median(table.task.space, lambda p: table.curve(p, table.task.most)[-1][1]), table.task.spans,
         )  # fmt: skip
     task, league, levels = problem(name), LeagueTable(name), LEAGUE[name].levels
 
@@ -109,7 +111,7 @@ def _median(space: SearchSpace, final: Callable[[Mapping[str, Any]], float]) -> 
     return float(np.median([final(space.sample(rng)) for _ in range(_DRAWS // 8)]))
 
 
-# -- the toy: boosting-like curves; a large rate falls at once and overfits, a small one wins at the end ----------------
+# -- the toy: boosting-like curves; a large rate falls at once and overfits, a small one wins at the end ---------------
 
 _TOY_SPACE = SearchSpace((Float("lr", 0.003, 1, log=True), Float("x", 0, 1), Float("y", 0, 1)))
 

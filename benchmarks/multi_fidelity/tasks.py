@@ -99,8 +99,8 @@ TASKS: Mapping[str, Task] = {
         27, tuning=False, rows=240,
     ),
     "warmup-digits": Task(
-        SearchSpace((*_NET, Float("dropout", 0, 0.6), Int("width", 4, 64, log=True), Float("init_scale", 0.1, 4, log=True),
-                     Float("decay", 0.85, 1))),
+        SearchSpace((*_NET, Float("dropout", 0, 0.6), Int("width", 4, 64, log=True),
+                     Float("init_scale", 0.1, 4, log=True), Float("decay", 0.85, 1))),
         27, tuning=False, resolution=1 / 899, rows=240,
     ),
     "shrinkage-diabetes": Task(

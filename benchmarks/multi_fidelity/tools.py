@@ -7,6 +7,7 @@ options may follow: `tpe+rank:keep=0.3,from_step=5`. `bohb:scheduler=hyperband` 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from benchmarks.multi_fidelity.clock import Start, Tool
 from benchmarks.multi_fidelity.curves import Curve, World
@@ -46,12 +47,13 @@ class Engine:
         name, options = parse(first)
         rations = name in RATIONING or rest == "resource"
         stop = () if rest in ("", "resource") else (Named(*parse(rest)),)
-        self._carry, self._paid, self._world = carry, dict[int, int](), world
+        self._world = world
         self.live = bool(stop)
+        resume = "always" if carry and not world.spans else "never"
         spec = StudySpec(
             "benchmark", world.space, (Objective("loss"),), ("true",), "/", algorithm=Named(name, options),
             budget=Budget(trials=MOST_TRIALS), resources=Resources(parallel=workers), seed=seed,
-            resource=Resource("epochs", world.most) if rations else None, stop=stop,
+            resource=Resource("epochs", world.most, resume=resume) if rations else None, stop=stop,
         )  # fmt: skip
         self.history = fold([*opening(spec, 0.0), EngineStarted(0.0, 1)])
         self._searcher = assembly.searcher(self.history.spec)
@@ -59,21 +61,23 @@ class Engine:
         self._reported: dict[int, list[tuple[int, float]]] = {}
 
     def ask(self) -> Start | None:
-        from hpo_engine.study.events import AttemptIntended, TrialProposed, apply
+        from hpo_engine.study.events import AttemptIntended, TrialCarriedOn, TrialProposed, apply
 
-        if self.history.next_id >= MOST_TRIALS:
-            return None
         got = self._searcher.ask(self.history, 1)
         if not got:
             return None
-        p, at, trial_id = got[0], self.history.last_at + 1, self.history.next_id
-        event = TrialProposed(at, trial_id, p.params, p.resource, p.note, repeats=p.repeats)
+        p, at = got[0], self.history.last_at + 1
+        if p.carry_on is None:
+            number = self.history.next_id
+            event: Any = TrialProposed(at, number, p.params, p.resource, p.note, repeats=p.repeats)
+            trained = 0
+        else:
+            number, trained = p.carry_on, self.history.trials[p.carry_on].trained
+            event = TrialCarriedOn(at, number, p.params, p.resource or 0, p.note)
         self.history = apply(self.history, event)
-        self.history = apply(self.history, AttemptIntended(at, trial_id, 1, f"n{trial_id}"))
-        resource = p.resource or self._world.most
-        trained = self._paid[p.repeats] if self._carry and p.repeats is not None else 0
-        self._paid[trial_id] = resource
-        return Start(trial_id, p.params, resource, trained)
+        attempt = len(self.history.trials[number].attempts) + 1
+        self.history = apply(self.history, AttemptIntended(at, number, attempt, f"n{number}.{attempt}"))
+        return Start(number, p.params, p.resource or self._world.most, trained)
 
     def report(self, token: int, step: int, loss: float) -> bool:
         self._seen(token, ((step, loss),))
@@ -87,7 +91,7 @@ class Engine:
         from hpo_engine.study.events import StopAsked, TrialEnded, apply
 
         if not self.live:
-            self._seen(token, rows if self._rows else rows[-1:])
+            self._seen(token, rows if self._rows else [(1, rows[-1][1])])
         at = self.history.last_at + 1
         if stopped:
             self.history = apply(self.history, StopAsked(at, token, "not promising", cause=StopCause.EARLY.value))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import count
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -53,14 +53,16 @@ class TrustedHalving(Halving):
         self.source = ProjectedSource(spec, model, self._results)
 
     def runs(self, history: History, brackets: dict[int, BracketState], fresh: bool) -> Iterator[Run]:
-        both = [brackets.get(b) or BracketState(b, self.layout) for b in (_SCREENED, _TO_THE_END)]
-        base, trials = self.base(history), history.spec.budget.trials
-        live = reported(history)
-        for trial_id in count(history.next_id):
-            rest = None if trials is None else trials - trial_id
-            run = None if rest is not None and rest <= 0 else self._next(both, base, live, rest, fresh)
-            if run is None:
-                return
+        state = _State(
+            brackets.get(_SCREENED) or BracketState(_SCREENED, self.layout),
+            brackets.get(_TO_THE_END) or BracketState(_TO_THE_END, self.layout),
+            self.base(history),
+            reported(history),
+        )
+        runs, trials = history.runs_left, history.trials_left
+        while runs != 0 and (run := self._next(state, runs, trials, fresh)):
+            runs = None if runs is None else runs - 1
+            trials = None if trials is None else trials - (run.promoted is None)
             yield run
 
     def base(self, history: History) -> int:
@@ -78,28 +80,34 @@ class TrustedHalving(Halving):
             out.append(concordance(low, last) if len(pairs) >= _LEAST_PAIRS else 0.0)
         return out
 
-    def _next(
-        self, brackets: Sequence[BracketState], base: int, live: bool, rest: int | None, fresh: bool
-    ) -> Run | None:
-        """The next run; None: wait for a result, or nothing is left to do."""
-        screened, free = brackets
+    def _next(self, state: _State, runs: int | None, trials: int | None, fresh: bool) -> Run | None:
+        """The next run; None: wait for a result, or nothing is left to do.
+
+        Args:
+            runs, trials: how many more of them are allowed (None: no limit). fresh: see `Halving.runs`.
+        """
+        few = runs is not None and runs <= self._top  # too few to pass every rung
         for k in reversed(range(self._top)):
-            if free.rungs[k].waiting:
-                return free.promote(k, self._top if rest is not None and rest <= self._top else None)
-        for k in reversed(range(base, self._top)):
-            if _among_best(screened, k):
-                return screened.promote(k)
+            if state.free.rungs[k].waiting:
+                return state.free.promote(k, self._top if few else None)
+        for k in reversed(range(state.base, self._top)):
+            if _among_best(state.screened, k):
+                return state.screened.promote(k)
+        if trials == 0:
+            return None if state.some_at_top or state.some_open else self._best_left(state.screened)
         if not fresh:
-            return self._best_left(screened)
-        number = screened.begun + free.begun
+            return self._best_left(state.screened)
+        return self._new(state, few)
+
+    def _new(self, state: _State, few: bool) -> Run:
+        number = state.screened.begun + state.free.begun
         if number < _FREE:
-            short = rest is not None and rest <= self._top
-            return free.begin(self._top if live or short else 0)
-        if base == self._top:
-            return free.begin(self._top)
+            return state.free.begin(self._top if state.live or few else 0)
+        if state.base == self._top:
+            return state.free.begin(self._top)
         if number % _FREE_SHARE == _FREE_SHARE - 1:
-            return free.begin(self._top if live else base)
-        return screened.begin(base)
+            return state.free.begin(self._top if state.live else state.base)
+        return state.screened.begin(state.base)
 
     def _best_left(self, screened: BracketState) -> Run | None:
         """When no new configuration is left: the best unpromoted trial of the highest rung that has one."""
@@ -135,6 +143,25 @@ class TrustedHalving(Halving):
             left -= part
         runs[self.layout[0].resource] += left
         return +runs
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the next run depends on. `base`: the lowest trusted rung. `live`: rows are counted in the resource."""
+
+    screened: BracketState
+    free: BracketState
+    base: int
+    live: bool
+
+    @property
+    def some_open(self) -> bool:
+        return any(rung.open for bracket in (self.screened, self.free) for rung in bracket.rungs)
+
+    @property
+    def some_at_top(self) -> bool:
+        tops = (self.screened.rungs[-1], self.free.rungs[-1])
+        return any(top.done or top.open for top in tops)
 
 
 def _is_free(history: History, trial_id: int) -> bool:
