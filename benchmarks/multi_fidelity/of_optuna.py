@@ -33,7 +33,7 @@ class Optuna:
         made = pruner(world.most)
         self.live = not isinstance(made, optuna.pruners.NopPruner)
         self._world = world
-        sampler = optuna.samplers.TPESampler(seed=seed, **({"constant_liar": True} if workers > 1 else {}))
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=workers > 1)
         self._study = optuna.create_study(sampler=sampler, pruner=made, study_name=f"seed-{seed}")
 
     def ask(self) -> Start | None:

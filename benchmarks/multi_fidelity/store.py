@@ -1,7 +1,6 @@
 """Results on disk: for each tool, number of workers and way of promotion one JSON file of its incumbents.
 
-A file is void when the searcher proposes something else than before (`--check` says so), or the package's version
-changes.
+A file is void when the searcher proposes something else than before, or the package's version changes.
 """
 
 from __future__ import annotations
@@ -41,3 +40,8 @@ def write(word: str, workers: int, carry: bool, runs: dict[str, dict[int, Steps]
     aside = path.with_suffix(f".{os.getpid()}")
     aside.write_text(f'{{"tool": {json.dumps(word)}, "runs": {{\n' + ",\n".join(lines) + "\n}}\n")
     os.replace(aside, path)
+
+
+def name_of(path: Path) -> str:
+    """The tool whose results a file has."""
+    return str(json.loads(path.read_text())["tool"])

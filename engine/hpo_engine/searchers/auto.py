@@ -84,7 +84,7 @@ class Auto(Searcher):
         return self._halving.about() if self.traits.rations else ""
 
     def promotable(self, history: History) -> Collection[int] | None:
-        return self._bohb.promotable(history) if self.traits.rations else ()
+        return self._halving.promotable(history) if self.traits.rations else ()
 
     def planned(self) -> str:
         return self._halving.planned() if self.traits.rations else ""
