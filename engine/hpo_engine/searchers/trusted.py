@@ -114,6 +114,10 @@ class TrustedHalving(Halving):
         rungs = (k for k in reversed(range(self._top)) if screened.rungs[k].waiting)
         return next((screened.promote(k) for k in rungs), None)
 
+    def _most_promoted(self, bracket: BracketState, rung: int) -> int | None:
+        all_ = bracket.number == _TO_THE_END or self._spec.space.size is not None
+        return None if all_ else super()._most_promoted(bracket, rung)
+
     # -- the plan in words ----------------------------------------------------------------------------------------
 
     def about(self) -> str:
