@@ -52,8 +52,8 @@ def edit(
 ) -> int:
     """Change STUDY, also while it runs: its space, limits, rules.
 
-    Without --set and --unset, $VISUAL or $EDITOR opens on the study file. What can change, and what that means for the
-    trials so far: docs/cli.md, Changing a running study.
+    Without --set and --unset, $VISUAL or $EDITOR opens on the study file. A parameter that is added needs the value
+    that the trials so far had (was: VALUE); trials outside the new space are shown, but are no evidence for the search.
     """
     from hpo_engine.store import journal
 

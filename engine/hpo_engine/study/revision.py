@@ -58,6 +58,8 @@ def configuration_problems(spec: StudySpec, params: Any, path: str = "") -> list
     if not isinstance(params, Mapping) or not params:
         return [Problem(path, "must be a mapping of parameters to values, with at least one of them")]
     wrong = problems_of(spec.space, params)
+    if spec.resource is not None and spec.resource.name in params and spec.resource.name not in spec.space:
+        wrong = [(spec.resource.name, "is the resource of the study; the searcher decides how much a trial gets")]
     if not wrong and allowed_completion(spec.space, params, {}, random.Random(0).random) is None:
         wrong = [("", f"no configuration with these values satisfies {spec.space.rules_text}")]
     return [Problem(".".join(filter(None, (path, name))), text) for name, text in wrong]
