@@ -34,7 +34,11 @@ def verb(scene: Scene, *args: str) -> Any:
     return command.run(*argv, cwd=scene.folder, env=dict(os.environ), timeout=120)
 
 
-@pytest.mark.parametrize("name", [*VERBS, "command.done"])
+OFTEN = ("trial.queued", "study.revised")
+SELDOM = [pytest.param(name, marks=pytest.mark.slow) for name in (*VERBS, "command.done") if name not in OFTEN]
+
+
+@pytest.mark.parametrize("name", [*OFTEN, *SELDOM])
 def test_kill_while_a_change_is_carried_out(tmp_path: Path, name: str) -> None:
     do = VERBS.get(name, VERBS["trial.queued"])
     scene = Scene(tmp_path, live_s=30.0 if do[0] == "pause" else 2.0)
