@@ -6,8 +6,10 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from hpo_engine.searchers.pbt_explore import may_change
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.spec import Params, StudySpec
+from hpo_engine.study.trial import Trial
 
 _LOW, _HIGH = 0.15, 0.85  # of each dimension: far apart, and not at the ends, where training may break down
 _CANDIDATES = 200
@@ -39,6 +41,24 @@ def far_apart(spec: StudySpec) -> tuple[Params, Params | None]:
     assert best is not None
     first, other = _short(space, best[1]), _short(space, best[2])
     return first, other if differing(first, other) else None
+
+
+def breeds(spec: StudySpec) -> list[str]:
+    """The parameters that change while a trial trains: those of population-based training; none in other studies."""
+    if spec.algorithm.name != "pbt":
+        return []
+    chosen = {name: _names(spec.algorithm.options.get(name)) for name in ("mutable", "fixed")}
+    return [name for name in chosen["mutable"] or may_change(spec.space) if name not in chosen["fixed"]]
+
+
+def _names(given: Any) -> list[str]:
+    return [given] if isinstance(given, str) else list(given or ())
+
+
+def goes_on(trial: Trial, spec: StudySpec) -> bool:
+    """Whether another trial can go on from what this one left."""
+    known = spec.resource is not None and spec.resource.resume == "always"
+    return trial.startable is not None and (known or trial.results[-1].checkpoint is not None)
 
 
 def differing(first: Params, other: Params) -> list[str]:

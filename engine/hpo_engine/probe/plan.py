@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hpo_engine.probe.choosing import differing, far_apart, with_one_changed
+from hpo_engine.probe.choosing import breeds, differing, far_apart, goes_on, with_one_changed
 from hpo_engine.probe.values import Purpose, Why, alike, ended_well
 from hpo_engine.report.remarks import Unlike
 from hpo_engine.searchers.interface import Searcher, Traits
@@ -47,7 +47,8 @@ class Plan(Searcher):
             return ()
         purpose, params = found
         self.purposes.append(purpose)
-        return (Proposal(params, self._amount(more=purpose.why is Why.MORE)),)
+        more = purpose.why in (Why.MORE, Why.RESUMED, Why.NEW)
+        return (Proposal(params, self._amount(more=more), start_from=self._origin(purpose)),)
 
     def enough(self, trial: Trial, history: History, elapsed_s: float) -> bool:
         """Whether a running trial has shown what it is there for."""
@@ -56,7 +57,7 @@ class Plan(Searcher):
             return purpose.why is Why.STOP and self._is_time(purpose, history, elapsed_s)
         base = history.trials[purpose.base]
         cut = base.stop is not None and len(self._objective_rows(trial.rows)) >= self._need(base)
-        if purpose.why in (Why.OTHER, Why.MORE):
+        if purpose.why in (Why.OTHER, Why.MORE, Why.RESUMED, Why.NEW):
             return cut
         if purpose.why is Why.ONE:
             return cut or alike(base.rows, trial.rows, self._clock) is False
@@ -79,7 +80,12 @@ class Plan(Searcher):
         again = self._trial_for(Why.AGAIN, trials)
         if again is None:
             return Purpose(Why.AGAIN, base.id), base.params
-        return self._more(trials, base) or self._one(trials, again) or self._stop(trials, base)
+        return (
+            self._more(trials, base)
+            or self._resumed(trials, base)
+            or self._one(trials, again)
+            or self._stop(trials, base)
+        )
 
     def _more(self, trials: Sequence[Trial], base: Trial) -> tuple[Purpose, Params] | None:
         resource = self._spec.resource
@@ -88,6 +94,28 @@ class Plan(Searcher):
         if self._trial_for(Why.MORE, trials) is not None:
             return None
         return Purpose(Why.MORE, base.id, resource.name), base.params
+
+    def _resumed(self, trials: Sequence[Trial], base: Trial) -> tuple[Purpose, Params] | None:
+        """For a study whose trials go on with other values: whether these arrive, each changed by itself."""
+        names, resource = breeds(self._spec), self._spec.resource
+        if resource is None or not names or base.stop is not None or not goes_on(base, self._spec):
+            return None
+        first = self._trial_for(Why.RESUMED, trials)
+        if first is None:
+            return (Purpose(Why.RESUMED, base.id), base.params) if resource.max > resource.min else None
+        tried = [each.parameter for each in self.purposes if each.why is Why.NEW]
+        left = [name for name in names if name in base.params and name not in tried]
+        spent_s = len(tried) * (first.ran_s or 0.0)
+        if not left or not ended_well(first) or (self._each is not True and tried and spent_s > _EACH_S):
+            return None
+        params = with_one_changed(self._spec.space, base.params, trials[1 - base.id].params, left[0])
+        return None if params is None else (Purpose(Why.NEW, first.id, left[0]), params)
+
+    def _origin(self, purpose: Purpose) -> int | None:
+        """The trial whose files it begins with."""
+        if purpose.why is Why.NEW:
+            return self.purposes[purpose.base or 0].base
+        return purpose.base if purpose.why is Why.RESUMED else None
 
     def _amount(self, *, more: bool) -> int | None:
         """Of the resource: the least that a trial gets, or more than that."""

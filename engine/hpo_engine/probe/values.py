@@ -44,6 +44,8 @@ class Why(str, enum.Enum):
     AGAIN = "again"  # the same values once more: the noise
     MORE = "more"  # more of the resource
     ONE = "one"  # one parameter changed
+    RESUMED = "resumed"  # the same values, from a trial's checkpoint on
+    NEW = "new"  # from that checkpoint on, with one parameter changed
     STOP = "stop"  # ended half-way, to see whether SIGTERM is honoured
 
 
@@ -65,6 +67,10 @@ class Purpose:
                 return f"the values of trial {self.base} again"
             case Why.MORE:
                 return f"trial {self.base} with more {self.parameter}"
+            case Why.RESUMED:
+                return f"goes on from what trial {self.base} left"
+            case Why.NEW:
+                return f"as trial {self.base}, with another {self.parameter} from the checkpoint on"
             case Why.ONE:
                 return f"trial {self.base} with another {self.parameter}"
         return f"trial {self.base} again, to be ended by SIGTERM"
