@@ -78,6 +78,21 @@ def asha(account: Account, eta: float, grace: float, brackets: int) -> set[int]:
     return out
 
 
+def rank(account: Account, keep: float, min_rivals: int) -> set[int]:
+    out = set()
+    for trial in account.running():
+        last, own = account.last(trial), account.told[trial].resource
+        before = max(account.ends(own), default=math.inf)
+        reached = [2**k for k in range(12) if last is not None and 2**k <= last and 2**k < before]
+        if not reached or account.at_end(trial):
+            continue
+        value, rivals = account.value(trial, own, reached[-1]), others_at(account, trial, reached[-1])
+        assert value is not None
+        if len(rivals) >= min_rivals and fronts_ahead(value, rivals) >= math.ceil(keep * (len(rivals) + 1)):
+            out.add(trial)
+    return out
+
+
 def percentile(account: Account, keep: float, grace: float, min_rivals: int) -> set[int]:
     out = set()
     for trial in account.running():
@@ -121,6 +136,7 @@ def median(account: Account, grace: float, min_rivals: int) -> set[int]:
 
 
 RULES: dict[str, tuple[str, dict[str, Any], Callable[..., set[int]]]] = {
+    "rank": ("rank", {"keep": 0.5, "min_rivals": 2}, rank),
     "asha": ("asha", {"eta": 2.0, "grace": 1.0, "brackets": 1}, asha),
     "asha, brackets": ("asha", {"eta": 2.0, "grace": 1.0, "brackets": 3}, asha),
     "asha, 3": ("asha", {"eta": 3.0, "grace": 0.25, "brackets": 1}, asha),

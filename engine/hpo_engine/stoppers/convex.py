@@ -10,7 +10,7 @@ from hpo_engine.stoppers.live import no_live_rows
 from hpo_engine.stoppers.reported import Curve
 from hpo_engine.stoppers.rule import Rule
 from hpo_engine.stoppers.rungs import Steps
-from hpo_engine.stoppers.standing import Losses, dominates
+from hpo_engine.stoppers.standing import Losses
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Trial
@@ -59,7 +59,7 @@ class ConvexStopper(Rule):
         if len(results) < self._min_completed or len(curve.steps) < self._grace:
             return None
         bound = overestimate(curve, last)
-        if bound is None or not any(dominates(result, bound) for result in results):
+        if bound is None or not results.beat(bound):
             return None
         values = " and ".join(f"{aim.value(x):g}" for aim, x in zip(history.spec.objectives, bound, strict=True))
         return f"not promising: not even {values}, a straight line to step {last:g}, is as good as the best trial"

@@ -11,7 +11,7 @@ from hpo_engine.stoppers.live import no_live_rows
 from hpo_engine.stoppers.reported import Curve
 from hpo_engine.stoppers.rule import Rule
 from hpo_engine.stoppers.rungs import Steps
-from hpo_engine.stoppers.standing import Losses, dominates
+from hpo_engine.stoppers.standing import Losses
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Trial
@@ -62,10 +62,10 @@ class CurveStopper(Rule):
         points = [i for i, report in enumerate(curve.reports) if all(map(math.isfinite, report))]
         if len(results) < self._min_completed or len(points) < self._grace:
             return None
-        front = [r for r in results if not any(dominates(other, r) for other in results)]
-        if not any(dominates(result, curve.values[-1]) for result in front):
+        if not results.beat(curve.values[-1]):
             return None
-        key = (curve, len(curve.steps), last, sorted(front))  # a curve only grows, or is another one
+        front = results.front
+        key = (curve, len(curve.steps), last, front)  # a curve only grows, or is another one
         known, chance = self._known.get(trial.id, ((), 0.0))
         if known != key:
             chance = probability(curve, points, last, front)

@@ -10,7 +10,9 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import le
 
+from hpo_engine.maths.front import Member, joined
 from hpo_engine.stoppers.standing import Losses, Standing
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row, has_one
@@ -81,6 +83,38 @@ def _stand(standing: Standing, trial_id: int, curve: Curve, step: float, of: str
         standing.put(trial_id, (curve.values if of == "values" else curve.averages)[i])
 
 
+class Results:
+    """The losses of trials that completed with one amount of the resource, and the front of them."""
+
+    def __init__(self) -> None:
+        self._losses: dict[int, Losses] = {}
+        self._front: tuple[Member, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._losses)
+
+    @property
+    def front(self) -> list[Losses]:
+        """Those that none of the others dominates, in ascending order; with one objective the best."""
+        return [losses for losses, _ in self._front]
+
+    def beat(self, losses: Losses) -> bool:
+        """Whether one of them is nowhere worse and somewhere better."""
+        return any(front != losses and all(map(le, front, losses)) for front, _ in self._front)
+
+    def put(self, trial_id: int, losses: Losses) -> None:
+        if self._losses.get(trial_id) != losses:
+            self.drop(trial_id)
+            self._losses[trial_id] = losses
+            self._front = joined(self._front, (losses, trial_id))
+
+    def drop(self, trial_id: int) -> None:
+        if self._losses.pop(trial_id, None) is not None:
+            self._front = ()
+            for other, losses in self._losses.items():
+                self._front = joined(self._front, (losses, other))
+
+
 class Curves:
     """The curves of a history, by the amount of the resource (0: the study has none).
 
@@ -94,7 +128,7 @@ class Curves:
     def _restart(self) -> None:
         self._table = TrialTable()
         self._groups: dict[int, Group] = {}
-        self._results: dict[int, dict[int, Losses]] = {}  # by resource and trial
+        self._results: dict[int, Results] = {}
         self._readings: dict[int, dict[int, _Reading]] = {}  # by trial and resource
 
     def look(self, history: History) -> None:
@@ -115,15 +149,17 @@ class Curves:
         """Those that it is compared with, its own included."""
         return self._groups.setdefault(trial.proposal.resource or 0, Group())
 
-    def results(self, trial: Trial) -> Sequence[Losses]:
-        """The losses of all results with as much of the resource as the trial has."""
-        return list(self._results.get(trial.proposal.resource or 0, {}).values())
+    def results(self, trial: Trial) -> Results:
+        """Those with as much of the resource as the trial has."""
+        return self._results.setdefault(trial.proposal.resource or 0, Results())
 
     def _take(self, trial: Trial, aims: Sequence[Objective]) -> None:
-        for by_trial in self._results.values():
-            by_trial.pop(trial.id, None)
-        for result in trial.results:
-            self._results.setdefault(result.resource or 0, {})[trial.id] = result.losses
+        had = {result.resource or 0: result.losses for result in trial.results}
+        for resource, results in self._results.items():
+            if resource not in had:
+                results.drop(trial.id)
+        for resource, losses in had.items():
+            self._results.setdefault(resource, Results()).put(trial.id, losses)
         old = self._readings.get(trial.id, {})
         new: dict[int, _Reading] = {}
         for resource, rows in _rows_by_resource(trial):

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpo_engine.stoppers.ends import Ends
-from hpo_engine.stoppers.reported import Curves, Group
-from hpo_engine.stoppers.standing import Losses
+from hpo_engine.stoppers.reported import Curves, Group, Results
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import Trial
 
@@ -65,8 +64,8 @@ class Steps:
         """Whether it is at a step where completed trials end."""
         return self._ends.reached(trial, history)
 
-    def results(self, trial: Trial) -> Sequence[Losses]:
-        """The losses of all results with as much of the resource, after `last`."""
+    def results(self, trial: Trial) -> Results:
+        """The results with as much of the resource, after `last`."""
         return self._curves.results(trial)
 
 

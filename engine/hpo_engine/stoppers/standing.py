@@ -70,8 +70,3 @@ def _fronts(losses: dict[int, Losses]) -> dict[int, int]:
     if finite:
         out.update(zip(finite, pareto.ranks(np.array([losses[i] for i in finite])).tolist(), strict=True))
     return out
-
-
-def dominates(a: Losses, b: Losses) -> bool:
-    """Whether `a` is at least as good everywhere and better somewhere; with one objective: better."""
-    return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
