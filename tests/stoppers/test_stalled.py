@@ -142,7 +142,7 @@ def test_an_executor_that_shows_nothing_is_told() -> None:
     assert rule.idle(history, 3.0) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_only_what_was_idle_ends_and_it_ends_soon(rng: random.Random) -> None:
     """Held against what really happened: work at random times, then none."""

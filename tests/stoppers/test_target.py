@@ -53,7 +53,7 @@ def test_several_objectives_are_reached_in_one_trial() -> None:
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_it_ends_as_soon_as_any_trial_has_all_of_them(rng: random.Random, resource: bool) -> None:
     spec = study(objectives=TWO, resource=Resource("epochs", 3) if resource else None)
