@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpo_engine.maths.concordance import concordance
-from hpo_engine.searchers.brackets import in_words
 from hpo_engine.searchers.halving import BracketState, Halving, Run
 from hpo_engine.searchers.model_source import Model
 from hpo_engine.searchers.projected import ProjectedSource
@@ -125,28 +125,39 @@ class TrustedHalving(Halving):
         return f"runs of {amounts} {self.resource.name}; short ones decide while their order is that of full ones"
 
     def planned(self) -> str:
+        # Likely ones: which trials are promoted is known only when there are results.
         if runs := self.planned_runs():
-            return in_words(runs, self.resource.name, "about ")
-        return f"no end is set; for each {in_words(self.likely(100), self.resource.name, 'about ')}"
+            return self.in_words(runs, self._starts(runs), "about ")
+        each = self._likely(100)
+        return f"no end is set; for each {self.in_words(each, self._starts(each), 'about ')}"
 
     def planned_runs(self) -> Counter[int]:
-        trials = self._spec.budget.trials
-        return Counter() if trials is None else self.likely(trials)
+        budget, space = self._spec.budget, self._spec.space.allowed_size
+        limits = [limit for limit in (budget.trials, space) if limit is not None]
+        likely = self._likely_of(min(limits)) if limits else Counter[int]()
+        if budget.runs is None or (limits and likely.total() <= budget.runs):
+            return likely
+        return self._likely(budget.runs)
 
-    def likely(self, trials: int) -> Counter[int]:
-        """The runs that `trials` come to, by amount, if all rungs are trusted."""
-        top = self.layout[-1].resource
-        begun = min(trials, _FREE)
-        runs = Counter({top: begun})
-        free = (trials - begun) // (_FREE_SHARE * 2)
-        runs[top] += free
-        left = trials - begun - free
-        shares = [_ETA**-k for k in range(len(self.layout))]
-        for k in range(self._top, 0, -1):
-            runs[self.layout[k].resource] += (part := round(left * shares[k] / sum(shares)))
-            left -= part
-        runs[self.layout[0].resource] += left
-        return +runs
+    def _likely(self, runs: int) -> Counter[int]:
+        """What so many runs are, by amount."""
+        trials = bisect_right(range(runs + 1), runs, key=lambda n: self._likely_of(n).total()) - 1
+        out = self._likely_of(trials)
+        out[self.layout[0 if trials > _FREE else -1].resource] += runs - out.total()
+        return +out
+
+    def _likely_of(self, trials: int) -> Counter[int]:
+        """The runs that so many configurations come to, by amount, if all rungs are trusted and rows are reported."""
+        free = min(trials, _FREE) + max(0, trials - _FREE) // _FREE_SHARE
+        out = Counter({rung.resource: round((trials - free) / _ETA**k) for k, rung in enumerate(self.layout)})
+        out[self.layout[-1].resource] += free
+        return +out
+
+    def _starts(self, runs: Counter[int]) -> Counter[int]:
+        """Those of the runs that are likely to begin a configuration, by amount."""
+        least, most = self.layout[0].resource, self.layout[-1].resource
+        begun = runs[least] if self._top else 0
+        return Counter({least: begun, most: runs[most] - (round(begun / _ETA**self._top) if self._top else 0)})
 
 
 @dataclass(frozen=True)
