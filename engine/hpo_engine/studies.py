@@ -27,6 +27,7 @@ from hpo_engine.store.journal import Journal, read_history
 from hpo_engine.store.lock import StudyLock, hold_folder
 from hpo_engine.study.events import fold, opening
 from hpo_engine.study.history import History
+from hpo_engine.study.projection import Projection
 from hpo_engine.study.spec import SOURCES_AUTO, LinkedFile, Named, Params, PriorTrial, Resources, StudySpec
 from hpo_engine.study.trial import StopCause, Trial, TrialState
 from hpo_engine.studyfile.common import read_base_config
@@ -58,7 +59,7 @@ def with_prior(spec: StudySpec, root: str) -> tuple[StudySpec, list[str]]:
         path = f"warm_start[{i}]"
         try:
             paths = locate(name, root)
-            history = read(paths)
+            history = Projection().of(read(paths))  # its trials as its own space has them by now
         except (StudyNotFound, JournalError) as error:
             itself = name == spec.name and isinstance(error, StudyNotFound)
             is_module = name.isidentifier() and "did you mean" not in str(error)

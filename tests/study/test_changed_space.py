@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hpo_engine import assembly
 from hpo_engine.core.queue import TrialQueue
+from hpo_engine.searchers.observations import Observer
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.events import (
     AttemptIntended,
@@ -208,3 +209,12 @@ def test_a_space_that_is_widened_again_has_its_trials_back() -> None:
     events = [*log_of(10, changed_study()), SpecChanged(4.0, {}, opened.to_json())]
     seen: History = Projection().of(fold(events))
     assert list(seen.losses) == list(range(10))
+
+
+def test_a_new_study_learns_from_one_whose_space_has_changed() -> None:
+    """As `studies.with_prior` reads it: a choice that is gone has no place in the space."""
+    history = fold(log_of(10, changed_study()))
+    with pytest.raises(ValueError):
+        Observer(NEW).read(history)
+    seen = Projection().of(history)
+    assert Observer(NEW).read(seen).losses.tolist() == list(seen.losses.values())
