@@ -53,8 +53,10 @@ if TYPE_CHECKING:
     from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
     from hpo_engine.core.loop import Engine
     from hpo_engine.core.ports import Executor, Tracker
+    from hpo_engine.core.rehearsal import Rehearsed
     from hpo_engine.executors.local.bound import Bind
     from hpo_engine.report.backtest import Backtest
+    from hpo_engine.report.pace import Pace
     from hpo_engine.stoppers import FirstOf
     from hpo_engine.stoppers.rule import Watch
     from hpo_engine.studyfile.document import Document
@@ -530,12 +532,11 @@ def first_trials(spec: StudySpec, count: int) -> History:
     """
     from hpo_engine.core.proposing import Proposer
     from hpo_engine.core.recorder import Recorder
+    from hpo_engine.core.rehearsal import Nowhere
     from hpo_engine.core.searcher_thread import InLine
-    from hpo_engine.searchers.prior import starts
-    from hpo_engine.study.events import fold, opening
 
-    history = fold(opening(spec, 0.0, earlier=starts(spec) if spec.prior else ()))
-    recorder = Recorder(_Nowhere(), history, ())
+    history = _unbegun(spec)
+    recorder = Recorder(Nowhere(), history, ())
     proposer = Proposer(recorder, searcher(spec), InLine)
     while (left := count - recorder.history.next_id) > 0 and proposer.propose(left, 0.0):
         pass
@@ -543,17 +544,64 @@ def first_trials(spec: StudySpec, count: int) -> History:
     return recorder.history
 
 
-class _Nowhere:
-    """A store that keeps nothing."""
+def _unbegun(spec: StudySpec) -> History:
+    from hpo_engine.searchers.prior import starts
+    from hpo_engine.study.events import fold, opening
 
-    def append(self, events: Iterable[Event], history: History | None = None) -> None:
-        pass
+    return fold(opening(spec, 0.0, earlier=starts(spec) if spec.prior else ()))
 
-    def read(self, after: int = 0) -> list[Event]:
-        return []
 
-    def close(self) -> None:
-        pass
+def pace(paths: StudyPaths, history: History) -> Pace | None:
+    """How long the runs of a study take and what its trials leave on the disk; None: none has ended well yet."""
+    from hpo_engine.report.pace import ended_well, pace_of_history
+    from hpo_engine.system.files import disk_bytes
+
+    some = ended_well(history)[-_WEIGHED:]
+    sizes = [sum(map(disk_bytes, paths.trial(i).folders)) for i in some]
+    return pace_of_history(history, sum(sizes) // len(sizes) if sizes else 0)
+
+
+_WEIGHED = 20  # trials whose files are counted
+
+
+_ORDERS = 7  # in which configurations may turn out good or bad; odd, so that one is in the middle
+_MANY = 300  # trials from which on the order hardly matters
+_MOST_QUICK = 100  # trials of a searcher that is not quick for which there is time when a study begins
+
+
+def rehearsed(
+    spec: StudySpec, pace: Pace | None, history: History | None = None, *, quick: bool = False
+) -> Rehearsed | None:
+    """What a study will run, or what is left of one to run; None: it has no end, its searcher is a plugin's, or it
+    takes too long to find out.
+
+    Args:
+        pace: of its runs (None: unknown; then seconds count units of the resource). history: of a study that has begun.
+        quick: within moments.
+
+    Raises:
+        SpecError, SearcherError.
+    """
+    from hpo_engine.core.rehearsal import in_the_middle, rehearse, side_by_side
+    from hpo_engine.report.pace import Pace
+
+    made = searcher(spec)
+    known = spec.algorithm.name.partition(":")[0] in SEARCHERS
+    if not known or (spec.budget.most is None and made.traits.size is None):
+        return None
+    pace = Pace(0.0, 1.0) if pace is None else pace
+    left_behind = pace.checkpoints or (spec.resource is not None and spec.resource.resume == "always")
+    history = _unbegun(replace(spec, seed=spec.seed or 0)) if history is None else history
+    if not made.traits.rations and not made.traits.carries_on:
+        left = [n for n in (spec.budget.most, made.traits.size) if n is not None]
+        count = max(0, min(left) - history.next_id) + len(history.open_ids)
+        return side_by_side(spec.full_resource, count, spec.resources.parallel, pace.run_s)
+    if quick and not made.traits.quick and (spec.budget.most or _MOST_QUICK) >= _MOST_QUICK:
+        return None
+    orders = range(_ORDERS if made.traits.quick and (spec.budget.most or 0) <= _MANY else 1)
+    return in_the_middle([
+        rehearse(history, made, pace.run_s, leaves_checkpoints=left_behind, order=order) for order in orders
+    ])  # fmt: skip
 
 
 def open_study(paths: StudyPaths, *, wait_s: float = 0.0, known: History | None = None) -> OpenStudy:

@@ -219,6 +219,8 @@ def _overridden(spec: StudySpec, name: str | None, given: dict[str, int | None],
 def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_json: bool) -> bool:
     """Makes the study's folder and prints notes on the study; False: something with its name exists already."""
     from hpo_engine import assembly, studies
+    from hpo_engine.cli.plan import totals
+    from hpo_engine.probe.pacefile import recall
     from hpo_engine.text.tables import safe_text
 
     if os.path.lexists(paths.root):
@@ -238,6 +240,10 @@ def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_js
         click.echo(f"{safe_text(spec.algorithm.name)}: {safe_text(about)}", err=as_json)
     if not quiet and (plan := assembly.plan(spec)):
         click.echo(f"plan: {safe_text(plan)}", err=as_json)
+    if not quiet and (pace := recall(folder, spec)) is not None:
+        found = assembly.rehearsed(spec, pace, quick=True)
+        if found is not None:
+            click.echo(f"by its short trials: {totals(spec, found, pace)}", err=as_json)
     return True
 
 

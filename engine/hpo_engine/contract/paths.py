@@ -97,6 +97,11 @@ class TrialPaths(NamedTuple):
         return f"{self.study.trials}/{self.trial_id}"
 
     @property
+    def folders(self) -> tuple[str, str, str]:
+        """All that the trial has on the disk."""
+        return self.result_dir, self.log_dir, self.own
+
+    @property
     def state_dir(self) -> str:
         """JOB_STATE_DIR; its `logs` is a link to the log folder."""
         return f"{self.own}/state"

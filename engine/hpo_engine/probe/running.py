@@ -32,6 +32,7 @@ from hpo_engine.study.events import AttemptStarted, Event, MetricsSeen
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Budget, Named, StudySpec
 from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.system.files import disk_bytes
 
 _TICK_S = 0.05
 _WAIT_LOOK_S = 2.0  # from one look to the next whether trials of other studies leave no room
@@ -188,7 +189,7 @@ class _Probe:
             binding.config_was_read(paths, history.whole_config(trial)),
             self._follower.watch(trial).seen(self._stamps),
             _rivals(spec, files, cut=bool(asked)),
-            sum(map(_disk_bytes, (paths.result_dir, paths.log_dir, paths.own))),
+            sum(map(disk_bytes, paths.folders)),
             _tail(f"{paths.attempt(1)}/{NAME}"),
         )
 
@@ -278,15 +279,6 @@ def _own(paths: StudyPaths) -> tuple[str, ...]:
         paths.source, paths.db, paths.lock, paths.engine_log, paths.inbox, paths.model, paths.logs, paths.results,
         paths.trials, paths.dli,
     )  # fmt: skip
-
-
-def _disk_bytes(folder: str) -> int:
-    total = 0
-    for at, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(f"{at}/{name}").st_blocks * 512
-    return total
 
 
 def _tail(path: str) -> str:

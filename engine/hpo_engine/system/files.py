@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 
 from hpo_engine.errors import ContractError
 from hpo_engine.system.faults import at_fault
@@ -158,3 +159,13 @@ def _read_all(fd: int, name: str, found: os.stat_result, limit: int) -> bytes:
         if length > limit:  # it grew meanwhile
             raise _too_big(name, length, limit)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def disk_bytes(folder: str) -> int:
+    """What the files below a folder take on the disk, without those that links lead to; 0 if it is gone."""
+    total = 0
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(f"{at}/{name}").st_blocks * 512
+    return total
