@@ -373,3 +373,22 @@ def test_paths_of_a_study_stay_below_its_folder(tmp_path: Path) -> None:
     paths = StudyPaths(str(tmp_path / "s"))
     for name in ("source", "db", "lock", "engine_log", "inbox", "model", "logs", "results", "trials", "dli"):
         assert os.path.dirname(getattr(paths, name)) == paths.root
+
+
+def test_the_file_of_a_study_that_an_older_version_began_is_still_its_own() -> None:
+    """It said nothing of `resume`, which meant never; now that means auto."""
+    from hpo_engine.cli.changes import changed_limits
+    from hpo_engine.study.events import StudyOpened, fold
+    from hpo_engine.study.spec import Budget, Resource
+    from hpo_engine.testing.histories import SPACES, spec_of
+
+    file = spec_of(
+        SPACES["mixed"], algorithm=Named("asha"), resource=Resource("epochs", 9, resume="auto"), budget=Budget(22)
+    )
+    body = replace(file, resource=Resource("epochs", 9)).to_json()
+    body["budget"] = {"trials": 22, "time_s": None}
+    history = fold([StudyOpened(1.0, body)])
+    none: dict[str, int | None] = {"trials": None, "runs": None, "parallel": None}
+    assert changed_limits(history, file, none, StudyPaths("/s")) == {}
+    more = replace(file, budget=Budget(30))
+    assert changed_limits(history, more, none, StudyPaths("/s")) == {"runs": 30}, "its trials are runs"

@@ -336,6 +336,8 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
     """One line for each field in which the two studies differ; limits do not count."""
     if (old.metric_sources, new.metric_sources) == (StudySpec.metric_sources, (Named(SOURCES_AUTO),)):
         new = replace(new, metric_sources=old.metric_sources)  # of a file that names none
+    if old.resource and new.resource and (old.resource.resume, new.resource.resume) == ("never", "auto"):
+        new = replace(new, resource=replace(new.resource, resume="never"))  # of a file of a version without `resume`
     if old == replace(
         new, **{name: getattr(old, name) for name in _MAY_DIFFER}, resources=_like(old, new), seed=old.seed
     ):

@@ -282,9 +282,9 @@ def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
         from hpo_engine.trackers import lines
         from hpo_engine.trackers.next_steps import called, next_steps
 
-        name, runs = called(history, paths.root), history.spec.budget.trials is None and history.runs_left is not None
-        limit = f"--runs {history.runs + 10}" if runs else f"--trials {history.begun + 10}"
-        more = (f"hpo-engine resume {name} {limit}", f"ten more {'runs' if runs else 'trials'}")
+        name, unit = called(history, paths.root), history.progress_unit
+        had = history.runs if unit == "run" or history.counts_runs else history.begun
+        more = (f"hpo-engine resume {name} --{unit}s {had + 10}", f"ten more {unit}s")
         steps = [*next_steps(history, paths.root), *([] if history.by_rule else [more])]
         click.echo("\n".join(lines.summary(history, history.last_at, paths.root, steps, before=True)))
     return 3 if history.state.value == "failed" else 0
