@@ -26,7 +26,7 @@ class Tidying:
 
     def __init__(self, recorder: Recorder, proposer: Proposer, workspace: Workspace) -> None:
         self._recorder, self._proposer, self._workspace = recorder, proposer, workspace
-        self._looked_at = -1  # trials that had ended then
+        self._looked_at: tuple[int, int] | None = None  # the trials that had ended then, and the limit
         self._told_all_needed = False
 
     def again(self) -> None:
@@ -39,12 +39,12 @@ class Tidying:
         """Deletes what has to be deleted now; call it when everything is committed."""
         history = self._recorder.history
         limit, ended = history.spec.checkpoints.disk_bytes, history.ended_count
-        if limit is None or ended == self._looked_at or taken_up(history) <= limit:
+        if limit is None or (ended, limit) == self._looked_at or taken_up(history) <= limit:
             return
         if not self._proposer.may_be_asked:
             return  # the next turn comes soon
         promotable = self._proposer.promotable()
-        self._looked_at = ended
+        self._looked_at = ended, limit
         chosen = to_delete(history, promotable, limit)
         for trial in chosen:
             self._recorder.record(CheckpointsDeleted(now, trial.id, trial.checkpoint_bytes))
