@@ -104,4 +104,6 @@ NEED_A_RESOURCE = ("hyperband", "asha", "bohb", "pbt")
 
 def study_of(spec: StudySpec, algorithm: str) -> StudySpec:
     needs: dict[str, Any] = {"resource": Resource("epochs", 9, resume="always")} if algorithm in NEED_A_RESOURCE else {}
-    return replace(spec, algorithm=Named(algorithm), **needs)
+    # (it refuses a space in which nothing may change, as where all are choices without order)
+    options = {"mutable": [p.name for p in spec.space.dimensions]} if algorithm == "pbt" else {}
+    return replace(spec, algorithm=Named(algorithm, options), **needs)
