@@ -154,14 +154,16 @@ def loaded(folder: Path, text: str) -> StudySpec:
 
 
 def test_hyperband_runs_one_round_unless_the_file_says_how_many(tmp_path: Path) -> None:
-    assert loaded(tmp_path, RATIONED).budget.trials == 69
+    assert loaded(tmp_path, RATIONED).budget.trials == 49, "configurations: 27 + 12 + 6 + 4"
     assert loaded(tmp_path, RATIONED + "trials: 500\n").budget.trials == 500
-    assert loaded(tmp_path, RATIONED + "trials: unlimited\n").budget.trials == 69
-    assert loaded(tmp_path, RATIONED + "trials: unlimited\noptions: {rounds: 2}\n").budget.trials == 138
+    assert loaded(tmp_path, RATIONED + "trials: unlimited\n").budget.trials == 49
+    assert loaded(tmp_path, RATIONED + "trials: unlimited\noptions: {rounds: 2}\n").budget.trials == 98
+    assert loaded(tmp_path, RATIONED + "runs: 30\n").budget == Budget(None, runs=30)
+    assert loaded(tmp_path, RATIONED + "trials: 20\nruns: 30\n").budget == Budget(20, runs=30)
     asha = RATIONED.replace("hyperband", "asha")
-    assert loaded(tmp_path, asha).budget.trials == 40
+    assert loaded(tmp_path, asha).budget.trials == 27
     assert loaded(tmp_path, asha + "trials: unlimited\n").budget.trials is None
-    told = "a round is 4 brackets, 69 runs of 1 to 27 epochs, 423 epochs in all"
+    told = "a round is 4 brackets, 49 trials with 69 runs of 1 to 27 epochs"
     assert about(loaded(tmp_path, RATIONED)) == told and about(spec("random")) == ""
 
 
