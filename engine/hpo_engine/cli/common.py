@@ -28,6 +28,9 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+
+
 class Goal(click.Choice):  # type: ignore[type-arg,unused-ignore]
     """minimize or maximize, in any spelling that a study file accepts."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpo_engine.cli.common import find, json_option, note, root_option, study_argument
+from hpo_engine.cli.common import find, json_option, note, root_option, study_argument, yes_option
 from hpo_engine.cli.requests import change
 from hpo_engine.errors import EngineError, Problem, SpecError
 from hpo_engine.report.objects import dump
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _LIMITS = ("trials", "runs", "time_limit", "parallel")
 _RULES = ("stop", "early_stopping", "failures")
 """Fields that are one list in a StudySpec."""
-
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command()

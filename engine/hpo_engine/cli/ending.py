@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpo_engine.cli.common import find, root_option, study_argument
+from hpo_engine.cli.common import find, root_option, study_argument, yes_option
 from hpo_engine.cli.trials import TrialNumbers, stopped
 from hpo_engine.errors import EngineError
 
@@ -47,7 +47,7 @@ def stop(study: str, trials: tuple[range, ...], root: str | None, kill: bool) ->
 @click.command()
 @study_argument
 @root_option
-@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 def remove(study: str, root: str | None, yes: bool) -> None:
     """Delete STUDY: its folder and all results in it."""
     from hpo_engine import studies

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpo_engine.cli.common import find, json_option, note, root_option, study_argument
-from hpo_engine.cli.edit import yes_option
+from hpo_engine.cli.common import find, json_option, note, root_option, study_argument, yes_option
 from hpo_engine.cli.trials import TrialNumbers, resumed
 from hpo_engine.errors import SpecError, StudyExists
 from hpo_engine.report.objects import dump, summary
@@ -72,7 +71,6 @@ def submit(
     """
     from hpo_engine import assembly, studies
     from hpo_engine.cli.changes import changed_limits, refuse_old_failures, with_current_limits
-    from hpo_engine.cli.edit import revise
     from hpo_engine.cli.start import run_study
     from hpo_engine.contract.paths import StudyPaths, is_study, runs_root
     from hpo_engine.store.lock import who_leads
@@ -85,6 +83,8 @@ def submit(
         note(text)
     paths = StudyPaths(os.path.join(runs_root(root, os.environ), spec.name))
     if update and is_study(paths):
+        from hpo_engine.cli.edit import revise
+
         history = studies.read(paths)
         new = with_current_limits(history, spec, {"trials": trials, "parallel": parallel})
         revise(paths, history, new, source, dry_run=dry_run, yes=yes, hint=False)
