@@ -103,8 +103,8 @@ class Ours:
         rationed = bool(problem.levels) and algorithm in RATIONING
         spec = StudySpec(
             "benchmark", problem.space, (Objective("loss"),), ("true",), "/", algorithm=Named(algorithm, dict(options)),
-            budget=Budget(trials=evaluations), resources=Resources(parallel=workers),
-            seed=seed,
+            budget=Budget(runs=evaluations) if rationed else Budget(evaluations),
+            resources=Resources(parallel=workers), seed=seed,
             resource=Resource("resource", problem.levels[-1]) if rationed else None,
             )  # fmt: skip
         self.begin(spec)
