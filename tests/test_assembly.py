@@ -1,4 +1,4 @@
-"""From names to things: the clock, searchers by name and by place, the lead of a study."""
+"""From names to things: the clock, searchers by name and by place, the lock of a study."""
 
 from __future__ import annotations
 

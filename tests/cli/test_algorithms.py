@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hpo_engine import assembly
+from hpo_engine.assembly.parts import searcher_class
 from hpo_engine.cli import cli
 
 COLUMNS = 80
@@ -47,7 +48,7 @@ def test_options_of_a_card_are_the_keywords_of_its_class_with_the_same_defaults(
     import inspect
 
     for name in assembly.SEARCHERS:
-        card, cls = assembly.traits(name).card, assembly._searcher_class(name, ".")
+        card, cls = assembly.traits(name).card, searcher_class(name, ".")
         own = [p for p in list(inspect.signature(cls).parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
         keywords = {p.name: p.default for p in own}
         assert {k: o.default for k, o in card.options.items()} == keywords, name

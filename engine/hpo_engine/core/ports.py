@@ -1,6 +1,6 @@
 """The five ports of the loop; the searcher's is in `searchers.interface`, because searchers import no higher floor.
 
-Their implementations are chosen in `assembly.py` and nowhere else.
+Their implementations are chosen in `assembly/` and nowhere else.
 """
 
 from __future__ import annotations
