@@ -107,11 +107,12 @@ def check_indices(history: History) -> None:
     trials = list(history.trials)
     assert [t.id for t in trials] == list(range(history.next_id))
     assert dict(history.counts) == Counter(t.state for t in trials)
-    ongoing = [t for t in trials if t.state in (TrialState.PENDING, TrialState.RUNNING)]
+    ongoing = [t for t in trials if t.state in (TrialState.PENDING, TrialState.RUNNING, TrialState.PAUSED)]
     assert history.open_ids == tuple(t.id for t in ongoing)
     assert history.open == tuple(ongoing)
     assert history.running == tuple(t for t in trials if t.state is TrialState.RUNNING)
     assert history.pending == tuple(t for t in trials if t.state is TrialState.PENDING)
+    assert history.paused == tuple(t for t in trials if t.state is TrialState.PAUSED)
     assert history.finished == tuple(t for t in trials if t not in ongoing)
     assert history.ended_count == len(history.finished)
     good = {t.id: t.loss for t in trials if t.loss is not None}
