@@ -867,7 +867,7 @@ HOSTILE: list[Callable[[int], str]] = [  # texts, of a size
 ]
 
 
-@pytest.mark.parametrize("size", [250, pytest.param(1000, marks=pytest.mark.slow)])  # the latter: near the size limit
+@pytest.mark.parametrize("size", [100, pytest.param(1000, marks=pytest.mark.slow)])  # the latter: near the size limit
 @pytest.mark.parametrize("text", HOSTILE, ids=range(8))
 def test_hostile_file_costs_little(text: Callable[[int], str], size: int, folder: Path) -> None:
     begin = time.process_time()
@@ -878,8 +878,16 @@ def test_hostile_file_costs_little(text: Callable[[int], str], size: int, folder
     assert sum(map(len, found)) < 40_000
 
 
-def test_ten_thousand_parameters_are_fine(folder: Path) -> None:
-    assert len(parse(HEAD + "".join(f"  p{i}: {{float: [0, 1]}}\n" for i in range(10_000)), folder).space) == 10_000
+def test_the_keys_that_there_are_stand_once(folder: Path) -> None:
+    found = problems(HEAD + "  a: 1\nxyzzy: 1\nplugh: 1\ntrial: {zzz: 1, yyy: 1}\n", folder)
+    assert [(text.split(": ")[1], "; known: " in text) for text in found if "unknown key" in text] == [
+        ("xyzzy", True), ("plugh", False), ("trial.zzz", True), ("trial.yyy", False),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_thousands_of_parameters_are_fine(count: int, folder: Path) -> None:
+    assert len(parse(HEAD + "".join(f"  p{i}: {{float: [0, 1]}}\n" for i in range(count)), folder).space) == count
 
 
 @given(st.text(max_size=60) | st.dictionaries(texts, scalars | st.lists(scalars), max_size=4).map(dump))

@@ -50,6 +50,7 @@ _ELSEWHERE_IN: dict[type[BaseModel], dict[str, str]] = {
 }
 
 _ADVICE = {"trials": ' ("unlimited" for no limit)', "early_stopping.rule": " (or off)"}
+_KNOWN = "; known: "  # as `nearest` writes it
 _NUMBERS = {"int_type": "must be a whole number", "int_from_float": "must be a whole number"}
 _WORDS = {
     "string_type": "must be text, not {found}",
@@ -75,13 +76,16 @@ def sound_form(data: dict[str, Any], problems: Problems) -> tuple[StudyForm, set
 
 
 def report(error: ValidationError, prefix: str, model: type[BaseModel], problems: Problems) -> None:
+    told: set[str] = set()  # keys that there are, of a form: once is enough
     for e in error.errors(include_url=False)[:MOST_PROBLEMS]:
         path = prefix
         for part in e["loc"]:
             path = f"{path}[{part}]" if isinstance(part, int) else f"{path}.{part}" if path else part
         part_name = str(e["loc"][0]) if len(e["loc"]) > 1 else None
         where = PARTS.get(part_name, model) if part_name else model
-        problems.add(path, _words(e, where) + _ADVICE.get(path, ""))
+        text, _, known = _words(e, where).partition(_KNOWN)
+        problems.add(path, text + (_KNOWN + known if known and known not in told else "") + _ADVICE.get(path, ""))
+        told.add(known)
 
 
 def _words(e: Any, model: type[BaseModel]) -> str:
