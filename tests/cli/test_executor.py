@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support import command
 from tests.support.helpers import wait_until
 
 PLUGIN = """\
@@ -51,9 +50,8 @@ def folder(tmp_path: Path) -> Path:
     return here
 
 
-def engine(*args: str, folder: Path) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", "hpo_engine.cli", *args, "--root", "runs"]
-    return subprocess.Popen(argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def engine(*args: str, folder: Path) -> command.Command:
+    return command.start(*args, "--root", "runs", cwd=folder, env=os.environ, stdout=command.PIPE, stderr=command.PIPE)
 
 
 def write_study(folder: Path, executor: str) -> None:
@@ -107,6 +105,5 @@ def test_an_executor_of_this_machine_is_limited_by_it(folder: Path) -> None:
 
 
 def test_schema_has_the_executor() -> None:
-    argv = [sys.executable, "-m", "hpo_engine.cli", "schema"]
-    schema = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    schema = json.loads(command.run("schema", cwd=Path.cwd(), env=os.environ).stdout)
     assert {"$ref": "#/$defs/NamedForm"} in schema["properties"]["executor"]["anyOf"]

@@ -14,7 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.errors import SpecError
-from hpo_engine.studyfile.document import Document, decode, dump, join, read_document, read_text, yamltext
+from hpo_engine.studyfile.document import (
+    Document,
+    decode,
+    dump,
+    join,
+    jsontext,
+    pythontext,
+    read_document,
+    read_text,
+    yamltext,
+)
 
 
 def read(text: str, file: str = "algo.yaml") -> Any:
@@ -166,10 +176,17 @@ REFUSED_JSON = {
 }
 
 
-@pytest.mark.parametrize("what", REFUSED_JSON)
+@pytest.mark.parametrize("what", [pytest.param(w, marks=[pytest.mark.slow] * (w == "values")) for w in REFUSED_JSON])
 def test_json_is_refused_as_json(what: str) -> None:
     text, message = REFUSED_JSON[what]
     assert message in refusal(text, "algo.json")
+
+
+def test_json_of_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As "values", with a limit that is reached sooner."""
+    for reader in (jsontext, pythontext):  # which may have written it
+        monkeypatch.setattr(reader, "MAX_VALUES", 2_000)
+    assert REFUSED_JSON["values"][1] in refusal('{"a": [' + "0," * 4_500 + "0]}", "algo.json")
 
 
 def test_json_with_tabs_escapes_and_pairs() -> None:

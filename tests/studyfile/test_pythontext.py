@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.errors import SpecError
-from hpo_engine.studyfile.document import read_document
+from hpo_engine.studyfile.document import pythontext, read_document
 
 FILES = ("algo.json", "algo.py", "algo.txt", "algo.yaml", "algo")
 
@@ -120,14 +120,18 @@ REFUSED = {
     "deep": ("{'a': " + "[" * 5000, "nested deeper than 20 levels"),
     "deep dicts": ("{'a':" * 200_000, "nested deeper than 20 levels"),
     "signs": ("{'a': " + "-" * 100_000 + "}", '"}" is not expected here'),
-    "pieces": ("{'a': " + "'x'+" * 200_000, "it ends where a value is expected"),
+    "pieces": ("{'a': " + "'x'+" * 20_000, "it ends where a value is expected"),
+    "a megabyte of pieces": ("{'a': " + "'x'+" * 200_000, "it ends where a value is expected"),
     "values": ("{'a': [" + "0," * 450_000 + "0]}", "contains more than"),
     "quotes": ("{'a': " + "'" * 1_000_000, "a quote that opens here is not closed"),
     "backslashes": ("{'a': '" + "\\\\" * 500_000, "a quote that opens here is not closed"),
 }
 
 
-@pytest.mark.parametrize("what", REFUSED)
+COSTLY = ("values", "a megabyte of pieces")
+
+
+@pytest.mark.parametrize("what", [pytest.param(w, marks=[pytest.mark.slow] * (w in COSTLY)) for w in REFUSED])
 def test_refusal(what: str) -> None:
     text, message = REFUSED[what]
     begin = time.process_time()
@@ -135,6 +139,13 @@ def test_refusal(what: str) -> None:
         read(text, "x")
     assert time.process_time() - begin < 10
     assert message in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 300
+
+
+def test_too_many_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As "values", with a limit that is reached sooner."""
+    monkeypatch.setattr(pythontext, "MAX_VALUES", 2_000)
+    with pytest.raises(SpecError, match=REFUSED["values"][1]):
+        read("{'a': [" + "0," * 4_500 + "0]}", "x")
 
 
 def test_nothing_is_run() -> None:
