@@ -14,7 +14,9 @@ import pytest
 from hpo_engine.contract import binding
 from hpo_engine.report import remarks
 from hpo_engine.space.searchspace import Constant, SearchSpace
+from hpo_engine.study.events import TrialCarriedOn, TrialEnded, TrialProposed
 from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import Resource
 from hpo_engine.trackers import lines
 from hpo_engine.trackers.advice import Advice
 from tests.support.study_by_hand import PARAMS, Study
@@ -203,3 +205,44 @@ def test_other_metrics_under_another_name_are_noted(make_study: Make) -> None:
     for i in range(2):
         run(study, [(1, {"loss": float(i), "accuracy": 0.5})], hidden=20 + i)
     assert said == ['metrics: trial 0 has no "acuracy" in its rows; it has "accuracy", "loss"']
+
+
+# -- trials that go on -------------------------------------------------------------------------------------------------
+
+
+def promoted(study: Study, *rows: tuple[float, Mapping[str, float]], failure: str = "exit_code") -> None:
+    """A trial that leaves a checkpoint, is carried on, reports the rows then, and fails."""
+    trial = study.history.next_id
+    study.feed(TrialProposed(study.now, trial, dict(PARAMS), 3))
+    study.attempt(trial)
+    study.report(trial, (3, {"loss": 0.5}))
+    study.feed(TrialEnded(study.now, trial, "completed", 0.5, checkpoint="runs/last.pt"))
+    study.feed(TrialCarriedOn(study.now, trial, dict(PARAMS), 9))
+    study.attempt(trial)
+    if rows:
+        study.report(trial, *rows)
+    study.feed(TrialEnded(study.now, trial, "failed", reason="exit code 1", exit={"code": 1}, failure=failure))
+
+
+def of_going_on(said: list[str]) -> list[str]:
+    return [line for line in said if "resume: never" in line]
+
+
+def test_a_script_that_refuses_to_go_on_is_noted_once(make_study: Make) -> None:
+    study = make_study(resource=Resource("epochs", 27, resume="auto"))
+    said = heard(study)
+    promoted(study)
+    promoted(study)
+    assert len(of_going_on(said)) == 1
+    assert "trial 0 went on from runs/last.pt and failed before it reported anything" in of_going_on(said)[0]
+
+
+def test_failures_that_say_nothing_about_going_on_are_not_noted(make_study: Make) -> None:
+    study = make_study(resource=Resource("epochs", 27, resume="auto"))
+    said = heard(study)
+    promoted(study, (4, {"loss": 0.4}))
+    promoted(study, failure="out_of_memory")
+    assert not of_going_on(said)
+    study.start()
+    study.end(2)
+    assert not of_going_on(said)

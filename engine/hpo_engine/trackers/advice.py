@@ -15,11 +15,12 @@ from hpo_engine.stoppers.spelling import other_spelling
 from hpo_engine.study.events import CheckpointsDeleted, Event, MetricsSeen, TrialCarriedOn, TrialEnded, TrialProposed
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import MISNAMED
-from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.study.trial import FailureKind, Trial, TrialState
 from hpo_engine.text.quoting import listed
 from hpo_engine.text.tables import size_text
 
 _LOOKED_AT = 3  # trials whose config.json is looked at
+_OF_THE_SCRIPT = (FailureKind.EXIT_CODE, FailureKind.NO_RESULT)
 
 
 class Advice:
@@ -30,6 +31,7 @@ class Advice:
         self._same: remarks.Sameness | None = None
         self._to_look_at = 0
         self._deleted = False  # whether deleted checkpoints were told of
+        self._refused = False  # whether a trial that could not go on was told of
         self._missing = False  # whether the objectives may still turn out to be missing
         self._doubt = ""  # that one is, unless the study stops in the same turn for that reason
 
@@ -55,8 +57,10 @@ class Advice:
             if trial.state is TrialState.COMPLETED:
                 self._missing = False
                 self._completed(trial, history)
-            elif self._to_look_at and whole(trial):  # it ran to its end without a value
-                self._look_at(trial, history)
+            else:
+                if self._to_look_at and whole(trial):  # it ran to its end without a value
+                    self._look_at(trial, history)
+                self._cannot_go_on(trial, history)
         elif isinstance(event, TrialCarriedOn | TrialProposed):
             self._promoted(event, history)
         elif isinstance(event, CheckpointsDeleted) and not self._deleted:
@@ -115,6 +119,20 @@ class Advice:
         elif history.runs - history.next_id == 1:
             found = history.trials[event.trial].results[-1].checkpoint
             self._say(f"trial {event.trial} left {found}: promoted trials go on from their newest checkpoint")
+
+    def _cannot_go_on(self, trial: Trial, history: History) -> None:
+        """Said once of a promoted trial that failed at its start: many scripts do not train beyond their first end."""
+        resource, had = history.spec.resource, trial.results
+        if self._refused or resource is None or not had or trial.attempts[-1].resume != trial.id:
+            return
+        if trial.failure not in _OF_THE_SCRIPT or trial.seen_at:
+            return
+        self._refused = True
+        self._say(
+            f"trial {trial.id} went on from {had[-1].checkpoint or 'its own files'} and failed before it reported "
+            f"anything; if the script cannot train beyond the {resource.name} that it was first started with, use "
+            "`resume: never` in `resource` (in a new study): promoted configurations then begin anew"
+        )
 
     def _misspelt(self, trial: Trial, history: History) -> None:
         """Extra metrics that the rows have under another name (a misspelt objective stops the study)."""
