@@ -122,6 +122,15 @@ def without(*names: str, **others: Any) -> dict[str, Any]:
         ("train --span {momentum}-{lr}", ["train"]),
         ("train --layers {momentum...}", ["train"]),
         ("train --mode {momentum?a:b}", ["train"]),
+        ("train --opts m={momentum} lr={lr}", ["train", "--opts", "lr=0.0001"]),  # takes several words, as in OpenMMLab
+        ("train --opts {momentum?m=1} x=1 --fast", ["train", "--opts", "x=1", "--fast"]),
+        ("train --opts lr={lr} m={momentum}", ["train", "--opts", "lr=0.0001"]),
+        ("train --opts m={momentum} n={momentum} file", ["train", "file"]),
+        (
+            "train --opts m={momentum} {params:+name=value} {lr}{layers}{amp}{batch_size}{optimizer}",
+            ["train", "--opts", "+model.learning_rate=0.01", "0.0001[64, 32]true32adam"],
+        ),
+        ("train --set m={momentum} --set lr={lr}", ["train", "--set", "lr=0.0001"]),
     ],
 )
 def test_a_parameter_that_does_not_apply_takes_its_word_and_its_option_away(command: str, words: list[str]) -> None:

@@ -8,7 +8,8 @@
     {{name}}            {name}; other braces, as in `{"a": 1}`, `{}` or `${HOME}`, stay as they are
 
 Filled word by word and never read by a shell: a value is one word, whatever is in it. A word with a parameter that
-does not apply to the trial goes away, and so does the option before it. A program in a word (`sh -c TEXT`) stays as it
+does not apply to the trial goes away, and so does the option before it, unless that has other `key=value` words, as in
+`--cfg-options load_from={resume_from} lr={lr}`. A program in a word (`sh -c TEXT`) stays as it
 is, so that no value becomes a part of it.
 """
 
@@ -103,7 +104,7 @@ class Template:
     words: tuple[tuple[_Piece, ...], ...]
     placed: frozenset[str] = frozenset()
     takes_all: bool = False
-    _options: frozenset[int] = field(default=frozenset())  # words before which an option goes away with them
+    _options: Mapping[int, int] = field(default_factory=dict, hash=False)  # first and last words that an option is for
 
     @classmethod
     def parse(cls, words: Sequence[str], known: Iterable[str]) -> Template:
@@ -115,12 +116,12 @@ class Template:
         names, plain = frozenset(known), program_texts(words)
         parsed = tuple((word,) if k in plain else tuple(_pieces(word, names)) for k, word in enumerate(words))
         flat = [piece for pieces in parsed for piece in pieces]
-        options = (k for k in range(1, len(parsed)) if _is_option(parsed[k - 1]) and not _begins_with_dash(parsed[k]))
+        first = (k for k in range(1, len(parsed)) if _is_option(parsed[k - 1]) and not _begins_with_dash(parsed[k]))
         return cls(
             parsed,
             placed=frozenset(piece.name for piece in flat if isinstance(piece, (_Value, _Switch))),
             takes_all=any(isinstance(piece, _Params) for piece in flat),
-            _options=frozenset(options),
+            _options={k: _last_setting(parsed, k) for k in first},
         )
 
     @classmethod
@@ -174,11 +175,15 @@ class Template:
                 do not apply are left out. spellings: of some of them, see `Form.words`.
         """
         filled: list[str] = []
+        last, before, gone = -1, 0, False  # of the option whose words these are
         for number, pieces in enumerate(self.words):
+            if number in self._options:
+                last, before, gone = self._options[number], len(filled), False
             words = _filled(pieces, values, rest, spellings or {})
-            if words is None and number in self._options:
-                filled.pop()
             filled += words or []
+            gone = gone or words is None
+            if number == last and gone and len(filled) == before:
+                filled.pop()
         return tuple(filled)
 
 
@@ -240,6 +245,23 @@ def _placeholder(inner: str, known: frozenset[str]) -> _Piece | None:
 
 def _is_option(pieces: tuple[_Piece, ...]) -> bool:
     return len(pieces) == 1 and isinstance(pieces[0], str) and _OPTION.match(pieces[0]) is not None
+
+
+def _last_setting(words: Sequence[tuple[_Piece, ...]], first: int) -> int:
+    """The last word that belongs to an option: `first`, or the last one of a row of `key=value` from there on."""
+    end = first
+    while end < len(words) and _is_setting(words[end]):
+        end += 1
+    return max(first, end - 1)
+
+
+def _is_setting(pieces: tuple[_Piece, ...]) -> bool:
+    match pieces:
+        case (_Params(form),):
+            return form.joint == "=" and not form.prefix.startswith("-")
+        case (str(text), *_) | (_Switch(on=text), *_):
+            return "=" in text and not text.startswith("-")
+    return False
 
 
 def _begins_with_dash(pieces: tuple[_Piece, ...]) -> bool:
