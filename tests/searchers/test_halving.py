@@ -174,6 +174,12 @@ def test_asha_takes_its_best_to_the_top_when_all_trials_have_begun_and_the_best_
     assert history.begun == 12 and history.best is not None and history.best.trained == 27
 
 
+def test_asha_does_not_take_one_after_another_to_a_top_where_all_fail() -> None:
+    spec = study(27, trials=30)
+    history = run(Asha(spec), opened(spec), workers=3, fail=lambda t: t.proposal.resource == 27)
+    assert sum(t.proposal.resource == 27 for t in history.trials) == 3
+
+
 def test_a_larger_budget_later_leaves_the_brackets_that_have_begun() -> None:
     small, large = study(27, runs=10), study(27, runs=60)
     history = run(Hyperband(small), opened(small))

@@ -19,6 +19,8 @@ OPTIONS = {
     "keep": Option("the best 1 in keep of a rung is promoted (default: eta)", float, None, least=1.01),
 }
 
+_TRIES_AT_TOP = 3
+
 
 class Asha(Halving):
     """Whenever a worker is free, the best trial of the highest rung with an unpromoted one among its best 1/`keep` is
@@ -31,9 +33,9 @@ class Asha(Halving):
 
     A search that ends has a trial with the most, unless trials fail. The last few of a limited number of runs are
     reserved for taking the best up to it, and wait for results if they must. When all trials have begun, their
-    promotions follow; if these come to no trial with the most, the best one is taken up. In a finite space with fewer
-    configurations than `trials`, the best unpromoted trial of the highest rung is promoted (`promote_waiting`), until
-    all have had the most.
+    promotions follow; if these come to no trial with the most, the best one is taken up, if need be up to three. In
+    a finite space with fewer configurations than `trials`, the best unpromoted trial of the highest rung is
+    promoted (`promote_waiting`), until all have had the most.
 
     Args:
         eta: from 1.01 on. brackets: at most the plan's. keep: as in the paper eta, if None.
@@ -116,8 +118,11 @@ class Asha(Halving):
     # -- the end of the budget -----------------------------------------------------------------------------------------
 
     def _best_to_top(self, brackets: Sequence[BracketState]) -> Run | None:
-        """Promotes the best of the highest rung, if no trial has had the most; None: one has, or wait for results."""
+        """Promotes the best of the highest rung, if no trial has had the most; None: one has, or wait for results, or
+        so many have failed there that the script is likely not to get there."""
         if any(rung.open for bracket in brackets for rung in bracket.rungs) or _some_at_top(brackets):
+            return None
+        if sum(bracket.rungs[-1].begun for bracket in brackets) >= _TRIES_AT_TOP:
             return None
         return self._best_left(brackets)
 
