@@ -130,8 +130,8 @@ class Advice:
         self._refused = True
         self._say(
             f"trial {trial.id} went on from {had[-1].checkpoint or 'its own files'} and failed before it reported "
-            f"anything; if the script cannot train beyond the {resource.name} that it was first started with, use "
-            "`resume: never` in `resource` (in a new study): promoted configurations then begin anew"
+            f"anything; if the script cannot go on from there to more {resource.name}, use `resume: never` in "
+            "`resource` (in a new study): promoted configurations then begin anew"
         )
 
     def _misspelt(self, trial: Trial, history: History) -> None:
