@@ -69,7 +69,7 @@ def _timed(trial: Trial, result: Result, before: int) -> Iterator[Timed]:
     Args:
         before: the resource of the trial's result before.
     """
-    attempt = trial.attempts[result.attempt - 1] if result.attempt else None
+    attempt = trial.attempt_of(result)
     if attempt is None or attempt.exit is None or attempt.exit.seconds is None:
         return
     if attempt.resume in (None, trial.id):  # how much the files of another trial saved is not known here

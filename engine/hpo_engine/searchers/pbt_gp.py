@@ -18,7 +18,7 @@ from hpo_engine.maths.transforms import tamed
 from hpo_engine.searchers import trial_rng
 from hpo_engine.searchers.pbt_explore import Explorer, Pick, number_rng
 from hpo_engine.searchers.pbt_population import result_params
-from hpo_engine.study.geometry import Layout
+from hpo_engine.study.geometry import kinds_of
 from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import Proposal, Result, Trial
 
@@ -46,11 +46,8 @@ class Bandit:
 
     def __init__(self, spec: StudySpec, explorer: Explorer) -> None:
         self._spec, self._space, self._explorer = spec, spec.space, explorer
-        layout = Layout.of(spec.space)
-        optional = np.array([p.when is not None for p in spec.space.dimensions], dtype=bool)
-        self._kinds = Kinds(
-            np.append(np.where(layout.categorical, layout.cells, 0), [0, 0]), np.append(optional, [False, False])
-        )
+        kinds = kinds_of(spec.space)
+        self._kinds = Kinds(np.append(kinds.levels, [0, 0]), np.append(kinds.optional, [False, False]))
 
     def suggest(
         self, history: History, source: Trial, trial_id: int, before: Sequence[Proposal]
@@ -124,8 +121,9 @@ def _segments(history: History) -> Iterator[tuple[Params, Result, Result]]:
     for trial in history.trials:
         start = _origin(history, trial)
         for result in trial.results:
-            if start is not None and start.now and result.now and 0 < result.attempt <= len(trial.attempts):
-                yield trial.attempts[result.attempt - 1].params, start, result
+            attempt = trial.attempt_of(result)
+            if start is not None and start.now and result.now and attempt is not None:
+                yield attempt.params, start, result
             start = result
 
 

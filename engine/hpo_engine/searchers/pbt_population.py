@@ -126,7 +126,8 @@ class Population:
 
 def result_params(trial: Trial) -> Params:
     """What the trial was trained with to its latest result."""
-    return trial.attempts[trial.done - 1].params if 0 < trial.done <= len(trial.attempts) else trial.params
+    attempt = trial.attempt_of(trial.results[-1]) if trial.results else None
+    return trial.params if attempt is None else attempt.params
 
 
 def is_sound(trial: Trial, result: Result) -> bool:
@@ -134,8 +135,7 @@ def is_sound(trial: Trial, result: Result) -> bool:
 
     One that diverged may have had a good value before.
     """
-    exit_ = trial.attempts[result.attempt - 1].exit if 0 < result.attempt <= len(trial.attempts) else None
-    return bool(result.now) and (exit_ is None or exit_.stop_cause is None)
+    return bool(result.now) and trial.by_itself(result)
 
 
 def is_lost(trial: Trial) -> bool:

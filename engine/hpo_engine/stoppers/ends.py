@@ -32,7 +32,7 @@ class Ends:
         return bool(ends) and last_step(trial.rows, history.spec.objectives) in ends
 
     def last(self, trial: Trial, history: History) -> float:
-        """The last step at which any of them ended; infinite where none has."""
+        """The last step at which any of them ended; infinite if none has."""
         return max(self._of(trial, history), default=math.inf)
 
     def _of(self, trial: Trial, history: History) -> Counter[float]:
@@ -56,13 +56,7 @@ class Ends:
         steps = []
         for result in trial.results:
             step = last_step(result.rows, history.spec.objectives)
-            if step is not None and _by_itself(trial, result):
+            if step is not None and trial.by_itself(result):
                 steps.append((result.resource or 0, step))
                 self._ends.setdefault(result.resource or 0, Counter())[step] += 1
         self._results[trial.id], self._steps[trial.id] = trial.results, steps
-
-
-def _by_itself(trial: Trial, result: Result) -> bool:
-    """Whether the attempt that the result came of ended without being told to."""
-    exit_ = trial.attempts[result.attempt - 1].exit if 0 < result.attempt <= len(trial.attempts) else None
-    return exit_ is None or exit_.stop_cause is None

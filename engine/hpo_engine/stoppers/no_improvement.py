@@ -16,7 +16,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row, has_one
 from hpo_engine.study.spec import NO_IMPROVEMENT, StudySpec
 from hpo_engine.study.table import TrialTable
-from hpo_engine.study.trial import StopCause, Trial, TrialState
+from hpo_engine.study.trial import Result, StopCause, Trial, TrialState
 
 Losses = tuple[float, ...]
 
@@ -54,9 +54,7 @@ class NoImprovementStopper(Rule):
         self._deltas = (0.0,) * len(spec.objectives) if same else per_objective(min_delta, spec, "min_delta")
         self._patience, self._scope = patience, scope
         self._ends = Ends()
-        self._curves: dict[
-            int, tuple[Sequence[Row], tuple[int, float]]
-        ] = {}  # of running trials: what is in these rows
+        self._curves: dict[int, tuple[Sequence[Row], tuple[int, float]]] = {}  # by running trial: rows, what is in them
         self._sequence = _Sequence(self._deltas)
 
     def end_trial(self, trial: Trial, history: History, now: float) -> TrialEnd | None:
@@ -80,9 +78,9 @@ class NoImprovementStopper(Rule):
         return f"no improvement: none of the last {since} trials was better than trial {best}"
 
     def idle(self, history: History, now: float) -> str | None:
-        return (
-            None if self._scope == "study" else no_live_rows(history, NO_IMPROVEMENT, "cannot see a trial's progress")
-        )
+        if self._scope == "study":
+            return None
+        return no_live_rows(history, NO_IMPROVEMENT, "cannot see a trial's progress")
 
 
 class Improvements:
@@ -191,7 +189,7 @@ def _order(each: _Try) -> tuple[float, int, int]:
 
 def _tries(trial: Trial) -> tuple[_Try, ...]:
     out = [
-        _Try(_ended_at(trial, result.attempt), trial.id, result.attempt, result.resource or 0, result.losses)
+        _Try(_ended_at(trial, result), trial.id, result.attempt, result.resource or 0, result.losses)
         for result in trial.results
     ]
     if trial.state is TrialState.PRUNED:
@@ -199,6 +197,6 @@ def _tries(trial: Trial) -> tuple[_Try, ...]:
     return tuple(out)
 
 
-def _ended_at(trial: Trial, attempt: int) -> float:
-    at = trial.attempts[attempt - 1].ended_at if 0 < attempt <= len(trial.attempts) else trial.ended_at
-    return at or 0.0
+def _ended_at(trial: Trial, result: Result) -> float:
+    attempt = trial.attempt_of(result)
+    return (trial.ended_at if attempt is None else attempt.ended_at) or 0.0

@@ -104,10 +104,9 @@ class _Found(NamedTuple):
 
 def _found(trial: Trial) -> _Found:
     assert trial.loss is not None
-    number = trial.results[-1].attempt
-    if not 0 < number <= len(trial.attempts):
+    attempt = trial.attempt_of(trial.results[-1])
+    if attempt is None:
         return _Found(trial.ended_at or 0.0, trial.id, trial.loss, trial.params)
-    attempt = trial.attempts[number - 1]
     return _Found(attempt.ended_at or 0.0, trial.id, trial.loss, attempt.params)
 
 

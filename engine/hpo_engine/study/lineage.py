@@ -56,7 +56,7 @@ def _ended(history: History, trial: Trial, upto: int) -> Iterator[Segment]:
             end = segment.end
     for result in trial.results:
         if result.attempt <= upto:
-            whole = 0 < result.attempt <= len(trial.attempts)
-            params = trial.attempts[result.attempt - 1].params if whole else trial.params
+            attempt = trial.attempt_of(result)
+            params = trial.params if attempt is None else attempt.params
             yield Segment(trial.id, result.attempt, end, result.resource or 0, params, result.losses)
             end = result.resource or 0

@@ -1,26 +1,25 @@
 """How the rows of an attempt that goes on continue those of before, and whether it went on at all.
 
 A script that has loaded a checkpoint may count its steps on, or from the beginning again. One that ignores it trains
-everything once more, and counts from the beginning, too. How far it gets tells these two apart: the former adds what is
-missing to the amount in all, the latter repeats what was there before. Until that shows nothing is certain.
+everything once more, and counts from the beginning, too. How far it gets distinguishes the two: the former adds what is
+missing to the amount in all, the latter repeats what was there before. Until then nothing is certain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 from hpo_engine.study.objective import Row
-from hpo_engine.study.rows import same_row
+from hpo_engine.study.rows import added, same_row
 
 
 class Added(NamedTuple):
     """What an attempt has added, with steps as the trial counts them.
 
-    `anew`: it began from the beginning, so its rows replace all those of before. `certain`: that will not turn out
-    otherwise while more rows come.
+    `anew`: it began from the beginning, so its rows replace all earlier ones. `certain`: no later row can change that.
     """
 
     rows: tuple[Row, ...]
@@ -46,11 +45,8 @@ class Past:
         """Of the rows in a trial's files those that are not of the past. `ended`: there will be no more."""
         if not self.base:
             return Added(tuple(rows))
-        known: dict[float, list[Row]] = {}
-        for row in self.base:
-            known.setdefault(row.step, []).append(row)
-        new = tuple(dropwhile(lambda row: any(self._same(row, old) for old in known.get(row.step, ())), rows))
-        if not new or min(row.step for row in new) > min(known):
+        new = added(self.base, rows, self._same)
+        if not new or not began_anew(self.base, new):
             return Added(new)
         anew, certain = self._begins_anew(new, ended)
         return Added(new, True, certain) if anew else Added(self._counted_on(new), False, certain)
@@ -64,7 +60,7 @@ class Past:
         return all(a == b or (a != a and b != b) for a, b in pairs)
 
     def _begins_anew(self, new: Sequence[Row], ended: bool) -> tuple[bool, bool]:
-        """Whether rows that count from the beginning are all there is to be again, and whether that is certain."""
+        """Whether rows that count from the beginning repeat the whole training, and whether that is certain."""
         gap = _gap(self.base, new)
         looks = self._looks_anew(new[0])
         if self.growth is None:

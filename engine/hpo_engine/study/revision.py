@@ -18,6 +18,7 @@ from hpo_engine.study.projection import part
 from hpo_engine.study.spec import SOURCES_AUTO, Named, Params, ScriptFile, StudySpec
 from hpo_engine.study.trial import Trial
 from hpo_engine.text.quoting import shown
+from hpo_engine.text.tables import counted
 
 # -- the queue ---------------------------------------------------------------------------------------------------------
 
@@ -182,11 +183,11 @@ def _new_parameters(history: History, new: StudySpec) -> Iterator[Problem]:
     """Those of which nobody has said what they were in the trials so far."""
     for name in new.space.names:
         if name not in history.spec.space and name not in new.was and history.next_id:
-            count, had = history.next_id, "had" if history.next_id == 1 else "had in all of them"
+            trials = counted(history.next_id, "trial")
             yield Problem(
                 f"space.{name}",
-                f"is new: say which value it {had if count == 1 else 'had'} in the {count} trials so far, as in `was: "
-                f"0.5`; one that it cannot have now as `was: {{outside: 0.5}}`",
+                f"is new: say which value it had in the {trials} so far, as in `was: 0.5`; one that it cannot have now "
+                "as `was: {outside: 0.5}`",
             )
 
 

@@ -134,12 +134,17 @@ def continued(rows: Sequence[Row], more: Sequence[Row]) -> Sequence[Row]:
     return (*(row for row in rows if row.step < first), *more)
 
 
-def added(base: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Of a trial's rows, those from the first one on that was not there when training went on from `base`."""
+def added(base: Sequence[Row], rows: Sequence[Row], same: Callable[[Row, Row], bool] | None = None) -> tuple[Row, ...]:
+    """Of a trial's rows, those from the first one on that was not in `base`, from which training went on.
+
+    Args:
+        same: whether a row is one of `base` at its step (default: `same_row`).
+    """
+    alike = same_row if same is None else same
     known: dict[float, list[Row]] = {}
     for row in base:
         known.setdefault(row.step, []).append(row)
-    return tuple(dropwhile(lambda row: any(same_row(row, other) for other in known.get(row.step, ())), rows))
+    return tuple(dropwhile(lambda row: any(alike(row, other) for other in known.get(row.step, ())), rows))
 
 
 def same_row(a: Row, b: Row, but: Callable[[str], object] = lambda metric: False) -> bool:

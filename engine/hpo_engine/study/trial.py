@@ -445,6 +445,15 @@ class Trial:
         known = [a.exit.memory_peak_mb for a in self.attempts if a.exit is not None]
         return max((peak for peak in known if peak is not None), default=None)
 
+    def attempt_of(self, result: Result) -> Attempt | None:
+        """The attempt that one of its results is from; None if that one is not known."""
+        return self.attempts[result.attempt - 1] if 0 < result.attempt <= len(self.attempts) else None
+
+    def by_itself(self, result: Result) -> bool:
+        """Whether the attempt that one of its results is from ended without being told to, as far as is known."""
+        attempt = self.attempt_of(result)
+        return attempt is None or attempt.exit is None or attempt.exit.stop_cause is None
+
     @property
     def attempt(self) -> Attempt | None:
         """The latest attempt."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from hpo_engine.contract.checkpoints.finding import all_of
 from hpo_engine.contract.sources.interface import TrialFiles
@@ -32,30 +32,32 @@ def delete(trial: TrialFiles, chosen: Checkpoints, ended_at: float | None) -> No
 
 
 def _unlink(trial: TrialFiles, path: str) -> None:
-    folder, _, name = f"{trial.paths.result_dir}/{path}".rpartition("/")
-    with suppress(OSError):
-        fd = open_folder(trial.paths.study.root, folder)
-        try:
-            os.unlink(name, dir_fd=fd)
-        finally:
-            os.close(fd)
+    with suppress(OSError), _holding(trial, path) as (folder, name):
+        os.unlink(name, dir_fd=folder)
 
 
 def _remove_empty(trial: TrialFiles, checkpoint: str, files: Iterable[str]) -> None:
-    """Removes the folders of a checkpoint that is one, the innermost first; those with anything in them stay."""
+    """Removes the folders of a checkpoint, the innermost first; those with anything in them stay."""
     inside = {folder for path in files for folder in _folders(path, checkpoint)}
     for folder in sorted(inside, key=len, reverse=True):
-        outer, _, name = f"{trial.paths.result_dir}/{folder}".rpartition("/")
-        with suppress(OSError):
-            fd = open_folder(trial.paths.study.root, outer)
-            try:
-                os.rmdir(name, dir_fd=fd)
-            finally:
-                os.close(fd)
+        with suppress(OSError), _holding(trial, folder) as (outer, name):
+            os.rmdir(name, dir_fd=outer)
+
+
+@contextmanager
+def _holding(trial: TrialFiles, path: str) -> Iterator[tuple[int, str]]:
+    """The folder that holds what has this path in RESULT_DIR, opened without following links, and its name there.
+    Raises OSError."""
+    folder, _, name = f"{trial.paths.result_dir}/{path}".rpartition("/")
+    fd = open_folder(trial.paths.study.root, folder)
+    try:
+        yield fd, name
+    finally:
+        os.close(fd)
 
 
 def _folders(path: str, checkpoint: str) -> Iterable[str]:
-    """The folders on the way from the checkpoint to a file in it; none if it is no folder."""
+    """The folders on the way from the checkpoint to a file in it; none if the checkpoint is not a folder."""
     folder = path.rpartition("/")[0]
     while folder == checkpoint or folder.startswith(f"{checkpoint}/"):
         yield folder
