@@ -76,6 +76,14 @@ def test_the_file_itself_can_be_submitted_with_update(shell: Shell) -> None:
     shell.refuses("submit", "algo.yaml", "--update", words="objective: cannot be changed")
 
 
+def test_a_limit_of_the_command_line_counts_with_update_even_if_the_file_began_with_it(shell: Shell) -> None:
+    shell.write("algo.yaml", ALGO.replace("trials: 4", "runs: 4"))
+    spec, text = assembly.load_spec(str(shell.folder / "algo.yaml"), os.environ)
+    studies.create(spec, text, str(shell.folder / "hpo-runs"), 1.0)
+    shell.run("edit", "my-study", "--set", "runs=9", "--yes")
+    assert "runs: 9 -> 4" in shell.run("submit", "algo.yaml", "--update", "--runs", "4", "--dry-run")
+
+
 def test_trials_of_a_running_study_are_queued_paused_resumed_and_cancelled(shell: Shell) -> None:
     shell.write("train.py", WAITING)
     engine = shell.start("submit", "algo.yaml", "-q")

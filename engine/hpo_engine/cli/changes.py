@@ -53,8 +53,11 @@ def refuse_fewer(history: History, changes: dict[str, Any], title: str) -> None:
 
 
 def with_current_limits(history: History, spec: StudySpec, given: dict[str, int | None]) -> StudySpec:
-    """The study of a file that is submitted again, with the limits that the study has by now where the file's are those
-    that it began with."""
+    """The study of a file that is submitted again. A limit that the file has not changed is the study's present one.
+
+    Args:
+        given: limits from the command line, which count in any case (None: not given).
+    """
     wanted, before, now = _limits(spec), _limits(history.opened_spec), _limits(history.spec)
     found = {k: now[k] if v == before[k] and given.get(k) is None else v for k, v in wanted.items()}
     budget = replace(spec.budget, trials=found["trials"], runs=found["runs"], time_s=found["time_s"])

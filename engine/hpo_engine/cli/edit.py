@@ -83,11 +83,10 @@ def revise(
     """Changes the study to what `new` says, after a question on a terminal. Returns the exit code.
 
     Args:
-        history: the study that was edited. source: its new study file (None: it has none). hint: say how to go on.
+        history: the study that was edited. source: its new study file (None: it has none). hint: print how to continue.
     """
     from hpo_engine import assembly, studies
     from hpo_engine.store.inbox import Request
-    from hpo_engine.study.projection import fitting, member
     from hpo_engine.study.revision import changed_by, fingerprint, revised
 
     spec = revised(history, new)
@@ -96,10 +95,7 @@ def revise(
     if not lines and spec == history.spec:
         click.echo(dump({"changed": False, "lines": []}) if as_json else "nothing changes")
         return 0
-    out = sum(member(t.params, history.spec.space, history.spec.was) is not None for t in history.trials)
-    inside = [t for t in history.trials if member(t.params, spec.space, spec.was) is not None]
-    left = sum(fitting(entry, spec.space) is None for entry in history.queue)
-    effects = _effects(history, len(inside), out, left) if spec.space != history.spec.space else []
+    effects = _effects(history, spec) if spec.space != history.spec.space else []
     if not as_json:
         for line in [*lines, *effects]:
             click.echo(f"  {line}")
@@ -130,10 +126,16 @@ def revise(
     return 0
 
 
-def _effects(history: History, inside: int, before: int, dropped: int) -> list[str]:
-    """What a change of the space means for what is there already."""
+def _effects(history: History, new: StudySpec) -> list[str]:
+    """What a change of the space means for the trials so far and for the queue."""
+    from hpo_engine.study.projection import fitting, member
     from hpo_engine.text.tables import counted
 
+    before, inside = (
+        sum(member(trial.params, spec.space, spec.was) is not None for trial in history.trials)
+        for spec in (history.spec, new)
+    )
+    dropped = sum(fitting(entry, new.space) is None for entry in history.queue)
     found = []
     if history.next_id and inside < history.next_id:
         outside, trials = history.next_id - inside, counted(history.next_id, "trial")

@@ -106,7 +106,7 @@ def _lines(
     if history is not None:
         yield f"so far: {counted(history.runs_ended, 'run')} of {counted(history.begun, 'trial')}"
     if found is None:
-        yield "no end is set: it runs until it is stopped (name `trials`, or a time_limit)"
+        yield _unknown(spec)
         return
     if not found.runs:
         yield "nothing is left to run"
@@ -118,6 +118,23 @@ def _lines(
     yield _how_known(what, spec, pace)
     if spec.budget.time_s is not None:
         yield f"it ends after {duration(spec.budget.time_s)} (time_limit) at the latest"
+
+
+def _unknown(spec: StudySpec) -> str:
+    """Why nothing can be said of the runs of a study."""
+    from hpo_engine.text.tables import counted, duration, safe_text
+
+    budget = spec.budget
+    at_most = [f"at most {counted(n, what)}" for n, what in ((budget.trials, "trial"), (budget.runs, "run")) if n]
+    if budget.time_s is not None:
+        at_most.append(f"at most {duration(budget.time_s)} (time_limit)")
+    if budget.most is not None:
+        return (
+            f"{', '.join(at_most)}; how they are trained is up to {safe_text(spec.algorithm.name)}, which is a plugin"
+        )
+    if at_most:
+        return f"{', '.join(at_most)}; the number of trials is not limited"
+    return "no end is set: it runs until it is stopped (name `trials`, or a time_limit)"
 
 
 def totals(spec: StudySpec, found: Rehearsed, pace: Pace | None) -> str:

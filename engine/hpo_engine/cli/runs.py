@@ -86,7 +86,7 @@ def submit(
         from hpo_engine.cli.edit import revise
 
         history = studies.read(paths)
-        new = with_current_limits(history, spec, {"trials": trials, "parallel": parallel})
+        new = with_current_limits(history, spec, given)
         revise(paths, history, new, source, dry_run=dry_run, yes=yes, hint=False)
         if dry_run or who_leads(paths.lock) is not None:
             return 0

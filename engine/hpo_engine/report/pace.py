@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from statistics import median
 
 from hpo_engine.study.history import History
@@ -75,6 +76,12 @@ def _timed(trial: Trial, result: Result, before: int) -> Iterator[Timed]:
     if attempt.resume in (None, trial.id):  # how much the files of another trial saved is not known here
         inherited = before if attempt.resume is not None else 0
         yield None if result.resource is None else result.resource - inherited, attempt.exit.seconds
+
+
+def most_at_once(spans: Iterable[tuple[float, float]]) -> int:
+    """How many of the spans (begin, end) there are at a time at most; one that ends when another begins is over."""
+    changes = sorted(change for begin, end in spans for change in ((begin, 1), (end, -1)))
+    return max(accumulate((change for _, change in changes), initial=0))
 
 
 def ended_well(history: History) -> list[int]:

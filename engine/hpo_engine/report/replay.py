@@ -10,8 +10,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 
+from hpo_engine.report.pace import most_at_once
 from hpo_engine.stoppers.rule import Rule, end_of
 from hpo_engine.study.events import (
     AttemptIntended,
@@ -133,17 +133,11 @@ def runs_of(events: Iterable[Event]) -> list[_Run]:
     return found
 
 
-def most_at_once(runs: Sequence[_Run]) -> int:
-    """How many of the runs there were at a time, at least 1."""
-    ends = sorted((at, change) for run in runs for at, change in ((run.began_at, 1), (run.last_at, -1)))
-    return max([1, *accumulate(change for _, change in ends)])
-
-
 class _Simulated:
     def __init__(self, events: Sequence[Event], spec: StudySpec, rule: Rule) -> None:
         self._rule, self._began = rule, events[0].at
         self._waiting = runs_of(events)
-        self._parallel = most_at_once(self._waiting)
+        self._parallel = max(1, most_at_once((run.began_at, run.last_at) for run in self._waiting))
         self._proposals = {event.trial: event for event in events if isinstance(event, TrialProposed)}
         queued = [replace(event, at=self._began) for event in events if isinstance(event, TrialQueued)]
         self._history = fold([

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from functools import cached_property
 from statistics import median
 
+from hpo_engine.report.pace import Pace, most_at_once, pace_of
 from hpo_engine.searchers.hyperband import amounts_to_come
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import Trial, TrialState
@@ -61,14 +63,13 @@ class _Durations:
         """What a trial with so much of the resource will take."""
         if amount in self._medians:
             return self._medians[amount]
-        known = sorted((a, s) for a, s in self._medians.items() if a is not None)
-        if amount is None or not known:
+        if amount is None or self._pace is None:
             return median(self._medians.values())
-        (low, least), (high, most) = known[0], known[-1]
-        if low == high:
-            return least * amount / low
-        slope = max(0.0, (most - least) / (high - low))
-        return max(0.0, least + slope * (amount - low))
+        return self._pace.run_s(amount)
+
+    @cached_property
+    def _pace(self) -> Pace | None:
+        return pace_of([(amount, took) for amount, times in self._seen.items() if amount for took in times])
 
     def rest(self, trial: Trial, history: History, now: float) -> float:
         """What a running trial will still take: as the others that took longer than it has taken so far."""
@@ -108,16 +109,9 @@ def _recent(history: History) -> Iterator[Trial]:
 def _slots(history: History, now: float) -> int:
     """How many trials run at a time: cores or GPUs may allow fewer than `parallel`."""
     parallel = history.spec.resources.parallel
-    changes: list[tuple[float, int]] = []
-    for number in range(history.next_id - 1, max(-1, history.next_id - 1 - 4 * parallel), -1):
-        trial = history.trials[number]
-        if trial.started_at is not None:
-            changes += [(trial.started_at, 1), (trial.ended_at if trial.ended_at is not None else now, -1)]
-    most = at_once = 0
-    for _, change in sorted(changes):
-        at_once += change
-        most = max(most, at_once)
-    return max(1, min(parallel, most))
+    latest = [history.trials[number] for number in range(max(0, history.next_id - 4 * parallel), history.next_id)]
+    spans = [(t.started_at, now if t.ended_at is None else t.ended_at) for t in latest if t.started_at is not None]
+    return max(1, min(parallel, most_at_once(spans)))
 
 
 def _runs_to_come(history: History) -> int:
