@@ -117,6 +117,14 @@ def test_a_study_without_an_end_has_no_plan(tmp_path: Path) -> None:
     assert assembly.rehearsed(spec, PACE) is None
 
 
+@pytest.mark.parametrize("pace", [None, replace(PACE, checkpoints=False)])
+def test_a_population_is_planned_as_one_that_leaves_checkpoints(tmp_path: Path, pace: Pace | None) -> None:
+    algorithm, epochs = Named("pbt", {"interval": 3}), Resource("epochs", 9, resume="auto")
+    spec = Paced(tmp_path).open(algorithm=algorithm, resource=epochs, budget=Budget(4)).history.spec
+    found = assembly.rehearsed(spec, pace)
+    assert found is not None and (found.units, found.trials, sum(found.carried_on.values())) == (36, 4, 8)
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_a_pace_is_found_in_runs_of_several_lengths(noise: float) -> None:
     draw = random.Random(3)

@@ -85,6 +85,7 @@ def rehearsed(
         return None
     pace = Pace(0.0, 1.0) if pace is None else pace
     left_behind = pace.checkpoints or (spec.resource is not None and spec.resource.resume == "always")
+    left_behind |= made.traits.carries_on and not made.traits.rations  # a population or a schedule is nothing without
     history = _unbegun(replace(spec, seed=spec.seed or 0)) if history is None else history
     if not made.traits.rations and not made.traits.carries_on:
         left = [n for n in (spec.budget.most, made.traits.size) if n is not None]

@@ -115,7 +115,7 @@ def _lines(
         rows = [[amount, runs, found.carried_on.get(amount, 0)] for amount, runs in _rungs(found)]
         yield table([spec.resource.name.upper(), "RUNS", "CARRIED ON"], rows, align="rrr", width=output_width())
     yield f"{'in all' if history is None else 'left'}: {totals(spec, found, pace)}"
-    yield _how_known(what, spec, pace)
+    yield _how_known(what, spec, found, pace)
     if spec.budget.time_s is not None:
         yield f"it ends after {duration(spec.budget.time_s)} (time_limit) at the latest"
 
@@ -158,7 +158,7 @@ def _rungs(found: Rehearsed) -> list[tuple[int, int]]:
     return sorted((amount or 0, runs) for amount, runs in found.runs.items())
 
 
-def _how_known(what: str, spec: StudySpec, pace: Pace | None) -> str:
+def _how_known(what: str, spec: StudySpec, found: Rehearsed, pace: Pace | None) -> str:
     from hpo_engine.text.tables import counted, duration, safe_text, size_text
 
     if pace is None:
@@ -170,7 +170,8 @@ def _how_known(what: str, spec: StudySpec, pace: Pace | None) -> str:
     disk = f", {size_text(pace.trial_bytes)} per trial on disk" if pace.trial_bytes else ""
     left = ""
     if spec.resource is not None and spec.resource.resume == "auto" and not pace.checkpoints:
-        left = "; they left no checkpoint, so promoted trials begin anew"
+        needed = f"; they left no checkpoint, which {safe_text(spec.algorithm.name)} needs: hpo-engine check says more"
+        left = needed if found.carried_on else "; they left no checkpoint, so promoted trials begin anew"
     return f"by {counted(pace.runs, 'run')}: {each}{disk}{left}"
 
 
