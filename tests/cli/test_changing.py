@@ -99,6 +99,7 @@ def test_trials_of_a_running_study_are_queued_paused_resumed_and_cancelled(shell
     assert "is paused already" in shell.run("pause", "my-study", "0")
     assert "trial 1 is stopped" in shell.run("cancel", "my-study", "1")
     assert "trial 0" in shell.run("resume", "my-study", "0")
+    assert "trial 0" in shell.run("resume", "my-study", "0"), "not paused any more: the engine that runs is left alone"
     shell.refuses("pause", "my-study", "3-19", words="has no trial 19")
     shell.refuses("cancel", "my-study", "x", words='"x" is not a trial; write its number, or a range such as 3-7')
     shell.run("edit", "my-study", "--set", "parallel=3")

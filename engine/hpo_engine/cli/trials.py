@@ -106,11 +106,12 @@ def resumed(paths: StudyPaths, trials: Sequence[range], *, as_json: bool) -> boo
     """Lets paused trials run again. Returns whether an engine leads the study."""
     from hpo_engine.store import journal
     from hpo_engine.store.inbox import Request
+    from hpo_engine.store.lock import who_leads
     from hpo_engine.study.events import TrialResumed
     from hpo_engine.study.trial import TrialState
 
     history = journal.read_history(paths.db)
-    led = False
+    led = who_leads(paths.lock) is not None
     for number in numbers_of(history, trials):
         state = history.trials[number].state
         if state.ended or state is TrialState.PENDING:
@@ -123,9 +124,8 @@ def resumed(paths: StudyPaths, trials: Sequence[range], *, as_json: bool) -> boo
             return [TrialResumed(now, number)] if paused else []
 
         led = bool(change(paths, Request("resume", number, why="resumed by the user"), events))
-        if not as_json:
-            trial = journal.read_history(paths.db).trials[number]
-            click.echo(f"trial {number} {_how(trial)}" if trial.state is not TrialState.PAUSED else "")
+        if not as_json and (trial := journal.read_history(paths.db).trials[number]).state is not TrialState.PAUSED:
+            click.echo(f"trial {number} {_how(trial)}")
     return led
 
 
