@@ -37,11 +37,24 @@ def test_a_lost_winner_is_named_with_the_step_at_which_it_was_ended(tmp_path: Pa
     assert (made.steps, made.steps_share, made.wall_s, made.best, made.lost) == (3, 3 / 16, 3.0, (0, 0.8), (2,))
     assert saving(found.before, found.replays["none"]).lost == ()
     text = "\n".join(backtest.lines("study", found, None))
-    assert "slow  1 of 4  3 (19%)      3.0 s (19%)  loss=0.8 (trial 0)  lost: 2" in text
+    assert "slow  1 of 4  3 (19%)      3.0 s (19%)  0.8 (trial 0)  lost: 2" in text
     assert "slow loses trial 2 (loss=0.1): ended at step 1: too slow" in text
     one = backtest.as_object("study", found)["rules"][0]
     assert one["ended"] == [{"trial": 2, "reason": "too slow", "step": 1}]
     assert one["lost"] == [2]
+
+
+def test_steps_that_begin_at_zero_are_counted_as_a_budget_counts_them(tmp_path: Path) -> None:
+    bench = Training(tmp_path, CROSSING)
+    bench.first_step = 0
+    found = compared(bench.trained(1, Rule()), none=Rule())
+    assert next(backtest.lines("s", found, None)) == "s: 4 trials, 1 at a time, without rules 16 steps in 16.0 s"
+
+
+def test_what_is_saved_of_a_resource_has_its_name(tmp_path: Path) -> None:
+    found = compared(Training(tmp_path, CROSSING).trained(1, Rule(), Resource("epochs", 4)), none=Rule())
+    head, table, *_ = backtest.lines("s", found, None)
+    assert "without rules 16 epochs in" in head and "EPOCHS SAVED" in table
 
 
 def test_an_equal_winner_that_is_left_means_that_none_was_lost(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class Training(Bench):
     def __init__(self, root: Path, curves: Curves) -> None:
         super().__init__(root)
         self.curves = curves
+        self.first_step = 1
         self.behave = lambda launch: None
 
     def trained(self, parallel: int, rule: Rule, resource: Resource | None = None) -> list[Event]:
@@ -36,7 +37,7 @@ class Training(Bench):
             self.now += TICK_S
             for trial_id, launch in list(self.executor.running.items()):
                 number = reported[trial_id] = reported.get(trial_id, 0) + 1
-                rows = [{"step": k + 1, "loss": self.curves[trial_id][k]} for k in range(number)]
+                rows = [{"step": k + self.first_step, "loss": self.curves[trial_id][k]} for k in range(number)]
                 self.write(launch, rows)
                 if number == len(self.curves[trial_id]):
                     self.executor.finish(trial_id, Exit(code=0))

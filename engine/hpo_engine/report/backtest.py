@@ -65,9 +65,11 @@ def lines(name: str, found: Backtest, width: int | None) -> Iterator[str]:
     """For people: one row per set of rules, then which winner would have been lost to which rule."""
     before = found.before
     head = f"{safe_text(name)}: {counted(before.history.next_id, 'trial')}, {before.parallel} at a time"
-    yield f"{head}, without rules {number(before.steps)} steps in {duration(before.wall_s)}"
+    resource = before.history.spec.resource
+    unit = "steps" if resource is None else safe_text(resource.name)
+    yield f"{head}, without rules {number(before.steps)} {unit} in {duration(before.wall_s)}"
     winner = "FRONT" if before.history.spec.multi_objective else "BEST"
-    heads = ["STOP", "ENDED", "STEPS SAVED", "TIME SAVED", "BEST LEFT", winner]
+    heads = ["STOP", "ENDED", f"{unit.upper()} SAVED", "TIME SAVED", "BEST LEFT", winner]
     yield table(heads, [_cells(text, before, after) for text, after in found.replays.items()], width=width)
     for text, after in found.replays.items():
         yield from _losses(text, before, after)
@@ -156,7 +158,7 @@ def _best(history: History, made: Saving) -> str:
         return f"front of {len(history.front_ids)}"
     if made.best is None:
         return "none"
-    return f"{safe_text(history.spec.objectives[0].metric)}={number(made.best[1])} (trial {made.best[0]})"
+    return f"{number(made.best[1])} (trial {made.best[0]})"
 
 
 def _ids(ids: Sequence[int]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from hpo_engine.report.pace import most_at_once
 from hpo_engine.stoppers.rule import Rule, end_of
+from hpo_engine.study import usage
 from hpo_engine.study.events import (
     AttemptIntended,
     EngineStarted,
@@ -28,7 +29,7 @@ from hpo_engine.study.events import (
     fold,
 )
 from hpo_engine.study.history import History
-from hpo_engine.study.objective import last_step, pick_values
+from hpo_engine.study.objective import pick_values
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Exit, StopCause, Trial, TrialState
 
@@ -52,7 +53,7 @@ class Replay:
         ended: the trials that a rule ended, each with the reason. omitted: those that would not have run at all.
         over: why a rule ended the study ("": none did).
         parallel: how many ran at a time at most, as in the log.
-        steps: those that all trials trained, by the steps at which they reported. train_s: seconds of all runs.
+        steps: those that all trials trained, as a budget counts them. train_s: seconds of all runs.
         wall_s: from the first start to the last end (seconds).
     """
 
@@ -162,8 +163,9 @@ class _Simulated:
             self._omit(run)
 
     def result(self) -> Replay:
-        objectives = self._history.spec.objectives
-        steps = sum(last_step(trial.rows, objectives) or 0.0 for trial in self._history.trials)
+        steps = sum(
+            usage.epochs(trial, attempt, self._history) for trial in self._history.trials for attempt in trial.attempts
+        )
         return Replay(
             self._history, self._ended, tuple(sorted(self._omitted)), self._over, self._parallel, steps,
             self._train_s, self._now - self._began,
