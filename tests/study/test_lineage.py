@@ -6,10 +6,12 @@ import json
 
 from hpo_engine.report.objects import trial_object
 from hpo_engine.study.history import History
-from hpo_engine.study.lineage import has_schedule, schedule
+from hpo_engine.study.lineage import LAST_VALUES, has_schedule, schedule
 from hpo_engine.study.spec import Resource
 from hpo_engine.study.trial import Proposal
 from hpo_engine.testing.histories import SPACES, opened, proposed, spec_of, with_fate
+from hpo_engine.trackers import lines
+from hpo_engine.trackers.next_steps import next_steps
 
 
 def bred() -> History:
@@ -29,6 +31,12 @@ def test_the_runs_that_led_to_a_trial() -> None:
     own = [(r.start, r.end) for r in schedule(history, history.trials[0])]
     assert own == [(0, 2), (2, 4)] and not has_schedule(history, history.trials[0])
     assert has_schedule(history, history.trials[1])
+
+
+def test_a_best_trial_whose_values_have_changed_is_replayed_and_not_only_its_last_values() -> None:
+    history = bred()
+    assert any(text == "hpo-engine replay x/s 1" for text, _ in next_steps(history, "x/s"))
+    assert f"  {LAST_VALUES}" in lines.summary(history, 0.0, "x/s", ())
 
 
 def test_json_has_it_where_values_have_changed() -> None:

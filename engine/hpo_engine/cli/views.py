@@ -189,6 +189,7 @@ def _best_cell(found: Summary) -> str:
 
 def _show_best(history: History, trial: Trial) -> None:
     from hpo_engine.report.ranking import beside
+    from hpo_engine.study.lineage import LAST_VALUES, has_schedule
     from hpo_engine.text.tables import number, safe_text
     from hpo_engine.text.tables import value as text_of
 
@@ -197,6 +198,8 @@ def _show_best(history: History, trial: Trial) -> None:
     click.echo(f"trial {trial.id}: " + ", ".join(f"{safe_text(name)} = {number(v)}" for name, v in shown.items()))
     for name, value in history.result_config(trial).items():
         click.echo(f"  {safe_text(name)} = {text_of(value)}")
+    if has_schedule(history, trial):
+        click.echo(f"  {LAST_VALUES}: hpo-engine show {shlex.quote(safe_text(history.spec.name))} {trial.id}")
 
 
 def _unfinished(history: History) -> str:

@@ -9,6 +9,8 @@ from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params
 from hpo_engine.study.trial import Trial
 
+LAST_VALUES = "its last values; others came before, while it trained"
+
 
 @dataclass(frozen=True)
 class Segment:

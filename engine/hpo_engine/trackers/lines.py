@@ -13,6 +13,7 @@ from hpo_engine.contract.sources.candidates import OWN
 from hpo_engine.report import remarks
 from hpo_engine.report.ranking import beside, beside_names, best_first, tied
 from hpo_engine.study.history import History, StudyState
+from hpo_engine.study.lineage import LAST_VALUES, has_schedule
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import BAD, MetricsFrom, Trial, TrialState
 from hpo_engine.text.quoting import listed, quoted
@@ -339,6 +340,7 @@ def _best_block(history: History, width: int) -> list[str]:
     head += "".join(f", {safe_text(name)} {number(v)}" for name, v in beside(history, best).items())
     shown = [f"  {name}{' ' * max(0, widest - columns(name))}  {text}" for name, text in params]
     more = [f"  ... and {len(config) - MAX_PARAMS} more"] if len(config) > MAX_PARAMS else []
+    more += [f"  {LAST_VALUES}"] if has_schedule(history, best) else []
     more += [equal] if (equal := equals(history)) else []
     return ["", head, *shown, *more, *_best_table(history, min(width, TABLE_WIDTH) - 2)]
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from hpo_engine.contract.paths import runs_root
 from hpo_engine.report.ranking import row_metrics, whole
 from hpo_engine.study.history import History, StudyState
+from hpo_engine.study.lineage import has_schedule
 from hpo_engine.study.trial import BAD
 from hpo_engine.text.tables import safe_text
 
@@ -69,8 +70,11 @@ def _results(history: History, name: str) -> Steps:
             (f"hpo-engine best {name}", "the whole front"),
             (f"hpo-engine best {name} {history.best_id} --config", "one trial's parameters as JSON"),
         ]
-    if history.best_id is not None:
-        return [(f"hpo-engine best {name} --config", "the best parameters as JSON")]
+    if (best := history.best) is not None:
+        steps = [(f"hpo-engine best {name} --config", "the best parameters as JSON")]
+        if has_schedule(history, best) and history.spec.algorithm.name != "schedule":
+            steps.append((f"hpo-engine replay {name} {best.id}", "train the best one's schedule from the beginning"))
+        return steps
     if not (other := _other_metric(history)):
         return []
     goal = history.spec.objectives[0].goal
