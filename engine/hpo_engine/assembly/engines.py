@@ -272,8 +272,10 @@ def _drop_old_requests(paths: StudyPaths) -> None:
 def _executor(
     spec: StudySpec, paths: StudyPaths, bind: Bind, linked: tuple[str, ...], say: Callable[[str], None]
 ) -> Executor:
-    """Args:
-    linked: big files that trials share.
+    """The executor that the study names. Raises SpecError.
+
+    Args:
+        linked: big files that trials share. say: called with one-line notices.
     """
     from hpo_engine.executors.context import ExecutorContext
     from hpo_engine.executors.local.executor import LocalExecutor

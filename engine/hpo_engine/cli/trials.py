@@ -154,19 +154,19 @@ class _Change:
 
         need_proc()
         log = Follower(self.paths.db)
-        told = [self._changed(log, number, kill=kill) for number in numbers_of(log.history, trials)]
-        self._await(log, [number for number, text in told if text is None])
-        for number, text in told:
+        answers = [self._changed(log, number, kill=kill) for number in numbers_of(log.history, trials)]
+        self._await(log, [number for number, text in answers if text is None])
+        for number, text in answers:
             if not as_json:
                 click.echo(text or _now(log.history.trials[number], log.history.spec.name))
         if as_json:
-            states = {number: log.history.trials[number].state.value for number, _ in told}
+            states = {number: log.history.trials[number].state.value for number, _ in answers}
             click.echo(dump([{"trial": number, "state": state} for number, state in states.items()]))
         log.close()
         return 0
 
     def _changed(self, log: Follower, number: int, *, kill: bool) -> tuple[int, str | None]:
-        """The trial, and what there is to say of it; None: how it ends is still to be seen."""
+        """The trial, and the line to print of it; None: it has not ended yet."""
         from hpo_engine.store.inbox import Request, post
         from hpo_engine.store.lock import who_leads
         from hpo_engine.study.trial import TrialState

@@ -37,7 +37,7 @@ class Resumed:
     checkpoint: str | None = None
 
     def path(self, paths: TrialPaths) -> str:
-        """What a script is told to go on from: the checkpoint, or else RESULT_DIR (absolute)."""
+        """What HPO_RESUME_FROM names: the checkpoint, or else RESULT_DIR (absolute)."""
         return paths.result_dir if self.checkpoint is None else f"{paths.result_dir}/{self.checkpoint}"
 
     def variables(self, paths: TrialPaths) -> dict[str, str]:

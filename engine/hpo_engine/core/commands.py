@@ -42,8 +42,10 @@ def no_parts(spec: StudySpec) -> Parts:
 
 
 class Commands:
-    """Args:
-    remake: makes the parts for a changed study; use: takes them into the loop.
+    """Carries out requests, one at a time.
+
+    Args:
+        remake: makes the parts for a changed study. use: takes them into the loop.
     """
 
     def __init__(self, recorder: Recorder, attempts: Attempts, remake: Remake, use: Callable[[Parts], None]) -> None:

@@ -24,7 +24,7 @@ class EarlyStopping:
         self._recorder, self._stopper, self._attempts = recorder, stopper, attempts
         self.over = ""
         self._ended = -1  # trials that had ended when the stoppers were last asked whether they are idle
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def use(self, stopper: Stopper) -> None:
         """Asks another stopper from now on."""
@@ -48,16 +48,16 @@ class EarlyStopping:
             running = [trial for trial in self._recorder.history.running if not trial.told_to_end]
             self._stop(running, StopCause.STUDY_OVER, self.over, now)
 
-    def tell_idle(self, now: float) -> None:
-        """Tells once why a stopper has nothing to work on. That shows when trials end."""
+    def log_idle(self, now: float) -> None:
+        """Logs once why a stopper has nothing to work on, when a trial has ended: before, it may only be too early."""
         history = self._recorder.history
         if history.ended_count == self._ended or self.closing:
             return
         self._ended = history.ended_count
         for reason in (self._stopper.idle(history, now) or "").splitlines():
             alike = re.sub(r"\d+", "#", reason)  # a reason that counts something is still the same
-            if alike not in self._told:
-                self._told.add(alike)
+            if alike not in self._logged:
+                self._logged.add(alike)
                 _log.warning("%s", reason)
 
     def stop_again(self, now: float) -> None:

@@ -210,7 +210,7 @@ class Engine:
             inbox.refuse(path, str(error))
 
     def _use(self, parts: Parts) -> None:
-        """Goes on with other parts, see `Commands.edit`. An answer that the last searcher has not given is dropped."""
+        """Continues with other parts, see `Commands.edit`. A pending answer of the previous searcher is dropped."""
         self._proposer.close()
         self._proposer = Proposer(self._recorder, parts.searcher, parts.asker)
         self._stopper = parts.stopper
@@ -230,7 +230,7 @@ class Engine:
             if self._broken is None:
                 self._early.stop_trials(now)
             self._early.end_study(now)
-            self._early.tell_idle(now)
+            self._early.log_idle(now)
             if not self._early.closing and (halt := self._stopper.halt(self.history, now)):
                 self.interrupt(halt.reason, now, rule=halt.rule)
         except StopperError as problem:

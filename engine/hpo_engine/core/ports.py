@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Stopper(Protocol):
-    """Ends things early. Each method returns a reason in words or None, `idle` a line for each; see `stoppers.Rule`."""
+    """Ends things early; see `stoppers.Rule`. Each method returns a reason or None, `idle` one line per rule."""
 
     def diverged(self, trial: Trial, history: History, now: float) -> str | None: ...
 

@@ -97,7 +97,7 @@ class Proposer:
         """See `Searcher.promotable`; call it while the searcher `may_be_asked`."""
         try:
             return self._searcher.promotable(self._recorder.history)
-        except Exception:  # nothing is deleted on its word; what is wrong with it shows when it is asked
+        except Exception:  # then nothing is deleted; a searcher that is broken fails its next ask
             _log.debug("the searcher's `promotable` raised", exc_info=True)
             return None
 

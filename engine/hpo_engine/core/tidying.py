@@ -1,7 +1,7 @@
 """Checkpoints that no trial needs any more are deleted while those of the study take up more than they may.
 
-What is deleted is decided by the history and by the searcher's word alone, and is in the log before it is done: after a
-crash the next engine does it again, which changes nothing.
+What is deleted follows from the history and from `Searcher.promotable` alone, and is in the log before it is done:
+after a crash the next engine does it again, which changes nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Tidying:
     def __init__(self, recorder: Recorder, proposer: Proposer, workspace: Workspace) -> None:
         self._recorder, self._proposer, self._workspace = recorder, proposer, workspace
         self._looked_at: tuple[int, int] | None = None  # the trials that had ended then, and the limit
-        self._told_all_needed = False
+        self._warned = False
 
     def again(self) -> None:
         """Deletes what an earlier engine was about to delete."""
@@ -53,12 +53,12 @@ class Tidying:
         for trial in chosen:
             self._workspace.delete_checkpoints(trial)
             failpoint("checkpoints.deleted")
-        self._tell_if_all_are_needed(limit)
+        self._warn_if_all_are_needed(limit)
 
-    def _tell_if_all_are_needed(self, limit: int) -> None:
-        if self._told_all_needed or (left := taken_up(self._recorder.history)) <= limit:
+    def _warn_if_all_are_needed(self, limit: int) -> None:
+        if self._warned or (left := taken_up(self._recorder.history)) <= limit:
             return
-        self._told_all_needed = True
+        self._warned = True
         _log.warning(
             "the study's checkpoints take up %s, more than `checkpoints` in the study file allows; all of them stay, "
             "as their trials run, may still be promoted, or are among the best",

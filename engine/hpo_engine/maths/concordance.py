@@ -10,7 +10,7 @@ def concordance(early: np.ndarray, last: np.ndarray) -> float:  # (n,), (n,) -> 
     order; 0, the opposite one; about 1/2, if the early losses say nothing, or nothing can be said.
 
     Each pair counts by how much its last losses differ, so that an order that noise decides does not matter. Losses
-    above the median count as the median: that the bad are told from each other helps nobody, and that they are told
+    above the median count as the median: to distinguish bad ones from each other is useless, and to distinguish them
     from the good is easy.
 
     Source: Kendall's tau, with pairs weighted; noise counts as in Bohdal et al., PASHA, ICLR 2023, section 4.2.

@@ -24,7 +24,7 @@ TIMES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # of an exponential, as shares of the w
 PRIOR_SPREAD = 2.0  # standard deviation of c and a, in the range of the reported losses
 NOISE = 0.1  # what the noise is guessed to be, in that range, before it is seen ...
 NOISE_WEIGHT = 2.0  # ... and how many observations this guess is worth
-RECENT = 1.0  # the weight of a point is (its place / n) to this power: the last ones tell most of what follows
+RECENT = 1.0  # the weight of a point is (its place / n) to this power: the last ones predict best what follows
 
 
 @dataclass(frozen=True)

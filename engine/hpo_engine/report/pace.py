@@ -14,8 +14,9 @@ from hpo_engine.study.trial import Result, Trial, TrialState
 @dataclass(frozen=True)
 class Pace:
     """A run takes `start_s` seconds, and `unit_s` more for each unit of the resource that it trains (0 for a study
-    without a resource). A trial takes `trial_bytes` on the disk. `runs`: from how many this is known. `checkpoints`:
-    whether they left something to go on from. `sure`: whether a start and a unit could be told apart."""
+    without a resource). A trial takes `trial_bytes` on the disk. `runs`: the number of runs behind these figures.
+    `checkpoints`: whether any of them left one. `sure`: whether the time to start is known apart from that of a unit.
+    """
 
     start_s: float
     unit_s: float
@@ -90,7 +91,7 @@ def ended_well(history: History) -> list[int]:
 
 
 def _line(points: Sequence[tuple[float, float, int]]) -> tuple[float, float]:
-    """Where it begins and how it rises, of (x, y, weight); neither is below 0."""
+    """Intercept and slope of the least-squares line through points (x, y, weight); neither is below 0."""
     total = sum(w for _, _, w in points)
     mean_x, mean_y = (sum(p[k] * p[2] for p in points) / total for k in (0, 1))
     spread = sum(w * (x - mean_x) ** 2 for x, _, w in points)

@@ -1,7 +1,7 @@
 """What trials that were ended early say about their configurations: a loss for each, from where it stood.
 
 A value after three epochs is not comparable with one after thirty, so a trial is compared at the step that it reached,
-with what the others had by then. The losses that those came to in the end tell what its own would have been at least.
+with what the others had by then. Their final losses show what its own would have been at least.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Evidence:
     def _at_step(
         self, step: float, here: Sequence[tuple[Trial, tuple[float, ...]]], known: Sequence[_Known]
     ) -> list[Partial]:
-        """Those that were ended `here`, compared with what is `known`; none where nobody has a value so early."""
+        """Those that were ended `here`, compared with what is `known`; none if no other trial has a value so early."""
         others = [(found, k) for k in known[-_MOST:] if (found := self._value(k.trial, step)) is not None]
         if not others:
             return []

@@ -1,4 +1,4 @@
-"""New configurations from a model of full trainings, to which shorter ones add what they lead to."""
+"""New configurations from a model of the losses of full trainings, measured or predicted from shorter ones."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 
 class ProjectedSource(ModelSource):
-    """A `ConfigurationSource` whose model sees the loss of each configuration after all of the resource, as measured,
-    or else as its farthest rung lets expect it (`evidence.expected`): the mean rank of what configurations came to that
-    were like it there. A rung whose order is not the last one thereby says nothing."""
+    """A `ConfigurationSource` whose model sees the loss of each configuration after all of the resource.
+
+    If it was not measured, it is predicted from the farthest rung (`evidence.expected`): the mean rank of the final
+    losses of configurations with about the same loss there. A rung whose order is not the final one thus says nothing.
+    """
 
     def __init__(self, spec: StudySpec, model: Model, results: RungResults) -> None:
         super().__init__(spec, model, 0.0)
@@ -46,8 +48,11 @@ class ProjectedSource(ModelSource):
 
 
 def projected(known: Known) -> dict[int, float]:
-    """The loss after all of the resource by configuration, the longest runs first: those that have come farther are
-    among those that shorter ones are compared with, so that these are not the survivors only."""
+    """The loss after all of the resource, by configuration.
+
+    The longest runs come first: configurations that came farther are among those with which shorter ones are compared,
+    so that the comparison is not with survivors only.
+    """
     import numpy as np
 
     from hpo_engine.searchers.evidence import expected

@@ -1,4 +1,4 @@
-"""What each configuration has shown at the rungs of a study, by its first trial, whether one run or several got it."""
+"""What each configuration has shown at the rungs of a study, by its first trial, whether it took one run or several."""
 
 from __future__ import annotations
 

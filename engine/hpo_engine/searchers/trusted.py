@@ -37,10 +37,10 @@ class TrustedHalving(Halving):
     While no rung is trusted, all configurations get the most at once.
 
     A trial whose rows are counted in the resource has passed the lower rungs: its rows say what shorter runs would
-    have shown. Only where trials report no such rows, configurations are run on all rungs to learn it.
+    have shown. Only if trials report no such rows are configurations run on all rungs to learn it.
 
     Args:
-        model: proposes new configurations, from losses of full trainings and, for others, what these lead to.
+        model: proposes new configurations, from losses of full trainings and from those that shorter ones predict.
 
     Source: rungs and promotions of Li et al., ASHA, MLSys 2020; that their order must agree with a higher one's, of
     Bohdal et al., PASHA: Efficient HPO and NAS with Progressive Resource Allocation, ICLR 2023.

@@ -24,7 +24,7 @@ class DivergedStopper(Rule):
     """Ends a running trial that reports an objective as nan or infinite, or beyond `bound` on the side of the worse, in
     so many rows in a row, the latest included:
 
-    - two, where the objective was in order before, in this trial or in any other one of the study;
+    - two, if the objective was in order before, in this trial or in any other one of the study;
     - ten, if it has never been, or if it is not finite but another loss of the same row is: a script may report
       nan for what it has not measured yet;
     - in any case more than a trial of the study has reported and recovered from.

@@ -1,4 +1,4 @@
-"""How the rows of an attempt that goes on continue those of before, and whether it went on at all.
+"""How the rows of a resumed attempt continue the earlier ones, and whether it resumed at all.
 
 A script that has loaded a checkpoint may count its steps on, or from the beginning again. One that ignores it trains
 everything once more, and counts from the beginning, too. How far it gets distinguishes the two: the former adds what is

@@ -180,7 +180,7 @@ def _hands_over(text: str, names: Set[str]) -> bool:
 
 
 def _new_parameters(history: History, new: StudySpec) -> Iterator[Problem]:
-    """Those of which nobody has said what they were in the trials so far."""
+    """New parameters without the value that the trials so far had."""
     for name in new.space.names:
         if name not in history.spec.space and name not in new.was and history.next_id:
             trials = counted(history.next_id, "trial")
@@ -202,7 +202,7 @@ def _limits(history: History, new: StudySpec) -> Iterator[Problem]:
 
 
 def fingerprint(spec: StudySpec) -> str:
-    """Identifies a spec, so that nobody changes what somebody else has changed meanwhile."""
+    """Identifies a spec, so that a change by somebody else in the meantime is noticed."""
     return hashlib.sha256(json.dumps(spec.to_json(), sort_keys=True).encode()).hexdigest()
 
 

@@ -211,8 +211,8 @@ class Attempt:
     `number` from 1; `nonce` names it at most once. `resume`: the trial whose files it went on from, its own or another
     one (None: it began afresh). `devices` it was given. `failure`: why it failed (None: it did not). Times are UTC
     seconds.
-    `rows`, `before`: the trial's when it ended, kept if a later attempt has begun and this one had no result: the trial
-    itself has them no more. `anew`: its rows replace all those of before, although it was to go on from these.
+    `rows`, `before`: the trial's when it ended, kept if a later attempt has begun and this one had no result, as the
+    trial no longer has them. `anew`: its rows replace all those of before, although it was to go on from these.
     """
 
     number: int
@@ -244,9 +244,8 @@ class Result:
     had gone into it (None: the study has none). `rows`: the trial's at that time.
 
     `checkpoint`: the newest one that the attempt left, by its path in RESULT_DIR (None: none was found, none was looked
-    for, or it was deleted). `latest`: the losses of
-    its last row, if the study has a resource and one of its objectives counts by the best row (None: the same as
-    `losses`; empty: they are not finite).
+    for, or it was deleted). `latest`: the losses of its last row, if the study has a resource and one of its objectives
+    counts by the best row (None: the same as `losses`; empty: they are not finite).
     """
 
     attempt: int
@@ -313,9 +312,9 @@ class Trial:
     `checkpoint_bytes`: what all its checkpoints took up when its latest attempt ended. `cleared`: they were deleted, or
     are about to be, and no attempt has begun since.
     `origin`: the files that it started from. `kept`: its attempts whose files were kept when it was carried on, see
-    `Proposal.keep`. `suspended`: it was paused, and what it left then is there for its next
-    attempt to go on from. `failure`: why it failed (None: it did not). `stop`: it was told to end
-    (None: it was not, or has begun again since).
+    `Proposal.keep`. `suspended`: it was paused, and what it left is there for its next attempt to go on from.
+    `failure`: why it failed (None: it did not). `stop`: a request to end it (None: there was none, or it has begun
+    again since).
     """
 
     id: int

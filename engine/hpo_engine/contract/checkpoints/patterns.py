@@ -137,7 +137,7 @@ def _split(path: str) -> tuple[str, str]:
 
 
 def _rank(name: str, inside: bool) -> int | None:
-    """The rank of a file by its own name; None: it is no checkpoint. `inside`: of a folder called checkpoints."""
+    """The rank of a file by its own name; None: it is not a checkpoint. `inside`: of a folder called checkpoints."""
     if name.startswith("."):
         return None
     if _ALWAYS.fullmatch(name):
@@ -150,7 +150,7 @@ def _rank(name: str, inside: bool) -> int | None:
 
 
 def _without_ending(name: str) -> str:
-    """Of model.h5 model, so that the 5 is no number of a step."""
+    """`model` of model.h5, so that the 5 does not count as the number of a step."""
     return name.partition(".weights.")[0].rpartition(".")[0] or name.partition(".")[0]
 
 

@@ -140,7 +140,7 @@ def ask_to_stop(folder: str, nonce: str, why: str, *, kill: bool, reason: str = 
     """Leaves the reason and signals the shim; False if no shim of this nonce is alive (yet).
 
     Args:
-        why: in a word, see StopCause; reason: in words, for the script.
+        why: the value of a StopCause. reason: a sentence for the script.
     """
     pidfd = open_shim(folder, nonce)
     if pidfd is None:

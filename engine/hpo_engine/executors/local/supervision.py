@@ -231,7 +231,7 @@ class Supervision:
 
 
 def _stop_request(path: str) -> dict[str, Any] | None:
-    """What the engine left there when it stopped this attempt: why, in a word and in words, and whether without
+    """What the engine left there when it stopped this attempt: the cause, the reason in words, and whether without
     grace."""
     try:
         with open(path, encoding="utf-8") as file:
