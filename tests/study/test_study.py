@@ -329,7 +329,7 @@ specs = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(specs)
 def test_spec_comes_back_from_its_json(spec: StudySpec) -> None:
     text = json.dumps(spec.to_json(), allow_nan=False)

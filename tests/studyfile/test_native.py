@@ -722,7 +722,7 @@ def specs(draw: st.DrawFn) -> StudySpec:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [30, pytest.param(1000, marks=pytest.mark.slow)])
 def test_what_is_written_is_parsed_back(examples: int) -> None:
     settings(max_examples=examples)(given(specs())(_is_parsed_back))()
 
