@@ -16,6 +16,7 @@ NAMES: tuple[str, ...] = (
     "study.removed",
     "study.unshared",
     "check.kept",
+    "plan.pace-aside",
     "journal.made",
     "journal.before-commit",
     "journal.after-commit",

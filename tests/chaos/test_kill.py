@@ -29,6 +29,7 @@ ELSEWHERE = (
     "study.removed",
     "study.unshared",
     "check.kept",
+    "plan.pace-aside",
 )  # in the process of another verb, or in a copy
 UNKNOWN = "trial.unknown-aside"  # after a power cut
 LARGE = "folder.handed"  # in studies of many files

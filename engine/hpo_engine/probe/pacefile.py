@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hpo_engine.errors import ContractError
+from hpo_engine.failpoints import failpoint
 from hpo_engine.report.pace import Pace
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.system.files import safe_read
@@ -24,6 +25,7 @@ def remember(root: str, spec: StudySpec, pace: Pace) -> None:
         os.makedirs(folder, exist_ok=True)
         with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as file:
             json.dump({**_of(spec), "pace": asdict(pace)}, file)
+        failpoint("plan.pace-aside")
         os.replace(f"{path}.{os.getpid()}", path)
 
 
