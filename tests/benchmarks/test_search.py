@@ -28,11 +28,12 @@ def available() -> list[str]:
     return list(dict.fromkeys([*NAMES, *TABLES]))
 
 
+@pytest.mark.parametrize("draws", [80, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", available())
-def test_losses_of_random_draws_are_finite_and_not_below_the_best(name: str) -> None:
+def test_losses_of_random_draws_are_finite_and_not_below_the_best(name: str, draws: int) -> None:
     p = problem(name)
     rng = np.random.default_rng(1)
-    losses = [p.evaluate(p.space.sample(rng)) for _ in range(80)]
+    losses = [p.evaluate(p.space.sample(rng)) for _ in range(draws)]
     assert np.isfinite(losses).all()
     assert min(losses) >= p.best - 1e-6 * abs(p.best)
     assert 0.2 < np.mean(np.array(losses) <= p.median) < 0.8

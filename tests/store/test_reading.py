@@ -64,12 +64,16 @@ def shown(history: History) -> str:
     return repr({name: value for name, value in sorted(vars(history).items()) if name not in ("trials", "counts")})
 
 
-@settings(max_examples=80, deadline=None)
-@given(random_logs.logs(max_size=60), st.data())
-def test_log_read_at_once_is_what_its_events_make_one_by_one(events: list[Event], data: st.DataObject) -> None:
-    for count in (data.draw(st.integers(1, len(events))), len(events)):
-        found = decoded(records(events[:count]), lazy=data.draw(st.booleans()))
-        assert same(fold(found), stepwise(events[:count]))
+@pytest.mark.parametrize("examples", [40, pytest.param(400, marks=pytest.mark.slow)])
+def test_log_read_at_once_is_what_its_events_make_one_by_one(examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(random_logs.logs(max_size=60), st.data())
+    def holds(events: list[Event], data: st.DataObject) -> None:
+        for count in (data.draw(st.integers(1, len(events))), len(events)):
+            found = decoded(records(events[:count]), lazy=data.draw(st.booleans()))
+            assert same(fold(found), stepwise(events[:count]))
+
+    holds()
 
 
 VALUES = [None, -1, 0, 1, 99, 1.5, True, "x", "failed", "completed", [], ["x"], [1.0, 2.0], {}, {"code": 1}, {"odd": 1}]

@@ -329,14 +329,18 @@ specs = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
-@given(specs)
-def test_spec_comes_back_from_its_json(spec: StudySpec) -> None:
-    text = json.dumps(spec.to_json(), allow_nan=False)
-    again = StudySpec.from_json(json.loads(text))
-    assert again == spec
-    assert repr(again) == repr(spec)  # tuples stay tuples, 1 and 1.0 differ
-    assert json.dumps(again.to_json()) == text
+@pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.slow)])
+def test_spec_comes_back_from_its_json(examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(specs)
+    def holds(spec: StudySpec) -> None:
+        text = json.dumps(spec.to_json(), allow_nan=False)
+        again = StudySpec.from_json(json.loads(text))
+        assert again == spec
+        assert repr(again) == repr(spec)  # tuples stay tuples, 1 and 1.0 differ
+        assert json.dumps(again.to_json()) == text
+
+    holds()
 
 
 def test_every_field_of_a_spec_is_in_its_json() -> None:
