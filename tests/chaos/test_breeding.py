@@ -125,7 +125,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 def test_kill_in_a_generation(tmp_path: Path, undisturbed: list[Any], name: str, number: int) -> None:
     study = Bred(tmp_path, "generations")
     code, out = study.run(f"{name}:{number}:kill")
-    assert killed(code) or code == 0, out
+    assert killed(code) or (code == 0 and (name, number) not in BY_DEFAULT), out
     if code != 0:
         code, out = study.run()
         assert code == 0, out
@@ -143,7 +143,7 @@ def test_kill_in_a_generation(tmp_path: Path, undisturbed: list[Any], name: str,
 def test_kill_where_members_do_not_wait(tmp_path: Path, name: str, number: int) -> None:
     study = Bred(tmp_path, "asynchronous")
     code, out = study.run(f"{name}:{number}:kill")
-    assert killed(code) or code == 0, out
+    assert killed(code) or (code == 0 and (name, number) != ("trial.kept", 1)), out
     if code != 0:
         code, out = study.run()
         assert code == 0, out

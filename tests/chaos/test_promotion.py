@@ -166,7 +166,7 @@ def test_trials_that_leave_no_checkpoint_are_repeated_beside_those_that_do(tmp_p
 def test_kill_while_trials_are_promoted(tmp_path: Path, name: str, number: int) -> None:
     study = Promoting(tmp_path)
     code, out = study.run(f"{name}:{number}:kill")
-    assert killed(code) or code == 0, out
+    assert killed(code) or (code == 0 and (name, number) != ("trial.carried-on", 2)), out
     if code != 0:
         code, out = study.run()
         assert code == 0, out

@@ -258,7 +258,7 @@ class CheckpointsForm(_Form):
     )
     keep: values.Keep | None = Field(
         default=None,
-        description="all (default), or promotable: where the study's checkpoints exceed disk, those of trials that "
+        description="all (default), or promotable: if the study's checkpoints exceed disk, those of trials that "
         "cannot be promoted any more are deleted. With disk, the default is promotable.",
         examples=["promotable"],
     )
