@@ -459,6 +459,7 @@ def test_schema_is_json_and_doctor_tells_the_machine(shell: Shell) -> None:
 
 def test_help_names_every_verb(shell: Shell) -> None:
     out = shell.run("--help")
+    assert "amount" in " ".join(out.split()) and not re.search(r"\w\.\.\.$", out, re.M), "no sentence is cut off"
     for verb in (
         "submit check list show best logs watch stop resume retry remove export tensorboard schema init doctor".split()
     ):

@@ -31,6 +31,8 @@ _VERBS = {
     "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
 }  # fmt: skip
 
+_WHOLE = 1000  # letters; no sentence is longer
+
 
 class _Verbs(click.Group):
     """Loads only the module of the verb that was named: `list` must not pay for `submit`."""
@@ -44,6 +46,12 @@ class _Verbs(click.Group):
         if args and args[0] not in _VERBS and not args[0].startswith("-"):
             ctx.fail(f'No such command "{args[0]}"{nearest(args[0], _VERBS)}')
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each verb with all of what it does; click cuts that at one line."""
+        verbs = [(name, verb) for name in _VERBS if (verb := self.get_command(ctx, name)) is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.get_short_help_str(limit=_WHOLE)) for name, verb in verbs])
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _VERBS:
@@ -59,8 +67,9 @@ class _Verbs(click.Group):
 def cli(debug: bool) -> None:
     """Find good hyperparameters for a training script, in any language.
 
-    Each trial is a run of the script: it reads config.json and writes its metrics to val_dict_list.json.
-    Start with `hpo-engine init train.py`, then `hpo-engine check algo.yaml` and `hpo-engine submit algo.yaml`.
+    Each trial is a run of the script, which gets its parameters as it always does; its metrics are read where it
+    leaves them. Start with `hpo-engine init train.py`, then `hpo-engine check algo.yaml` and
+    `hpo-engine submit algo.yaml`.
     """
     if debug:
         import logging

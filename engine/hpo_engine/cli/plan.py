@@ -139,19 +139,26 @@ def _unknown(spec: StudySpec) -> str:
 
 def totals(spec: StudySpec, found: Rehearsed, pace: Pace | None) -> str:
     """`69 runs of 49 trials, 357 epochs, about 17.8 s, 1.8 MB on disk`."""
-    from hpo_engine.text.tables import counted, duration, safe_text, size_text
+    from hpo_engine.text.tables import counted, safe_text
 
-    most = "at most " if spec.prunes or not found.whole else ""
-    parts = [f"{most}{counted(sum(found.runs.values()), 'run')} of {counted(found.trials, 'trial')}"]
+    parts = [f"{_most(spec, found)}{counted(sum(found.runs.values()), 'run')} of {counted(found.trials, 'trial')}"]
     if spec.resource is not None:
         parts.append(f"{found.units:,} {safe_text(spec.resource.name)}")
-    if pace is not None:
-        low_s, high_s = found.between_s or (found.seconds, found.seconds)
-        spread = f" ({duration(low_s)} to {duration(high_s)})" if high_s - low_s > _WIDE * found.seconds else ""
-        parts.append(f"{most or 'about '}{duration(found.seconds)}{spread}")
-        if pace.trial_bytes:
-            parts.append(f"{size_text(_bytes(spec, found, pace))} on disk")
-    return ", ".join(parts)
+    return ", ".join(parts if pace is None else [*parts, time_and_disk(spec, found, pace)])
+
+
+def time_and_disk(spec: StudySpec, found: Rehearsed, pace: Pace) -> str:
+    """`about 17.8 s, 1.8 MB on disk`."""
+    from hpo_engine.text.tables import duration, size_text
+
+    low_s, high_s = found.between_s or (found.seconds, found.seconds)
+    spread = f" ({duration(low_s)} to {duration(high_s)})" if high_s - low_s > _WIDE * found.seconds else ""
+    text = f"{_most(spec, found) or 'about '}{duration(found.seconds)}{spread}"
+    return f"{text}, {size_text(_bytes(spec, found, pace))} on disk" if pace.trial_bytes else text
+
+
+def _most(spec: StudySpec, found: Rehearsed) -> str:
+    return "at most " if spec.prunes or not found.whole else ""
 
 
 def _rungs(found: Rehearsed) -> list[tuple[int, int]]:

@@ -219,7 +219,7 @@ def _overridden(spec: StudySpec, name: str | None, given: dict[str, int | None],
 def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_json: bool) -> bool:
     """Makes the study's folder and prints notes on the study; False: something with its name exists already."""
     from hpo_engine import assembly, studies
-    from hpo_engine.cli.plan import totals
+    from hpo_engine.cli.plan import time_and_disk
     from hpo_engine.probe.pacefile import recall
     from hpo_engine.text.tables import safe_text
 
@@ -243,7 +243,7 @@ def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_js
     if not quiet and (pace := recall(folder, spec)) is not None:
         found = assembly.rehearsed(spec, pace, quick=True)
         if found is not None:
-            click.echo(f"by its short trials: {totals(spec, found, pace)}", err=as_json)
+            click.echo(f"by the short trials of plan or check: {time_and_disk(spec, found, pace)}", err=as_json)
     return True
 
 
