@@ -24,8 +24,8 @@ _TRIES_AT_TOP = 3
 
 class Asha(Halving):
     """Whenever a worker is free, the best trial of the highest rung with an unpromoted one among its best 1/`keep` is
-    promoted; if there is no such rung, a new configuration begins. A promoted trial runs again from the beginning with
-    more of the resource.
+    promoted; if there is no such rung, a new configuration begins. A promoted trial gets more of the resource
+    (`Halving.promotion`).
 
     Rungs are the plan's amounts of the resource, numbered from the least. Bracket b begins at rung b; configurations
     are distributed over brackets as Hyperband's plan would. If the study has too few trials or runs for the longest

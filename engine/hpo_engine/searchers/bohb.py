@@ -20,10 +20,11 @@ class Bohb(Searcher):
     """The scheduler decides how much of the resource each trial gets, the model proposes new configurations.
 
     The paper schedules by Hyperband and fits its model to the largest amount with enough results. Here the scheduler
-    is ASHA with few and widely spaced amounts of the resource, because a promoted trial runs again from the beginning
-    and every amount has its cost. New configurations begin with the two least amounts, since the least may say little,
-    and fewer are promoted than in ASHA, because configurations from a model are much alike. The model learns from all
-    results (`ModelSource`). benchmarks/fidelity.md has the figures, and says where full-length runs are better.
+    is ASHA with few and widely spaced amounts of the resource, because if trials leave no checkpoint, each amount is
+    trained from the beginning and has its cost. New configurations begin with the two least amounts, since the least
+    may say little, and fewer are promoted than in ASHA, because configurations from a model are much alike. The model
+    learns from all results (`ModelSource`). benchmarks/fidelity.md has the figures, and says where full-length runs are
+    better.
 
     Args:
         eta: None: 9 for asha, or less if the resource spans less; 3 for hyperband. brackets: of asha, at most the

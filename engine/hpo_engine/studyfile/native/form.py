@@ -234,7 +234,7 @@ class NamedForm(BaseModel):
 
 
 class ResourceForm(_Form):
-    """The resource that hyperband, asha and bohb distribute."""
+    """What trials get more or less of, such as epochs: see hyperband, asha, bohb, pbt and auto."""
 
     name: values.Text = Field(description="The resource's name in config.json.", examples=["epochs"])
     max: values.Count = Field(description="The most that one trial gets.", examples=[27])
@@ -353,7 +353,8 @@ class StudyForm(_Form):
     )
     runs: values.Trials = Field(
         default=None,
-        description="Runs in all, if hyperband, asha or bohb runs a configuration several times. Default: unlimited.",
+        description="Runs in all, if a configuration takes several: it is promoted (hyperband, asha, bohb, auto with a "
+        "resource), or is a member of pbt. Default: unlimited.",
         examples=[60],
     )
     parallel: values.Count = Field(default=1, description="Trials at a time. Default 1.", examples=[2])
@@ -400,8 +401,8 @@ class StudyForm(_Form):
     )
     resource: ResourceForm | None = Field(
         default=None,
-        description="The resource that hyperband, asha and bohb distribute, as in {name: epochs, max: 27}; others give "
-        "the max.",
+        description="What trials get more or less of, as in {name: epochs, max: 27}: hyperband, asha, bohb, pbt and "
+        "auto decide how much; others give the max.",
     )
     resume_key: values.Text | None = Field(
         default=None,
