@@ -20,7 +20,7 @@ from hpo_engine.study.spec import StudySpec
 _ETA = 3.0  # between rungs, and one in so many is promoted: as in ASHA
 _PROMOTIONS = 2  # the least rung is a ninth of the most: below it, orders are seldom those of full trainings
 _FREE = 8  # configurations that are trained to the end before any rung decides
-_FREE_SHARE = 5  # later one in so many
+_FREE_SHARE = 10  # later one in so many: each costs as much as three or more that begin short
 _LEAST_PAIRS = 5  # of an early and a last loss, before a rung is trusted
 _TRUSTED = 0.8  # concordance from which on a rung decides; 0.5 is chance
 _LATEST = 60  # pairs that count
@@ -33,7 +33,7 @@ class TrustedHalving(Halving):
     The first configurations are trained to the end whatever their first rungs say. Then a rung is trusted while its
     losses order the configurations that were trained to the end unconditionally as their last losses do
     (`concordance`). New configurations begin at the lowest trusted rung, and its best third is promoted, as in ASHA;
-    one in five is still trained to the end, so that trust is tested on configurations that the rung has not selected.
+    one in ten is still trained to the end, so that trust is tested on configurations that the rung has not selected.
     While no rung is trusted, all configurations get the most at once.
 
     A trial whose rows are counted in the resource has passed the lower rungs: its rows say what shorter runs would
