@@ -17,7 +17,7 @@ from hpo_engine.searchers.projected import projected
 from hpo_engine.searchers.results import Known
 from hpo_engine.searchers.trusted import TrustedHalving
 from hpo_engine.space.searchspace import Float, SearchSpace
-from hpo_engine.study.events import AttemptIntended, MetricsSeen, TrialEnded, apply
+from hpo_engine.study.events import AttemptIntended, CheckpointsDeleted, MetricsSeen, TrialEnded, apply
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
 from hpo_engine.study.spec import Budget, Resource
@@ -45,7 +45,9 @@ class _Draws:
         return [{"x": float(r.random()), "y": float(r.random())} for r in rngs]
 
 
-def simulated(searcher: Any, history: History, loss: Loss, runs: int, *, rows: bool) -> History:
+def simulated(
+    searcher: Any, history: History, loss: Loss, runs: int, *, rows: bool, checkpoint: str | None = None
+) -> History:
     """A study in which one run after the other ends. Without `rows`, a run has a single one, counted otherwise."""
     for _ in range(runs):
         got = searcher.ask(history, 1)
@@ -61,7 +63,7 @@ def simulated(searcher: Any, history: History, loss: Loss, runs: int, *, rows: b
         value = loss(trial.params["x"], amount)
         seen = losses or [Row(1, {"loss": value})]
         history = apply(history, MetricsSeen(at, trial.id, tuple(seen)))
-        history = apply(history, TrialEnded(at, trial.id, "completed", value, "", {"code": 0}))
+        history = apply(history, TrialEnded(at, trial.id, "completed", value, "", {"code": 0}, checkpoint=checkpoint))
     return history
 
 
@@ -94,6 +96,27 @@ def test_a_rung_that_misleads_loses_its_say(rows: bool) -> None:
     # Eight configurations at most are tried on the lower rungs; all others get the most at once.
     assert amounts(history).count(27) >= 60 - 2 * 8
     assert set(amounts(history, 30)) == {27}
+
+
+def told_by_a_third(x: float, step: int) -> float:
+    """The order is that of the end after a third, and the opposite one before."""
+    return x if step >= 9 else 2 - x
+
+
+@pytest.mark.parametrize(
+    ("resume", "checkpoint", "base"),
+    [("never", "a.ckpt", 2), ("always", None, 1), ("auto", None, 2), ("auto", "a.ckpt", 1)],
+)
+def test_configurations_begin_with_a_third_only_where_promoted_ones_go_on(
+    resume: str, checkpoint: str | None, base: int
+) -> None:
+    searcher, history = study(resume)
+    history = simulated(searcher, history, told_by_a_third, 40, rows=True, checkpoint=checkpoint)
+    if checkpoint:
+        history = apply(history, CheckpointsDeleted(history.last_at + 1, 0, 1))
+    assert searcher.trust(history)[1] == 1.0
+    assert searcher.base(history) == base
+    assert (9 in amounts(history, 10)) is (base == 1)
 
 
 def test_a_rung_that_misleads_later_loses_its_say_later() -> None:

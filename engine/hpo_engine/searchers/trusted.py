@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpo_engine.maths.concordance import concordance
-from hpo_engine.searchers.halving import BracketState, Halving, Run
+from hpo_engine.searchers.halving import BracketState, Halving, Run, can_go_on
 from hpo_engine.searchers.model_source import Model
 from hpo_engine.searchers.projected import ProjectedSource
 from hpo_engine.searchers.results import RungResults, reported
@@ -66,8 +66,20 @@ class TrustedHalving(Halving):
             yield run
 
     def base(self, history: History) -> int:
-        """The lowest rung that is trusted; the highest of all if none below it is."""
-        return next((k for k, trust in enumerate(self.trust(history)) if trust >= _TRUSTED), self._top)
+        """The lowest rung that is trusted; the highest of all if none below it is.
+
+        Where promoted configurations begin anew, only the lowest of all rungs or the highest: those that begin with a
+        third of the resource would take two thirds of it, the promoted third of them included.
+        """
+        lowest = next((k for k, trust in enumerate(self.trust(history)) if trust >= _TRUSTED), self._top)
+        return lowest if lowest == 0 or self._goes_on(history) else self._top
+
+    def _goes_on(self, history: History) -> bool:
+        """Whether promoted trials are carried on: if that is not said, whether the first one with a result could be."""
+        first = next((trial for trial in history.trials if trial.results), None)
+        if first is None or self.resource.resume == "never":
+            return False
+        return first.cleared or can_go_on(first, self.resource)
 
     def trust(self, history: History) -> list[float]:
         """For each rung but the highest the concordance of its losses with the last ones; 0 if too few are known."""
