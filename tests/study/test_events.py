@@ -391,6 +391,17 @@ def test_only_time_with_an_engine_counts_and_a_killed_one_counts_to_its_last_eve
     assert apply(history, EngineStarted(3000.0, 4)).elapsed_s(3002.0) == 33.0, "killed again"
 
 
+def test_the_time_between_a_killed_engine_and_a_change_without_one_does_not_count() -> None:
+    log: list[Event] = [OPENED, EngineStarted(10.0, 1), StopAsked(15.0)]
+    changes: list[Event] = [SpecChanged(5000.0, {"parallel": 3}), TrialQueued(5000.0, 0, {"x": 2.0}, first=True)]
+    for change in changes:
+        history = fold([*log, change])
+        assert history.elapsed_s(6000.0) == 5.0
+        assert apply(history, EngineStarted(7000.0, 2)).elapsed_s(7001.0) == 6.0
+    asked = fold([*log, SpecChanged(20.0, {"parallel": 3}, request="r")])
+    assert asked.elapsed_s(25.0) == 15.0, "the engine carried it out, and runs on"
+
+
 # -- folds -------------------------------------------------------------------------------------------------------------
 
 

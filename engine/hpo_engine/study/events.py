@@ -99,15 +99,13 @@ class EngineStarted(Event):
         return {**body, "folder": tuple(body.get("folder", ()))}
 
     def step(self, draft: Draft) -> None:
+        _without_engine(draft)
         study = draft.study
-        spent = study.spent_s
-        if study.engine_at is not None and study.closed_at is None:  # the engine before this one was killed
-            spent += max(0.0, draft.last_at - study.engine_at)
         # An engine that follows a killed one keeps its count of failures; one that follows a stop begins a new one.
         stopped = study.closed_at is not None or study.stop_asked is not None
         draft.study = changed(
             study, state=StudyState.RUNNING, reason="", by_rule=False, stop_asked=None, engine_at=self.at,
-            spent_s=spent, closed_at=None, path=self.path, folder=self.folder, halted="",
+            closed_at=None, path=self.path, folder=self.folder, halted="",
             overruled=study.halted or study.overruled,
             counted_from=self.at if stopped else study.counted_from, revised=False,
         )  # fmt: skip
@@ -128,6 +126,8 @@ class TrialQueued(Event):
     request: str | None = None
 
     def step(self, draft: Draft) -> None:
+        if self.request is None:
+            _without_engine(draft)
         study = draft.study
         if self.number != study.queued:
             raise JournalError(f"configuration {self.number} queued where {study.queued} is next")
@@ -496,6 +496,8 @@ class SpecChanged(Event):
         return body if lines is None else {**body, "lines": tuple(lines)}
 
     def step(self, draft: Draft) -> None:
+        if self.request is None:
+            _without_engine(draft)
         if self.spec is None:
             self._limits(draft)
             return
@@ -646,6 +648,14 @@ def _keep_rows(trial: Trial) -> None:
 
 _REQUESTS = 64
 """How many of the latest requests a history remembers: more than can be left between a commit and their removal."""
+
+
+def _without_engine(draft: Draft) -> None:
+    """No engine runs the study now: if the latest one did not close it, that one was killed after its last event."""
+    study = draft.study
+    if study.engine_at is not None and study.closed_at is None:
+        spent = study.spent_s + max(0.0, draft.last_at - study.engine_at)
+        draft.study = changed(study, engine_at=None, spent_s=spent)
 
 
 def _carried_out(draft: Draft, request: str | None) -> None:
