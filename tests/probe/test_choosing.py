@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hpo_engine.probe.choosing import differing, far_apart, with_one_changed
+from hpo_engine.probe.choosing import differing, far_apart, least, with_one_changed
 from hpo_engine.study.spec import StudySpec
 from tests.support.native import parse
 
@@ -51,3 +51,17 @@ def test_rules_hold(tmp_path: Path) -> None:
 
 def test_a_single_configuration_has_no_other(tmp_path: Path) -> None:
     assert far_apart(spec_of({"a": {"choice": [1]}}, tmp_path))[1] is None
+
+
+def test_trials_get_the_least_of_the_resource_and_members_of_a_population_an_interval(tmp_path: Path) -> None:
+    """A script that trains 256 steps at a time had nothing to do between steps 1 and 3, so that nothing was shown."""
+    steps = {"name": "steps", "min": 1, "max": 1536}
+
+    def given(algorithm: str, resource: Any = steps, **options: Any) -> int | None:
+        return least(spec_of(SPACES[0], tmp_path, algorithm=algorithm, resource=resource, options=options))
+
+    assert given("pbt", interval=512) == 512
+    assert given("pbt") == 154
+    assert given("pbt", {"name": "epochs", "max": 5, "min": 2}) == 2
+    assert given("asha") == 1
+    assert least(spec_of(SPACES[0], tmp_path)) is None

@@ -156,13 +156,14 @@ def _wrapped(head: str, text: str, width: int) -> list[str]:
 
 
 def _cost(cost: Cost, e: Evidence, width: int) -> Iterator[str]:
+    from hpo_engine.probe.choosing import least
     from hpo_engine.text.tables import counted, duration, size_text
 
     parts: list[str] = []
     if cost.run_s is not None:
         resource = e.spec.resource
         at_least = "at least " if cost.at_least else ""
-        of = f" with {resource.name}={resource.min}" if resource is not None else ""
+        of = f" with {resource.name}={least(e.spec)}" if resource is not None else ""
         takes = duration(cost.run_s) if cost.run_s >= _SHORT_S else f"less than {_SHORT_S} s"
         parts.append(f"a trial takes {at_least}{takes}{of} and {size_text(cost.run_bytes)} on disk")
     plan = cost.plan or (f"{counted(cost.runs, 'trial')}" if cost.runs is not None else "no end is set")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo_engine.searchers.pbt_explore import may_change
+from hpo_engine.searchers.pbt_population import usual_interval
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import Trial
@@ -49,6 +50,17 @@ def breeds(spec: StudySpec) -> list[str]:
         return []
     chosen = {name: _names(spec.algorithm.options.get(name)) for name in ("mutable", "fixed")}
     return [name for name in chosen["mutable"] or may_change(spec.space) if name not in chosen["fixed"]]
+
+
+def least(spec: StudySpec) -> int | None:
+    """The resource that a trial of the check gets: as little as one of the study. None: the study has none.
+
+    A member of a population trains for a whole interval: scripts whose steps are coarser could not go on after less.
+    """
+    resource = spec.resource
+    if resource is None or spec.algorithm.name != "pbt":
+        return None if resource is None else resource.min
+    return min(resource.max, spec.algorithm.options.get("interval") or usual_interval(resource))
 
 
 def _names(given: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from hpo_engine import assembly
+from hpo_engine.probe.choosing import least
 from hpo_engine.probe.values import Cost, Evidence
 from hpo_engine.report.pace import Pace, pace_of
 
@@ -15,13 +16,13 @@ def cost(e: Evidence) -> Cost:
     whole = any(run.whole for run in e.runs)
     found = assembly.rehearsed(spec, known)
     runs = None if found is None else sum(found.runs.values())
-    least = None if spec.resource is None else spec.resource.min
+    amount = least(spec)
     run_bytes = 0 if known is None else known.trial_bytes
     carried = 0 if found is None else sum(found.carried_on.values())
     return Cost(
         runs,
         spec.resources.parallel,
-        None if known is None else known.run_s(least),
+        None if known is None else known.run_s(amount),
         not whole,
         None if known is None or spec.resource is None else known.unit_s,
         assembly.plan(spec),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hpo_engine.probe.choosing import breeds, differing, far_apart, goes_on, with_one_changed
+from hpo_engine.probe.choosing import breeds, differing, far_apart, goes_on, least, with_one_changed
 from hpo_engine.probe.values import Purpose, Why, alike, ended_well
 from hpo_engine.report.remarks import Unlike
 from hpo_engine.searchers.interface import Searcher, Traits
@@ -89,7 +89,7 @@ class Plan(Searcher):
 
     def _more(self, trials: Sequence[Trial], base: Trial) -> tuple[Purpose, Params] | None:
         resource = self._spec.resource
-        if resource is None or resource.max == resource.min or base.stop is not None:
+        if resource is None or resource.max == least(self._spec) or base.stop is not None:
             return None
         if self._trial_for(Why.MORE, trials) is not None:
             return None
@@ -102,7 +102,7 @@ class Plan(Searcher):
             return None
         first = self._trial_for(Why.RESUMED, trials)
         if first is None:
-            return (Purpose(Why.RESUMED, base.id), base.params) if resource.max > resource.min else None
+            return (Purpose(Why.RESUMED, base.id), base.params) if resource.max != least(self._spec) else None
         tried = [each.parameter for each in self.purposes if each.why is Why.NEW]
         left = [name for name in names if name in base.params and name not in tried]
         spent_s = len(tried) * (first.ran_s or 0.0)
@@ -119,10 +119,10 @@ class Plan(Searcher):
 
     def _amount(self, *, more: bool) -> int | None:
         """Of the resource: the least that a trial gets, or more than that."""
-        resource = self._spec.resource
-        if resource is None:
-            return None
-        return min(resource.max, max(_ENOUGH, 2 * resource.min)) if more else resource.min
+        resource, amount = self._spec.resource, least(self._spec)
+        if resource is None or amount is None or not more:
+            return amount
+        return min(resource.max, max(_ENOUGH, 2 * amount))
 
     def _one(self, trials: Sequence[Trial], again: Trial) -> tuple[Purpose, Params] | None:
         if self._left is None:

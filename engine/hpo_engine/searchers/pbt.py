@@ -18,7 +18,7 @@ from hpo_engine.plugins.card import Card, Option
 from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.halving import rationed
 from hpo_engine.searchers.pbt_explore import Explorer, may_change, number_rng
-from hpo_engine.searchers.pbt_population import Population, result_params
+from hpo_engine.searchers.pbt_population import DECISIONS, Population, result_params, usual_interval
 from hpo_engine.searchers.start import start_point
 from hpo_engine.space.params import plain
 from hpo_engine.study.trial import Proposal, Trial
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hpo_engine.study.history import History
     from hpo_engine.study.spec import StudySpec
 
-_POPULATION, _DECISIONS = 8, 10
+_POPULATION = 8
 _CARD = Card(
     summary="a population trains side by side; poor members go on from good ones, with new values; needs `resource`",
     suits="values that should change while a script trains, such as a learning rate; scripts that can go on from a "
@@ -40,7 +40,7 @@ _CARD = Card(
     options={
         "population": Option(f"members (default: `trials`, or {_POPULATION})", int, None, least=2),
         "interval": Option(
-            f"units of the resource from one decision to the next (default: {_DECISIONS} decisions in all)",
+            f"units of the resource from one decision to the next (default: {DECISIONS} decisions in all)",
             int, None, least=1,
         ),
         "exploit": Option(
@@ -131,7 +131,7 @@ class Pbt(Searcher):
         most, trials = self._resource.max, spec.budget.trials
         wanted = population or trials or _POPULATION
         self._size = wanted if trials is None else min(wanted, trials)
-        self._interval = interval or max(self._resource.min, -(-most // _DECISIONS))
+        self._interval = interval or usual_interval(self._resource)
         self._exploit, self._together = exploit, mode == "generations"
         self._explorer = Explorer(spec.space, self._mutable(mutable, fixed or ()), explore, factors, resample)
         self._uses_model = explore == "gp"

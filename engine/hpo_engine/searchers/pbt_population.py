@@ -13,13 +13,21 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from hpo_engine.searchers.fates import Fate, fate
-from hpo_engine.study.spec import Params
+from hpo_engine.study.spec import Params, Resource
 from hpo_engine.study.trial import Result, StopCause, Trial, TrialState
 
 if TYPE_CHECKING:
     from hpo_engine.study.history import History
 
+DECISIONS = 10
+"""So many are made of a whole training, unless the study says how far apart they are."""
+
 _FAILURES = 3  # in a row, without a result, after which a member is given up
+
+
+def usual_interval(resource: Resource) -> int:
+    """The resource from one decision to the next."""
+    return max(resource.min, -(-resource.max // DECISIONS))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpo_engine.contract.placing import Placed
-from hpo_engine.probe.choosing import differing
+from hpo_engine.probe.choosing import differing, least
 from hpo_engine.probe.values import Evidence, Finding, Level, Ran, Why, alike
 from hpo_engine.report.remarks import Unlike, searched
 from hpo_engine.text.quoting import listed, quoted
@@ -181,7 +181,7 @@ def _ignored(e: Evidence, runs: list[Ran]) -> Finding:
     names = [run.purpose.parameter for run in runs]
     parts = [f"{name} ({_change(e, run)})" for name, run in zip(names, runs, strict=True)]
     hints = [hint for name in names if (hint := _nearest(e, name))]
-    amount = f" with {e.spec.resource.name}={e.spec.resource.min}" if e.spec.resource is not None else ""
+    amount = f" with {e.spec.resource.name}={least(e.spec)}" if e.spec.resource is not None else ""
     # The first row of a trial may come before any training.
     early = bool(amount) and min(len(run.rows) for run in runs) <= 1
     return Finding(
