@@ -26,6 +26,7 @@ from hpo_engine.study.events import (
     AttemptIntended,
     AttemptStarted,
     CheckpointsDeleted,
+    EngineGone,
     EngineStarted,
     Event,
     MetricsSeen,
@@ -127,6 +128,7 @@ SAMPLES: dict[str, Event] = {
     for e in (
         StudyOpened(1.0, {"name": "s"}, "text"),
         EngineStarted(1.0, 7, "host"),
+        EngineGone(1.0),
         TrialQueued(1.0, 0, {"x": 1}, 2, True, "request"),
         TrialProposed(1.0, 0, {"x": 1}, 3, {"rung": 1}, repeats=0, queued=0),
         TrialCarriedOn(1.0, 0, {"x": 1}, 9, {"rung": 2}),
@@ -398,6 +400,8 @@ def test_the_time_between_a_killed_engine_and_a_change_without_one_does_not_coun
         history = fold([*log, change])
         assert history.elapsed_s(6000.0) == 5.0
         assert apply(history, EngineStarted(7000.0, 2)).elapsed_s(7001.0) == 6.0
+    gone = fold([*log, EngineGone(5000.0)])
+    assert gone.elapsed_s(6000.0) == 5.0
     asked = fold([*log, SpecChanged(20.0, {"parallel": 3}, request="r")])
     assert asked.elapsed_s(25.0) == 15.0, "the engine carried it out, and runs on"
 
@@ -472,7 +476,7 @@ def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
     for _ in range(6):
         bench.now += 1
         engine.step(bench.now)
-    engine = bench.lead()  # the first was killed
+    engine = bench.lead(EngineGone(bench.now))  # the first was killed
     engine.interrupt("Ctrl-C", bench.now)
     assert bench.run(engine).state is StudyState.STOPPED
     waits = fold(bench.store.read()).pending[0].id

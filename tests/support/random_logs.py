@@ -11,6 +11,7 @@ from hpo_engine.study.events import (
     AttemptEnded,
     AttemptIntended,
     AttemptStarted,
+    EngineGone,
     EngineStarted,
     Event,
     MetricsSeen,
@@ -62,15 +63,17 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
         by_state: dict[str, list[int]] = {}
         for trial, state in enumerate(states):
             by_state.setdefault(state, []).append(trial)
-        moves = ["lead", "queue", "propose", "change", "ask"]
+        moves = ["gone", "lead", "queue", "propose", "change", "ask"]
         moves += [m for s, ms in _MOVES.items() if s in by_state for m in ms]
         move = draw(st.sampled_from(moves))
-        if move in ("lead", "queue", "propose", "change", "ask"):
+        if move in ("gone", "lead", "queue", "propose", "change", "ask"):
             trial = len(states)
         else:
             trial = draw(st.sampled_from([n for s, ms in _MOVES.items() if move in ms for n in by_state.get(s, [])]))
         now = float(at)
-        if move == "lead":
+        if move == "gone":
+            events.append(EngineGone(now))
+        elif move == "lead":
             if draw(st.booleans()):
                 events.append(StudyClosed(now, draw(st.sampled_from(["finished", "failed", "stopped"])), "why"))
             events.append(EngineStarted(now, 100 + at, "host"))

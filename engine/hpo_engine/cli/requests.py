@@ -50,10 +50,13 @@ def record(paths: StudyPaths, events: Events) -> History:
     """Records events of a study that no engine leads, all or none. Raises StudyLocked if one does, or what `events`
     raises."""
     from hpo_engine import assembly
-    from hpo_engine.study.events import apply
+    from hpo_engine.study.events import EngineGone, apply
 
     with assembly.open_study(paths) as study:
-        found = list(events(study.history, time.time()))
+        now = time.time()
+        found = list(events(study.history, now))
+        if found and study.history.engine_at is not None:  # else the time since it was killed would count as running
+            found.insert(0, EngineGone(now))
         history = reduce(apply, found, study.history)
         if found:
             study.journal.append(found, history)

@@ -112,6 +112,16 @@ class EngineStarted(Event):
 
 
 @dataclass(frozen=True)
+class EngineGone(Event):
+    """It was found that no engine runs the study, although the latest one has not closed it: that one was killed."""
+
+    kind: ClassVar[str] = "engine_gone"
+
+    def step(self, draft: Draft) -> None:
+        _without_engine(draft)
+
+
+@dataclass(frozen=True)
 class TrialQueued(Event):
     """A configuration is to be tried before the searcher is asked, behind those that wait already; see `Queued`.
 
@@ -440,6 +450,7 @@ class TrialReopened(Event):
     trial: int
 
     def step(self, draft: Draft) -> None:
+        _without_engine(draft)
         trial = draft.trial(self.trial)
         if not trial.state.ended or trial.state is TrialState.COMPLETED:
             raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot be run again")
@@ -551,6 +562,7 @@ KINDS: dict[str, type[Event]] = {
     for cls in (
         StudyOpened,
         EngineStarted,
+        EngineGone,
         TrialQueued,
         TrialProposed,
         TrialCarriedOn,
