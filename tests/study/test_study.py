@@ -362,3 +362,14 @@ def test_spec_of_another_version_is_read_where_it_is_known() -> None:
     data["trial"] = {"retries": 2, "teleport": True}
     del data["dialect"], data["experiments"], data["budget"]
     assert StudySpec.from_json(data) == replace(spec, budget=Budget())
+
+
+def test_what_a_trial_took_is_all_that_it_was_trained_with() -> None:
+    def ran(number: int, seconds: float, resume: int | None) -> Attempt:
+        return Attempt(number, f"n{number}", resume=resume, exit=Exit(code=0, seconds=seconds))
+
+    interrupted, first, more = ran(1, 5.0, None), ran(2, 3.0, None), ran(3, 4.0, 0)
+    trial = Trial(0, Proposal({}), attempts=(interrupted, first, more))
+    assert (trial.took_s, trial.ran_s) == (7.0, 4.0)
+    assert Trial(0, Proposal({}), attempts=(ran(1, 3.0, 7),)).took_s == 3.0, "the other trial's time is its own"
+    assert Trial(0, Proposal({})).took_s is None

@@ -546,3 +546,23 @@ def test_a_metric_of_the_test_is_chosen_only_without_one_of_the_validation() -> 
     test, validation = "print(f'test_acc={a}')\n", "print(f'val_acc={a}')\n"
     assert find("train.py", test + validation).metrics.objective == "val_acc"
     assert find("train.py", test + "print(f'acc={a}')\n").metrics.objective == "test_acc"
+
+
+@pytest.mark.parametrize("option", ["ckpt_path", "resume", "resume_from_checkpoint", "checkpoint", "load_from"])
+def test_a_script_with_a_length_and_a_checkpoint_is_shown_how_its_best_trials_go_on(option: str) -> None:
+    script = f"""\
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.01)
+parser.add_argument("--epochs", type=int, default=27)
+parser.add_argument("--{option}")
+args = parser.parse_args()
+for epoch in range(args.epochs):
+    print(f"epoch {{epoch}} val_loss {{1.0}}")
+"""
+    text = starter("train.py", script)
+    assert "\n# resource: {name: epochs, max: 27}" in text
+    assert f"\n# (for that, add to command: --{option} {{resume_from}})\n" in text
+    without = starter("train.py", script.replace(f'parser.add_argument("--{option}")\n', ""))
+    assert "# resource: " in without and "resume_from" not in without
+    assert "# resource: " not in starter("train.py", "import json\nprint(json.load(open('config.json'))['lr'])\n")

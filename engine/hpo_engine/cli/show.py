@@ -179,7 +179,7 @@ def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
     aims, running = history.spec.objectives, trial.state is TrialState.RUNNING
     values = [number(v) for v in history.values(trial)] or [""] * len(aims)
     beside = [wanted(history.spec, name).pick(trial.rows) for name in extra]
-    state, took = trial.state.value, trial.ran_s
+    state, took = trial.state.value, trial.took_s
     if trial.state is TrialState.PRUNED:
         values = [f"({number(v)})" for v in pick_values(trial.rows, aims) or ()] or values
     if running:

@@ -23,7 +23,7 @@ from hpo_engine.text.tables import counted
 WORDS: Mapping[str, Callable[[Trial], Any]] = {
     "trial": lambda t: t.id,
     "state": lambda t: t.state.value,
-    "duration": lambda t: t.ran_s,
+    "duration": lambda t: t.took_s,
     "attempts": lambda t: len(t.attempts),
     "started": lambda t: t.started_at,
     "ended": lambda t: t.ended_at,

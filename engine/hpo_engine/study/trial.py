@@ -231,6 +231,15 @@ class Attempt:
     before: Sequence[Row] = ()
 
     @property
+    def ran_s(self) -> float | None:
+        """Seconds that its process took; None if it has not ended, or nobody knows."""
+        if self.exit is not None and self.exit.seconds is not None:
+            return self.exit.seconds
+        if self.ended_at is not None and self.started_at is not None:
+            return max(0.0, self.ended_at - self.started_at)
+        return None
+
+    @property
     def may_have_run(self) -> bool:
         """Whether its process is known to have existed, or may have."""
         if self.exit is None or self.started_at is not None:
@@ -421,13 +430,23 @@ class Trial:
         return (self.results[-1].resource or 0) if self.results else 0
 
     @property
+    def took_s(self) -> float | None:
+        """Seconds of all the runs that its training is made of: the latest one that began afresh, and those that went
+        on from it. None if none has ended."""
+        total: float | None = None
+        for attempt in reversed(self.attempts):
+            if (seconds := attempt.ran_s) is not None:
+                total = (total or 0.0) + seconds
+            if attempt.resume != self.id:
+                break
+        return self.ran_s if total is None else total
+
+    @property
     def ran_s(self) -> float | None:
         """Seconds that its latest ended run took; None if none has ended."""
         for attempt in reversed(self.attempts):
-            if attempt.exit is not None and attempt.exit.seconds is not None:
-                return attempt.exit.seconds
-            if attempt.ended_at is not None and attempt.started_at is not None:
-                return max(0.0, attempt.ended_at - attempt.started_at)
+            if (seconds := attempt.ran_s) is not None:
+                return seconds
         if self.started_at is not None and self.ended_at is not None and len(self.attempts) == 1:
             return max(0.0, self.ended_at - self.started_at)
         return None

@@ -20,6 +20,7 @@ from hpo_engine.text.quoting import listed
 from hpo_engine.text.tables import size_text
 
 _LOOKED_AT = 3  # trials whose config.json is looked at
+_NOTHING_PROMOTED = ("pbt", "schedule")  # algorithms whose trials go on without being promoted
 _OF_THE_SCRIPT = (FailureKind.EXIT_CODE, FailureKind.NO_RESULT)
 
 
@@ -118,7 +119,8 @@ class Advice:
                 )
         elif history.runs - history.next_id == 1:
             found = history.trials[event.trial].results[-1].checkpoint
-            self._say(f"trial {event.trial} left {found}: promoted trials go on from their newest checkpoint")
+            whose = "trials" if history.spec.algorithm.name in _NOTHING_PROMOTED else "promoted trials"
+            self._say(f"trial {event.trial} left {found}: {whose} go on from their newest checkpoint")
 
     def _cannot_go_on(self, trial: Trial, history: History) -> None:
         """Said once of a promoted trial that failed at its start: many scripts do not train beyond their first end."""

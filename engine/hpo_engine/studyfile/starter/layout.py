@@ -12,6 +12,7 @@ from typing import Any
 from hpo_engine.contract.placeholders import Form, literal
 from hpo_engine.contract.snapshot.found import Amount
 from hpo_engine.studyfile.starter.findings import Findings, stand_in
+from hpo_engine.studyfile.starter.interface import Parameter
 from hpo_engine.studyfile.starter.kinds import Kind, kind_of
 from hpo_engine.studyfile.starter.plan import Entry
 from hpo_engine.studyfile.starter.scalars import flow, scalar
@@ -19,13 +20,17 @@ from hpo_engine.studyfile.starter.scalars import flow, scalar
 COLUMNS = 80
 _COMMENT_COLUMN = 42
 _MOST_MORE = 12
+_RESUMES = re.compile(
+    r"(resume(_(from|path|ckpt|checkpoint|from_checkpoint|from_ckpt|training))?|(ckpt|checkpoint)(_(path|file))?|load_from)"
+)
+"""Options that name the checkpoint from which a script goes on."""
 
 
 def lines(found: Findings) -> Iterator[str]:
     yield from _head(found)
     yield from _program(found)
     yield from _objective(found)
-    yield from _search()
+    yield from _search(found)
     yield from _space(found)
     yield from _places(found)
     yield from _tail(found)
@@ -102,7 +107,7 @@ def _about_metric(found: Findings) -> str:
     return "a name that the script prints" if found.metrics.printed else "a name in the script's metrics"
 
 
-def _search() -> Iterator[str]:
+def _search(found: Findings) -> Iterator[str]:
     yield from _line("algorithm: auto", "or one of: hpo-engine algorithms")
     yield from _line("options: {seed: 1}", "the same seed: the same trials")
     yield from _line("trials: 20", "in all; or unlimited")
@@ -111,6 +116,7 @@ def _search() -> Iterator[str]:
     yield from _line("# failures: {first: 3, in_a_row: 10}", "the study stops then; off: never")
     yield from _line("# early_stopping: rank", "ends trials that are not promising")
     yield from _line("# stop: [median, asha eta=3 grace=2]", "more such rules; one or a list")
+    yield from _resource(found)
     yield ""
     yield from _line("# trial:", "what one trial gets")
     yield from _line("#   time_limit: 10m", "a run that takes longer is ended")
@@ -119,6 +125,24 @@ def _search() -> Iterator[str]:
     yield from _line("#   cpus: 2", "cores; default: not managed")
     yield from _line("#   gpus: 1", "0.5: shared by two, 0: none")
     yield ""
+
+
+def _resource(found: Findings) -> Iterator[str]:
+    """How short trainings can decide which ones go on, if the script has an option for its length."""
+    lengths = (p for p in found.plan.fixed if kind_of(p.name) is Kind.LENGTH)
+    length = next((p for p in lengths if p.word or p.option), None)
+    if length is None:
+        return
+    most = length.default if isinstance(length.default, int) and length.default > 1 else 10
+    yield from _line(f"# resource: {flow({'name': length.name, 'max': most})}", "short runs; the best go on")
+    words = [] if found.reading.form and length.option else [length.word]
+    words += [_resuming(p) for p in found.reading.parameters if p.option and _RESUMES.fullmatch(p.name)][:1]
+    if words:
+        yield from _wrapped(f"(for that, add to command: {' '.join(words)})")
+
+
+def _resuming(parameter: Parameter) -> str:
+    return f"{parameter.option}{'' if parameter.option.endswith('=') else ' '}{{resume_from}}"
 
 
 # -- the space -------------------------------------------------------------------------------------------------------
