@@ -279,12 +279,14 @@ def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
     if as_json:
         click.echo(dump(summary(history, False, history.last_at)))
     else:
+        from hpo_engine.study.spec import SCHEDULED
         from hpo_engine.trackers import lines
         from hpo_engine.trackers.next_steps import called, next_steps
 
         name, unit = called(history, paths.root), history.progress_unit
         had = history.runs if unit == "run" or history.counts_runs else history.begun
         more = (f"hpo-engine resume {name} --{unit}s {had + 10}", f"ten more {unit}s")
-        steps = [*next_steps(history, paths.root), *([] if history.by_rule else [more])]
+        useless = history.by_rule or history.spec.algorithm.name in SCHEDULED
+        steps = [*next_steps(history, paths.root), *([] if useless else [more])]
         click.echo("\n".join(lines.summary(history, history.last_at, paths.root, steps, before=True)))
     return 3 if history.state.value == "failed" else 0

@@ -141,6 +141,8 @@ LOCAL = "local"
 """The executor that runs attempts as processes of this machine."""
 MISNAMED, ALIKE, DIVERGED, RANK = "misnamed", "alike", "diverged", "rank"
 NO_IMPROVEMENT, TARGET, BUDGET, STALLED, REGRET = "no_improvement", "target", "budget", "stalled", "regret"
+SCHEDULED = ("pbt", "schedule")
+"""The algorithms that change the values of trials while they train: nothing is promoted, all trials begin at once."""
 GUARDS = (Named(MISNAMED), Named(ALIKE), Named(DIVERGED))
 """The stoppers of every study that switches none off: they end what can no longer yield a result."""
 _GUARD_NAMES = frozenset(guard.name for guard in GUARDS)

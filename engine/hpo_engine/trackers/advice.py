@@ -14,13 +14,12 @@ from hpo_engine.stoppers.misnamed import lacks, metrics_of, unexpected
 from hpo_engine.stoppers.spelling import other_spelling
 from hpo_engine.study.events import CheckpointsDeleted, Event, MetricsSeen, TrialCarriedOn, TrialEnded, TrialProposed
 from hpo_engine.study.history import History
-from hpo_engine.study.spec import MISNAMED
+from hpo_engine.study.spec import MISNAMED, SCHEDULED
 from hpo_engine.study.trial import FailureKind, Trial, TrialState
 from hpo_engine.text.quoting import listed
 from hpo_engine.text.tables import size_text
 
 _LOOKED_AT = 3  # trials whose config.json is looked at
-_NOTHING_PROMOTED = ("pbt", "schedule")  # algorithms whose trials go on without being promoted
 _OF_THE_SCRIPT = (FailureKind.EXIT_CODE, FailureKind.NO_RESULT)
 
 
@@ -119,7 +118,7 @@ class Advice:
                 )
         elif history.runs - history.next_id == 1:
             found = history.trials[event.trial].results[-1].checkpoint
-            whose = "trials" if history.spec.algorithm.name in _NOTHING_PROMOTED else "promoted trials"
+            whose = "trials" if history.spec.algorithm.name in SCHEDULED else "promoted trials"
             self._say(f"trial {event.trial} left {found}: {whose} go on from their newest checkpoint")
 
     def _cannot_go_on(self, trial: Trial, history: History) -> None:
