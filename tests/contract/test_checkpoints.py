@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+import sys
 import time
 import zipfile
 from collections.abc import Sequence
@@ -22,7 +23,12 @@ from hpo_engine.contract.sources import earlier
 from hpo_engine.contract.sources.interface import TrialFiles
 from hpo_engine.study.spec import Checkpoints
 
-BEGUN_NS = time.time_ns() + 60 * 10**9  # later than whatever the tests write without a time
+begun_ns = 0  # later than whatever a test writes without a time
+
+
+@pytest.fixture(autouse=True)
+def _begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "begun_ns", time.time_ns() + 60 * 10**9)
 
 
 @pytest.fixture
@@ -51,7 +57,7 @@ def write(result: Path, *names: str, at: float = 1.0, data: bytes = DATA) -> Non
         path = result / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(TENSORS if data == DATA and name.endswith(".safetensors") else data)
-        stamp = BEGUN_NS + int((at + number) * 10**9)
+        stamp = begun_ns + int((at + number) * 10**9)
         os.utime(path, ns=(stamp, stamp))
 
 
