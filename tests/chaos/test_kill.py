@@ -43,13 +43,14 @@ CARRYING = (
     "trial.emetrics-aside",
     "trial.earlier-recorded",
 )  # see test_carrying
+DELETING = ("checkpoints.deletion-recorded", "checkpoints.deleted")  # see test_checkpoints
 NOTED = "shim.stop-noted"  # see test_ending
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim.")) and name != NOTED]
 NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.preloaded", "shim.child-forked")}
 POINTS = [
     name
     for name in failpoints.NAMES
-    if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, *CARRYING, *CHANGING, EARLY, UNKNOWN, LARGE, NOTED)
+    if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, *CARRYING, *CHANGING, *DELETING, EARLY, UNKNOWN, LARGE, NOTED)
 ]
 ON_RESUME = ("resume.adopted",)
 

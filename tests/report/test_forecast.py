@@ -71,7 +71,7 @@ PLANS: dict[str, tuple[dict[str, Any], str]] = {
         "5 runs: 4 of 9, 1 of 27 epochs; 63 epochs in all",
     ),
     "bohb": ({"algorithm": Named("bohb"), "budget": Budget(runs=20)}, "20 runs: about 16 of 3, 4 of 27 epochs; about 156 epochs in all"),
-    "auto": ({"algorithm": Named("auto"), "budget": Budget(runs=20)}, "20 runs: about 8 of 3, 2 of 9, 10 of 27 epochs; about 312 epochs in all"),
+    "auto": ({"algorithm": Named("auto"), "budget": Budget(runs=20)}, "20 runs: about 8 of 3, 3 of 9, 9 of 27 epochs; about 294 epochs in all"),
     "auto, trials": ({"algorithm": Named("auto"), "budget": Budget(8)}, "8 runs of 27 epochs; about 216 epochs in all"),
     "others give every run the most": ({"algorithm": Named("random")}, "20 runs of 27 epochs; 540 epochs in all"),
     "others, unlimited": ({"algorithm": Named("random"), "budget": Budget()}, "27 epochs for every run"),

@@ -58,7 +58,7 @@ def test_request_is_hidden_until_it_is_whole(box: str, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("hpo_engine.store.inbox.os.rename", look)
     inbox.post(box, Request("stop", 3))
-    assert seen == [([], {**STOP, "trial": 3})]
+    assert seen == [([], {**STOP, "trial": 3, "body": {}})]
     assert requests(box) == [Request("stop", 3)]
 
 
