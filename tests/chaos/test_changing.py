@@ -41,7 +41,7 @@ SELDOM = [pytest.param(name, marks=pytest.mark.slow) for name in (*VERBS, "comma
 @pytest.mark.parametrize("name", [*OFTEN, *SELDOM])
 def test_kill_while_a_change_is_carried_out(tmp_path: Path, name: str) -> None:
     do = VERBS.get(name, VERBS["trial.queued"])
-    scene = Scene(tmp_path, live_s=30.0 if do[0] == "pause" else 2.0)
+    scene = Scene(tmp_path, live_s=30.0 if do[0] == "pause" else 10.0)
     if do[0] == "resume":
         assert killed(scene.run("attempt.intended:1:kill"))
         assert verb(scene, "pause", "m", "0").returncode == 0
