@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from hpo_engine.core.rehearsal import Rehearsed
     from hpo_engine.report.pace import Pace
 
+_WEIGHED = 20  # trials whose files are counted
+_ORDERS = 7  # in which configurations may turn out good or bad; odd, so that one is in the middle
+_MANY = 300  # trials from which on the order hardly matters
+_MOST_QUICK = 100  # trials of a searcher that is not quick for which there is time when a study begins
+
 
 def plan(spec: StudySpec) -> str:
     """The runs and the resource that a study will take, in one line; "" if it has no resource."""
@@ -49,18 +54,6 @@ def pace(paths: StudyPaths, history: History) -> Pace | None:
     some = ended_well(history)[-_WEIGHED:]
     sizes = [sum(map(disk_bytes, paths.trial(i).folders)) for i in some]
     return pace_of_history(history, sum(sizes) // len(sizes) if sizes else 0)
-
-
-_WEIGHED = 20  # trials whose files are counted
-
-
-_ORDERS = 7  # in which configurations may turn out good or bad; odd, so that one is in the middle
-
-
-_MANY = 300  # trials from which on the order hardly matters
-
-
-_MOST_QUICK = 100  # trials of a searcher that is not quick for which there is time when a study begins
 
 
 def rehearsed(

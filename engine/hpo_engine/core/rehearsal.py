@@ -87,7 +87,8 @@ def rehearse(
     try:
         while ended < most:
             room = max(0, recorder.history.spec.resources.parallel - len(running))
-            waiting = [trial.id for trial in recorder.history.open if (trial.id not in {i for _, i in running})][:room]
+            begun = {trial_id for _, trial_id in running}
+            waiting = [trial.id for trial in recorder.history.open if trial.id not in begun][:room]
             for trial_id in [*waiting, *proposer.propose(room - len(waiting), now)]:
                 trial = recorder.history.trials[trial_id]
                 if trial.state is TrialState.PENDING:

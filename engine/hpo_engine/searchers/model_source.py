@@ -60,22 +60,26 @@ class ModelSource:
 
     def observed(self, history: History) -> Observations:
         """Points are configurations, `losses` their shares."""
+        results, failed, running = by_configuration(history.trials, self._partial(history))
+        return self._observations(history, shares(results), failed, running)
+
+    def _observations(
+        self, history: History, losses: Mapping[int, float], failed: Iterable[int], running: Iterable[int]
+    ) -> Observations:
+        """What a model sees. All are ids of trials; those with a loss are left out of `failed` and `running`."""
         import numpy as np
 
         from hpo_engine.searchers.observations import Observations
-
-        results, failed, running = by_configuration(history.trials, self._partial(history))
-        known = shares(results)
 
         def points(ids: Iterable[int]) -> np.ndarray:
             found = [self._point(history.trials[i]) for i in ids]
             return np.array(found).reshape(len(found), len(self._spec.space.dimensions))
 
         return Observations(
-            points(known),
-            np.array(list(known.values()), dtype=float),
-            points(i for i in failed if i not in known),
-            points(i for i in running if i not in known),
+            points(losses),
+            np.array(list(losses.values()), dtype=float),
+            points(i for i in failed if i not in losses),
+            points(i for i in running if i not in losses),
         )
 
     def _partial(self, history: History) -> Mapping[int, Partial]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from hpo_engine.searchers.model_source import Model, ModelSource
@@ -10,8 +9,6 @@ from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from hpo_engine.searchers.observations import Observations
     from hpo_engine.searchers.results import Known, RungResults
 
@@ -28,23 +25,8 @@ class ProjectedSource(ModelSource):
         self._results = results
 
     def observed(self, history: History) -> Observations:
-        import numpy as np
-
-        from hpo_engine.searchers.observations import Observations
-
         known = self._results.read(history)
-        losses = projected(known)
-
-        def points(ids: Iterable[int]) -> np.ndarray:
-            found = [self._point(history.trials[i]) for i in ids]
-            return np.array(found).reshape(len(found), len(self._spec.space.dimensions))
-
-        return Observations(
-            points(losses),
-            np.array(list(losses.values()), dtype=float),
-            points(i for i in known.failed if i not in losses),
-            points(i for i in known.running if i not in losses),
-        )
+        return self._observations(history, projected(known), known.failed, known.running)
 
 
 def projected(known: Known) -> dict[int, float]:
