@@ -83,11 +83,11 @@ def proposed(history: History, proposals: Sequence[Proposal]) -> History:
     """The history after these proposals became trials, or carry trials on; they are pending. Goes through JSON, as the
     log does."""
     for p in proposals:
-        history = apply(history, _accepted(history, p))
+        history = apply(history, proposal_event(history, p))
     return history
 
 
-def _accepted(history: History, p: Proposal) -> Event:
+def proposal_event(history: History, p: Proposal) -> Event:
     at, (params, note) = history.last_at + 1, json.loads(json.dumps([dict(p.params), p.note]))
     if p.carry_on is not None:
         assert p.resource is not None

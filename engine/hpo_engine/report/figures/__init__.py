@@ -1,0 +1,75 @@
+"""Figures of a study, by name. Each room draws one: a function from a History to a Plotly figure.
+
+The table below names them without loading Plotly, so that a command line can list and check names at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from hpo_engine.errors import EngineError, SpecError, nearest
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from hpo_engine.study.history import History
+
+MISSING = "figures need the package plotly; run: pip install 'hpo-engine[report]'"
+
+
+class NothingToShow(EngineError):
+    """A study has nothing that the figure could show; the text says why. A report shows the text in its place."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure: the function that draws it, as `module:function` below this package; its title; how to read it."""
+
+    where: str
+    title: str
+    reading: str
+
+
+FIGURES: Mapping[str, Entry] = {
+    "history": Entry(
+        "history:history",
+        "Optimisation history",
+        "Each dot is a trial; the line is the best value so far. While it still falls in the last third, more trials "
+        "are likely to find something better (for an objective that is maximised: while it rises).",
+    ),
+}
+"""In the order in which a report shows them."""
+
+
+def draw(history: History, name: str, *, dark: bool = False, titled: bool = True, **options: Any) -> go.Figure:
+    """The figure of that name, in light or dark colours.
+
+    Args:
+        titled: whether the figure has its title in it.
+        options: keyword options of the figure's function.
+
+    Raises:
+        SpecError: there is no figure of that name, or it has no such option. NothingToShow: the study has nothing for
+        it. EngineError: Plotly is missing.
+    """
+    if name not in FIGURES:
+        raise SpecError(f'there is no figure "{name}"{nearest(name, FIGURES)}')
+    try:
+        from hpo_engine.report.figures import theme
+    except ModuleNotFoundError as error:
+        raise EngineError(MISSING) from error
+    module, _, function = FIGURES[name].where.partition(":")
+    room = getattr(import_module(f"{__name__}.{module}"), function)
+    known = list(inspect.signature(room).parameters)[1:]
+    if unknown := next((option for option in options if option not in known), None):
+        raise SpecError(f'the figure "{name}" has no option "{unknown}"{nearest(unknown, known)}')
+    figure = room(history, **options)
+    if titled:
+        theme.entitle(figure, FIGURES[name].title)
+    return theme.dark(figure) if dark else figure
