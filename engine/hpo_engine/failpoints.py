@@ -20,6 +20,7 @@ NAMES: tuple[str, ...] = (
     "journal.made",
     "journal.before-commit",
     "journal.after-commit",
+    "provenance.recorded",
     "trial.proposed",
     "trial.carried-on",
     "trial.half-aside",

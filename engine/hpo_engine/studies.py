@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpo_engine.contract import binding, layout
+from hpo_engine.contract import binding, git, layout
 from hpo_engine.contract.needed import refuse_missing
 from hpo_engine.contract.paths import CONFIG, StudyPaths, locate
 from hpo_engine.contract.snapshot.redirect import redirect
@@ -175,6 +175,7 @@ def _fill(paths: StudyPaths, spec: StudySpec, source: str, root: str, now: float
     """Fills the folder of a new study. Returns notes on the copy of the model folder."""
     from hpo_engine.contract import snapshot
 
+    asked = git.Asked(spec.model_dir, os.environ, root)  # which answers while the folder is copied
     found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], stale=stale, patterns=spec.exclude)
     refuse_missing(spec, found)
     redirected = redirect(binding.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
@@ -186,7 +187,7 @@ def _fill(paths: StudyPaths, spec: StudySpec, source: str, root: str, now: float
     with open(paths.source, "w", encoding="utf-8") as file:
         file.write(source)
     journal = Journal(paths.db, write=True)
-    events = opening(spec, now, source, _starts(spec))
+    events = opening(spec, now, source, _starts(spec), asked.code())
     journal.append(events, fold(events))
     journal.close()
     return notes

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+from importlib import metadata
 
+from hpo_engine import __version__
 from tests.support.shell import ALGO, TRAIN, Shell
 
 CHANGED = "note: train.py changed since the study was made; the study keeps using its copy"
@@ -58,3 +62,17 @@ def test_order_by_a_metric_without_a_goal_is_told(shell: Shell) -> None:
     assert "  sorted by acc, lowest first; --reverse for highest\n" in shell.run("show", "my-study", "--sort", "acc")
     assert "  sorted by acc, highest first\n" in shell.run("show", "my-study", "--sort", "acc", "--reverse")
     assert "sorted by" not in shell.run("show", "my-study", "--sort", "loss") + shell.run("show", "my-study")
+
+
+def test_what_a_study_ran_on_is_shown_and_recorded_once(shell: Shell) -> None:
+    shell.write("algo.yaml", ALGO.replace("train.py", "train.py --token s3cret"))
+    shell.run("submit", "algo.yaml")
+    shell.run("submit", "algo.yaml", "--trials", "5")
+    found = shell.json("show", "my-study")["provenance"]
+    (runtime,) = found["runtimes"]
+    assert found["command"] == ["python", "train.py", "--token", "***"] and found["code"] is None
+    assert runtime["python"] == platform.python_version() and runtime["packages"]["numpy"] == metadata.version("numpy")
+    assert runtime["machine"]["host"] == os.uname().nodename and runtime["engine"] == __version__
+    shown = shell.run("show", "my-study")
+    assert f"  python: {platform.python_version()}, " in shown and " packages)\n" in shown
+    assert f"  machine: {os.uname().nodename}, " in shown and f"; hpo-engine {__version__}\n" in shown

@@ -30,6 +30,7 @@ from hpo_engine.study.events import (
     EngineStarted,
     Event,
     MetricsSeen,
+    ProvenanceFound,
     SourceUsed,
     SpecChanged,
     StopAsked,
@@ -44,9 +45,11 @@ from hpo_engine.study.events import (
     TrialResumed,
     apply,
     fold,
+    opening,
 )
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.objective import Objective, Row
+from hpo_engine.study.provenance import Code, FileChange, Gpu, Machine, Provenance, Runtime
 from hpo_engine.study.spec import Budget, Checkpoints, Named, Resource, StudySpec, TrialPolicy
 from hpo_engine.study.trial import Exit, FailureKind, Origin, Proposal, Result, Stop, StopCause, TrialState
 from tests.support import random_logs
@@ -128,6 +131,7 @@ SAMPLES: dict[str, Event] = {
     for e in (
         StudyOpened(1.0, {"name": "s"}, "text"),
         EngineStarted(1.0, 7, "host"),
+        ProvenanceFound(1.0, {"commit": "abc"}, {"engine": "1", "machine": {"host": "h"}}),
         EngineGone(1.0),
         TrialQueued(1.0, 0, {"x": 1}, 2, True, "request"),
         TrialProposed(1.0, 0, {"x": 1}, 3, {"rung": 1}, repeats=0, queued=0),
@@ -406,6 +410,20 @@ def test_the_time_between_a_killed_engine_and_a_change_without_one_does_not_coun
     assert asked.elapsed_s(25.0) == 15.0, "the engine carried it out, and runs on"
 
 
+def test_what_a_study_ran_on_is_kept_from_change_to_change_and_its_commit_from_the_beginning() -> None:
+    code = Code("a" * 40, "main", changes=(FileChange("train.py", 2, 1), FileChange("net.bin")), dirty=True)
+    here = Runtime("1", Machine("here", gpus=(Gpu("H100", 81559),)), "/usr/bin/python", "3.12.1", {"torch": "2.6.0"})
+    there = replace(here, machine=Machine("there"))
+    history = fold(opening(random_logs.spec(), 1.0, code=code))
+    assert (history.code, history.runtimes, history.runtime) == (code, (), None)
+    for at, runtime in ((2.0, here), (3.0, there)):
+        body = json.loads(json.dumps(ProvenanceFound(at, runtime=runtime.to_json()).body()))
+        history = apply(history, from_body("provenance_found", at, {**body, "runtime": {**body["runtime"], "new": 1}}))
+    assert history.runtimes == (here, there) and [found.at for found in history.runtimes] == [2.0, 3.0]
+    assert history.provenance == Provenance(("run",), code, there)
+    assert fold([OPENED]).provenance == Provenance(("run",)), "a log of an older version"
+
+
 # -- folds -------------------------------------------------------------------------------------------------------------
 
 
@@ -480,8 +498,9 @@ def test_any_prefix_of_the_log_of_a_real_study_folds(tmp_path: Path) -> None:
     engine.interrupt("Ctrl-C", bench.now)
     assert bench.run(engine).state is StudyState.STOPPED
     waits = fold(bench.store.read()).pending[0].id
+    found = ProvenanceFound(bench.now, runtime=Runtime("1", Machine("h")).to_json())
     there_and_back = TrialPaused(bench.now, waits), TrialResumed(bench.now, waits)
-    bench.run(bench.lead(SpecChanged(bench.now, {"trials": 7, "parallel": 3}), *there_and_back))
+    bench.run(bench.lead(found, SpecChanged(bench.now, {"trials": 7, "parallel": 3}), *there_and_back))
     failed = [t.id for t in fold(bench.store.read()).trials if t.state is TrialState.FAILED]
     bench.behave = bench.good
     history = bench.run(bench.lead(*(TrialReopened(bench.now, i) for i in failed)))

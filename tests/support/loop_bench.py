@@ -18,6 +18,7 @@ from hpo_engine.core.commands import Remake, no_parts
 from hpo_engine.core.loop import Engine
 from hpo_engine.core.ports import Searcher
 from hpo_engine.core.searcher_thread import InLine
+from hpo_engine.core.surroundings import Look
 from hpo_engine.executors.local.bound import Binder, BoundLaunch
 from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.stoppers import BudgetStopper
@@ -55,6 +56,7 @@ class Bench:
         self.copies: Copies | None = None
         self.candidates = OWN
         self.remake: Remake = no_parts
+        self.look: Look | None = None
 
     def open(self, **changes: Any) -> Engine:
         spec = StudySpec(
@@ -86,6 +88,7 @@ class Bench:
             LocalWorkspace(self.paths, history.spec, Views(None), "me", self.candidates, self.copies or Copies(patience_s=60.0)), self.paths.inbox, self.store, history,
             self.searcher, self.stopper, self.executor, self.trackers,
             asker=InLine if self.asker is None else lambda ask: self.asker, remake=lambda spec: self.remake(spec),
+            look=self.look,
         )  # fmt: skip
         engine.resume(self.now)
         return engine

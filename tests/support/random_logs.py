@@ -15,6 +15,7 @@ from hpo_engine.study.events import (
     EngineStarted,
     Event,
     MetricsSeen,
+    ProvenanceFound,
     SpecChanged,
     StopAsked,
     StudyClosed,
@@ -28,6 +29,7 @@ from hpo_engine.study.events import (
     TrialResumed,
 )
 from hpo_engine.study.objective import Objective, Row
+from hpo_engine.study.provenance import Machine, Runtime
 from hpo_engine.study.spec import Budget, StudySpec
 from hpo_engine.study.trial import TrialState
 
@@ -77,6 +79,7 @@ def logs(draw: st.DrawFn, max_size: int = 40) -> list[Event]:
             if draw(st.booleans()):
                 events.append(StudyClosed(now, draw(st.sampled_from(["finished", "failed", "stopped"])), "why"))
             events.append(EngineStarted(now, 100 + at, "host"))
+            events.append(ProvenanceFound(now, runtime=Runtime("1", Machine(f"host {at}")).to_json()))
         elif move == "queue":
             earlier, first = draw(st.sampled_from([(None, None), (0, None), (None, True)]))
             events.append(TrialQueued(now, queued, {"x": at / 100}, earlier, first))

@@ -130,6 +130,7 @@ def engine_for(
     Raises:
         JournalError, SpecError (the searcher or the machine cannot serve it).
     """
+    from hpo_engine.assembly import surroundings
     from hpo_engine.contract import snapshot
     from hpo_engine.contract.copies import Copies
     from hpo_engine.contract.workspace import LocalWorkspace
@@ -165,6 +166,7 @@ def engine_for(
         copied_from=study.copied_from,
         check=study.check,
         remake=lambda new: changing.parts(engine.history.spec, new),
+        look=None if proposer is not None else lambda: surroundings.here(here, paths.model),
     )
     if events:
         study.journal.append(events, history)

@@ -24,6 +24,7 @@ from hpo_engine.cli.common import (
 from hpo_engine.report.objects import (
     attempt_object,
     dump,
+    provenance_object,
     results_object,
     sources_object,
     state_word,
@@ -78,9 +79,8 @@ def show(
     if as_json:
         objects = [trial_object(history, t) for t in trials]
         found = sources_object(history)
-        click.echo(
-            dump({**summary(history, led, time.time()), "folder": paths.root, "metrics_from": found, "trials": objects})
-        )
+        first = {**summary(history, led, time.time()), "folder": paths.root, "metrics_from": found}
+        click.echo(dump({**first, "provenance": provenance_object(history), "trials": objects}))
     else:
         _show_study(history, trials, sort, paths, led, "" if history is read else objective_text(read.spec), reverse)
 
@@ -94,6 +94,7 @@ def _show_study(
 ) -> None:
     """`once`: the study's own objectives in words, if its trials are judged by another one."""
     from hpo_engine.executors.machine import waits
+    from hpo_engine.report import provenance
     from hpo_engine.report.remarks import identical
     from hpo_engine.store.lock import who_leads
     from hpo_engine.study.spec import LOCAL
@@ -115,6 +116,7 @@ def _show_study(
         f"  ran {duration(history.elapsed_s(time.time() if led else history.last_at))} in {paths.root}",
     ]
     lines += [f"  {metrics_are(found, spec)}" for found in history.metrics_from]
+    lines += [f"  {line}" for line in provenance.lines(history.provenance)]
     if spec.multi_objective and history.front:
         lines.append(f"  {front_line(history)}")
     if remark := identical(history):

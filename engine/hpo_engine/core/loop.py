@@ -22,6 +22,7 @@ from hpo_engine.core.ports import Executor, Searcher, Stopper, Store, Tracker, W
 from hpo_engine.core.proposing import Proposer
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.searcher_thread import Ask, Asker, InLine
+from hpo_engine.core.surroundings import Look, Surroundings
 from hpo_engine.core.tidying import Tidying
 from hpo_engine.errors import EngineError, JournalError, SearcherError, StopperError, StudyGone, StudyLocked
 from hpo_engine.failpoints import failpoint
@@ -46,6 +47,7 @@ class Engine:
         copied_from: the folder that the study's is a copy of, if trials were running there ("": it is no copy).
         check: raises if the study is no longer this engine's; called before each launch and each look at files.
         remake: makes the searcher and the stopper of a study that the user has changed, see `Commands`.
+        look: finds out what the engine runs on, see `Surroundings`.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Engine:
         copied_from: str = "",
         check: Callable[[], None] = lambda: None,
         remake: Remake = no_parts,
+        look: Look | None = None,
     ) -> None:
         self.executor, self._workspace, self._inbox = executor, workspace, inbox
         self._recorder = Recorder(store, history, trackers)
@@ -72,6 +75,7 @@ class Engine:
         self._early = EarlyStopping(self._recorder, stopper, self._attempts)
         self._commands = Commands(self._recorder, self._attempts, remake, self._use)
         self._tidying = Tidying(self._recorder, self._proposer, workspace)
+        self._surroundings = Surroundings(self._recorder, look)
         self._stopper, self._check, self._copied_from = stopper, check, copied_from
         self._poll_s, self._next_poll = poll_s, 0.0
         self._broken: SearcherError | StopperError | None = None
@@ -85,6 +89,7 @@ class Engine:
     def resume(self, now: float) -> int:
         """Starts the engine: adopts what an earlier engine left running. Returns how many trials are still running."""
         failpoint("resume.folded")
+        self._surroundings.begin()
         for trial_id in self._workspace.recover(self.history.next_id):
             _log.warning("trial %d had begun before the power cut; it runs again", trial_id)
         self._recorder.record(EngineStarted(now, os.getpid(), os.uname().nodename, *self._workspace.place))
@@ -118,6 +123,7 @@ class Engine:
             StudyLocked, StudyGone: the study is not this engine's any more: `leave` it.
         """
         self._take_requests(now)
+        self._surroundings.record(now)
         self._attempts.reap(now)
         self._attempts.go_on(now)
         if now >= self._next_poll or now < self._next_poll - 2 * self._poll_s:
@@ -283,6 +289,7 @@ class Engine:
             state = StudyState.FINISHED if good else StudyState.FAILED
             reason = self._early.over or (self._proposer.why_over() if good else why_none(history))
         self._workspace.clear_ahead()
+        self._surroundings.record(now, last=True)
         left = 0 not in (history.trials_left, history.runs_left)
         by_rule = left and bool(self._early.over) and self._broken is None and not history.stop_asked
         self._recorder.record(StudyClosed(now, state.value, reason, by_rule))

@@ -23,7 +23,7 @@ def find_gpus(env: Mapping[str, str]) -> tuple[str, ...]:
             names = [part.strip() for part in env[name].split(",")]
             usable = names[: names.index("-1")] if "-1" in names else names
             return tuple(dict.fromkeys(n for n in usable if n))
-    return tuple(line for line in _nvidia_smi("index") if line.isdigit())
+    return tuple(line for line in nvidia_smi("index") if line.isdigit())
 
 
 def gpu_identities(names: Sequence[str]) -> dict[str, str]:
@@ -31,7 +31,7 @@ def gpu_identities(names: Sequence[str]) -> dict[str, str]:
 
     A name that is not known (a MIG instance, a made-up one, no nvidia-smi) stands for itself.
     """
-    known = [line.split(",") for line in _nvidia_smi("index,uuid")] if names else []
+    known = [line.split(",") for line in nvidia_smi("index,uuid")] if names else []
     pairs = [(pair[0].strip(), pair[1].strip()) for pair in known if len(pair) == 2]
     found = {}
     for name in names:
@@ -40,7 +40,7 @@ def gpu_identities(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _nvidia_smi(fields: str) -> list[str]:
+def nvidia_smi(fields: str) -> list[str]:
     """One line per GPU; none if there is no nvidia-smi, or it fails. Raises OSError if another moment may be better."""
     try:
         listing = subprocess.run(

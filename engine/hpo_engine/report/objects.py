@@ -42,6 +42,17 @@ def sources_object(history: History) -> list[dict[str, Any]]:
     ]
 
 
+def provenance_object(history: History) -> dict[str, Any]:
+    """What the study was run with: the command without secrets, the commit of the script's folder (null: it has none),
+    and what each engine ran on that found another machine or other packages than the one before."""
+    found = history.provenance
+    return {
+        "command": list(found.command),
+        "code": None if found.code is None else found.code.to_json(),
+        "runtimes": [runtime.to_json() for runtime in history.runtimes],
+    }
+
+
 def best_object(history: History) -> dict[str, Any] | None:
     """The best trial; with several objectives, the trial of the front that is best by the first one."""
     return None if history.best is None else member_object(history, history.best)

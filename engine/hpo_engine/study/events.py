@@ -18,6 +18,7 @@ from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.merging import began_anew
 from hpo_engine.study.objective import Row, latest_losses
 from hpo_engine.study.projection import fitting
+from hpo_engine.study.provenance import Code, Runtime
 from hpo_engine.study.spec import Params, StudySpec
 from hpo_engine.study.trial import (
     MOST_SEEN,
@@ -109,6 +110,28 @@ class EngineStarted(Event):
             overruled=study.halted or study.overruled,
             counted_from=self.at if stopped else study.counted_from, revised=False,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProvenanceFound(Event):
+    """What the study is run with was found out, see `study.provenance`; logs of older versions have none.
+
+    `code`: Code.to_json(), when the study is made. `runtime`: Runtime.to_json(), when an engine runs on something else
+    than the one before it.
+    """
+
+    kind: ClassVar[str] = "provenance_found"
+    code: Mapping[str, Any] | None = None
+    runtime: Mapping[str, Any] | None = None
+
+    def step(self, draft: Draft) -> None:
+        study = draft.study
+        if self.code is not None:
+            study = changed(study, code=Code.from_json(self.code))
+        if self.runtime is not None:
+            runtime = replace(Runtime.from_json(self.runtime), at=self.at)
+            study = changed(study, runtimes=(*study.runtimes, runtime))
+        draft.study = study
 
 
 @dataclass(frozen=True)
@@ -562,6 +585,7 @@ KINDS: dict[str, type[Event]] = {
     for cls in (
         StudyOpened,
         EngineStarted,
+        ProvenanceFound,
         EngineGone,
         TrialQueued,
         TrialProposed,
@@ -583,15 +607,23 @@ KINDS: dict[str, type[Event]] = {
 }
 
 
-def opening(spec: StudySpec, at: float, source: str = "", earlier: Sequence[tuple[int, Params]] = ()) -> list[Event]:
+def opening(
+    spec: StudySpec,
+    at: float,
+    source: str = "",
+    earlier: Sequence[tuple[int, Params]] = (),
+    code: Code | None = None,
+) -> list[Event]:
     """The first events of a study: its opening, and the configurations that it begins with.
 
     Args:
         earlier: configurations of earlier studies, each with the place of its study in `spec.prior`.
+        code: the commit of the script's folder, if it has one.
     """
     queued = [*((None, point) for point in spec.points), *earlier]
     return [
         StudyOpened(at, spec.to_json(), source),
+        *([] if code is None else [ProvenanceFound(at, code.to_json())]),
         *(TrialQueued(at, number, dict(params), study) for number, (study, params) in enumerate(queued)),
     ]
 

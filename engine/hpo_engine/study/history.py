@@ -14,10 +14,12 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from hpo_engine.maths.front import Member, joined
+from hpo_engine.study.provenance import Code, Provenance, Runtime
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import MetricsFrom, Proposal, Queued, Trial, TrialState
 from hpo_engine.study.values import changed
+from hpo_engine.text.secrets import words_without_secrets
 
 
 class StudyState(str, enum.Enum):
@@ -51,6 +53,8 @@ class History:
     `counts_runs`: see `StudySpec.counts_runs`; so does a study of an older version, for which a run of a promoted
     configuration was one of its `trials`.
     `by_rule`: the latest `reason` is that of a rule which ended the study for good, with trials left to run.
+    `code`: the commit of the script's folder (None: it has none, or an older version made the study). `runtimes`: what
+    its engines ran on, in order, each only if it was not the same as before.
     `halted`: the rule that stopped the study, see `stoppers.Halt` ("": none did); `overruled`: the latest one after
     which the user let it go on. `counted_from`: failures before that time no longer count.
     """
@@ -87,6 +91,8 @@ class History:
     respaced: bool = False
     revised: bool = False
     requests: tuple[str, ...] = ()
+    code: Code | None = None
+    runtimes: tuple[Runtime, ...] = ()
 
     @property
     def sources_used(self) -> tuple[str, ...]:
@@ -97,6 +103,16 @@ class History:
     def opened_spec(self) -> StudySpec:
         """The spec that the study was opened with, before any change."""
         return self.first_spec or self.spec
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """What the latest engine and its trials ran on; None if that is not known."""
+        return self.runtimes[-1] if self.runtimes else None
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the study was run with, for people and trackers: nothing in it is secret."""
+        return Provenance(words_without_secrets(self.spec.command), self.code, self.runtime)
 
     @property
     def next_id(self) -> int:

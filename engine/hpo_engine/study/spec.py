@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import lru_cache
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.objective import Objective
+from hpo_engine.study.values import fields_from_plain, fields_to_plain
 
 Params = Mapping[str, Any]
 
@@ -265,40 +264,9 @@ class StudySpec:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return fields_to_plain(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StudySpec:
         """The inverse of `to_json`; keys that this version does not know are ignored."""
-        spec: StudySpec = _typed(cls, data)
-        return spec
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON: dataclasses as objects, tuples as lists."""
-    if isinstance(value, SearchSpace):
-        return value.to_json()
-    if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, tuple):
-        return [_plain(v) for v in value]
-    return dict(value) if isinstance(value, Mapping) else value
-
-
-def _typed(kind: Any, value: Any) -> Any:
-    """The inverse of `_plain`; `kind`: the type that the field has."""
-    options: tuple[Any, ...] = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    for option in options:
-        if isinstance(value, Mapping) and option is SearchSpace:
-            return SearchSpace.from_json(value)
-        if isinstance(value, Mapping) and isinstance(option, type) and is_dataclass(option):
-            hints = _hints(option)
-            return option(**{k: _typed(hints[k], v) for k, v in value.items() if k in hints})
-        if isinstance(value, list) and get_origin(option) is tuple:
-            return tuple(_typed(get_args(option)[0], v) for v in value)
-    return value
-
-
-@lru_cache(maxsize=16)
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
+        return fields_from_plain(cls, data)
