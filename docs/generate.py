@@ -170,10 +170,11 @@ def _default(option: Option) -> str:
 # -- the ports ---------------------------------------------------------------------------------------------------------
 
 
-def port(cls: type) -> str:
-    """The methods of a class with the first paragraph of what they promise."""
+def port(*classes: type) -> str:
+    """The methods of classes with the first paragraph of what they promise."""
     lines = [
         (f"`{name}({', '.join(list(inspect.signature(method).parameters)[1:])})`", _first_paragraph(method))
+        for cls in classes
         for name, method in vars(cls).items()
         if inspect.isfunction(method) and not name.startswith("_")
     ]
@@ -193,7 +194,7 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("early-stopping.md", "rules"): rules,
     ("writing-plugins.md", "searcher"): partial(port, Searcher),
     ("writing-plugins.md", "stopper"): partial(port, Rule),
-    ("writing-plugins.md", "tracker"): partial(port, ports.Tracker),
+    ("writing-plugins.md", "tracker"): partial(port, ports.Listener, ports.Tracker),
     ("writing-plugins.md", "source"): partial(port, MetricSource),
     ("writing-plugins.md", "executor"): partial(port, ports.Executor),
 }

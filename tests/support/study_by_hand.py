@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.core.ports import Tracker
+from hpo_engine.core.ports import Listener
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.events import (
     AttemptEnded,
@@ -47,11 +47,11 @@ class Study:
         )
         self.now = 1_700_000_000.0
         self.paths = StudyPaths(str(root))
-        self.tracker: Tracker | None = None
+        self.tracker: Listener | None = None
         Path(self.paths.logs).mkdir(parents=True, exist_ok=True)
         self.history: History = apply(None, StudyOpened(self.now, replace(spec, **changes).to_json()))
 
-    def listen(self, tracker: Tracker) -> None:
+    def listen(self, tracker: Listener) -> None:
         """A new engine with this tracker."""
         if self.tracker is not None:
             self.history = apply(self.history, EngineStarted(self.now, 1, "box"))

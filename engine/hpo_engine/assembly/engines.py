@@ -31,7 +31,7 @@ from hpo_engine.system import threads
 if TYPE_CHECKING:
     from hpo_engine.core.commands import Parts
     from hpo_engine.core.loop import Engine
-    from hpo_engine.core.ports import Executor, Tracker
+    from hpo_engine.core.ports import Executor, Listener
     from hpo_engine.core.searcher_thread import Ask, Asker
     from hpo_engine.executors.local.bound import Bind, Rebinding
     from hpo_engine.stoppers import FirstOf
@@ -112,7 +112,7 @@ def open_study(paths: StudyPaths, *, wait_s: float = 0.0, known: History | None 
 def engine_for(
     study: OpenStudy,
     clock: Callable[[], float],
-    trackers: Sequence[Tracker] = (),
+    trackers: Sequence[Listener] = (),
     *,
     changes: Mapping[str, Any] | None = None,
     retry: bool = False,

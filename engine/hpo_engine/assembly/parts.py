@@ -20,7 +20,7 @@ from hpo_engine.study.spec import LOCAL, SOURCES_AUTO, Named, StudySpec
 if TYPE_CHECKING:
     from hpo_engine.contract.sources.candidates import Candidate
     from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
-    from hpo_engine.core.ports import Tracker
+    from hpo_engine.core.ports import Listener
     from hpo_engine.stoppers import FirstOf
     from hpo_engine.stoppers.rule import Watch
     from hpo_engine.trackers.console import ConsoleTracker
@@ -179,7 +179,7 @@ def metric_files(spec: StudySpec) -> list[str]:
 # -- trackers ----------------------------------------------------------------------------------------------------------
 
 
-def trackers(paths: StudyPaths, stream: TextIO, *, quiet: bool) -> tuple[ConsoleTracker, list[Tracker]]:
+def trackers(paths: StudyPaths, stream: TextIO, *, quiet: bool) -> tuple[ConsoleTracker, list[Listener]]:
     """The tracker that shows the study on `stream`, and all trackers that write to it."""
     from hpo_engine.executors.machine import waits
     from hpo_engine.trackers.advice import Advice
@@ -189,7 +189,7 @@ def trackers(paths: StudyPaths, stream: TextIO, *, quiet: bool) -> tuple[Console
     return console, [console, Advice(paths, lambda text: console.note(f"note: {text}"))]
 
 
-def chosen_trackers(spec: StudySpec, paths: StudyPaths) -> Iterator[Tracker]:
+def chosen_trackers(spec: StudySpec, paths: StudyPaths) -> Iterator[Listener]:
     """The trackers of the study file. One that cannot be made is left out, since a tracker must never harm a study."""
     for chosen in spec.trackers:
         try:

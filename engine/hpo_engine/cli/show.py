@@ -198,6 +198,7 @@ def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
 def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool) -> None:
     from hpo_engine.contract.outputlog import logfiles
     from hpo_engine.contract.placing import filled_command
+    from hpo_engine.text.quoting import without_password
     from hpo_engine.text.tables import number, safe_text, table
     from hpo_engine.text.tables import value as text_of
 
@@ -219,6 +220,9 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
         click.echo(f"  command: {safe_text(shlex.join(command))}")
     for attempt in trial.attempts:
         click.echo(f"  {_attempt_line(history, trial, attempt)}")
+    if trial.attempt is not None:
+        for name, text in trial.attempt.variables.items():
+            click.echo(f"  set for its script: {name}={safe_text(without_password(text))}")
     if "schedule" in one:
         click.echo(f"\nschedule:\n{_schedule_table(history, trial)}\n")
     elif len(trial.results) > 1 or (trial.results and trial.done < len(trial.attempts)):

@@ -156,8 +156,10 @@ def environment(
     gpus: Sequence[str],
     own: Mapping[str, str],
     resumed: Resumed | None = None,
+    joining: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The environment of one attempt: `base` without the engine's own variables, the contract's variables, `own`.
+    """The environment of one attempt: `base` without the engine's own variables, the contract's variables, those of
+    trackers (`joining`), `own`. Of the tags in MLFLOW_RUN_CONTEXT a run gets all.
 
     DLI_WORK_DIR and MODEL_PATH are RESULT_DIR, where the code is; values in `base` take precedence, except in WMLA
     requests. DATA_DIR and DLI_DATA_FS come from the spec, or else from `base`; if only one is known, the other gets the
@@ -175,6 +177,7 @@ def environment(
     """
     study, resources = paths.study, spec.resources
     env = {k: v for k, v in base.items() if not k.startswith(_ENGINES)}
+    joining = joining or {}
     root, data = spec.data_root, spec.data_dir
     if root and data:
         data = os.path.join(root, data)
@@ -200,20 +203,24 @@ def environment(
     if resources.gpus is not None:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus) if resources.gpus else ""
         env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    env |= threads.variables({**env, **own}, resources.cpus)
-    env |= {**own, "HPO_ATTEMPT": nonce}
-    env[RUN_CONTEXT] = _run_context(env.get(RUN_CONTEXT, ""), nonce, env["TRAINING_ID"])
+    env |= threads.variables({**env, **joining, **own}, resources.cpus)
+    contexts = [variables[RUN_CONTEXT] for variables in (env, joining, own) if variables.get(RUN_CONTEXT)]
+    env |= {**joining, **own, "HPO_ATTEMPT": nonce}
+    env[RUN_CONTEXT] = _run_context(contexts, nonce, env["TRAINING_ID"])
     return env if resumed is None else env | resumed.variables(paths)
 
 
-def _run_context(given: str, nonce: str, trial: str) -> str:
-    """The tags that runs of MLflow get: the user's, and those that say which attempt made them."""
-    try:
-        tags = json.loads(given) if given else {}
-    except (ValueError, RecursionError):
-        tags = None
-    if not isinstance(tags, dict):
-        return given  # MLflow will complain about it, as it does without the engine
+def _run_context(given: Sequence[str], nonce: str, trial: str) -> str:
+    """The tags that runs of MLflow get: those of each text, the later ones first, and which attempt made them."""
+    tags: dict[str, Any] = {}
+    for text in given:
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            return text  # MLflow will complain about it, as it does without the engine
+        tags |= found
     return json.dumps({**tags, ATTEMPT_TAG: nonce, "hpo_engine.trial": trial})
 
 

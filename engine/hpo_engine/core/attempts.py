@@ -29,7 +29,7 @@ from hpo_engine.study.events import (
 )
 from hpo_engine.study.objective import Row
 from hpo_engine.study.rows import added, continued, same_rows
-from hpo_engine.study.trial import Exit, Outcome, StopCause, Trial, TrialState
+from hpo_engine.study.trial import Attempt, Exit, Outcome, StopCause, Trial, TrialState
 from hpo_engine.system.faults import at_fault, described
 from hpo_engine.text.tables import counted
 
@@ -88,8 +88,10 @@ class Attempts:
 
     def intend(self, trial_id: int, now: float) -> None:
         """Records that an attempt will start; call `start` once that is committed."""
-        number = len(self._recorder.history.trials[trial_id].attempts) + 1
-        self._recorder.record(AttemptIntended(now, trial_id, number, secrets.token_hex(8)))
+        trial = self._recorder.history.trials[trial_id]
+        attempt = Attempt(len(trial.attempts) + 1, secrets.token_hex(8), trial.params, resume=trial.resume)
+        variables = self._recorder.environment(trial, attempt) or None
+        self._recorder.record(AttemptIntended(now, trial_id, attempt.number, attempt.nonce, variables))
 
     def start(self, trial_id: int, now: float) -> None:
         """Lays the trial's folder out and launches the attempt that the log promises. If files have to be copied first
@@ -163,6 +165,8 @@ class Attempts:
             begun=attempt.started_at is not None,
             devices=attempt.devices,
             values=self._recorder.history.config(trial),
+            variables=attempt.variables,
+            shared=self._recorder.shared_variables,
         )
 
     # -- running ---------------------------------------------------------------------------------------------------

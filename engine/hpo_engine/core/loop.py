@@ -18,7 +18,7 @@ from hpo_engine.core.attempts import Attempts
 from hpo_engine.core.commands import Commands, Parts, Remake, no_parts
 from hpo_engine.core.early import EarlyStopping
 from hpo_engine.core.outcome import why_none
-from hpo_engine.core.ports import Executor, Searcher, Stopper, Store, Tracker, Workspace
+from hpo_engine.core.ports import Executor, Listener, Searcher, Stopper, Store, Workspace
 from hpo_engine.core.proposing import Proposer
 from hpo_engine.core.recorder import Recorder
 from hpo_engine.core.searcher_thread import Ask, Asker, InLine
@@ -59,7 +59,7 @@ class Engine:
         searcher: Searcher,
         stopper: Stopper,
         executor: Executor,
-        trackers: Sequence[Tracker] = (),
+        trackers: Sequence[Listener] = (),
         *,
         poll_s: float = 0.5,
         asker: Callable[[Ask], Asker] = InLine,

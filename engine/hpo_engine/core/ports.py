@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from hpo_engine.contract.binding import Resumed
 from hpo_engine.contract.checkpoints.finding import Left
@@ -19,7 +19,7 @@ from hpo_engine.study.events import Event
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
 from hpo_engine.study.spec import Resources, StudySpec
-from hpo_engine.study.trial import Exit, StopCause, Trial
+from hpo_engine.study.trial import Attempt, Exit, StopCause, Trial
 
 if TYPE_CHECKING:
     from hpo_engine.stoppers import Halt, TrialEnd
@@ -47,7 +47,7 @@ class Launch:
 
     `nonce` names the attempt among all attempts of all studies. `request`: what it needs to run. `preload`: whether a
     Python script may start with its imports done, see `study.TrialPolicy`. `values`: the trial's parameters, and the
-    resource under its name.
+    resource under its name. `variables`: those that trackers set; `shared`: which of them all attempts have alike.
     """
 
     trial_id: int
@@ -62,6 +62,8 @@ class Launch:
     devices: tuple[str, ...] = ()  # those it is known to have; for `adopt`
     values: Mapping[str, Any] = field(default_factory=dict)
     resumed: Resumed | None = None  # None: it begins afresh
+    variables: Mapping[str, str] = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -206,8 +208,8 @@ class Workspace(Protocol):
         """Nothing is copied any more."""
 
 
-class Tracker(Protocol):
-    """Listens. A tracker that raises is switched off with one warning; it can never fail a study."""
+class Listener(Protocol):
+    """What every tracker has. One that raises is switched off with one warning; it can never fail a study."""
 
     def open(self, history: History, now: float) -> None:
         """Called once when the engine begins (also on resume)."""
@@ -220,6 +222,18 @@ class Tracker(Protocol):
 
     def close(self, history: History) -> None:
         """Called once when the engine ends."""
+
+
+class Tracker(Listener, Protocol):
+    """A listener that may also say what a script's own logger needs to join it. Plugins derive from it."""
+
+    shared_variables: ClassVar[frozenset[str]] = frozenset()
+    """Names of variables that `environment` gives to all attempts alike: a preloaded script's imports see them."""
+
+    def environment(self, history: History, trial: Trial, attempt: Attempt) -> Mapping[str, str]:
+        """Variables for an attempt's script, with which its own logger joins this tracker. Called before each attempt,
+        which waits for the answer; the study file's `env` takes precedence."""
+        return {}
 
 
 class Store(Protocol):

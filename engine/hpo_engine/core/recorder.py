@@ -6,11 +6,14 @@ The only room that writes to the store. Knows neither a searcher nor an executor
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from hpo_engine.core.ports import Store, Tracker
+from hpo_engine.contract.binding import reserved
+from hpo_engine.core.ports import Listener, Store
 from hpo_engine.study.events import Event, apply
 from hpo_engine.study.history import History
+from hpo_engine.study.trial import Attempt, Trial
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +25,7 @@ class Recorder:
         store: the study's log; history: the fold of that log.
     """
 
-    def __init__(self, store: Store, history: History, trackers: Sequence[Tracker]) -> None:
+    def __init__(self, store: Store, history: History, trackers: Sequence[Listener]) -> None:
         self.history = history
         self._store, self._trackers = store, list(trackers)
         self._batch: list[tuple[Event, History]] = []  # each with the history right after it
@@ -51,6 +54,19 @@ class Recorder:
                 self._call(tracker, "on", event, history)
             self._call(tracker, "tick", self.history, now)
 
+    def environment(self, trial: Trial, attempt: Attempt) -> dict[str, str]:
+        """The variables that trackers set for an attempt that is about to be recorded; the last tracker's count."""
+        variables: dict[str, str] = {}
+        for tracker in list(self._trackers):
+            if hasattr(tracker, "environment"):
+                variables |= self._call(tracker, "environment", self.history, trial, attempt, check=_variables) or {}
+        return variables
+
+    @property
+    def shared_variables(self) -> frozenset[str]:
+        """Names of those variables of trackers that all attempts have alike."""
+        return frozenset().union(*(getattr(tracker, "shared_variables", ()) for tracker in self._trackers))
+
     def drop_trackers(self) -> None:
         """Trackers are not called again, not even to close."""
         self._trackers.clear()
@@ -62,13 +78,28 @@ class Recorder:
     def close(self) -> None:
         self._store.close()
 
-    def _call(self, tracker: Tracker, method: str, *args: object) -> None:
-        """One that raises, or lacks the method, is called no more."""
+    def _call(self, tracker: Listener, method: str, *args: object, check: Callable[[Any], Any] | None = None) -> Any:
+        """What the method returns, passed through `check`. A tracker that raises, or lacks the method, is called no
+        more, and the answer is None."""
         if tracker not in self._trackers:
-            return
+            return None
         try:
-            getattr(tracker, method)(*args)
+            answer = getattr(tracker, method)(*args)
+            return answer if check is None else check(answer)
         except BaseException as error:  # even KeyboardInterrupt: drivers handle Ctrl-C as a signal
             self._trackers.remove(tracker)
             words = str(error) or type(error).__name__
             _log.warning("%s is switched off: %s", type(tracker).__name__, words, exc_info=_log.isEnabledFor(10))
+            return None
+
+
+def _variables(answer: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a tracker wants. Raises TypeError, ValueError: a process cannot have them."""
+    for name, value in answer.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"a variable and its value are text, not {name!r} and {value!r}")
+        if not name or "=" in name or "\0" in name + value:
+            raise ValueError(f"no process can have a variable {name!r} with the value {value!r}")
+        if why := reserved(name):
+            raise ValueError(f"{name} {why}")
+    return dict(answer)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from hpo_engine.text.quoting import without_password
+
 if TYPE_CHECKING:
     from hpo_engine.study.history import History
     from hpo_engine.study.trial import Attempt, Trial
@@ -165,6 +167,7 @@ def attempt_object(attempt: Attempt) -> dict[str, Any]:
         "resource": attempt.resource,
         "resume_from": attempt.resume,
         "devices": attempt.devices,
+        "variables": {name: without_password(text) for name, text in attempt.variables.items()},
         "started_at": attempt.started_at,
         "ended_at": attempt.ended_at,
         "exit": None if end is None else str(end),

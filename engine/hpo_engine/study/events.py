@@ -238,13 +238,15 @@ class TrialCarriedOn(Event):
 class AttemptIntended(Event):
     """Committed before the launch: from here on the attempt may exist.
 
-    Earlier rows of the trial are dropped, unless the attempt goes on from the trial's own files.
+    Earlier rows of the trial are dropped, unless the attempt goes on from the trial's own files. `variables`: those of
+    trackers for its script.
     """
 
     kind: ClassVar[str] = "attempt_intended"
     trial: int
     attempt: int
     nonce: str
+    variables: Mapping[str, str] | None = None
 
     def step(self, draft: Draft) -> None:
         trial = draft.trial(self.trial, TrialState.PENDING)
@@ -254,7 +256,7 @@ class AttemptIntended(Event):
         before = trial.rows if trial.goes_on else ()
         attempt = {
             "number": self.attempt, "nonce": self.nonce, "params": trial.params, "resource": trial.proposal.resource,
-            "resume": trial.resume,
+            "resume": trial.resume, "variables": self.variables or {},
         }  # fmt: skip
         amend(
             trial, state=TrialState.RUNNING, rows=before, before=before, provisional=False, cleared=False, seen_at=(),

@@ -211,6 +211,7 @@ class Attempt:
     `number` from 1; `nonce` names it at most once. `resume`: the trial whose files it went on from, its own or another
     one (None: it began afresh). `devices` it was given. `failure`: why it failed (None: it did not). Times are UTC
     seconds.
+    `variables`: those that trackers set for its script.
     `rows`, `before`: the trial's when it ended, kept if a later attempt has begun and this one had no result, as the
     trial no longer has them. `anew`: its rows replace all those of before, although it was to go on from these.
     """
@@ -229,6 +230,7 @@ class Attempt:
     anew: bool = False
     rows: Sequence[Row] = ()
     before: Sequence[Row] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ran_s(self) -> float | None:

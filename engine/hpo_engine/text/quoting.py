@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 _MOST = 60  # characters
@@ -27,3 +28,8 @@ def quoted(text: str, most: int = _MOST) -> str:
 def listed(names: Sequence[str], most: int) -> str:
     """At most `most` of the names, and how many more there are: `a, b and 3 more`."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def without_password(text: str) -> str:
+    """A URL in the text without the user and the password that it may hold: `https://***@host`."""
+    return re.sub(r"(\w://)[^/@\s]+@", r"\1***@", text)

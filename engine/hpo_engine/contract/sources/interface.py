@@ -25,7 +25,7 @@ class TrialFiles:
 
     `named`: metrics that the study file names; none of them is the step of a row, whatever it is called. `placed`:
     paths in RESULT_DIR of files into which the engine put values. `objectives`: of the named ones those searched for.
-    `nonce`: identifies the attempt. `env`: variables that all attempts of the study have.
+    `nonce`: identifies the attempt. `env`: variables of the study and of trackers for this attempt.
     """
 
     paths: TrialPaths
@@ -41,7 +41,8 @@ class TrialFiles:
         """For the last attempt of a trial."""
         placed = frozenset([file.path for file in spec.files])
         objectives = frozenset([objective.metric for objective in spec.objectives])
-        env = {**os.environ, **spec.env}
+        joining = {} if trial.attempt is None else trial.attempt.variables
+        env = {**os.environ, **joining, **spec.env}
         return cls(paths, len(trial.attempts), spec.metrics, placed, objectives, trial.nonce, env)
 
     @cached_property

@@ -24,9 +24,9 @@ class BoundLaunch(Launch):
     which is RESULT_DIR.
 
     `fixed`: the number of words at the beginning of argv that are the same in all attempts of the study; None: all are.
-    `varying`: variables of the study's own whose values differ. `protect`: paths that must stay as they are, if the
-    operating system can see to it. `lease`: the file whose lock is to be held while the attempt's processes live, see
-    `executors.ledger`.
+    `varying`: variables of the study's own and of trackers whose values differ. `protect`: paths that must stay as they
+    are, if the operating system can see to it. `lease`: the file whose lock is to be held while the attempt's processes
+    live, see `executors.ledger`.
     """
 
     argv: tuple[str, ...]
@@ -82,7 +82,7 @@ class Binder:
         values = values_of(spec, paths, launch.values, resume_from)
         own = _here(self._placed.environment(values), paths)
         base = {**self._base, **threads.variables({**self._base, **own}, each)}
-        env = binding.environment(spec, paths, base, launch.nonce, devices, own, launch.resumed)
+        env = binding.environment(spec, paths, base, launch.nonce, devices, own, launch.resumed, launch.variables)
         return BoundLaunch(
             **{**vars(launch), "devices": tuple(devices)},
             argv=tuple([word.replace(HERE, paths.result_dir) for word in self._placed.command(values)]),
@@ -91,7 +91,7 @@ class Binder:
             protect=self._protect,
             lease=lease,
             fixed=self._placed.fixed,
-            varying=self._placed.varying,
+            varying=self._placed.varying | (launch.variables.keys() - launch.shared - own.keys()),
         )
 
 
