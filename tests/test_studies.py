@@ -377,7 +377,7 @@ def test_paths_of_a_study_stay_below_its_folder(tmp_path: Path) -> None:
 
 def test_the_file_of_a_study_that_an_older_version_began_is_still_its_own() -> None:
     """It said nothing of `resume`, which meant never; now that means auto."""
-    from hpo_engine.cli.changes import changed_limits
+    from hpo_engine.control.changes import changed_limits
     from hpo_engine.study.events import StudyOpened, fold
     from hpo_engine.study.spec import Budget, Resource
     from hpo_engine.testing.histories import SPACES, spec_of

@@ -1,7 +1,7 @@
-"""hpo-engine: hyperparameter optimisation for plain training scripts.
+"""hpo-engine: hyperparameter optimisation for plain training scripts. `import hpo_engine as hpo`.
 
-The names here are those that a plugin needs; each is imported when it is first used, so that the command line starts
-without what it does not need.
+The names here are those of the Python interface (docs/python.md) and of plugins (docs/writing-plugins.md).
+Each is imported when it is first used, so that an import costs nothing that is not needed.
 """
 
 from __future__ import annotations
@@ -20,19 +20,33 @@ _PLACES = {
     "Row": "study.objective",
     "SearchSpace": "space.searchspace",
     "Searcher": "searchers",
+    "Space": "api.space",
     "SpecError": "errors",
     "Stopper": "core.ports",
+    "Study": "api.study",
     "StudySpec": "study.spec",
     "Tracker": "core.ports",
     "Traits": "searchers",
     "Trial": "study.trial",
     "WholeFile": "contract.sources.files",
+    "choice": "api.space",
+    "constant": "api.space",
+    "float": "api.space",
+    "int": "api.space",
+    "run": "api.running",
     "trial_rng": "searchers",
 }
 
-__all__ = [*_PLACES, "__version__"]
+__all__ = [*(name for name in _PLACES if name not in ("float", "int")), "__version__"]  # `import *` hides no builtin
 
 if TYPE_CHECKING:
+    from hpo_engine.api.running import run as run
+    from hpo_engine.api.space import Space as Space
+    from hpo_engine.api.space import choice as choice
+    from hpo_engine.api.space import constant as constant
+    from hpo_engine.api.space import float as float
+    from hpo_engine.api.space import int as int
+    from hpo_engine.api.study import Study as Study
     from hpo_engine.contract.sources.files import GrowingFile as GrowingFile
     from hpo_engine.contract.sources.files import WholeFile as WholeFile
     from hpo_engine.contract.sources.interface import MetricSource as MetricSource
@@ -61,4 +75,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*_PLACES, "__version__"])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo_engine.cli import requests
 from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.control import requests
 from hpo_engine.store.journal import Journal, read_history
 from hpo_engine.study.events import EngineGone, EngineStarted, Event, TrialEnded, TrialProposed, opening
 from tests.support.random_logs import spec

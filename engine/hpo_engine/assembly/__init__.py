@@ -17,7 +17,7 @@ from hpo_engine.assembly.parts import (
     traits,
 )
 from hpo_engine.assembly.registries import EXECUTORS, METRIC_SOURCES, SEARCHERS, STOPPERS, TRACKERS
-from hpo_engine.assembly.specs import load_spec, read_changed
+from hpo_engine.assembly.specs import load_spec, read_changed, spec_of
 
 __all__ = [
     "Clock",
@@ -42,6 +42,7 @@ __all__ = [
     "read_changed",
     "rehearsed",
     "searcher",
+    "spec_of",
     "stopper",
     "stopper_named",
     "trackers",

@@ -23,11 +23,23 @@ if TYPE_CHECKING:
 def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     """The study file at `path`, native or WMLA's, and its text. Raises SpecError with every problem in it."""
     from hpo_engine.studyfile import document
-    from hpo_engine.studyfile.common import default_name, is_wmla
 
     text = document.read_text(path)
-    doc = document.read_document(text, path)
-    base_dir = os.path.dirname(absolute(path))
+    return spec_of(document.read_document(text, path), text, os.path.dirname(absolute(path)), env)
+
+
+def spec_of(doc: Document, text: str, base_dir: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
+    """The study that a document describes, native or WMLA's, and the text to keep of it (without secrets).
+
+    Args:
+        text: that of the document. base_dir: what its relative paths are relative to.
+
+    Raises:
+        SpecError: with every problem in it.
+    """
+    from hpo_engine.studyfile import document
+    from hpo_engine.studyfile.common import default_name, is_wmla
+
     if is_wmla(doc.data):
         from hpo_engine.studyfile import wmla
 
@@ -39,7 +51,7 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
         hidden = wmla.without_secrets(doc)
         text = text if hidden is None else document.dump(hidden)
         if not doc.data.get("hpoName"):  # the same file must find its study again, so no generated name here
-            spec = replace(spec, name=default_name(path, base_dir))
+            spec = replace(spec, name=default_name(doc.file, base_dir))
     else:
         from hpo_engine.studyfile.native import parse_document
 
@@ -48,7 +60,7 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
         return _checked(spec, env, how_long="trials" in doc.data or "runs" in doc.data or is_wmla(doc.data)), text
     except SpecError as error:
         problems = [p._replace(path=_wmla_path(p.path)) if is_wmla(doc.data) else p for p in error.problems]
-        raise SpecError([p._replace(line=_line(doc, p.path)) for p in problems], path) from None
+        raise SpecError([p._replace(line=_line(doc, p.path)) for p in problems], doc.file) from None
 
 
 def read_changed(document: Document, base_dir: str) -> StudySpec:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import find, json_option, note, root_option, study_argument, yes_option
-from hpo_engine.cli.requests import change
+from hpo_engine.control.requests import change
 from hpo_engine.errors import EngineError, Problem, SpecError
 from hpo_engine.report.objects import dump
 

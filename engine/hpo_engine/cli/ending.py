@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpo_engine.cli.common import find, root_option, study_argument, yes_option
 from hpo_engine.cli.trials import TrialNumbers, stopped
-from hpo_engine.errors import EngineError
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
-    from hpo_engine.store.journal import Follower
     from hpo_engine.study.history import History
-
-_POLL_S = 0.05
 
 
 @click.command()
@@ -28,8 +22,8 @@ _POLL_S = 0.05
 @click.option("--kill", is_flag=True, help="SIGKILL at once, without a grace period.")
 def stop(study: str, trials: tuple[range, ...], root: str | None, kill: bool) -> int:
     """Stop STUDY (it can be resumed), or end TRIALs of it for good, as `cancel` does."""
+    from hpo_engine.control.stopping import ask_to_stop, await_stop
     from hpo_engine.executors.local.processes import need_proc
-    from hpo_engine.store import inbox
     from hpo_engine.store.journal import Follower
     from hpo_engine.store.lock import who_leads
 
@@ -40,8 +34,11 @@ def stop(study: str, trials: tuple[range, ...], root: str | None, kill: bool) ->
     log = Follower(paths.db)
     if who_leads(paths.lock) is None:
         return _stop_unled(paths, log.history, kill=kill)
-    request = inbox.post(paths.inbox, inbox.Request("stop", None, kill, "stop"))
-    return _await_stop(paths, log, request)
+    await_stop(paths, ask_to_stop(paths, kill=kill), log.history.spec.trial.grace_s)
+    log.news()
+    now = log.history
+    click.echo(f"{now.spec.name} is {now.state.value}; to continue: hpo-engine resume {now.spec.name}")
+    return 0
 
 
 @click.command()
@@ -72,21 +69,4 @@ def _stop_unled(paths: StudyPaths, history: History, *, kill: bool) -> int:
         run_study(paths, detach=False, as_json=False, quiet=True, wait_s=1.0, **how)
     else:
         click.echo(f"{history.spec.name} is not running")
-    return 0
-
-
-def _await_stop(paths: StudyPaths, log: Follower, request: str) -> int:
-    """Waits until the engine has stopped the study, which may take the grace period."""
-    from hpo_engine.store import inbox
-    from hpo_engine.store.lock import who_leads
-
-    deadline = time.monotonic() + log.history.spec.trial.grace_s + 10.0
-    while time.monotonic() < deadline and who_leads(paths.lock) is not None:
-        time.sleep(_POLL_S)
-    log.news()
-    now = log.history
-    if os.path.exists(request):
-        inbox.done(request)  # or a later engine would carry it out
-        raise EngineError(f"{now.spec.name}: its engine does not answer ({who_leads(paths.lock)}); nothing was stopped")
-    click.echo(f"{now.spec.name} is {now.state.value}; to continue: hpo-engine resume {now.spec.name}")
     return 0

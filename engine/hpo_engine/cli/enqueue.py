@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import find, json_option, root_option, study_argument
-from hpo_engine.cli.requests import change
 from hpo_engine.errors import Problem, SpecError
 from hpo_engine.report.objects import dump
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
     from hpo_engine.store.journal import Follower
-    from hpo_engine.study.events import Event
     from hpo_engine.study.history import History
     from hpo_engine.study.spec import StudySpec
 
@@ -41,10 +39,9 @@ def enqueue(study: str, values: tuple[str, ...], root: str | None, file: str | N
     Values are written as in a study file: `hpo-engine enqueue digits lr=0.01 layers=3`. What is left out is filled in
     by the searcher. FILE has several; they are tried in their order, behind those that were enqueued before.
     """
-    from hpo_engine.store.inbox import Request
+    from hpo_engine.control.queueing import enqueue as queue
     from hpo_engine.store.journal import Follower
     from hpo_engine.study.events import TrialQueued
-    from hpo_engine.study.revision import queued
 
     paths = find(study, root)
     log = Follower(paths.db)
@@ -53,15 +50,7 @@ def enqueue(study: str, values: tuple[str, ...], root: str | None, file: str | N
     found = _read(file) if file is not None else [_configuration(log.history.spec, values)]
     if not found:
         raise SpecError("there is no configuration in it", file or "")
-    numbers: list[int] = []
-
-    def events(history: History, now: float) -> Sequence[Event]:
-        made = queued(history, found, now)
-        numbers[:] = [event.number for event in made]
-        return made
-
-    events(log.history, 0.0)  # what is wrong is said here, whoever carries it out
-    name = change(paths, Request("enqueue", why="enqueue", body={"configurations": found}), events)
+    name, numbers = queue(paths, log.history, found)
     news = [event for event, _ in log.news()]
     if name:
         numbers = [event.number for event in news if isinstance(event, TrialQueued) and event.request == name]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpo_engine.cli.common import find, json_option, note, root_option, study_argument, yes_option
 from hpo_engine.cli.trials import TrialNumbers, resumed
-from hpo_engine.errors import SpecError, StudyExists
+from hpo_engine.errors import SpecError
 from hpo_engine.report.objects import dump, summary
 from hpo_engine.text import streams
 
@@ -70,15 +68,16 @@ def submit(
     it goes to stderr, and the last line on stdout is the result.
     """
     from hpo_engine import assembly, studies
-    from hpo_engine.cli.changes import changed_limits, refuse_old_failures, with_current_limits
     from hpo_engine.cli.start import run_study
     from hpo_engine.contract.paths import StudyPaths, is_study, runs_root
+    from hpo_engine.control.changes import with_current_limits
+    from hpo_engine.control.submitting import continued, overridden
     from hpo_engine.store.lock import who_leads
 
     _begin(as_json)
     spec, source = assembly.load_spec(file, os.environ)
     given = {"trials": trials, "runs": runs, "parallel": parallel}
-    spec = _overridden(spec, name, given, seed)
+    spec = overridden(spec, name, given, seed)
     for text in spec.notes:
         note(text)
     paths = StudyPaths(os.path.join(runs_root(root, os.environ), spec.name))
@@ -98,12 +97,7 @@ def submit(
         return 0
     if _made(spec, source, paths, quiet=quiet, as_json=as_json):
         return run_study(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
-    if not is_study(paths):
-        raise StudyExists(f"{paths.root} exists and is not a study; choose another --name")
-    history = studies.read(paths)
-    changes = changed_limits(history, spec, given, paths)
-    if who_leads(paths.lock) is None and not _complete(history, changes):
-        refuse_old_failures(paths, history)
+    history, changes = continued(spec, paths, given)
     return _go_on(paths, history, changes, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
 
 
@@ -137,7 +131,7 @@ def resume(
     With TRIALs, such as 3 or 5-7: those that are paused go on. Only that happens if an engine runs the study.
     """
     from hpo_engine import studies
-    from hpo_engine.cli.changes import refuse_fewer
+    from hpo_engine.control.changes import refuse_fewer
 
     _begin(as_json)
     paths = find(study, root)
@@ -168,8 +162,8 @@ def resume(
 def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: bool, quiet: bool, wait: float) -> int:
     """Run STUDY's failed trials again."""
     from hpo_engine import studies
-    from hpo_engine.cli.changes import note_changed_files
     from hpo_engine.cli.start import run_study
+    from hpo_engine.control.changes import note_changed_files
     from hpo_engine.store.lock import who_leads
     from hpo_engine.study.trial import BAD
     from hpo_engine.trackers.next_steps import called
@@ -177,7 +171,7 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
     _begin(as_json)
     paths = find(study, root)
     history = studies.read(paths)
-    note_changed_files(paths, history)
+    note_changed_files(paths, history, note)
     # A study whose retry was killed half-way continues by the same command.
     if history.state.value != "running" and not any(history.counts.get(s) for s in BAD) and not who_leads(paths.lock):
         more = f"; to continue: hpo-engine resume {called(history, paths.root)}" if history.pending else ""
@@ -200,47 +194,21 @@ def _begin(as_json: bool) -> None:
         streams.be_lenient(sys.stdout)
 
 
-def _overridden(spec: StudySpec, name: str | None, given: dict[str, int | None], seed: int | None) -> StudySpec:
-    from hpo_engine.studyfile.common import study_name_problem
-
-    if name is not None:
-        if problem := study_name_problem(name):
-            raise SpecError(f"--name: {problem}")
-        spec = replace(spec, name=name)
-    limits = {k: v for k, v in given.items() if k != "parallel" and v is not None}
-    if spec.counts_runs and "trials" in limits:
-        limits = {"runs": limits.pop("trials"), **limits}
-    spec = replace(spec, budget=replace(spec.budget, **limits))
-    if (parallel := given["parallel"]) is not None:
-        spec = replace(spec, resources=replace(spec.resources, parallel=parallel))
-    return spec if seed is None else replace(spec, seed=seed)
-
-
 def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_json: bool) -> bool:
     """Makes the study's folder and prints notes on the study; False: something with its name exists already."""
-    from hpo_engine import assembly, studies
+    from hpo_engine import assembly
     from hpo_engine.cli.plan import time_and_disk
+    from hpo_engine.control.submitting import created
     from hpo_engine.probe.pacefile import recall
     from hpo_engine.text.tables import safe_text
 
-    if os.path.lexists(paths.root):
+    if not created(spec, source, paths, note):
         return False
-    folder = os.path.dirname(paths.root)
-    try:
-        if spec.warm_start:  # read now and kept, so that the same file finds its study again
-            spec, notes = studies.with_prior(spec, folder)
-            for text in notes:
-                note(text)
-        studies.create(spec, source, folder, time.time(), note, metric_files=assembly.metric_files(spec))
-    except StudyExists:  # another submit was quicker
-        return False
-    for text in assembly.warnings(spec):
-        note(text)
     if not quiet and (about := assembly.about(spec)):
         click.echo(f"{safe_text(spec.algorithm.name)}: {safe_text(about)}", err=as_json)
     if not quiet and (plan := assembly.plan(spec)):
         click.echo(f"plan: {safe_text(plan)}", err=as_json)
-    if not quiet and (pace := recall(folder, spec)) is not None:
+    if not quiet and (pace := recall(os.path.dirname(paths.root), spec)) is not None:
         found = assembly.rehearsed(spec, pace, quick=True)
         if found is not None:
             click.echo(f"by the short trials of plan or check: {time_and_disk(spec, found, pace)}", err=as_json)
@@ -249,30 +217,14 @@ def _made(spec: StudySpec, source: str, paths: StudyPaths, *, quiet: bool, as_js
 
 def _go_on(paths: StudyPaths, history: History, changes: dict[str, Any], *, as_json: bool, **how: Any) -> int:
     """Runs a study that exists, or shows its result if it is complete. `how`: as `run_study` takes it."""
-    from hpo_engine.cli.changes import note_changed_files
     from hpo_engine.cli.start import run_study
-    from hpo_engine.store.lock import who_leads
+    from hpo_engine.control.changes import note_changed_files
+    from hpo_engine.control.submitting import over
 
-    note_changed_files(paths, history)
-    if who_leads(paths.lock) is None and _complete(history, changes) and _whole(paths, history):
+    note_changed_files(paths, history, note)
+    if over(paths, history, changes):
         return _show_result(history, paths, as_json)
     return run_study(paths, as_json=as_json, known=history, changes=changes, **how)
-
-
-def _complete(history: History, changes: dict[str, Any]) -> bool:
-    """Whether there is nothing left to run."""
-    return history.state.value in ("finished", "failed") and not changes and not history.revised
-
-
-def _whole(paths: StudyPaths, history: History) -> bool:
-    """False if this study is a copy, and a trial has ended only in the original."""
-    from hpo_engine.contract.paths import identity
-
-    if history.folder in ((), identity(paths.root)):
-        return True
-    from hpo_engine.executors.local import origin
-
-    return origin.whole(paths)
 
 
 def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:

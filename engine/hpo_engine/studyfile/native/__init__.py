@@ -7,6 +7,7 @@ study file and no algorithm's options, and starts nothing. Importing this costs 
 from hpo_engine.studyfile.document import Document, read_document
 from hpo_engine.studyfile.native.native import entry, json_schema, to_native
 from hpo_engine.studyfile.native.parse import DEFAULT_TRIALS, load, parse, parse_document
+from hpo_engine.studyfile.native.space import space_from
 
 __all__ = [
     "DEFAULT_TRIALS",
@@ -17,5 +18,6 @@ __all__ = [
     "parse",
     "parse_document",
     "read_document",
+    "space_from",
     "to_native",
 ]

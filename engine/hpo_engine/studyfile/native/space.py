@@ -15,8 +15,9 @@ from hpo_engine.space.params import Choice, Constant, Param, json_problem, json_
 from hpo_engine.space.partial import point_problems, refuse_empty
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.studyfile.common import Problems, ragged, space_of
+from hpo_engine.studyfile.document import Document
 from hpo_engine.studyfile.native import slips
-from hpo_engine.studyfile.native.findings import report
+from hpo_engine.studyfile.native.findings import report, sound_form
 from hpo_engine.studyfile.native.form import ENTRIES, StudyForm
 from hpo_engine.text.quoting import shown
 from hpo_engine.text.tables import number
@@ -231,3 +232,14 @@ def short_steps(space: SearchSpace) -> Iterator[str]:
         if isinstance(axis, Steps) and (end := axis.end) != param.high:
             by, low, last, high = map(number, (param.step, param.low, end, param.high))
             yield f"space.{shown(param.name)}: steps of {by} from {low} end at {last}, not at {high}"
+
+
+def space_from(entries: Mapping[str, Any], require: Any = ()) -> SearchSpace:
+    """The space of these entries and rules, which are those of a study file. Raises SpecError with every problem."""
+    data = {"command": "-", "space": entries, "require": require}
+    problems = Problems(Document(data, ""))
+    form, _ = sound_form(data, problems)
+    space = read_space(form, given=True, sound=True, problems=problems).space
+    problems.check()
+    assert space is not None  # its absence is a problem
+    return space

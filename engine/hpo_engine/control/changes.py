@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.cli.common import note
 from hpo_engine.errors import SpecError, StudyExists
 from hpo_engine.text.quoting import listed
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def changed_limits(
-    history: History, spec: StudySpec, given: dict[str, int | None], paths: StudyPaths
+    history: History, spec: StudySpec, given: Mapping[str, int | None], paths: StudyPaths
 ) -> dict[str, Any]:
     """The new limits in a file that is submitted again. Raises StudyExists if it describes another study."""
     from hpo_engine import studies
@@ -110,7 +110,7 @@ def refuse_old_failures(paths: StudyPaths, history: History) -> None:
         )
 
 
-def note_changed_files(paths: StudyPaths, history: History) -> None:
+def note_changed_files(paths: StudyPaths, history: History, say: Callable[[str], None]) -> None:
     """For a study that continues: notes on copied or linked files that have changed."""
     from hpo_engine import studies
 
@@ -120,6 +120,6 @@ def note_changed_files(paths: StudyPaths, history: History) -> None:
             f"use the new version: hpo-engine remove {os.path.basename(paths.root)} and submit again, or submit with "
             "another --name"
         )
-        note(text)
+        say(text)
     if problem := studies.linked_problem(paths, history.spec):
-        note(problem)
+        say(problem)

@@ -1,0 +1,191 @@
+"""`run`: a study from Python, checked as `submit` checks it, by an engine in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hpo_engine.api.study import Study, folder_of, show
+from hpo_engine.errors import EngineError, MachineError, Problem, SpecError, StudyLocked
+from hpo_engine.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.study.history import History
+
+_POLL_S = 0.02
+_ERRORS: Mapping[int, type[EngineError]] = {2: SpecError, 4: StudyLocked, 5: MachineError}
+"""By the exit code of an engine that did not begin."""
+
+
+def run(
+    study: str | os.PathLike[str] | Mapping[str, Any] | StudySpec,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    wait: bool = True,
+    quiet: bool = False,
+    name: str | None = None,
+    trials: int | None = None,
+    runs: int | None = None,
+    parallel: int | None = None,
+    seed: int | None = None,
+) -> Study:
+    """Runs a study, or continues it if it exists, as `hpo-engine submit`.
+
+        study = hpo.run("algo.yaml")
+        study = hpo.run({"command": "python train.py", "objective": "minimize loss", "space": hpo.Space(...)})
+
+    The engine is a process of its own: the study goes on if this process ends. Ctrl-C while it waits stops the study,
+    so that it can be resumed; pressed again, it kills the trials.
+
+    Args:
+        study: the path of a study file (native or of WMLA), a mapping with the fields of one, whose paths are relative
+            to the current folder, or a StudySpec.
+        root: the folder of the studies; None: $HPO_ENGINE_ROOT, else ./hpo-runs.
+        wait: return when the study has ended; False: when its engine runs.
+        quiet: show no progress.
+        name, trials, runs, parallel, seed: in place of what the study file says, as the options of `submit`.
+
+    Raises:
+        SpecError: with every problem of the study file. StudyExists: another study has its name. StudyLocked: it runs
+        already, and its limits cannot be changed. EngineError: its engine could not run it to its end.
+    """
+    from hpo_engine.contract.paths import StudyPaths, runs_root
+    from hpo_engine.control.changes import note_changed_files
+    from hpo_engine.control.submitting import continued, created, over, overridden
+    from hpo_engine.executors.local.processes import need_proc
+
+    _refuse_in_trial()
+    need_proc()
+    spec, source = _read(study)
+    given = {"trials": _limit("trials", trials), "runs": _limit("runs", runs), "parallel": _limit("parallel", parallel)}
+    spec = overridden(spec, name, given, _limit("seed", seed, least=0), option="name")
+    for text in spec.notes:
+        show(text)
+    folder = runs_root(None if root is None else os.fspath(root), os.environ)
+    paths = StudyPaths(os.path.join(folder, spec.name))
+    if created(spec, source, paths, show):
+        made = Study(paths)
+        return started(made, made.history, {}, wait=wait, quiet=quiet)
+    history, changes = continued(spec, paths, given)
+    note_changed_files(paths, history, show)
+    found = Study(paths)
+    return found if over(paths, history, changes) else started(found, history, changes, wait=wait, quiet=quiet)
+
+
+def started(
+    study: Study, history: History, changes: Mapping[str, Any], *, wait: bool, quiet: bool, retry: bool = False
+) -> Study:
+    """Starts an engine for the study, or joins the one that runs it if nothing is to change, and waits for the end."""
+    from hpo_engine.control.engines import start_engine
+
+    paths = folder_of(study)
+    if not study.running or changes or retry:
+        begun = start_engine(paths, {"known": history, "changes": dict(changes), "retry": retry})
+        joins = begun.code == StudyLocked.exit_code and study.running and not changes and not retry
+        if begun.code and not joins:
+            raise _refusal(begun.code, begun.output)
+        while study.running and study.history.events == history.events:  # what it changes is there when this returns
+            time.sleep(_POLL_S)
+    return _waited(study, paths, quiet=quiet) if wait else study
+
+
+def _waited(study: Study, paths: StudyPaths, *, quiet: bool) -> Study:
+    from hpo_engine.control.following import display
+    from hpo_engine.control.stopping import ask_to_stop
+
+    interrupts = 0
+    while True:
+        try:
+            if not quiet and not interrupts:
+                display(paths, sys.stdout)
+            study.wait()
+            break
+        except KeyboardInterrupt:
+            interrupts += 1
+            if study.running:
+                kill = interrupts > 1
+                ask_to_stop(paths, kill=kill, why="Ctrl-C")
+                more = "killing its trials" if kill else "stopping the study; Ctrl-C again kills its trials"
+                print(f"hpo-engine: {more}", file=sys.stderr, flush=True)
+    if interrupts:
+        raise KeyboardInterrupt
+    return study
+
+
+def _read(study: Any) -> tuple[StudySpec, str]:
+    """The study, and the text that is kept with it."""
+    from hpo_engine import assembly
+
+    if isinstance(study, (str, os.PathLike)):
+        return assembly.load_spec(os.fspath(study), os.environ)
+    if isinstance(study, StudySpec):
+        from hpo_engine.studyfile.native import to_native
+
+        return _of_mapping(to_native(study))
+    if isinstance(study, Mapping):
+        return _of_mapping(study)
+    raise SpecError(f"a study is a path, a mapping or a StudySpec, not {type(study).__name__}")
+
+
+def _of_mapping(fields: Mapping[str, Any]) -> tuple[StudySpec, str]:
+    from hpo_engine import assembly
+    from hpo_engine.space.params import json_problem
+    from hpo_engine.studyfile import document
+    from hpo_engine.studyfile.common import default_name, is_wmla
+
+    data = _as_document(fields)
+    if not is_wmla(data) and data.get("name") is None:
+        data = {"name": default_name("algo.yaml", os.getcwd()), **data}
+    if wrong := [Problem(str(name), text) for name, value in data.items() if (text := json_problem(value))]:
+        raise SpecError(wrong)
+    text = document.dump(data)
+    try:
+        return assembly.spec_of(document.read_document(text, ""), text, os.getcwd(), os.environ)
+    except SpecError as error:
+        raise SpecError([Problem(p.path, p.text) for p in error.problems]) from None
+
+
+def _as_document(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as a study file has them."""
+    from hpo_engine.api.space import Entry, Space
+    from hpo_engine.space.params import plain
+
+    data = dict(fields)
+    space = data.get("space")
+    if isinstance(space, Space):
+        data["space"] = space.to_dict()
+        if space.require:
+            data["require"] = [*space.require, *_listed(data.get("require"))]
+    elif isinstance(space, Mapping):
+        data["space"] = {name: value.document if isinstance(value, Entry) else value for name, value in space.items()}
+    return {name: plain(os.fspath(value) if isinstance(value, os.PathLike) else value) for name, value in data.items()}
+
+
+def _listed(rules: Any) -> list[Any]:
+    return [] if rules is None else [rules] if isinstance(rules, str) else list(rules)
+
+
+def _limit(name: str, value: Any, least: int = 1) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+        return value
+    raise SpecError([Problem(name, f"must be a whole number of at least {least}, not {value!r}")])
+
+
+def _refusal(code: int, output: str) -> EngineError:
+    """What the engine said before it left."""
+    text = "\n".join(line.removeprefix("hpo-engine: ") for line in output.splitlines())
+    return _ERRORS.get(code, EngineError)(text or f"the engine left with exit code {code}")
+
+
+def _refuse_in_trial() -> None:
+    """A script that submits a study when it is run would do so in each of its own trials."""
+    if os.environ.get("HPO_ATTEMPT"):
+        trial = os.environ.get("TRAINING_ID", "")
+        raise SpecError(
+            f"this process is a trial of a study itself ({trial}); a trial cannot run studies. If the study's command "
+            'runs the script that calls run, put that call under if __name__ == "__main__" in a file of its own'
+        )

@@ -1,0 +1,58 @@
+"""A study that is displayed while another process runs it."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.study.history import History
+
+_POLL_S = 0.25
+
+
+def display(paths: StudyPaths, stream: TextIO, *, on_interrupt: str = "") -> History:
+    """Shows the study on `stream`, from its event log, until no engine runs it. Returns how it stood then.
+
+    Args:
+        on_interrupt: what to print at Ctrl-C, which ends the display; "": KeyboardInterrupt is raised.
+
+    Raises:
+        JournalError, StudyGone; BrokenPipeError if nobody reads `stream`.
+    """
+    from hpo_engine.assembly import Clock
+    from hpo_engine.executors.machine import waits
+    from hpo_engine.store.journal import Follower
+    from hpo_engine.store.lock import who_leads
+    from hpo_engine.trackers.console import ConsoleTracker
+
+    log = Follower(paths.db)
+    console = ConsoleTracker(stream, folder=paths.root, waits=partial(waits, paths.root, os.environ))
+    clock = Clock()
+    try:
+        console.open(log.history, clock())
+        while True:
+            led = who_leads(paths.lock) is not None
+            for event, history in log.news():
+                console.on(event, history)
+            console.tick(log.history, clock())
+            if console.problem is not None:
+                raise console.problem
+            if console.unheard:
+                raise BrokenPipeError
+            if not led:
+                break
+            time.sleep(_POLL_S)
+        if log.history.state.value == "running":
+            console.note(f"no engine runs it; to continue: hpo-engine resume {log.history.spec.name}")
+    except KeyboardInterrupt:
+        if not on_interrupt:
+            raise
+        console.note(on_interrupt)
+    finally:
+        console.close(log.history)
+        log.close()
+    return log.history
