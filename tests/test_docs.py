@@ -188,6 +188,20 @@ def test_the_smallest_study_ends_as_shown(tmp_path: Path) -> None:
     assert inside and all((folder / root / name).exists() for name in inside)
 
 
+COMING = ROOT / "docs/coming-from.md"
+IN_ARGUMENTS = [shown for shown in fences(COMING, "yaml") if "{params:name=value}" not in shown]
+
+
+@pytest.mark.parametrize(
+    "shown", [IN_ARGUMENTS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in IN_ARGUMENTS[1:-1])]
+)
+def test_what_other_tools_do_is_done_here(shown: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(fences(COMING, "python")[0])
+    (tmp_path / "algo.yaml").write_text(re.sub(r"^trackers:.*\n", "", shown, flags=re.MULTILINE))
+    done = hpo_engine("submit", "algo.yaml", "--trials", "3", cwd=tmp_path)
+    assert done.returncode == 0 and "3 completed" in done.stdout, done.stdout + done.stderr
+
+
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 
