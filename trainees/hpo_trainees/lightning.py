@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpo_trainees.report import Stop, report, should_stop
@@ -49,11 +49,13 @@ class ReportCallback(Callback):
 
     Args:
         save_on_stop: whether that checkpoint is saved.
+        also: numbers that each row has besides, such as values that the script has chosen.
     """
 
-    def __init__(self, save_on_stop: bool = True) -> None:
+    def __init__(self, save_on_stop: bool = True, also: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self._save_on_stop = save_on_stop
+        self._also = dict(also or {})
         self._stop: Stop | None = None
         self._row: dict[str, float] | None = None  # a row that waits for its epoch's training metrics
         self._epoch = 0
@@ -125,7 +127,7 @@ class ReportCallback(Callback):
             # Validations have an even spacing: if any comes inside an epoch, then the first one does.
             self._counts_epochs = not inside_epoch
         if row and trainer.is_global_zero:
-            report(step=self._epoch if self._counts_epochs else self._global_step, **row)
+            report(step=self._epoch if self._counts_epochs else self._global_step, **{**self._also, **row})
 
     def _logged_since(self, trainer: Trainer) -> dict[str, float]:
         # callback_metrics never forgets: what was logged anew is what holds another tensor than before.
@@ -152,24 +154,34 @@ class ResumeCallback(Callback):
     Args:
         learning_rate, weight_decay: what the optimizer must be configured with, in one of its groups at least. A module
             that was made by `load_from_checkpoint` has the hyperparameters of the checkpoint, for example.
+        given: "lr" and "weight_decay" as the configuration has them, for a module that may make something else of
+            them. If one has changed since the checkpoint, then the optimizer must be configured otherwise than then.
 
     Raises:
         RuntimeError: (in `fit`) a value is still the checkpoint's, or the optimizer is not configured with the given
             one.
     """
 
-    def __init__(self, learning_rate: float | None = None, weight_decay: float | None = None) -> None:
+    def __init__(
+        self,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        given: Mapping[str, float] | None = None,
+    ) -> None:
         super().__init__()
         self._wanted = {"lr": learning_rate, "weight_decay": weight_decay}
+        self._given = dict(given or {})
+        self._given_before: dict[str, float] = {}
         self._before: list[list[dict[str, Any]]] = []  # as configured when the checkpoint was made
         self._configured: list[list[dict[str, Any]]] = []
         self._restored: dict[tuple[int, int], tuple[dict[str, float], dict[str, float]]] = {}  # and what was set
 
     def state_dict(self) -> dict[str, Any]:
-        return {"configured": self._configured}
+        return {"configured": self._configured, "given": self._given}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._before = state_dict.get("configured", [])
+        self._given_before = state_dict.get("given", {})
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The optimizers are new; the checkpoint's state is loaded into them after this.
@@ -188,6 +200,7 @@ class ResumeCallback(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.ckpt_path and not trainer.global_step:
             return
+        self._check_given()
         for i, optimizer in enumerate(trainer.optimizers):
             ratios = []
             for k, group in enumerate(optimizer.param_groups):
@@ -199,6 +212,22 @@ class ResumeCallback(Callback):
                 _rebase(scheduler, ratios)
         if trainer.is_global_zero and (changes := "; ".join(self._changes())):
             print(f"goes on from the checkpoint with {changes}")
+
+    def _check_given(self) -> None:
+        for name, now in self._given.items():
+            before = self._given_before.get(name, now)
+            if _close(now, before) or not self._before:
+                continue
+            groups = [
+                (old.get(name), new.get(name))
+                for olds, news in zip(self._before, self._configured, strict=False)
+                for old, new in zip(olds, news, strict=False)
+            ]
+            if all(old == new for old, new in groups):
+                raise RuntimeError(
+                    f"{_NAMES[name]} is {now} and was {before} when the checkpoint was made, and configure_optimizers "
+                    f"still gives {', '.join(str(new) for _, new in groups) or 'none'}: where does it take it from?"
+                )
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         if not self._restored:
