@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -25,10 +26,11 @@ class Head:
     act: str = "relu"
 
 
+CONF = {"a": {"b": 1}}
+
+
 class Model:
-    def __init__(
-        self, lr: float, hidden: int = 64, batch_size: int = 32, conf: dict[str, Any] = {"a": {"b": 1}}
-    ) -> None:  # noqa: B006
+    def __init__(self, lr: float, hidden: int = 64, batch_size: int = 32, conf: dict[str, Any] = CONF) -> None:
         pass
 
 
@@ -137,7 +139,7 @@ def test_parameters_without_default_or_value_are_missing() -> None:
         ("LARGE", Size, Size.LARGE), ("s", Size, Size.SMALL), ([1.0, 2], list[int], [1, 2]), ([1, 2], tuple[int, ...], (1, 2)),
         ([1, 0.5], tuple[int, float], (1, 0.5)), (Text("[1, 2]"), list[int], [1, 2]), ({"a": 1.0}, dict[str, int], {"a": 1}),
         ({"width": 4.0}, Head, Head(4)), (Text('{"width": 4}'), Head | None, Head(4)), ("/d", Path, Path("/d")),
-        ("collections.Counter", type, __import__("collections").Counter), ("relu", Callable[..., Any], "relu"),
+        ("collections.Counter", type, Counter), ("relu", Callable[..., Any], "relu"),
         ([1], Any, [1]), (Text("[1]"), Any, [1]),
     ],
 )  # fmt: skip
