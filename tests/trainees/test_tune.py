@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 torch: Any = pytest.importorskip("torch")
 pl: Any = pytest.importorskip("lightning.pytorch")
 
-from hpo_trainees.tune import Outcome, tune_main  # noqa: E402
+from hpo_trainees.tune import tune_main  # noqa: E402
 
 
 class Net(pl.LightningModule):  # type: ignore[misc]
@@ -50,7 +50,7 @@ class Data(pl.LightningDataModule):  # type: ignore[misc]
         return torch.utils.data.DataLoader(self.set, batch_size=64)
 
 
-Tune = Callable[..., Outcome]
+Tune = Callable[..., Any]
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def rows(folder: Path) -> list[dict[str, float]]:
 
 def test_keys_reach_model_data_and_trainer_and_each_validation_is_reported(tune: Tune, tmp_path: Path) -> None:
     done = tune({"lr": 0.02, "width": 3.0, "data.batch_size": 16, "max_epochs": 3, "trainer.gradient_clip_val": 1})
-    assert (done.module.lr, done.module.net[0].out_features, done.data.batch_size) == (0.02, 3, 16)  # type: ignore[union-attr, index]
+    assert (done.module.lr, done.module.net[0].out_features, done.data.batch_size) == (0.02, 3, 16)
     assert (done.trainer.gradient_clip_val, done.trainer.max_epochs) == (1, 3)
     found = rows(tmp_path / "trial")
     assert [row["step"] for row in found] == [1, 2, 3]
