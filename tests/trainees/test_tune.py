@@ -57,9 +57,7 @@ Tune = Callable[..., Any]
 def tune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tune:
     """Trains as a trial with this config.json does, in a folder of its own."""
 
-    def run(
-        settings: dict[str, Any], model: Any = Net, data: Any = Data, *, folder: str = "trial", **more: Any
-    ) -> Outcome:
+    def run(settings: dict[str, Any], model: Any = Net, data: Any = Data, *, folder: str = "trial", **more: Any) -> Any:
         place = tmp_path / folder
         place.mkdir(exist_ok=True)
         (place / "config.json").write_text(json.dumps(settings))
