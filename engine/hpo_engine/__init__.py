@@ -34,6 +34,8 @@ _PLACES = {
     "float": "api.space",
     "int": "api.space",
     "run": "api.running",
+    "report": "api.reporting",
+    "should_stop": "api.reporting",
     "trial_rng": "searchers",
 }
 
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
     from hpo_engine.study.spec import StudySpec as StudySpec
     from hpo_engine.study.trial import Proposal as Proposal
     from hpo_engine.study.trial import Trial as Trial
+    from hpo_trainees.report import report as report
+    from hpo_trainees.report import should_stop as should_stop
 
 
 def __getattr__(name: str) -> Any:

@@ -17,8 +17,9 @@ from dataclasses import replace
 from typing import Any
 
 from hpo_engine.contract import binding, git, layout
+from hpo_engine.contract.command import script_of
 from hpo_engine.contract.needed import refuse_missing
-from hpo_engine.contract.paths import CONFIG, StudyPaths, locate
+from hpo_engine.contract.paths import CONFIG, OWN_SCRIPT, StudyPaths, locate
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
 from hpo_engine.failpoints import failpoint
@@ -109,12 +110,14 @@ def create(
     say: Callable[[str], None] = lambda note: None,
     *,
     metric_files: Sequence[str] = (),
+    script_dir: str | None = None,
 ) -> StudyPaths:
     """Makes the folder of a new study under another name, then renames it, so that it is complete or absent.
 
     Args:
         say: called with each note on the copy of the model folder; the notes are kept with the study, too.
         metric_files: those that a run by hand may have left in the model folder, see `assembly.metric_files`.
+        script_dir: a folder on the same file system whose files (`OWN_SCRIPT`) are moved into the copy.
 
     Raises:
         StudyExists: the name is taken. SpecError: the model folder cannot be copied, or base_config cannot be read.
@@ -132,7 +135,7 @@ def create(
     aside, held = _made_aside(root)
     try:
         failpoint("study.folder-made")
-        notes = _fill(StudyPaths(aside), spec, source, root, now, metric_files)
+        notes = _fill(StudyPaths(aside), spec, source, root, now, metric_files, script_dir)
         _place(aside, final)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -171,13 +174,26 @@ def scratch(root: str) -> Iterator[str]:
                 os.rmdir(root)
 
 
-def _fill(paths: StudyPaths, spec: StudySpec, source: str, root: str, now: float, stale: Sequence[str]) -> list[str]:
+def _fill(
+    paths: StudyPaths,
+    spec: StudySpec,
+    source: str,
+    root: str,
+    now: float,
+    stale: Sequence[str],
+    script_dir: str | None,
+) -> list[str]:
     """Fills the folder of a new study. Returns notes on the copy of the model folder."""
     from hpo_engine.contract import snapshot
 
     asked = git.Asked(spec.model_dir, os.environ, root)  # which answers while the folder is copied
     found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], stale=stale, patterns=spec.exclude)
     refuse_missing(spec, found)
+    for name in os.listdir(script_dir) if script_dir is not None else ():
+        os.replace(f"{script_dir}/{name}", f"{paths.model}/{name}")
+    if script_of(spec.command) == OWN_SCRIPT[0] and not os.path.exists(f"{paths.model}/{OWN_SCRIPT[0]}"):
+        text = f"{OWN_SCRIPT[0]} is made from a Python function; submit the study where it was, by hpo_engine.tune"
+        raise SpecError([Problem("command", text)])
     redirected = redirect(binding.command(spec, sys.executable), os.environ, spec.env, spec.model_dir, paths.model)
     notes = [*snapshot.notes(found), *_note_on_config(spec), *redirected.notes]
     linked = tuple(LinkedFile(file.name, file.size, file.mtime_ns) for file in found.linked)
@@ -301,6 +317,8 @@ def edited(paths: StudyPaths, spec: StudySpec) -> list[str]:
         for name in names:
             copy = os.path.join(folder, name)
             relative = os.path.relpath(copy, paths.model)
+            if relative in OWN_SCRIPT:  # its maker compares it
+                continue
             try:
                 same = os.path.islink(copy) or filecmp.cmp(copy, os.path.join(spec.model_dir, relative))
             except OSError:  # it is gone

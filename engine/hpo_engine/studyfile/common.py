@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hpo_engine.contract.command import leaves_by_dots, script_of
-from hpo_engine.contract.paths import absolute, is_below
+from hpo_engine.contract.paths import OWN_SCRIPT, absolute, is_below
 from hpo_engine.errors import Problem, SpecError, nearest
 from hpo_engine.space.params import Choice, Constant, Param, json_problem, json_text, key
 from hpo_engine.space.searchspace import SearchSpace
@@ -217,6 +217,8 @@ def script_problem(command: Sequence[str], model_dir: str) -> str | None:
         return split
     script = script_of(command)
     if script is None or os.path.isabs(script) or "{" in script:  # a placeholder: which script, the trial decides
+        return None
+    if script == OWN_SCRIPT[0]:  # it is made together with the study
         return None
     path = absolute(script, model_dir)
     if not is_below(path, model_dir) and leaves_by_dots(script, model_dir):

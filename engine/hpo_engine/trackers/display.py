@@ -154,12 +154,12 @@ def _running(history: History, now: float, width: int, room: int) -> list[Line]:
     shown = running if len(running) < room else running[: room - 2]
     if not shown:
         return [[(f"{len(running)} running", "dim")]] if running else []
-    names = _varied(history)
+    names = varied(history)
     metrics = [safe_text(o.metric) for o in history.spec.objectives]
     fixed = 4 + len(metrics)
     extra = beside_names(history.spec)
     headers = ["trial", "run", "time", "step", *metrics, *map(safe_text, [*extra, *names])]
-    rows = [_cells(trial, history, now, extra, names) for trial in shown]
+    rows = [cells(trial, history, now, extra, names) for trial in shown]
     if not any(row[1] for row in rows):
         for row in [headers, *rows]:
             row[1] = ""
@@ -175,14 +175,18 @@ def _running(history: History, now: float, width: int, room: int) -> list[Line]:
     return lines
 
 
-def _varied(history: History) -> list[str]:
+def varied(history: History) -> list[str]:
     """The names that tell one trial from another: the resource, then the parameters that are searched."""
     resource = [history.spec.resource.name] if history.spec.resource else []
     return [*resource, *remarks.searched(history.spec, dict.fromkeys(history.spec.space.names))]
 
 
-def _cells(trial: Trial, history: History, now: float, extra: Sequence[str], names: Sequence[str]) -> list[str]:
-    """trial, run (from the second on), time, step, newest value of each metric, parameters."""
+def cells(trial: Trial, history: History, now: float, extra: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Of a running trial: trial, run (from the second on), time, step, newest value of each metric, parameters.
+
+    Args:
+        extra: metrics beside the objectives; names: of parameters.
+    """
     attempt = trial.attempt
     since = attempt.started_at if attempt is not None else None
     config = history.config(trial)
