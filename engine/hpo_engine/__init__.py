@@ -33,10 +33,11 @@ _PLACES = {
     "constant": "api.space",
     "float": "api.space",
     "int": "api.space",
-    "run": "api.running",
     "report": "api.reporting",
+    "run": "api.running",
     "should_stop": "api.reporting",
     "trial_rng": "searchers",
+    "tune": "api.tuning",
 }
 
 __all__ = [*(name for name in _PLACES if name not in ("float", "int")), "__version__"]  # `import *` hides no builtin
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from hpo_engine.api.space import float as float
     from hpo_engine.api.space import int as int
     from hpo_engine.api.study import Study as Study
+    from hpo_engine.api.tuning import tune as tune
     from hpo_engine.contract.sources.files import GrowingFile as GrowingFile
     from hpo_engine.contract.sources.files import WholeFile as WholeFile
     from hpo_engine.contract.sources.interface import MetricSource as MetricSource

@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpo_engine.contract import binding, git, layout
 from hpo_engine.contract.command import script_of
@@ -38,6 +38,17 @@ from hpo_engine.text.quoting import listed, shortened
 _NEW = ".new-"
 _MAY_DIFFER = ("budget", "notes", "dialect", "submitted_code", "prior", "base", "linked")  # of a StudySpec
 _LIMITS = ("trials", "runs", "time_limit", "parallel", "dialect", "submitted_code")  # of a study file
+
+
+class Script(NamedTuple):
+    """A script that is made for one study, from a Python function.
+
+    `folder`: where it is, on the same file system as the study; its files (`OWN_SCRIPT`) are moved into the study's
+    copy of the script's folder. `exclude`: patterns of what trials do not get of that folder.
+    """
+
+    folder: str
+    exclude: Sequence[str] = ()
 
 
 def read(paths: StudyPaths) -> History:
@@ -110,14 +121,14 @@ def create(
     say: Callable[[str], None] = lambda note: None,
     *,
     metric_files: Sequence[str] = (),
-    script_dir: str | None = None,
+    script: Script | None = None,
 ) -> StudyPaths:
     """Makes the folder of a new study under another name, then renames it, so that it is complete or absent.
 
     Args:
         say: called with each note on the copy of the model folder; the notes are kept with the study, too.
         metric_files: those that a run by hand may have left in the model folder, see `assembly.metric_files`.
-        script_dir: a folder on the same file system whose files (`OWN_SCRIPT`) are moved into the copy.
+        script: one that is made for this study.
 
     Raises:
         StudyExists: the name is taken. SpecError: the model folder cannot be copied, or base_config cannot be read.
@@ -135,7 +146,7 @@ def create(
     aside, held = _made_aside(root)
     try:
         failpoint("study.folder-made")
-        notes = _fill(StudyPaths(aside), spec, source, root, now, metric_files, script_dir)
+        notes = _fill(StudyPaths(aside), spec, source, root, now, metric_files, script)
         _place(aside, final)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -181,16 +192,21 @@ def _fill(
     root: str,
     now: float,
     stale: Sequence[str],
-    script_dir: str | None,
+    script: Script | None,
 ) -> list[str]:
     """Fills the folder of a new study. Returns notes on the copy of the model folder."""
     from hpo_engine.contract import snapshot
 
     asked = git.Asked(spec.model_dir, os.environ, root)  # which answers while the folder is copied
-    found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], stale=stale, patterns=spec.exclude)
+    patterns = [*spec.exclude, *(script.exclude if script is not None else ())]
+    found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], stale=stale, patterns=patterns)
     refuse_missing(spec, found)
-    for name in os.listdir(script_dir) if script_dir is not None else ():
-        os.replace(f"{script_dir}/{name}", f"{paths.model}/{name}")
+    if script is not None:
+        found.unused = [pattern for pattern in found.unused if pattern in spec.exclude]
+        hidden = snapshot.Patterns(script.exclude)
+        found.excluded = {name: amount for name, amount in found.excluded.items() if not hidden.verdict(name, False)}
+        for name in os.listdir(script.folder):
+            os.replace(f"{script.folder}/{name}", f"{paths.model}/{name}")
     if script_of(spec.command) == OWN_SCRIPT[0] and not os.path.exists(f"{paths.model}/{OWN_SCRIPT[0]}"):
         text = f"{OWN_SCRIPT[0]} is made from a Python function; submit the study where it was, by hpo_engine.tune"
         raise SpecError([Problem("command", text)])

@@ -104,7 +104,7 @@ def in_trial(function: Callable[..., Any], folder: Path, params: Mapping[str, An
     """The exit code, the rows, and what was printed; by a fork, which has the imports of the tests done."""
     folder.mkdir(exist_ok=True)
     called = calling(function, list(params), "train")
-    write_script(str(folder), function, "train", called, objectives)
+    write_script(str(folder), function, "train", called, objectives, "/nowhere")
     (folder / "config.json").write_text(json.dumps(params))
     output = folder / "output.log"
     pid = os.fork()
@@ -220,7 +220,7 @@ def test_what_cannot_be_pickled_is_named(tmp_path: Path) -> None:
     ]
     for function, text in cases:
         with pytest.raises(SpecError) as refused:
-            write_script(str(tmp_path), function, "train", MAPPING, ["loss"])
+            write_script(str(tmp_path), function, "train", MAPPING, ["loss"], "/nowhere")
         assert text in str(refused.value) and "\n" not in str(refused.value)
     file.close()
 
@@ -246,7 +246,7 @@ def test_a_function_is_the_same_until_its_code_or_its_data_change(tmp_path: Path
     assert len({fingerprint(defined(text)) for text in [CELL, *other]}) == 4
     for name in "ab":
         (tmp_path / name).mkdir()
-        write_script(str(tmp_path / name), defined(CELL), "train", KEYWORDS, ["loss"])
+        write_script(str(tmp_path / name), defined(CELL), "train", KEYWORDS, ["loss"], "/nowhere")
     assert is_same(str(tmp_path / "a"), str(tmp_path / "b"))
-    write_script(str(tmp_path / "b"), defined(other[0]), "train", KEYWORDS, ["loss"])
+    write_script(str(tmp_path / "b"), defined(other[0]), "train", KEYWORDS, ["loss"], "/nowhere")
     assert not is_same(str(tmp_path / "a"), str(tmp_path / "b"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpo_engine.api.study import Study, folder_of, show
@@ -14,6 +14,7 @@ from hpo_engine.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.studies import Script
     from hpo_engine.study.history import History
 
 _POLL_S = 0.02
@@ -53,25 +54,47 @@ def run(
         SpecError: with every problem of the study file. StudyExists: another study has its name. StudyLocked: it runs
         already, and its limits cannot be changed. EngineError: its engine could not run it to its end.
     """
-    from hpo_engine.contract.paths import StudyPaths, runs_root
-    from hpo_engine.control.changes import note_changed_files
-    from hpo_engine.control.submitting import continued, created, over, overridden
-    from hpo_engine.executors.local.processes import need_proc
+    from hpo_engine.control.submitting import overridden
 
-    _refuse_in_trial()
-    need_proc()
-    spec, source = _read(study)
+    refuse_in_trial()
+    spec, source = read_study(study)
     given = {"trials": _limit("trials", trials), "runs": _limit("runs", runs), "parallel": _limit("parallel", parallel)}
     spec = overridden(spec, name, given, _limit("seed", seed, least=0), option="name")
+    return submitted(spec, source, studies_folder(root), given, wait=wait, quiet=quiet)
+
+
+def submitted(
+    spec: StudySpec,
+    source: str,
+    folder: str,
+    given: Mapping[str, int | None],
+    *,
+    wait: bool,
+    quiet: bool,
+    script: Script | None = None,
+    edited: Callable[[StudyPaths], list[str]] = lambda paths: [],
+) -> Study:
+    """Makes the study in `folder`, or finds it there, and runs it.
+
+    Args:
+        given: as `overridden` takes them. script: of a study that brings its own.
+        edited: what of that is not as the study that exists has it, in words.
+    """
+    from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.control.changes import note_changed_files
+    from hpo_engine.control.submitting import continued, created, over
+    from hpo_engine.executors.local.processes import need_proc
+
+    need_proc()
     for text in spec.notes:
         show(text)
-    folder = runs_root(None if root is None else os.fspath(root), os.environ)
     paths = StudyPaths(os.path.join(folder, spec.name))
-    if created(spec, source, paths, show):
+    if created(spec, source, paths, show, script=script):
         made = Study(paths)
         return started(made, made.history, {}, wait=wait, quiet=quiet)
-    history, changes = continued(spec, paths, given)
-    note_changed_files(paths, history, show)
+    changed = edited(paths)
+    history, changes = continued(spec, paths, given, changed)
+    note_changed_files(paths, history, show, changed)
     found = Study(paths)
     return found if over(paths, history, changes) else started(found, history, changes, wait=wait, quiet=quiet)
 
@@ -94,13 +117,19 @@ def started(
 
 
 def _waited(study: Study, paths: StudyPaths, *, quiet: bool) -> Study:
+    from hpo_engine.api.notebook.live import in_notebook
     from hpo_engine.control.following import display
     from hpo_engine.control.stopping import ask_to_stop
 
     interrupts = 0
+    in_cell = not quiet and in_notebook()
     while True:
         try:
-            if not quiet and not interrupts:
+            if in_cell:
+                from hpo_engine.api.notebook.following import follow
+
+                follow(study, paths)
+            elif not quiet and not interrupts:
                 display(paths, sys.stdout)
             study.wait()
             break
@@ -116,7 +145,7 @@ def _waited(study: Study, paths: StudyPaths, *, quiet: bool) -> Study:
     return study
 
 
-def _read(study: Any) -> tuple[StudySpec, str]:
+def read_study(study: Any) -> tuple[StudySpec, str]:
     """The study, and the text that is kept with it."""
     from hpo_engine import assembly
 
@@ -169,6 +198,13 @@ def _listed(rules: Any) -> list[Any]:
     return [] if rules is None else [rules] if isinstance(rules, str) else list(rules)
 
 
+def studies_folder(root: str | os.PathLike[str] | None) -> str:
+    """The folder of the studies, as `run` takes it."""
+    from hpo_engine.contract.paths import runs_root
+
+    return runs_root(None if root is None else os.fspath(root), os.environ)
+
+
 def _limit(name: str, value: Any, least: int = 1) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
         return value
@@ -181,7 +217,7 @@ def _refusal(code: int, output: str) -> EngineError:
     return _ERRORS.get(code, EngineError)(text or f"the engine left with exit code {code}")
 
 
-def _refuse_in_trial() -> None:
+def refuse_in_trial() -> None:
     """A script that submits a study when it is run would do so in each of its own trials."""
     if os.environ.get("HPO_ATTEMPT"):
         trial = os.environ.get("TRAINING_ID", "")

@@ -171,6 +171,12 @@ class Space:
         rules = [f"require={list(self.require)!r}"] if self.require else []
         return f"Space({', '.join([*words, *rules])})"
 
+    def _repr_html_(self) -> str:
+        """For Jupyter: a row for each parameter."""
+        from hpo_engine.api.notebook.page import space_page
+
+        return space_page(self.to_dict(), self.require)
+
 
 def _number(kind: str, low: Any, high: Any, log: bool, step: Any, power: Any, when: When | None) -> Entry:
     return _entry({kind: [low, high]}, log=log or None, step=step, power=power, when=when)

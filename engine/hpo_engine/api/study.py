@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.api.trials import TrialRecord, record_of
+from hpo_engine.api.trials import TrialRecord, Trials, record_of
 from hpo_engine.errors import EngineError, SpecError
 
 if TYPE_CHECKING:
@@ -105,10 +105,9 @@ class Study:
     # -- its trials ----------------------------------------------------------------------------------------------------
 
     @property
-    def trials(self) -> list[TrialRecord]:
-        """All of them, by id."""
-        history = self.history
-        return [record_of(history, trial, self._paths) for trial in history.trials]
+    def trials(self) -> Trials:
+        """All of them, by id, as a list; in Jupyter it shows itself as a table."""
+        return Trials(self.history, self._paths)
 
     def trial(self, number: int) -> TrialRecord:
         """The trial of that number. Raises SpecError if there is none."""
@@ -280,6 +279,12 @@ class Study:
         done = counted(history.ended_count, "ended trial")
         what = "" if best is None else f", best {history.spec.objectives[0].metric} {number(best)}"
         return f"<Study {history.spec.name}: {self.state}, {done}{what}>"
+
+    def _repr_html_(self) -> str:
+        """For Jupyter: how it stands."""
+        from hpo_engine.api.notebook.following import page_of
+
+        return page_of(self)
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return type(self).load, (self._paths.root,)

@@ -59,6 +59,19 @@ class TrialRecord:
         return {name: value for row in self.reported for name, value in row.values.items()}
 
 
+class Trials(list[TrialRecord]):
+    """The trials of a study as it stood when they were read, by id."""
+
+    def __init__(self, history: History, paths: StudyPaths | None = None) -> None:
+        super().__init__(record_of(history, trial, paths) for trial in history.trials)
+        self._history = history
+
+    def _repr_html_(self) -> str:
+        from hpo_engine.api.notebook.page import trials_page
+
+        return trials_page(self._history)
+
+
 def record_of(history: History, trial: Trial, paths: StudyPaths | None = None) -> TrialRecord:
     """`paths`: the study's folder (None: the trial has none)."""
     values = dict(zip([aim.metric for aim in history.spec.objectives], history.values(trial), strict=False))

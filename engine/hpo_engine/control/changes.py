@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -93,33 +93,41 @@ def _limits(spec: StudySpec) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def refuse_old_failures(paths: StudyPaths, history: History) -> None:
-    """Raises StudyExists if no trial has succeeded and the script was changed since: its copy would only fail again."""
+def refuse_old_failures(paths: StudyPaths, history: History, edited: Sequence[str] = ()) -> None:
+    """Raises StudyExists if no trial has succeeded and the script was changed since: its copy would only fail again.
+
+    Args:
+        edited: what has changed besides files of the script's folder.
+    """
     from hpo_engine import studies
     from hpo_engine.study.trial import BAD, TrialState
     from hpo_engine.trackers.next_steps import called
 
     if TrialState.COMPLETED in history.counts or not any(history.counts.get(state) for state in BAD):
         return
-    if names := studies.edited(paths, history.spec):
+    if names := [*edited, *studies.edited(paths, history.spec)]:
         word = shlex.quote(called(history, paths.root))
+        how = "restart=True" if edited else f"hpo-engine remove {word}, then submit again"
         raise StudyExists(
             f"nothing was run: no trial of {history.spec.name} has succeeded, and the study keeps using its copy of "
-            f"{listed(names, 3)}, which changed since. To use the new version: hpo-engine remove {word}, then submit "
-            f"again; to run the old copy nevertheless: hpo-engine resume {word}"
+            f"{listed(names, 3)}, which changed since. To use the new version: {how}; to run the old copy "
+            f"nevertheless: hpo-engine resume {word}"
         )
 
 
-def note_changed_files(paths: StudyPaths, history: History, say: Callable[[str], None]) -> None:
-    """For a study that continues: notes on copied or linked files that have changed."""
+def note_changed_files(
+    paths: StudyPaths, history: History, say: Callable[[str], None], edited: Sequence[str] = ()
+) -> None:
+    """For a study that continues: notes on copied or linked files that have changed; `edited`: what else has."""
     from hpo_engine import studies
 
-    if names := studies.edited(paths, history.spec):
-        text = (
-            f"{listed(names, 3)} changed since the study was made; the study keeps using its copy ({paths.model}). To "
-            f"use the new version: hpo-engine remove {os.path.basename(paths.root)} and submit again, or submit with "
-            "another --name"
+    if names := [*edited, *studies.edited(paths, history.spec)]:
+        name = os.path.basename(paths.root)
+        how = f"hpo-engine remove {name} and submit again, or submit with another --name"
+        how = "restart=True, which removes the old study, or another name" if edited else how
+        say(
+            f"{listed(names, 3)} changed since the study was made; the study keeps using its copy ({paths.model}). "
+            f"To use the new version: {how}"
         )
-        say(text)
     if problem := studies.linked_problem(paths, history.spec):
         say(problem)

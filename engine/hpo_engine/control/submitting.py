@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from hpo_engine.errors import SpecError, StudyExists
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.studies import Script
     from hpo_engine.study.history import History
     from hpo_engine.study.spec import StudySpec
 
@@ -45,8 +46,12 @@ def overridden(
     return spec if seed is None else replace(spec, seed=seed)
 
 
-def created(spec: StudySpec, source: str, paths: StudyPaths, say: Say) -> bool:
-    """Makes the study's folder, with notes on it; False: something with its name exists already."""
+def created(spec: StudySpec, source: str, paths: StudyPaths, say: Say, *, script: Script | None = None) -> bool:
+    """Makes the study's folder, with notes on it; False: something with its name exists already.
+
+    Args:
+        script: as `studies.create` takes it.
+    """
     from hpo_engine import assembly, studies
 
     if os.path.lexists(paths.root):
@@ -57,7 +62,8 @@ def created(spec: StudySpec, source: str, paths: StudyPaths, say: Say) -> bool:
             spec, notes = studies.with_prior(spec, folder)
             for text in notes:
                 say(text)
-        studies.create(spec, source, folder, time.time(), say, metric_files=assembly.metric_files(spec))
+        files = assembly.metric_files(spec)
+        studies.create(spec, source, folder, time.time(), say, metric_files=files, script=script)
     except StudyExists:  # another submit was quicker
         return False
     for text in assembly.warnings(spec):
@@ -65,11 +71,13 @@ def created(spec: StudySpec, source: str, paths: StudyPaths, say: Say) -> bool:
     return True
 
 
-def continued(spec: StudySpec, paths: StudyPaths, given: Mapping[str, int | None]) -> tuple[History, dict[str, Any]]:
+def continued(
+    spec: StudySpec, paths: StudyPaths, given: Mapping[str, int | None], edited: Sequence[str] = ()
+) -> tuple[History, dict[str, Any]]:
     """The study that exists under the name of one that is submitted, and the new limits that this brings.
 
     Args:
-        given: as `overridden` takes them.
+        given: as `overridden` takes them. edited: what has changed besides files of the script's folder.
 
     Raises:
         StudyExists: it is another study, or not a study; or its script was changed, and has failed so far.
@@ -85,7 +93,7 @@ def continued(spec: StudySpec, paths: StudyPaths, given: Mapping[str, int | None
     history = studies.read(paths)
     changes = changed_limits(history, spec, given, paths)
     if who_leads(paths.lock) is None and not complete(history, changes):
-        refuse_old_failures(paths, history)
+        refuse_old_failures(paths, history, edited)
     return history, changes
 
 

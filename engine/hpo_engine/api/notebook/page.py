@@ -5,12 +5,14 @@ Whatever a user or a trial made is escaped. Without styles, which some viewers r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from hpo_engine.report import remarks
 from hpo_engine.report.objects import state_word
 from hpo_engine.report.ranking import beside, beside_names, best_first
+from hpo_engine.space.params import json_text
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.trial import BAD, Trial
 from hpo_engine.text.tables import assignments, duration, number, safe_text, value
@@ -69,6 +71,22 @@ def trials_page(history: History, most: int = 20) -> str:
     rows = [_row(history, trial, names, extra, with_state=True) for trial in shown]
     more = f"{len(trials)} trials, of which {left_out} in the middle are not shown" if left_out > 0 else ""
     return f'<div class="hpo">{STYLE}{table(["trial", "state", *metrics, *extra, *names], rows, more)}</div>'
+
+
+def space_page(entries: Mapping[str, Any], rules: Sequence[str]) -> str:
+    """A search space as one `<div>`. `entries`: what a study file has under `space`."""
+    rows = [[name, *_entry(entry)] for name, entry in entries.items()]
+    more = f"require {'; '.join(rules)}" if rules else ""
+    return f'<div class="hpo">{STYLE}{table(["parameter", "kind", "values", "details"], rows, more)}</div>'
+
+
+def _entry(entry: Any) -> list[str]:
+    """Kind, values, and the rest."""
+    if not isinstance(entry, dict):
+        return ["constant", value(entry), ""]
+    (kind, first), *more = entry.items()
+    shown = " to ".join(map(value, first)) if kind in ("float", "int") else ", ".join(map(value, first))
+    return [kind, shown, ", ".join(f"{name}: {json_text(rest)}" for name, rest in more)]
 
 
 def _head(history: History, led: bool) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from hpo_engine.api.packing.calling import Calling
 from hpo_engine.api.packing.fingerprint import fingerprint
 from hpo_engine.api.packing.pickling import pack
-from hpo_engine.contract.paths import OWN_SCRIPT
+from hpo_engine.contract.paths import OWN_SCRIPT, is_below
 
 SCRIPT, PICKLE, DATA, MANIFEST = OWN_SCRIPT
 
@@ -21,6 +21,10 @@ _TEXT = '''"""{title}, a Python function, as a training script. Written by hpo_e
 What the function imports is imported here, so that it is done once for all trials.
 """
 
+import os
+import sys
+
+{paths}
 {imports}
 import cloudpickle
 
@@ -34,12 +38,13 @@ _ALWAYS = ("__main__", "__mp_main__", "builtins", "cloudpickle", "hpo_trainees")
 
 
 def write_script(
-    folder: str, called: Callable[..., Any], title: str, calling: Calling, objectives: Sequence[str]
-) -> list[str]:
-    """Writes the script of a function into `folder`. Returns the folders that it needs in PYTHONPATH.
+    folder: str, called: Callable[..., Any], title: str, calling: Calling, objectives: Sequence[str], model_dir: str
+) -> None:
+    """Writes the script of a function into `folder`.
 
     Args:
         title: the function's name; objectives: the metrics of the study, which a returned number counts as.
+        model_dir: what trials have a view of; modules from there are imported from that view.
 
     Raises:
         SpecError: the function cannot be pickled.
@@ -59,9 +64,10 @@ def write_script(
         pickle.write(packed.text)
     with open(f"{folder}/{MANIFEST}", "w", encoding="utf-8") as file:
         json.dump(manifest, file)
+    paths = "\n".join(_appended(path, model_dir) for path in _search_path(modules))
+    imports = "\n".join(f"import {name}" for name in modules)
     with open(f"{folder}/{SCRIPT}", "w", encoding="utf-8") as script:
-        script.write(_TEXT.format(title=title, imports="\n".join(f"import {name}" for name in modules)))
-    return _search_path(modules)
+        script.write(_TEXT.format(title=title, paths=paths, imports=imports))
 
 
 def is_same(folder: str, other: str) -> bool:
@@ -103,6 +109,14 @@ def _is_module(name: str) -> bool:
     except (ImportError, AttributeError, ValueError):
         return False
     return spec is not None and (spec.has_location or spec.origin in ("built-in", "frozen"))
+
+
+def _appended(path: str, model_dir: str) -> str:
+    """The line that lets the script find modules in `path`."""
+    if is_below(path, model_dir):
+        below = os.path.relpath(path, model_dir)
+        return f"sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), {below!r}))"
+    return f"sys.path.append({path!r})"
 
 
 def _search_path(modules: Collection[str]) -> list[str]:
