@@ -25,6 +25,10 @@ class EngineError(Exception):
 
     exit_code = 3
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: the line says it all."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class Problem(NamedTuple):
     """One thing wrong with an input: `path` is the field ("space.lr.float"), `line` counts from 1 (None: unknown)."""

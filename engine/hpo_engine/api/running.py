@@ -111,7 +111,7 @@ def started(
         joins = begun.code == StudyLocked.exit_code and study.running and not changes and not retry
         if begun.code and not joins:
             raise _refusal(begun.code, begun.output)
-        while study.running and study.history.events == history.events:  # what it changes is there when this returns
+        while not wait and study.running and study.history.events == history.events:  # its changes are there on return
             time.sleep(_POLL_S)
     return _waited(study, paths, quiet=quiet) if wait else study
 

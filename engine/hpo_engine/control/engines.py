@@ -55,6 +55,11 @@ def start_engine(paths: StudyPaths, options: dict[str, Any]) -> Started:
         )  # fmt: skip
     deadline = time.monotonic() + _START_S + (options.get("wait_s") or 0.0)
     while time.monotonic() < deadline:
+        try:
+            time.sleep(_POLL_S)
+        except KeyboardInterrupt:  # its session is its own, so that it has not got it
+            child.terminate()
+            raise
         holder = who_leads(paths.lock)
         if (holder is not None and holder.pid == child.pid) or child.poll() == 0:
             return Started(child.pid)
@@ -62,7 +67,6 @@ def start_engine(paths: StudyPaths, options: dict[str, Any]) -> Started:
             with open(paths.engine_log, encoding="utf-8", errors="replace") as log_file:
                 log_file.seek(begin)
                 return Started(child.pid, child.returncode, log_file.read().rstrip())
-        time.sleep(_POLL_S)
     raise EngineError(f"the engine did not start within {_START_S:g} s; see {paths.engine_log}")
 
 

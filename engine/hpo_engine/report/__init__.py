@@ -7,6 +7,7 @@ public name of that, which Python gives to this package once it is imported.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,10 @@ class _Report(ModuleType):
         from hpo_trainees.report import report
 
         report(step, **metrics)
+
+    def __reduce__(self) -> Any:
+        """By name, as other modules: a function that reports may be pickled."""
+        return import_module, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _Report

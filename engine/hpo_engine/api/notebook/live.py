@@ -72,7 +72,7 @@ class LiveView:
     def close(self, page: str, text: str) -> None:
         """The last page, which stays."""
         self._handle.update(_bundle(page, text), raw=True)
-        if self._widget is not None:
+        if self._widget is not None and not self._stopping:  # else the kernel has the button's message still to read
             self._widget.close()
 
     def _pressed(self, content: Any) -> None:

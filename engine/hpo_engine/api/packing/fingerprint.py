@@ -25,11 +25,20 @@ def fingerprint(function: Callable[..., Any]) -> str:
             if isinstance(obj, type) and obj.__module__ == "__main__" and not issubclass(obj, enum.Enum):
                 members = {name: value for name, value in vars(obj).items() if name not in _OWN}
                 return _Stub, ("class", obj.__qualname__, obj.__bases__), members
-            return super().reducer_override(obj)
+            return _without_submodules(super().reducer_override(obj))
 
     out = _Hashing()
     Pickler(out, protocol=5, buffer_callback=out.write).dump(function)
     return out.sha256.hexdigest()
+
+
+def _without_submodules(reduced: Any) -> Any:
+    """How a function is pickled, without the modules that happen to be imported beneath those that it uses."""
+    state = reduced[2] if isinstance(reduced, tuple) and len(reduced) > 2 else None
+    if not isinstance(state, tuple) or not isinstance(state[-1], dict) or _SUBMODULES not in state[-1]:
+        return reduced
+    slots = {name: value for name, value in state[-1].items() if name != _SUBMODULES}
+    return (*reduced[:2], (*state[:-1], slots), *reduced[3:])
 
 
 class _Stub:
@@ -50,6 +59,7 @@ class _Hashing(RawIOBase):
         return 0 if raw is not data else len(data)
 
 
+_SUBMODULES = "_cloudpickle_submodules"
 _OWN = frozenset(("__dict__", "__weakref__", "__module__", "__firstlineno__", "_abc_impl", "__static_attributes__"))
 
 

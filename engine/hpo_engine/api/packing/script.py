@@ -72,7 +72,7 @@ def write_script(
 
 def is_same(folder: str, other: str) -> bool:
     """Whether the functions that are packed in two folders do the same."""
-    return _read(folder) == _read(other)
+    return bool(_read(folder) == _read(other))
 
 
 def _read(folder: str) -> Any:
