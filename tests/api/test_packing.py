@@ -9,7 +9,7 @@ import os
 import runpy
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,7 +55,7 @@ def resuming(lr: float, width: int, resume_from: str | None = None) -> None: ...
 def with_data(data: Any, lr: float, width: int = 3) -> None: ...
 
 
-CALLS = {
+CALLS: dict[str, tuple[Callable[..., Any], Calling]] = {
     "names": (lambda lr, width: 0, KEYWORDS),
     "one mapping": (lambda params: 0, MAPPING),
     "a mapping and a default": (lambda params, verbose=False: 0, MAPPING),
@@ -129,7 +129,7 @@ def _run(folder: Path, output: Path) -> NoReturn:
         os._exit(99)
 
 
-def steps(lr: float) -> Iterator[Any]:
+def steps(lr: float) -> Generator[Any, None, Any]:
     for epoch in range(3):
         yield {"step": epoch + 1, "loss": lr / (epoch + 1)}
     return {"loss": -1.0}
@@ -150,7 +150,7 @@ def reporting(lr: float) -> None:
 
 BIG = np.arange(100_000, dtype=np.float64)
 
-GOOD = {
+GOOD: dict[str, tuple[Callable[..., Any], Any]] = {
     "number": (lambda lr: lr, [{"loss": 0.5}]),
     "numpy number": (lambda lr: np.float32(lr), [{"loss": 0.5}]),
     "mapping": (lambda lr: {"loss": lr, "accuracy": np.int64(1), "step": 4}, [{"step": 4, "loss": 0.5, "accuracy": 1}]),
@@ -206,7 +206,7 @@ def test_what_cannot_be_pickled_is_named(tmp_path: Path) -> None:
     def writes(lr: float) -> None:
         trainer.fit(lr, 1)
 
-    cases = [
+    cases: list[tuple[Callable[..., Any], str]] = [
         (locked, 'train > variable "lock" of the enclosing function is a _thread.lock'),
         (
             writes,

@@ -79,7 +79,13 @@ def tune(
     _refuse(function, fields)
     title = _title(function)
     document: dict[str, Any] = {"objectives" if _are_several(objective) else "objective": objective}
-    given = {"trials": trials, "parallel": parallel, "algorithm": algorithm, "stop": stop, "resource": resource}
+    given: dict[str, Any] = {
+        "trials": trials,
+        "parallel": parallel,
+        "algorithm": algorithm,
+        "stop": stop,
+        "resource": resource,
+    }
     given |= {"trial": trial, "space": space, **fields}
     document |= {key: value for key, value in given.items() if value is not None}
     document |= {"name": name or _study_name(title), "command": f"python {SCRIPT}"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 _SCRIPT = """
@@ -48,8 +49,7 @@ class LiveView:
 
     def __init__(self, page: str, text: str, stop: Callable[[], None]) -> None:
         """`page`: HTML; `text`: the same in one line, for displays without HTML."""
-        from IPython.display import display
-
+        display: Any = import_module("IPython.display").display
         self._stop, self._stopping = stop, False
         self._widget = _widget(page)
         if self._widget is not None:
@@ -104,7 +104,7 @@ def _widget(page: str) -> Any:
     except ImportError:
         return None
 
-    class StudyWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    class StudyWidget(anywidget.AnyWidget):
         """Shows `page`, with a button as long as the study runs."""
 
         _esm = _SCRIPT

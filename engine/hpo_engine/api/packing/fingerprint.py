@@ -18,7 +18,7 @@ def fingerprint(function: Callable[..., Any]) -> str:
     """Of a function that can be pickled, as a hexadecimal sha256."""
     import cloudpickle
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class Pickler(cloudpickle.Pickler):
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, CodeType):
                 return _Stub, ("code", _what(obj))

@@ -71,7 +71,7 @@ def _pickler_class() -> Any:
     except ImportError:
         raise SpecError("hpo.tune needs cloudpickle: pip install 'hpo-engine[notebook]'") from None
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class Pickler(cloudpickle.Pickler):
         """Notes what it sees. `known`: classes and functions of `__main__` by name."""
 
         def __init__(self, out: BytesIO, packed: Packed, apart: Callable[[pickle.PickleBuffer], bool]) -> None:
