@@ -76,7 +76,7 @@ def _completed(codes: np.ndarray, bins: Bins, rng: np.random.Generator) -> np.nd
     missing = codes < 0
     if not missing.any():
         return codes
-    out = codes.copy()
+    out: np.ndarray = codes.copy()
     for j in np.flatnonzero(missing.any(axis=0)):
         rows = missing[:, j]
         out[rows, j] = rng.choice(bins.weights.shape[1], int(rows.sum()), p=bins.weights[j])

@@ -48,15 +48,16 @@ def density(counts: np.ndarray, ordered: bool) -> np.ndarray:  # (s, g) -> (s, g
     if not ordered:
         # each point's window gives the others a little: 1 / (n + 1) spread over all cells
         own = (counts + total / (total + 1.0) / g) / (1.0 + 1.0 / (total + 1.0))
-        flat: np.ndarray = (own + 1.0 / g) / (total + 1.0)
-        return flat / flat.sum(axis=1, keepdims=True)
+        unordered: np.ndarray = (own + 1.0 / g) / (own + 1.0 / g).sum(axis=1, keepdims=True)
+        return unordered
     edges, cells = np.arange(g + 1) - 0.5, np.arange(g)
     widths = _widths(counts)
     below = ndtr((edges[None, None, :] - cells[None, :, None]) / widths[:, None, None])  # (s, g, g + 1)
     windows = np.diff(below, axis=2) / (below[..., -1:] - below[..., :1])
     wide = np.diff(ndtr((edges - (g - 1) / 2) / g))
     found: np.ndarray = np.einsum("sc,scx->sx", counts, windows) + wide / wide.sum()
-    return found / (total + 1.0)
+    found /= total + 1.0
+    return found
 
 
 def _widths(counts: np.ndarray) -> np.ndarray:  # (s, g) -> (s,)

@@ -125,8 +125,8 @@ class Sample:
 
     @cached_property
     def ordered(self) -> np.ndarray:  # (d,) bool
-        params = self.space.dimensions
-        return np.array([not isinstance(params[j], Choice) or params[j].ordered for j in self.columns])
+        params = [self.space.dimensions[j] for j in self.columns]
+        return np.array([not isinstance(param, Choice) or param.ordered for param in params])
 
     def binned(self, most: int) -> tuple[np.ndarray, np.ndarray]:
         """The points as bins, and the share of each: see `geometry.binned`."""

@@ -43,6 +43,40 @@ FIGURES: Mapping[str, Entry] = {
         "Each dot is a trial; the line is the best value so far. While it still falls in the last third, more trials "
         "are likely to find something better (for an objective that is maximised: while it rises).",
     ),
+    "importance": Entry(
+        "importance:importance",
+        "Importance of hyperparameters",
+        "Left: what the best trials have in common (PED-ANOVA). Right: on what the value depends over the whole space "
+        "(fANOVA). A parameter that is low in both need not be searched again.",
+    ),
+    "parallel": Entry(
+        "parallel:parallel",
+        "Parallel coordinates",
+        "Each line is a trial, drawn in the colour of its value. Drag along an axis to select trials; where the best "
+        "lines meet, the value of that parameter matters.",
+    ),
+    "slices": Entry(
+        "slices:slices",
+        "Slices",
+        "The value over each parameter. Where the lower edge of the dots (for what is maximised: the upper) rises, the "
+        "parameter is getting worse whatever the others are; dots crowded at an end suggest a wider range.",
+    ),
+    "contour": Entry(
+        "contour:contour",
+        "Contours",
+        "What a model expects over the two parameters that matter most. It is a guess where there are no dots.",
+    ),
+    "rank": Entry(
+        "rank:rank",
+        "Ranks",
+        "Trials over pairs of parameters, coloured by rank. Areas of one colour show which combinations are good.",
+    ),
+    "pareto": Entry(
+        "pareto:pareto",
+        "Pareto front",
+        "Stars are trials that no other trial beats in every objective: one of them is the choice to make. Where the "
+        "front bends, a little of one objective buys much of another.",
+    ),
 }
 """In the order in which a report shows them."""
 
