@@ -66,7 +66,9 @@ def test_the_front_has_its_hypervolume_and_no_dominated_trial() -> None:
     assert len(star.x) == len(history.front_ids)
     assert "hypervolume" in figure.layout.annotations[0].text
     three = evaluated(space, lambda p: (p["a"], p["b"], 1 - p["a"]), 40)
-    assert sum((trace.name or "").startswith("Pareto") for trace in draw(three, "pareto").data) == 3  # a panel for each pair
+    assert (
+        sum((trace.name or "").startswith("Pareto") for trace in draw(three, "pareto").data) == 3
+    )  # a panel for each pair
 
 
 def test_a_menu_switches_the_target_of_importance() -> None:
