@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,14 +26,14 @@ SPACE = SearchSpace(
 )
 
 
-def loss(params: dict[str, object]) -> float:
-    return abs(np.log10(params["lr"]) + 2) + 0.1 * params["layers"] + params.get("momentum", 0.3)  # type: ignore[operator]
+def loss(params: Mapping[str, Any]) -> float:
+    return float(abs(np.log10(params["lr"]) + 2) + 0.1 * params["layers"] + params.get("momentum", 0.3))
 
 
 @pytest.mark.parametrize("n", [1, 3, 30])
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_drawn_or_says_why_not(name: str, n: int) -> None:
-    history = evaluated(SPACE, loss, n)  # type: ignore[arg-type]
+    history = evaluated(SPACE, loss, n)
     try:
         figure = draw(history, name, dark=n == 3)
     except NothingToShow as why:
@@ -72,7 +74,7 @@ def test_the_front_has_its_hypervolume_and_no_dominated_trial() -> None:
 
 
 def test_a_menu_switches_the_target_of_importance() -> None:
-    history = evaluated(SPACE, lambda p: (loss(p), p["lr"]), 40)  # type: ignore[arg-type]
+    history = evaluated(SPACE, lambda p: (loss(p), p["lr"]), 40)
     figure = draw(history, "importance")
     assert [button.label for button in figure.layout.updatemenus[0].buttons] == ["the Pareto front", "loss0", "loss1"]
     shown = draw(history, "importance", target="loss1")

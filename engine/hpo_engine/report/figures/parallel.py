@@ -18,7 +18,7 @@ from hpo_engine.text.tables import cut_name, number, safe_text
 MOST = 24
 """Axes for parameters: the most important ones."""
 _ABSENT = -0.14  # the place of "not set", below the range
-_SCALE = [[0.0, theme.BLUE], [0.12, theme.SKY], [0.4, theme.FAINT], [1.0, theme.FAINT]]  # most lines stay behind
+_SCALE = ((0.0, theme.BLUE), (0.12, theme.SKY), (0.4, theme.FAINT), (1.0, theme.FAINT))  # most lines stay behind
 _MANY = 9  # axes, from which on their names are slanted
 
 
@@ -40,7 +40,7 @@ def parallel(history: History) -> go.Figure:
         dimensions=dimensions, labelangle=-40 if crowded else 0, labelside="top",
         line={
             "color": np.clip(values, *ends).astype(np.float32), "cmin": float(ends[0]), "cmax": float(ends[1]),
-            "colorscale": [[1 - at, colour] for at, colour in _SCALE[::-1]] if aims[0].goal == "maximize" else _SCALE,
+            "colorscale": [(1 - at, colour) for at, colour in _SCALE[::-1]] if aims[0].goal == "maximize" else _SCALE,
             "showscale": True,
             "colorbar": panels.colorbar(label(aims[0].metric, 18), x=1.03),
         },
