@@ -40,8 +40,38 @@ FIGURES: Mapping[str, Entry] = {
     "history": Entry(
         "history:history",
         "Optimisation history",
-        "Each dot is a trial; the line is the best value so far. While it still falls in the last third, more trials "
-        "are likely to find something better (for an objective that is maximised: while it rises).",
+        "Each dot is a trial; the line is the best value so far. While the line still improves in its last third, more "
+        "trials are likely to find something better.",
+    ),
+    "curves": Entry(
+        "curves:curves",
+        "Learning curves",
+        "What each trial reported while it trained; the best one is highlighted, and a triangle marks where one was "
+        "ended early. If the best curves still improve at their end, longer training may pay.",
+    ),
+    "rungs": Entry(
+        "rungs:rungs",
+        "Rungs and promotions",
+        "Each column holds the results with one amount of the resource; a line leads from a result to that of the same "
+        "configuration with more. Lines that cross show that cheap results predict expensive ones badly.",
+    ),
+    "lineage": Entry(
+        "lineage:lineage",
+        "Population and schedule of the winner",
+        "At the top each line is a trial of the population, dotted where one started from another one's files. The "
+        "panels below show the schedule of parameters that led to the best trial.",
+    ),
+    "timeline": Entry(
+        "timeline:timeline",
+        "Workers over time",
+        "Each bar is one run of a trial on the worker or device that it had; white space is idle time. The green area "
+        "is the share of workers that were busy.",
+    ),
+    "failures": Entry(
+        "failures:failures",
+        "Failures by kind",
+        "How many runs failed for each kind of reason, and whether the trial ran again; the text names the commonest "
+        "reason.",
     ),
     "importance": Entry(
         "importance:importance",
