@@ -112,7 +112,7 @@ def made(story: Story) -> tuple[list[Event], History]:
         number = len(trial.attempts) + 1
         happens(
             AttemptIntended(now, trial_id, number, f"{trial_id}.{number}"),
-            AttemptStarted(now + 0.2, trial_id, number, 100 + trial_id, _devices(spec, trial_id)),
+            AttemptStarted(now + 0.2, trial_id, number, 100 + trial_id, _devices(history)),
         )
         trial = history.trials[trial_id]
         rows, fate, end = _attempt(story, history, trial, rng)
@@ -146,15 +146,24 @@ def made(story: Story) -> tuple[list[Event], History]:
         now, trial_id, fate = heapq.heappop(running)
         happens(*_ended(history, history.trials[trial_id], attempts.pop(trial_id), fate, now))
         if not paused and history.ended_count > most // 2:
-            paused, now = True, now + story.pause_s
-            running = [(end + story.pause_s, number, fate) for end, number, fate in running]
+            paused = True
+            for _, number, _ in running:
+                end = {"signal": 15, "stop_cause": "interrupt", "seconds": 1.0}
+                happens(AttemptEnded(now, number, len(history.trials[number].attempts), end))
+            running.clear()
+            happens(StudyClosed(now, "stopped"))
+            now += story.pause_s
+            happens(EngineStarted(now, pid=2))
     happens(StudyClosed(now + 0.1, "finished" if history.front else "failed"))
     return events, history
 
 
-def _devices(spec: StudySpec, trial_id: int) -> tuple[str, ...]:
-    gpus = spec.resources.gpus
-    return () if not gpus else (str(trial_id % spec.resources.parallel),)
+def _devices(history: History) -> tuple[str, ...]:
+    """The first GPU that no attempt has, if the study has GPUs."""
+    if not history.spec.resources.gpus:
+        return ()
+    taken = {device for trial in history.running for device in trial.attempts[-1].devices}
+    return (next(gpu for gpu in map(str, range(100)) if gpu not in taken),)
 
 
 def _attempt(story: Story, history: History, trial: Trial, rng: np.random.Generator) -> tuple[list[Row], str, float]:

@@ -64,7 +64,7 @@ def entitle(figure: go.Figure, title: str) -> None:
     """Puts the title above the figure."""
     figure.update_layout(
         title={"text": escaped(title), "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"l": 16, "t": 16}},
-        margin={"t": (figure.layout.margin.t or 36) + _TITLE},
+        margin={"t": (figure.layout.margin.t or 52) + _TITLE},
         height=(figure.layout.height or HEIGHT) + _TITLE,
     )
 
@@ -157,7 +157,7 @@ def _template() -> go.layout.Template:
             "hoverlabel": {
                 "bgcolor": PAPER, "bordercolor": FAINT, "font": {"family": FONT, "color": INK}, "align": "left",
             },
-            "margin": {"l": 64, "r": 20, "t": 36, "b": 52},
+            "margin": {"l": 64, "r": 20, "t": 52, "b": 52},
             "legend": {
                 "orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom", "font": {"size": 12},
                 "itemsizing": "constant", "tracegroupgap": 4,

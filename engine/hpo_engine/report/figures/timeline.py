@@ -71,7 +71,7 @@ def timeline(history: History) -> go.Figure:
         },
         yaxis={
             "domain": [0, split], "categoryorder": "array", "categoryarray": list(reversed(lanes)), "type": "category",
-            "showgrid": False, "nticks": 24, "ticks": "",
+            "showgrid": False, "nticks": 24, "ticks": "", "range": [-0.5, len(lanes) - 0.5],
         },
         yaxis2={"domain": [1 - _USE / (height + _USE + 24), 1], "range": [0, 1.02], "tickformat": ".0%", "nticks": 3},
     )  # fmt: skip
@@ -110,7 +110,8 @@ def _bars(history: History) -> tuple[list[Bar], list[str]]:
         ends[lane : lane + 1] = [end]
         bars.append(Bar(trial, attempt, start, end, _lane(group, lane)))
     lanes = [_lane(group, k) for group in sorted(free, key=_in_order) for k in range(len(free[group]))]
-    idle = history.spec.resources.parallel - len(lanes)
+    wanted = min(history.spec.resources.parallel, history.spec.budget.most or history.spec.resources.parallel)
+    idle = wanted - len(lanes)
     if list(free) == [""] and idle > 0:
         lanes += [_lane("", len(lanes) + k) for k in range(min(idle, 64))]
     return bars, lanes
