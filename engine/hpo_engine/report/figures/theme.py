@@ -57,7 +57,7 @@ _TITLE = 40  # pixels of its title
 
 def new(**layout: Any) -> go.Figure:
     """An empty figure in the light theme."""
-    return go.Figure(layout={"template": _template(), "height": HEIGHT, **layout})
+    return go.Figure(layout={"template": template(), "height": HEIGHT, **layout})
 
 
 def entitle(figure: go.Figure, title: str) -> None:
@@ -140,7 +140,8 @@ def wants_log(values: np.ndarray) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _template() -> go.layout.Template:
+def template() -> go.layout.Template:
+    """The layout that all figures have in common, in light colours."""
     axis = {
         "gridcolor": GRID, "linecolor": FAINT, "zeroline": False, "showline": True, "ticks": "outside", "ticklen": 4,
         "tickcolor": FAINT, "tickfont": {"size": 12, "color": MUTED}, "title": {"standoff": 8, "font": {"size": 13}},
