@@ -26,6 +26,7 @@ from hpo_engine.contract.sources.interface import MetricSource
 from hpo_engine.core import ports
 from hpo_engine.plugins.card import Option
 from hpo_engine.plugins.registry import card_of
+from hpo_engine.report.figures import FIGURES
 from hpo_engine.searchers import Searcher
 from hpo_engine.stoppers import Rule
 from hpo_engine.study.spec import ALIKE, MISNAMED
@@ -185,6 +186,11 @@ def _first_paragraph(method: Any) -> str:
     return " ".join((inspect.getdoc(method) or "").split("\n\n")[0].split())
 
 
+def figures() -> str:
+    """Every figure of a report."""
+    return rows(("name", "figure", "how to read it"), *((f"`{n}`", f.title, f.reading) for n, f in FIGURES.items()))
+
+
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("study-file.md", "fields"): fields,
     ("study-file.md", "parameters"): parameters,
@@ -192,6 +198,7 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("cli.md", "options"): options,
     ("algorithms.md", "algorithms"): cards,
     ("early-stopping.md", "rules"): rules,
+    ("report.md", "figures"): figures,
     ("writing-plugins.md", "searcher"): partial(port, Searcher),
     ("writing-plugins.md", "stopper"): partial(port, Rule),
     ("writing-plugins.md", "tracker"): partial(port, ports.Listener, ports.Tracker),

@@ -26,7 +26,12 @@ def study(situation: str) -> History:
     return history_of(situation, SMALL.get(situation, 8))
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
+USUAL = ("plain", "all_failed", "long_names", "no_trial", "running", "pbt", "asha")
+
+
+@pytest.mark.parametrize(
+    "situation", [name if name in USUAL else pytest.param(name, marks=pytest.mark.slow) for name in SITUATIONS]
+)
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_draws_every_study_or_says_in_words_why_not(name: str, situation: str) -> None:
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,14 +73,15 @@ def _by_name(out: str | None) -> str:
 def _html(history: History, paths: StudyPaths, theme: str, figure: str | None) -> str:
     from hpo_engine.contract.placing import filled_command
     from hpo_engine.report.objects import state_word
-    from hpo_engine.report.page import Moment, page
+    from hpo_engine.report.page import page
+    from hpo_engine.report.page.sections import Moment
     from hpo_engine.store.lock import who_leads
 
-    command: list[str] | None = None
+    command: Sequence[str] | None = None
     if history.best is not None:
         command = filled_command(history.spec, paths.trial(history.best.id), history.result_config(history.best))
     state = state_word(history.state.value, who_leads(paths.lock) is not None)
-    moment = Moment(state, time.time(), paths.root, shlex.join(command or []))
+    moment = Moment(state, time.time(), paths.root, shlex.join(command or ()))
     return page(history, moment, theme=theme, only=figure)
 
 

@@ -65,7 +65,7 @@ def _packed(content: bytes) -> bytes:
 @lru_cache(maxsize=1)
 def _plotly() -> str:
     try:
-        script = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
+        script = files("plotly").joinpath("package_data").joinpath("plotly.min.js").read_bytes()
     except ModuleNotFoundError as error:
         raise EngineError(MISSING) from error
     return _packed(script).decode()

@@ -133,7 +133,7 @@ def _winner(history: History, moment: Moment) -> Iterator[str]:
         yield f'<p class="nothing">{_nothing(history)}</p></section>'
         return
     if history.spec.multi_objective:
-        yield "<p>No other trial is better than one of these in every objective. Below is the configuration of the first."
+        yield "<p>No other trial beats one of these in every objective. Below is the configuration of the first."
         yield from _table(history, [history.trials[number] for _, number in history.front[:_TOP]])
         if (more := len(history.front) - _TOP) > 0:
             yield f'<p class="muted">and {more} more, marked in the table of all trials</p>'
