@@ -16,6 +16,7 @@ _PLACES = {
     "History": "study.history",
     "MetricSource": "contract.sources.interface",
     "Objective": "study.objective",
+    "Optimizer": "api.optimizer",
     "Proposal": "study.trial",
     "Row": "study.objective",
     "SearchSpace": "space.searchspace",
@@ -43,6 +44,7 @@ _PLACES = {
 __all__ = [*(name for name in _PLACES if name not in ("float", "int")), "__version__"]  # `import *` hides no builtin
 
 if TYPE_CHECKING:
+    from hpo_engine.api.optimizer import Optimizer as Optimizer
     from hpo_engine.api.running import run as run
     from hpo_engine.api.space import Space as Space
     from hpo_engine.api.space import choice as choice

@@ -110,10 +110,13 @@ class Parzen:
 
     def _on_cells(self, x: np.ndarray, seen: np.ndarray, j: int) -> np.ndarray:  # (m, n)
         size, h = int(self._cells[j]), float(self._widths[j])
+        places, own = _place(x, size), _place(self._centres[:, j], size)
+        if self._categorical[j]:
+            kept, drawn = _log_kept(size, h)
+            return np.where(seen[:, None] & ~self._blind[:, j], np.where(places[:, None] == own, kept, drawn), 0.0)
         # A last row and column of zeros stand for what does not count.
         table = np.zeros((size + 1, size + 1))
-        table[:size, :size] = _overlap(size, h) if self._categorical[j] else _masses(size, h)
-        places, own = _place(x, size), _place(self._centres[:, j], size)
+        table[:size, :size] = _masses(size, h)
         return table[np.where(seen, places, size)][:, np.where(self._blind[:, j], size, own)]
 
 
@@ -126,11 +129,12 @@ def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (m, d), (n, d) -> (
     return out
 
 
-def _overlap(size: int, h: float) -> np.ndarray:  # (size, size)
-    """log(size * mass) of keeping a value with probability 1 - h, else drawing any (Aitchison and Aitken 1976)."""
+def _log_kept(size: int, h: float) -> tuple[float, float]:
+    """log(size * mass) of a window's own value and of each other one, if a value is kept with probability 1 - h, else
+    any is drawn (Aitchison and Aitken 1976)."""
     with np.errstate(divide="ignore"):
-        out: np.ndarray = np.maximum(np.log(h + size * (1.0 - h) * np.eye(size)), -1e3)
-    return out
+        kept, drawn = np.maximum(np.log([h + size * (1.0 - h), h]), -1e3).tolist()
+    return kept, drawn
 
 
 def _masses(size: int, h: float) -> np.ndarray:  # (size, size): value, window

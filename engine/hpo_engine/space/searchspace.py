@@ -66,6 +66,10 @@ class SearchSpace:
         object.__setattr__(self, "rules", read_rules(self.require, self.params))
         object.__setattr__(self, "_by_name", {p.name: p for p in self.params})
 
+    def __reduce__(self) -> tuple[type[SearchSpace], tuple[tuple[Param, ...], tuple[str, ...]]]:
+        """What it has worked out is worked out again: some of it are functions, which no pickle can hold."""
+        return type(self), (self.params, self.require)
+
     def __getitem__(self, name: str) -> Param:
         return self._by_name[name]
 
