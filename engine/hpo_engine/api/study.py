@@ -14,6 +14,7 @@ from hpo_engine.errors import EngineError, SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
     from hpo_engine.api.space import Space
     from hpo_engine.contract.paths import StudyPaths
@@ -270,6 +271,19 @@ class Study:
         enqueue(self._paths, self.history, [plain(each) for each in given])
 
     # -- pictures ------------------------------------------------------------------------------------------------------
+
+    def figure(self, name: str = "history", *, dark: bool = False, **options: Any) -> go.Figure:
+        """A Plotly figure of it, such as history, importance or slices. Needs plotly.
+
+        Args:
+            name: one of `hpo_engine.report.figures.FIGURES`. dark: in colours for a dark page. options: of the figure.
+
+        Raises:
+            SpecError: there is no figure of that name. NothingToShow: the study has nothing for it yet.
+        """
+        from hpo_engine.report.figures import draw
+
+        return draw(self.history, name, dark=dark, **options)
 
     def __repr__(self) -> str:
         from hpo_engine.text.tables import counted, number
