@@ -74,7 +74,13 @@ STOPPERS = Registry(
 
 
 TRACKERS = Registry(
-    "tracker", "hpo_engine.trackers", {"tensorboard": "hpo_engine.trackers.tensorboard:TensorBoardTracker"}
+    "tracker",
+    "hpo_engine.trackers",
+    {
+        "tensorboard": "hpo_engine.trackers.tensorboard:TensorBoardTracker",
+        "csv": "hpo_engine.trackers.sheets:CsvTracker",
+        "jsonl": "hpo_engine.trackers.sheets:JsonLinesTracker",
+    },
 )
 
 
