@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hpo_engine.contract.paths import StudyPaths
-from hpo_engine.core.ports import Tracker
+from hpo_engine.core.ports import Listener
 from hpo_engine.study.objective import Objective
 from hpo_engine.system import writing
 from hpo_engine.testing import TrackerLaws
@@ -23,12 +23,12 @@ from tests.support.study_by_hand import Study
 
 
 class TestCsv(TrackerLaws):
-    def make(self, paths: StudyPaths) -> Tracker:
+    def make(self, paths: StudyPaths) -> Listener:
         return CsvTracker(paths)
 
 
 class TestJsonLines(TrackerLaws):
-    def make(self, paths: StudyPaths) -> Tracker:
+    def make(self, paths: StudyPaths) -> Listener:
         return JsonLinesTracker(paths, folder="../sheets of all")
 
 
