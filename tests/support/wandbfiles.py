@@ -59,6 +59,8 @@ def _read(path: str) -> FoundRun:
 def _records(path: str) -> Iterator[Any]:
     from wandb.proto import wandb_internal_pb2
 
+    messages: Any = wandb_internal_pb2
+
     with open(path, "rb") as file:
         data = file.read()
     at, whole = 7, b""  # behind `:W&B` and a version
@@ -70,7 +72,7 @@ def _records(path: str) -> Iterator[Any]:
         whole += data[at + _HEADER.size : at + _HEADER.size + size]
         at += _HEADER.size + size
         if kind in (1, 4):  # complete: in one piece, or with its last piece
-            record = wandb_internal_pb2.Record()
+            record = messages.Record()
             record.ParseFromString(whole)
             yield record
             whole = b""

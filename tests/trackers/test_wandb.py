@@ -118,7 +118,8 @@ def test_engine_that_ends_leaves_what_is_not_written_to_the_worker(
 
 
 def test_attempts_that_begin_anew_have_runs_of_their_own(study: Study) -> None:
-    trial = study.history.trials[study.start()]
+    study.start()
+    (trial,) = study.history.trials
     base = f"{runs.study_id(study.history)}-0"
     again = Attempt(2, "n", trial.params)
     assert runs.run_id(study.history, trial, trial.attempts[0]) == base

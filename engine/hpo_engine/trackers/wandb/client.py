@@ -57,6 +57,7 @@ class Client:
         left = list(left)
         if left:
             path = f"{self._folder}/wandb/{LEFT}"
+            os.makedirs(os.path.dirname(path), exist_ok=True)  # the worker may not have come to it
             with open(path, "w", encoding="utf-8") as file:
                 file.writelines(f"{_text(message)}\n" for message in left)
             with suppress(OSError):
