@@ -19,6 +19,7 @@ from hpo_engine.system import writing
 from hpo_engine.testing import TrackerLaws
 from hpo_engine.trackers import rowfile, sheets
 from hpo_engine.trackers.sheets import CsvTracker, JsonLinesTracker
+from tests.support.helpers import wait_until
 from tests.support.study_by_hand import Study
 
 
@@ -117,8 +118,12 @@ def test_row_of_a_trial_that_runs_again_is_replaced(study: Study, monkeypatch: p
         study.end(study.start(), None)
     study.feed(TrialReopened(study.now, 1))
     study.attempt(1)
-    study.tick()
-    assert [row["trial"] for row in read(study, "trials.csv")] == ["0", "2"]
+
+    def left() -> list[str]:
+        study.tick()
+        return [row["trial"] for row in read(study, "trials.csv")]
+
+    wait_until(lambda: left() == ["0", "2"])
     study.end(1, 0.5)
     study.close()
     assert sorted((row["trial"], row["state"]) for row in read(study, "trials.csv")) == [

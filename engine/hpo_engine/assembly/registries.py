@@ -80,6 +80,7 @@ TRACKERS = Registry(
         "tensorboard": "hpo_engine.trackers.tensorboard:TensorBoardTracker",
         "csv": "hpo_engine.trackers.sheets:CsvTracker",
         "jsonl": "hpo_engine.trackers.sheets:JsonLinesTracker",
+        "webhook": "hpo_engine.trackers.webhook:WebhookTracker",
         "wandb": "hpo_engine.trackers.wandb.tracker:WandbTracker",
     },
 )
