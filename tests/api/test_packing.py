@@ -177,6 +177,8 @@ def test_what_cannot_be_reported_fails_the_trial_in_words(tmp_path: Path) -> Non
         "TypeError: train returned str 'great'; return a number (loss), a dictionary of metrics, or nothing after "
         "hpo.report(...)"
     )
+    _, rows, text = in_trial(lambda lr: None, tmp_path / "none", {"lr": 0.5}, ["loss"])
+    assert not rows and "train has returned nothing and reported nothing; return loss, or call hpo.report" in text
     code, _, text = in_trial(lambda lr: (lr, 1), tmp_path / "two", {"lr": 0.5}, ["loss"])
     assert code == 1 and "train returned 2 values, and the study has 1 (loss)" in text
     code, rows, _ = in_trial(lambda lr: (lr, 1), tmp_path / "both", {"lr": 0.5}, ["loss", "size"])

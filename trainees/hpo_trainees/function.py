@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from hpo_trainees.report import config, report, should_stop
+from hpo_trainees.report import RESULT_FILE, config, report, should_stop
 
 SCRIPT, PICKLE, DATA, MANIFEST = "hpo_function.py", "hpo_function.pkl", "hpo_function.data", "hpo_function.json"
 _loading = 0
@@ -89,6 +89,14 @@ def _run(manifest: Manifest, function: Callable[..., Any]) -> None:
 
             result = asyncio.run(_awaited(result))
         sink.take(_exhausted(result, sink) if inspect.isgenerator(result) else result)
+        if not os.path.exists(
+            os.path.join(os.environ.get("RESULT_DIR", ""), RESULT_FILE)
+        ):  # a logger of its own may have left metrics elsewhere
+            print(
+                f"{manifest.function} has returned nothing and reported nothing; return {sink.wanted}, or call "
+                f"hpo.report({sink.wanted}=...)",
+                file=sys.stderr,
+            )
     except Exception as error:
         _remember(manifest.sources)
         _fail(error, None)
@@ -116,6 +124,10 @@ class _Sink:
 
     def __init__(self, manifest: Manifest) -> None:
         self._name, self._objectives = manifest.function, list(manifest.objectives)
+
+    @property
+    def wanted(self) -> str:
+        return self._objectives[0]
 
     def take(self, result: Any) -> None:
         """Raises TypeError: it cannot be reported. None is nothing to report."""
