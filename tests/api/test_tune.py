@@ -160,7 +160,7 @@ print([t.value == 2 * t.params["lr"] for t in study.trials])
 """
 
 
-@pytest.mark.parametrize("how", ["script", "stdin"])
+@pytest.mark.parametrize("how", ["script", pytest.param("stdin", marks=pytest.mark.slow)])
 def test_a_program_without_a_guard_does_not_run_in_its_trials(place: Path, how: str) -> None:
     if how == "script":
         (place / "tuned.py").write_text(PROGRAM)
@@ -204,6 +204,7 @@ def test_a_study_outlives_the_process_that_began_it(place: Path) -> None:
     assert len(study.resume(trials=3, quiet=True).trials) == 3
 
 
+@pytest.mark.slow
 def test_it_is_tuned_from_threads_and_coroutines() -> None:
     async def several() -> list[hpo.Study]:
         functions = {"one": as_in_notebook(REPORTS), "two": as_in_notebook(REPORTS)}
