@@ -34,6 +34,8 @@ MODULES = {
     "lightning_argparse/algo.yaml": ["lightning"],
     "lightning_resume/algo.yaml": ["lightning", "sklearn"],
     "lightning_cli/algo.yaml": ["jsonargparse", "lightning"],
+    "lightning_any/algo.yaml": ["lightning", "sklearn"],
+    "lightning_tune_cli/algo.yaml": ["jsonargparse", "lightning", "sklearn"],
     "lightning_cli/algo-config.yaml": ["jsonargparse", "lightning"],
 }
 LONG = {"boosting/algo-xgboost.yaml", *(file for file in MODULES if not file.startswith("boosting"))}
@@ -119,9 +121,11 @@ def test_all_examples_are_here() -> None:
         "two_objectives",
         "pbt_digits",
         "lightning_resume",
+        "lightning_any",
+        "lightning_tune_cli",
     }
     assert {file.partition("/")[0] for file in FILES} == names | {file.partition("/")[0] for file in PROOFS}
-    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 11 + len(PROOFS)
+    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 13 + len(PROOFS)
 
 
 @pytest.mark.parametrize("file", cases(FILES))

@@ -89,3 +89,257 @@ def test_keys_reach_model_data_and_trainer_and_each_validation_is_reported(tune:
     for name in ("best.ckpt", "last.ckpt"):
         assert (tmp_path / "trial" / name).exists()
     assert summary["best"]["checkpoint"] == str(tmp_path / "trial" / "best.ckpt")
+
+
+# -- the Trainer's features, by configuration alone ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given, used", [("bf16", "bf16-mixed"), (32, "32-true"), ("64-true", "64-true"), (16, "bf16-mixed")]
+)
+def test_precision(tune: Tune, given: Any, used: str) -> None:
+    """(Lightning takes bfloat16 for 16 on a CPU, and says so.)"""
+    done = tune({"precision": given, "max_epochs": 1})
+    assert done.summary["precision"] == used == str(done.trainer.precision)
+
+
+def test_gradients_are_accumulated_and_clipped(tune: Tune) -> None:
+    done = tune({"accumulate_grad_batches": 2.0, "gradient_clip_val": 0.1, "gradient_clip_algorithm": "value"})
+    assert done.trainer.global_step == 2 * 4 // 2  # epochs, batches
+    assert done.trainer.gradient_clip_algorithm == "value"
+
+
+def test_accelerator_and_devices_auto(tune: Tune) -> None:
+    done = tune({"accelerator": "auto", "devices": "auto", "max_epochs": 1})
+    assert done.summary["devices"] == done.trainer.num_devices >= 1
+
+
+def test_fast_dev_run_tries_a_batch_and_keeps_nothing(tune: Tune, tmp_path: Path) -> None:
+    done = tune({"fast_dev_run": True, "lr_finder": True})
+    assert done.trainer.global_step == 1 and done.summary["best"] is None and not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("word", ["simple", "advanced", "pytorch"])
+def test_profiler_reports_are_in_log_dir(tune: Tune, tmp_path: Path, word: str) -> None:
+    tune({"profiler": word, "max_epochs": 1})
+    (report,) = (tmp_path / "trial" / "logs").glob(f"*profile-{word}*.txt")
+    assert "training_step" in report.read_text()
+
+
+def test_early_stopping_ends_a_training_that_does_not_improve(tune: Tune) -> None:
+    done = tune({"lr": 0.0, "max_epochs": 50, "early_stopping.patience": 2})
+    assert done.trainer.current_epoch == 3
+
+
+def test_averaged_weights_are_validated_and_kept(tune: Tune, tmp_path: Path) -> None:
+    done = tune({"swa.swa_epoch_start": 1, "swa.annealing_epochs": 1, "max_epochs": 4})
+    last = rows(tmp_path / "trial")[-1]
+    kept = torch.load(tmp_path / "trial" / "swa.ckpt", weights_only=False)["state_dict"]
+    assert last["step"] == 4 and last["swa_val_loss"] > 0
+    assert all(torch.equal(kept[name], value) for name, value in done.module.state_dict().items())
+    best = torch.load(tmp_path / "trial" / "last.ckpt", weights_only=False)["state_dict"]
+    assert any(not torch.equal(best[name], value) for name, value in kept.items())
+
+
+# -- finders ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_learning_rate_finder_chose_is_trained_with_and_reported(tune: Tune, tmp_path: Path) -> None:
+    done = tune({"lr": 123.0, "lr_finder.num_training": 30, "max_epochs": 1})
+    found = done.summary["found"]["lr"]
+    assert done.module.lr == done.trainer.optimizers[0].param_groups[0]["lr"] == found != 123.0
+    assert rows(tmp_path / "trial")[0]["found_lr"] == pytest.approx(found)
+    assert json.loads((tmp_path / "trial" / "found.json").read_text()) == {"lr": found}
+    plain = tune({"lr": found, "max_epochs": 1}, folder="plain")  # the same training as with that rate from the start
+    assert plain.summary["metrics"] == done.summary["metrics"]
+
+
+class Small(Net):
+    """Fits no more than 11 samples into its memory."""
+
+    seen: list[int] = []
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        if len(batch[0]) > 11:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        self.seen.append(len(batch[0]))
+        return super().training_step(batch, batch_idx)
+
+
+@pytest.mark.parametrize("options", [{"max_val": 16}, {"init_val": 16, "max_trials": 1}, {"mode": "binsearch"}, {}])
+def test_a_batch_size_that_was_never_tried_is_tried_before_it_counts(tune: Tune, options: dict[str, Any]) -> None:
+    """Lightning's finder answers with `max_val` unseen, and with a half that it did not come to try."""
+    Small.seen = []
+    settings = {"batch_size_finder": options or True, "max_epochs": 1}
+    done = tune(settings, Small)
+    found = done.summary["found"]["batch_size"]
+    assert found <= 11 and found in Small.seen and done.data.batch_size == found
+
+
+def test_the_finder_of_lightning_alone_names_a_size_that_it_never_tried(tmp_path: Path) -> None:
+    """What the guard is for; if this fails, Lightning has changed, and the guard may go."""
+    from lightning.pytorch.tuner.tuning import Tuner
+
+    Small.seen = []
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=str(tmp_path), max_epochs=1
+    )
+    size = Tuner(trainer).scale_batch_size(Small(), datamodule=Data(samples=64), max_val=16)
+    assert size == 16 and 16 not in Small.seen
+
+
+def test_the_whole_training_set_is_the_largest_batch(tune: Tune) -> None:
+    assert tune({"batch_size_finder": True, "max_epochs": 1}).summary["found"]["batch_size"] == 32
+
+
+def test_a_loader_that_does_not_heed_the_batch_size_is_refused(tune: Tune, capsys: Any) -> None:
+    class Fixed(Data):
+        def train_dataloader(self) -> Any:
+            return torch.utils.data.DataLoader(self.set, batch_size=4)
+
+    with pytest.raises(SystemExit):
+        tune({"batch_size_finder": True}, data=Fixed)
+    assert "train_dataloader gives batches of 4: it must read self.batch_size" in capsys.readouterr().err
+
+
+# -- modules of all kinds --------------------------------------------------------------------------------------------
+
+
+class Silent(Net):
+    """Without validation."""
+
+    validation_step = pl.LightningModule.validation_step
+
+
+class TwoOptimizers(Net):
+    def __init__(self, lr: float = 0.05) -> None:
+        super().__init__(lr)
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+            self.manual_backward(torch.nn.functional.mse_loss(self.net(batch[0]), batch[1]))
+            optimizer.step()
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(layer.parameters(), lr=self.lr) for layer in (self.net[0], self.net[3])]
+
+
+class TwoLoaders(Data):
+    def val_dataloader(self) -> Any:
+        return [super().val_dataloader(), super().val_dataloader()]
+
+
+class Scored(Net):
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        super().validation_step(batch, batch_idx)
+        self.log("val_acc", 0.5 - 0.1 * self.current_epoch)
+
+
+@pytest.mark.parametrize(
+    "model, data, watched",
+    [
+        (Silent, Data, ("train_loss", "min")),
+        (TwoOptimizers, Data, ("val_loss", "min")),
+        (Scored, TwoLoaders, ("val_loss/dataloader_idx_0", "min")),
+    ],
+)
+def test_modules_of_all_kinds_train_report_and_resume(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Any, data: Any, watched: Any
+) -> None:
+    done = tune({"max_epochs": 1}, model, data)
+    assert (done.summary["best"]["metric"], done.summary["best"]["mode"]) == watched
+    assert rows(tmp_path / "trial")[0]["step"] == 1 and watched[0] in rows(tmp_path / "trial")[0]
+    monkeypatch.setenv("HPO_RESUME_FROM", str(tmp_path / "trial" / "last.ckpt"))
+    again = tune({"max_epochs": 2, "lr": 0.01}, model, data)
+    assert again.trainer.current_epoch == 2
+    assert {group["lr"] for optimizer in again.trainer.optimizers for group in optimizer.param_groups} == {0.01}
+
+
+def test_the_studys_objective_is_watched_and_the_scripts_own_choice_wins(tune: Tune, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HPO_METRIC", "val_acc")
+    monkeypatch.setenv("HPO_GOAL", "maximize")
+    best = tune({}, Scored).summary["best"]
+    assert (best["metric"], best["mode"], best["epoch"]) == ("val_acc", "max", 1)
+    assert tune({"monitor": "val_loss"}, Scored, folder="own").summary["best"]["metric"] == "val_loss"
+    monkeypatch.setenv("HPO_METRIC", "printed by something else")
+    assert tune({}, Scored, folder="other").summary["best"]["metric"] == "val_loss"
+
+
+class Classes(Data):
+    def __init__(self, root: str, batch_size: int = 8) -> None:
+        super().__init__(batch_size)
+        self.root = root
+
+    def setup(self, stage: str) -> None:
+        self.width = 5
+
+
+def test_a_module_takes_what_the_data_module_knows(tune: Tune, capsys: Any) -> None:
+    link = {"data.width": "model.width"}
+    done = tune({"root": "/d"}, data=Classes, link=link)
+    assert done.module.net[0].out_features == 5 and done.data.root == "/d"
+    with pytest.raises(SystemExit) as ended:
+        tune({}, data=Classes, link=link)
+    assert ended.value.code == 2
+    assert "Classes needs data.root" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_wrong_configuration_ends_with_one_line(tune: Tune, capsys: Any) -> None:
+    for settings, text in (
+        ({"learning_rate": 1}, 'unknown key "learning_rate": did you mean'),
+        ({"monitor": "val_f1"}, 'the module does not log "val_f1": it logs val_loss, train_loss'),
+        ({"trainer.accelerator": "abacus"}, "trainer: "),
+        ({"devices": 2, "lr_finder": True}, "lr_finder works in one process"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            tune(settings)
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert ended.value.code == 2 and text in lines[-1], lines
+
+
+# -- resume ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_resumed_training_is_the_uninterrupted_one_and_takes_new_values(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tune({"max_epochs": 4, "dropout": 0.3}, folder="whole")
+    tune({"max_epochs": 2, "dropout": 0.3})
+    monkeypatch.setenv("HPO_RESUME_FROM", str(tmp_path / "trial" / "last.ckpt"))
+    again = tune({"max_epochs": 4, "dropout": 0.3})
+    for one, other in zip(whole.module.parameters(), again.module.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert rows(tmp_path / "trial") == rows(tmp_path / "whole")[2:]
+    assert again.summary["best"]["value"] == whole.summary["best"]["value"]
+
+    changed = tune({"max_epochs": 5, "lr": 0.001, "weight_decay": 0.25})
+    group = changed.trainer.optimizers[0].param_groups[0]
+    assert (group["lr"], group["weight_decay"]) == (0.001, 0.25)
+
+
+class Deaf(Net):
+    """Its optimizer does not know the configured rate."""
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_a_new_learning_rate_that_does_not_arrive_fails_the_trial(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune({"max_epochs": 1, "lr": 0.1}, Deaf)
+    monkeypatch.setenv("HPO_RESUME_FROM", str(tmp_path / "trial" / "last.ckpt"))
+    with pytest.raises(RuntimeError, match="learning rate is 0.2 and was 0.1 .* still gives 0.1"):
+        tune({"max_epochs": 2, "lr": 0.2}, Deaf)
+
+
+def test_a_resumed_training_keeps_what_the_finder_chose(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"lr_finder.num_training": 20}
+    first = tune({**settings, "max_epochs": 1})
+    monkeypatch.setenv("HPO_RESUME_FROM", str(tmp_path / "trial" / "last.ckpt"))
+    again = tune({**settings, "max_epochs": 2})
+    assert again.summary["found"] == first.summary["found"] and again.trainer.current_epoch == 2

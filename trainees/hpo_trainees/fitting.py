@@ -21,6 +21,7 @@ from hpo_trainees.finders import Build, find_batch_size, find_lr
 from hpo_trainees.keeping import SUMMARY_FILE, Best, Goal, Last, write_json
 from hpo_trainees.keys import Values
 from hpo_trainees.lightning import ReportCallback, ResumeCallback, resume_from
+from hpo_trainees.randomness import RandomStateCallback
 from hpo_trainees.report import report, should_stop
 
 FOUND_FILE = "found.json"
@@ -79,6 +80,7 @@ class Training:
             *self.callbacks,
             ReportCallback(also={f"found_{name}": value for name, value in found.items()}),
             ResumeCallback(given=given),
+            RandomStateCallback(),
             *feature_callbacks(self.values, self.goal, rate, result_dir(), self.arguments),
             summary,
         ]

@@ -78,10 +78,10 @@ def tune_main(
         own = values.get("", {})
         training = Training(
             build=lambda found: program.build(values, found),
-            make_trainer=lambda **changes: _trainer(made, changes),
+            make_trainer=lambda **changes: new_trainer({**made, **changes}),
             values=values,
             arguments=made,
-            callbacks=[*_listed(base.get("callbacks")), *callbacks],
+            callbacks=[*listed(base.get("callbacks")), *callbacks],
             goal=goal_of(own.get("monitor") or monitor, own.get("mode") or mode),
         )
         return training.run()
@@ -151,10 +151,7 @@ class _Program:
             if section == "model" and source.startswith("data.") and name not in model_values:
                 model_values[name] = _attribute(data, source.partition(".")[2])
         module = self._model(**model_values)
-        for name, value in found.items():
-            for one in (module, data):
-                if one is not None:
-                    _set(one, name, value)
+        set_found((module, data), found)
         return module, data
 
     def _arguments(self, part: str, values: Values, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,6 +173,14 @@ def _attribute(data: Any, name: str) -> Any:
     return found
 
 
+def set_found(parts: Sequence[Any], found: Mapping[str, Any]) -> None:
+    """Sets what finders chose on those that have such an attribute."""
+    for name, value in found.items():
+        for one in parts:
+            if one is not None:
+                _set(one, name, value)
+
+
 def _set(one: Any, name: str, value: Any) -> None:
     if isinstance(one, LightningModule):
         try:
@@ -188,14 +193,16 @@ def _set(one: Any, name: str, value: Any) -> None:
         one.hparams[name] = value
 
 
-def _trainer(arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> Trainer:
+def new_trainer(arguments: Mapping[str, Any], kind: Callable[..., Trainer] = Trainer) -> Trainer:
+    """A Trainer; what it says against its arguments is one line."""
     try:
-        return Trainer(**{**arguments, **changes})
+        return kind(**arguments)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ConfigError(f"trainer: {error}") from None
 
 
-def _listed(callbacks: Any) -> list[Callback]:
+def listed(callbacks: Any) -> list[Callback]:
+    """None, one, or several, as a Trainer takes them."""
     return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
 
 

@@ -166,6 +166,7 @@ def environment(
     same value. If neither is known, both are RESULT_DIR: a script finds the files of its folder there, as it does by
     hand, and downloads stay with the trial (the frozen folder, the other candidate, must not be written to).
 
+    HPO_METRIC and HPO_GOAL are the first objective: what a script's best checkpoint may go by.
     HPO_RESUME_FROM, HPO_RESUMED_STEP and HPO_RESUME_RESOURCE are set only if the attempt goes on from earlier training.
 
     Args:
@@ -195,6 +196,8 @@ def environment(
         "TRAINING_ID": f"{spec.name}-{paths.name}",
         "JOB_STATE_DIR": paths.state_dir,
         "PWD": paths.result_dir,
+        "HPO_METRIC": spec.objectives[0].metric,
+        "HPO_GOAL": spec.objectives[0].goal,
     }
     for name in ("DLI_WORK_DIR", "MODEL_PATH"):  # without WMLA, the user may have given these names another meaning
         if spec.submitted_code is not None or base.get(name) in (None, base.get("RESULT_DIR")):
