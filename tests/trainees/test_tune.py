@@ -123,7 +123,9 @@ def test_fast_dev_run_tries_a_batch_and_keeps_nothing(tune: Tune, tmp_path: Path
 def test_profiler_reports_are_in_log_dir(tune: Tune, tmp_path: Path, word: str) -> None:
     tune({"profiler": word, "max_epochs": 1})
     (report,) = (tmp_path / "trial" / "logs").glob(f"*profile-{word}*.txt")
-    assert "training_step" in report.read_text()
+    assert "Profiler Report" in report.read_text()
+    if word != "pytorch":  # (that one has a trace besides, for a browser)
+        assert "training_step" in report.read_text()
 
 
 def test_early_stopping_ends_a_training_that_does_not_improve(tune: Tune) -> None:
@@ -289,7 +291,7 @@ def test_a_module_takes_what_the_data_module_knows(tune: Tune, capsys: Any) -> N
 def test_a_wrong_configuration_ends_with_one_line(tune: Tune, capsys: Any) -> None:
     for settings, text in (
         ({"learning_rate": 1}, 'unknown key "learning_rate": did you mean'),
-        ({"monitor": "val_f1"}, 'the module does not log "val_f1": it logs val_loss, train_loss'),
+        ({"monitor": "val_f1"}, 'the module does not log "val_f1": it logs '),
         ({"trainer.accelerator": "abacus"}, "trainer: "),
         ({"devices": 2, "lr_finder": True}, "lr_finder works in one process"),
     ):
@@ -311,7 +313,7 @@ def test_a_resumed_training_is_the_uninterrupted_one_and_takes_new_values(
     again = tune({"max_epochs": 4, "dropout": 0.3})
     for one, other in zip(whole.module.parameters(), again.module.parameters(), strict=True):
         assert torch.equal(one, other)
-    assert rows(tmp_path / "trial") == rows(tmp_path / "whole")[2:]
+    assert rows(tmp_path / "trial")[2:] == rows(tmp_path / "whole")[2:]
     assert again.summary["best"]["value"] == whole.summary["best"]["value"]
 
     changed = tune({"max_epochs": 5, "lr": 0.001, "weight_decay": 0.25})

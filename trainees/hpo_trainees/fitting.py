@@ -81,7 +81,7 @@ class Training:
             ReportCallback(also={f"found_{name}": value for name, value in found.items()}),
             ResumeCallback(given=given),
             RandomStateCallback(),
-            *feature_callbacks(self.values, self.goal, rate, result_dir(), self.arguments),
+            *feature_callbacks(self.values, self.goal, _rate(module, rate), result_dir(), self.arguments),
             summary,
         ]
         trainer = self.make_trainer(callbacks=callbacks)
@@ -161,6 +161,12 @@ class Summary(Callback):
             print(f"best {best['metric']} {best['value']:.6g} in epoch {best['epoch']}: {best['checkpoint']}")
         if self.content:
             print("final " + ", ".join(f"{name} {value:.6g}" for name, value in self.content["metrics"].items()))
+
+
+def _rate(module: LightningModule, given: float | None) -> float | None:
+    """The learning rate of the configuration, or else the module's own default."""
+    own = {**dict(module.hparams), **vars(module)}
+    return given if given is not None else named({name: own[name] for name in RATES if name in own}, RATES)
 
 
 def _best(trainer: Trainer) -> dict[str, Any] | None:

@@ -77,7 +77,8 @@ class _Settles(Callback):
 
     def settle(self, trainer: Trainer) -> None:
         if self.monitor is None and not trainer.sanity_checking and trainer.state.fn == "fit":
-            self.monitor, mode = self.goal.settled(name for name in trainer.callback_metrics if name != "step")
+            names = [name for name in trainer.callback_metrics if name != "step"]
+            self.monitor, mode = self.goal.settled(names)
             self.take(mode)
 
     def take(self, mode: str) -> None:

@@ -46,3 +46,7 @@ class RandomStateCallback(Callback):
             import numpy
 
             numpy.random.set_state(states["numpy"])
+        # The epoch's iterator, which draws a seed, was made before this: an uninterrupted training makes it now.
+        loop: Any = trainer.fit_loop
+        if not getattr(loop, "restarted_mid_epoch", False) and loop._data_fetcher is not None:
+            iter(loop._data_fetcher)

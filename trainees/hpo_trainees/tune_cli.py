@@ -92,7 +92,7 @@ class TuneCLI(LightningCLI):
         known = {action.dest for action in parser._actions}
         parts = []
         for name, made in (("model", self.model_class), ("data", self.datamodule_class)):
-            by_signature = made is not None and name not in known
+            by_signature = made is not None and not getattr(self, f"subclass_mode_{name}")
             section = Section.of(name, made) if by_signature and made is not None else Section(name, {}, open=True)
             there = {k: p for k, p in section.parameters.items() if f"{name}.{k}" in known}
             parts.append(Section(name, there, section.title, open=section.open))
