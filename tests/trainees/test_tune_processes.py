@@ -130,7 +130,9 @@ def test_two_processes_as_a_trial(tmp_path: Path, preload: str) -> None:
         f"trial: {{preload: {preload}}}\n"
         "space: {lr: {float: [0.001, 0.01]}, max_epochs: 2, accelerator: cpu, devices: 2, strategy: ddp}\n"
     )
-    done = command.run("submit", "algo.yaml", "--root", str(tmp_path / "runs"), "--json", cwd=tmp_path, timeout=500)
+    done = command.run(
+        "submit", "algo.yaml", "--root", str(tmp_path / "runs"), "--json", cwd=tmp_path, env={**os.environ}, timeout=500
+    )
     assert done.returncode == 0, done.stderr
     summary = json.loads(next((tmp_path / "runs").rglob("summary.json")).read_text())
     assert summary["devices"] == 2 and summary["epochs"] == 2
