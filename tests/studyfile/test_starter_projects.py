@@ -56,6 +56,17 @@ def defaults(found: Reading) -> dict[str, Any]:
     return {p.name: p.default for p in found.parameters if kind_of(p.name) is not Kind.FIXED}
 
 
+# -- tune_main ---------------------------------------------------------------------------------------------------------
+
+
+def test_tune_main_takes_what_its_classes_take_and_nothing_that_is_linked() -> None:
+    example = Path(__file__).parents[2] / "examples" / "lightning_any"
+    found = find("train.py", (example / "train.py").read_text(), Folder(str(example))).reading
+    assert found.manner == "tune_main" and not any(p.option for p in found.parameters)
+    names = [p.name for p in found.parameters]
+    assert names == ["hidden", "dropout", "lr", "weight_decay", "batch_size", "val_share", "max_epochs"]
+
+
 # -- LightningCLI ------------------------------------------------------------------------------------------------------
 
 

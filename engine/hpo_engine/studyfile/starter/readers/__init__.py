@@ -24,12 +24,14 @@ from hpo_engine.studyfile.starter.readers import (
     other_texts,
     own_file,
     shell_words,
+    tuned_modules,
     typer_options,
 )
 
 Reader = Callable[[Script], Reading | None]
 
 READERS: tuple[Reader, ...] = (
+    tuned_modules.read,
     lightning_cli.read,
     hydra.read,
     own_file.of_an_option,

@@ -18,6 +18,7 @@ from hpo_engine.studyfile.starter.syntax import keywords_of, literal, name_of
 from hpo_engine.studyfile.starter.trees import at, leaves, merged, named, put, read_tree, value_of
 from hpo_engine.studyfile.starter.usual import pairs
 
+_CLASSES = ("LightningCLI", "TuneCLI")
 _COMMANDS = ("fit", "validate", "test", "predict")
 _FOLDERS = ("", "configs", "config", "conf", "cfg")
 _SECTIONS = {"model", "data", "trainer", "optimizer", "fit", "seed_everything"}
@@ -63,16 +64,16 @@ def read(script: Script) -> Reading | None:
 
 def _find(modules: Modules) -> _Cli | None:
     paths = modules.imported()
-    if not any("LightningCLI" in (modules.text(path) or "") for path in paths):
+    if not any(name in (modules.text(path) or "") for path in paths for name in _CLASSES):
         return None  # to follow every call of a large file takes seconds
     for path in paths:
         for node in modules.nodes(path):
             if not isinstance(node, ast.Call) or (name := dotted(node.func)) is None:
                 continue
-            if name.rpartition(".")[2] == "LightningCLI":
+            if name.rpartition(".")[2] in _CLASSES:
                 return _Cli(path, _keywords(node), None)
             found = modules.where(path, name)
-            if found and any(name_of(base) == "LightningCLI" for base in found[1].bases):
+            if found and any(name_of(base) in _CLASSES for base in found[1].bases):
                 return _Cli(path, _keywords(node), found[1])
     return None
 
