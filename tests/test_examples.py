@@ -37,6 +37,7 @@ MODULES = {
     "lightning_any/algo.yaml": ["lightning", "sklearn"],
     "lightning_tune_cli/algo.yaml": ["jsonargparse", "lightning", "sklearn"],
     "lightning_cli/algo-config.yaml": ["jsonargparse", "lightning"],
+    "parallel-monitoring/algo.yaml": ["lightning", "mlflow", "sklearn"],
 }
 LONG = {"boosting/algo-xgboost.yaml", *(file for file in MODULES if not file.startswith("boosting"))}
 
@@ -123,9 +124,10 @@ def test_all_examples_are_here() -> None:
         "lightning_resume",
         "lightning_any",
         "lightning_tune_cli",
+        "parallel-monitoring",
     }
     assert {file.partition("/")[0] for file in FILES} == names | {file.partition("/")[0] for file in PROOFS}
-    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 13 + len(PROOFS)
+    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 14 + len(PROOFS)
 
 
 @pytest.mark.parametrize("file", cases(FILES))

@@ -78,6 +78,7 @@ TRACKERS = Registry(
     "hpo_engine.trackers",
     {
         "tensorboard": "hpo_engine.trackers.tensorboard:TensorBoardTracker",
+        "mlflow": "hpo_engine.trackers.mlflow.tracker:MLflowTracker",
         "csv": "hpo_engine.trackers.sheets:CsvTracker",
         "jsonl": "hpo_engine.trackers.sheets:JsonLinesTracker",
         "webhook": "hpo_engine.trackers.webhook:WebhookTracker",
