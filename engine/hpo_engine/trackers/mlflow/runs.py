@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hpo_engine.contract.binding import ATTEMPT_TAG
+from hpo_engine.contract.checkpoints.finding import newest
 from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.contract.sources.interface import TrialFiles
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.lineage import has_schedule, schedule
+from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Attempt, Trial, TrialState
 from hpo_engine.trackers.mlflow import kept as keeping
 from hpo_engine.trackers.mlflow import place, words
@@ -151,7 +154,7 @@ class StudyRuns:
             self._api.set_status(kept.run, words.STUDY_STATUS[history.state], history.closed_at)
             kept.sent, self._changed = state, True
         if history.state is not StudyState.RUNNING and best is not None and self._choices.artifacts == "best":
-            self._send_checkpoint(best)
+            self._send_checkpoint(best, history.spec)
 
     # -- the trials' runs ------------------------------------------------------------------------------------------
 
@@ -253,7 +256,7 @@ class StudyRuns:
         self._api.log(kept.run, points, tags=words.tags(marks))
         self._api.set_status(kept.run, words.STATUS[trial.state], trial.ended_at)
         if trial.state.ended:
-            self._send_files(trial, kept)
+            self._send_files(trial, kept, history.spec)
         kept.sent, self._changed = state, True
 
     def _fill_in(self, history: History, trial: Trial, kept: KeptRun) -> None:
@@ -308,17 +311,17 @@ class StudyRuns:
 
     # -- files -----------------------------------------------------------------------------------------------------
 
-    def _send_files(self, trial: Trial, kept: KeptRun) -> None:
+    def _send_files(self, trial: Trial, kept: KeptRun, spec: StudySpec) -> None:
         if self._artifacts and not kept.files and os.path.exists(self._paths.trial(trial.id).config):
             self._upload(self._api, kept.run, self._paths.trial(trial.id).config)
             kept.files = True
         if self._choices.artifacts == "all":
-            self._send_checkpoint(trial)
+            self._send_checkpoint(trial, spec)
 
-    def _send_checkpoint(self, trial: Trial) -> None:
-        """The newest checkpoint of the trial's latest result; once."""
+    def _send_checkpoint(self, trial: Trial, spec: StudySpec) -> None:
+        """The newest checkpoint that the trial has left; once for each of its results."""
         kept = self._kept.trials.get(trial.id)
-        checkpoint = trial.results[-1].checkpoint if trial.results else None
+        checkpoint = newest(TrialFiles.of(self._paths.trial(trial.id), trial, spec), spec.checkpoints)
         mark = f"{trial.id} {len(trial.results)}"
         if not self._artifacts or kept is None or checkpoint is None or mark in self._kept.files.split(","):
             return
