@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo_engine.api.trials import TrialRecord, Trials, record_of
@@ -246,6 +247,24 @@ class Study:
         from hpo_engine.api.running import started
 
         return started(self, self.history, {}, retry=True, wait=wait, quiet=quiet)
+
+    def report(
+        self, path: str | os.PathLike[str] | None = None, *, figure: str | None = None, dark: bool | None = None
+    ) -> list[Path]:
+        """Writes its report, as `hpo-engine report`; returns the files.
+
+        Args:
+            path: an .html file, or an .png, .svg or .pdf for one figure; None: NAME-report.html in the current folder.
+            figure: only this one. dark: dark or light colours; None: as the reader's system.
+
+        Raises:
+            SpecError: there is no such figure. EngineError: it cannot be written, or a package is missing.
+        """
+        from hpo_engine.control.reporting import write_report
+
+        theme = "" if dark is None else "dark" if dark else "light"
+        out = None if path is None else os.fspath(path)
+        return write_report(self.history, self._paths, out, figure=figure, theme=theme)
 
     def enqueue(
         self, configurations: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None, **params: Any

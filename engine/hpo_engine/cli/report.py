@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
 from hpo_engine.cli.common import find, read_history, root_option, study_argument, to_stderr
-from hpo_engine.errors import EngineError, SpecError, nearest
-
-if TYPE_CHECKING:
-    from hpo_engine.contract.paths import StudyPaths
-    from hpo_engine.study.history import History
 
 _FORMATS = ("html", "png", "svg", "pdf")
 
@@ -38,20 +26,10 @@ def report(
     The file needs no server and no network. With --format png, svg or pdf the figures are written as
     pictures, which takes kaleido and a Chromium or Chrome.
     """
-    from hpo_engine.report.figures import FIGURES
+    from hpo_engine.control.reporting import write_report
 
-    if figure is not None and figure not in FIGURES:
-        raise SpecError(f'there is no figure "{figure}"{nearest(figure, FIGURES)}')
-    form = form or _by_name(out)
     paths = find(study, root)
-    history = read_history(paths)
-    if form == "html":
-        target = Path(out or f"{history.spec.name}-{figure or 'report'}.html")
-        content = _html(history, paths, theme or "", figure)
-        _write(target, content.encode())
-        written = [target]
-    else:
-        written = _pictures(history, out, form, figure, dark=theme == "dark")
+    written = write_report(read_history(paths), paths, out, form=form, figure=figure, theme=theme or "")
     for path in written:
         click.echo(f"written: {path}")
     if show:
@@ -62,57 +40,3 @@ def report(
 
 
 VERBS = (report,)
-
-
-def _by_name(out: str | None) -> str:
-    """The format that the file's name asks for; html if it says nothing."""
-    suffix = Path(out or "").suffix.lstrip(".").lower()
-    return suffix if suffix in _FORMATS else "html"
-
-
-def _html(history: History, paths: StudyPaths, theme: str, figure: str | None) -> str:
-    from hpo_engine.contract.placing import filled_command
-    from hpo_engine.report.objects import state_word
-    from hpo_engine.report.page import page
-    from hpo_engine.report.page.sections import Moment
-    from hpo_engine.store.lock import who_leads
-
-    command: Sequence[str] | None = None
-    if history.best is not None:
-        command = filled_command(history.spec, paths.trial(history.best.id), history.result_config(history.best))
-    state = state_word(history.state.value, who_leads(paths.lock) is not None)
-    moment = Moment(state, time.time(), paths.root, shlex.join(command or ()))
-    return page(history, moment, theme=theme, only=figure)
-
-
-def _pictures(history: History, out: str | None, form: str, figure: str | None, *, dark: bool) -> list[Path]:
-    """One picture, or one of each figure in a folder."""
-    from hpo_engine.report.figures import FIGURES, NothingToShow
-    from hpo_engine.report.pictures import picture
-
-    if figure is not None:
-        target = Path(out or f"{history.spec.name}-{figure}.{form}")
-        _write(target, picture(history, [figure], form, dark=dark)[figure])
-        return [target]
-    folder = Path(out or f"{history.spec.name}-figures")
-    if folder.suffix.lstrip(".").lower() in _FORMATS:
-        names = ", ".join(FIGURES)
-        raise SpecError(f"{folder} is one file, and there are several figures: --figure names one of {names}")
-    found = picture(history, list(FIGURES), form, dark=dark)
-    if not found:
-        raise NothingToShow(f"{history.spec.name} has nothing yet that a figure could show")
-    for name, content in found.items():
-        _write(folder / f"{name}.{form}", content)
-    return [folder / f"{name}.{form}" for name in found]
-
-
-def _write(target: Path, content: bytes) -> None:
-    """The whole file or nothing; folders are made."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        os.replace(aside, target)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise EngineError(f"{target} cannot be written: {error.strerror}; another place: --out FILE") from error
