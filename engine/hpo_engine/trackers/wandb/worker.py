@@ -114,10 +114,19 @@ def serve(runs: Runs, lines: Iterable[str], answer: Any) -> None:
 
 
 def _write_left(runs: Runs, path: str) -> None:
+    """What a server does not take is written offline: `wandb sync` can upload it later."""
+    changes: dict[str, str] = {}
     with suppress(OSError), open(path, encoding="utf-8") as file:
         for line in file:
-            with suppress(Exception):
-                runs.write(json.loads(line))
+            message = json.loads(line)
+            for start in ({}, {"mode": "offline"}):
+                changes |= start
+                message["start"] |= changes
+                try:
+                    runs.write(message)
+                    break
+                except Exception:  # noqa: S112 - nobody is there who could be told
+                    continue
     with suppress(OSError):
         os.unlink(path)
 
