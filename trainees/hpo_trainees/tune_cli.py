@@ -89,7 +89,7 @@ class TuneCLI(LightningCLI):
 
     def _sections(self, parser: Any) -> list[Section]:
         """Those of the parser; model and data by their signatures, without what is linked."""
-        known = {action.dest for action in parser._actions}
+        known = {action.dest for action in parser._actions} - _linked(parser)
         parts = []
         for name, made in (("model", self.model_class), ("data", self.datamodule_class)):
             by_signature = made is not None and not getattr(self, f"subclass_mode_{name}")
@@ -154,6 +154,12 @@ class TuneCLI(LightningCLI):
         if after := getattr(self, "after_fit", None):
             after()
         return done
+
+
+def _linked(parser: Any) -> set[str]:
+    """The options that take their value from another one, by `link_arguments`."""
+    links = getattr(getattr(parser, "_links_group", None), "_group_actions", [])
+    return {link.target[0] for link in links}
 
 
 def _sorted(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, Any]]:
