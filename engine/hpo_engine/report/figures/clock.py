@@ -104,7 +104,7 @@ def spent(history: History, cost: Callable[[Trial, Attempt], float | None], time
 
 
 def resource_cost(history: History) -> Callable[[Trial, Attempt], float]:
-    """Units of the study's resource, or steps if it has none."""
+    """Units of the study's resource."""
     return lambda trial, attempt: usage.epochs(trial, attempt, history)
 
 

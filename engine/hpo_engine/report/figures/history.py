@@ -69,7 +69,7 @@ def history(history: History, *, over: str = "trials") -> go.Figure:
 
 
 def _named(over: str, axes: dict[str, Axis], frame: Frame) -> Axis:
-    resource = "Steps" if frame.spec.resource is None else label(frame.spec.resource.name)
+    resource = "" if frame.spec.resource is None else label(frame.spec.resource.name)
     words = {word.lower(): axis for word, axis in axes.items()}
     if resource in axes:
         words["resource"] = axes[resource]
@@ -89,9 +89,9 @@ def _axes(frame: Frame) -> Iterator[Axis]:
         return
     cut = "" if not clock.gaps else f", without {counted(len(clock.gaps), 'pause')} in which nothing ran"
     yield Axis("Time", f"Time since the first trial began ({clock.unit[1]}{cut})", clock.at(times))
-    amount = spent(history, resource_cost(history), times)
-    if amount is not None:
-        name = "Steps" if frame.spec.resource is None else label(frame.spec.resource.name)
+    amount = None if frame.spec.resource is None else spent(history, resource_cost(history), times)
+    if frame.spec.resource is not None and amount is not None:
+        name = label(frame.spec.resource.name)
         yield Axis(name, f"{name} trained by all trials", amount)
     seconds = spent(history, processor_cost, times)
     if seconds is not None:
