@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ from hpo_engine.trackers.background import CLOSE_S, Background
 from hpo_engine.trackers.mlflow import place
 from hpo_engine.trackers.mlflow.client import NAME, PARENT
 from hpo_engine.trackers.mlflow.runs import Choices, StudyRuns
+
+log = logging.getLogger(__name__)
 
 _EVERY_S = 1.0  # between two looks at what is new
 _FIRST_S = 60.0  # for MLflow's import, and the making of a database, before the first attempt
@@ -93,7 +96,8 @@ class MLflowTracker:
         worker, _ = self._begin(history)
         if history.events != self._handed_on:
             self._hand_on(history, history.last_at)
-        worker.close(CLOSE_S if worker.silent or self._artifacts == "off" else _FILES_S)
+        if not worker.close(CLOSE_S if worker.silent or self._artifacts == "off" else _FILES_S):
+            log.warning("mlflow: not all of the study could be sent; what is missing is sent when the study goes on")
 
     def environment(self, history: History, trial: Trial, attempt: Attempt) -> Mapping[str, str]:
         if attempt.nonce not in self._joined:
