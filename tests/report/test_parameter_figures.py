@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hpo_engine.report.figures import FIGURES, NothingToShow, draw
+from hpo_engine.report.figures.panels import MOST_POINTS
 from hpo_engine.report.figures.scales import spread, ticks
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from tests.support.results import evaluated
@@ -94,7 +95,7 @@ def test_the_surface_of_contours_is_that_of_the_function() -> None:
 def test_thousands_of_trials_are_thinned_and_the_best_stay() -> None:
     history = evaluated(SearchSpace((Float("a", 0, 1), Float("b", 0, 1))), lambda p: p["a"], 3000)
     figure = draw(history, "slices")
-    assert len(figure.data[0].x) == 1500
+    assert len(figure.data[0].x) == MOST_POINTS
     assert history.best_id in figure.data[0].customdata
     assert len(figure.to_json()) < 400_000
 

@@ -29,7 +29,7 @@ def evaluated(
         found = function(params)
         losses = found if isinstance(found, tuple) else () if found is None else (found,)
         k = max(k, len(losses))
-        results = (Result(1, None, losses),) if losses else ()
+        results = (Result(0, None, losses),) if losses else ()
         state = TrialState.COMPLETED if losses else TrialState.FAILED
         trials.append(Trial(i, Proposal(params), state, results=results, started_at=2.0 * i, ended_at=2.0 * i + 3))
         if results:

@@ -27,7 +27,8 @@ _VERBS = {
     "submit": "runs", "check": "check", "plan": "plan", "list": "views", "show": "show", "best": "views",
     "report": "report", "logs": "output", "watch": "watcher", "stop": "ending", "resume": "runs", "retry": "runs",
     "edit": "edit", "replay": "replay", "enqueue": "enqueue", "cancel": "trials", "pause": "trials", "remove": "ending",
-    "export": "views", "backtest": "backtest", "tensorboard": "machine", "init": "machine",
+    "export": "views", "compare": "compare", "plot": "plot", "backtest": "backtest", "tensorboard": "machine",
+    "init": "machine",
     "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
 }  # fmt: skip
 

@@ -37,8 +37,8 @@ _TOP, _LEAST_TOP = 0.1, 5  # the share of trials that are the best ones, and the
 _FEW = 50  # trials; with fewer the order of parameters often changes with the next ones
 _WEAK = 0.3  # explained variance below which a forest has hardly found a function of the parameters
 _CELLS, _BINS = 50, 32  # of a coordinate: for densities, for trees
-_RESAMPLED, _SHUFFLED = 40, 100
-_TREES, _FEWEST_TREES, _WORK = 64, 16, 200_000  # `_WORK`: trees times points times parameters
+_RESAMPLED, _SHUFFLED = 40, 60
+_TREES, _FEWEST_TREES, _WORK = 64, 16, 120_000  # `_WORK`: trees times points times parameters
 _PAIRED = 10  # parameters whose pairs are examined: those with the largest effects
 
 

@@ -14,7 +14,7 @@ from hpo_engine.report.figures.scales import ticks
 from hpo_engine.report.figures.words import label, words
 from hpo_engine.text.tables import value
 
-MOST_POINTS = 1_500
+MOST_POINTS = 900
 """In one panel; of more trials the best ones, and an even choice of the others, which hides nothing that could be
 seen."""
 

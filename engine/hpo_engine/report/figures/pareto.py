@@ -24,7 +24,7 @@ def pareto(history: History) -> go.Figure:
         raise NothingToShow("the study has one objective")
     m = min(len(frame.spec.objectives), MOST)
     pairs = list(combinations(range(m), 2))
-    rows = panels.chosen(frame, np.flatnonzero(frame.comparable), 2500)
+    rows = panels.chosen(frame, np.flatnonzero(frame.comparable))
     single = len(pairs) == 1
     grid = panels.Grid(len(pairs), 3, gap=0.11, height=theme.HEIGHT if single else 280)
     figure = theme.new(height=grid.height)

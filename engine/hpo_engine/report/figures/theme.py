@@ -8,7 +8,6 @@ of 3:1 to the background.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -18,6 +17,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hpo_engine.report.figures.words import escaped
+from hpo_engine.report.ranges import visible as visible
+from hpo_engine.report.ranges import wants_log as wants_log
 from hpo_engine.study.trial import TrialState
 
 PAPER, INK, MUTED, GRID, FAINT = "#ffffff", "#1f2933", "#5f6b7a", "#e3e7ec", "#c3cad3"
@@ -98,42 +99,6 @@ def rgba(colour: str, opacity: float) -> str:
     """One of the colours above, translucent."""
     r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r}, {g}, {b}, {opacity:g})"
-
-
-# -- ranges ------------------------------------------------------------------------------------------------------------
-
-_OUTLIER = 4.0
-
-
-def visible(values: np.ndarray, *, lower_is_better: bool, log: bool = False) -> tuple[float, float] | None:
-    """The range of an axis that shows the good values well, if bad ones would squeeze them; None: all of them.
-
-    A value is too bad if it is farther from the median, on the bad side, than four times as far as the best one is, or
-    as the worst but a tenth is.
-
-    Args:
-        values: (k,); those that are not finite do not count.
-        log: whether the axis is logarithmic; the range is of the logarithms then, as Plotly wants it.
-    """
-    finite = values[np.isfinite(values)]
-    finite = np.log10(finite[finite > 0]) if log else finite
-    if len(finite) < 5:
-        return None
-    losses = finite if lower_is_better else -finite
-    best, middle, poor = (float(x) for x in np.quantile(losses, (0.0, 0.5, 0.9)))
-    limit = middle + _OUTLIER * max(poor - middle, middle - best)
-    if float(losses.max()) <= limit or limit <= best:
-        return None
-    worst = float(losses[losses <= limit].max())
-    pad = 0.06 * (worst - best) or 1.0
-    ends = (best - pad, worst + pad)
-    return ends if lower_is_better else (-ends[1], -ends[0])
-
-
-def wants_log(values: np.ndarray) -> bool:
-    """Whether an axis is better logarithmic: all values positive, over three decades apart."""
-    finite = values[np.isfinite(values)]
-    return len(finite) > 4 and float(finite.min()) > 0 and math.log10(float(finite.max()) / float(finite.min())) > 3
 
 
 # -- the template ------------------------------------------------------------------------------------------------------
