@@ -120,7 +120,7 @@ def test_enormous_losses_do_not_hide_the_rest() -> None:
 
 
 def test_too_few_trials_say_so() -> None:
-    with pytest.raises(TooFew, match="9 trials have a result; importance needs at least 10"):
+    with pytest.raises(TooFew, match="importance needs at least 10 trials with a result; there are 9"):
         importances(evaluated(LINEAR, linear, 9))
     _, found = importances(evaluated(LINEAR, linear, 12))
     assert all("only 12 trials" in one.doubts[0] for one in found)

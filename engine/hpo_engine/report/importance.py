@@ -110,8 +110,7 @@ class Sample:
         if not self.names:
             raise TooFew("no parameter has more than one value")
         if len(results) < LEAST:
-            have = counted(len(results), "trial has a result", "trials have a result")
-            raise TooFew(f"{have}; importance needs at least {LEAST}")
+            raise TooFew(f"importance needs at least {LEAST} trials with a result; there are {len(results)}")
         self._all = np.array([self.space.vector(params) for params, _ in results], dtype=float)
         self.losses = np.array([losses for _, losses in results], dtype=float)
         self.notes = tuple(_notes(history, self.resource, len(results)))

@@ -33,7 +33,7 @@ def contour(history: History, *, x: str | None = None, y: str | None = None, obj
             raise SpecError(f'contour: {frame.spec.name} has no parameter "{name}"{nearest(name, frame.names)}')
     sample, _ = computed(history)
     if len(sample) < _LEAST:
-        raise NothingToShow(f"{len(sample)} trials have a result; a surface needs at least {_LEAST}")
+        raise NothingToShow(f"a surface needs at least {_LEAST} trials with a result; there are {len(sample)}")
     left = [name for name in leading(history, len(frame.names)) if name not in (x, y)]
     if len(left) < (x is None) + (y is None):
         raise NothingToShow("only one parameter has more than one value")

@@ -11,7 +11,7 @@ from hpo_engine.report.figures import panels, theme
 from hpo_engine.report.figures.frame import Frame, with_results
 from hpo_engine.report.figures.importance import leading
 from hpo_engine.report.figures.scales import ticks
-from hpo_engine.report.figures.words import label
+from hpo_engine.report.figures.words import bare, label
 from hpo_engine.study.history import History
 from hpo_engine.text.tables import cut_name, number, safe_text
 
@@ -78,4 +78,4 @@ def _parameter(frame: Frame, rows: np.ndarray, name: str, count: int) -> dict[st
 
 def _short(name: str) -> str:
     """A name above an axis, where Plotly reads no markup."""
-    return cut_name(safe_text(name), 16)
+    return bare(cut_name(safe_text(name), 16))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo_engine.report.figures.words import words
+from hpo_engine.report.figures.words import bare, words
 from hpo_engine.space.axes import Axis, Cells
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.text.tables import cut, number, safe_text, value
@@ -52,7 +52,7 @@ def _text(one: Any, width: int, markup: bool) -> str:
     plain = isinstance(one, (int, float)) and not isinstance(one, bool)
     if plain and abs(one) < 1e15:
         return number(float(f"{one:.4g}"))
-    return words(value(one), width) if markup else cut(safe_text(value(one)), width)
+    return words(value(one), width) if markup else bare(cut(safe_text(value(one)), width))
 
 
 def _some(values: Sequence[Any], most: int) -> Sequence[Any]:

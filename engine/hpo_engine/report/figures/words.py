@@ -20,6 +20,11 @@ def escaped(text: str) -> str:
     return plain.replace("$", "&#36;").replace("%{", "%&#123;")
 
 
+def bare(text: str) -> str:
+    """Text where Plotly reads no markup, with nothing in it that could be some elsewhere."""
+    return text.translate({ord("<"): "‹", ord(">"): "›", ord("$"): "＄"}).replace("%{", "% {")  # noqa: RUF001
+
+
 def label(name: str, width: int = 28) -> str:
     """A name for an axis, a legend or a tick: in at most `width` columns, the end of dotted names being kept."""
     return escaped(cut_name(safe_text(name), width))
