@@ -38,6 +38,7 @@ MODULES = {
     "lightning_tune_cli/algo.yaml": ["jsonargparse", "lightning", "sklearn"],
     "lightning_cli/algo-config.yaml": ["jsonargparse", "lightning"],
     "parallel-monitoring/algo.yaml": ["lightning", "mlflow", "sklearn"],
+    "parallel-monitoring-wandb/algo.yaml": ["lightning", "wandb"],
 }
 LONG = {"boosting/algo-xgboost.yaml", *(file for file in MODULES if not file.startswith("boosting"))}
 
@@ -125,9 +126,10 @@ def test_all_examples_are_here() -> None:
         "lightning_any",
         "lightning_tune_cli",
         "parallel-monitoring",
+        "parallel-monitoring-wandb",
     }
     assert {file.partition("/")[0] for file in FILES} == names | {file.partition("/")[0] for file in PROOFS}
-    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 14 + len(PROOFS)
+    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 15 + len(PROOFS)
 
 
 @pytest.mark.parametrize("file", cases(FILES))
