@@ -53,6 +53,12 @@ class Data(pl.LightningDataModule):  # type: ignore[misc]
 Tune = Callable[..., Any]
 
 
+def slice_of(*cases: Any) -> list[Any]:
+    """The first case by default, the others with -m slow: each is a training of its own."""
+    first, *others = cases
+    return [first, *(pytest.param(*(c if isinstance(c, tuple) else (c,)), marks=pytest.mark.slow) for c in others)]
+
+
 @pytest.fixture
 def tune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tune:
     """Trains as a trial with this config.json does, in a folder of its own."""
@@ -95,7 +101,7 @@ def test_keys_reach_model_data_and_trainer_and_each_validation_is_reported(tune:
 
 
 @pytest.mark.parametrize(
-    "given, used", [("bf16", "bf16-mixed"), (32, "32-true"), ("64-true", "64-true"), (16, "bf16-mixed")]
+    "given, used", slice_of(("bf16", "bf16-mixed"), (32, "32-true"), ("64-true", "64-true"), (16, "bf16-mixed"))
 )
 def test_precision(tune: Tune, given: Any, used: str) -> None:
     """(Lightning takes bfloat16 for 16 on a CPU, and says so.)"""
@@ -119,7 +125,7 @@ def test_fast_dev_run_tries_a_batch_and_keeps_nothing(tune: Tune, tmp_path: Path
     assert done.trainer.global_step == 1 and done.summary["best"] is None and not list(tmp_path.rglob("*.ckpt"))
 
 
-@pytest.mark.parametrize("word", ["simple", "advanced", "pytorch"])
+@pytest.mark.parametrize("word", slice_of("simple", "advanced", "pytorch"))
 def test_profiler_reports_are_in_log_dir(tune: Tune, tmp_path: Path, word: str) -> None:
     tune({"profiler": word, "max_epochs": 1})
     (report,) = (tmp_path / "trial" / "logs").glob(f"*profile-{word}*.txt")
@@ -168,7 +174,9 @@ class Small(Net):
         return super().training_step(batch, batch_idx)
 
 
-@pytest.mark.parametrize("options", [{"max_val": 16}, {"init_val": 16, "max_trials": 1}, {"mode": "binsearch"}, {}])
+@pytest.mark.parametrize(
+    "options", slice_of({"max_val": 16}, {"init_val": 16, "max_trials": 1}, {"mode": "binsearch"}, {})
+)
 def test_a_batch_size_that_was_never_tried_is_tried_before_it_counts(tune: Tune, options: dict[str, Any]) -> None:
     """Lightning's finder answers with `max_val` unseen, and with a half that it did not come to try."""
     Small.seen = []
