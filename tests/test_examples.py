@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.support import command
+from tests.support import command, made_up
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FILES = sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.glob("*/algo*.*"))
@@ -39,7 +39,12 @@ MODULES = {
     "lightning_cli/algo-config.yaml": ["jsonargparse", "lightning"],
     "parallel-monitoring/algo.yaml": ["lightning", "mlflow", "sklearn"],
     "parallel-monitoring-wandb/algo.yaml": ["lightning", "wandb"],
+    "diabetes/algo.yaml": ["lightning", "sklearn"],
+    "docstrings/algo.yaml": ["lightning"],
+    "mnist/algo.yaml": ["torchvision"],
+    "cifar10/algo.yaml": ["torchvision"],
 }
+READY = {"diabetes", "docstrings", "mnist", "cifar10"}  # studies of the modules that are installed, without a script
 LONG = {"boosting/algo-xgboost.yaml", *(file for file in MODULES if not file.startswith("boosting"))}
 
 
@@ -104,13 +109,27 @@ def checksums(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
-def submitted(file: Path, root: Path, *options: str) -> tuple[dict[str, Any], str]:
-    """The result, and what else was printed."""
+def submitted(file: Path, root: Path, *options: str, **more: str) -> tuple[dict[str, Any], str]:
+    """The result, and what else was printed. `more`: variables of the shell."""
     argv = ["submit", str(file), "--root", str(root), *options, "--json"]
-    env = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    env = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), **more}
     done = command.run(*argv, cwd=root, env=env, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+def data_of_its_own(file: str, folder: Path) -> dict[str, str]:
+    """Variables that lead the ready modules to a folder of the test, with made-up images for those that would download
+    theirs."""
+    if file.partition("/")[0] not in READY:
+        return {}
+    data = folder / "data"
+    if "torchvision" in MODULES[file]:
+        made_up.lay_mnist(data)
+        made_up.lay_cifar10(data)
+        (folder / "site").mkdir()
+        (folder / "site" / "sitecustomize.py").write_text(made_up.SITE)
+    return {"DATA_DIR": str(data), "PYTHONPATH": f"{folder / 'site'}:{EXAMPLES.parent}"}
 
 
 def test_all_examples_are_here() -> None:
@@ -127,9 +146,10 @@ def test_all_examples_are_here() -> None:
         "lightning_tune_cli",
         "parallel-monitoring",
         "parallel-monitoring-wandb",
+        *READY,
     }
     assert {file.partition("/")[0] for file in FILES} == names | {file.partition("/")[0] for file in PROOFS}
-    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 15 + len(PROOFS)
+    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 19 + len(PROOFS)
 
 
 @pytest.mark.parametrize("file", cases(FILES))
@@ -137,8 +157,8 @@ def test_example_runs(file: str, tmp_path: Path) -> None:
     skip_without_its_programs(file)
     folder = (EXAMPLES / file).parent
     before = checksums(folder)
-    result, _ = submitted(EXAMPLES / file, tmp_path, "--trials", "2")
-    assert result["state"] == "finished" and result["counts"] == {"completed": 2}
+    result, printed = submitted(EXAMPLES / file, tmp_path, "--trials", "2", **data_of_its_own(file, tmp_path))
+    assert result["state"] == "finished" and result["counts"] == {"completed": 2}, printed
     assert result["best"] is not None and result["best"]["params"]
     trial = tmp_path / result["study"] / "results" / str(result["best"]["trial"])
     assert json.loads((trial / "config.json").read_text()) == result["best"]["params"]

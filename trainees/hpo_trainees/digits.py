@@ -1,6 +1,7 @@
 """A small real task for examples and tests: scikit-learn's 1,797 handwritten digits, 8x8 pixels, bundled with it.
 
-Nothing is downloaded; the split depends on its seed only. Knows nothing of the engine or of files.
+By hand: `python -m hpo_trainees.digits`; in a study: `command: python -m hpo_trainees.digits`. Nothing is downloaded;
+the split depends on its seed only.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
+
+from hpo_trainees.classifier import Classifier
+from hpo_trainees.optimizers import check_choice
+from hpo_trainees.tune import tune_main
 
 CLASSES = 10
 Batch = tuple[Tensor, ...]  # images (n, 1, 8, 8) with pixels in 0..1, targets (n,)
@@ -50,7 +55,7 @@ class DigitsData(pl.LightningDataModule):
         return DataLoader(_ready(self._val), batch_size=256, num_workers=0)
 
 
-class DigitsModule(pl.LightningModule):
+class DigitsModule(Classifier):
     """A classifier of the digits; logs train_loss, val_loss and val_acc, each averaged over the epoch.
 
     Args:
@@ -58,8 +63,8 @@ class DigitsModule(pl.LightningModule):
         hidden: units of the hidden layer, >= 1.
         dropout: share of hidden units dropped while training, 0..1.
         learning_rate: > 0.
-        optimizer: "adam" or "sgd".
-        momentum: of sgd; not used by adam.
+        optimizer: "adam", "adamw" or "sgd".
+        momentum: of sgd; not used by the others.
         weight_decay: >= 0.
     """
 
@@ -73,40 +78,15 @@ class DigitsModule(pl.LightningModule):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.learning_rate = learning_rate
-        self.optimizer = optimizer
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        if optimizer not in ("adam", "sgd"):
-            raise ValueError(f'optimizer must be "adam" or "sgd", not {optimizer!r}')
         features, width = _features(arch)
         head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, CLASSES))
-        self.net = nn.Sequential(features, head)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, 10) of images (n, 1, 8, 8)."""
-        logits: Tensor = self.net(images)
-        return logits
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        images, targets = batch
-        loss = nn.functional.cross_entropy(self(images), targets)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets))
-        return loss
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        images, targets = batch
-        logits = self(images)
-        hits = (logits.argmax(dim=1) == targets).float().mean()
-        self.log("val_loss", nn.functional.cross_entropy(logits, targets), batch_size=len(targets))
-        self.log("val_acc", hits, batch_size=len(targets))
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        weights, rate, decay = self.parameters(), self.learning_rate, self.weight_decay
-        if self.optimizer == "adam":
-            return torch.optim.Adam(weights, lr=rate, weight_decay=decay)
-        return torch.optim.SGD(weights, lr=rate, weight_decay=decay, momentum=self.momentum)
+        super().__init__(
+            nn.Sequential(features, head),
+            learning_rate=learning_rate,
+            optimizer=optimizer,
+            momentum=momentum,
+            weight_decay=weight_decay,
+        )
 
 
 def _ready(dataset: TensorDataset | None) -> TensorDataset:
@@ -117,9 +97,12 @@ def _ready(dataset: TensorDataset | None) -> TensorDataset:
 
 def _features(arch: str) -> tuple[nn.Module, int]:
     """What comes before the hidden layer, and how many numbers it gives for an image."""
+    check_choice("arch", arch, ("mlp", "cnn"))
     if arch == "mlp":
         return nn.Flatten(), 8 * 8
-    if arch == "cnn":
-        first, second = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 32, 3, padding=1)
-        return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()), 32 * 4 * 4
-    raise ValueError(f'arch must be "mlp" or "cnn", not {arch!r}')
+    first, second = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 32, 3, padding=1)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()), 32 * 4 * 4
+
+
+if __name__ == "__main__":
+    tune_main(DigitsModule, DigitsData, defaults={"max_epochs": 6})

@@ -26,6 +26,7 @@ from hpo_trainees.fitting import Outcome, Training, log_dir, result_dir
 from hpo_trainees.keeping import Goal
 from hpo_trainees.keys import Section, Values, merged, missing, parameters_of, route
 from hpo_trainees.report import CONFIG_FILE, config
+from hpo_trainees.shared_files import DataError
 from hpo_trainees.values import ConfigError, Text
 
 
@@ -65,7 +66,7 @@ def tune_main(
     Returns:
         The trainer, the module, the data module, and the summary.
 
-    A wrong configuration ends the process with one line on stderr and exit code 2.
+    A wrong configuration, or data that cannot be had, ends the process with one line on stderr and exit code 2.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -85,7 +86,7 @@ def tune_main(
             goal=goal_of(own.get("monitor") or monitor, own.get("mode") or mode),
         )
         return training.run()
-    except ConfigError as error:
+    except (ConfigError, DataError) as error:
         refuse(error)
 
 
