@@ -232,7 +232,9 @@ def quiet() -> None:
     """In a trial, Lightning's notes on hardware and on loaders' workers are noise in each output."""
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     if os.environ.get("SUBID"):
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")  # Lightning's own use of PyTorch
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
         warnings.filterwarnings("ignore", message=".*The number of training batches .* is smaller than the logging.*")

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.cli import LightningCLI
 
 from hpo_trainees.features import feature_sections, trainer_arguments, trainer_section
-from hpo_trainees.fitting import Outcome, Training, log_dir, result_dir
+from hpo_trainees.fitting import Outcome, Training, log_dir, quiet, result_dir
 from hpo_trainees.keys import Section, Values, merged, route
 from hpo_trainees.report import config
 from hpo_trainees.tune import goal_of, listed, new_trainer, parse, refuse, set_found
@@ -62,6 +62,7 @@ class TuneCLI(LightningCLI):
         if words[:1] and words[0] in _OTHERS:
             super().__init__(model_class, datamodule_class, args=args, **more)
             return
+        quiet()
         self._words = words[1:] if words[:1] == ["fit"] else words
         more = {"seed_everything_default": 0, "save_config_callback": None, **more}
         more["trainer_defaults"] = {"devices": 1, **(more.get("trainer_defaults") or {})}
@@ -128,9 +129,8 @@ class TuneCLI(LightningCLI):
         return self.model, self.datamodule
 
     def _train(self, callbacks: Sequence[Callback], monitor: str | None, mode: str | None) -> Outcome:
-        base = dict(self._get(self.config_init, "trainer", default={}))
-        if base.get("logger") is None:
-            base["logger"] = True
+        trainer = self._get(self.config_init, "trainer", default={})
+        base = {name: value for name, value in dict(trainer).items() if value is not None}  # None: not set
         made = trainer_arguments(base, result_dir=result_dir(), log_dir=log_dir())
         own = self._values.get("", {})
         extra = [self._get(self.config_init, key) for key in self.parser.callback_keys]
