@@ -74,6 +74,14 @@ def test_the_front_has_its_hypervolume_and_no_dominated_trial() -> None:
     )  # a panel for each pair
 
 
+def test_of_thousands_of_trials_the_whole_front_is_drawn() -> None:
+    space = SearchSpace((Float("a", 0, 1), Float("b", 0, 1)))
+    history = evaluated(space, lambda p: (p["a"], 1 - p["a"] + (p["b"] > 0.2) * p["b"]), 2000)
+    assert len(history.front_ids) > 100
+    star = next(trace for trace in draw(history, "pareto").data if (trace.name or "").startswith("Pareto front"))
+    assert len(star.x) == len(history.front_ids)
+
+
 def test_a_menu_switches_the_target_of_importance() -> None:
     history = evaluated(SPACE, lambda p: (loss(p), p["lr"]), 40)
     figure = draw(history, "importance")

@@ -20,11 +20,12 @@ seen."""
 
 
 def chosen(frame: Frame, rows: np.ndarray, most: int = MOST_POINTS) -> np.ndarray:
-    """The trials to draw, in the order in which to draw them: the best ones last."""
-    rows = rows[np.argsort(-frame.losses[rows, 0], kind="stable")]
+    """The trials to draw, in the order in which to draw them: the best ones and all of the front last."""
+    rows = rows[np.lexsort([-frame.losses[rows, 0], frame.front[rows]])]
+    most = max(most, 2 * int(frame.front[rows].sum()))
     if len(rows) <= most:
         return rows
-    best = rows[-most // 3 :]
+    best = rows[-(most // 2) :]
     others = rows[: len(rows) - len(best)]
     return np.concatenate([others[np.linspace(0, len(others) - 1, most - len(best)).astype(int)], best])
 
@@ -71,9 +72,9 @@ class Grid:
         return [left, min(1.0, left + width)], [max(0.0, top - self._row), top]
 
 
-def axis_of(frame: Frame, name: str, most: int = 5) -> dict[str, Any]:
+def axis_of(frame: Frame, name: str, most: int = 5, width: int = 14) -> dict[str, Any]:
     """The layout of an axis for a parameter."""
-    at, text = ticks(frame.spec.space, name, most)
+    at, text = ticks(frame.spec.space, name, most, width)
     return {
         "title": {"text": label(name, 26), "standoff": 4}, "range": [-0.04, 1.04], "tickvals": at, "ticktext": text,
         "showgrid": False, "tickangle": 0 if sum(map(len, text)) < 34 else -30,

@@ -19,6 +19,7 @@ MOST = 24
 """Axes for parameters: the most important ones."""
 _ABSENT = -0.14  # the place of "not set", below the range
 _SCALE = ((0.0, theme.BLUE), (0.12, theme.SKY), (0.4, theme.FAINT), (1.0, theme.FAINT))  # most lines stay behind
+_LINES = 400  # more cannot be told apart
 _MANY = 9  # axes, from which on their names are slanted
 
 
@@ -26,8 +27,7 @@ def parallel(history: History) -> go.Figure:
     """The comparable trials, the best drawn last; the objectives first, then the parameters, the most important next to
     them. An axis can be brushed to select trials, and moved."""
     frame = with_results(history)
-    rows = np.flatnonzero(frame.comparable)
-    rows = rows[np.argsort(-frame.losses[rows, 0], kind="stable")]
+    rows = panels.chosen(frame, np.flatnonzero(frame.comparable), _LINES)
     aims = frame.spec.objectives
     dimensions = [_objective(frame, rows, k) for k in range(min(len(aims), 4))]
     names = leading(history, MOST)

@@ -35,7 +35,7 @@ def rank(history: History, *, objective: int = 0) -> go.Figure:
     losses = frame.losses[rows, objective]
     share[rows] = np.searchsorted(np.sort(losses), losses) / max(1, len(rows) - 1)
     rows = panels.chosen(frame, rows)
-    grid = panels.Grid(len(pairs), 3, gap=0.11, height=250)
+    grid = panels.Grid(len(pairs), 3, gap=0.14, height=250)
     figure = theme.new(height=grid.height)
     for i, (a, b) in enumerate(pairs):
         x, y = grid.domains(i)
@@ -46,7 +46,7 @@ def rank(history: History, *, objective: int = 0) -> go.Figure:
         figure.add_trace(panels.star(frame, front, places[0], places[1], i))
         figure.update_layout({
             f"xaxis{key}": {**panels.axis_of(frame, a, 3), "domain": x, "anchor": f"y{key}"},
-            f"yaxis{key}": {**panels.axis_of(frame, b), "domain": y, "anchor": f"x{key}", "tickangle": 0},
+            f"yaxis{key}": {**panels.axis_of(frame, b, 5, 7), "domain": y, "anchor": f"x{key}", "tickangle": 0},
         })  # fmt: skip
     metric = label(frame.spec.objectives[objective].metric, 20)
     figure.update_layout(coloraxis={
