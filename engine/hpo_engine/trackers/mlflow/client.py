@@ -39,7 +39,7 @@ class Client:
             raise ImportError(f"MLflow cannot be imported ({error}); pip install 'hpo-engine[mlflow]'") from None
         for name in ("mlflow", "alembic"):  # their lines would run through the display
             logging.getLogger(name).setLevel(logging.ERROR)
-        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # type: ignore[no-untyped-call]
+        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)
         if uri.startswith("sqlite:///"):
             os.makedirs(os.path.dirname(uri.removeprefix("sqlite:///")), exist_ok=True)
         with _errors():

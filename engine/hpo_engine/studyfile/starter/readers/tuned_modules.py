@@ -47,8 +47,8 @@ def _parameters(modules: Modules, path: str, given: Mapping[str, ast.expr]) -> I
     for section, keyword in (("model", "model_class"), ("data", "data_class")):
         node = given.get(keyword)
         name = dotted(node) if node is not None else None
-        found = modules.where(path, name) if name else None
-        parts[section] = init_of(modules, *found) if found else ()
+        place = modules.where(path, name) if name else None
+        parts[section] = init_of(modules, *place) if place else ()
     defaults, links = _mapping(given.get("defaults")), _mapping(given.get("link"))
     counted = Counter(p.name for found in parts.values() for p in found)
     for section, found in parts.items():
