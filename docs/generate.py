@@ -26,7 +26,7 @@ from hpo_engine.contract.sources.interface import MetricSource
 from hpo_engine.core import ports
 from hpo_engine.plugins.card import Option
 from hpo_engine.plugins.registry import card_of
-from hpo_engine.report.figures import FIGURES
+from hpo_engine.reports.figures import FIGURES
 from hpo_engine.searchers import Searcher
 from hpo_engine.stoppers import Rule
 from hpo_engine.study.spec import ALIKE, MISNAMED

@@ -143,7 +143,7 @@ def reporting(lr: float) -> None:
     import hpo_engine as hpo
 
     hpo.report(step=1, loss=lr)
-    importlib.import_module("hpo_engine.report.objects")
+    importlib.import_module("hpo_engine.reports.objects")
     hpo.report(step=2, loss=lr)
     assert not hpo.should_stop()
 

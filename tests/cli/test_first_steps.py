@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from hpo_engine.cli import cli
-from hpo_engine.report import forecast
+from hpo_engine.reports import forecast
 from hpo_engine.study.spec import Budget, Resources
 from hpo_engine.studyfile.starter import find
 from tests.support import random_logs

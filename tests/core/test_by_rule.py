@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo_engine.report.objects import summary
+from hpo_engine.reports.objects import summary
 from hpo_engine.stoppers import FirstOf
 from hpo_engine.stoppers.budget import UsageStopper
 from hpo_engine.stoppers.target import TargetStopper

@@ -12,7 +12,7 @@ import pytest
 
 from hpo_engine import assembly
 from hpo_engine.core.rehearsal import rehearse
-from hpo_engine.report.pace import Pace, pace_of, pace_of_history
+from hpo_engine.reports.pace import Pace, pace_of, pace_of_history
 from hpo_engine.stoppers import FirstOf, Rule
 from hpo_engine.study.events import EngineStarted, fold
 from hpo_engine.study.history import History

@@ -10,7 +10,7 @@ import pytest
 
 from hpo_engine import failpoints
 from hpo_engine.probe.pacefile import recall, remember
-from hpo_engine.report.pace import Pace
+from hpo_engine.reports.pace import Pace
 from tests.support import random_logs
 
 SPEC = random_logs.spec()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hpo_engine.report.objects import trial_object
+from hpo_engine.reports.objects import trial_object
 from hpo_engine.study.history import History
 from hpo_engine.study.lineage import LAST_VALUES, has_schedule, schedule
 from hpo_engine.study.spec import Resource

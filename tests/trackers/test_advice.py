@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hpo_engine.contract import binding
-from hpo_engine.report import remarks
+from hpo_engine.reports import remarks
 from hpo_engine.space.searchspace import Constant, SearchSpace
 from hpo_engine.study.events import TrialCarriedOn, TrialEnded, TrialProposed
 from hpo_engine.study.objective import Objective

@@ -87,7 +87,7 @@ class Study:
     def state(self) -> str:
         """running, finished (a trial succeeded), failed (none did), stopped (it can go on), or interrupted: its engine
         was killed, and `resume` continues it."""
-        from hpo_engine.report.objects import state_word
+        from hpo_engine.reports.objects import state_word
 
         led = self.running
         return state_word(self.history.state.value, led)
@@ -295,12 +295,12 @@ class Study:
         """A Plotly figure of it, such as history, importance or slices. Needs plotly.
 
         Args:
-            name: one of `hpo_engine.report.figures.FIGURES`. dark: in colours for a dark page. options: of the figure.
+            name: one of `hpo_engine.reports.figures.FIGURES`. dark: in colours for a dark page. options: of the figure.
 
         Raises:
             SpecError: there is no figure of that name. NothingToShow: the study has nothing for it yet.
         """
-        from hpo_engine.report.figures import draw
+        from hpo_engine.reports.figures import draw
 
         return draw(self.history, name, dark=dark, **options)
 

@@ -15,7 +15,7 @@ from hpo_engine.store.journal import Journal
 from hpo_engine.study.spec import GUARDS, Named
 
 if TYPE_CHECKING:
-    from hpo_engine.report.backtest import Backtest
+    from hpo_engine.reports.backtest import Backtest
 
 
 _SET = re.compile(r"\s\+\s")  # between the rules of a set
@@ -31,8 +31,8 @@ def backtest(paths: StudyPaths, texts: Sequence[str], folder: str) -> Backtest:
     Raises:
         SpecError: no such rule, or no such option. JournalError: the log cannot be read.
     """
-    from hpo_engine.report.backtest import Backtest
-    from hpo_engine.report.replay import replay
+    from hpo_engine.reports.backtest import Backtest
+    from hpo_engine.reports.replay import replay
     from hpo_engine.stoppers import FirstOf, Rule
 
     with closing(Journal(paths.db)) as journal:

@@ -14,7 +14,7 @@ from hpo_engine.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from hpo_engine.core.rehearsal import Rehearsed
-    from hpo_engine.report.pace import Pace
+    from hpo_engine.reports.pace import Pace
 
 _WEIGHED = 20  # trials whose files are counted
 _ORDERS = 7  # in which configurations may turn out good or bad; odd, so that one is in the middle
@@ -26,7 +26,7 @@ def plan(spec: StudySpec) -> str:
     """The runs and the resource that a study will take, in one line; "" if it has no resource."""
     if spec.resource is None:
         return ""
-    from hpo_engine.report import forecast
+    from hpo_engine.reports import forecast
 
     return forecast.plan(spec, searcher(spec), known=spec.algorithm.name.partition(":")[0] in SEARCHERS)
 
@@ -34,7 +34,7 @@ def plan(spec: StudySpec) -> str:
 def warnings(spec: StudySpec) -> list[str]:
     """Notes before a new study starts; limits from the command line are taken into account."""
     from hpo_engine.executors.sharing import Place, capacity
-    from hpo_engine.report import forecast
+    from hpo_engine.reports import forecast
 
     if not runs_here(spec):
         return []
@@ -48,7 +48,7 @@ def warnings(spec: StudySpec) -> list[str]:
 
 def pace(paths: StudyPaths, history: History) -> Pace | None:
     """How long the runs of a study take and what its trials leave on the disk; None: none has ended well yet."""
-    from hpo_engine.report.pace import ended_well, pace_of_history
+    from hpo_engine.reports.pace import ended_well, pace_of_history
     from hpo_engine.system.files import disk_bytes
 
     some = ended_well(history)[-_WEIGHED:]
@@ -70,7 +70,7 @@ def rehearsed(
         SpecError, SearcherError.
     """
     from hpo_engine.core.rehearsal import in_the_middle, rehearse, side_by_side
-    from hpo_engine.report.pace import Pace
+    from hpo_engine.reports.pace import Pace
 
     made = searcher(spec)
     known = spec.algorithm.name.partition(":")[0] in SEARCHERS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import json_option
-from hpo_engine.report.objects import dump
+from hpo_engine.reports.objects import dump
 
 if TYPE_CHECKING:
     from hpo_engine.plugins.card import Option

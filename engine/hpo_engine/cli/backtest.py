@@ -7,7 +7,7 @@ import os
 import click
 
 from hpo_engine.cli.common import find, json_option, output_width, root_option, study_argument
-from hpo_engine.report.objects import dump
+from hpo_engine.reports.objects import dump
 
 
 @click.command()
@@ -29,7 +29,7 @@ def backtest(study: str, stops: tuple[str, ...], root: str | None, as_json: bool
     that the study tried: what a searcher would have tried instead is not known.
     """
     from hpo_engine import assembly
-    from hpo_engine.report import backtest as report
+    from hpo_engine.reports import backtest as report
 
     paths = find(study, root)
     found = assembly.backtest(paths, stops, os.getcwd())

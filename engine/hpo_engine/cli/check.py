@@ -13,7 +13,7 @@ import click
 from hpo_engine.cli.common import json_option, note, output_width, root_option, to_stderr
 from hpo_engine.errors import JournalError, SpecError
 from hpo_engine.failpoints import failpoint
-from hpo_engine.report.objects import dump
+from hpo_engine.reports.objects import dump
 
 if TYPE_CHECKING:
     from hpo_engine.probe.values import Cost, Evidence, Finding, Report

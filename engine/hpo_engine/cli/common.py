@@ -58,7 +58,7 @@ def judged(history: History, metric: str | None, goal: str | None, over: str | N
     """The history; with any of these options, its trials are judged again accordingly."""
     if metric is None and goal is None and over is None:
         return history
-    from hpo_engine.report.ranking import judged_again, objective_for
+    from hpo_engine.reports.ranking import judged_again, objective_for
 
     return judged_again(history, objective_for(history, metric, goal, over))
 

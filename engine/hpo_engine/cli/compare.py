@@ -9,13 +9,13 @@ import click
 
 from hpo_engine.cli.common import find, json_option, output_width, read_history, root_option, trial_of
 from hpo_engine.errors import SpecError
-from hpo_engine.report.objects import dump, trial_object
+from hpo_engine.reports.objects import dump, trial_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpo_engine.contract.paths import StudyPaths
-    from hpo_engine.report.comparison import Table
+    from hpo_engine.reports.comparison import Table
 
 _MOST_FILES = 2_000  # of one trial
 
@@ -48,7 +48,7 @@ VERBS = (compare,)
 
 
 def _trials(paths: StudyPaths, ids: Sequence[int], as_json: bool) -> None:
-    from hpo_engine.report import comparison
+    from hpo_engine.reports import comparison
 
     history = read_history(paths)
     chosen = [trial_of(history, number) for number in ids]
@@ -62,7 +62,7 @@ def _trials(paths: StudyPaths, ids: Sequence[int], as_json: bool) -> None:
 
 
 def _studies(names: Sequence[str], paths: Sequence[StudyPaths], as_json: bool) -> None:
-    from hpo_engine.report import comparison
+    from hpo_engine.reports import comparison
     from hpo_engine.studies import differences
     from hpo_engine.text.tables import safe_text
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hpo_engine.errors import EngineError, StudyGone, StudyLocked
-from hpo_engine.report.objects import dump, summary
+from hpo_engine.reports.objects import dump, summary
 from hpo_engine.study.history import StudyState
 from hpo_engine.text.tables import counted
 

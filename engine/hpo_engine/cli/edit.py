@@ -17,7 +17,7 @@ import click
 from hpo_engine.cli.common import find, json_option, note, root_option, study_argument, yes_option
 from hpo_engine.control.requests import change
 from hpo_engine.errors import EngineError, Problem, SpecError
-from hpo_engine.report.objects import dump
+from hpo_engine.reports.objects import dump
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths

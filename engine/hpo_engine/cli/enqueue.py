@@ -11,7 +11,7 @@ import click
 
 from hpo_engine.cli.common import find, json_option, root_option, study_argument
 from hpo_engine.errors import Problem, SpecError
-from hpo_engine.report.objects import dump
+from hpo_engine.reports.objects import dump
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths

@@ -15,7 +15,7 @@ import click
 from hpo_engine.cli.common import find as find_study
 from hpo_engine.cli.common import json_option, output_width, root_option, study_argument, to_stdout
 from hpo_engine.errors import EngineError, SpecError
-from hpo_engine.report.objects import dump
+from hpo_engine.reports.objects import dump
 from hpo_engine.text.tables import next_lines
 
 _LEAST_NOTE = 30  # columns for the notes of doctor, however narrow the terminal is

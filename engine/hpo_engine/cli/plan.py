@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import json_option, note, output_width, root_option, to_stderr
-from hpo_engine.report.objects import dump
+from hpo_engine.reports.objects import dump
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
     from hpo_engine.core.rehearsal import Rehearsed
-    from hpo_engine.report.pace import Pace
+    from hpo_engine.reports.pace import Pace
     from hpo_engine.study.history import History
     from hpo_engine.study.spec import StudySpec
 

@@ -18,7 +18,7 @@ from hpo_engine.cli.common import (
     study_argument,
     terminal_size,
 )
-from hpo_engine.report.objects import dump
+from hpo_engine.reports.objects import dump
 
 if TYPE_CHECKING:
     from hpo_engine.study.history import History
@@ -56,7 +56,7 @@ def plot(
     importance: how much each parameter mattered. slices: the value over the parameters that
     matter most. pareto: the front of several objectives.
     """
-    from hpo_engine.report import charts
+    from hpo_engine.reports import charts
     from hpo_engine.text.chart import Style, drawn
 
     history = judged(read_history(find(study, root)), metric, goal, over)
@@ -81,7 +81,7 @@ VERBS = (plot,)
 
 
 def _show_importance(history: History, style: Style) -> None:
-    from hpo_engine.report import charts
+    from hpo_engine.reports import charts
     from hpo_engine.text.chart import bars
     from hpo_engine.text.tables import safe_text
 

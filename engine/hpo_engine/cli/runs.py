@@ -11,7 +11,7 @@ import click
 from hpo_engine.cli.common import find, json_option, note, root_option, study_argument, yes_option
 from hpo_engine.cli.trials import TrialNumbers, resumed
 from hpo_engine.errors import SpecError
-from hpo_engine.report.objects import dump, summary
+from hpo_engine.reports.objects import dump, summary
 from hpo_engine.text import streams
 
 if TYPE_CHECKING:

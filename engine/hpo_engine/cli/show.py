@@ -21,7 +21,7 @@ from hpo_engine.cli.common import (
     study_argument,
     trial_of,
 )
-from hpo_engine.report.objects import (
+from hpo_engine.reports.objects import (
     attempt_object,
     dump,
     provenance_object,
@@ -60,7 +60,7 @@ def show(
     as_json: bool,
 ) -> None:
     """Show STUDY's state and trials, or one TRIAL in full."""
-    from hpo_engine.report.ranking import ordered
+    from hpo_engine.reports.ranking import ordered
     from hpo_engine.store.lock import who_leads
     from hpo_engine.trackers.lines import objective_text
 
@@ -94,8 +94,8 @@ def _show_study(
 ) -> None:
     """`once`: the study's own objectives in words, if its trials are judged by another one."""
     from hpo_engine.executors.machine import waits
-    from hpo_engine.report import provenance
-    from hpo_engine.report.remarks import identical
+    from hpo_engine.reports import provenance
+    from hpo_engine.reports.remarks import identical
     from hpo_engine.store.lock import who_leads
     from hpo_engine.study.spec import LOCAL
     from hpo_engine.study.trial import TrialState
@@ -145,7 +145,7 @@ def _show_study(
 
 def _order(history: History, sort: str | None, reverse: bool) -> str:
     """How the trials are sorted, if by a metric for which the study file gives no direction."""
-    from hpo_engine.report.ranking import is_metric
+    from hpo_engine.reports.ranking import is_metric
 
     name = _sort_name(sort)
     known = any(aim.metric == name for aim in history.spec.objectives) or history.spec.extra_metrics.get(name) in GOALS
@@ -158,7 +158,7 @@ def _order(history: History, sort: str | None, reverse: bool) -> str:
 
 def _columns(history: History, sort: str | None) -> list[str]:
     """The metrics beside the objectives: those of `metrics:`, and the one that the trials are sorted by."""
-    from hpo_engine.report.ranking import beside_names, is_metric
+    from hpo_engine.reports.ranking import beside_names, is_metric
 
     names, name = beside_names(history.spec), _sort_name(sort)
     known = {"", *names, *(aim.metric for aim in history.spec.objectives)}
@@ -173,7 +173,7 @@ def _sort_name(sort: str | None) -> str:
 def _row(history: History, trial: Trial, extra: Sequence[str]) -> list[str]:
     """The cells of a trial. Values in parentheses are not results: the value that a pruned trial had reached, and the
     latest value of a running one."""
-    from hpo_engine.report.ranking import newest, wanted
+    from hpo_engine.reports.ranking import newest, wanted
     from hpo_engine.study.objective import pick_values
     from hpo_engine.study.trial import TrialState
     from hpo_engine.text.tables import duration, number

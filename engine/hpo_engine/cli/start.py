@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpo_engine.report.objects import dump
+from hpo_engine.reports.objects import dump
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths

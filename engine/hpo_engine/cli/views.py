@@ -23,7 +23,7 @@ from hpo_engine.cli.common import (
     trial_of,
 )
 from hpo_engine.errors import EngineError, JournalError, SpecError
-from hpo_engine.report.objects import dump, state_word, trial_object
+from hpo_engine.reports.objects import dump, state_word, trial_object
 
 if TYPE_CHECKING:
     from hpo_engine.store.summary import Summary
@@ -89,7 +89,7 @@ def best(
     trial beats in every objective. TRIAL picks one of them.
     """
     from hpo_engine.contract.placing import filled_command
-    from hpo_engine.report.objects import best_object, front_object, member_object
+    from hpo_engine.reports.objects import best_object, front_object, member_object
     from hpo_engine.text.tables import safe_text
     from hpo_engine.trackers import lines
 
@@ -137,7 +137,7 @@ def export(study: str, root: str | None, form: str, metric: str | None, goal: st
         return
     import csv
 
-    from hpo_engine.report.ranking import beside_names
+    from hpo_engine.reports.ranking import beside_names
 
     params = list(dict.fromkeys(name for t in history.trials for name in history.config(t)))
     metrics = sorted({name for t in history.trials if t.rows for name in t.rows[-1].values})
@@ -188,7 +188,7 @@ def _best_cell(found: Summary) -> str:
 
 
 def _show_best(history: History, trial: Trial) -> None:
-    from hpo_engine.report.ranking import beside
+    from hpo_engine.reports.ranking import beside
     from hpo_engine.study.lineage import LAST_VALUES, has_schedule
     from hpo_engine.text.tables import number, safe_text
     from hpo_engine.text.tables import value as text_of
@@ -204,7 +204,7 @@ def _show_best(history: History, trial: Trial) -> None:
 
 def _unfinished(history: History) -> str:
     """What trials that were ended early had reached; "" if there is none."""
-    from hpo_engine.report.ranking import farthest
+    from hpo_engine.reports.ranking import farthest
     from hpo_engine.text.tables import number, safe_text
 
     if (found := farthest(history)) is None:
@@ -221,7 +221,7 @@ def _unfinished(history: History) -> str:
 
 def _other(history: History) -> str:
     """The command that judges by a metric which the trials report instead of the objective."""
-    from hpo_engine.report.ranking import row_metrics, whole
+    from hpo_engine.reports.ranking import row_metrics, whole
 
     there = list(row_metrics(history)) if any(map(whole, history.trials)) else []
     if not there:

@@ -37,7 +37,7 @@ def write_report(
     Raises:
         SpecError: there is no such figure. NothingToShow. EngineError: it cannot be written, or a package is missing.
     """
-    from hpo_engine.report.figures import FIGURES
+    from hpo_engine.reports.figures import FIGURES
 
     if figure is not None and figure not in FIGURES:
         raise SpecError(f'there is no figure "{figure}"{nearest(figure, FIGURES)}')
@@ -59,9 +59,9 @@ def _by_name(out: str | None) -> str:
 
 def _html(history: History, paths: StudyPaths, theme: str, figure: str | None) -> str:
     from hpo_engine.contract.placing import filled_command
-    from hpo_engine.report.objects import state_word
-    from hpo_engine.report.page import page
-    from hpo_engine.report.page.sections import Moment
+    from hpo_engine.reports.objects import state_word
+    from hpo_engine.reports.page import page
+    from hpo_engine.reports.page.sections import Moment
     from hpo_engine.store.lock import who_leads
 
     command: Sequence[str] | None = None
@@ -74,8 +74,8 @@ def _html(history: History, paths: StudyPaths, theme: str, figure: str | None) -
 
 def _pictures(history: History, out: str | None, form: str, figure: str | None, *, dark: bool) -> list[Path]:
     """One picture, or one of each figure in a folder."""
-    from hpo_engine.report.figures import FIGURES, NothingToShow
-    from hpo_engine.report.pictures import picture
+    from hpo_engine.reports.figures import FIGURES, NothingToShow
+    from hpo_engine.reports.pictures import picture
 
     if figure is not None:
         target = Path(out or f"{history.spec.name}-{figure}.{form}")

@@ -7,7 +7,7 @@ import shutil
 from hpo_engine import assembly
 from hpo_engine.probe.choosing import least
 from hpo_engine.probe.values import Cost, Evidence
-from hpo_engine.report.pace import Pace, pace_of
+from hpo_engine.reports.pace import Pace, pace_of
 
 
 def cost(e: Evidence) -> Cost:

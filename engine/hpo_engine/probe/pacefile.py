@@ -10,7 +10,7 @@ from typing import Any
 
 from hpo_engine.errors import ContractError
 from hpo_engine.failpoints import failpoint
-from hpo_engine.report.pace import Pace
+from hpo_engine.reports.pace import Pace
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.system.files import safe_read
 

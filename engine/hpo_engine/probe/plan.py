@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from hpo_engine.probe.choosing import breeds, differing, far_apart, goes_on, least, with_one_changed
 from hpo_engine.probe.values import Purpose, Why, alike, ended_well
-from hpo_engine.report.remarks import Unlike
+from hpo_engine.reports.remarks import Unlike
 from hpo_engine.searchers.interface import Searcher, Traits
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row, has_one

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from hpo_engine.contract import binding
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.placing import Placed
-from hpo_engine.report import remarks
-from hpo_engine.report.ranking import whole
+from hpo_engine.reports import remarks
+from hpo_engine.reports.ranking import whole
 from hpo_engine.stoppers.misnamed import lacks, metrics_of, unexpected
 from hpo_engine.stoppers.spelling import other_spelling
 from hpo_engine.study.events import CheckpointsDeleted, Event, MetricsSeen, TrialCarriedOn, TrialEnded, TrialProposed

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from hpo_engine.report import remarks
-from hpo_engine.report.ranking import beside, beside_names, newest
+from hpo_engine.reports import remarks
+from hpo_engine.reports.ranking import beside, beside_names, newest
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.trial import BAD, Trial, TrialState
 from hpo_engine.text.tables import ELLIPSIS, assignments, columns, cut, cut_name, duration, number, safe_text, value

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from statistics import median
 
-from hpo_engine.report.pace import Pace, most_at_once, pace_of
+from hpo_engine.reports.pace import Pace, most_at_once, pace_of
 from hpo_engine.searchers.hyperband import amounts_to_come
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import Trial, TrialState

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo_engine.contract.sources.candidates import OWN
-from hpo_engine.report import remarks
-from hpo_engine.report.ranking import beside, beside_names, best_first, tied
+from hpo_engine.reports import remarks
+from hpo_engine.reports.ranking import beside, beside_names, best_first, tied
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.lineage import LAST_VALUES, has_schedule
 from hpo_engine.study.spec import StudySpec

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from hpo_engine.contract.paths import runs_root
-from hpo_engine.report.ranking import row_metrics, whole
+from hpo_engine.reports.ranking import row_metrics, whole
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.lineage import has_schedule
 from hpo_engine.study.trial import BAD

@@ -19,7 +19,7 @@ from hpo_engine.contract.paths import CONFIG, RESULT, StudyPaths, is_below
 from hpo_engine.contract.placing import filled_command
 from hpo_engine.contract.sources.nearby import nearest_metric
 from hpo_engine.errors import SpecError
-from hpo_engine.report.ranking import whole
+from hpo_engine.reports.ranking import whole
 from hpo_engine.stoppers.misnamed import metrics_of
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective

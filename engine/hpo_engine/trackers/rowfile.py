@@ -15,7 +15,7 @@ from contextlib import closing, suppress
 from typing import Any, Protocol
 
 from hpo_engine.contract.binding import put
-from hpo_engine.report.objects import dump
+from hpo_engine.reports.objects import dump
 from hpo_engine.system.writing import write_all
 
 Line = Mapping[str, Any]

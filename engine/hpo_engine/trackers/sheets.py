@@ -18,7 +18,7 @@ from typing import Any
 
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.plugins.card import Card, Option
-from hpo_engine.report.objects import trial_object
+from hpo_engine.reports.objects import trial_object
 from hpo_engine.study.events import (
     AttemptEnded,
     AttemptIntended,

@@ -21,7 +21,7 @@ from hpo_engine import __version__
 from hpo_engine.contract.binding import put
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.plugins.card import Card, Option
-from hpo_engine.report.objects import dump, member_object, trial_object
+from hpo_engine.reports.objects import dump, member_object, trial_object
 from hpo_engine.study.events import Event, StudyClosed, TrialEnded
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import BAD, Trial

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from hpo_engine.report import remarks
-from hpo_engine.report.objects import state_word
-from hpo_engine.report.ranking import beside, beside_names, best_first
+from hpo_engine.reports import remarks
+from hpo_engine.reports.objects import state_word
+from hpo_engine.reports.ranking import beside, beside_names, best_first
 from hpo_engine.space.params import json_text
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.trial import BAD, Trial

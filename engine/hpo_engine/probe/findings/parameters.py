@@ -11,7 +11,7 @@ from typing import Any
 from hpo_engine.contract.placing import Placed
 from hpo_engine.probe.choosing import differing, least
 from hpo_engine.probe.values import Evidence, Finding, Level, Ran, Why, alike
-from hpo_engine.report.remarks import Unlike, searched
+from hpo_engine.reports.remarks import Unlike, searched
 from hpo_engine.text.quoting import listed, quoted
 from hpo_engine.text.tables import assignments, counted, number
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hpo_engine.probe.choosing import breeds, goes_on
 from hpo_engine.probe.values import Evidence, Finding, Level, Ran, Why, alike
-from hpo_engine.report.remarks import Unlike
+from hpo_engine.reports.remarks import Unlike
 from hpo_engine.text.quoting import listed
 from hpo_engine.text.tables import value
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpo_engine.report.objects import provenance_object, reached_object
+from hpo_engine.reports.objects import provenance_object, reached_object
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
 from hpo_engine.study.trial import BAD, Attempt, Trial
