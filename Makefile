@@ -1,6 +1,6 @@
 # What contributors run; see CONTRIBUTING.md. Every target uses the active virtual environment.
 
-QUICK = tests/text tests/study tests/space tests/core tests/stoppers tests/report tests/plugins tests/store \
+QUICK = tests/text tests/study tests/space tests/core tests/stoppers tests/reports tests/plugins tests/store \
 	tests/test_architecture.py tests/test_assembly.py
 
 .PHONY: setup quick test slow lint format bench docs ci help
