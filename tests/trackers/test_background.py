@@ -78,6 +78,22 @@ def test_the_end_does_not_wait_for_a_receiver_that_is_gone(receiver: Receiver) -
     assert not worker.close(SOON_S) and receiver.items == []
 
 
+def test_a_receiver_that_is_away_for_a_moment_at_the_end_is_tried_a_few_times() -> None:
+    tried = threading.Semaphore(0)
+    failing = iter([True] * 5)
+
+    def take(_: int) -> None:
+        tried.release()
+        if next(failing, False):
+            raise Unreachable("being restarted")
+
+    worker = Background(take, "mine", pauses_s=(0.01, 0.01, SOON_S))
+    worker.put(1)
+    for _ in range(3):
+        assert tried.acquire(timeout=SOON_S)
+    assert worker.close(SOON_S), "two more tries fail"
+
+
 def test_the_end_waits_for_a_receiver_that_hangs_no_longer_than_it_says(receiver: Receiver) -> None:
     worker = background(receiver)
     receiver.gate.clear()

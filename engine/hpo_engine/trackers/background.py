@@ -18,6 +18,8 @@ PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Between two tries to deliver an item; the last one repeats."""
 CLOSE_S = 5.0
 """How long `close` waits for what has not been delivered."""
+_LAST_TRIES = 4
+"""Once closing: a server that is being restarted may be back within these, with the shortest pauses in between."""
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -46,7 +48,8 @@ class Background(Generic[T]):
         self._questions: deque[_Question] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closing = self._last_try = False
+        self._closing = self._at_the_end = False
+        self._last_tries = 0
         self._failures = 0  # in a row
         self._silent = False
         self._failed: BaseException | None = None
@@ -98,6 +101,7 @@ class Background(Generic[T]):
         with self._changed:
             late = thread is not None and thread.is_alive()
             self._items, left = deque(), bool(self._items) or late
+            self._changed.notify_all()
             return not left and self._failed is None
 
     def _raise_failure(self) -> None:
@@ -133,7 +137,7 @@ class Background(Generic[T]):
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._questions or self._items or self._closing)
-                self._last_try = self._closing
+                self._at_the_end = self._closing
                 if self._questions:
                     asked = self._questions.popleft()
                     if not asked.given_up:
@@ -168,14 +172,21 @@ class Background(Generic[T]):
             self._told = True
             log.warning("%s: %s; the study goes on, and it is tried again", self._name, error)
         with self._changed:
-            again = not self._last_try
             self._failures, self._silent = self._failures + 1, True
             self._questions.clear()  # nobody waits for a silent receiver
             self._changed.notify_all()
-            pause_s = self._pauses_s[min(self._failures, len(self._pauses_s)) - 1]
-            self._changed.wait_for(lambda: self._closing, pause_s)
+            if self._at_the_end:
+                self._last_tries += 1
+                if self._last_tries == _LAST_TRIES or not self._items:
+                    return False
+                self._changed.wait_for(lambda: not self._items, self._pause_s(self._last_tries))
+                return bool(self._items)
+            self._changed.wait_for(lambda: self._closing, self._pause_s(self._failures))
             self._silent = bool(self._items)  # with none to try again, the next question tries
-            return again
+            return True
+
+    def _pause_s(self, failures: int) -> float:
+        return self._pauses_s[min(failures, len(self._pauses_s)) - 1]
 
 
 class _Question:
