@@ -59,6 +59,30 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return len(os.sched_getaffinity(0)) + 2  # a good part of the time is waiting for other processes
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as slow what `by_default` does not name."""
+    cases: dict[tuple[str, tuple[int | str, ...]], list[pytest.Function]] = {}
+    for item in items:
+        if not isinstance(item, pytest.Function) or item.get_closest_marker("slow"):
+            continue
+        if mark := item.get_closest_marker("by_default"):
+            cases.setdefault((item.nodeid.partition("[")[0], mark.args), []).append(item)
+    for (test, wanted), found in cases.items():
+        kept = {
+            item
+            for place, item in enumerate(found)
+            if any(
+                place < case if isinstance(case, int) else case in item.name[len(item.originalname) :]
+                for case in wanted
+            )
+        }
+        if not kept and len(found) > 5:  # fewer may be those that the command line names
+            raise pytest.UsageError(f"{test}: none of its cases is one of {wanted}")
+        for item in set(found) - kept:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _machine_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has the machine to itself, as if no study ran beside it."""

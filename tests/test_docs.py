@@ -157,6 +157,7 @@ def test_the_two_commands_stand_first_and_in_order() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_init_says_of_the_example_what_is_shown(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(text(ROOT / "examples/lightning_argparse/train.py"))
     done = hpo_engine("init", "train.py", cwd=tmp_path)
@@ -348,6 +349,7 @@ def test_the_tracker_shown_writes_its_file(with_plugins: dict[str, object], tmp_
     assert len(lines) == 30 and all(re.match(r"\d+,completed,[\d.e-]+,", line) for line in lines)
 
 
+@pytest.mark.slow
 def test_the_metric_source_shown_reads_another_file(with_plugins: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(
         "import json\n"
@@ -374,6 +376,7 @@ def test_the_executor_shown_runs_trials_through_another_program(
     assert f"  runs on {tmp_path}/through.py:Through\n" in hpo_engine("show", "s", cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_the_package_shown_installs_plugins_that_a_study_uses_by_name(tmp_path: Path) -> None:
     pytest.importorskip("pip")
     package, site, folder = (tmp_path / name for name in ("package", "site", "study"))
@@ -406,6 +409,7 @@ def test_the_package_shown_installs_plugins_that_a_study_uses_by_name(tmp_path: 
     assert gone.returncode != 0 and "Traceback" not in gone.stderr and "climb" in gone.stderr, gone.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_plugins")
 def test_the_plugins_shown_keep_the_laws_as_shown(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "test_plugins.py"]

@@ -152,6 +152,7 @@ def test_all_examples_are_here() -> None:
     assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 19 + len(PROOFS)
 
 
+@pytest.mark.by_default("[digits/algo.yaml]", "[shell_pipeline/algo.yaml]", "[wmla_script/algo.json]")
 @pytest.mark.parametrize("file", cases(FILES))
 def test_example_runs(file: str, tmp_path: Path) -> None:
     skip_without_its_programs(file)
@@ -175,6 +176,7 @@ def test_promoted_trials_of_hyperband_go_on(tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == list(range(1, 28)) and result["best"]["params"]["epochs"] == 27
 
 
+@pytest.mark.by_default("shell_pipeline")
 @pytest.mark.parametrize("preload", ["auto", pytest.param("off", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("file", cases(PROOFS))
 def test_unchanged_script_is_tuned_and_its_losers_are_ended_live(file: str, preload: str, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def submitted(folder: Path, what: dict[str, Any]) -> tuple[dict[str, Any], list[
     return json.loads(done.stdout.splitlines()[-1]), trials, json.loads(best.stdout)
 
 
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize("case", CASES)
 def test_request_runs_from_its_file_to_the_best(case: str, tmp_path: Path) -> None:
     algorithm, params, changes, expected = CASES[case]
@@ -122,6 +123,7 @@ def test_the_experiments_of_a_grid_run_once_each(tmp_path: Path) -> None:
     assert best == {"lr": 0.01, "layers": 2, "act": "relu"} and result["best"]["trial"] == 2
 
 
+@pytest.mark.slow
 def test_the_seed_of_a_request_makes_it_repeatable(tmp_path: Path) -> None:
     found = []
     for number, name in enumerate(("first", "second")):
@@ -208,6 +210,7 @@ hpo_input = {{
 """
 
 
+@pytest.mark.by_default("older")
 @pytest.mark.parametrize("style", STYLES)
 def test_scripts_in_every_style_run_from_a_notebooks_dict(style: str, tmp_path: Path) -> None:
     script, least = STYLES[style]
@@ -228,6 +231,7 @@ def test_scripts_in_every_style_run_from_a_notebooks_dict(style: str, tmp_path: 
     assert not os.path.exists(tmp_path / "hpo-runs" / "cell")
 
 
+@pytest.mark.slow
 def test_more_trials_at_a_time_than_cores_are_noted(tmp_path: Path) -> None:
     (tmp_path / "the model").mkdir()
     (tmp_path / "the model" / "main.py").write_text(RESULT_LIST)
@@ -261,6 +265,7 @@ def test_ragged_experiments_run_each_as_it_is(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_hyperband_says_what_it_costs_before_it_starts(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
     what = request("Hyperband", {"ResourceName": "epochs", "ResourceValue": "9"}, maxJobNum=4, maxParalleJobNum=1)

@@ -38,6 +38,7 @@ OFTEN = ("trial.queued", "study.revised")
 SELDOM = [pytest.param(name, marks=pytest.mark.slow) for name in (*VERBS, "command.done") if name not in OFTEN]
 
 
+@pytest.mark.by_default("trial.queued")
 @pytest.mark.parametrize("name", [*OFTEN, *SELDOM])
 def test_kill_while_a_change_is_carried_out(tmp_path: Path, name: str) -> None:
     do = VERBS.get(name, VERBS["trial.queued"])

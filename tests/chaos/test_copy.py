@@ -201,6 +201,7 @@ def test_retry_in_a_copy_leaves_the_original_alone(folder: Path) -> None:
     original.finish()
 
 
+@pytest.mark.by_default("False")
 @pytest.mark.parametrize("removed", [True, False])
 def test_copy_of_hard_links_does_not_claim_what_the_original_has_done_since(folder: Path, removed: bool) -> None:
     original = Original(folder)

@@ -97,6 +97,7 @@ def _each(*pairs: tuple[str, str]) -> list[Any]:
     ]
 
 
+@pytest.mark.by_default("attempt.reaped:4-auto")
 @pytest.mark.parametrize(
     ("point", "preload"),
     _each(("trial.stop-asked", "auto"), ("stop.before-reason", "off"), ("attempt.reaped:4", "auto")),

@@ -112,6 +112,15 @@ def _kill_at(tmp_path: Path, name: str, number: int, expected: list[tuple[Any, .
     scene.check(expected)
 
 
+@pytest.mark.by_default(
+    "study.closed",
+    "[trial.proposed",
+    "lease.renamed",
+    "resume.adopted",
+    "trial.config-written",
+    "file.before-rename",
+    "trial.aside",
+)
 @pytest.mark.parametrize("name", POINTS)
 def test_kill_at_the_first_passage(tmp_path: Path, name: str, expected: list[tuple[Any, ...]]) -> None:
     _kill_at(tmp_path, name, 1, expected)
@@ -124,6 +133,7 @@ def test_kill_at_a_later_passage(tmp_path: Path, name: str, number: int, expecte
     _kill_at(tmp_path, name, number, expected)
 
 
+@pytest.mark.by_default("command.taken", "stop.before-reason")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_kill_while_a_request_is_carried_out(tmp_path: Path, name: str) -> None:
     from hpo_engine.store import inbox
@@ -215,6 +225,7 @@ def test_kill_while_a_folder_is_handed_on(tmp_path: Path, number: int) -> None:
     assert sum((results / f"{k}/data").is_symlink() for k in range(5)) >= 3
 
 
+@pytest.mark.by_default("launcher.forked-auto", "shim.exit-recorded-off", "shim.before-token-auto")
 @pytest.mark.parametrize(
     ("name", "preload"), [(name, way) for name in HELPERS for way in ("auto", "off") if name not in NOT_PASSED[way]]
 )
@@ -233,6 +244,7 @@ def test_kill_of_a_launcher_or_shim_costs_an_attempt_at_most(
     wait_until(lambda: not processes_with(str(scene.counts)))
 
 
+@pytest.mark.by_default("[3]")
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_power_cut_takes_the_last_events_and_no_trial(
     tmp_path: Path, number: int, expected: list[tuple[Any, ...]]
@@ -297,6 +309,7 @@ def _random_kills(tmp_path: Path, kills: int, seed: int, expected: list[tuple[An
     scene.check(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_random_kills(tmp_path: Path, seed: int, expected_of_40: list[tuple[Any, ...]]) -> None:
     _random_kills(tmp_path, 15, seed, expected_of_40)

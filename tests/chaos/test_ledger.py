@@ -156,6 +156,7 @@ def test_one_gpu_under_another_name_is_the_same_gpu(scene: Scene) -> None:
     assert [gpu for study, _, gpu in scene.began() if study == "b"] == ["GPU-a"]
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("preload", ["off", pytest.param("auto", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("killed", ["engine", "engine launcher", "engine shim", "engine launcher shim"])
 def test_what_a_killed_engine_held_is_free_when_its_trials_have_gone(scene: Scene, killed: str, preload: str) -> None:

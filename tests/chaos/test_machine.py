@@ -132,6 +132,7 @@ def or_slow(*more: object) -> list[object]:
     ]
 
 
+@pytest.mark.by_default("engine.lay-out-ENOSPC-off", "[launcher.fork-EAGAIN-off", "[shim.fork-EAGAIN-auto")
 @pytest.mark.parametrize(("points", "code", "warm"), [*SPELLS, *or_slow(*MORE)])
 def test_spell_is_waited_out_and_costs_no_trial(tmp_path: Path, points: str, code: str, warm: str) -> None:
     scene = Scene(tmp_path, warm=warm)
@@ -149,6 +150,7 @@ def test_spell_is_waited_out_and_costs_no_trial(tmp_path: Path, points: str, cod
     assert max(len(t.attempts) for t in scene.history().trials) <= 5
 
 
+@pytest.mark.by_default("shim.exit-record")
 @pytest.mark.parametrize("points", ["engine.read-records", "shim.exit-record"])
 def test_records_that_cannot_be_read_or_written_are_waited_for(scene: Scene, points: str) -> None:
     Path(f"{scene.out}.hold").touch()
@@ -164,6 +166,7 @@ def test_records_that_cannot_be_read_or_written_are_waited_for(scene: Scene, poi
     assert {len(t.attempts) for t in scene.history().trials} == {1}
 
 
+@pytest.mark.by_default("engine.read-results")
 @pytest.mark.parametrize(
     "points", ["shim.spawn", "engine.read-results", *or_slow("engine.lay-out", "engine.launcher-start")]
 )
@@ -211,6 +214,7 @@ def on_full_disk(scene: Scene, how: str) -> None:
     path.write_text(f"{head}SPELL = {str(scene.spell)!r}\n{FULL_DISK[how]}while{tail}")
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("how", FULL_DISK)
 def test_script_that_meets_a_full_disk_is_run_again_and_has_not_failed(scene: Scene, how: str) -> None:
     on_full_disk(scene, how)
@@ -230,6 +234,7 @@ def test_script_that_meets_a_full_disk_is_run_again_and_has_not_failed(scene: Sc
     assert (Path(scene.paths.trial(0).own) / "result" / "val_dict_list.json").read_bytes() == b"", "set aside"
 
 
+@pytest.mark.slow
 def test_script_that_always_meets_a_full_disk_is_not_run_for_ever(scene: Scene) -> None:
     on_full_disk(scene, "exit code")
     scene.spell.touch()
@@ -267,6 +272,7 @@ def test_retries_are_not_used_up_and_results_of_an_earlier_run_are_set_aside_onc
         assert (own / "result" / "mine").exists() and list(own.glob("*/result*")) == [] == list(own.glob("result.*"))
 
 
+@pytest.mark.by_default("results")
 @pytest.mark.parametrize("name", ["results", "trials", "logs"])
 def test_folder_that_is_removed_while_trials_run_is_made_again(scene: Scene, name: str) -> None:
     Path(f"{scene.out}.hold").touch()

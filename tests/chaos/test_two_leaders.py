@@ -366,6 +366,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_stopped_waiters_leave_when_the_study_is_removed_and_leave_a_new_one_of_its_name_alone(scene: Scene) -> None:
     first = scene.submit()
     wait_until(lambda: scene.started() == 2)

@@ -111,6 +111,7 @@ def test_trials_of_a_running_study_are_queued_paused_resumed_and_cancelled(shell
     assert sum(trial["params"]["x"] == 0.25 for trial in trials) == 1 and queued["params"]["x"] == 0.25
 
 
+@pytest.mark.slow
 def test_what_cannot_be_queued_is_refused_in_a_line(shell: Shell) -> None:
     shell.write("bad", '{"x": 1}\n{"x": \n')
     shell.write("algo.yaml", ALGO.replace("trials: 4", "trials: 400"))

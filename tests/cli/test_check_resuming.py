@@ -36,6 +36,7 @@ space: {{lr: {{float: [0.01, 0.2]}}, decay: {{float: [0, 0.5]}}}}
 LOADS = '    state = json.load(open(os.environ["HPO_RESUME_FROM"]))'
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize(
     ("resume", "name", "code", "text"),
     [

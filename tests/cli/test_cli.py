@@ -170,6 +170,7 @@ def test_remove_deletes_only_after_yes(shell: Shell) -> None:
     shell.refuses("show", "my-study", words='no study "my-study"')
 
 
+@pytest.mark.by_default("[2]")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_stops_trials_and_the_study_can_go_on(shell: Shell, number: signal.Signals) -> None:
     shell.write("train.py", SLEEPER)
@@ -349,6 +350,7 @@ def test_detached_study_can_be_watched_and_stopped(shell: Shell) -> None:
     wait_until(lambda: not shell.left())
 
 
+@pytest.mark.slow
 def test_detached_study_runs_to_its_end(shell: Shell) -> None:
     shell.run("submit", "algo.yaml", "--detach")
     assert "finished" in shell.run("watch", "my-study")
@@ -388,6 +390,7 @@ def test_engine_killed_outright_leaves_training_and_resume_takes_it_over(shell: 
     assert [t["attempts"] for t in shell.json("show", "my-study")["trials"]] == [1, 1, 1, 1]
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("flags", [[], ["--kill"]])
 def test_trial_of_a_killed_engine_can_be_stopped_alone(shell: Shell, flags: list[str]) -> None:
     shell.write("train.py", DAEMON if flags else SLEEPER)
@@ -494,6 +497,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.by_default(4)
 @pytest.mark.parametrize(("text", "words"), BAD, ids=[words[:20] + str(i) for i, (_, words) in enumerate(BAD)])
 def test_wrong_study_file_is_refused_in_clear_lines(shell: Shell, text: str, words: str) -> None:
     shell.write("algo.yaml", text)
@@ -501,6 +505,7 @@ def test_wrong_study_file_is_refused_in_clear_lines(shell: Shell, text: str, wor
     assert not (shell.folder / "hpo-runs").exists() or not os.listdir(shell.folder / "hpo-runs")
 
 
+@pytest.mark.by_default(4)
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -549,6 +554,7 @@ def test_damaged_log_exits_5_and_is_left_alone(shell: Shell) -> None:
     assert db.read_bytes() == data
 
 
+@pytest.mark.slow
 def test_log_of_an_older_version_is_refused_by_every_verb_in_one_line(shell: Shell) -> None:
     shell.run("submit", "algo.yaml", "--trials", "1")
     db = shell.folder / "hpo-runs" / "my-study" / "study.db"
@@ -579,6 +585,7 @@ DAMAGED = {
 }
 
 
+@pytest.mark.slow
 def test_every_verb_says_the_same_of_a_damaged_log_and_leaves_it_alone(shell: Shell) -> None:
     shell.run("submit", "algo.yaml", "--trials", "1")
     whole = shell.folder / "hpo-runs" / "my-study"
@@ -604,6 +611,7 @@ def test_every_verb_says_the_same_of_a_damaged_log_and_leaves_it_alone(shell: Sh
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_fifo_in_place_of_a_log_is_refused_by_every_verb(shell: Shell) -> None:
     shell.run("submit", "algo.yaml", "--trials", "1")
     db = shell.folder / "hpo-runs" / "my-study" / "study.db"
@@ -681,6 +689,7 @@ def test_problem_that_only_the_searcher_sees_has_file_and_line(shell: Shell) -> 
     shell.refuses("submit", "algo.yaml", words=r"algo\.yaml:4: options.levels")
 
 
+@pytest.mark.slow
 def test_tensorboard_serves_the_studys_trials(shell: Shell) -> None:
     pytest.importorskip("tensorboard")
     shell.run("submit", "algo.yaml")

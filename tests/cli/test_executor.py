@@ -75,6 +75,7 @@ def test_resume_takes_the_running_trial_over_with_the_same_executor(folder: Path
     assert f"  runs on {folder}/marked.py:Marked\n" in shown
 
 
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize(
     ("executor", "says"),
     [

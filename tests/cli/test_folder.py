@@ -71,6 +71,7 @@ def test_outputs_of_earlier_runs_are_told_and_left_out_or_not(folder: Shell) -> 
     assert seen(folder)["seen"] == [".hpoignore", "config.json", "lightning_logs/version_0/hparams.yaml", "train.py"]
 
 
+@pytest.mark.slow
 def test_patterns_that_leave_the_script_out_are_refused(folder: Shell) -> None:
     for command in ("python train.py", f"[python, {folder.folder}/train.py]", "python ./train.py"):
         folder.write("algo.yaml", ALGO.replace("python train.py", command) + 'exclude: "*.py"\n')
@@ -78,6 +79,7 @@ def test_patterns_that_leave_the_script_out_are_refused(folder: Shell) -> None:
     assert not (folder.folder / "hpo-runs/my-study").exists()
 
 
+@pytest.mark.by_default(3)
 @pytest.mark.parametrize(
     ("files", "more", "words"),
     [
@@ -131,6 +133,7 @@ def test_a_config_that_trials_miss_nothing_of_is_not_mentioned(folder: Shell, te
     assert notes(folder) == []
 
 
+@pytest.mark.by_default(3)
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
@@ -227,6 +230,7 @@ open(f"{top}/train.py", "w").write("raise SystemExit('edited')")
 """
 
 
+@pytest.mark.by_default("auto")
 @pytest.mark.parametrize("warm", ["auto", "off"])
 def test_edits_change_nothing_whatever_leads_back_to_the_original(folder: Shell, tmp_path: Path, warm: str) -> None:
     venv.create(tmp_path / "env", with_pip=False)
@@ -276,6 +280,7 @@ def test_an_interpreter_in_the_folder_is_used_where_it_is(folder: Shell) -> None
         assert folder.json("submit", "algo.yaml", "--name", name)["counts"] == {"completed": 2}
 
 
+@pytest.mark.slow
 def test_big_files_that_are_linked_are_told_and_watched(folder: Shell) -> None:
     big = folder.folder / "big.bin"
     with big.open("wb") as file:

@@ -71,6 +71,7 @@ def ran(folder: Path, kind: str, results: str, algorithm: str = "random", most: 
     return studies.read(StudyPaths(str(folder / "hpo-runs/s")))
 
 
+@pytest.mark.by_default("csv")
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "json"])
 def test_rows_of_an_earlier_run_by_hand_count_for_no_trial(kind: str, tmp_path: Path) -> None:
     for trial in ran(tmp_path, kind, kind).trials:

@@ -7,12 +7,15 @@ import os
 import platform
 from importlib import metadata
 
+import pytest
+
 from hpo_engine import __version__
 from tests.support.shell import ALGO, TRAIN, Shell
 
 CHANGED = "note: train.py changed since the study was made; the study keeps using its copy"
 
 
+@pytest.mark.slow
 def test_changed_script_is_told_by_every_verb_that_goes_on(shell: Shell) -> None:
     shell.write("out.log", "")
     shell.write("train.py", TRAIN.replace("import json", "import json; raise SystemExit(1)"))
@@ -44,6 +47,7 @@ def test_trials_that_tie_with_the_best_are_named(shell: Shell) -> None:
     assert text in shell.run("submit", "algo.yaml") and text in shell.run("best", "my-study")
 
 
+@pytest.mark.slow
 def test_nothing_to_retry_and_complete_already(shell: Shell) -> None:
     out = shell.run("submit", "algo.yaml")
     assert "my-study finished after" in out

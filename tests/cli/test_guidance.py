@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.shell import Shell
 
 TRAIN = """\
@@ -27,6 +29,7 @@ space:
 """
 
 
+@pytest.mark.slow
 def test_rule_points_and_the_end_of_a_small_space(shell: Shell) -> None:
     shell.write("train.py", TRAIN)
     shell.write("algo.yaml", ALGO)
@@ -43,6 +46,7 @@ def test_rule_points_and_the_end_of_a_small_space(shell: Shell) -> None:
     assert "searched it all" in shell.run("submit", "algo.yaml"), "the same file finds its study"
 
 
+@pytest.mark.slow
 def test_another_rule_is_another_study(shell: Shell) -> None:
     shell.write("train.py", TRAIN)
     shell.write("algo.yaml", ALGO)
@@ -51,6 +55,7 @@ def test_another_rule_is_another_study(shell: Shell) -> None:
     shell.refuses("submit", "algo.yaml", words="require: hidden2 <= hidden1 -> hidden2 <= hidden1 - 0")
 
 
+@pytest.mark.slow
 def test_wrong_rules_and_points_are_told_at_once_with_their_lines(shell: Shell) -> None:
     shell.write("algo.yaml", ALGO.replace("<= hidden1", "<= hiden1").replace("{hidden2: 3}", "{hidden2: 3, hiden1: 1}"))
     said = shell.refuses("submit", "algo.yaml", words=r'algo.yaml:7: require: column 12: .*did you mean "hidden1"')
@@ -80,6 +85,7 @@ SECOND = (
 )
 
 
+@pytest.mark.slow
 def test_earlier_study_gives_the_first_trial_and_stays_as_it_was_then(shell: Shell) -> None:
     shell.write("bowl.py", BOWL)
     shell.write("first.yaml", FIRST)

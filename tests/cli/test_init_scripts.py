@@ -35,6 +35,7 @@ exec {program} "$@"
 """
 
 
+@pytest.mark.by_default("mnist_style.py")
 @pytest.mark.parametrize(
     "name",
     [pytest.param(path.name, marks=() if path.name in ALWAYS else pytest.mark.slow)

@@ -74,6 +74,7 @@ def test_metric_that_is_not_there_is_refused_with_what_there_is(finished: Shell)
     finished.refuses("best", "my-study", "--goal", "best", words="'best' is not one of")
 
 
+@pytest.mark.slow
 def test_another_objective_in_the_file_offers_the_line_that_judges_by_it(finished: Shell) -> None:
     finished.write("algo.yaml", ALGO.replace("minimize loss", "{metric: acc, goal: maximize, over: last}"))
     offer = "hpo-engine best my-study --metric acc --goal maximize --over last"
@@ -88,6 +89,7 @@ def test_another_objective_in_the_file_offers_the_line_that_judges_by_it(finishe
     assert "--metric" not in finished.refuses("submit", "algo.yaml", words="exists and differs")
 
 
+@pytest.mark.slow
 def test_study_that_failed_for_the_name_of_its_metric_is_saved(shell: Shell) -> None:
     shell.write("train.py", TRAIN)
     shell.write("algo.yaml", ALGO.replace("minimize loss", "minimize val_loss").replace("trials: 7", "trials: 2"))
@@ -112,6 +114,7 @@ def test_end_of_submit_has_the_best_five_as_a_table(finished: Shell) -> None:
     assert "loss=1.33333 acc=3 lr=0.166667 (best" in "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_trials_are_sorted_by_whatever_is_named(finished: Shell) -> None:
     assert xs(finished, "--sort", "x") == [1, 2, 3, 4, 5, 6, 7]
     assert (
@@ -126,6 +129,7 @@ def test_trials_are_sorted_by_whatever_is_named(finished: Shell) -> None:
     assert "ACC" in out and "... and 5 more" in out
 
 
+@pytest.mark.slow
 def test_running_trials_show_their_step_and_value(shell: Shell) -> None:
     shell.write("train.py", TRAIN)
     shell.write("algo.yaml", ALGO)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.support.shell import Shell
 
 TRAIN = """\
@@ -31,6 +33,7 @@ space:
 """
 
 
+@pytest.mark.slow
 def test_processes_left_behind_are_told_three_times_in_english(shell: Shell) -> None:
     shell.write("train.py", TRAIN)
     shell.write("algo.yaml", ALGO % "[1, 2, 0, 3, 4, 5]")

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.helpers import wait_until
 from tests.support.shell import ALGO, Shell
 
@@ -47,6 +49,7 @@ def test_launcher_is_nobodys_reason_and_in_nobodys_log(shell: Shell) -> None:
         assert "train.py" in shown and "launcher.py" not in shown and "_program" not in shown
 
 
+@pytest.mark.slow
 def test_logs_show_the_last_state_of_a_progress_bar(shell: Shell) -> None:
     shell.write(
         "train.py",
@@ -59,6 +62,7 @@ def test_logs_show_the_last_state_of_a_progress_bar(shell: Shell) -> None:
     assert "\r25%|#   | 1/4\r50%" in shell.raw("logs", "my-study", "0", "--raw")
 
 
+@pytest.mark.slow
 def test_followed_log_redraws_on_a_terminal_and_stays_whole_in_a_pipe(shell: Shell) -> None:
     shell.write("train.py", "import os, time\nprint('begin', flush=True)\n" + BAR + "while not os.path.exists('go'): time.sleep(0.02)\n"
                 "print('\\nend', flush=True)\n")  # fmt: skip

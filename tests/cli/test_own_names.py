@@ -46,6 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return here
 
 
+@pytest.mark.by_default("off-climb", "auto-random")
 @pytest.mark.parametrize("algorithm", ["random", "tpe", "climb.py:Climb"])
 @pytest.mark.parametrize("preload", ["auto", "off"])
 def test_folder_full_of_our_names_runs(folder: Path, preload: str, algorithm: str) -> None:
@@ -66,6 +67,7 @@ def test_folder_full_of_our_names_runs(folder: Path, preload: str, algorithm: st
 OTHERS = ("random", "json", "logging", "signal", "hpo_engine", "click", "numpy", "yaml", "pydantic", "subprocess")
 
 
+@pytest.mark.by_default("module")
 @pytest.mark.parametrize("start", ["script", "module"])
 def test_modules_named_as_the_engine_s_own_imports_hide_none_of_them(tmp_path: Path, start: str) -> None:
     here = tmp_path / "own"

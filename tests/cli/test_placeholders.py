@@ -49,6 +49,7 @@ trial: {{preload: {preload}}}
 """
 
 
+@pytest.mark.by_default("auto")
 @pytest.mark.parametrize("preload", ["auto", "'off'"])
 def test_script_with_argparse_runs_unchanged(shell: Shell, preload: str) -> None:
     script = shell.write("train.py", ARGPARSE)

@@ -61,6 +61,7 @@ def same_everywhere(seen: dict[str, Any]) -> int:
     return epochs
 
 
+@pytest.mark.by_default("asha-auto")
 @pytest.mark.parametrize("preload", ["auto", "'off'"])
 @pytest.mark.parametrize("algorithm", ["hyperband", "asha"])
 def test_resource_is_the_same_in_command_variables_files_and_config(study: Shell, algorithm: str, preload: str) -> None:

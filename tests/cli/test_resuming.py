@@ -61,6 +61,7 @@ def seen(shell: Shell, trial: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in shell.result(trial, "seen.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.by_default("auto")
 @pytest.mark.parametrize("preload", ["auto", "'off'"])
 def test_newest_checkpoint_arrives_in_every_way(study: Shell, preload: str) -> None:
     study.write("algo.yaml", f"{STUDY}trial: {{preload: {preload}}}\n")

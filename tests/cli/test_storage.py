@@ -33,6 +33,7 @@ def done(shell: Shell) -> Shell:
 # -- the log -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_changed_digit_is_refused_by_every_verb_that_reads_the_log_and_cutting_it_goes_on(done: Shell) -> None:
     path = done.folder / "hpo-runs" / "my-study" / "study.db"
     db = sqlite3.connect(path, isolation_level=None)
@@ -99,6 +100,7 @@ def test_full_disk_behind_stderr_leaves_the_result_whole(shell: Shell) -> None:
     assert into(shell, "--debug", "show", "my-study", stderr="/dev/full")[0] == 0
 
 
+@pytest.mark.slow
 def test_every_verb_that_prints_says_that_it_could_not(done: Shell) -> None:
     done.write("train.py", TRAIN_LOUD)
     done.run("submit", "algo.yaml", "--trials", "1", "--name", "loud", "--quiet")
@@ -157,6 +159,7 @@ space:
 """
 
 
+@pytest.mark.slow
 def test_parameters_are_read_in_every_locale(shell: Shell) -> None:
     shell.write("algo.yaml", ODD)
     shell.write("train.py", "import json\nc = json.load(open('config.json', encoding='ascii'))\n"
@@ -186,6 +189,7 @@ def unshared(shell: Shell, flags: str, script: str) -> subprocess.CompletedProce
     return subprocess.run(argv, cwd=shell.folder, env=shell.env, text=True, capture_output=True, timeout=120)
 
 
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize("verb", ["submit algo.yaml", "submit algo.yaml --detach", "resume my-study", "stop my-study"])
 def test_machine_without_proc_is_refused_at_once(done: Shell, verb: str) -> None:
     before = sorted(Path(done.folder).rglob("*"))
@@ -195,6 +199,7 @@ def test_machine_without_proc_is_refused_at_once(done: Shell, verb: str) -> None
     assert sorted(Path(done.folder).rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_proc_of_another_namespace_is_refused_and_doctor_tells(done: Shell) -> None:
     said = unshared(
         done, "-p -f", '"$1" -m hpo_engine.cli submit algo.yaml --name other; "$1" -m hpo_engine.cli doctor'
@@ -208,6 +213,7 @@ def test_proc_of_another_namespace_is_refused_and_doctor_tells(done: Shell) -> N
 # -- a full disk -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_full_disk_is_told_with_its_place_and_what_is_left(shell: Shell) -> None:
     """2 MB of memory: a copy of the script's folder that is too big, no room at all, no room for the next event."""
     (shell.folder / "disk").mkdir()

@@ -65,6 +65,7 @@ def began(shell: Shell, *trials: int) -> bool:
     return all(shell.result(i, "began").exists() for i in trials)
 
 
+@pytest.mark.slow
 def test_metrics_stops_and_other_slots_go_on(shell: Shell, study: Path) -> None:
     engine = shell.start("submit", "algo.yaml", "--quiet")
     wait_until(lambda: began(shell, 0, 1))
@@ -78,6 +79,7 @@ def test_metrics_stops_and_other_slots_go_on(shell: Shell, study: Path) -> None:
     assert shell.left() == []
 
 
+@pytest.mark.by_default("signal")
 @pytest.mark.parametrize("how", ["verb", "signal", "killed"])
 def test_study_ends_while_its_searcher_thinks_and_can_go_on(shell: Shell, study: Path, how: str) -> None:
     engine = shell.start("submit", "algo.yaml", "--quiet")

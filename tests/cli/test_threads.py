@@ -64,6 +64,7 @@ def environment(shell: Shell, trial: int) -> dict[str, str]:
     return found
 
 
+@pytest.mark.by_default("auto")
 @pytest.mark.parametrize("start", ["auto", "off"])
 def test_trials_at_the_same_time_share_the_cores_from_their_imports_on(bare: Shell, start: str) -> None:
     out, env = submitted(bare, more=f"trial: {{preload: {start}}}")
@@ -78,11 +79,13 @@ def test_one_at_a_time_has_them_all(bare: Shell) -> None:
     assert "thread" not in out and not set(env) & set(NAMES)
 
 
+@pytest.mark.slow
 def test_trials_at_a_time_are_those_that_can_be(bare: Shell) -> None:
     out, env = submitted(bare, trials=1, parallel=8)
     assert "thread" not in out and not set(env) & set(NAMES)
 
 
+@pytest.mark.by_default("file")
 @pytest.mark.parametrize("where", ["shell", "file"])
 def test_what_the_user_says_of_threads_stays(bare: Shell, where: str) -> None:
     if where == "shell":
@@ -94,11 +97,13 @@ def test_what_the_user_says_of_threads_stays(bare: Shell, where: str) -> None:
     assert "MKL_NUM_THREADS" not in env
 
 
+@pytest.mark.slow
 def test_cores_of_a_trial_come_before_a_share_of_all(bare: Shell) -> None:
     out, env = submitted(bare, more="trial: {cpus: 1}", parallel=CORES, trials=2)
     assert "share" not in out and {env.get(name) for name in NAMES} == {"1"}
 
 
+@pytest.mark.slow
 def test_another_number_at_a_time_holds_for_the_trials_to_come(bare: Shell) -> None:
     submitted(bare)
     out = bare.run("resume", "my-study", "--trials", "4", "--parallel", "1")

@@ -68,6 +68,7 @@ def ran(history: History) -> dict[int | None, int]:
     return found
 
 
+@pytest.mark.by_default("1-hyperband-always", "4-hyperband-never")
 @pytest.mark.parametrize("resume", ["always", "never"])
 @pytest.mark.parametrize(
     ("algorithm", "budget"),
@@ -87,6 +88,7 @@ def test_a_plan_is_what_the_study_then_takes(
     assert bool(found.carried_on) is (resume == "always" and algorithm.name != "random")
 
 
+@pytest.mark.slow
 def test_a_plan_of_asha_is_the_middle_of_what_such_studies_take(tmp_path: Path) -> None:
     """Which trials are promoted depends on who comes first: of 60 trials, a study's time has a spread of a sixth."""
     times = []

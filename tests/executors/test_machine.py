@@ -554,6 +554,7 @@ WRONG: tuple[Any, ...] = (
 )
 
 
+@pytest.mark.slow
 def test_odd_files_in_the_ledger_are_ignored(tmp_path: Path) -> None:
     here = on(tmp_path, 2, ("0", "1"))
     first = here.study("a", Resources(1, gpus=1))

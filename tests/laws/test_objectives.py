@@ -44,6 +44,7 @@ def volume(history: History) -> float:
     return pareto.hypervolume([t.losses for t in history.trials], (1.2, 1.2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_bayesian_finds_more_volume_than_random_search_with_each_of_three_seeds(seed: int) -> None:
     assert volume(searched(study("bayesian", seed), 25)) > volume(searched(study("random", seed), 50))

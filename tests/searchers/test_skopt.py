@@ -30,6 +30,7 @@ class TestInstalled:
     def _skopt(self) -> None:
         pytest.importorskip("skopt")
 
+    @pytest.mark.slow
     def test_it_finds_the_bottom_of_a_bowl(self) -> None:
         space = SearchSpace((Float("x", 0, 1), Int("n", 0, 9), Choice("c", ("a", "b", "d"))))
         spec = spec_of(space)

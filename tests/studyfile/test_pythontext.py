@@ -131,6 +131,7 @@ REFUSED = {
 COSTLY = ("values", "a megabyte of pieces")
 
 
+@pytest.mark.by_default("signs", "pieces")
 @pytest.mark.parametrize("what", [pytest.param(w, marks=[pytest.mark.slow] * (w in COSTLY)) for w in REFUSED])
 def test_refusal(what: str) -> None:
     text, message = REFUSED[what]

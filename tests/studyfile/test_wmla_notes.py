@@ -169,6 +169,7 @@ def test_resource_may_be_all_there_is(folder: Path) -> None:
     assert (found.space, found.resource, len(found.notes)) == (SearchSpace(()), Resource("n", 9), 1)
 
 
+@pytest.mark.slow
 def test_notes_of_a_hostile_request_are_few(folder: Path) -> None:
     params = [{"name": f"{'eta' if i % 2 else 'ETA'}", "value": 1} for i in range(2)]
     params += [{**LR, "name": f"p{i}", "step": 0.3} for i in range(5000)]

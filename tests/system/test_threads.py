@@ -91,6 +91,7 @@ def _own_threads(**more: str) -> str:
     ).stdout.strip()
 
 
+@pytest.mark.slow
 def test_engine_itself_computes_in_one_thread_unless_its_environment_says_how_many() -> None:
     """Its search thinks while trials run: threads of its own that wait for each other cost it more than they gain."""
     told = _own_threads()

@@ -612,6 +612,7 @@ def test_dumb_terminal_gets_plain_lines(
     assert "[ 1/30] trial 0 completed" in terminal.getvalue()
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("ending", ["raise SystemExit(3)", "raise RuntimeError", "study.close()"])
 def test_cursor_is_back_whichever_way_the_process_ends(tmp_path: Path, ending: str) -> None:
     code = (

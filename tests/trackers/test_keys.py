@@ -92,6 +92,7 @@ def live(tmp_path: Path, ending: str) -> str:
     return LIVE.format(folder=str(tmp_path / "s"), go=str(tmp_path / "go"), ending=ending)
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("ending", ["study.close()", "raise SystemExit(3)", "raise RuntimeError"])
 def test_keys_leave_nothing_in_the_picture_and_wait_for_the_next_reader(tmp_path: Path, ending: str) -> None:
     code = live(
@@ -111,6 +112,7 @@ def test_keys_leave_nothing_in_the_picture_and_wait_for_the_next_reader(tmp_path
     assert terminal.seen.rfind("\x1b[?25h") > terminal.seen.rfind("\x1b[?25l")
 
 
+@pytest.mark.by_default("[15]")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_terminal_is_as_it_was_after_a_signal_that_ends_the_process(tmp_path: Path, number: signal.Signals) -> None:
     terminal = Terminal(SHELL, live(tmp_path, ""), "")

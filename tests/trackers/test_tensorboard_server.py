@@ -134,6 +134,7 @@ def check_hparams_page(server: Server) -> None:
     assert list(cheap) == ["1"]
 
 
+@pytest.mark.slow
 def test_curve_that_was_rewritten_shorter_has_no_old_tail(study: Study, servers: list[Server]) -> None:
     study.listen(TensorBoardTracker(study.paths))
     trial = study.start()

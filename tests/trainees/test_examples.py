@@ -107,6 +107,7 @@ def test_the_default_run_is_short_parallel_and_the_same_each_time(file: str) -> 
     assert spec.resources.parallel == 2 and spec.seed is not None
 
 
+@pytest.mark.slow
 def test_examples_with_live_metrics_rewrite_their_rows_as_they_go(tmp_path: Path) -> None:
     needs("sklearn_cv/algo.yaml")
     spec = load("sklearn_cv/algo.yaml")
@@ -119,6 +120,7 @@ def test_examples_with_live_metrics_rewrite_their_rows_as_they_go(tmp_path: Path
     assert len(final_rows(paths).rows) == 1
 
 
+@pytest.mark.slow
 def test_wmla_script_runs_as_older_scripts_do_and_reports_live_what_it_writes_at_the_end(tmp_path: Path) -> None:
     needs("wmla_script/algo.json")
     spec = load("wmla_script/algo.json")

@@ -150,6 +150,7 @@ def test_the_package_that_the_script_uses_is_taken(imported: str, expected: str,
 # -- digits ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.by_default("adam-mlp")
 @pytest.mark.parametrize("arch", ["mlp", "cnn"])
 @pytest.mark.parametrize("optimizer", ["adam", pytest.param("sgd", marks=pytest.mark.slow)])
 def test_digits_are_learnt(result_dir: Path, arch: str, optimizer: str) -> None:

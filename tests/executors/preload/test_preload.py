@@ -75,6 +75,7 @@ def name_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return name
 
 
+@pytest.mark.by_default("processes-fork]", "environment", "process]", "names", "asyncio", "interrupted")
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_sees_no_difference(name: str, shared: Both, name_of: Callable[[str], str]) -> None:
     script, trial = name_of(name), list(SCRIPTS).index(name)
@@ -99,6 +100,7 @@ def test_module_is_run_as_with_dash_m(both: Both) -> None:
     assert warm == cold and cold[0][0] == 1
 
 
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize(
     "script", ["lnk/../train.py", "./train.py", ".//train.py", "sub/../train.py", "out/../train.py", "lnk/train.py"]
 )
@@ -251,6 +253,7 @@ def test_own_modules_are_imported_by_each_trial(both: Both) -> None:
     assert len(pids) == 2
 
 
+@pytest.mark.by_default(3)
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -397,6 +400,7 @@ def test_stop_does_not_wait_for_imports(both: Both) -> None:
     assert time.monotonic() - begin < 30
 
 
+@pytest.mark.by_default("json")
 @pytest.mark.parametrize("name", ["json", "select", "signal"])
 def test_own_module_stands_before_one_that_the_launcher_has(name: str, both: Both) -> None:
     both.said.append("expected")
@@ -510,6 +514,7 @@ def test_word_before_the_script_that_differs_between_trials_is_not_shared(
         assert getattr(launcherspec.spec_of(other, sys.executable, None), "key", "") == spec.key
 
 
+@pytest.mark.by_default(3)
 @pytest.mark.parametrize(
     ("name", "forked"),
     [("LR", True), ("KERAS_BACKEND", True), ("PYTHONHASHSEED", False), ("PYTHONPATH", False), ("LD_PRELOAD", False),
@@ -564,6 +569,7 @@ def test_every_variable_that_differs_between_attempts_is_known(tmp_path: Path) -
     assert differing <= binding.PER_ATTEMPT | result_dirs
 
 
+@pytest.mark.slow
 def test_torch_loader_and_threads(both: Both) -> None:
     pytest.importorskip("torch")
     text = """
