@@ -95,16 +95,21 @@ def _enormous(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (n,) -> (
     if len(losses) < 3:
         return none, none
     ranked = np.sort(losses) / 4  # no difference overflows
-    most = max(2, len(ranked) // _FEW)
-    begin = next((k for k in range(min(most, len(ranked) - 2), 0, -1) if _dwarfed(ranked, k)), 0)
+    most = min(max(2, len(ranked) // _FEW), len(ranked) - 2)
+    # Most jumps are too small even for the least spread.
+    first = ranked[1 : most + 1]
+    large = np.flatnonzero((first - ranked[:most]) / _JUMP > _FLOOR * np.abs(first)) + 1
+    begin = next((k for k in reversed(large.tolist()) if _dwarfed(ranked, k)), 0)
     rest = ranked[begin:]
     spread = np.maximum(rest - rest[0], _FLOOR * np.maximum(np.abs(rest), abs(rest[0])))
     jumps = (rest[1:] - rest[0]) / _JUMP > spread[:-1]
     jumps &= (np.abs(rest[1:]) > _ABOVE / 4) | (spread[:-1] < _TINY)
+    low = losses / 4 < rest[0]
+    if not jumps.any():
+        return low, none
     different = np.concatenate([[1], 1 + np.cumsum(np.diff(rest) > 0)])
     enough = (np.arange(len(rest)) + 1 >= max(3, math.ceil(len(rest) / _FEW))) & (different >= 3)
     found = np.flatnonzero(jumps & enough[:-1])
-    low = losses / 4 < rest[0]
     return low, losses / 4 > rest[found[0]] if len(found) else none
 
 
