@@ -18,6 +18,7 @@ from hpo_engine.searchers.prior import arrays
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import FailureKind, Trial
 
 
@@ -107,10 +108,9 @@ class Observer:
         trials, k = history.trials, len(history.spec.objectives)
         if len(trials) < len(self._seen) or self._vectors.shape[1] != k:
             self._reset(k)
-        for i, trial in enumerate(trials):
-            if i >= len(self._seen) or self._seen[i] is not trial:
-                self._take(i, trial)
-        n = len(trials)
+        for trial in trials.changed(self._seen):
+            self._take(trial)
+        self._seen, n = trials, len(trials)
         fates, points = self._fates[:n], self._points[:n]
         chosen = np.ones(n, dtype=bool) if resource is None else self._resources[:n] == resource
         partial, *evidence = self._partial(history, chosen & ((fates == Fate.PRUNED) | (fates == Fate.STOPPED)))
@@ -151,24 +151,20 @@ class Observer:
 
     def _reset(self, k: int = 1) -> None:
         d = len(self._space.dimensions)
-        self._seen: list[Trial] = []
+        self._seen = TrialTable()  # those whose rows the arrays have
         self._points, self._vectors = np.empty((64, d)), np.empty((64, k))
         self._fates, self._resources = np.empty(64, dtype=np.int8), np.empty(64, dtype=np.int64)
 
-    def _take(self, i: int, trial: Trial) -> None:
+    def _take(self, trial: Trial) -> None:
+        i = trial.id
         if i == len(self._fates):
             grown = [np.concatenate([a, np.empty_like(a)]) for a in self._arrays]
             self._points, self._vectors, self._fates, self._resources = grown
-        known = i < len(self._seen)
-        if not known or self._seen[i].proposal is not trial.proposal:
+        if i >= len(self._seen) or self._seen[i].proposal is not trial.proposal:
             self._points[i] = self._space.encode(trial.params)
             self._resources[i] = trial.proposal.resource or 0
         self._fates[i] = fate(trial)
         self._vectors[i] = trial.losses or 0.0
-        if known:
-            self._seen[i] = trial
-        else:
-            self._seen.append(trial)
 
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
