@@ -128,7 +128,10 @@ class Tpe(Searcher):
         if len(pending):
             drawn[::2] = self._ahead(drawn[::2], scale * lean(points, weight), rng)
         candidates = self._usable(self._space.tidy(drawn), observed, pending, rng)
-        good, bad = self._densities(observed, pending, share, weight, self.judged if len(pending) else scale)
+        good, judged = source, scale
+        if len(pending):
+            good, judged = self._parzen(points[share > 0], weight[share > 0], self.judged), self.judged
+        bad = self._others(observed, pending, share, judged)
         scores = good.log_density(candidates) - bad.log_density(candidates)
         if len(pending):
             scores -= np.log1p(self.crowding * source.overlap(candidates, pending).sum(axis=1))
@@ -166,10 +169,9 @@ class Tpe(Searcher):
 
     # -- the two densities -----------------------------------------------------------------------------------------
 
-    def _densities(
-        self, observed: Observations, pending: np.ndarray, share: np.ndarray, weight: np.ndarray, scale: float
-    ) -> tuple[Parzen, Parzen]:
-        chosen, (points, _) = share > 0, observed.seen
+    def _others(self, observed: Observations, pending: np.ndarray, share: np.ndarray, scale: float) -> Parzen:
+        """The density of the trials that are not good, and of failed and running ones."""
+        points, _ = observed.seen
         windows = np.concatenate([points[share < 1], observed.failed, pending])
         others = ((1.0 - share) * observed.say)[share < 1]
         weights = np.concatenate([others, np.ones(len(observed.failed) + len(pending))])
@@ -177,8 +179,7 @@ class Tpe(Searcher):
         if len(windows) > most:
             thinned = np.unique(np.linspace(0, len(windows) - 1, most).astype(int))
             windows, weights = windows[thinned], weights[thinned]
-        good = self._parzen(points[chosen], weight[chosen], scale)
-        return good, self._parzen(windows, weights, scale)
+        return self._parzen(windows, weights, scale)
 
     def _parzen(self, centres: np.ndarray, weights: np.ndarray, scale: float) -> Parzen:
         from hpo_engine.maths.parzen import Parzen  # scipy.special: not before it is needed
