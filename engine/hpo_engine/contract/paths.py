@@ -44,6 +44,11 @@ class StudyPaths(NamedTuple):
         return f"{self.root}/engine.log"
 
     @property
+    def unsent(self) -> str:
+        """Is there if a tracker's server lacks a part of the study: `resume` then runs even a finished one."""
+        return f"{self.root}/unsent"
+
+    @property
     def inbox(self) -> str:
         """Requests to the leading engine, one JSON file each."""
         return f"{self.root}/inbox"

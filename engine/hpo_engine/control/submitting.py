@@ -103,10 +103,11 @@ def complete(history: History, changes: Mapping[str, Any]) -> bool:
 
 
 def over(paths: StudyPaths, history: History, changes: Mapping[str, Any]) -> bool:
-    """Whether an engine would have nothing to do: none runs the study, and it is complete."""
+    """Whether an engine would have nothing to do: none runs the study, it is complete, and trackers have sent all."""
     from hpo_engine.store.lock import who_leads
 
-    return who_leads(paths.lock) is None and complete(history, changes) and _whole(paths, history)
+    done = complete(history, changes) and not os.path.exists(paths.unsent)
+    return done and who_leads(paths.lock) is None and _whole(paths, history)
 
 
 def _whole(paths: StudyPaths, history: History) -> bool:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from hpo_engine.trackers.background import CLOSE_S, Background
 from hpo_engine.trackers.mlflow import place
 from hpo_engine.trackers.mlflow.client import NAME, PARENT
 from hpo_engine.trackers.mlflow.runs import Choices, StudyRuns
+from hpo_engine.trackers.next_steps import called
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +95,20 @@ class MLflowTracker:
             self._hand_on(history, now)
 
     def close(self, history: History) -> None:
-        worker, _ = self._begin(history)
+        worker, runs = self._begin(history)
         if history.events != self._handed_on:
             self._hand_on(history, history.last_at)
-        if not worker.close(CLOSE_S if worker.silent or self._artifacts == "off" else _FILES_S):
-            log.warning("mlflow: not all of the study could be sent; what is missing is sent when the study goes on")
+        wait_s = CLOSE_S if worker.silent or self._artifacts == "off" else _FILES_S
+        if not worker.silent and not runs.connected:
+            wait_s = _FIRST_S  # an engine with nothing else to do ends before MLflow's import does
+        if worker.close(wait_s):
+            with suppress(OSError):
+                os.unlink(self._paths.unsent)
+            return
+        with suppress(OSError):
+            os.close(os.open(self._paths.unsent, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
+        study = called(history, self._paths.root)
+        log.warning("mlflow: not all of the study could be sent; hpo-engine resume %s sends what is missing", study)
 
     def environment(self, history: History, trial: Trial, attempt: Attempt) -> Mapping[str, str]:
         if attempt.nonce not in self._joined:
