@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.support import command
+from tests.support.helpers import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "examples" / "parallel-monitoring"
@@ -110,6 +111,29 @@ def test_two_trials_at_a_time_log_their_curves_to_one_server(server: Any, preloa
     best = min(trials, key=lambda run: run.metrics["objective/val_loss"])
     assert top.tags["hpo_engine.best_run"] == best.id
     assert top.metrics["best/val_loss"] == best.metrics["objective/val_loss"]
+
+
+@pytest.mark.slow
+def test_two_trials_at_a_time_open_the_runs_of_their_trials_in_wandb(tmp_path: Path) -> None:
+    for module in ("lightning", "wandb"):
+        pytest.importorskip(module)
+    from tests.support.wandbfiles import runs_in
+
+    shutil.copytree(ROOT / "examples" / "parallel-monitoring-wandb", tmp_path / "script")
+    argv = ("submit", "script/algo.yaml", "--trials", "3", "--root", str(tmp_path / "runs"))
+    done = command.run(*argv, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=600)
+    assert done.returncode == 0 and "is switched off" not in done.stderr, done.stdout + done.stderr
+    folder = tmp_path / "runs" / "parallel-monitoring-wandb" / "wandb"
+    wait_until(lambda: len((folder / ".written").read_text().splitlines()) >= 2, 300.0)
+    found = runs_in(str(folder))
+    base = min(found, key=len)
+    assert sorted(found) == [base, *(f"{base}-{i}" for i in range(3))], "one run per trial, and the study's"
+    rows = {row["trial"]: row["val_loss"] for row in found[base].rows}
+    for i in range(3):
+        run = found[f"{base}-{i}"]
+        curve = [row["val_loss"] for row in run.rows if "val_loss" in row]
+        assert (run.group, run.project) == ("parallel-monitoring-wandb", "monitoring")
+        assert len(curve) == 5 and curve[-1] == pytest.approx(rows[i], rel=1e-5)
 
 
 def test_commands_of_the_page_are_those_of_the_files() -> None:

@@ -6,15 +6,19 @@ import json
 import math
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.control.submitting import over
+from hpo_engine.core.ports import Listener
 from hpo_engine.study.objective import Objective
+from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import Attempt
+from hpo_engine.testing import TrackerLaws
 from hpo_engine.trackers.background import Unreachable
 from hpo_engine.trackers.mlflow import kept, place, words
 from tests.support.helpers import wait_until
@@ -171,6 +175,17 @@ def test_a_study_is_a_run_with_a_nested_run_for_each_trial_and_goes_on_in_these(
     after = support.runs(uri)
     assert len(after) == 5 + 4 and {run.id for run in after} >= {run.id for run in found.values()}
     assert len([run for run in after if not run.parent]) == 2, "a copy has runs of its own"
+
+
+@pytest.mark.slow
+class TestLaws(TrackerLaws):
+    def specs(self) -> Mapping[str, StudySpec]:
+        return dict(list(super().specs().items())[:2])  # each law takes seconds per study
+
+    def make(self, paths: StudyPaths) -> Listener:
+        store = Path(paths.root) / "store" / "mlflow.db"  # an earlier tracker of the study may be using it
+        uri = f"sqlite:///{store}" if store.exists() else support.empty_store(store)
+        return MLflowTracker(paths, tracking_uri=uri)
 
 
 # -- real studies ------------------------------------------------------------------------------------------------------

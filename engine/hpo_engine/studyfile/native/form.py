@@ -384,7 +384,8 @@ class StudyForm(_Form):
     )
     trackers: _NamedList = Field(
         default_factory=lambda: [NamedForm(name=tracker.name) for tracker in StudySpec.trackers],
-        description="What follows the study beside the console: tensorboard, mlflow, your own. Default [tensorboard].",
+        description="What follows the study beside the console: tensorboard, mlflow, wandb, csv, jsonl, webhook, your "
+        "own. Default [tensorboard].",
         examples=[["tensorboard", "mlflow", "track.py:Sheet"]],
     )
     results: _NamedList = Field(
