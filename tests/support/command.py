@@ -201,7 +201,13 @@ def _become(fds: list[int], close: list[int], argv: list[str], cwd: str, env: di
 if __name__ == "__main__":
     for _path in sorted(_PACKAGE.rglob("*.py")):
         if _LEFT_OUT.isdisjoint((_place := _path.relative_to(_PACKAGE)).parts):
-            importlib.import_module(".".join(("hpo_engine", *_place.with_suffix("").parts)).removesuffix(".__init__"))
+            _name = ".".join(("hpo_engine", *_place.with_suffix("").parts)).removesuffix(".__init__")
+            try:
+                importlib.import_module(_name)
+            except ModuleNotFoundError as _error:
+                if (_error.name or "").partition(".")[0] == "hpo_engine":
+                    raise
+                # A library of an extra that is not installed: only what needs it cannot run.
     _serve()
     from hpo_engine.cli import main
 
