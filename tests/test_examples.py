@@ -152,7 +152,7 @@ def test_all_examples_are_here() -> None:
     assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 19 + len(PROOFS)
 
 
-@pytest.mark.by_default("[digits/algo.yaml]", "[shell_pipeline/algo.yaml]", "[wmla_script/algo.json]")
+@pytest.mark.by_default("[shell_pipeline/algo.yaml]", "[wmla_script/algo.json]")
 @pytest.mark.parametrize("file", cases(FILES))
 def test_example_runs(file: str, tmp_path: Path) -> None:
     skip_without_its_programs(file)

@@ -242,6 +242,7 @@ def test_more_trials_at_a_time_than_cores_are_noted(tmp_path: Path) -> None:
     assert fine.returncode == 0 and "maxParalleJobNum" not in fine.stderr
 
 
+@pytest.mark.slow
 def test_ragged_experiments_run_each_as_it_is(tmp_path: Path) -> None:
     what = request("ExperimentGridSearch", {"ResourceName": "epochs"}, maxJobNum=-1)
     what["experiments"] = [

@@ -28,6 +28,7 @@ def available() -> list[str]:
     return list(dict.fromkeys([*NAMES, *TABLES]))
 
 
+@pytest.mark.by_default(3)
 @pytest.mark.parametrize("draws", [80, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", available())
 def test_losses_of_random_draws_are_finite_and_not_below_the_best(name: str, draws: int) -> None:
@@ -39,6 +40,7 @@ def test_losses_of_random_draws_are_finite_and_not_below_the_best(name: str, dra
     assert 0.2 < np.mean(np.array(losses) <= p.median) < 0.8
 
 
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize("name", TABLES)
 def test_a_tables_best_row_is_in_reach_of_a_searcher(name: str) -> None:
     p, table = problem(name), Table(name)

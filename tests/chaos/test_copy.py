@@ -240,6 +240,7 @@ def test_results_that_were_removed_by_hand_before_a_copy_do_not_cost_the_others(
     assert "is a copy" not in said and original.words(copy) == Counter(begin=1, end=1)
 
 
+@pytest.mark.by_default("False")
 @pytest.mark.parametrize("led", [True, False])
 def test_copy_of_hard_links_shares_neither_log_nor_lock_nor_processes(folder: Path, led: bool) -> None:
     original = Original(folder)

@@ -111,6 +111,7 @@ def test_kill_of_the_engine_before_and_after(tmp_path: Path, point: str, preload
     study.check(rows=2)
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize(("ends", "preload"), _each(("with the next engine", "auto"), ("without any engine", "off")))
 def test_kill_of_the_engine_in_the_grace(tmp_path: Path, ends: str, preload: str) -> None:
     study = Stopped(tmp_path, preload, grace_s=25.0)

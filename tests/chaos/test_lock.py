@@ -74,7 +74,7 @@ def test_waiting_engine_gets_the_lead_when_it_is_free(tmp_path: Path) -> None:
     holder.stdout.close()
 
 
-@pytest.mark.parametrize("count", [16, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (16, 64))])
 def test_running_trials_are_taken_over_and_none_is_started_again(tmp_path: Path, count: int) -> None:
     (tmp_path / "m").mkdir()
     counts = tmp_path / "counts"

@@ -253,6 +253,7 @@ def test_failure_on_a_disk_with_room_is_the_scripts_own(scene: Scene) -> None:
     assert {len(t.attempts) for t in scene.history().trials} == {1} and "could not write" not in scene.said()
 
 
+@pytest.mark.slow
 def test_retries_are_not_used_up_and_results_of_an_earlier_run_are_set_aside_once(scene: Scene) -> None:
     text = (scene.folder / "m" / "algo.yaml").read_text().replace("grace: 1s", "grace: 1s, retries: 1")
     (scene.folder / "m" / "algo.yaml").write_text(text.replace("parallel: 2", "parallel: 1"))
@@ -298,6 +299,7 @@ def test_study_that_is_removed_under_its_engine_is_left_with_5_and_named(scene: 
     assert "Traceback" not in scene.said()
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize(
     ("command", "why"),
     [

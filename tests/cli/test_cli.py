@@ -64,6 +64,7 @@ def test_views_of_a_finished_study(shell: Shell) -> None:
     assert json.loads(shell.run("export", "my-study", "--format", "json"))[1]["state"] == "completed"
 
 
+@pytest.mark.slow
 def test_best_config_runs_the_script_by_hand(shell: Shell) -> None:
     shell.run("submit", "algo.yaml")
     shell.write("config.json", shell.run("best", "my-study", "--config"))
@@ -80,6 +81,7 @@ def test_study_is_found_by_path_and_root(shell: Shell, tmp_path: Path) -> None:
     assert "finished" in shell.run("show", "my-study")
 
 
+@pytest.mark.slow
 def test_moved_study_folder_goes_on(shell: Shell, tmp_path: Path) -> None:
     shell.run("submit", "algo.yaml")
     (shell.folder / "hpo-runs").rename(tmp_path / "moved here")
@@ -87,6 +89,7 @@ def test_moved_study_folder_goes_on(shell: Shell, tmp_path: Path) -> None:
     assert done["counts"] == {"completed": 6}
 
 
+@pytest.mark.slow
 def test_submitting_again_shows_the_result_and_how_to_go_on(shell: Shell) -> None:
     first = shell.json("submit", "algo.yaml")
     begin = time.monotonic()
@@ -104,6 +107,7 @@ def test_submitting_again_with_more_trials_goes_on(shell: Shell) -> None:
     shell.refuses("submit", "algo.yaml", "--trials", "3", words="7 trials already")
 
 
+@pytest.mark.slow
 def test_resuming_with_fewer_trials_than_there_are_is_refused(shell: Shell) -> None:
     shell.run("submit", "algo.yaml")
     before = shell.json("show", "my-study")
@@ -124,6 +128,7 @@ def test_log_has_the_digest_of_the_file_that_was_judged(shell: Shell) -> None:
     assert len(set(files.values())) == 3
 
 
+@pytest.mark.slow
 def test_submitting_something_else_under_the_name_says_what_differs(shell: Shell) -> None:
     shell.run("submit", "algo.yaml")
     shell.write("algo.yaml", ALGO.replace("[0, 2]", "[0, 3]"))
@@ -131,6 +136,7 @@ def test_submitting_something_else_under_the_name_says_what_differs(shell: Shell
     assert "space" in said and "--name" in said
 
 
+@pytest.mark.slow
 def test_editing_the_script_changes_nothing_in_a_study_that_exists(shell: Shell) -> None:
     shell.run("submit", "algo.yaml", "--trials", "2")
     shell.write("train.py", "raise SystemExit(3)")
@@ -188,6 +194,7 @@ def test_interrupt_stops_trials_and_the_study_can_go_on(shell: Shell, number: si
     assert [t["attempts"] for t in shell.json("show", "my-study")["trials"]] == [2, 2, 1, 1]
 
 
+@pytest.mark.slow
 def test_hangup_that_its_starter_ignores_stops_nothing(shell: Shell) -> None:
     """As under nohup."""
     shell.write(
@@ -219,6 +226,7 @@ def test_second_interrupt_kills_at_once(shell: Shell) -> None:
     wait_until(lambda: not shell.left())
 
 
+@pytest.mark.slow
 def test_daemons_that_ignore_sigterm_are_gone_after_the_grace(shell: Shell) -> None:
     shell.write("train.py", DAEMON)
     shell.write("algo.yaml", ALGO + "trial: {grace: 0.5s}\n")
@@ -660,6 +668,7 @@ def test_native_experiments_are_run_in_order(shell: Shell) -> None:
     assert [t["params"]["x"] for t in shell.json("show", "my-study")["trials"]] == [0.5, 1.5, 1]
 
 
+@pytest.mark.slow
 def test_grid_knows_its_size_and_submits_again_without_a_change(shell: Shell) -> None:
     shell.write(
         "algo.yaml", ALGO.replace("random", "grid").replace("trials: 4\n", "").replace("{seed: 1}", "{levels: 3}")

@@ -49,6 +49,7 @@ def notes(shell: Shell) -> list[str]:
     return [line.removeprefix("hpo-engine: note: ") for line in shell.err.splitlines() if "note: " in line]
 
 
+@pytest.mark.slow
 def test_outputs_of_earlier_runs_are_told_and_left_out_or_not(folder: Shell) -> None:
     for name in ("lightning_logs/version_0/hparams.yaml", "wandb/run-1-a/x.wandb", "checkpoints/last.ckpt", "old.pt"):
         put(folder.folder / name)
@@ -102,6 +103,7 @@ def test_files_with_values_that_are_not_copied_are_refused(
     assert not (folder.folder / "hpo-runs/my-study").exists()
 
 
+@pytest.mark.slow
 def test_a_config_of_the_project_is_missed_in_words_or_the_base(folder: Shell) -> None:
     folder.write("config.json", '{"depth": 3, "x": 99, "net": {"width": 4}, "seed": null}')
     folder.run("submit", "algo.yaml")
@@ -126,6 +128,7 @@ def test_a_config_of_the_project_is_missed_in_words_or_the_base(folder: Shell) -
     assert json.loads((folder.folder / "hpo-runs/based/results/2/config.json").read_text())["depth"] == 3
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("text", ["[1, 2]", "not json", '{"x": 5}', "{}"])
 def test_a_config_that_trials_miss_nothing_of_is_not_mentioned(folder: Shell, text: str) -> None:
     folder.write("config.json", text)
@@ -262,6 +265,7 @@ env: {{CONF: {top}/conf/c.json}}
     assert ("preload: " in folder.err) == (warm == "auto")
 
 
+@pytest.mark.slow
 def test_what_still_leads_to_the_original_is_said_once(folder: Shell, tmp_path: Path) -> None:
     put(tmp_path / "far/train.py", SCRIPT)
     folder.write("algo.yaml", ALGO.replace("train.py", f"{tmp_path}/far/train.py"))
@@ -273,6 +277,7 @@ def test_what_still_leads_to_the_original_is_said_once(folder: Shell, tmp_path: 
     assert notes(folder) == []
 
 
+@pytest.mark.slow
 def test_an_interpreter_in_the_folder_is_used_where_it_is(folder: Shell) -> None:
     venv.create(folder.folder / ".venv", with_pip=False)
     for name, python in (("relative", ".venv/bin/python"), ("absolute", f"{folder.folder}/.venv/bin/python")):

@@ -41,6 +41,7 @@ def test_changed_script_of_a_study_with_a_success_is_noted_and_the_study_continu
     assert CHANGED in shell.err and shell.json("show", "my-study")["counts"] == {"completed": 5}
 
 
+@pytest.mark.slow
 def test_trials_that_tie_with_the_best_are_named(shell: Shell) -> None:
     shell.write("train.py", TRAIN.replace('"loss": ', '"loss": 0 * '))
     text = "trials 1, 2 and 3 are as good; the first of them is shown\n"
@@ -60,6 +61,7 @@ def test_nothing_to_retry_and_complete_already(shell: Shell) -> None:
     assert shell.run("best", "my-study").endswith(f"folder {shell.result(best, '')}".rstrip("/") + "\n")
 
 
+@pytest.mark.slow
 def test_order_by_a_metric_without_a_goal_is_told(shell: Shell) -> None:
     shell.write("train.py", TRAIN.replace('"step": i', '"step": i, "acc": c["x"]'))
     shell.run("submit", "algo.yaml")

@@ -64,6 +64,7 @@ def test_finished_study_is_judged_by_another_metric_without_training(finished: S
     assert finished.json("show", "my-study") == before
 
 
+@pytest.mark.slow
 def test_metric_that_is_not_there_is_refused_with_what_there_is(finished: Shell) -> None:
     there = r'there are "loss" \(7 trials\), "acc" \(7 trials\), "lr" \(7 trials\)'
     for verb in ("best", "show", "export"):

@@ -39,6 +39,7 @@ def test_reason_of_a_script_that_hides_its_failure_names_the_error(shell: Shell)
     )
 
 
+@pytest.mark.slow
 def test_launcher_is_nobodys_reason_and_in_nobodys_log(shell: Shell) -> None:
     shell.write("train.py", "import ctypes, faulthandler, traceback\ntraceback.print_stack()\nfaulthandler.enable()\nctypes.string_at(0)\n")  # fmt: skip
     shell.run("submit", "algo.yaml", code=3)

@@ -77,6 +77,7 @@ def test_script_with_argparse_runs_unchanged(shell: Shell, preload: str) -> None
     assert [shlex.split(command) for command in shown] == [["python", *seen]] * 2, "to run it again by hand"
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize(
     ("words", "option"),
     [
@@ -192,6 +193,7 @@ OWN = {
 }
 
 
+@pytest.mark.by_default("auto")
 @pytest.mark.parametrize("preload", ["auto", "'off'"])
 def test_values_arrive_in_the_script_s_own_files(shell: Shell, preload: str) -> None:
     written = {name: shell.write(name, text) for name, text in OWN.items()}
@@ -239,6 +241,7 @@ def test_script_that_takes_arguments_and_prints_needs_nothing(shell: Shell) -> N
     assert [row["step"] for row in rows][-3:] == [1, 2, 3] and rows[-1]["acc"] == 0.2
 
 
+@pytest.mark.slow
 def test_dry_run_shows_what_the_first_trials_run_and_makes_nothing(shell: Shell) -> None:
     for name, text in OWN.items():
         shell.write(name, text)

@@ -76,6 +76,7 @@ def test_resource_is_the_same_in_command_variables_files_and_config(study: Shell
         assert same_everywhere(seen) == epochs
 
 
+@pytest.mark.by_default("auto")
 @pytest.mark.parametrize("preload", ["auto", "'off'"])
 def test_resource_of_a_trial_that_is_carried_on_is_the_new_one(study: Shell, preload: str) -> None:
     study.write("algo.yaml", STUDY.format(algorithm="doubling.py:Doubling", most=4, trials=4, preload=preload))

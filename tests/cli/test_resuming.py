@@ -81,6 +81,7 @@ def test_newest_checkpoint_arrives_in_every_way(study: Shell, preload: str) -> N
     assert trained == {"0": 4, "4": 4}
 
 
+@pytest.mark.slow
 def test_dry_run_shows_what_a_promoted_trial_would_be_started_with(study: Shell) -> None:
     study.write("algo.yaml", STUDY)
     out = study.run("submit", "algo.yaml", "--dry-run")

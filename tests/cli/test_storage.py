@@ -123,6 +123,7 @@ def test_reader_that_has_gone_is_no_error_to_tell(done: Shell) -> None:
         process.stderr.close()
 
 
+@pytest.mark.slow
 def test_slow_reader_of_a_pipe_that_does_not_wait_is_waited_for(shell: Shell) -> None:
     """O_NONBLOCK belongs to the pipe: any process that shares it may set it, and writes then fail with EAGAIN."""
     shell.write("algo.yaml", (shell.folder / "algo.yaml").read_text() + "metrics: {%s: minimize}\n" % ("m" * 60))

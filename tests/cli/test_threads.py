@@ -74,6 +74,7 @@ def test_trials_at_the_same_time_share_the_cores_from_their_imports_on(bare: She
     assert shown["rows"][-1]["now"] == shown["rows"][-1]["then"] == int(HALF)
 
 
+@pytest.mark.slow
 def test_one_at_a_time_has_them_all(bare: Shell) -> None:
     out, env = submitted(bare, parallel=1)
     assert "thread" not in out and not set(env) & set(NAMES)
@@ -113,6 +114,7 @@ def test_another_number_at_a_time_holds_for_the_trials_to_come(bare: Shell) -> N
     assert f"share {CORES} cores" in out and environment(bare, 5)["OMP_NUM_THREADS"] == HALF
 
 
+@pytest.mark.slow
 def test_machine_readable_output_stays_one_line(bare: Shell) -> None:
     bare.write("algo.yaml", ALGO.format(trials=2, parallel=2, more=""))
     assert bare.json("submit", "algo.yaml")["counts"] == {"completed": 2}

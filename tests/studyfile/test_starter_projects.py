@@ -159,6 +159,7 @@ def test_the_arguments_of_a_usual_run_of_hydra() -> None:
     assert (defaults(found)["model.optimizer.lr"], defaults(found)["model.net.dropout"]) == (0.02, 0.3)
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("words", [[], ["experiment=wide"], ["logger=csv", "data.batch_size=7", "+data.new=3"]])
 def test_it_composes_as_hydra_does(words: list[str]) -> None:
     hydra = pytest.importorskip("hydra")

@@ -59,6 +59,7 @@ class Machine:
         return seconds_left(self.study.history, self.study.now)
 
 
+@pytest.mark.by_default(5)
 @pytest.mark.parametrize("parallel", [1, 2, 8])
 @pytest.mark.parametrize("done", [1, 2, 7, 20, 38])
 def test_estimate_is_what_it_then_takes(make_study: Callable[..., Study], parallel: int, done: int) -> None:

@@ -240,6 +240,7 @@ def test_rows_of_any_names_and_values_come_back(tmp_path_factory: pytest.TempPat
         assert back[2 * step] == {"step": step, **metrics}
 
 
+@pytest.mark.slow
 def test_a_thousand_rows_cost_a_fraction_of_a_training(trial: Path) -> None:
     reporter = Reporter()
     start = time.process_time()

@@ -66,6 +66,7 @@ BOMBS = [
 ]  # fmt: skip
 
 
+@pytest.mark.by_default(3)
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_what_is_kept_is_bounded_by_the_size_of_the_output(bomb: bytes) -> None:
     """Also after wide rows that could be blanked again and again."""

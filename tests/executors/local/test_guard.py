@@ -122,6 +122,7 @@ TRACES = {
 }
 
 
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize("script", TRACES.values(), ids=TRACES)
 def test_time_limit_holds_whatever_the_supervisor_is_kept_from(bench: Bench, script: str) -> None:
     begin = time.monotonic()

@@ -303,6 +303,7 @@ def test_exit_functions_of_imports_run_in_trials_only(both: Both) -> None:
     assert (both.root / "log").read_text() == "bye\n" * 3
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize(
     "before",
     [
@@ -433,6 +434,7 @@ def test_import_sees_the_script_s_arguments_and_what_it_sets_stays(both: Both) -
     assert warm == cold and cold[0][0] == 0
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("name", ["train.pyc", "train.zip"])
 def test_script_that_is_no_text(name: str, both: Both) -> None:
     text = "import sys\nprint('ran', sys.argv, __file__)\nsys.exit(6)\n"
@@ -474,6 +476,7 @@ def test_time_limit_and_grace_hold_for_forks(both: Both) -> None:
     assert end.exit.signal == signal.SIGKILL and end.exit.stop_cause == "user"
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("argv", [("train.py", "--lr", "1", "--lib"), ("-m", "train", "--lib")])
 def test_arguments_are_as_an_import_has_left_them(argv: tuple[str, ...], both: Both) -> None:
     site = both.root / "lib" / "site-packages"
@@ -492,6 +495,7 @@ def test_interpreter_in_the_model_folder_needs_no_launcher_per_trial(both: Both)
     assert launcherspec.spec_of(own, f"{launch.paths.result_dir}/venv/bin/python", None) is None
 
 
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize(
     ("argv", "fixed", "forked"),
     [
@@ -528,6 +532,7 @@ def test_variable_that_differs_and_is_read_before_any_import_is_not_shared(name:
     assert (launcherspec.spec_of(varying, sys.executable, None) is not None) == forked
 
 
+@pytest.mark.slow
 def test_other_visible_devices_have_a_launcher_of_their_own(both: Both) -> None:
     site = both.root / "lib" / "site-packages"
     site.mkdir(parents=True)
