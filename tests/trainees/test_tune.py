@@ -296,6 +296,20 @@ def test_a_module_takes_what_the_data_module_knows(tune: Tune, capsys: Any) -> N
     assert "Classes needs data.root" in capsys.readouterr().err.splitlines()[-1]
 
 
+class Saved(Data):
+    """Its arguments are only in `hparams`, as after `save_hyperparameters`."""
+
+    def __init__(self, columns: int = 3, batch_size: int = 8) -> None:
+        super().__init__(batch_size)
+        self.save_hyperparameters()
+
+
+def test_a_module_takes_an_argument_of_the_data_module_that_nothing_sets(tune: Tune) -> None:
+    link = {"data.columns": "model.width"}
+    assert tune({}, data=Saved, link=link).module.net[0].out_features == 3
+    assert tune({"columns": 4}, data=Saved, link=link).module.net[0].out_features == 4
+
+
 def test_a_wrong_configuration_ends_with_one_line(tune: Tune, capsys: Any) -> None:
     for settings, text in (
         ({"learning_rate": 1}, 'unknown key "learning_rate": did you mean'),

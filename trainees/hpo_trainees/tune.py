@@ -130,9 +130,10 @@ class _Program:
         values = merged(*routed)
         for source, target in self._link.items():
             section, _, name = source.partition(".")
-            if name in values.get(section, {}):
+            value = values[section][name] if name in values.get(section, {}) else self._default(section, name)
+            if value is not None or name in values.get(section, {}):
                 into, _, wanted = target.partition(".")
-                values.setdefault(into, {}).setdefault(wanted, values[section][name])
+                values.setdefault(into, {}).setdefault(wanted, value)
         for part in self._parts:
             targets = {t.partition(".")[2] for t in self._link.values() if t.startswith(f"{part.name}.")}
             if lacking := missing(part, {**values.get(part.name, {}), **dict.fromkeys(targets)}):
@@ -140,6 +141,12 @@ class _Program:
                     f"{part.title} needs {', '.join(lacking)}: give a value in config.json or in defaults"
                 )
         return values
+
+    def _default(self, part: str, name: str) -> Any:
+        """What an argument is if nothing sets it; None: nobody knows."""
+        made = {"model": self._model, "data": self._data}.get(part)
+        parameter = parameters_of(made)[0].get(name) if made else None
+        return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
     def build(self, values: Values, found: Mapping[str, Any]) -> tuple[LightningModule, LightningDataModule | None]:
         """New objects, with what finders chose: as an argument where there is one, and as an attribute."""
@@ -163,15 +170,20 @@ class _Program:
 
 def _attribute(data: Any, name: str) -> Any:
     """What the data module knows when it is made, or when it has seen its data."""
-    found = getattr(data, name, None)
+    found = _held(data, name)
     if found is None:
         if not os.environ.get("LOCAL_RANK"):
             data.prepare_data()
         data.setup("fit")
-        found = getattr(data, name, None)
+        found = _held(data, name)
     if found is None:
         raise ConfigError(f"link: the data module has no {name}, not even after setup")
     return found
+
+
+def _held(data: Any, name: str) -> Any:
+    found = getattr(data, name, None)
+    return data.hparams.get(name) if found is None else found
 
 
 def set_found(parts: Sequence[Any], found: Mapping[str, Any]) -> None:
