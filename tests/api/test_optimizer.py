@@ -209,6 +209,10 @@ def test_a_search_that_is_over_says_so() -> None:
     with pytest.raises(EngineError, match="the search is over: searched it all: all 4 configurations were tried"):
         optimizer.ask()
     assert optimizer.done
+    grid = hpo.Optimizer({"a": hpo.choice([1, 2]), "b": hpo.int(1, 2)}, "grid", seed=1)
+    while not grid.done:  # known without asking once more
+        grid.tell(grid.ask(), 1.0)
+    assert len(grid.trials) == 4
     limited = played(hpo.Optimizer(SPACE, seed=1, trials=3), 3)
     assert limited.done and limited.ask(2) == []
 

@@ -213,7 +213,9 @@ class Optimizer:
     def done(self) -> bool:
         """Whether the search is over: the algorithm has nothing more to propose, or `trials` have begun."""
         history = self.history
-        return self._proposer.exhausted or (history.trials_left == 0 and not self._proposer.wanted)
+        if self._proposer.exhausted or (history.trials_left == 0 and not self._proposer.wanted):
+            return True
+        return not history.open_ids and not history.queue and bool(self._proposer.why_over())  # known without asking
 
     @property
     def best(self) -> TrialRecord | None:
