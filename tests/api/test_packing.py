@@ -177,6 +177,9 @@ def test_what_cannot_be_reported_fails_the_trial_in_words(tmp_path: Path) -> Non
         "TypeError: train returned str 'great'; return a number (loss), a dictionary of metrics, or nothing after "
         "hpo.report(...)"
     )
+    code, _, text = in_trial(lambda lr: {"loss": [lr, lr]}, tmp_path / "scores", {"lr": 0.5}, ["loss"])
+    error = "TypeError: of the metrics that train returned, loss must be one number, not [0.5, 0.5]"
+    assert code == 1 and text.splitlines()[-1] == error
     _, rows, text = in_trial(lambda lr: None, tmp_path / "none", {"lr": 0.5}, ["loss"])
     assert not rows and "train has returned nothing and reported nothing; return loss, or call hpo.report" in text
     code, _, text = in_trial(lambda lr: (lr, 1), tmp_path / "two", {"lr": 0.5}, ["loss"])

@@ -137,8 +137,10 @@ class _Sink:
             metrics = dict(result)
             if bad := [key for key in metrics if not isinstance(key, str)]:
                 raise TypeError(f"{self._name} returned a metric whose name is not text: {bad[0]!r}")
-            if metrics:
+            try:
                 _reported(metrics)
+            except TypeError as error:  # a list of scores, or weights beside the loss
+                raise TypeError(f"of the metrics that {self._name} returned, {error}") from None
             return
         if isinstance(result, str) or (not _is_number(result) and not isinstance(result, (tuple, list))):
             raise TypeError(

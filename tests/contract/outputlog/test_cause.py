@@ -323,6 +323,8 @@ def test_place_is_the_last_line_of_the_users_own_code() -> None:
     text, _ = told(f"{head}{own}{library}{error}")
     assert text.startswith("ValueError: bad bad") and text.endswith("... (train.py, line 4)") and len(text) < 300
     assert told(f"{head}{library}ValueError: bad\n") == ("ValueError: bad", True)
+    reporter = '  File "/src/trainees/hpo_trainees/report.py", line 9, in report\n    raise error\n'
+    assert told(f"{head}{own}{reporter}TypeError: bad\n") == ("TypeError: bad (train.py, line 4)", True)
 
 
 def test_killed_run_is_not_explained_by_an_error_that_it_survived() -> None:

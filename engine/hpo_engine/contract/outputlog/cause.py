@@ -26,8 +26,8 @@ _FIRST_LEAF = re.compile(r"^[ |]*\+-\+-+ 1 -+$")
 _BORDER = re.compile(r"^[ |]*\+-[+-]*( \d+ | \.\.\. )?-*$")
 _MARGIN = re.compile(r"^[ |]*\| ?")
 _FRAME = re.compile(r'^(?P<margin>.*?)(?:  |> )File "(?P<file>[^"]+)", line (?P<line>\d+)')
-_LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python\d|^<")
-"""Files of Python and of installed packages, and code without a file."""
+_LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python\d|/hpo_trainees/report\.py$|^<")
+"""Files of Python and of installed packages, our reporter wherever it is, and code without a file."""
 _SYNTAX = re.compile(r"^(?:Syntax|Indentation|Tab)Error: ")
 _ASIDE = re.compile(r"Exception ignored (?:in|on)\b|^--- Logging error ---|^Error in atexit")
 _HOLLOW = re.compile(
