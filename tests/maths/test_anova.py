@@ -61,6 +61,17 @@ def test_shares_of_a_sum(n: int, error: float) -> None:
     assert forest.explained > 0.85
 
 
+@pytest.mark.parametrize("offset, size", [(-1e8, 1.0), (0.0, 1e-200), (0.0, 1e300)])
+def test_shares_do_not_depend_on_an_offset_or_a_unit(offset: float, size: float) -> None:
+    rng = np.random.default_rng(0)
+    x, bins = rng.random((100, 2)), bins_of(2)
+    codes, losses = (x * 32).astype(int), x @ [4.0, 2.0]
+    one, other = (grown(codes, y, bins, np.random.default_rng(1), trees=4) for y in (losses, offset + size * losses))
+    assert anova.shares(other, bins, []).main == pytest.approx(anova.shares(one, bins, []).main, abs=0.02)
+    expected = (offset + size * anova.marginals(one, bins, 0, 1)) / size
+    assert anova.marginals(other, bins, 0, 1) / size == pytest.approx(expected, abs=0.1)
+
+
 def test_shares_of_ishigami() -> None:
     """sin x0 + 7 sin^2 x1 + 0.1 x2^4 sin x0 on [-pi, pi]^3: 0.314, 0.442, 0 and 0.244 for the pair (0, 2)."""
     rng = np.random.default_rng(0)

@@ -49,7 +49,7 @@ def shares(forest: Forest, bins: Bins, which: Sequence[tuple[int, int]]) -> Shar
 def marginals(forest: Forest, bins: Bins, j: int, k: int) -> np.ndarray:  # (b, b)
     """The mean over trees of a_jk at each pair of bins: what the forest predicts there, whatever the others are."""
     found: np.ndarray = np.mean([_joint(_measured(tree, bins), j, k) for tree in forest.trees], axis=0)
-    return found
+    return forest.middle + forest.scale * found
 
 
 @dataclass(frozen=True)

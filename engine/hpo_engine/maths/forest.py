@@ -42,10 +42,16 @@ class Tree:
 @dataclass(frozen=True)
 class Forest:
     """`trees`, and `explained`: the share of the losses' variance that trees explain for points which they were not
-    grown on (out of bag), at most 1; 0 or less: nothing. NaN: not known, as each point was used by every tree."""
+    grown on (out of bag), at most 1; 0 or less: nothing. NaN: not known, as each point was used by every tree.
+
+    A loss is `middle` + `scale` * the value of a tree: beside a large offset, or squared, the differences of losses
+    would be lost.
+    """
 
     trees: tuple[Tree, ...]
     explained: float
+    middle: float = 0.0
+    scale: float = 1.0
 
 
 def grown(
@@ -61,15 +67,17 @@ def grown(
     """
     n = len(losses)
     made, total, count = [], np.zeros(n), np.zeros(n)
-    middle = losses.mean()
+    low, high = float(losses.min()), float(losses.max())
+    middle, scale = low / 2 + high / 2, (high / 2 - low / 2) or 1.0
+    losses = (losses - middle) / scale
     for _ in range(trees):
         drawn = np.bincount(rng.integers(0, n, min(n, _MOST_POINTS)), minlength=n).astype(float)
-        tree, fitted = _grown(_completed(codes, bins, rng), losses - middle, drawn, bins, rng, leaf)
-        made.append(Tree(tree.values + middle, tree.boxes))
+        tree, fitted = _grown(_completed(codes, bins, rng), losses, drawn, bins, rng, leaf)
+        made.append(tree)
         left_out = drawn == 0
-        total[left_out] += fitted[left_out] + middle
+        total[left_out] += fitted[left_out]
         count[left_out] += 1
-    return Forest(tuple(made), _explained(losses, total, count))
+    return Forest(tuple(made), _explained(losses, total, count), middle, scale)
 
 
 def _completed(codes: np.ndarray, bins: Bins, rng: np.random.Generator) -> np.ndarray:
