@@ -82,7 +82,7 @@ def _surface(frame: Frame, sample: Sample, x: str, y: str, objective: int) -> go
         "colorbar": panels.colorbar(label(aim.metric, 18)),
         "hovertemplate": f"expected {label(aim.metric)} %{{z:{NUMBER}}}<extra></extra>",
     }  # fmt: skip
-    z = z.T.astype(np.float32)
+    z = panels.compact(z.T)
     if not smooth:
         return go.Heatmap(x=at[0], y=at[1], z=z, **colours)
     return go.Contour(x=at[0], y=at[1], z=z, ncontours=14, line={"width": 0.4, "color": theme.PAPER}, **colours)

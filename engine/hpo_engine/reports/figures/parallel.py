@@ -39,7 +39,7 @@ def parallel(history: History) -> go.Figure:
     figure.add_trace(go.Parcoords(
         dimensions=dimensions, labelangle=-40 if crowded else 0, labelside="top",
         line={
-            "color": np.clip(values, *ends).astype(np.float32), "cmin": float(ends[0]), "cmax": float(ends[1]),
+            "color": panels.compact(np.clip(values, *ends)), "cmin": float(ends[0]), "cmax": float(ends[1]),
             "colorscale": [(1 - at, colour) for at, colour in _SCALE[::-1]] if aims[0].goal == "maximize" else _SCALE,
             "showscale": True,
             "colorbar": panels.colorbar(label(aims[0].metric, 18), x=1.03),
@@ -59,9 +59,22 @@ def _objective(frame: Frame, rows: np.ndarray, k: int) -> dict[str, Any]:
         low, high = low - 0.5, high + 0.5
     places = np.linspace(low, high, 6)
     return {
-        "label": _short(aim.metric), "values": values.astype(np.float32), "range": [low, high],
-        "tickvals": places.tolist(), "ticktext": [number(float(f"{one:.3g}")) for one in places],
+        "label": _short(aim.metric), "values": panels.compact(values), "range": [low, high],
+        "tickvals": places.tolist(), "ticktext": _texts(places),
     }  # fmt: skip
+
+
+def _texts(places: np.ndarray) -> list[str]:
+    """With three digits, or as many as it takes to tell neighbours apart."""
+    for digits in range(3, 7):
+        texts = [number(float(f"{one:.{digits}g}")) for one in places]
+        if len(set(texts)) == len(texts):
+            return texts
+    for digits in range(7, 18):
+        texts = [f"{one:.{digits}g}" for one in places]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
 
 
 def _parameter(frame: Frame, rows: np.ndarray, name: str, count: int) -> dict[str, Any]:

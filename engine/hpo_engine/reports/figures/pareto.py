@@ -61,7 +61,7 @@ def _traces(frame: Frame, rows: np.ndarray, a: int, b: int, i: int) -> list[go.S
     beaten = rows[~frame.front[rows]]
     axes = {"xaxis": f"x{panels.key(i)}", "yaxis": f"y{panels.key(i)}"}
     out = [go.Scatter(
-        x=values[beaten, a].astype(np.float32), y=values[beaten, b].astype(np.float32), mode="markers",
+        x=panels.compact(values[beaten, a]), y=panels.compact(values[beaten, b]), mode="markers",
         name="dominated", legendgroup="dominated", showlegend=i == 0 and len(beaten) > 0, text=frame.hovers[beaten],
         hovertemplate="%{text}<extra></extra>", **axes,
         marker={**panels.dots(len(rows)), "color": theme.MUTED, "opacity": 0.45 if len(rows) <= 200 else 0.3},

@@ -62,7 +62,7 @@ def _dots(frame: Frame, rows: np.ndarray, name: str, values: np.ndarray, i: int)
     rows, places = rows[there], places[there]
     texts = frame.column(name)
     return go.Scatter(
-        x=spread(frame.spec.space, name, places).astype(np.float32), y=values[rows].astype(np.float32), mode="markers",
+        x=spread(frame.spec.space, name, places).astype(np.float32), y=panels.compact(values[rows]), mode="markers",
         showlegend=False, customdata=rows.astype(np.int32), text=[panels.shown(texts[row]) for row in rows],
         hovertemplate=f"trial %{{customdata}}<br>{label(name)} = %{{text}}<br>value %{{y:{NUMBER}}}<extra></extra>",
         xaxis=f"x{panels.key(i)}", yaxis=f"y{panels.key(i)}",
