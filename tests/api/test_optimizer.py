@@ -42,6 +42,7 @@ def tried(optimizer: hpo.Optimizer) -> list[dict[str, Any]]:
     return [trial.params for trial in optimizer.trials]
 
 
+@pytest.mark.by_default("random", "tpe")
 @pytest.mark.parametrize(
     ("algorithm", "options", "trials"), [("random", {}, 3), ("tpe", {"n_startup": 3}, 7), ("auto", {}, 11)]
 )
@@ -68,6 +69,7 @@ def test_it_proposes_what_a_study_with_the_same_seed_tries(
     assert (optimizer.best or study.trials[0]).id == (study.best or study.trials[-1]).id
 
 
+@pytest.mark.by_default("[random]", "[tpe]")
 @pytest.mark.parametrize("algorithm", ["random", "tpe", "bayesian", "cmaes", "evolution", "sobol"])
 def test_a_copy_a_saved_one_and_the_original_go_on_alike(algorithm: str, tmp_path: Path) -> None:
     begun = played(hpo.Optimizer(SPACE, algorithm, seed=3), 8)
@@ -217,6 +219,7 @@ def test_a_search_that_is_over_says_so() -> None:
     assert limited.done and limited.ask(2) == []
 
 
+@pytest.mark.by_default("hyperband")
 @pytest.mark.parametrize("algorithm", ["hyperband", "asha", "auto"])
 def test_trials_with_less_of_a_resource_are_promoted(algorithm: str) -> None:
     optimizer = hpo.Optimizer(SPACE, algorithm, seed=1, resource={"name": "epochs", "max": 9})

@@ -26,7 +26,7 @@ def study(situation: str) -> History:
     return history_of(situation, SMALL.get(situation, 8))
 
 
-USUAL = ("plain", "all_failed", "long_names", "no_trial", "running", "pbt", "asha")
+USUAL = ("plain", "all_failed", "no_trial", "running", "pbt")
 
 
 @pytest.mark.parametrize(

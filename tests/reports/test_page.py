@@ -32,7 +32,7 @@ def data_of(content: str) -> dict[str, Any]:
     return data
 
 
-USUAL = ("plain", "all_failed", "long_names", "no_trial", "running", "pbt")
+USUAL = ("plain", "all_failed", "no_trial")
 
 
 @pytest.mark.parametrize(

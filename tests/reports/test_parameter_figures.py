@@ -31,7 +31,7 @@ def loss(params: Mapping[str, Any]) -> float:
     return float(abs(np.log10(params["lr"]) + 2) + 0.1 * params["layers"] + params.get("momentum", 0.3))
 
 
-@pytest.mark.parametrize("n", [1, 3, 30])
+@pytest.mark.parametrize("n", [1, 3, pytest.param(30, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_drawn_or_says_why_not(name: str, n: int) -> None:
     history = evaluated(SPACE, loss, n)
