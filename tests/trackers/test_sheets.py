@@ -20,7 +20,7 @@ from hpo_engine.testing import TrackerLaws
 from hpo_engine.trackers import rowfile, sheets
 from hpo_engine.trackers.sheets import CsvTracker, JsonLinesTracker
 from tests.support.helpers import wait_until
-from tests.support.study_by_hand import Study
+from tests.support.study_by_hand import PARAMS, Study
 
 
 class TestCsv(TrackerLaws):
@@ -166,6 +166,31 @@ def test_full_disk_costs_rows_until_there_is_room(
     monkeypatch.setattr(rowfile, "write_all", writing.write_all)
     study.close()
     assert [step for _, _, step, _ in steps(study)] == ["1", "2", "3"] and len(read(study, "trials.csv")) == 1
+
+
+@pytest.mark.parametrize("tracker", [CsvTracker, JsonLinesTracker])
+def test_line_breaks_in_values_and_names_stay_in_their_cells(study: Study, tracker: type[sheets.SheetTracker]) -> None:
+    text = 'two\nlines, "quoted"\r\x85\u2028'
+    study.listen(tracker(study.paths))
+    for number, metric in enumerate(("loss", "a\nb", "later")):
+        trial = study.start({**PARAMS, "text": text})
+        study.report(trial, (1, {"loss": 1.0, metric: 2.0}))
+        study.end(trial, 1.0)
+        if number == 1:  # another engine
+            study.close()
+            study.listen(tracker(study.paths))
+
+    if tracker is JsonLinesTracker:
+        for name in ("trials", "metrics"):
+            lines = Path(study.paths.root, f"{name}.jsonl").read_bytes().removesuffix(b"\n").split(b"\n")
+            assert [json.loads(line)["trial"] for line in lines] == [0, 1, 2]
+        return
+    for name, prefix in (("trials", "last."), ("metrics", "")):
+        with Path(study.paths.root, f"{name}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["trial"] for row in rows] == ["0", "1", "2"]
+        assert [row[f"{prefix}a\nb"] for row in rows] == ["", "2.0", ""] and rows[2][f"{prefix}later"] == "2.0"
+        assert name == "metrics" or {row["params.text"] for row in rows} == {text}
 
 
 def test_folder_elsewhere_and_no_steps(study: Study, tmp_path: Path) -> None:

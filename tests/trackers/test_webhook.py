@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -204,3 +205,36 @@ def test_address_may_be_in_the_environment_and_is_never_said(
     with pytest.raises(SpecError) as caught:
         assembly.TRACKERS.make("webhook", {"url": "ftp://me:pw@host"}, study.paths, folder=".", path="trackers")
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://host:99999/secret", "http://host:x/secret", "http://me:secret@host/", "http://a:secret b@host/"]
+)
+def test_address_that_can_never_work_is_refused_at_once_and_not_said(study: Study, url: str) -> None:
+    with pytest.raises(SpecError, match="webhook: url must") as caught:
+        assembly.TRACKERS.make("webhook", {"url": url}, study.paths, folder=".", path="trackers")
+    assert "secret b" not in str(caught.value) and "/secret" not in str(caught.value)
+
+
+def test_address_may_have_letters_beyond_ascii(study: Study, receiver: Receiver) -> None:
+    study.listen(WebhookTracker(study.paths, url=f"{receiver.url}/ü?k=%20ö"))
+    study.close()
+    assert kinds(receiver) == [("end", None)]
+
+
+def test_answer_that_is_not_http_is_no_refusal(study: Study) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        tracker = WebhookTracker(study.paths, url=f"http://127.0.0.1:{server.getsockname()[1]}/very-secret")
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.recv(65536)
+            connection.sendall(b"SSH-2.0-very-secret\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(background.Unreachable) as caught:
+            tracker._post(b"{}", "1")
+        thread.join()
+    assert "BadStatusLine" in str(caught.value) and "very-secret" not in str(caught.value)

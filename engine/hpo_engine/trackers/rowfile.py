@@ -27,8 +27,8 @@ class Form(Protocol):
 
     ending: str
 
-    def begin(self, first: bytes) -> bool:
-        """Takes note of the file's first line; whether it can be one of this form."""
+    def begin(self, data: bytes) -> bool:
+        """Takes note of how the file begins; whether it can be one of this form."""
 
     def header(self) -> bytes:
         """What the file begins with, as far as the columns are known."""
@@ -48,8 +48,8 @@ class CsvForm:
         self._first = list(columns)
         self._columns = list(columns)
 
-    def begin(self, first: bytes) -> bool:
-        found = next(csv.reader([first.decode(errors="replace")]), [])
+    def begin(self, data: bytes) -> bool:
+        found = next(csv.reader(io.StringIO(data.decode(errors="replace"))), [])
         good = found[: len(self._first)] == self._first and len(set(found)) == len(found)
         self._columns = found if good else list(self._first)
         return good
@@ -71,8 +71,8 @@ class JsonLinesForm:
 
     ending = "jsonl"
 
-    def begin(self, first: bytes) -> bool:
-        return first.startswith(b"{")
+    def begin(self, data: bytes) -> bool:
+        return data.startswith(b"{")
 
     def header(self) -> bytes:
         return b""
@@ -116,8 +116,7 @@ class RowFile:
                     file.truncate(whole)
         except FileNotFoundError:
             data, whole = b"", 0
-        lines = data[:whole].splitlines()
-        if not lines or not self._form.begin(lines[0]):
+        if not whole or not self._form.begin(data[:whole]):
             self.replace([])
             return []
         self._size = whole
@@ -129,7 +128,7 @@ class RowFile:
             return
         if new := self._form.widen(rows):
             with open(self.path, "rb") as file:
-                _, *old = file.read().splitlines()
+                _, *old = _records(file.read())
             self._put(b"".join([self._form.header(), *(line + b"," * new + b"\n" for line in old)]))
         self._add(self._form.lines(rows))
 
@@ -169,13 +168,26 @@ def _read(text: str, ending: str) -> Iterable[dict[str, str]]:
     if ending == "csv":
         yield from csv.DictReader(io.StringIO(text))
         return
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines: text may have line breaks of other kinds in it
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             yield {str(name): str(value) for name, value in found.items()}
+
+
+def _records(data: bytes) -> list[bytes]:
+    """The records of a CSV file, without the line feeds at their ends; quoted cells may have line feeds in them."""
+    out, begun = list[bytes](), b""
+    for line in data.removesuffix(b"\n").split(b"\n"):
+        begun += line
+        if begun.count(b'"') % 2:
+            begun += b"\n"
+        else:
+            out.append(begun)
+            begun = b""
+    return [*out, begun] if begun else out
 
 
 def _csv(rows: Iterable[Sequence[Any]]) -> bytes:

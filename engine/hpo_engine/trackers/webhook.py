@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import http.client
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from hpo_engine import __version__
 from hpo_engine.contract.binding import put
@@ -25,7 +26,6 @@ from hpo_engine.reports.objects import dump, member_object, trial_object
 from hpo_engine.study.events import Event, StudyClosed, TrialEnded
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import BAD, Trial
-from hpo_engine.text.secrets import without_secrets
 from hpo_engine.text.tables import assignments, number
 from hpo_engine.trackers.background import Background, Unreachable
 
@@ -35,6 +35,7 @@ BEST, FAILED, END = "best", "failed", "end"
 SIGNATURE, KEY = "X-Hpo-Engine-Signature-256", "Idempotency-Key"
 _LIMIT_S = 10.0  # for one try
 _PASSING = (408, 425, 429)  # and 5xx: the same message may be taken later
+_SIGNS = "%/:=&?~+!$,;'@()*[]"  # of an address, which stay as they are
 _SENT = ".webhook-{}.json"
 Message = dict[str, Any]
 
@@ -143,7 +144,9 @@ class WebhookTracker:
             if error.code in _PASSING or error.code >= 500:
                 raise Unreachable(f"{_host(self._url)} answers {error.code}") from None
             raise RuntimeError(f"{_host(self._url)} refuses messages: {error.code} {error.reason}") from None
-        except (OSError, ValueError) as error:  # URLError is an OSError; a broken answer is a ValueError
+        except http.client.HTTPException as error:  # something else listens there, or it broke off
+            raise Unreachable(f"{_host(self._url)} gives no proper answer: {type(error).__name__}") from None
+        except (OSError, ValueError) as error:  # URLError is an OSError
             why = getattr(error, "reason", None) or error
             raise Unreachable(f"{_host(self._url)} cannot be reached: {why}") from None
 
@@ -169,12 +172,14 @@ def _checked(url: str) -> str:
     filled += rest
     try:
         parts = urlsplit(filled)
-        good = parts.scheme in ("http", "https") and parts.hostname
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0  # or it is no number
     except ValueError:
         good = False
     if not good or any(ord(char) <= 32 for char in filled):
-        raise ValueError(f"url must begin with http:// or https:// and name a host, not {without_secrets(url)!r}")
-    return filled
+        raise ValueError("url must begin with http:// or https:// and name a host, and a port if any, without spaces")
+    if parts.username is not None:
+        raise ValueError("url must not have a user or a password; messages can be signed, see secret")
+    return parts._replace(path=quote(parts.path, _SIGNS), query=quote(parts.query, _SIGNS), fragment="").geturl()
 
 
 def _variable(name: str, option: str) -> str:
