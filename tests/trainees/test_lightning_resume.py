@@ -72,6 +72,20 @@ def test_new_values_arrive_and_the_schedule_keeps_its_place(optimizer: str, sche
     assert [lr for lr, _ in again.seen] == pytest.approx([lr for lr, _ in through.seen[4:]], rel=1e-5)
 
 
+def test_one_cycle_is_as_long_as_configured_now(tmp_path: Path) -> None:
+    class OneCycle(Module):
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.SGD(self.parameters(), lr=self.lr)
+            steps = int(self.trainer.estimated_stepping_batches)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps, cycle_momentum=False)
+            return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    fit(OneCycle(0.1, 0.0), tmp_path, 2, ResumeCallback())
+    again = fit(OneCycle(0.1, 0.0), tmp_path, 4, ResumeCallback(), ckpt=tmp_path / "last.ckpt")
+    rates = [lr for lr, _ in again.seen]  # of the second half of eight steps
+    assert len(rates) == 4 and rates[1:] == sorted(rates[1:], reverse=True) and rates[-1] < 0.03
+
+
 def test_lightning_alone_brings_the_old_values_back(tmp_path: Path) -> None:
     """What the callback is for; if this fails, Lightning has changed, and the callback may go."""
     fit(Module(0.1, 0.01), tmp_path, 1)

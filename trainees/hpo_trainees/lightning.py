@@ -10,6 +10,7 @@ Knows nothing of the engine.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import sys
@@ -149,7 +150,7 @@ class ResumeCallback(Callback):
     The learning rate of each group is what the checkpoint had, times the new configured one by the one that the
     checkpoint was trained with, so that a schedule keeps its place; schedulers get the new base. All other parameters
     of the optimizer (weight decay, momentum, betas) are as configured now, but those that a scheduler cycles. Before
-    the first step both are read back.
+    the first step both are read back. A `OneCycleLR` is as long as it is configured now.
 
     Args:
         learning_rate, weight_decay: what the optimizer must be configured with, in one of its groups at least. A module
@@ -174,6 +175,7 @@ class ResumeCallback(Callback):
         self._given_before: dict[str, float] = {}
         self._before: list[list[dict[str, Any]]] = []  # as configured when the checkpoint was made
         self._configured: list[list[dict[str, Any]]] = []
+        self._lengths: list[dict[str, Any]] = []
         self._restored: dict[tuple[int, int], tuple[dict[str, float], dict[str, float]]] = {}  # and what was set
 
     def state_dict(self) -> dict[str, Any]:
@@ -187,6 +189,7 @@ class ResumeCallback(Callback):
         # The optimizers are new; the checkpoint's state is loaded into them after this.
         self._configured = [[_values(group) for group in optimizer.param_groups] for optimizer in trainer.optimizers]
         self._restored = {}
+        self._lengths = [_lengths(one) for optimizer in trainer.optimizers for one in _schedulers(trainer, optimizer)]
         groups = [group for optimizer in self._configured for group in optimizer]
         for name, wanted in self._wanted.items():
             if wanted is not None and not any(_close(group.get(name, math.nan), wanted) for group in groups):
@@ -201,6 +204,9 @@ class ResumeCallback(Callback):
         if not trainer.ckpt_path and not trainer.global_step:
             return
         self._check_given()
+        schedulers = [one for optimizer in trainer.optimizers for one in _schedulers(trainer, optimizer)]
+        for scheduler, lengths in zip(schedulers, self._lengths, strict=False):
+            vars(scheduler).update(lengths)
         for i, optimizer in enumerate(trainer.optimizers):
             ratios = []
             for k, group in enumerate(optimizer.param_groups):
@@ -251,6 +257,7 @@ class ResumeCallback(Callback):
 
 
 _NAMES = {"lr": "learning rate", "weight_decay": "weight decay"}
+_LENGTHS = ("total_steps", "_schedule_phases")  # of OneCycleLR, which refuses a step beyond its end
 _SCALED = ("lr", "initial_lr", "max_lr", "min_lr")  # of a group: the rate, and what schedulers keep there
 _CYCLED = ("momentum", "betas", "base_momentum", "max_momentum")  # what OneCycleLR and CyclicLR change
 
@@ -290,6 +297,10 @@ def _rebase(scheduler: Any, ratios: list[float]) -> None:
         values = getattr(scheduler, name, None)
         if isinstance(values, list) and len(values) == len(ratios):
             setattr(scheduler, name, [value * ratio for value, ratio in zip(values, ratios, strict=True)])
+
+
+def _lengths(scheduler: Any) -> dict[str, Any]:
+    return {name: copy.copy(vars(scheduler)[name]) for name in _LENGTHS if name in vars(scheduler)}
 
 
 def _schedulers(trainer: Trainer, optimizer: Any) -> Iterator[Any]:
