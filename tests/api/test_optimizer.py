@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import pickle
 import threading
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -269,3 +271,12 @@ def test_a_file_that_is_no_saved_one_is_refused(tmp_path: Path) -> None:
         path.write_text(damaged)
         with pytest.raises(hpo.SpecError, match="is not a saved optimizer"):
             hpo.Optimizer.load(path)
+
+
+def test_histories_of_the_past_are_not_kept() -> None:
+    optimizer = hpo.Optimizer(SPACE, "random", seed=1)
+    optimizer.tell(optimizer.ask(), 1.0)
+    past = weakref.ref(optimizer.history)
+    optimizer.tell(optimizer.ask(), 2.0)
+    gc.collect()
+    assert past() is None

@@ -39,7 +39,8 @@ class Recorder:
         """Writes what was recorded since the last commit. Raises JournalError."""
         if self._batch:
             self._store.append([event for event, _ in self._batch], self.history)
-            self._untold += self._batch
+            if self._trackers:  # else nobody reads them, and their histories would stay in memory
+                self._untold += self._batch
             self._batch = []
 
     def open_trackers(self, now: float) -> None:
