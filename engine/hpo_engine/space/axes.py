@@ -101,7 +101,8 @@ class _Line(Axis):
     def tidy(self, value: Any) -> float:
         if not self._low < value < self._high:  # the ends stay as they were written
             return float(min(max(value, self._low), self._high))
-        return min(max(self._clean(float(value)), self._low), self._high)
+        value = self._clean(float(value))
+        return self._low if value < self._low else self._high if value > self._high else value
 
 
 class Cells(Axis):

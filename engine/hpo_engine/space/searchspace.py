@@ -218,7 +218,8 @@ class SearchSpace:
         seen: dict[str, Any] = {}
         for name, axis, where, conditions in self.plan:
             if name in params and (not conditions or applies(conditions, seen)):
-                seen[name] = axis.tidy(params[name])
+                if name in self._children:
+                    seen[name] = axis.tidy(params[name])
                 if where >= 0:
                     point[where] = axis.encode(params[name])
         return point
@@ -281,7 +282,8 @@ class SearchSpace:
                 wrong = axis.problem(params[name])
                 if wrong:
                     return f"{shown(name)}: {wrong}"
-                seen[name] = axis.tidy(params[name])
+                if name in self._children:
+                    seen[name] = axis.tidy(params[name])
         return None
 
     def grid(self, levels: int = 5) -> Grid:

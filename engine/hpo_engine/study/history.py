@@ -296,14 +296,15 @@ _STATES = tuple(TrialState)
 def moved(history: History, trials: Iterable[Trial]) -> dict[str, Any]:
     """`counts`, `open_ids`, `begun` and `runs` of the history with these trials in place of those of their ids."""
     known = len(history.trials)
-    counts, open_ids = dict(history.counts), dict.fromkeys(history.open_ids)
-    begun, runs = history.begun, history.runs
+    counts, begun, runs = dict(history.counts), history.begun, history.runs
+    opened, ended = list[int](), set[int]()
     for trial in trials:
         state = trial.state
         runs += trial.runs
         if trial.id < known:
-            before = history.trials[trial.id].state
-            runs -= history.trials[trial.id].runs
+            former = history.trials[trial.id]
+            before = former.state
+            runs -= former.runs
             if before is state:
                 continue
             counts[before] -= 1
@@ -311,11 +312,14 @@ def moved(history: History, trials: Iterable[Trial]) -> dict[str, Any]:
             begun += trial.proposal.begun
         counts[state] = counts.get(state, 0) + 1
         if state.ended:
-            open_ids.pop(trial.id, None)
+            ended.add(trial.id)
         else:
-            open_ids[trial.id] = None
+            opened.append(trial.id)
+    open_ids = history.open_ids
+    if opened or ended:
+        open_ids = tuple(sorted({*open_ids, *opened} - ended))
     found = {state: counts[state] for state in _STATES if counts.get(state)}
-    return {"counts": found, "open_ids": tuple(sorted(open_ids)), "begun": begun, "runs": runs}
+    return {"counts": found, "open_ids": open_ids, "begun": begun, "runs": runs}
 
 
 class Front:
