@@ -72,8 +72,7 @@ class Proposer:
             return []
         stale = answer.history is not self._recorder.history
         ids = self._accept(answer, wanted, now)
-        left = self._wanted(free - len(ids))
-        if stale and left > 0 and not self.exhausted:
+        if stale and (left := self._wanted(free - len(ids))) > 0 and not self.exhausted:
             self._asker.ask(self._recorder.history, left)  # the history has changed meanwhile
         return ids
 
@@ -253,7 +252,7 @@ class Proposer:
 
 def _room(*limits: int | None) -> int:
     """The least of the limits; None: none."""
-    return min((limit for limit in limits if limit is not None), default=sys.maxsize)
+    return min([sys.maxsize if limit is None else limit for limit in limits])
 
 
 def _shown(value: Any) -> str:
