@@ -6,7 +6,7 @@ Each is imported when it is first used, so that an import costs nothing that is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # to checkers it is true; `typing` itself is half of what this import would cost
 
 __version__ = "0.1.0"
 
@@ -44,6 +44,8 @@ _PLACES = {
 __all__ = [*(name for name in _PLACES if name not in ("float", "int")), "__version__"]  # `import *` hides no builtin
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from hpo_engine.api.optimizer import Optimizer as Optimizer
     from hpo_engine.api.running import run as run
     from hpo_engine.api.space import Space as Space
