@@ -73,6 +73,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     type(None): st.none(),
     Mapping[str, Any]: st.dictionaries(text, json_values, max_size=4),
+    Mapping[str, str]: st.dictionaries(text, text, max_size=4),
     tuple[int, ...]: st.lists(st.integers(), max_size=3).map(tuple),
     tuple[str, ...]: st.lists(text, max_size=3).map(tuple),
     Sequence[Row]: st.lists(rows, max_size=4).map(tuple),
