@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from tests.support.study_by_hand import PARAMS, Study
 
 pytest.importorskip("mlflow")
 
+from hpo_engine.trackers.mlflow import tracker as tracking
+from hpo_engine.trackers.mlflow.runs import StudyRuns
 from hpo_engine.trackers.mlflow.tracker import MLflowTracker
 from tests.support import mlflow as support
 
@@ -300,6 +303,22 @@ def test_a_server_may_be_away_in_the_middle_and_at_the_end(shell: Shell, tmp_pat
         assert len(found) == 5 and {run.status for run in found} == {"FINISHED"}
         assert all(support.curve(server.uri, run.id, "loss") for run in trials)
         assert not shell.result(0, "../../unsent").exists()
+
+
+def test_a_store_that_takes_too_long_is_said(
+    study: Study, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = MLflowTracker(study.paths, tracking_uri=f"sqlite:///{study.paths.root}/mlflow.db")
+    held = threading.Event()
+    monkeypatch.setattr(StudyRuns, "join", lambda *_: held.wait(60))
+    monkeypatch.setattr(tracking, "_FIRST_S", 0.01)
+    study.start()
+    (trial,) = study.history.trials
+    assert made.environment(study.history, trial, trial.attempts[0]) == {}
+    held.set()
+    assert caplog.messages == [
+        "mlflow: no answer within 0.01 s; what the script of trial 0 logs itself is not in its run"
+    ]
 
 
 def test_what_a_server_lacks_of_a_finished_study_is_sent_by_resume(

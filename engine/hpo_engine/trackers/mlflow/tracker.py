@@ -124,6 +124,12 @@ class MLflowTracker:
         wait_s = _ANSWER_S if runs.connected else _FIRST_S
         ids = worker.ask(lambda: runs.join(history, trial, attempt), wait_s)
         if ids is None:
+            if not worker.silent:  # else a line has been said
+                log.warning(
+                    "mlflow: no answer within %g s; what the script of trial %d logs itself is not in its run",
+                    wait_s,
+                    trial.id,
+                )
             return {}
         experiment, run = ids
         variables = {
