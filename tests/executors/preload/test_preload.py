@@ -574,6 +574,14 @@ def test_every_variable_that_differs_between_attempts_is_known(tmp_path: Path) -
     assert differing <= binding.PER_ATTEMPT | result_dirs
 
 
+def test_arrow_is_imported_once_for_all_trials(both: Both) -> None:
+    pytest.importorskip("pyarrow")
+    text = "import os\nimport pyarrow\nprint(sum(pyarrow.array([1, 2]).to_pylist()), os.environ.get('JE_ARROW_MALLOC_CONF'))"
+    cold, warm = (both.seen(kind, {"train.py": text}, ("train.py",)) for kind in ("cold", "warm"))
+    assert warm == cold and cold[0][0] == 0 and "3 None" in cold[1]
+    assert not both.refused()
+
+
 @pytest.mark.slow
 def test_torch_loader_and_threads(both: Both) -> None:
     pytest.importorskip("torch")

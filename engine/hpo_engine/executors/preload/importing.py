@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 OLDEST = (3, 9)  # the oldest Python that can be forked: earlier ones give scripts a relative __file__
 _HARMLESS_FILES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _PROBES = 3
+# Arrow's allocator cleans up in a thread of its own, unless it is told not to before it is loaded. pandas imports Arrow
+# if it is there (MLflow brings it), and scikit-learn imports pandas: none of them could be forked.
+_QUIET = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 _ENDING_S = 0.5  # how long a thread may take that is about to end
 
 _own_files: set[int] = set()  # the launcher's descriptors, not an import's
@@ -67,6 +70,8 @@ def preload(order: dict[str, Any], bare: frozenset[str], announce: Callable[[str
     else:
         found = {"steps": [["import", name, []] for name in order["modules"]], "quiet": False, "moved": False}
     forked.forget("hpo_engine")
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)  # (in this process alone: a fork gets its trial's variables)
     begin = time.perf_counter()
     output = _Output()
     packages: list[str] = []
