@@ -27,7 +27,7 @@ def test_trials_differ_in_parameters_values_curves_and_files() -> None:
     steps = rows(tables, "at equal steps")
     last = min(chosen[0].rows[-1].step, chosen[1].rows[-1].step)
     best = [min(row.values["val_loss"] for row in t.rows if row.step <= last) for t in chosen]
-    assert steps[f"val_loss at step {last}"] == tuple(f"{value:.6g}" for value in best)
+    assert steps[f"val_loss up to step {last}"] == tuple(f"{value:.6g}" for value in best)
     assert rows(tables, "runs")["exit"] == ("exit code 0", "exit code 0")
     assert "went on from" not in rows(tables, "runs")
 

@@ -115,7 +115,7 @@ def _at_steps(history: History, chosen: Sequence[Trial]) -> tuple[tuple[str, tup
         for step in picked:
             losses = [losses_at(t.rows, step, aims) for t in chosen]
             cells = tuple(_MISSING if found is None else number(aim.value(found[k])) for found in losses)
-            rows.append((f"{aim.metric} at step {number(step)}", cells))
+            rows.append((f"{aim.metric} up to step {number(step)}", cells))
     return tuple(rows)
 
 
