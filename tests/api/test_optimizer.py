@@ -153,6 +153,8 @@ def test_wrong_answers_are_refused_in_one_line_and_change_nothing() -> None:
         (None, 1, {}, "trial: must be what ask returned"),
         (other.ask(), 1, {}, "it is from another optimizer"),
         (trial, 1, {"state": "pruned", "step": math.nan}, "step: must be a number"),
+        (trial, 1, {"state": "pruned", "step": 10**400}, "step: must be a number"),
+        (trial, 1, {"reason": 9}, "reason: must be text"),
     ]
     for which, value, how, words in cases:
         with pytest.raises(hpo.SpecError, match=words) as error:
@@ -180,11 +182,27 @@ def test_wrong_answers_are_refused_in_one_line_and_change_nothing() -> None:
         ({"objectives": []}, "objectives: is empty"),
         ({"points": [{"y": 1}]}, "points"),
         ({"resource": {"name": "epochs"}}, "resource.max"),
+        ({"resource": 9}, "resource: must be a mapping"),
+        ({"objectives": None}, "objectives: must be text"),
+        ({"options": 9}, "options: must map names"),
+        ({"options": {1: 1}}, "options: must map names"),
+        ({"trials": "9"}, "trials: must be a whole number"),
+        ({"trials": 0}, "trials: must be a whole number of at least 1"),
+        ({"points": {"x": 1}}, "points: must be a list"),
+        ({"points": [9]}, "points: must be a list"),
     ],
 )
 def test_a_wrong_argument_is_refused(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(hpo.SpecError, match=words):
         hpo.Optimizer(SPACE, **arguments)
+
+
+def test_numbers_of_numpy_are_whole_numbers_too() -> None:
+    whole: Any = np.int64
+    optimizer = hpo.Optimizer(SPACE, seed=whole(1), trials=whole(9))
+    for trial in optimizer.ask(whole(2)):
+        optimizer.tell(whole(trial.id), np.float32(0.5))
+    assert [trial.value for trial in optimizer.trials] == [0.5, 0.5]
 
 
 def test_several_objectives_have_a_front() -> None:

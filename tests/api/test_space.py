@@ -87,6 +87,14 @@ def test_what_is_wrong_is_said_as_for_a_study_file(entries: dict[str, Any], word
     assert all(word in text for word in words), text
 
 
+def test_what_is_no_space_or_no_rule_is_refused() -> None:
+    wrong: Any = 9
+    with pytest.raises(hpo.SpecError, match="maps names to entries, and this is 9"):
+        hpo.Space(wrong)
+    with pytest.raises(hpo.SpecError, match="require: must be a rule"):
+        hpo.Space(x=hpo.float(0, 1), require=wrong)
+
+
 def test_a_configuration_outside_is_refused_with_the_reason() -> None:
     with pytest.raises(hpo.SpecError, match="is not a parameter of the space; did you mean"):
         whole().check({"lrr": 1})

@@ -94,10 +94,12 @@ class Optimizer:
             ("optimizer",),
             os.getcwd(),
             algorithm=_algorithm(algorithm, options),
-            seed=secrets.randbelow(2**31) if seed is None else _seed(seed),
+            seed=secrets.randbelow(2**31) if seed is None else _count("seed", seed, least=0),
             resource=None if resource is None else _resource(resource),
-            budget=Budget(trials),
+            budget=Budget(None if trials is None else _count("trials", trials)),
         )
+        if not isinstance(points, Sequence) or not all(isinstance(point, Mapping) for point in points):
+            raise SpecError([Problem("points", f"must be a list of configurations, not {points!r}")])
         if points:
             spec = _with_points(spec, points)
         events = opening(spec, time.time())
@@ -126,11 +128,10 @@ class Optimizer:
             EngineError: there is none: the search is over, or waits for results (with `n` the list is empty).
             SearcherError: the algorithm failed.
         """
-        if n is not None and (not isinstance(n, int) or isinstance(n, bool) or n < 1):
-            raise SpecError([Problem("n", f"must be a whole number of at least 1, not {n!r}")])
+        most = 1 if n is None else _count("n", n)
         with self._lock:
             now = time.time()
-            ids = self._proposer.propose(1 if n is None else n, now)
+            ids = self._proposer.propose(most, now)
             if self._memory.spec.resource is not None:  # what is carried on needs to have begun
                 for number in ids:
                     self._intend(self.history.trials[number], now)
@@ -166,6 +167,8 @@ class Optimizer:
         """
         if state not in _ENDS:
             raise SpecError([Problem("state", f"must be completed, failed or pruned, not {state!r}")])
+        if not isinstance(reason, str):
+            raise SpecError([Problem("reason", f"must be text, not {reason!r}")])
         values = None if value is None else self._values(value)
         if state == "completed" and values is None:
             raise SpecError([Problem("value", 'is missing; of a trial that failed write state="failed"')])
@@ -288,7 +291,8 @@ class Optimizer:
         history = self.history
         if isinstance(trial, Mapping):
             return self._of_params(trial)
-        number = trial if isinstance(trial, int) and not isinstance(trial, bool) else getattr(trial, "id", None)
+        whole = isinstance(trial, numbers.Integral) and not isinstance(trial, bool)
+        number = int(trial) if whole else getattr(trial, "id", None)
         if number is None:
             raise SpecError([Problem("trial", f"must be what ask returned, its id or a configuration, not {trial!r}")])
         if number not in range(history.next_id):
@@ -318,8 +322,10 @@ class Optimizer:
     def _report(self, number: int, values: Sequence[float], step: float | None, now: float) -> None:
         trial = self.history.trials[number]
         self._intend(trial, now)
-        at = len(trial.rows) + 1 if step is None else step
-        if not isinstance(at, numbers.Real) or not math.isfinite(at):
+        at = len(trial.rows) + 1 if step is None else _number(step, "step")
+        if isinstance(step, numbers.Integral):
+            at = int(step)
+        if not math.isfinite(at):
             raise SpecError([Problem("step", f"must be a number, not {step!r}")])
         names = [aim.metric for aim in self._memory.spec.objectives]
         rows = (Row(at, dict(zip(names, values, strict=True))),)
@@ -359,13 +365,19 @@ def _how(history: History, trial: Trial) -> str:
     return f"{trial.state.value}{f' with {values[0]:g}' if values else ''}"
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, what: str = "value") -> float:
     if isinstance(value, bool) or not (isinstance(value, numbers.Real) or hasattr(value, "__float__")):
-        raise SpecError([Problem("value", f"must be a number, not {value!r}")])
+        raise SpecError([Problem(what, f"must be a number, not {value!r}")])
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise SpecError([Problem("value", f"must be a number, not {value!r}")]) from None
+        raise SpecError([Problem(what, f"must be a number, not {value!r}")]) from None
+
+
+def _count(what: str, value: Any, least: int = 1) -> int:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least:
+        return int(value)
+    raise SpecError([Problem(what, f"must be a whole number of at least {least}, not {value!r}")])
 
 
 # -- what a study file would say ---------------------------------------------------------------------------------------
@@ -383,6 +395,8 @@ def _objectives(given: Any) -> tuple[Objective, ...]:
     from hpo_engine.studyfile.native.form import ObjectiveForm
     from hpo_engine.studyfile.native.values import objective
 
+    if not isinstance(given, Sequence):
+        raise SpecError([Problem("objectives", f"must be text, or a list of texts, not {given!r}")])
     texts = [given] if isinstance(given, str) else list(given)
     found, several = list[Objective](), len(texts) > 1
     for number, text in enumerate(texts):
@@ -407,20 +421,21 @@ def _algorithm(name: Any, options: Mapping[str, Any] | None) -> Named:
 
     if not isinstance(name, str):
         raise SpecError([Problem("algorithm", f"must be a name, not {name!r}")])
-    return Named(absolute(name, os.getcwd()), dict(options or {}))
+    chosen = {} if options is None else options
+    if not isinstance(chosen, Mapping) or not all(isinstance(key, str) for key in chosen):
+        raise SpecError([Problem("options", f"must map names to values, not {options!r}")])
+    return Named(absolute(name, os.getcwd()), dict(chosen))
 
 
-def _seed(seed: Any) -> int:
-    if isinstance(seed, numbers.Integral) and not isinstance(seed, bool) and int(seed) >= 0:
-        return int(seed)
-    raise SpecError([Problem("seed", f"must be a whole number of at least 0, not {seed!r}")])
-
-
-def _resource(fields: Mapping[str, Any]) -> Resource:
+def _resource(fields: Any) -> Resource:
     from pydantic import ValidationError
 
     from hpo_engine.studyfile.native.form import ResourceForm
 
+    if not isinstance(fields, Mapping):
+        raise SpecError(
+            [Problem("resource", f'must be a mapping such as {{"name": "epochs", "max": 27}}, not {fields!r}')]
+        )
     try:
         form = ResourceForm.model_validate({"resume": "never", **fields})
     except ValidationError as error:

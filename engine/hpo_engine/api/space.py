@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.errors import SpecError
+from hpo_engine.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from hpo_engine.space.params import Param
@@ -103,6 +103,10 @@ class Space:
     ) -> None:
         from hpo_engine.studyfile.native import space_from
 
+        if params is not None and not isinstance(params, Mapping):
+            raise SpecError(f"a space maps names to entries, and this is {params!r}")
+        if not isinstance(require, Sequence):
+            raise SpecError([Problem("require", f"must be a rule, or a list of rules, not {require!r}")])
         given = {**(params or {}), **entries}
         documents = {name: _document(value) for name, value in given.items()}
         self._made: SearchSpace = space_from(documents, require if isinstance(require, str) else list(require))
