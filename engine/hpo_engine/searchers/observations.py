@@ -96,6 +96,11 @@ class Observations:
 class Observer:
     """Histories of one space -> Observations."""
 
+    _points: np.ndarray
+    _vectors: np.ndarray
+    _fates: np.ndarray
+    _resources: np.ndarray
+
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self._evidence: Evidence | None = None
