@@ -367,3 +367,12 @@ def test_a_resumed_training_keeps_what_the_finder_chose(
     monkeypatch.setenv("HPO_RESUME_FROM", str(tmp_path / "trial" / "last.ckpt"))
     again = tune({**settings, "max_epochs": 2})
     assert again.summary["found"] == first.summary["found"] and again.trainer.current_epoch == 2
+
+
+def test_help_asks_for_nothing_that_a_switch_fills_in(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        tune_main(Net, Data, arguments=["--help"])
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("  --")]
+    shown = {line[0]: line[1] for line in lines}
+    assert "required" not in shown.values() and shown["--early_stopping"].startswith("off")
+    assert shown["--swa.swa_lrs"] == shown["--early_stopping.monitor"] == "optional"

@@ -247,10 +247,17 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _help(program: _Program) -> NoReturn:
-    print("options: --NAME VALUE, or a config.json with these keys (a plain name if only one part has it)\n")
+    print(
+        "options: --NAME VALUE, or a config.json with these keys (a plain name if only one part has it).\n"
+        "Behind each is its default; None often means that Lightning chooses. Checkpoints and metrics are written to\n"
+        "RESULT_DIR, else the current folder; logs to LOG_DIR.\n"
+    )
     for section in program.sections:
+        if section.switch and section.name != "checkpoint":
+            print(f"  --{section.name:<45} off (without a value: on)")
         for parameter in section.parameters.values():
             full = f"{section.name}.{parameter.name}" if section.name else parameter.name
-            shown = "required" if parameter.default is parameter.empty else repr(parameter.default)
+            missing = "optional" if section.switch else "required"
+            shown = missing if parameter.default is parameter.empty else repr(parameter.default)
             print(f"  --{full:<45} {shown}")
     raise SystemExit(0)
