@@ -96,6 +96,7 @@ class Observations:
 class Observer:
     """Histories of one space -> Observations."""
 
+    _seen: TrialTable
     _points: np.ndarray
     _vectors: np.ndarray
     _fates: np.ndarray
