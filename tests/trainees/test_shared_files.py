@@ -82,8 +82,9 @@ def test_what_cannot_be_written_is_said_unless_the_files_are_there(tmp_path: Pat
         raise AssertionError
 
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="lacks set/a, and nothing can be written there .*DATA_DIR"):
-        provide(tmp_path / "file" / "data", ["set/a"], never)
+    for place in (tmp_path / "file" / "data", Path("/proc/nowhere/data")):
+        with pytest.raises(DataError, match="lacks set/a, and nothing can be written there .*DATA_DIR"):
+            provide(place, ["set/a"], never)
     provide(tmp_path, ["file"], never)
     with pytest.raises(ZeroDivisionError):
         provide(tmp_path, ["b"], lambda folder: print(1 / 0))

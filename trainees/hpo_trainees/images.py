@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from hpo_trainees.shared_files import DataError, data_root, provide
+from hpo_trainees.values import ConfigError
 
 Batch = tuple[Tensor, ...]  # images (n, channels, height, width), targets (n,)
 SHIFT = 4  # pixels that an image is moved by at most; common for 32x32 (He et al. 2016, section 4.2)
@@ -58,7 +59,7 @@ class ImageData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         if not 0 < val_share < 1:
-            raise ValueError(f"val_share must be between 0 and 1, not {val_share}")
+            raise ConfigError(f"val_share must be between 0 and 1, not {val_share}")
         self.source = source
         self.batch_size = batch_size
         self.augment = augment

@@ -12,16 +12,18 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from hpo_trainees.values import ConfigError
+
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")
 WARM_UP = 0.05  # share of the steps of a cosine schedule in which the rate rises
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:
-    """Raises ValueError for a `value` that is not among the `known` ones of the parameter `name`."""
+    """Raises ConfigError for a `value` that is not among the `known` ones of the parameter `name`."""
     if value not in (known := list(known)):
         words = ", ".join(f'"{word}"' for word in known[:-1]) + f' or "{known[-1]}"'
-        raise ValueError(f"{name} must be {words}, not {value!r}")
+        raise ConfigError(f"{name} must be {words}, not {value!r}")
 
 
 def configured(

@@ -47,18 +47,26 @@ def provide(root: Path, names: Sequence[str], make: Callable[[Path], None]) -> N
     """
     if _complete(root, names):
         return
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with _locked(root / f".{Path(names[0]).parts[0]}.lock"):
-            if not _complete(root, names):
-                _make(root, names, make)
-    except OSError as error:
-        if error.filename is None or not str(error.filename).startswith(str(root)):
-            raise
-        raise DataError(
-            f"{root} lacks {_first_missing(root, names)}, and nothing can be written there ({error.strerror}): set "
-            "DATA_DIR (in a study file: data_dir) to a folder that has the file or can be written to"
-        ) from None
+    part = Path(names[0]).parts[0]
+    with contextlib.ExitStack() as stack:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(root / f".{part}.lock"))
+            if _complete(root, names):  # made by the process that held the lock
+                return
+            aside = root / f".{part}.part"
+            shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed: nobody else is here
+            aside.mkdir()
+        except OSError as error:
+            raise DataError(
+                f"{root} lacks {_first_missing(root, names)}, and nothing can be written there ({error.strerror}): set "
+                "DATA_DIR (in a study file: data_dir) to a folder that has the file or can be written to"
+            ) from None
+        stack.callback(shutil.rmtree, aside, ignore_errors=True)
+        make(aside)
+        for name in names:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(aside / name, root / name)
 
 
 def _complete(root: Path, names: Sequence[str]) -> bool:
@@ -67,19 +75,6 @@ def _complete(root: Path, names: Sequence[str]) -> bool:
 
 def _first_missing(root: Path, names: Sequence[str]) -> str:
     return next((name for name in names if not (root / name).is_file()), names[0])
-
-
-def _make(root: Path, names: Sequence[str], make: Callable[[Path], None]) -> None:
-    aside = root / f".{Path(names[0]).parts[0]}.part"
-    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed: nobody else is here
-    aside.mkdir()
-    try:
-        make(aside)
-        for name in names:
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(aside / name, root / name)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from torchmetrics import MeanSquaredError, R2Score
 
 from hpo_trainees.optimizers import OPTIMIZERS, SCHEDULES, check_choice, configured
 from hpo_trainees.tune import tune_main
+from hpo_trainees.values import ConfigError
 
 FEATURES = 10
 CENTRE, SPREAD = 150.0, 75.0  # of the target, 25..346, roughly: the network predicts (target - CENTRE) / SPREAD
@@ -39,7 +40,7 @@ class TabularData(pl.LightningDataModule):
     def __init__(self, batch_size: int = 32, fold: int = 0, split_seed: int = 0) -> None:
         super().__init__()
         if not 0 <= fold < self.FOLDS:
-            raise ValueError(f"fold must be in 0..{self.FOLDS - 1}, not {fold}")
+            raise ConfigError(f"fold must be in 0..{self.FOLDS - 1}, not {fold}")
         self.batch_size = batch_size
         self.fold = fold
         self.split_seed = split_seed

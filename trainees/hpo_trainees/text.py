@@ -21,6 +21,7 @@ from hpo_trainees.corpus import TOPICS, read_corpus
 from hpo_trainees.shared_files import DataError, data_root, provide
 from hpo_trainees.tokenizer import PAD, Tokenizer, train_tokenizer
 from hpo_trainees.tune import tune_main
+from hpo_trainees.values import ConfigError
 
 LARGEST_VOCABULARY = 4096  # what the network has room for, whatever the tokenizer of a trial uses
 Example = tuple[list[int], int]  # tokens, topic
@@ -43,7 +44,7 @@ class TextData(pl.LightningDataModule):
     def __init__(self, batch_size: int = 64, vocab_size: int = 1024, max_length: int = 48, split_seed: int = 0) -> None:
         super().__init__()
         if not 256 <= vocab_size <= LARGEST_VOCABULARY:
-            raise ValueError(f"vocab_size must be in 256..{LARGEST_VOCABULARY}, not {vocab_size}")
+            raise ConfigError(f"vocab_size must be in 256..{LARGEST_VOCABULARY}, not {vocab_size}")
         self.batch_size = batch_size
         self.vocab_size = vocab_size
         self.max_length = max_length
@@ -142,7 +143,7 @@ class TextModule(Classifier):
         label_smoothing: float = 0.0,
     ) -> None:
         if dim % heads or dim % 2:
-            raise ValueError(f"dim must be even and a multiple of heads ({heads}), not {dim}")
+            raise ConfigError(f"dim must be even and a multiple of heads ({heads}), not {dim}")
         super().__init__(
             _Reader(dim, heads, layers, dropout),
             learning_rate=learning_rate,
