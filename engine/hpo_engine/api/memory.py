@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hpo_engine.errors import JournalError, SpecError
+from hpo_engine.system.files import put_in_place
 
 if TYPE_CHECKING:
     from hpo_engine.study.events import Event
@@ -42,7 +43,7 @@ class Memory:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(aside, path)
+            put_in_place(aside, path)
         except BaseException:
             if os.path.lexists(aside):
                 os.unlink(aside)

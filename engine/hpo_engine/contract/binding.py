@@ -16,9 +16,9 @@ from hpo_engine.contract.layout import opened
 from hpo_engine.contract.paths import CONFIG, TrialPaths
 from hpo_engine.contract.placeholders import as_word, literal
 from hpo_engine.errors import LaunchError
-from hpo_engine.failpoints import failpoint
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.system import threads
+from hpo_engine.system.files import put_in_place
 from hpo_engine.system.writing import write_all
 
 _UNREAD_NS = 10**9  # by which the access time of a config.json that nobody has read is earlier than its change
@@ -241,8 +241,7 @@ def put(folder: int, name: str, data: bytes, mode: int | None = None) -> None:
             os.utime(fd, ns=(changed - _UNREAD_NS, changed))
         finally:
             os.close(fd)
-        failpoint("file.before-rename")
-        os.replace(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
+        put_in_place(aside, name, folder)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(aside, dir_fd=folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo_engine.errors import EngineError, SpecError, nearest
+from hpo_engine.system.files import put_in_place
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
@@ -99,7 +100,7 @@ def _write(target: Path, content: bytes) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside.write_bytes(content)
-        os.replace(aside, target)
+        put_in_place(aside, target)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise EngineError(f"{target} cannot be written: {error.strerror}; another place: --out FILE") from error

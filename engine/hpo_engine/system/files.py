@@ -12,6 +12,7 @@ import stat
 from contextlib import suppress
 
 from hpo_engine.errors import ContractError
+from hpo_engine.failpoints import failpoint
 from hpo_engine.system.faults import at_fault
 
 MAX_BYTES = 16 << 20  # of a file that a script wrote and we read
@@ -169,3 +170,13 @@ def disk_bytes(folder: str) -> int:
             with suppress(OSError):
                 total += os.lstat(f"{at}/{name}").st_blocks * 512
     return total
+
+
+def put_in_place(aside: str | os.PathLike[str], name: str | os.PathLike[str], folder: int | None = None) -> None:
+    """Gives a file that is complete its name, in place of what has it: readers see the old one or the new one.
+
+    Args:
+        folder: a descriptor of the folder that both names are in; None: they are paths.
+    """
+    failpoint("file.before-rename")
+    os.replace(aside, name, src_dir_fd=folder, dst_dir_fd=folder)

@@ -604,27 +604,3 @@ def test_torch_loader_and_threads(both: Both) -> None:
     env = {"OMP_NUM_THREADS": "3"}
     cold, warm = (both.seen(kind, {"train.py": source(text)}, ("train.py",), env=env) for kind in ("cold", "warm"))
     assert warm == cold and cold[0][0] == 0
-
-
-def test_the_allocator_of_pyarrow_is_asked_for_no_thread_in_launchers(both: Both) -> None:
-    launch = both.launch("warm", {"train.py": ""}, ("train.py",))
-    both.end("warm")
-    name, key = "JE_ARROW_MALLOC_CONF", None
-    for given, asked in [("", "background_thread:false"), ("narenas:1", "background_thread:false,narenas:1")]:
-        env = {**launch.env, name: given} if given else launch.env
-        spec = launcherspec.spec_of(replace(launch, env=env), sys.executable, None)
-        assert spec is not None and spec.env[name] == asked, "what the user asks for comes last and counts"
-        assert spec.key != key
-        key = spec.key
-
-
-@pytest.mark.slow
-def test_pyarrow_keeps_no_study_cold_and_scripts_do_not_see_what_it_was_asked_for(both: Both) -> None:
-    pytest.importorskip("pyarrow")
-    text = """
-        import os
-        import pyarrow as pa
-        print("JE_ARROW_MALLOC_CONF" in os.environ, sum(pa.array(range(100_000)).to_pylist()))
-    """
-    cold, warm = (both.seen(kind, {"train.py": source(text)}, ("train.py",)) for kind in ("cold", "warm"))
-    assert warm == cold and cold[0][0] == 0

@@ -23,9 +23,6 @@ _SEARCHED = ("PYTHONPATH", "PATH", "LD_LIBRARY_PATH")  # variables that a launch
 _READ_EARLY = re.compile(r"PYTHON|LD_|PATH$|MALLOC_|([GK]?O?MP|MKL|OPENBLAS|BLIS|CUDA|NCCL|TF|XLA)_|\w+_THREADS$")
 """Variables that an interpreter reads when it starts, or a library in C when it is loaded: an import's own reading of
 variables is noticed, theirs is not."""
-_ARROW, _NO_THREAD = "JE_ARROW_MALLOC_CONF", "background_thread:false"
-"""pyarrow's allocator starts a thread as soon as it is loaded, which pandas and scikit-learn do if it is installed. It
-is asked not to in launchers only: what it does in that thread, it then does in between."""
 _NOT_SHARED = ("importtime", "frozen_modules", "showrefcount", "perf", "presite")  # of -X: about the start itself
 
 
@@ -110,7 +107,7 @@ def spec_of(launch: BoundLaunch, argv0: str, modules: Modules) -> LauncherSpec |
     return LauncherSpec(
         key=json.dumps([head, preload, sorted(env.items())]),
         argv=head,
-        env={**env, _ARROW: ",".join(filter(None, (_NO_THREAD, env.get(_ARROW)))), "HPO_ATTEMPT": "-" * MARK_ROOM},
+        env={**env, "HPO_ATTEMPT": "-" * MARK_ROOM},
         folder=folder,
         preload=preload,
         script={"words": command.words, "module": command.module, "folder": folder},

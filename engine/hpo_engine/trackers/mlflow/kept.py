@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from hpo_engine.system.files import put_in_place
+
 FILE = "mlflow.json"
 
 
@@ -61,7 +63,7 @@ def write(folder: str, kept: Kept) -> None:
     aside = f"{folder}/.{FILE}.{os.getpid()}.tmp"
     with open(aside, "w", encoding="utf-8") as file:
         json.dump(asdict(kept), file)
-    os.replace(aside, f"{folder}/{FILE}")
+    put_in_place(aside, f"{folder}/{FILE}")
 
 
 def _known(cls: type, data: dict[str, Any]) -> dict[str, Any]:
