@@ -6,9 +6,7 @@ Each is imported when it is first used, so that an import costs nothing that is 
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # to checkers it is true; `typing` itself is half of what this import would cost
-
-__version__ = "0.1.0"
+TYPE_CHECKING = False  # to checkers it is true; `typing` itself is two thirds of what this import would cost
 
 _PLACES = {
     "Executor": "core.ports",
@@ -39,9 +37,10 @@ _PLACES = {
     "should_stop": "api.reporting",
     "trial_rng": "searchers",
     "tune": "api.tuning",
+    "__version__": "version",
 }
 
-__all__ = [*(name for name in _PLACES if name not in ("float", "int")), "__version__"]  # `import *` hides no builtin
+__all__ = [*(name for name in _PLACES if name not in ("float", "int"))]  # `import *` hides no builtin
 
 if TYPE_CHECKING:
     from typing import Any
@@ -72,6 +71,7 @@ if TYPE_CHECKING:
     from hpo_engine.study.spec import StudySpec as StudySpec
     from hpo_engine.study.trial import Proposal as Proposal
     from hpo_engine.study.trial import Trial as Trial
+    from hpo_engine.version import __version__ as __version__
     from hpo_trainees.report import report as report
     from hpo_trainees.report import should_stop as should_stop
 
@@ -85,4 +85,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*_PLACES, "__version__"])
+    return sorted(_PLACES)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.api.study import Study, folder_of, show
-from hpo_engine.errors import EngineError, MachineError, Problem, SpecError, StudyLocked
+from hpo_engine.api.engine import started
+from hpo_engine.api.study import Study, show
+from hpo_engine.errors import Problem, SpecError
 from hpo_engine.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
     from hpo_engine.studies import Script
-    from hpo_engine.study.history import History
-
-_POLL_S = 0.02
-_ERRORS: Mapping[int, type[EngineError]] = {2: SpecError, 4: StudyLocked, 5: MachineError}
-"""By the exit code of an engine that did not begin."""
 
 
 def run(
@@ -91,58 +85,15 @@ def submitted(
     paths = StudyPaths(os.path.join(folder, spec.name))
     if created(spec, source, paths, show, script=script):
         made = Study(paths)
-        return started(made, made.history, {}, wait=wait, quiet=quiet)
+        started(made, paths, made.history, {}, wait=wait, quiet=quiet)
+        return made
     changed = edited(paths)
     history, changes = continued(spec, paths, given, changed)
     note_changed_files(paths, history, show, changed)
     found = Study(paths)
-    return found if over(paths, history, changes) else started(found, history, changes, wait=wait, quiet=quiet)
-
-
-def started(
-    study: Study, history: History, changes: Mapping[str, Any], *, wait: bool, quiet: bool, retry: bool = False
-) -> Study:
-    """Starts an engine for the study, or joins the one that runs it if nothing is to change, and waits for the end."""
-    from hpo_engine.control.engines import start_engine
-
-    paths = folder_of(study)
-    if not study.running or changes or retry:
-        begun = start_engine(paths, {"known": history, "changes": dict(changes), "retry": retry})
-        joins = begun.code == StudyLocked.exit_code and study.running and not changes and not retry
-        if begun.code and not joins:
-            raise _refusal(begun.code, begun.output)
-        while not wait and study.running and study.history.events == history.events:  # its changes are there on return
-            time.sleep(_POLL_S)
-    return _waited(study, paths, quiet=quiet) if wait else study
-
-
-def _waited(study: Study, paths: StudyPaths, *, quiet: bool) -> Study:
-    from hpo_engine.api.notebook.live import in_notebook
-    from hpo_engine.control.following import display
-    from hpo_engine.control.stopping import ask_to_stop
-
-    interrupts = 0
-    in_cell = not quiet and in_notebook()
-    while True:
-        try:
-            if in_cell:
-                from hpo_engine.api.notebook.following import follow
-
-                follow(study, paths)
-            elif not quiet and not interrupts:
-                display(paths, sys.stdout)
-            study.wait()
-            break
-        except KeyboardInterrupt:
-            interrupts += 1
-            if study.running:
-                kill = interrupts > 1
-                ask_to_stop(paths, kill=kill, why="Ctrl-C")
-                more = "killing its trials" if kill else "stopping the study; Ctrl-C again kills its trials"
-                print(f"hpo-engine: {more}", file=sys.stderr, flush=True)
-    if interrupts:
-        raise KeyboardInterrupt
-    return study
+    if not over(paths, history, changes):
+        started(found, paths, history, changes, wait=wait, quiet=quiet)
+    return found
 
 
 def read_study(study: Any) -> tuple[StudySpec, str]:
@@ -209,12 +160,6 @@ def _limit(name: str, value: Any, least: int = 1) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
         return value
     raise SpecError([Problem(name, f"must be a whole number of at least {least}, not {value!r}")])
-
-
-def _refusal(code: int, output: str) -> EngineError:
-    """What the engine said before it left."""
-    text = "\n".join(line.removeprefix("hpo-engine: ") for line in output.splitlines())
-    return _ERRORS.get(code, EngineError)(text or f"the engine left with exit code {code}")
 
 
 def refuse_in_trial() -> None:

@@ -227,26 +227,22 @@ class Study:
         Raises:
             SpecError: a limit is below what it has had. StudyLocked: another engine runs it.
         """
-        from hpo_engine.api.running import started
-        from hpo_engine.control.changes import refuse_fewer
-        from hpo_engine.studyfile.native.values import seconds
+        from hpo_engine.api.engine import started
+        from hpo_engine.control.changes import new_limits, refuse_fewer
 
         limits = {"trials": trials, "runs": runs, "parallel": parallel}
-        changes: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
-        if time_limit is not None:
-            try:
-                changes["time_s"] = seconds(time_limit)
-            except ValueError as error:
-                raise SpecError(f"time_limit: {error}") from None
+        changes = new_limits(limits, time_limit, "time_limit")
         history = self.history
         refuse_fewer(history, changes, "{}: ")
-        return started(self, history, changes, wait=wait, quiet=quiet)
+        started(self, self._paths, history, changes, wait=wait, quiet=quiet)
+        return self
 
     def retry(self, *, wait: bool = True, quiet: bool = False) -> Study:
         """Runs trials again that failed, timed out or were lost, as `hpo-engine retry --failed`."""
-        from hpo_engine.api.running import started
+        from hpo_engine.api.engine import started
 
-        return started(self, self.history, {}, retry=True, wait=wait, quiet=quiet)
+        started(self, self._paths, self.history, {}, retry=True, wait=wait, quiet=quiet)
+        return self
 
     def report(
         self, path: str | os.PathLike[str] | None = None, *, figure: str | None = None, dark: bool | None = None
@@ -336,11 +332,6 @@ class Study:
         while self.running:
             await asyncio.sleep(_POLL_S)
         return self._ended(began)
-
-
-def folder_of(study: Study) -> StudyPaths:
-    """The paths of a study, for the rooms beside this one."""
-    return study._paths
 
 
 def show(text: str) -> None:

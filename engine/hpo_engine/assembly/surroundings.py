@@ -6,13 +6,13 @@ import os
 import sys
 from collections.abc import Mapping
 
-from hpo_engine import __version__
 from hpo_engine.contract import binding
 from hpo_engine.contract.interpreter import interpreter_of
 from hpo_engine.contract.placeholders import literal
 from hpo_engine.executors.host import this_machine
 from hpo_engine.study.provenance import Runtime
 from hpo_engine.study.spec import StudySpec
+from hpo_engine.version import __version__
 
 
 def runtime(spec: StudySpec, folder: str, env: Mapping[str, str]) -> Runtime:

@@ -15,10 +15,10 @@ from typing import NoReturn
 
 import click
 
-from hpo_engine import __version__
 from hpo_engine.errors import EngineError, nearest
 from hpo_engine.system.faults import described
 from hpo_engine.text import streams
+from hpo_engine.version import __version__
 
 _STORAGE, _INTERNAL, _INTERRUPTED, _NO_READER = 5, 70, 130, 141
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)

@@ -10,7 +10,6 @@ import click
 
 from hpo_engine.cli.common import find, json_option, note, root_option, study_argument, yes_option
 from hpo_engine.cli.trials import TrialNumbers, resumed
-from hpo_engine.errors import SpecError
 from hpo_engine.reports.objects import dump, summary
 from hpo_engine.text import streams
 
@@ -131,21 +130,13 @@ def resume(
     With TRIALs, such as 3 or 5-7: those that are paused go on. Only that happens if an engine runs the study.
     """
     from hpo_engine import studies
-    from hpo_engine.control.changes import refuse_fewer
+    from hpo_engine.control.changes import new_limits, refuse_fewer
 
     _begin(as_json)
     paths = find(study, root)
     if paused and resumed(paths, paused, as_json=as_json):
         return 0
-    given = {"trials": trials, "runs": runs, "parallel": parallel}
-    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    if time_limit is not None:
-        from hpo_engine.studyfile.native.values import seconds  # pydantic: only for this option
-
-        try:
-            changes["time_s"] = seconds(time_limit)
-        except ValueError as error:
-            raise SpecError(f"--time-limit: {error}") from None
+    changes = new_limits({"trials": trials, "runs": runs, "parallel": parallel}, time_limit, "--time-limit")
     history = studies.read(paths)
     refuse_fewer(history, changes, "--{} ")
     return _go_on(paths, history, changes, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)

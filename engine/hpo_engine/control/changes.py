@@ -42,6 +42,26 @@ def changed_limits(
     return changes
 
 
+def new_limits(given: Mapping[str, int | None], time_limit: str | float | None, called: str) -> dict[str, Any]:
+    """The limits that are given, as `SpecChanged` has them.
+
+    Args:
+        called: what the time limit is called where it was given.
+
+    Raises:
+        SpecError: the time limit is none.
+    """
+    limits: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if time_limit is not None:
+        from hpo_engine.studyfile.native.values import seconds  # pydantic: only for this one
+
+        try:
+            limits["time_s"] = seconds(time_limit)
+        except ValueError as error:
+            raise SpecError(f"{called}: {error}") from None
+    return limits
+
+
 def refuse_fewer(history: History, changes: dict[str, Any], title: str) -> None:
     """Raises SpecError if a new limit is below what the study has had. `title`: of a limit, by its name."""
     from hpo_engine.text.tables import counted

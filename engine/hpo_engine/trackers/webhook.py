@@ -18,7 +18,6 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from hpo_engine import __version__
 from hpo_engine.contract.binding import put
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.plugins.card import Card, Option
@@ -28,6 +27,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.trial import BAD, Trial
 from hpo_engine.text.tables import assignments, number
 from hpo_engine.trackers.background import Background, Unreachable
+from hpo_engine.version import __version__
 
 log = logging.getLogger(__name__)
 

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hpo_engine.api.notebook.live import LiveView
 from hpo_engine.api.notebook.page import study_page
 
 if TYPE_CHECKING:
-    from hpo_engine.api.study import Study
     from hpo_engine.contract.paths import StudyPaths
+    from hpo_engine.study.history import History
 
 _POLL_S = 0.1
 _EVERY_S = 0.5
 
 
-def follow(study: Study, paths: StudyPaths) -> None:
+class Followed(Protocol):
+    """A study whose engine is waited for, see `api.study.Study`."""
+
+    @property
+    def running(self) -> bool: ...
+    @property
+    def history(self) -> History: ...
+    def wait(self) -> object: ...
+
+
+def follow(study: Followed, paths: StudyPaths) -> None:
     """Returns when no engine runs it. The button asks its engine to stop it, as `Study.stop` does."""
     from hpo_engine.control.stopping import ask_to_stop
 
@@ -37,7 +47,7 @@ def follow(study: Study, paths: StudyPaths) -> None:
         view.close(page_of(study), repr(study))
 
 
-def page_of(study: Study) -> str:
+def page_of(study: Followed) -> str:
     """The study as HTML, as it stands now."""
     led = study.running
     return study_page(study.history, time.time(), led=led)

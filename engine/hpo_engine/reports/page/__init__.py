@@ -12,12 +12,12 @@ import hashlib
 from functools import lru_cache
 from importlib.resources import files
 
-from hpo_engine import __version__
 from hpo_engine.errors import EngineError
 from hpo_engine.reports.figures import MISSING
 from hpo_engine.reports.page import data, sections
 from hpo_engine.reports.page.sections import Moment
 from hpo_engine.study.history import History
+from hpo_engine.version import __version__
 
 _POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from hpo_engine import __version__
 from hpo_engine.reports import provenance
 from hpo_engine.reports.figures import FIGURES
 from hpo_engine.reports.figures.failures import failed
@@ -19,6 +18,7 @@ from hpo_engine.reports.remarks import identical
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import Trial
 from hpo_engine.text.tables import counted, cut, duration, number, safe_text, value
+from hpo_engine.version import __version__
 
 _TOP, _FAILURES, _PARAMS, _CELL = 10, 200, 12, 120
 
