@@ -18,6 +18,7 @@ from hpo_engine.studyfile.starter.hydraconf import Source, compose
 from hpo_engine.studyfile.starter.interface import Project, Reading, Texts
 from hpo_engine.studyfile.starter.kinds import Kind, kind_of
 from hpo_engine.studyfile.starter.project import Folder
+from hpo_engine.studyfile.starter.report import summary
 from hpo_engine.studyfile.starter.searches import entry_of
 from hpo_engine.studyfile.starter.trees import leaves, read_tree
 
@@ -65,6 +66,13 @@ def test_tune_main_takes_what_its_classes_take_and_nothing_that_is_linked() -> N
     assert found.manner == "tune_main" and not any(p.option for p in found.parameters)
     names = [p.name for p in found.parameters]
     assert names == ["hidden", "dropout", "lr", "weight_decay", "batch_size", "val_share", "max_epochs"]
+
+
+def test_what_stays_the_same_in_every_trial_is_not_said_to_be_searched() -> None:
+    example = Path(__file__).parents[2] / "examples" / "lightning_any"
+    said = list(summary(find("train.py", (example / "train.py").read_text(), Folder(str(example))), None))
+    assert "  constant   max_epochs" in said
+    assert not [line for line in said if line.startswith("  searched") and "max_epochs" in line]
 
 
 # -- LightningCLI ------------------------------------------------------------------------------------------------------

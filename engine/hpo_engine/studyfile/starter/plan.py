@@ -34,6 +34,10 @@ class Entry:
     def guessed(self) -> bool:
         return self.why == GUESS or self.why.startswith("CHECK")
 
+    @property
+    def constant(self) -> bool:
+        return not isinstance(self.entry, dict) or "constant" in self.entry
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -29,8 +29,12 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
         yield "found", f"{counted(count, 'parameter')} in {manner}"
     else:
         yield "not found", "parameters"
-    if plan.searched:
-        yield "searched", ", ".join(e.parameter.name for e in plan.searched)
+    for label, entries in (
+        ("searched", [e for e in plan.searched if not e.constant]),
+        ("constant", [e for e in plan.searched if e.constant]),
+    ):
+        if entries:
+            yield label, ", ".join(e.parameter.name for e in entries)
     if guesses := [e.parameter.name for e in plan.searched if e.guessed]:
         yield "guessed", f"the range{'s' * (len(guesses) != 1)} of {', '.join(guesses)}"
     for parameter, value in plan.given:
