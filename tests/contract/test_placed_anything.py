@@ -231,6 +231,6 @@ def test_anything_with_placeholders_is_refused_in_one_line_or_filled_with_whole_
             accepted += check(number, folder)
         except Exception as error:
             raise AssertionError(f"case {number}: {case(number)}") from error
-        assert time.process_time() - begin < 5, f"case {number} takes for ever"
+        assert time.process_time() - begin < 60, f"case {number} takes for ever"
     assert count / 10 < accepted < count, "cases of both kinds"
     assert not list(folder.rglob("hacked"))

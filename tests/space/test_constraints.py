@@ -149,7 +149,7 @@ def test_no_text_crashes_it(examples: int) -> None:
             assert re.match(r"column [0-9]+: ", problem.text)
         else:
             assert isinstance(rule.holds(VALUES), bool)
-        assert time.process_time() - begin < 5
+        assert time.process_time() - begin < 60
 
     holds()
 

@@ -35,7 +35,7 @@ def refusal(text: str, file: str = "algo.yaml") -> str:
     begin = time.process_time()
     with pytest.raises(SpecError) as error:
         read_document(text, file)
-    assert time.process_time() - begin < 10  # what grows out of hand takes minutes
+    assert time.process_time() - begin < 60  # what grows out of hand takes minutes
     message = str(error.value)
     assert "\n" not in message
     assert len(message) < 300
@@ -292,7 +292,7 @@ def test_files_that_are_none(tmp_path: Any) -> None:
         with pytest.raises(SpecError) as error:
             read_text(f"{tmp_path}/{name}")
         assert message in str(error.value)
-        assert time.process_time() - begin < 10  # what grows out of hand takes minutes
+        assert time.process_time() - begin < 60  # what grows out of hand takes minutes
     assert read_text(f"{folder}/algo.yaml") == "a: 1"
 
 

@@ -138,7 +138,7 @@ def test_refusal(what: str) -> None:
     begin = time.process_time()
     with pytest.raises(SpecError) as error:
         read(text, "x")
-    assert time.process_time() - begin < 10
+    assert time.process_time() - begin < 60
     assert message in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 300
 
 

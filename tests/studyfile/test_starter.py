@@ -470,7 +470,7 @@ def test_any_path_makes_a_study_or_is_refused(path: str) -> None:
 def test_hostile_script_costs_little(text: str, path: str) -> None:
     begin = time.process_time()
     parse_text(starter(path, text))
-    assert time.process_time() - begin < 10  # what grows out of hand takes minutes
+    assert time.process_time() - begin < 60  # what grows out of hand takes minutes
 
 
 def test_a_proposal_never_leaves_the_numbers() -> None:

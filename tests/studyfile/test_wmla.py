@@ -670,7 +670,7 @@ def test_mutated_request_is_a_study_or_refused(changes: list[tuple[tuple[Any, ..
     except SpecError as error:
         assert error.problems
         assert all("\n" not in str(p) for p in error.problems)
-    assert time.process_time() - begin < 1
+    assert time.process_time() - begin < 60
 
 
 def _has(node: Any, key: Any) -> bool:
@@ -691,7 +691,7 @@ def _has(node: Any, key: Any) -> bool:
 def test_hostile_request_costs_little(data: Any, folder: Path) -> None:
     begin = time.process_time()
     problems(data, folder)
-    assert time.process_time() - begin < 10  # what grows out of hand takes minutes
+    assert time.process_time() - begin < 60  # what grows out of hand takes minutes
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------

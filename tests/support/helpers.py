@@ -17,7 +17,7 @@ from typing import Any
 from hpo_engine.store.database import NOTHING, checksum
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 180.0) -> Any:
     """Polls until `condition()` is true and returns what it said; fails after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not (said := condition()):

@@ -61,7 +61,7 @@ class Bench:
     def python(self, trial_id: int, script: str, **more: Any) -> BoundLaunch:
         return self.start(trial_id, sys.executable, "-c", script, **more)
 
-    def end(self, count: int = 1, timeout_s: float = 30.0) -> list[Ended]:
+    def end(self, count: int = 1, timeout_s: float = 120.0) -> list[Ended]:
         ends: list[Ended] = []
         deadline = time.monotonic() + timeout_s
         while len(ends) < count:

@@ -80,9 +80,9 @@ class Shell:
         """A forked process does, unless a test has changed variables that an interpreter reads when it starts."""
         changed = {name for name, _ in {*self.env.items()} ^ {*self.usual.items()}}
         if not any(name.startswith(("PYTHON", "LC_", "LANG")) or name.endswith("_NUM_THREADS") for name in changed):
-            return command.run(*args, cwd=self.folder, env=self.env, timeout=120)
+            return command.run(*args, cwd=self.folder, env=self.env, timeout=300)
         argv = [sys.executable, "-m", "hpo_engine.cli", *args]
-        return subprocess.run(argv, cwd=self.folder, env=self.env, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)  # fmt: skip
+        return subprocess.run(argv, cwd=self.folder, env=self.env, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300)  # fmt: skip
 
     def raw(self, *args: str) -> str:
         """What it prints, with carriage returns as they are."""

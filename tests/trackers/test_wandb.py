@@ -113,7 +113,7 @@ def test_engine_that_ends_leaves_what_is_not_written_to_the_worker(
         study.end(study.start(), 1.0)
     began = time.monotonic()
     study.close()
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 60.0
     assert len(found(study, 4)) == 4
 
 

@@ -128,7 +128,7 @@ def test_time_limit_holds_whatever_the_supervisor_is_kept_from(bench: Bench, scr
     begin = time.monotonic()
     hostile(bench, script + FOREVER, time_limit_s=0.5, grace_s=0.2)
     (end,) = bench.end()
-    assert time.monotonic() - begin < 20.0
+    assert time.monotonic() - begin < 60.0
     assert end.exit.stop_cause == "time_limit" or end.exit.lost or TRACED in str(end.exit), end
     assert nothing_left(bench)
 
@@ -219,7 +219,7 @@ def test_orders_beyond_what_a_stopped_launcher_takes_hold_up_nobody(bench: Bench
     for trial in range(1, 21):
         launch = bench.order(trial, "/bin/sh", "-c", "echo x >> count")
         bench.executor.launch(type(launch)(**{**vars(launch), "env": {**env, "HPO_ATTEMPT": launch.nonce}}))
-    assert time.monotonic() - begin < 10.0
+    assert time.monotonic() - begin < 60.0
     assert sorted(end.exit.code or 0 for end in bench.end(20)) == [0] * 20
     assert all(bench.file(trial, "count").read_text() == "x\n" for trial in range(1, 21))
 

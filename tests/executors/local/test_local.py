@@ -462,15 +462,15 @@ def test_free_slot_is_told_at_once(bench: Bench) -> None:
     bench.shell(0, "exit 0")
     begin = time.monotonic()
     while not any(isinstance(n, Ended) for n in bench.executor.reap()):
-        bench.executor.wait(30.0)
-        assert time.monotonic() - begin < 10.0, "wait slept through the end of the attempt"
+        bench.executor.wait(300.0)
+        assert time.monotonic() - begin < 60.0, "wait slept through the end of the attempt"
 
 
 def test_wake_ends_a_wait(bench: Bench) -> None:
     bench.executor.wake()
     begin = time.monotonic()
-    bench.executor.wait(30.0)
-    assert time.monotonic() - begin < 10.0
+    bench.executor.wait(300.0)
+    assert time.monotonic() - begin < 60.0
 
 
 def test_limit_of_a_month_is_no_trouble(bench: Bench) -> None:
