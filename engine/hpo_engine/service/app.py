@@ -1,0 +1,48 @@
+"""The application: the dialects' routes around one desk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from hpo_engine.errors import EngineError, SpecError, StudyExists, StudyLocked, StudyNotFound
+from hpo_engine.service.desk import Caller, Desk
+from hpo_engine.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_STATUS: Mapping[type[EngineError], int] = {SpecError: 400, StudyNotFound: 404, StudyExists: 409, StudyLocked: 409}
+
+
+def create_app(desk: Desk) -> FastAPI:
+    """The service's application, without the guard in front of it."""
+    app = FastAPI(title="hpo-engine", version=__version__, docs_url=None, redoc_url=None)
+    app.state.desk = desk
+    app.add_exception_handler(EngineError, _refused)
+    return app
+
+
+def desk_of(request: Request) -> Desk:
+    """For routes: `desk: Annotated[Desk, Depends(desk_of)]`."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def caller_of(request: Request) -> Caller:
+    """For routes: who asks, as the guard has found out."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def status_of(error: EngineError) -> int:
+    """The HTTP status that tells of an error."""
+    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, EngineError)
+    problems = [problem._asdict() for problem in error.problems] if isinstance(error, SpecError) else []
+    return JSONResponse({"error": str(error), "problems": problems}, status_of(error))
