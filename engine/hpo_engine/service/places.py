@@ -1,0 +1,64 @@
+"""Where the service's own files are: `<root>/.service/`, which only its user may read."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+
+class ServicePaths(NamedTuple):
+    """The service's folder below the root of the studies. `root` is absolute."""
+
+    root: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.root}/.service"
+
+    @property
+    def db(self) -> str:
+        """Submissions, owners, users, tokens: SQLite."""
+        return f"{self.folder}/service.db"
+
+    @property
+    def lock(self) -> str:
+        """Held by the service that runs; names it."""
+        return f"{self.folder}/server.lock"
+
+    @property
+    def address(self) -> str:
+        """A JSON object that says where the running service is; removed when it ends."""
+        return f"{self.folder}/server.json"
+
+    @property
+    def token(self) -> str:
+        """The administrator's token, one line."""
+        return f"{self.folder}/token"
+
+    @property
+    def tls(self) -> str:
+        """The self-made certificate and its key."""
+        return f"{self.folder}/tls"
+
+    @property
+    def audit(self) -> str:
+        """Who did what, one JSON object per line."""
+        return f"{self.folder}/audit.jsonl"
+
+    @property
+    def spool(self) -> str:
+        """Uploads on their way in."""
+        return f"{self.folder}/spool"
+
+    @property
+    def algorithms(self) -> str:
+        """Installed search plugins."""
+        return f"{self.folder}/algorithms"
+
+    def make(self) -> None:
+        """Makes the folder, and the root, if they are missing; others may not look into the folder."""
+        os.makedirs(self.root, exist_ok=True)
+        try:
+            os.mkdir(self.folder, 0o700)
+        except FileExistsError:
+            os.chmod(self.folder, 0o700)
