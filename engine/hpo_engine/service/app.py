@@ -9,18 +9,22 @@ from fastapi.responses import JSONResponse
 
 from hpo_engine.errors import EngineError, SpecError, StudyExists, StudyLocked, StudyNotFound
 from hpo_engine.service.desk import Caller, Desk
+from hpo_engine.service.intake import Spool, TooLarge
 from hpo_engine.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_STATUS: Mapping[type[EngineError], int] = {SpecError: 400, StudyNotFound: 404, StudyExists: 409, StudyLocked: 409}
+_STATUS: Mapping[type[EngineError], int] = {
+    TooLarge: 413, SpecError: 400, StudyNotFound: 404, StudyExists: 409, StudyLocked: 409,
+}  # fmt: skip
 
 
 def create_app(desk: Desk) -> FastAPI:
     """The service's application, without the guard in front of it."""
     app = FastAPI(title="hpo-engine", version=__version__, docs_url=None, redoc_url=None)
     app.state.desk = desk
+    app.state.spool = Spool.below(desk.root)
     app.add_exception_handler(EngineError, _refused)
     return app
 
@@ -29,6 +33,12 @@ def desk_of(request: Request) -> Desk:
     """For routes: `desk: Annotated[Desk, Depends(desk_of)]`."""
     desk: Desk = request.app.state.desk
     return desk
+
+
+def spool_of(request: Request) -> Spool:
+    """For routes that take uploads: `async with received(request, spool_of(request)) as upload:`."""
+    spool: Spool = request.app.state.spool
+    return spool
 
 
 def caller_of(request: Request) -> Caller:
