@@ -50,6 +50,7 @@ NAMES: tuple[str, ...] = (
     "trial.pause-asked",
     "trial.paused",
     "trial.resumed",
+    "trial.reopened",
     "trial.queued",
     "study.revised",
     "trial.ended",

@@ -19,6 +19,7 @@ from tests.support.scene import CHANGING, Scene, killed
 VERBS: dict[str, list[str]] = {
     "trial.pause-asked": ["pause", "m", "2"],
     "trial.resumed": ["resume", "m", "0"],
+    "trial.reopened": ["retry", "m", "0"],
     "trial.queued": ["enqueue", "m", "x=3", "n=2"],
     "study.revised": ["edit", "m", "--set", "space.n.max=9", "--set", "trials=8"],
 }
@@ -43,9 +44,9 @@ SELDOM = [pytest.param(name, marks=pytest.mark.slow) for name in (*VERBS, "comma
 def test_kill_while_a_change_is_carried_out(tmp_path: Path, name: str) -> None:
     do = VERBS.get(name, VERBS["trial.queued"])
     scene = Scene(tmp_path, live_s=30.0 if do[0] == "pause" else 10.0)
-    if do[0] == "resume":
+    if before := {"resume": "pause", "retry": "cancel"}.get(do[0]):
         assert killed(scene.run("attempt.intended:1:kill"))
-        assert verb(scene, "pause", "m", "0").returncode == 0
+        assert verb(scene, before, "m", "0").returncode == 0
     process = scene.engine(f"{name}:1:kill")
     wait_until(lambda: scene.counts.exists() and "\n2 " in scene.counts.read_text(), 60)
     done = verb(scene, *do)
@@ -61,7 +62,7 @@ def test_kill_while_a_change_is_carried_out(tmp_path: Path, name: str) -> None:
         assert history.reason == "waits for paused trial 2"
         return
     assert history.state.value == "finished" and not [n for n, count in scene.starts().items() if count != 1]
-    if do[0] == "resume":
+    if do[0] in ("resume", "retry"):
         assert history.trials[0].state.value == "completed"
     if do[0] == "enqueue":
         assert sum(isinstance(event, TrialQueued) for event in events) == 1

@@ -98,6 +98,9 @@ def test_trials_of_a_running_study_are_queued_paused_resumed_and_cancelled(shell
     wait_until(lambda: running() == 2, 60)
     assert "is paused already" in shell.run("pause", "my-study", "0")
     assert "trial 1 is stopped" in shell.run("cancel", "my-study", "1")
+    assert "trial 1 begins anew" in shell.run("retry", "my-study", "1")
+    assert "trial 1 is pending already" in shell.run("retry", "my-study", "1")
+    assert "trial 1 is stopped" in shell.run("cancel", "my-study", "1")
     assert "trial 0" in shell.run("resume", "my-study", "0")
     assert "trial 0" in shell.run("resume", "my-study", "0"), "not paused any more: the engine that runs is left alone"
     shell.refuses("pause", "my-study", "3-19", words="has no trial 19")
@@ -108,6 +111,11 @@ def test_trials_of_a_running_study_are_queued_paused_resumed_and_cancelled(shell
     trials: list[dict[str, Any]] = shell.json("show", "my-study")["trials"]
     states = [trial["state"] for trial in trials]
     assert states[1] == "stopped" and states.count("completed") == 4 and len(states) == 5
+    assert "trial 1 begins anew" in shell.run("retry", "my-study", "1", "-q")
+    trials = shell.json("show", "my-study")["trials"]
+    assert [trial["state"] for trial in trials].count("completed") == 5
+    assert "to run its configuration once more, enqueue it" in shell.run("retry", "my-study", "2")
+    shell.refuses("retry", "my-study", words="name trials, as in 3 or 5-7, or all that --failed")
     assert sum(trial["params"]["x"] == 0.25 for trial in trials) == 1 and queued["params"]["x"] == 0.25
 
 

@@ -38,6 +38,7 @@ CHANGING = (
     "trial.pause-asked",
     "trial.paused",
     "trial.resumed",
+    "trial.reopened",
     "trial.queued",
     "study.revised",
     "command.refused",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import find, json_option, note, root_option, study_argument, yes_option
-from hpo_engine.cli.trials import TrialNumbers, resumed
+from hpo_engine.cli.trials import TrialNumbers, resumed, retried
 from hpo_engine.reports.objects import dump, summary
 from hpo_engine.text import streams
 
@@ -144,14 +144,27 @@ def resume(
 
 @click.command()
 @study_argument
-@click.option("--failed", is_flag=True, required=True, help="Those that failed, timed out or were lost.")
+@click.argument("trials", metavar="[TRIAL]...", nargs=-1, type=TrialNumbers())
+@click.option("--failed", is_flag=True, help="Those that failed, timed out or were lost.")
 @root_option
 @_detach
 @json_option
 @_quiet
 @_wait
-def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: bool, quiet: bool, wait: float) -> int:
-    """Run STUDY's failed trials again."""
+def retry(
+    study: str,
+    trials: tuple[range, ...],
+    failed: bool,
+    root: str | None,
+    detach: bool,
+    as_json: bool,
+    quiet: bool,
+    wait: float,
+) -> int:
+    """Run trials of STUDY again: those that --failed, or TRIALs such as 3 or 5-7 that ended without a result.
+
+    Only that happens if an engine runs the study and TRIALs are named.
+    """
     from hpo_engine import studies
     from hpo_engine.cli.start import run_study
     from hpo_engine.control.changes import note_changed_files
@@ -161,6 +174,14 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
 
     _begin(as_json)
     paths = find(study, root)
+    if failed is bool(trials):
+        raise click.UsageError("name trials, as in 3 or 5-7, or all that --failed")
+    how: dict[str, Any] = {"detach": detach, "as_json": as_json, "quiet": quiet, "wait_s": wait}
+    if trials:
+        if retried(paths, trials, as_json=as_json):
+            return 0
+        history = studies.read(paths)
+        return _go_on(paths, history, {}, **how)
     history = studies.read(paths)
     note_changed_files(paths, history, note)
     # A study whose retry was killed half-way continues by the same command.
@@ -170,7 +191,7 @@ def retry(study: str, failed: bool, root: str | None, detach: bool, as_json: boo
         if as_json:
             click.echo(dump(summary(history, False, history.last_at)))
         return 0
-    return run_study(paths, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait, retry=True, known=history)
+    return run_study(paths, retry=True, known=history, **how)
 
 
 VERBS = (submit, resume, retry)

@@ -1,4 +1,5 @@
-"""Requests of users that an engine carries out between two turns: pausing, resuming, queueing, changing the study.
+"""Requests of users that an engine carries out between two turns: to pause, resume or retry a trial, to queue
+configurations, to change the study.
 
 Each records its event, commits it, and only then acts. Nothing is recorded of a request that is refused.
 """
@@ -17,7 +18,7 @@ from hpo_engine.errors import EngineError, SpecError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.store.inbox import Request
 from hpo_engine.study import revision
-from hpo_engine.study.events import StopAsked, TrialPaused, TrialResumed
+from hpo_engine.study.events import StopAsked, TrialPaused, TrialReopened, TrialResumed
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.study.trial import StopCause, Trial, TrialState
 
@@ -64,6 +65,8 @@ class Commands:
             self.pause(self._open_trial(request.trial), request.why, now, kill=request.kill)
         elif request.do == "resume":
             self.resume(self._open_trial(request.trial), now)
+        elif request.do == "retry":
+            self.retry(request.trial, name, now)
         elif request.do == "enqueue":
             self.enqueue(request.body, name, now)
         elif request.do == "edit":
@@ -92,6 +95,16 @@ class Commands:
         elif trial.stop is not None and trial.stop.cause is StopCause.PAUSE:
             raise EngineError(f"trial {trial.id} is still being paused; try again when it is")
 
+    def retry(self, number: int | None, name: str, now: float) -> None:
+        """A trial that ended without a result runs again."""
+        trial = self._trial(number)
+        if trial.state is TrialState.COMPLETED:
+            raise EngineError(f"trial {number} is {trial.state.value} already")
+        if trial.state.ended:
+            self._recorder.record(TrialReopened(now, trial.id, name))
+            self._recorder.commit()
+            failpoint("trial.reopened")
+
     def enqueue(self, body: Mapping[str, Any], name: str, now: float) -> None:
         """Puts configurations in front of those that wait, all of them or none."""
         history = self._recorder.history
@@ -110,11 +123,14 @@ class Commands:
         failpoint("study.revised")
         self._use(parts)
 
-    def _open_trial(self, number: int | None) -> Trial:
+    def _trial(self, number: int | None) -> Trial:
         history = self._recorder.history
         if number is None or number not in range(history.next_id):
             raise EngineError(f"there is no trial {number}")
-        trial = history.trials[number]
+        return history.trials[number]
+
+    def _open_trial(self, number: int | None) -> Trial:
+        trial = self._trial(number)
         if trial.state.ended:
             raise EngineError(f"trial {number} is {trial.state.value} already")
         return trial

@@ -19,7 +19,7 @@ from hpo_engine.errors import ContractError, StudyGone
 from hpo_engine.failpoints import failpoint
 from hpo_engine.system.files import safe_read
 
-VERBS = ("stop", "pause", "resume", "enqueue", "edit")
+VERBS = ("stop", "pause", "resume", "retry", "enqueue", "edit")
 _END, _REFUSED = ".json", ".refused"
 _MOST_BYTES = 64 << 20
 

@@ -469,13 +469,15 @@ class CheckpointsDeleted(Event):
 
 @dataclass(frozen=True)
 class TrialReopened(Event):
-    """An ended trial is to run again with the same parameters (`retry`)."""
+    """An ended trial is to run again with the same parameters (`retry`). `request`: the one that it comes from."""
 
     kind: ClassVar[str] = "trial_reopened"
     trial: int
+    request: str | None = None
 
     def step(self, draft: Draft) -> None:
-        _without_engine(draft)
+        if self.request is None:
+            _without_engine(draft)
         trial = draft.trial(self.trial)
         if not trial.state.ended or trial.state is TrialState.COMPLETED:
             raise JournalError(f"trial {self.trial} is {trial.state.value}: it cannot be run again")
@@ -485,7 +487,9 @@ class TrialReopened(Event):
             trial, state=TrialState.PENDING, reason="retry", rows=rows, provisional=False, stop=None, failure=None,
             ended_at=None,
         )  # fmt: skip
-        draft.study = changed(draft.study, counted_from=self.at)
+        study = draft.study
+        draft.study = changed(study, counted_from=self.at, revised=study.revised or study.closed_at is not None)
+        _carried_out(draft, self.request)
 
 
 @dataclass(frozen=True)
