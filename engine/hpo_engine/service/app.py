@@ -22,10 +22,13 @@ _STATUS: Mapping[type[EngineError], int] = {
 
 def create_app(desk: Desk) -> FastAPI:
     """The service's application, without the guard in front of it."""
+    from hpo_engine.service import page  # its routes import this module
+
     app = FastAPI(title="hpo-engine", version=__version__, docs_url=None, redoc_url=None)
     app.state.desk = desk
     app.state.spool = Spool.below(desk.root)
     app.add_exception_handler(EngineError, _refused)
+    app.include_router(page.router)
     return app
 
 

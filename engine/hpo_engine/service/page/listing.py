@@ -1,0 +1,150 @@
+"""The list of studies: what its rows say, and which of them a reader asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from hpo_engine.reports.ranges import visible
+from hpo_engine.service.desk import View
+from hpo_engine.service.page.rendering import query
+from hpo_engine.study.history import History
+from hpo_engine.study.trial import BAD
+
+STATES = ("running", "queued", "interrupted", "stopped", "finished", "failed", "damaged")
+"""In the order in which they are offered."""
+SORTS = {"recent": "Latest first", "name": "Name", "state": "State", "progress": "Progress"}
+_POINTS = 60  # of a sparkline
+_WIDTH, _HEIGHT, _PAD = 120.0, 28.0, 2.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A study in the list.
+
+    `best`: the value, or None; `goal`: of which metrics, as in `min loss`. `total`: None if unlimited. `spark`: points
+    of a line as SVG has them, "" if there are too few. `ahead`: studies that are queued before it. `last_at`: UTC
+    seconds of the latest event.
+    """
+
+    name: str
+    state: str
+    owner: str
+    elsewhere: str
+    problem: str
+    algorithm: str
+    goal: str
+    best: float | None
+    front: int
+    done: int
+    total: int | None
+    failed: int
+    spark: str
+    last_at: float
+    ahead: int = 0
+
+
+class Wanted(NamedTuple):
+    """What the URL asks for."""
+
+    q: str = ""
+    state: str = ""
+    owner: str = ""
+    sort: str = "recent"
+
+    def url(self, **changes: str) -> str:
+        """The list's URL with these parts changed; without those that are as they are by default."""
+        parts = {**self._asdict(), **changes}
+        if parts["sort"] == "recent":
+            parts["sort"] = ""
+        return "/" + query(**parts)
+
+
+class Rows:
+    """Makes rows of views, and keeps each until its study has changed. May be used from several threads."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[str, Row]] = {}
+
+    def of(self, views: Sequence[View]) -> list[Row]:
+        """The rows in the order of the views."""
+        rows, kept = [], dict[str, tuple[str, Row]]()
+        waiting = sorted((view.created, view.name) for view in views if view.state == "queued")
+        for view in views:
+            known = self._kept.get(view.name)
+            row = known[1] if known is not None and known[0] == view.version else row_of(view)
+            kept[view.name] = (view.version, row)
+            if view.state == "queued":
+                row = Row(**{**row.__dict__, "ahead": waiting.index((view.created, view.name))})
+            rows.append(row)
+        self._kept = {**self._kept, **kept} if len(self._kept) < 5000 else kept
+        return rows
+
+
+def row_of(view: View) -> Row:
+    """The row of one study."""
+    history, spec = view.history, view.spec
+    state = "damaged" if view.problem and history is None else view.state
+    objectives = () if spec is None else spec.objectives
+    goal = ", ".join(f"{'min' if each.goal == 'minimize' else 'max'} {each.metric}" for each in objectives)
+    done, total = (0, None if spec is None else spec.budget.trials) if history is None else history.progress
+    return Row(
+        name=view.name, state=state, owner=view.owner, elsewhere=view.elsewhere, problem=view.problem,
+        algorithm="" if spec is None else spec.algorithm.name, goal=goal,
+        best=None if history is None else history.best_value, front=0 if history is None else len(history.front),
+        done=done, total=total,
+        failed=0 if history is None else sum(history.counts.get(each, 0) for each in BAD),
+        spark="" if history is None else sparkline(best_so_far(history), objectives[0].goal == "maximize"),
+        last_at=view.created if history is None else history.last_at,
+    )  # fmt: skip
+
+
+def chosen(rows: Iterable[Row], wanted: Wanted) -> list[Row]:
+    """Those that are asked for, in that order. A text is looked for in names, owners, algorithms and metrics."""
+    words = wanted.q.casefold().split()
+    found = [
+        row for row in rows
+        if (not wanted.state or row.state == wanted.state) and (not wanted.owner or row.owner == wanted.owner)
+        and all(word in f"{row.name} {row.owner} {row.algorithm} {row.goal}".casefold() for word in words)
+    ]  # fmt: skip
+    found.sort(key=lambda row: row.name.casefold())
+    if wanted.sort == "state":
+        found.sort(key=lambda row: STATES.index(row.state) if row.state in STATES else len(STATES))
+    elif wanted.sort == "progress":
+        found.sort(key=lambda row: row.done / row.total if row.total else 0.0, reverse=True)
+    elif wanted.sort != "name":
+        found.sort(key=lambda row: row.last_at, reverse=True)
+    return found
+
+
+def best_so_far(history: History) -> list[float]:
+    """The best value of the first objective after each trial with a result that compares with the best one's."""
+    objective = history.spec.objectives[0]
+    best, out = None, list[float]()
+    for trial in history.trials:
+        loss = trial.loss
+        if loss is None or trial.trained != history.front_resource:
+            continue
+        best = loss if best is None else min(best, loss)
+        out.append(objective.value(best))
+    return out
+
+
+def sparkline(values: Sequence[float], rises: bool) -> str:
+    """The points of a step line in a box of 120 x 28, `x,y x,y ...`; "" for fewer than two values."""
+    if len(values) < 2:
+        return ""
+    import numpy as np
+
+    every = np.array(values)
+    picked = np.unique(np.linspace(0, len(every) - 1, min(_POINTS, len(every))).round().astype(int))
+    column = every[picked]
+    low, high = visible(column, lower_is_better=not rises) or (float(column.min()), float(column.max()))
+    span = (high - low) or 1.0
+    x = _PAD + (_WIDTH - 2 * _PAD) * picked / (len(every) - 1)
+    y = _HEIGHT - _PAD - (_HEIGHT - 2 * _PAD) * (np.clip(column, low, high) - low) / span
+    points = [f"{x[0]:.1f},{y[0]:.1f}"]
+    for k in range(1, len(x)):
+        points += [f"{x[k]:.1f},{y[k - 1]:.1f}", f"{x[k]:.1f},{y[k]:.1f}"]
+    return " ".join(points)

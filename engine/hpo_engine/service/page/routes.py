@@ -1,0 +1,11 @@
+"""All routes of the pages, in one router. Each room of the page has a router of its own."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from hpo_engine.service.page import assets, overview, pulse, study
+
+router = APIRouter(include_in_schema=False)
+for _room in (assets, overview, pulse, study):
+    router.include_router(_room.router)
