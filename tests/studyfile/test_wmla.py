@@ -823,7 +823,7 @@ def test_second_generation_gets_the_request_with_types_in_lower_case(folder: Pat
     study = parse(request(algo={"algorithm": "Tpe", **algo_params(WarmUp="5")}, params=params), folder)
     seen = history(study=study)
     assert not {"algoDef", "hyperParams"} & set(wmla.task_object(seen, now=AT))
-    answer = wmla.task_object(seen, now=AT, with_request=True)
+    answer = wmla.task_object(seen, now=AT, generation=wmla.Generation.CPD)
     assert answer["algoDef"]["algorithm"] == "Tpe" and answer["algoDef"]["algoParams"] == [
         {"name": "WarmUp", "value": "5"}
     ]

@@ -4,19 +4,32 @@ The only room that knows its spellings. Accepts what real clients send, quirks i
 """
 
 from hpo_engine.studyfile.wmla.algorithms import BUILT_IN
-from hpo_engine.studyfile.wmla.answers import app_id, plugin_result, task_object, task_state, trial_object, trial_state
+from hpo_engine.studyfile.wmla.answers import (
+    Generation,
+    app_id,
+    opened_us,
+    plugin_result,
+    read_app_id,
+    task_object,
+    task_state,
+    trial_object,
+    trial_state,
+)
 from hpo_engine.studyfile.wmla.machine import crowded, fitted
 from hpo_engine.studyfile.wmla.parameters import search_params
 from hpo_engine.studyfile.wmla.request import is_request, parse_request, without_secrets
 
 __all__ = [
     "BUILT_IN",
+    "Generation",
     "app_id",
     "crowded",
     "fitted",
     "is_request",
+    "opened_us",
     "parse_request",
     "plugin_result",
+    "read_app_id",
     "search_params",
     "task_object",
     "task_state",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +13,17 @@ from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.trial import BAD, Trial, TrialState
 from hpo_engine.studyfile.common import study_name
 from hpo_engine.studyfile.wmla.parameters import hyper_param
+
+
+class Generation(enum.Enum):
+    """The clients of the dialect: those of WMLA 1.2, and those of the second generation, in Cloud Pak for Data."""
+
+    V1 = "1.2"
+    CPD = "CPD"
+
+
+NAMESPACE = "hpo"  # of the application ids of the second generation
+_MOST_TRIALS = 10**6  # of a study, in an application id of the second generation
 
 _TASK_STATES = {
     StudyState.RUNNING: "RUNNING",
@@ -32,14 +45,15 @@ _TRIAL_STATES = {
 
 
 def task_object(
-    history: History, *, now: float, state: str | None = None, with_request: bool = False
+    history: History, *, now: float, state: str | None = None, generation: Generation | None = None
 ) -> dict[str, Any]:
     """The task as GET /hypersearch/{hpoName} answers it.
 
     Args:
         now: UTC seconds, for the durations of what still runs.
         state: in place of the history's, where the service knows more (RECOVERPEND, RECOVERFAILED).
-        with_request: also algoDef and hyperParams, as clients of the second generation (CPD) get them.
+        generation: who asks. The second one also gets algoDef and hyperParams, and ids of its own form; the first one
+            gets the driverId of trials. None: what both get.
     """
     counts = history.counts
     failed = sum(counts.get(s, 0) for s in BAD)
@@ -53,11 +67,12 @@ def task_object(
         "duration": duration(history.elapsed_s(now)),
         "creator": creator(history),
         "createtime": timestamp(history.opened_at),
-        "experiments": [trial_object(history, trial, now=now) for trial in history.trials],
+        "experiments": [trial_object(history, trial, now=now, generation=generation) for trial in history.trials],
     }
     if history.best is not None:
-        out["best"] = {**trial_object(history, history.best, now=now), **_result(history, history.best)}
-    return {**out, **_asked(history)} if with_request else out
+        best = trial_object(history, history.best, now=now, generation=generation)
+        out["best"] = {**best, **_result(history, history.best)}
+    return {**out, **_asked(history)} if generation is Generation.CPD else out
 
 
 def _asked(history: History) -> dict[str, Any]:
@@ -90,8 +105,10 @@ def progress(history: History) -> str:
     return f"{history.ended_count}/{'-' if total is None else total}"
 
 
-def trial_object(history: History, trial: Trial, *, now: float) -> dict[str, Any]:
-    """A trial ("experiment") as answers hold it; `now`: UTC seconds.
+def trial_object(
+    history: History, trial: Trial, *, now: float, generation: Generation | None = None
+) -> dict[str, Any]:
+    """A trial ("experiment") as answers hold it; `now`: UTC seconds. `generation`: see `task_object`.
 
     One that was carried on keeps its id. It is RUNNING again, with the best value so far; if that fails or is stopped,
     it has the value and the resource of its latest result.
@@ -99,7 +116,8 @@ def trial_object(history: History, trial: Trial, *, now: float) -> dict[str, Any
     end = trial.ended_at if trial.ended_at is not None else now
     return {
         "id": trial.id,
-        "appId": app_id(history, trial.id),
+        "appId": app_id(history, trial.id, generation),
+        **({"driverId": driver_id(history, trial.id)} if generation is Generation.V1 else {}),
         "state": trial_state(trial),
         "hyperParams": _hyper_params(history, history.config(trial)),
         "metricVal": metric_value(history, trial),
@@ -170,9 +188,35 @@ def creator(history: History) -> str:
     return str(history.spec.dialect.get("creator") or "user")
 
 
-def app_id(history: History, trial_id: int) -> str:
-    """`<user>-<digits>-<digits>`: the study's start in microseconds, and the trial."""
-    return f"{study_name(creator(history), 'user')}-{int(history.opened_at * 1e6)}-{trial_id}"
+def app_id(history: History, trial_id: int, generation: Generation | None = None) -> str:
+    """`<user>-<digits>-<digits>`: the study's start in microseconds, and the trial; in the second generation
+    `<namespace>-<n>`, a number of both."""
+    micros = opened_us(history)
+    if generation is Generation.CPD:
+        return f"{NAMESPACE}-{micros * _MOST_TRIALS + trial_id}"
+    return f"{study_name(creator(history), 'user')}-{micros}-{trial_id}"
+
+
+_APP_ID = re.compile(rf".*-(\d{{1,20}})-(\d{{1,6}})|{NAMESPACE}-(\d{{1,26}})", re.ASCII)
+
+
+def read_app_id(text: str) -> tuple[int, int] | None:
+    """The inverse of `app_id` for both forms: (`opened_us` of the study, trial); None if it is neither."""
+    found = _APP_ID.fullmatch(text)
+    if found is None:
+        return None
+    return divmod(int(found[3]), _MOST_TRIALS) if found[3] else (int(found[1]), int(found[2]))
+
+
+def opened_us(history: History) -> int:
+    """The study's start in microseconds, by which application ids name it."""
+    return int(history.opened_at * 1e6)
+
+
+def driver_id(history: History, trial_id: int) -> str:
+    """As Spark names the driver of a job: `driver-<time>-<number>`."""
+    at = time.strftime("%Y%m%d%H%M%S", time.gmtime(history.opened_at))
+    return f"driver-{at}-{trial_id:04d}"
 
 
 def timestamp(seconds: float) -> str:
