@@ -102,6 +102,7 @@ METRIC_SOURCES = Registry(
         "trainer_state": "hpo_engine.contract.sources.trainer_state:TrainerState",
         "stdout": "hpo_engine.contract.sources.printed:Printed",
         "mlflow": "hpo_engine.contract.sources.mlflow.source:MLflow",
+        "exit_code": "hpo_engine.contract.sources.exit_code:ExitCode",
     },
 )
 

@@ -13,6 +13,8 @@ OWN = ("val_dict_list", "emetrics")
 LOOSE = ("csv", "jsonl", "json", "stdout")
 """Any file or line with numbers is read by these: without a metric of the study it may be something else."""
 ORDER = (*OWN, "lightning_csv", "tensorboard", "csv", "jsonl", "json", "trainer_state", "stdout", "mlflow")
+EXIT_CODE = "exit_code"
+"""A source, and the metric that it gives; never looked for where nobody has named it."""
 
 
 class Auto(MetricSource):

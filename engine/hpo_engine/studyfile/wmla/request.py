@@ -12,6 +12,7 @@ from typing import Any
 
 from hpo_engine.contract.paths import absolute
 from hpo_engine.contract.placeholders import literal
+from hpo_engine.contract.sources.candidates import EXIT_CODE
 from hpo_engine.space.params import json_problem, json_text
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.objective import Objective
@@ -24,7 +25,7 @@ from hpo_engine.studyfile.wmla.arguments import Arguments, conda_python, inside,
 from hpo_engine.studyfile.wmla.fields import Fields
 from hpo_engine.studyfile.wmla.parameters import take_experiments, take_space
 
-_TOP = ("hpoName", "modelSpec", "algoDef", "hyperParams", "fixedHyperParams", "experiments")
+_TOP = ("hpoName", "modelSpec", "algoDef", "hyperParams", "fixedHyperParams", "experiments", "training")
 _MODEL = ("sigName", "args")
 _PARALLEL = ("maxParalleJobNum", "maxParalleJob", "maxParallelJobNum")
 _ALGO = (
@@ -70,14 +71,18 @@ def parse_request(
     user = user or _user()
     top = Fields(document.data, "", problems, _TOP)
     name = _name(top) or new_name(user, time.time() if now is None else now, rng or random.Random())
-    algo = _part(top, "algoDef", "the algorithm, the objective and the limits", _ALGO, problems)
     model = _part(top, "modelSpec", "what to run", _MODEL, problems)
-    search = _search(algo, plugins, problems) if algo else None
-    experiments, space = _space(top, algo, search.resource if search else None, problems)
+    algo, search = None, _TRAINING
+    experiments: tuple[Mapping[str, Any], ...] = ({},)
+    space: SearchSpace | None = SearchSpace(())
+    if not is_training(document.data):
+        algo = _part(top, "algoDef", "the algorithm, the objective and the limits", _ALGO, problems)
+        search = _search(algo, plugins, problems) if algo else None
+        experiments, space = _space(top, algo, search.resource if search else None, problems)
     arguments = _arguments(model, problems) if model else None
     places = _places(arguments, base_dir, model_dir, env, problems) if arguments else {}
     problems.check()
-    assert algo and model and search and search.objective and search.algorithm and arguments  # else there are problems
+    assert model and search and search.objective and search.algorithm and arguments  # else there are problems
     assert space is not None  # it may have no parameters: all of them may be the resource
     for note in foreign.in_arguments(arguments.script, {p.name for p in space.params}):
         problems.note("modelSpec.args", note)
@@ -93,11 +98,24 @@ def parse_request(
         resources=Resources(search.parallel, gpus=arguments.gpus),
         env=arguments.env,
         extra_metrics=search.extra_metrics,
+        metric_sources=StudySpec.metric_sources if algo else (Named(EXIT_CODE),),
+        stop=StudySpec.stop if algo else (),  # no row has the objective before the end
         notes=tuple(problems.notes),
         dialect=_dialect(top, model, algo, arguments, user),
         submitted_code=_submitted_code(arguments, places["model_dir"]),
         **places,
     )
+
+
+def training_request(args: str, name: str, sig_name: str | None = None) -> dict[str, Any]:
+    """The request for one training without a search: what the dialect's clients ask for with the arguments alone."""
+    model = {"args": args} if sig_name is None else {"args": args, "sigName": sig_name}
+    return {"hpoName": name, "modelSpec": model, "training": True}
+
+
+def is_training(data: Any) -> bool:
+    """Whether a request, or what is kept of it (`StudySpec.dialect`), is for one training without a search."""
+    return isinstance(data, Mapping) and data.get("training") is True
 
 
 @dataclass(frozen=True)
@@ -113,6 +131,10 @@ class _Search:
     @property
     def resource(self) -> Resource | None:
         return self.algorithm.resource if self.algorithm else None
+
+
+_TRAINING: _Search | None = _Search(Algorithm("grid"), Objective(EXIT_CODE, "minimize"), Budget(1), 1, {})
+"""One run, whatever it reports: it is good if its exit code is 0."""
 
 
 def _search(algo: Fields, plugins: Iterable[str] | None, problems: Problems) -> _Search:
@@ -282,17 +304,18 @@ def _submitted_code(arguments: Arguments, folder: str) -> str:
     return given if given not in (".", "..", "/") else os.path.basename(folder) or "model"
 
 
-def _dialect(top: Fields, model: Fields, algo: Fields, arguments: Arguments, user: str) -> dict[str, Any]:
+def _dialect(top: Fields, model: Fields, algo: Fields | None, arguments: Arguments, user: str) -> dict[str, Any]:
     """What answers give back as it came."""
     options = {k: v for k, v in arguments.options.items() if k not in ("--model-main", "--model-dir")}
     given = {
         "creator": user,
         "args": arguments.line,
-        "algorithm": algo.text("algorithm"),
+        "algorithm": algo.text("algorithm") if algo else None,
         "sigName": model.text("sigName"),
         "options": options,
         "hpoName": top.text("hpoName"),
-        "algoDef": algo.data,
-        "hyperParams": [*top.list("hyperParams"), *_fixed(top)],
+        "algoDef": algo.data if algo else None,
+        "hyperParams": [*top.list("hyperParams"), *_fixed(top)] if algo else None,
+        "training": algo is None,
     }
     return {name: value for name, value in given.items() if value and json_problem(value) is None}
