@@ -8,12 +8,15 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from hpo_engine.errors import EngineError, SpecError, StudyExists, StudyLocked, StudyNotFound
-from hpo_engine.service.desk import Caller, Desk
+from hpo_engine.service.dependencies import caller_of, desk_of, spool_of
+from hpo_engine.service.desk import Desk
 from hpo_engine.service.intake import Spool, TooLarge
 from hpo_engine.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+__all__ = ["caller_of", "create_app", "desk_of", "spool_of", "status_of"]
 
 _STATUS: Mapping[type[EngineError], int] = {
     TooLarge: 413, SpecError: 400, StudyNotFound: 404, StudyExists: 409, StudyLocked: 409,
@@ -30,24 +33,6 @@ def create_app(desk: Desk) -> FastAPI:
     app.add_exception_handler(EngineError, _refused)
     app.include_router(page.router)
     return app
-
-
-def desk_of(request: Request) -> Desk:
-    """For routes: `desk: Annotated[Desk, Depends(desk_of)]`."""
-    desk: Desk = request.app.state.desk
-    return desk
-
-
-def spool_of(request: Request) -> Spool:
-    """For routes that take uploads: `async with received(request, spool_of(request)) as upload:`."""
-    spool: Spool = request.app.state.spool
-    return spool
-
-
-def caller_of(request: Request) -> Caller:
-    """For routes: who asks, as the guard has found out."""
-    caller: Caller = request.state.caller
-    return caller
 
 
 def status_of(error: EngineError) -> int:
