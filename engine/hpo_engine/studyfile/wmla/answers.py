@@ -105,9 +105,7 @@ def progress(history: History) -> str:
     return f"{history.ended_count}/{'-' if total is None else total}"
 
 
-def trial_object(
-    history: History, trial: Trial, *, now: float, generation: Generation | None = None
-) -> dict[str, Any]:
+def trial_object(history: History, trial: Trial, *, now: float, generation: Generation | None = None) -> dict[str, Any]:
     """A trial ("experiment") as answers hold it; `now`: UTC seconds. `generation`: see `task_object`.
 
     One that was carried on keeps its id. It is RUNNING again, with the best value so far; if that fails or is stopped,
