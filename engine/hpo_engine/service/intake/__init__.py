@@ -6,5 +6,6 @@ Whatever a request sends stays in the spool until it has been found to be sound.
 from hpo_engine.service.intake.limits import Limits, TooLarge
 from hpo_engine.service.intake.receiving import Upload, received
 from hpo_engine.service.intake.spool import Spool
+from hpo_engine.service.intake.unpacker import Unpacker
 
-__all__ = ["Limits", "Spool", "TooLarge", "Upload", "received"]
+__all__ = ["Limits", "Spool", "TooLarge", "Unpacker", "Upload", "received"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hpo_engine.errors import SpecError
+from hpo_engine.system.untar.headers import BLOCK, sum_fits
 
 GZIP = b"\x1f\x8b"
-_BLOCK = 512
 _WANTED = "send a tar, plain or gzip (tar czf model.tgz -C FOLDER .), or a script"
 _OTHERS = {
     b"PK\x03\x04": "a zip", b"BZh": "compressed with bzip2", b"\xfd7zXZ\x00": "compressed with xz",
@@ -24,7 +24,7 @@ def kind_of(head: Callable[[int], bytes]) -> str:
     Raises:
         SpecError: it is something else.
     """
-    start = head(_BLOCK)
+    start = head(BLOCK)
     for magic, called in _OTHERS.items():
         if start.startswith(magic):
             raise SpecError(
@@ -39,14 +39,4 @@ def kind_of(head: Callable[[int], bytes]) -> str:
 
 def is_tar(block: bytes) -> bool:
     """Whether a file's first 512 bytes are a tar header, or the zeros of an empty tar."""
-    return len(block) == _BLOCK and (not any(block) or block[257:262] == b"ustar" or checksum_fits(block))
-
-
-def checksum_fits(block: bytes) -> bool:
-    """Whether a header's checksum is that of its bytes: of unsigned ones, or as some old tars had it of signed ones."""
-    text = block[148:156].strip(b" \0")
-    if not text.isdigit() or len(text) > 7 or set(text) - set(b"01234567"):
-        return False
-    rest = block[:148] + b" " * 8 + block[156:]
-    plain = sum(rest)
-    return int(text, 8) in (plain, plain - 256 * sum(byte > 127 for byte in rest))
+    return len(block) == BLOCK and (not any(block) or block[257:262] == b"ustar" or sum_fits(block))

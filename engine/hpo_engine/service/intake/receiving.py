@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from hpo_engine.errors import SpecError
-from hpo_engine.service.desk.values import Model
 from hpo_engine.service.intake.kinds import kind_of
 from hpo_engine.service.intake.limits import Limits
 from hpo_engine.service.intake.multipart import Body, boundary_of, too_large
@@ -19,6 +18,7 @@ from hpo_engine.text.quoting import quoted
 if TYPE_CHECKING:
     from fastapi import Request
 
+    from hpo_engine.service.desk.values import Model
     from hpo_engine.service.intake.spool import Spool
 
 _AT_ONCE = 256 << 10  # bytes that go to the disk together
@@ -82,6 +82,8 @@ async def received(
 
 
 def _finished(body: Body, rest: bytes) -> Upload:
+    from hpo_engine.service.desk.values import Model  # here, as the desk imports this wing
+
     body.feed(rest)
     body.close()
     model = None
