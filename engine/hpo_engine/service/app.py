@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from hpo_engine.errors import EngineError, SpecError, StudyExists, StudyLocked, StudyNotFound
 from hpo_engine.service.dependencies import caller_of, desk_of, spool_of
 from hpo_engine.service.desk import Desk
+from hpo_engine.service.guard import routes as guard_routes
 from hpo_engine.service.intake import Spool, TooLarge
 from hpo_engine.version import __version__
 
@@ -31,6 +32,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.state.desk = desk
     app.state.spool = Spool.below(desk.root)
     app.add_exception_handler(EngineError, _refused)
+    app.include_router(guard_routes.router)
     app.include_router(page.router)
     return app
 

@@ -17,8 +17,13 @@ class ServicePaths(NamedTuple):
 
     @property
     def db(self) -> str:
-        """Submissions, owners, users, tokens: SQLite."""
+        """Submissions and owners: SQLite."""
         return f"{self.folder}/service.db"
+
+    @property
+    def accounts(self) -> str:
+        """Users and tokens: SQLite."""
+        return f"{self.folder}/accounts.db"
 
     @property
     def lock(self) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
+import hashlib
 import json
 import os
 import signal
@@ -17,7 +19,10 @@ import uvicorn
 from hpo_engine.errors import SpecError, StudyLocked
 from hpo_engine.service.app import create_app
 from hpo_engine.service.desk import Desk
-from hpo_engine.service.guard import Guard
+from hpo_engine.service.guard import Access, Guard, Site
+from hpo_engine.service.guard.accounts import Accounts
+from hpo_engine.service.guard.audit import Audit
+from hpo_engine.service.guard.origin import allowed_hosts
 from hpo_engine.service.guard.token import admin_token
 from hpo_engine.service.places import ServicePaths
 from hpo_engine.store.lock import StudyLock
@@ -48,10 +53,14 @@ def serve(root: str, listening: Listening, announce: Callable[[dict[str, Any]], 
     lock = _lock(paths)
     try:
         token = admin_token(paths)
+        accounts = Accounts(paths.accounts)
         with _socket(listening) as listener:
             where = _where(paths, listener, token)
+            site = Site(allowed_hosts(listening.host), False, f"hpo-engine-{_place(root)}")
+            access = Access(accounts, token, getpass.getuser())
+            app = Guard(create_app(Desk(root)), access, site, Audit(paths.audit))
             config = uvicorn.Config(
-                Guard(create_app(Desk(root)), token), log_config=None, access_log=False, server_header=False,
+                app, log_config=None, access_log=False, server_header=False,
                 proxy_headers=False, ws="none", timeout_graceful_shutdown=_LEAVE_S,
             )  # fmt: skip
             server = _Server(config, lambda: _announce(paths, where, announce))
@@ -124,6 +133,11 @@ def _where(paths: ServicePaths, listener: socket.socket, token: str) -> dict[str
         "url": url, "login": f"{url}/login?token={token}", "pid": os.getpid(), "port": port, "root": paths.root,
         "token_file": paths.token,
     }  # fmt: skip
+
+
+def _place(root: str) -> str:
+    """Tells this root from all others."""
+    return hashlib.sha256(f"{socket.gethostname()}:{root}".encode()).hexdigest()[:8]
 
 
 def _announce(paths: ServicePaths, where: dict[str, Any], announce: Callable[[dict[str, Any]], None]) -> None:

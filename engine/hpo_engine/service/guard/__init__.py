@@ -1,5 +1,6 @@
 """Who may ask: credentials, users, sessions, and the outermost layer of the application, which refuses all others."""
 
-from hpo_engine.service.guard.layer import Guard
+from hpo_engine.service.guard.access import Access
+from hpo_engine.service.guard.layer import Guard, Site
 
-__all__ = ["Guard"]
+__all__ = ["Access", "Guard", "Site"]

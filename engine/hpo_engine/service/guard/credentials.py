@@ -4,50 +4,54 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
-
-COOKIE = "hpo-engine-session"
 
 
 class Credentials(NamedTuple):
-    """`kind`: "basic" (name and password in `secret`), "token" or "session" (`name` is ""); `ambient`: a browser adds
-    them by itself, so that any page may have sent the request."""
+    """`kind`: "basic" (name and password in `secret`), "token" or "session" (`name` is "")."""
 
     kind: str
     name: str
     secret: str
 
-    @property
-    def ambient(self) -> bool:
-        return self.kind != "token"
+
+_HEADERS = (b"x-auth-token", b"authorization", b"cookie")
+_UNREADABLE = Credentials("token", "", "")
 
 
-def credentials_of(headers: Mapping[bytes, bytes]) -> Credentials | None:
-    """The credentials among the headers (lower-case names); None if there are none that can be read.
+def credentials_of(headers: Sequence[tuple[bytes, bytes]], cookie: str) -> Credentials | None:
+    """The credentials among the headers (lower-case names); None if there are none.
 
-    An explicit token counts before what a browser adds by itself.
+    An explicit token counts before what a browser adds by itself. What cannot be read is nobody's token.
+    Args:
+        cookie: the name of the session's.
     """
-    if token := headers.get(b"x-auth-token", b"").strip():
+    values = [(key, value.strip()) for key, value in headers if key in _HEADERS and value.strip()]
+    explicit = [(key, value) for key, value in values if key != b"cookie"]
+    if len({key for key, _ in explicit}) < len(explicit):
+        return _UNREADABLE  # two that may contradict each other
+    tokens = dict(explicit)
+    if token := tokens.get(b"x-auth-token"):
         return Credentials("token", "", _text(token))
-    kind, _, rest = headers.get(b"authorization", b"").strip().partition(b" ")
-    if kind.lower() == b"bearer" and rest.strip():
-        return Credentials("token", "", _text(rest.strip()))
-    if kind.lower() == b"basic":
-        return _basic(rest.strip())
-    for pair in headers.get(b"cookie", b"").split(b";"):
+    if b"authorization" in tokens:
+        kind, _, rest = tokens[b"authorization"].partition(b" ")
+        if kind.lower() == b"bearer":
+            return Credentials("token", "", _text(rest.strip()))
+        return _basic(rest.strip()) if kind.lower() == b"basic" else _UNREADABLE
+    for pair in b";".join(value for _, value in values).split(b";"):
         name, _, value = pair.strip().partition(b"=")
-        if name == COOKIE.encode() and value:
+        if name == cookie.encode() and value:
             return Credentials("session", "", _text(value))
     return None
 
 
-def _basic(encoded: bytes) -> Credentials | None:
+def _basic(encoded: bytes) -> Credentials:
     try:
         name, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
-        return None
-    return Credentials("basic", name, password) if colon else None
+        return _UNREADABLE
+    return Credentials("basic", name, password) if colon else _UNREADABLE
 
 
 def _text(value: bytes) -> str:
