@@ -134,8 +134,25 @@ def options() -> str:
         found = (option.get_help_record(context) for option in command.params if isinstance(option, click.Option))
         lines = [(f"`{names}`", " ".join(text.split())) for names, text in filter(None, found)]
         table = rows(("option", "meaning"), *lines) if lines else ""
+        if isinstance(command, click.Group):
+            table = rows(("command", "what it does"), *_below(command, context))
         sections.append("\n".join([f"### {name}\n", f"`{usage}`\n", *(f"{text}\n" for text in texts if text), table]))
     return "\n".join(sections)
+
+
+def _below(group: click.Group, above: click.Context) -> Iterator[tuple[str, str]]:
+    """Usage and help of each command of a verb that has several."""
+    for name in group.list_commands(above):
+        command = group.commands[name]
+        context = click.Context(command, info_name=name, parent=above)
+        if isinstance(command, click.Group):
+            yield from _below(command, context)
+            continue
+        options = (option for option in command.params if isinstance(option, click.Option))
+        records = (option.get_help_record(context) for option in options if option.name != "root")
+        meanings = (f"`{names}`: {' '.join(text.split())}" for names, text in filter(None, records))
+        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+        yield f"`{usage}`", " ".join([" ".join((command.help or "").split()), *meanings])
 
 
 def _commands() -> Iterator[tuple[str, click.Context, click.Command]]:

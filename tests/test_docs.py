@@ -100,6 +100,8 @@ def test_every_command_shown_has_a_verb_and_options_that_exist(page: Path) -> No
         verb, *words = [word for word in command.split() if word not in (*general, "VERB")] or ["list"]
         found = cli.get_command(above, verb)
         assert found is not None, f"hpo-engine {command}"
+        while isinstance(found, click.Group) and words and words[0] in found.commands:
+            found = found.commands[words.pop(0)]
         known = {name for p in found.params if isinstance(p, click.Option) for name in p.opts} | {"--help", "-h"}
         assert {word for word in words if re.match(r"--?[a-z]", word)} <= known, f"hpo-engine {command}"
 
