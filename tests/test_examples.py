@@ -41,6 +41,7 @@ MODULES = {
     "parallel-monitoring-wandb/algo.yaml": ["lightning", "wandb"],
     "diabetes/algo.yaml": ["lightning", "sklearn"],
     "docstrings/algo.yaml": ["lightning"],
+    "wmla_elastic/algo.yaml": ["torch", "sklearn"],
     "mnist/algo.yaml": ["torchvision"],
     "cifar10/algo.yaml": ["torchvision"],
 }
@@ -136,6 +137,7 @@ def test_all_examples_are_here() -> None:
     names = {
         "digits",
         "wmla_script",
+        "wmla_elastic",
         "any-language",
         "sklearn_cv",
         "hyperband",
@@ -149,7 +151,7 @@ def test_all_examples_are_here() -> None:
         *READY,
     }
     assert {file.partition("/")[0] for file in FILES} == names | {file.partition("/")[0] for file in PROOFS}
-    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 19 + len(PROOFS)
+    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 20 + len(PROOFS)
 
 
 @pytest.mark.by_default("[shell_pipeline/algo.yaml]", "[wmla_script/algo.json]")

@@ -347,7 +347,7 @@ ARGUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "with =": ("--numWorker=1 --x=1 --exec-start=TF", {"command": ("python", "train.py", "--x=1")}),
     "all that is known": (
         "--python-version 3.7 --edt-options maxWorkers=2 --appName x --debug-level info --rest-host h --numWorker 1",
-        {"command": ("python", "train.py")},
+        {"command": ("python", "train.py", "--numWorker", "1")},  # which scripts for elastic training read, too
     ),
     "environment": ("--msd-env A=1 --msd-env=B=x=y", {"env": {"A": "1", "B": "x=y"}}),
     "GPUs of a worker": ("--gpuPerWorker 2", {"resources": Resources(1, gpus=2)}),

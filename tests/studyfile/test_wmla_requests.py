@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from hpo_engine import assembly
+from hpo_engine.executors import devices
 from hpo_engine.study.spec import Budget, Resource, Resources, StudySpec
 from tests.support.specs import fact
 
@@ -82,8 +83,8 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "edt.py": (
         "edt/main.py",
-        {"command": ("python", "main.py"), "options": {**TPE, "n_startup": 5}},
-        ["fabric_model", "asks for up to 4 GPUs for each trial; this machine has none"],
+        {"command": ("python", "main.py", "--numWorker", "1"), "options": {**TPE, "n_startup": 5}},
+        ["asks for up to 4 GPUs for each trial; this machine has none"],
     ),
     "ddl.json": (
         "ddl/d.py",
@@ -293,3 +294,13 @@ def test_elastic_trials_share_the_gpus(tmp_path: Path) -> None:
     path.write_text(text)
     spec, _ = assembly.load_spec(str(path), {"PATH": "/usr/bin", "HPO_ENGINE_GPUS": "0,1,2,3"})
     assert spec.resources == Resources(2, gpus=2)
+
+
+def test_elastic_trials_on_the_cpu_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "count_cores", lambda: 2)
+    text = (REQUESTS / "edt.py").read_text().replace("--numWorker 1", "--numWorker 1 --workerDeviceType cpu")
+    for parallel, cpus in ((1, 2), (2, 1), (9, 1)):
+        path = beside("edt.py", tmp_path)
+        path.write_text(text.replace("'maxParalleJobNum': 1", f"'maxParalleJobNum': {parallel}"))
+        spec, _ = assembly.load_spec(str(path), {"PATH": "/usr/bin"})
+        assert spec.resources == Resources(parallel, cpus=cpus, gpus=0)

@@ -44,10 +44,10 @@ def spec_of(doc: Document, text: str, base_dir: str, env: Mapping[str, str]) -> 
         from hpo_engine.studyfile import wmla
 
         spec = wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=SEARCHERS.known())
-        if spec.resources.gpus:
-            from hpo_engine.executors.devices import find_gpus
+        if spec.resources.gpus or spec.dialect.get("elastic"):
+            from hpo_engine.executors.devices import count_cores, find_gpus
 
-            spec = wmla.fitted(spec, len(find_gpus(env)))
+            spec = wmla.fitted(spec, len(find_gpus(env)) if spec.resources.gpus else 0, count_cores())
         hidden = wmla.without_secrets(doc)
         text = text if hidden is None else document.dump(hidden)
         if not doc.data.get("hpoName"):  # the same file must find its study again, so no generated name here

@@ -5,6 +5,7 @@ No reader sees half a file, and no link that a script planted is followed. Knows
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -207,10 +208,27 @@ def environment(
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus) if resources.gpus else ""
         env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     env |= threads.variables({**env, **joining, **own}, resources.cpus)
+    if elastic := spec.dialect.get("elastic"):
+        env |= _elastic(env, min(int(elastic), int(resources.gpus or resources.cpus or 1)))
     contexts = [variables[RUN_CONTEXT] for variables in (env, joining, own) if variables.get(RUN_CONTEXT)]
     env |= {**joining, **own, "HPO_ATTEMPT": nonce}
+    if elastic:
+        env["PYTHONPATH"] = ":".join(filter(None, (env.get("PYTHONPATH"), f"{env['FABRIC_HOME']}/libs/fabric.zip")))
     env[RUN_CONTEXT] = _run_context(contexts, nonce, env["TRAINING_ID"])
     return env if resumed is None else env | resumed.variables(paths)
+
+
+def _elastic(env: Mapping[str, str], workers: int) -> dict[str, str]:
+    """What scripts for elastic distributed training find: where `fabric_model` and `callbacks` are, the shared folder,
+    and how many workers the trial has."""
+    spec = importlib.util.find_spec("hpo_trainees")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    home = f"{folders[0]}/fabric_home" if folders else ""
+    shared = env["DLI_DATA_FS"]
+    return {
+        "FABRIC_HOME": home, "DLI_IS_ELASTIC": "true", "DLI_SHARED_FS": shared, "DL_NFS_PATH": shared,
+        "HPO_WORKERS": str(workers),
+    }  # fmt: skip
 
 
 def _run_context(given: Sequence[str], nonce: str, trial: str) -> str:

@@ -64,7 +64,7 @@ class Arguments:
 
     @property
     def elastic(self) -> int | None:
-        """`maxWorkers` of --edt-options: how many GPUs one trial may use at most."""
+        """`maxWorkers` of --edt-options: how many GPUs (or cores) one trial may use at most."""
         found = re.search(r"maxWorkers\s*=\s*([0-9]{1,6})\b", self.options.get("--edt-options", ""))
         return int(found[1]) or None if found else None
 
@@ -91,6 +91,8 @@ def read_arguments(line: str) -> Arguments:
             env[variable] = content
         else:
             options[name] = value
+    if "--edt-options" in options and "--numWorker" in options:  # scripts for elastic training read it, too
+        script += ["--numWorker", options["--numWorker"]]
     hidden = _without_secrets(words) if any(note.startswith(_SECRET) for note in notes) else line
     return Arguments(options, env, tuple(script), hidden, (*notes, *_check(options)))
 
@@ -153,11 +155,6 @@ def _check(options: dict[str, str]) -> Iterator[str]:
     device = options.get("--workerDeviceType", "cpu")
     if device.lower() not in ("cpu", "gpu"):
         yield f"--workerDeviceType {json_text(device)} is neither cpu nor gpu and is ignored"
-    if "--edt-options" in options:
-        yield (
-            "--edt-options: IBM's library for elastic distributed training (fabric_model) is not available yet; a "
-            "script that imports it will fail"
-        )
 
 
 def inside(folder: str, path: str) -> str | None:

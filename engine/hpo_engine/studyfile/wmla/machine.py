@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.studyfile.wmla.arguments import read_arguments
 
 
-def fitted(spec: StudySpec, gpus: int) -> StudySpec:
-    """The study with as many GPUs for each trial as this machine, which has `gpus`, can give; with notes."""
-    asked = spec.resources.gpus
+def fitted(spec: StudySpec, gpus: int, cores: int) -> StudySpec:
+    """The study with as many GPUs for each trial as this machine, which has `gpus`, can give; with notes. Elastic
+    training on the CPU gets a share of its `cores`."""
+    asked, most = spec.resources.gpus, int(spec.dialect.get("elastic") or 0)
+    if most and asked == 0:
+        share = max(1, cores // spec.resources.parallel)
+        return replace(spec, resources=replace(spec.resources, cpus=min(most, share)))
     if not asked:
         return spec
-    most = read_arguments(str(spec.dialect.get("args", ""))).elastic
     # "Up to": then trials that run at the same time share what there is.
     share = max(1, gpus // spec.resources.parallel) if most else gpus
     given = min(asked, share, gpus)

@@ -313,6 +313,7 @@ def _dialect(top: Fields, model: Fields, algo: Fields | None, arguments: Argumen
         "algorithm": algo.text("algorithm") if algo else None,
         "sigName": model.text("sigName"),
         "options": options,
+        "elastic": arguments.elastic,
         "hpoName": top.text("hpoName"),
         "algoDef": algo.data if algo else None,
         "hyperParams": [*top.list("hyperParams"), *_fixed(top)] if algo else None,
