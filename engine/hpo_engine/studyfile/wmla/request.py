@@ -25,7 +25,7 @@ from hpo_engine.studyfile.wmla.arguments import Arguments, conda_python, inside,
 from hpo_engine.studyfile.wmla.fields import Fields
 from hpo_engine.studyfile.wmla.parameters import take_experiments, take_space
 
-_TOP = ("hpoName", "modelSpec", "algoDef", "hyperParams", "fixedHyperParams", "experiments", "training")
+_TOP = ("hpoName", "modelSpec", "algoDef", "hyperParams", "fixedHyperParams", "experiments")
 _MODEL = ("sigName", "args")
 _PARALLEL = ("maxParalleJobNum", "maxParalleJob", "maxParallelJobNum")
 _ALGO = (
