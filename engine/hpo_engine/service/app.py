@@ -26,7 +26,7 @@ _STATUS: Mapping[type[EngineError], int] = {
 
 def create_app(desk: Desk) -> FastAPI:
     """The service's application, without the guard in front of it."""
-    from hpo_engine.service import page  # its routes import this module
+    from hpo_engine.service import page, wmla  # their routes import this module
 
     app = FastAPI(title="hpo-engine", version=__version__, docs_url=None, redoc_url=None)
     app.state.desk = desk
@@ -34,6 +34,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.add_exception_handler(EngineError, _refused)
     app.include_router(guard_routes.router)
     app.include_router(page.router)
+    wmla.include(app)
     return app
 
 

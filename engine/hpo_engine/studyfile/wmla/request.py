@@ -148,9 +148,9 @@ def _search(algo: Fields, plugins: Iterable[str] | None, problems: Problems) -> 
     return _Search(algorithm, _objective(algo), budget, _parallel(algo), _extra_metrics(algo))
 
 
-def new_name(user: str, now: float, rng: random.Random) -> str:
+def new_name(user: str, now: float, rng: random.Random, kind: str = "hpo") -> str:
     """`<user>-hpo-<digits>`; `now`: UTC seconds."""
-    return f"{study_name(user, 'user')[:60]}-hpo-{int(now * 1000)}{rng.randrange(1000):03d}"
+    return f"{study_name(user, 'user')[:60]}-{kind}-{int(now * 1000)}{rng.randrange(1000):03d}"
 
 
 def without_secrets(document: Document) -> Any:

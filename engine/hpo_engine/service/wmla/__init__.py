@@ -1,0 +1,23 @@
+"""WMLA's REST dialect: the calls that its notebooks, its Python SDK and its command line make.
+
+Requests are read and answers are made in `studyfile/wmla`; here are the routes and what only HTTP has: which generation
+of clients asks, how models come in, and logs and results go out.
+"""
+
+from fastapi import APIRouter, FastAPI
+
+from hpo_engine.service.wmla import algorithms, execs, hypersearch, platform
+from hpo_engine.service.wmla.cleanpaths import CleanPaths
+from hpo_engine.service.wmla.memory import Memory
+
+BASE = "/platform/rest/deeplearning/v1"
+
+
+def include(app: FastAPI) -> None:
+    """Adds the dialect to an application."""
+    router = APIRouter(prefix=BASE, tags=["WMLA"])
+    for part in (algorithms, hypersearch, execs, platform):  # algorithms first: /hypersearch/{name} would take them
+        router.include_router(part.router)
+    app.state.wmla = Memory()
+    app.include_router(router)
+    app.add_middleware(CleanPaths)

@@ -1,0 +1,24 @@
+"""Who asks, and in which manner the answer must be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpo_engine.studyfile.wmla import Generation
+
+if TYPE_CHECKING:
+    from fastapi import Request
+
+    from hpo_engine.service.desk import Caller
+
+_SDK = "wmla-python-sdk/"
+
+
+def generation_of(caller: Caller) -> Generation:
+    """WMLA 1.2's clients send Basic credentials, or the cookie of a logon with them; CPD's and the SDK a token."""
+    return Generation.CPD if caller.how == "token" or _SDK in caller.agent else Generation.V1
+
+
+def plain_text(request: Request) -> bool:
+    """Whether a log is wanted as plain text; it is a JSON string otherwise, also for application/octet-stream."""
+    return "text/plain" in request.headers.get("accept", "")

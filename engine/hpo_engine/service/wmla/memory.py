@@ -1,0 +1,45 @@
+"""What the dialect remembers between two requests: encoded answers, and which study an application id names."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+from fastapi import Request
+
+Body = bytes
+_MOST_BYTES = 64 << 20
+
+
+class Memory:
+    """May be used from several threads; losing any of it costs only time."""
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._bodies: OrderedDict[Hashable, tuple[Hashable, Body]] = OrderedDict()
+        self._bytes, self._most = 0, most_bytes
+        self._lock = threading.Lock()
+        self.names: dict[int, str] = {}
+        """Name of the study by its start in microseconds; one that was removed may still be here."""
+
+    def body(self, key: Hashable, version: Hashable, make: Callable[[], Body]) -> Body:
+        """The answer of that version; made if it is not the one that is remembered."""
+        with self._lock:
+            known = self._bodies.get(key)
+            if known is not None and known[0] == version:
+                self._bodies.move_to_end(key)
+                return known[1]
+        body = make()
+        with self._lock:
+            before = self._bodies.pop(key, None)
+            self._bytes += len(body) - (0 if before is None else len(before[1]))
+            self._bodies[key] = version, body
+            while self._bytes > self._most and len(self._bodies) > 1:
+                self._bytes -= len(self._bodies.popitem(last=False)[1][1])
+        return body
+
+
+def memory_of(request: Request) -> Memory:
+    """For routes: `memory: Annotated[Memory, Depends(memory_of)]`."""
+    memory: Memory = request.app.state.wmla
+    return memory
