@@ -11,6 +11,7 @@ from hpo_engine.study.trial import TrialState
 from hpo_engine.studyfile.wmla.answers import NAMESPACE, Generation, app_id, creator, trial_state
 from hpo_engine.studyfile.wmla.arguments import Arguments
 from hpo_engine.studyfile.wmla.fields import as_number
+from hpo_engine.studyfile.wmla.request import is_training
 from hpo_engine.text.secrets import words_without_secrets
 
 _WAITING = (TrialState.PENDING, TrialState.PAUSED)
@@ -67,6 +68,8 @@ def job_state(history: History, number: int, generation: Generation, *, over: bo
 
 
 def _made(history: History, number: int) -> float:
-    """When the job was made, as far as that is known (UTC seconds)."""
-    started = history.trials[number].started_at if number < len(history.trials) else None
+    """When the job was made (UTC seconds): a training when it was submitted, an experiment when it first started."""
+    if is_training(history.spec.dialect) or number >= len(history.trials):
+        return history.opened_at
+    started = history.trials[number].started_at
     return history.opened_at if started is None else started
