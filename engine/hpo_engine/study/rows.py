@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import dropwhile
 from typing import Any, overload
 
@@ -93,6 +93,16 @@ class Unread(Sequence[Row]):
         found = _NAMES(f"{first[: first.find('],[')]} {last[max(0, last.rfind('],[')) :]}")
         return {json.loads(name) if "\\" in name else name[1:-1] for name in found}
 
+    def pairs(self) -> Iterator[tuple[float, Mapping[str, Any]]]:
+        """See the function `pairs`. Raises JournalError."""
+        if self._read is not None:
+            return ((row.step, row.values) for row in self._read)
+        try:
+            found = json.loads(f"[{','.join([text[1:-1] for text in self._texts])}]")
+        except ValueError as error:
+            raise JournalError(f"rows in the event log cannot be read ({error}); restore it from a backup") from None
+        return iter(found)
+
     def _first_or_last(self, index: Any) -> Row | None:
         """The row at index 0 or -1; None if it cannot be read without the others."""
         text = self._texts[index]
@@ -112,6 +122,12 @@ def metric_names(rows: Sequence[Row]) -> Collection[str]:
     if isinstance(rows, Unread):
         return rows.names_at_ends()
     return {name for row in rows for name in row.values}
+
+
+def pairs(rows: Sequence[Row]) -> Iterable[tuple[float, Mapping[str, Any]]]:
+    """(step, values) of each row. Unread rows stay unread, which saves time and memory if one look is enough; a number
+    that is not finite is then text ("nan", "inf", "-inf")."""
+    return rows.pairs() if isinstance(rows, Unread) else ((row.step, row.values) for row in rows)
 
 
 def has_metric(rows: Sequence[Row], metric: str) -> bool:
