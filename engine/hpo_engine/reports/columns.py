@@ -57,7 +57,9 @@ class Columns:
     def read(self, history: History) -> None:
         """Takes in a later state of the study."""
         before = self._history
-        if before is not None and (before.opened_at != history.opened_at or history.events < before.events):
+        if before is not None and before.opened_at == history.opened_at and history.events <= before.events:
+            return  # another reader was quicker
+        if before is not None and before.opened_at != history.opened_at:
             before, self._records, self._changed = None, [], []
         fresh = history.trials if before is None else history.trials.changed(before.trials)
         respecified = before is not None and before.spec != history.spec
@@ -69,6 +71,11 @@ class Columns:
                 self._records.append(record)
                 self._changed.append(history.events)
         self._history = history
+
+    @property
+    def events(self) -> int:
+        """The number of the latest event that has been taken in."""
+        return -1 if self._history is None else self._history.events
 
     def to_json(self, since: int = -1) -> dict[str, Any]:
         """The columns as one JSON object.
@@ -99,7 +106,7 @@ class Columns:
             so_far = [r.so_far.get(aim.metric) for r in records]
             out.append({**column, "goal": aim.goal, "so_far": so_far})
             key = f"step.{aim.metric}"
-            name = f"best {aim.metric} at step" if aim.over == "best" else f"{aim.metric} at step"
+            name = f"{aim.metric} at step" if history.spec.multi_objective else "at step"
             out.append(_column(key, name, "number", "objective", [r.cells.get(key) for r in records]))
         return out
 

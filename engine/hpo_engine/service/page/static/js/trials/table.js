@@ -293,8 +293,8 @@ function width(column) {
   if (column.key === "reason") return 320;
   if (column.kind === "time") return 190;
   const name = Math.min(column.name.length, 20) * 7.4 + 36;
-  const longest = column.kind === "text" ? Math.max(0, ...column.cells.slice(0, 200).map((cell) => String(cell ?? "").length)) : 9;
-  return Math.round(Math.max(84, Math.min(220, Math.max(name, longest * 7.4 + 28))));
+  const longest = Math.max(0, ...column.cells.slice(0, 200).map((cell) => shown(column, cell).length), column.so_far ? 10 : 0);
+  return Math.round(Math.max(72, Math.min(220, Math.max(name, longest * 8 + 24))));
 }
 
 /** What a reader has chosen for a study, kept in this browser; where storage is forbidden, for this page only. */
