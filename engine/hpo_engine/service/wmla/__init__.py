@@ -7,10 +7,10 @@ of clients asks, how models come in, and logs and results go out.
 from fastapi import APIRouter, FastAPI
 
 from hpo_engine.service.wmla import algorithms, execs, hypersearch, platform
+from hpo_engine.service.wmla.answers import BASE
 from hpo_engine.service.wmla.cleanpaths import CleanPaths
 from hpo_engine.service.wmla.memory import Memory
-
-BASE = "/platform/rest/deeplearning/v1"
+from hpo_engine.service.wmla.recent import Recent
 
 
 def include(app: FastAPI) -> None:
@@ -20,4 +20,5 @@ def include(app: FastAPI) -> None:
         router.include_router(part.router)
     app.state.wmla = Memory()
     app.include_router(router)
-    app.add_middleware(CleanPaths)
+    app.add_middleware(Recent, paths=(f"{BASE}/hypersearch", f"{BASE}/execs"))
+    app.add_middleware(CleanPaths)  # the outer one
