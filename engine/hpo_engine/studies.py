@@ -13,13 +13,13 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from hpo_engine.contract import binding, git, layout
 from hpo_engine.contract.command import script_of
 from hpo_engine.contract.needed import refuse_missing
-from hpo_engine.contract.paths import CONFIG, OWN_SCRIPT, StudyPaths, locate
+from hpo_engine.contract.paths import CONFIG, OWN_SCRIPT, StudyPaths, is_below, locate
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
 from hpo_engine.failpoints import failpoint
@@ -122,6 +122,7 @@ def create(
     *,
     metric_files: Sequence[str] = (),
     script: Script | None = None,
+    passing: bool = False,
 ) -> StudyPaths:
     """Makes the folder of a new study under another name, then renames it, so that it is complete or absent.
 
@@ -129,6 +130,8 @@ def create(
         say: called with each note on the copy of the model folder; the notes are kept with the study, too.
         metric_files: those that a run by hand may have left in the model folder, see `assembly.metric_files`.
         script: one that is made for this study.
+        passing: the model folder will not stay (an upload): all of it is copied, and the study's own copy is named as
+            the model folder from now on.
 
     Raises:
         StudyExists: the name is taken. SpecError: the model folder cannot be copied, or base_config cannot be read.
@@ -146,7 +149,8 @@ def create(
     aside, held = _made_aside(root)
     try:
         failpoint("study.folder-made")
-        notes = _fill(StudyPaths(aside), spec, source, root, now, metric_files, script)
+        settled = StudyPaths(final).model if passing else ""
+        notes = _fill(StudyPaths(aside), spec, source, root, now, metric_files, script, settled)
         _place(aside, final)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -193,13 +197,18 @@ def _fill(
     now: float,
     stale: Sequence[str],
     script: Script | None,
+    settled: str,
 ) -> list[str]:
-    """Fills the folder of a new study. Returns notes on the copy of the model folder."""
+    """Fills the folder of a new study. Returns notes on the copy of the model folder. `settled`: what the study calls
+    its model folder once it has its name ("": as it is)."""
     from hpo_engine.contract import snapshot
 
     asked = git.Asked(spec.model_dir, os.environ, root)  # which answers while the folder is copied
     patterns = [*spec.exclude, *(script.exclude if script is not None else ())]
-    found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=[root], stale=stale, patterns=patterns)
+    most = {"big_bytes": sys.maxsize} if settled else {}
+    found = snapshot.freeze(
+        spec.model_dir, paths.model, exclude_paths=[] if settled else [root], stale=stale, patterns=patterns, **most
+    )
     refuse_missing(spec, found)
     if script is not None:
         found.unused = [pattern for pattern in found.unused if pattern in spec.exclude]
@@ -214,6 +223,8 @@ def _fill(
     notes = [*snapshot.notes(found), *_note_on_config(spec), *redirected.notes]
     linked = tuple(LinkedFile(file.name, file.size, file.mtime_ns) for file in found.linked)
     spec = replace(spec.noted(*notes), linked=linked)
+    if settled:
+        spec = rebased(spec, spec.model_dir, settled)
     failpoint("study.frozen")
     layout.lay_out_study(paths, binding.user_of(os.environ))
     with open(paths.source, "w", encoding="utf-8") as file:
@@ -223,6 +234,21 @@ def _fill(
     journal.append(events, fold(events))
     journal.close()
     return notes
+
+
+def rebased(value: Any, old: str, new: str) -> Any:
+    """A study, or a part of one, with the folder `new` wherever it names `old` or what is below that."""
+    if isinstance(value, str):
+        return new + value[len(old) :] if is_below(value, old) else value
+    if isinstance(value, Mapping):
+        return {key: rebased(each, old, new) for key, each in value.items()}
+    if isinstance(value, tuple) and type(value) is tuple:
+        return tuple([rebased(each, old, new) for each in value])
+    if isinstance(value, list):
+        return [rebased(each, old, new) for each in value]
+    if isinstance(value, StudySpec | Named):
+        return replace(value, **{f.name: rebased(getattr(value, f.name), old, new) for f in fields(value) if f.init})
+    return value
 
 
 def _place(aside: str, final: str) -> None:

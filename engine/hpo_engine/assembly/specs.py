@@ -28,11 +28,23 @@ def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
     return spec_of(document.read_document(text, path), text, os.path.dirname(absolute(path)), env)
 
 
-def spec_of(doc: Document, text: str, base_dir: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
+def spec_of(
+    doc: Document,
+    text: str,
+    base_dir: str,
+    env: Mapping[str, str],
+    *,
+    model_dir: str | None = None,
+    user: str | None = None,
+    name: str | None = None,
+) -> tuple[StudySpec, str]:
     """The study that a document describes, native or WMLA's, and the text to keep of it (without secrets).
 
     Args:
         text: that of the document. base_dir: what its relative paths are relative to.
+        model_dir: where the script's folder is, whatever the document says (an upload).
+        user: who submits it (None: this process's user).
+        name: of a study whose document names none (None: the name of the file, or of its folder).
 
     Raises:
         SpecError: with every problem in it.
@@ -43,7 +55,9 @@ def spec_of(doc: Document, text: str, base_dir: str, env: Mapping[str, str]) -> 
     if is_wmla(doc.data):
         from hpo_engine.studyfile import wmla
 
-        spec = wmla.parse_request(doc, base_dir=base_dir, env=env, plugins=SEARCHERS.known())
+        spec = wmla.parse_request(
+            doc, base_dir=base_dir, model_dir=model_dir, env=env, plugins=SEARCHERS.known(), user=user
+        )
         if spec.resources.gpus or spec.dialect.get("elastic"):
             from hpo_engine.executors.devices import count_cores, find_gpus
 
@@ -51,11 +65,13 @@ def spec_of(doc: Document, text: str, base_dir: str, env: Mapping[str, str]) -> 
         hidden = wmla.without_secrets(doc)
         text = text if hidden is None else document.dump(hidden)
         if not doc.data.get("hpoName"):  # the same file must find its study again, so no generated name here
-            spec = replace(spec, name=default_name(doc.file, base_dir))
+            spec = replace(spec, name=name or default_name(doc.file, base_dir))
     else:
         from hpo_engine.studyfile.native import parse_document
 
-        spec = parse_document(doc, base_dir=base_dir, algorithms=SEARCHERS.known(), registries=BY_FIELD)
+        spec = parse_document(
+            doc, base_dir=base_dir, model_dir=model_dir, algorithms=SEARCHERS.known(), registries=BY_FIELD, name=name
+        )
     try:
         return _checked(spec, env, how_long="trials" in doc.data or "runs" in doc.data or is_wmla(doc.data)), text
     except SpecError as error:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,17 +40,10 @@ def start_engine(paths: StudyPaths, options: dict[str, Any]) -> Started:
     """
     from hpo_engine.store.lock import who_leads
 
-    verb = ["retry", "--failed"] if options.get("retry") else ["resume"]
-    changes = options.get("changes") or {}
-    flags = [f"--{k}={v}" for k, v in changes.items() if k in ("trials", "runs", "parallel")]
-    if changes.get("time_s") is not None:
-        flags.append(f"--time-limit={changes['time_s']}s")
-    if options.get("wait_s"):
-        flags.append(f"--wait={options['wait_s']}")
     with open(paths.engine_log, "ab") as log:
         begin = log.tell()
         child = subprocess.Popen(
-            command_line(verb[0], paths.root, *verb[1:], *flags),
+            command_line(*words(paths, options)),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + _START_S + (options.get("wait_s") or 0.0)
@@ -68,6 +61,18 @@ def start_engine(paths: StudyPaths, options: dict[str, Any]) -> Started:
                 log_file.seek(begin)
                 return Started(child.pid, child.returncode, log_file.read().rstrip())
     raise EngineError(f"the engine did not start within {_START_S:g} s; see {paths.engine_log}")
+
+
+def words(paths: StudyPaths, options: Mapping[str, Any]) -> list[str]:
+    """The verb of the command line that runs a study, with its arguments. `options`: as `start_engine` takes them."""
+    changes = options.get("changes") or {}
+    verb = ["retry", paths.root, "--failed"] if options.get("retry") else ["resume", paths.root]
+    flags = [f"--{k}={v}" for k, v in changes.items() if k in ("trials", "runs", "parallel")]
+    if changes.get("time_s") is not None:
+        flags.append(f"--time-limit={changes['time_s']}s")
+    if options.get("wait_s"):
+        flags.append(f"--wait={options['wait_s']}")
+    return [*verb, *flags]
 
 
 def command_line(*words: str) -> Sequence[str]:

@@ -46,11 +46,20 @@ def overridden(
     return spec if seed is None else replace(spec, seed=seed)
 
 
-def created(spec: StudySpec, source: str, paths: StudyPaths, say: Say, *, script: Script | None = None) -> bool:
+def created(
+    spec: StudySpec,
+    source: str,
+    paths: StudyPaths,
+    say: Say,
+    *,
+    script: Script | None = None,
+    passing: bool = False,
+    now: float | None = None,
+) -> bool:
     """Makes the study's folder, with notes on it; False: something with its name exists already.
 
     Args:
-        script: as `studies.create` takes it.
+        script, passing: as `studies.create` takes them. now: when the study was submitted (UTC seconds; None: now).
     """
     from hpo_engine import assembly, studies
 
@@ -63,7 +72,8 @@ def created(spec: StudySpec, source: str, paths: StudyPaths, say: Say, *, script
             for text in notes:
                 say(text)
         files = assembly.metric_files(spec)
-        studies.create(spec, source, folder, time.time(), say, metric_files=files, script=script)
+        now = time.time() if now is None else now
+        studies.create(spec, source, folder, now, say, metric_files=files, script=script, passing=passing)
     except StudyExists:  # another submit was quicker
         return False
     for text in assembly.warnings(spec):

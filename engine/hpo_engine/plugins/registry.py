@@ -6,8 +6,11 @@ A name is one of the house's own, an entry point of an installed package, `modul
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from hpo_engine.errors import Problem, SpecError, nearest
@@ -38,9 +41,7 @@ class Registry:
 
     def known(self) -> dict[str, str]:
         """Every name there is, with the place of its class."""
-        from importlib.metadata import entry_points
-
-        return {**{e.name: e.value for e in entry_points(group=self.group)}, **self.own}
+        return {**dict(_installed(self.group, _import_path())), **self.own}
 
     def load(self, name: str, folder: str, path: str) -> Callable[..., Any]:
         """The class of that name; `folder` is where users' own are. Raises SpecError, a problem of the field `path`."""
@@ -103,6 +104,26 @@ class Registry:
         if missing := [method for method in self.methods if not callable(getattr(made, method, None))]:
             article = "an" if self.kind[0] in "aeiou" else "a"
             raise SpecError([Problem(path, f"{name} is not {article} {self.kind}: it has no method {missing[0]}")])
+
+
+def _import_path() -> tuple[tuple[str, int], ...]:
+    """The folders that packages are imported from, with the times of their latest changes (ns)."""
+    found = []
+    for folder in sys.path:
+        try:
+            found.append((folder, os.stat(folder or ".").st_mtime_ns))
+        except OSError:
+            continue
+    return tuple(found)
+
+
+@lru_cache(maxsize=16)
+def _installed(group: str, path: tuple[tuple[str, int], ...]) -> tuple[tuple[str, str], ...]:
+    """Name and value of each entry point of the group, once for each state of the import `path`: reading the metadata
+    of all packages takes tens of milliseconds, and a service reads many study files."""
+    from importlib.metadata import entry_points
+
+    return tuple((point.name, point.value) for point in entry_points(group=group))
 
 
 def card_of(cls: Callable[..., Any]) -> Card:

@@ -21,7 +21,7 @@ import sqlite3
 import struct
 import threading
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from hpo_engine.errors import JournalError, StudyLocked
@@ -37,6 +37,15 @@ if TYPE_CHECKING:
 
 _CHECKED = 1000
 """How many of the latest events are checked before a summary is believed."""
+
+
+class Glance(NamedTuple):
+    """When a log was opened (UTC seconds), number and checksum of its last event, and the study in short."""
+
+    opened_at: float
+    number: int
+    crc: int
+    summary: Summary
 
 
 class Journal:
@@ -194,6 +203,23 @@ class Journal:
         self.records(max(0, last_event(self._db)[0] - _CHECKED))
         return found
 
+    def glance(self, known: Glance | None = None) -> Glance:
+        """Where the log ends and the study in short; see `summary`.
+
+        Args:
+            known: an earlier glance; if the log goes on from there, only what is new is checked.
+        """
+        opened = self._db.execute("SELECT at FROM events WHERE seq = 1").fetchone()
+        if opened is None:
+            raise empty(self.path)
+        number, crc, _ = last_event(self._db)
+        if known is not None and (known.opened_at, known.number, known.crc) == (opened[0], number, crc):
+            return known
+        if known is None or known.opened_at != opened[0] or number - known.number > _CHECKED:
+            return Glance(opened[0], number, crc, self.summary())
+        self.records(known.number)
+        return Glance(opened[0], number, crc, kept(self._db) or Summary.of(self.history()))
+
     def _continues(self, known: History) -> bool:
         """Whether the log has the first and the last of these events: no two events are recorded at the same moment
         by different engines."""
@@ -329,6 +355,15 @@ def read_history(path: str) -> History:
     """The history of the event log at `path`; see `Journal.history`."""
     with contextlib.closing(Journal(path)) as journal:
         return journal.history()
+
+
+def read_glance(path: str, known: Glance | None = None) -> Glance:
+    """See `Journal.glance`. Raises JournalError."""
+    with contextlib.closing(Journal(path)) as journal:
+        try:
+            return journal.glance(known)
+        except (sqlite3.Error, ValueError) as error:
+            raise refusal(path, error) from error
 
 
 def read_summary(path: str) -> Summary:

@@ -66,18 +66,20 @@ def parse_document(
     document: Document,
     *,
     base_dir: str,
+    model_dir: str | None = None,
     algorithms: Iterable[str] | None = None,
     registries: Mapping[str, Registry] | None = None,
     name: str | None = None,
 ) -> StudySpec:
-    """As `parse`, of a document that was read already; `registries`: see `chosen.by_name`."""
+    """As `parse`, of a document that was read already; `registries`: see `chosen.by_name`; `model_dir`: in place of the
+    document's."""
     problems, data = Problems(document), document.data
     if not isinstance(data, dict):
         problems.add("", f"must be a mapping of fields (command, objective, space, ...), not {json_text(data)}")
         problems.check()
     form, failed = sound_form(data, problems)
     searched = read_space(form, given="space" in data, sound="experiments" not in failed, problems=problems)
-    paths = _paths(form, failed, base_dir, problems)
+    paths = _paths(form, failed, base_dir, model_dir or under(base_dir, form.model_dir), problems)
     algorithm, seed = chosen.algorithm(form, base_dir, algorithms, problems)
     _check_fields(form, data, name, problems)
     objectives = _objectives(form, data, problems)
@@ -150,9 +152,10 @@ def _check_checkpoints(form: StudyForm, problems: Problems) -> None:
         problems.add("checkpoints.disk", "has no effect with keep: all; write keep: promotable, or leave disk out")
 
 
-def _paths(form: StudyForm, failed: set[str], base_dir: str, problems: Problems) -> dict[str, Any]:
+def _paths(
+    form: StudyForm, failed: set[str], base_dir: str, model_dir: str, problems: Problems
+) -> dict[str, Any]:
     """The fields of a StudySpec that are paths, absolute; checked against the disk."""
-    model_dir = under(base_dir, form.model_dir)
     if wrong := folder_problem(model_dir):
         problems.add("model_dir", wrong)
     elif (

@@ -23,6 +23,7 @@ from hpo_engine.studyfile.wmla.parameters import search_params
 from hpo_engine.studyfile.wmla.request import (
     is_request,
     is_training,
+    main_script,
     new_name,
     parse_request,
     training_request,
@@ -40,6 +41,7 @@ __all__ = [
     "is_training",
     "job_object",
     "job_state",
+    "main_script",
     "new_name",
     "opened_us",
     "parse_request",

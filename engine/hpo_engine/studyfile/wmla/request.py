@@ -153,6 +153,16 @@ def new_name(user: str, now: float, rng: random.Random, kind: str = "hpo") -> st
     return f"{study_name(user, 'user')[:60]}-{kind}-{int(now * 1000)}{rng.randrange(1000):03d}"
 
 
+def main_script(document: Document) -> str | None:
+    """The script that a request wants to run (--model-main), as it names it; None: it names none."""
+    model = document.data.get("modelSpec") if isinstance(document.data, dict) else None
+    line = model.get("args") if isinstance(model, dict) else None
+    try:
+        return read_arguments(line).options.get("--model-main") if isinstance(line, str) else None
+    except ValueError:
+        return None
+
+
 def without_secrets(document: Document) -> Any:
     """The data of a request with the passwords of its args hidden; None if there are none."""
     model = document.data.get("modelSpec") if isinstance(document.data, dict) else None
