@@ -71,6 +71,12 @@ NAMES: tuple[str, ...] = (
     "shim.stop-noted",
     "shim.before-exit-record",
     "shim.exit-recorded",
+    "service.database-made",
+    "service.before-commit",
+    "service.after-commit",
+    "host.asked",
+    "host.before-fork",
+    "host.forked",
 )
 
 _name, _count, _action = "", 0, ""

@@ -32,6 +32,8 @@ _VERBS = {
     "algorithms": "algorithms", "schema": "machine", "doctor": "machine", "serve": "serve", "users": "users",
 }  # fmt: skip
 
+_HIDDEN = {"_engines": "hosting"}  # for other parts of this package
+
 _WHOLE = 1000  # letters; no sentence is longer
 
 
@@ -44,7 +46,7 @@ class _Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _VERBS and not args[0].startswith("-"):
+        if args and args[0] not in {**_VERBS, **_HIDDEN} and not args[0].startswith("-"):
             ctx.fail(f'No such command "{args[0]}"{nearest(args[0], _VERBS)}')
         return super().resolve_command(ctx, args)
 
@@ -55,9 +57,9 @@ class _Verbs(click.Group):
             formatter.write_dl([(name, verb.get_short_help_str(limit=_WHOLE)) for name, verb in verbs])
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _VERBS:
+        if (room := _VERBS.get(name) or _HIDDEN.get(name)) is None:
             return None
-        module = import_module(f"hpo_engine.cli.{_VERBS[name]}")
+        module = import_module(f"hpo_engine.cli.{room}")
         verbs: tuple[click.Command, ...] = module.VERBS
         return next(verb for verb in verbs if verb.name == name)
 

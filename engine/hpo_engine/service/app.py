@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
@@ -15,7 +17,7 @@ from hpo_engine.service.intake import Spool, TooLarge
 from hpo_engine.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 __all__ = ["caller_of", "create_app", "desk_of", "spool_of", "status_of"]
 
@@ -28,7 +30,7 @@ def create_app(desk: Desk) -> FastAPI:
     """The service's application, without the guard in front of it."""
     from hpo_engine.service import page, wmla  # their routes import this module
 
-    app = FastAPI(title="hpo-engine", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="hpo-engine", version=__version__, docs_url=None, redoc_url=None, lifespan=_open_desk)
     app.state.desk = desk
     app.state.spool = Spool.below(desk.root)
     app.add_exception_handler(EngineError, _refused)
@@ -36,6 +38,17 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(page.router)
     wmla.include(app)
     return app
+
+
+@asynccontextmanager
+async def _open_desk(app: FastAPI) -> AsyncIterator[None]:
+    """While the application is served, its studies run."""
+    desk: Desk = app.state.desk
+    await to_thread.run_sync(desk.open)
+    try:
+        yield
+    finally:
+        await to_thread.run_sync(desk.close)
 
 
 def status_of(error: EngineError) -> int:

@@ -56,6 +56,16 @@ class ServicePaths(NamedTuple):
         return f"{self.folder}/spool"
 
     @property
+    def models(self) -> str:
+        """Large uploads of studies whose folders are not made yet."""
+        return f"{self.folder}/models"
+
+    @property
+    def engines_log(self) -> str:
+        """What engines print before their study has a folder, and what the process prints that forks them."""
+        return f"{self.folder}/engines.log"
+
+    @property
     def algorithms(self) -> str:
         """Installed search plugins."""
         return f"{self.folder}/algorithms"

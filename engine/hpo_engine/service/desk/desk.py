@@ -2,108 +2,371 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 import time
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.errors import StudyExists, StudyLocked, StudyNotFound, nearest
+from hpo_engine.contract.paths import StudyPaths, is_study, studies
+from hpo_engine.errors import EngineError, JournalError, StudyGone, StudyLocked, StudyNotFound, nearest
+from hpo_engine.service.desk.looking import Glances, Histories
+from hpo_engine.service.desk.specs import Specs
+from hpo_engine.service.desk.states import Standing, state_of
 from hpo_engine.service.desk.values import Caller, Model, View
+from hpo_engine.service.host import Host
+from hpo_engine.service.intake.spool import Spool
+from hpo_engine.service.places import ServicePaths
+from hpo_engine.service.records import uploads as texts
+from hpo_engine.service.records.submissions import Content, Key, Phase, Submission, Submissions
+from hpo_engine.service.records.uploads import Kept, Uploads
+from hpo_engine.store.lock import who_leads
 
 if TYPE_CHECKING:
-    from hpo_engine.control.reading import Reader
+    from collections.abc import Iterator
+
+    from hpo_engine.study.history import History
     from hpo_engine.study.spec import StudySpec
+
+STUDIES = 8
+"""How many studies run at the same time, unless `serve` is told otherwise; their trials share the machine."""
+_POLL_S = 0.02
+_STOP_S = 30.0  # how long a forced removal waits for the engine to end
 
 
 class Desk:
     """May be used from several threads. Methods that name a study raise StudyNotFound if there is none that the caller
-    may see."""
+    may see: their own, and for an admin all.
 
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self._readers: dict[str, Reader] = {}
+    Args:
+        root: of the studies, absolute. studies: how many run at the same time, at most.
+    """
+
+    def __init__(self, root: str, *, studies: int = STUDIES) -> None:
+        self.root, self._most = root, studies
+        self._places = ServicePaths(root)
+        self._places.make()
+        self._submissions = Submissions.at(self._places.db)
+        self._uploads = Uploads(self._places, Spool.below(root))
+        self._glances, self._histories = Glances(), Histories()
+        self._specs = Specs(self._submissions, self._uploads, root)
+        self._host = Host(root, self._submissions, self._uploads, studies)
+        self._lock, self._open = threading.Lock(), False
+
+    def open(self) -> None:
+        """Takes over what the service before has left, and starts engines from now on; a second time, nothing."""
+        with self._lock:
+            if not self._open:
+                self._open = True
+                self._host.start()
+                self._finish_removals()
+
+    def close(self) -> None:
+        """Studies go on."""
+        with self._lock:
+            if self._open:
+                self._host.close()
+            self._uploads.close()
+            self._submissions.close()
 
     def checked(self, text: str, *, file: str = "request", model_dir: str | None = None) -> tuple[StudySpec, str]:
         """The study that a text describes (study file or WMLA request), and the text to keep, without secrets. Raises
         SpecError with every problem in it."""
-        from hpo_engine import assembly
-        from hpo_engine.studyfile import document
+        return texts.spec_of(texts.read(text, file), text, self.root, model_dir)
 
-        read = document.read_document(text, file)
-        return assembly.spec_of(read, text, model_dir or self.root, os.environ)
-
-    def submit(self, caller: Caller, text: str, model: Model | None = None, *, file: str = "request") -> View:
+    def submit(
+        self,
+        caller: Caller,
+        text: str,
+        model: Model | None = None,
+        *,
+        file: str = "request",
+        name: str | None = None,
+        key: str | None = None,
+    ) -> View:
         """Takes a study in. When it returns, nothing loses the study any more.
 
-        Raises:
-            SpecError. StudyExists: the name is taken.
-        """
-        from hpo_engine.contract.paths import StudyPaths
-        from hpo_engine.control.engines import start_engine
-        from hpo_engine.control.submitting import created
+        Args:
+            model: the script or its folder, which comes in place of the text's model_dir. file: what messages call the
+            text. name: of a study whose text names none (None: one is made). key: the client's own name for the
+            request; the same request with the same key is the same study, however often it comes.
 
-        spec, kept = self.checked(text, file=file)
-        paths = StudyPaths(os.path.join(self.root, spec.name))
-        if not created(spec, kept, paths, lambda note: None):
-            raise StudyExists(f"a study {spec.name} exists; choose another name, or remove it")
-        start_engine(paths, {})
-        return self.view(caller, spec.name)
+        Raises:
+            SpecError: the text or the model is not sound. StudyExists: the name is taken, or the key is that of
+            another request. JournalError: it cannot be written down; nothing was taken in.
+        """
+        doc, now = texts.read(text, file), time.time()
+        script = "" if model is None else texts.script_name(doc, model.name)
+        told = None if key is None else Key(key, _sha256(text, model))
+        with self._kept(model, script) as kept:
+            folder = kept.folder if kept is not None else None
+            called = name or texts.new_name(caller.name, now)
+            spec, source = texts.spec_of(doc, text, self.root, folder, user=caller.name, name=called)
+            self.open()
+            new = Submission(
+                0, spec.name, caller.name, now, file, "" if model is None else model.kind, script,
+                kept.name if kept is not None else "",
+            )  # fmt: skip
+            given = Content(source, kept.content if kept is not None else None)
+            row, is_new = self._submissions.add(new, given, now, partial(self._taken, new.name), told)
+            if is_new:
+                self._specs.put(row, texts.settled(spec, folder, self.root))
+                self._host.enqueue(row)
+        if not is_new and kept is not None:
+            self._uploads.drop(kept.name)
+        return self.view(caller, row.name)
 
     def views(self, caller: Caller) -> list[View]:
         """All studies that the caller may see, by name."""
-        from hpo_engine.contract.paths import studies
-
-        return [self.view(caller, os.path.basename(paths.root)) for paths in studies(self.root)]
+        rows = {row.name: row for row in self._submissions.all()}
+        names = {os.path.basename(paths.root) for paths in studies(self.root)}
+        found = [self._view(caller, name, rows.get(name)) for name in sorted({*names, *rows})]
+        return [view for view in found if view is not None]
 
     def view(self, caller: Caller, name: str) -> View:
-        from hpo_engine.contract.paths import StudyPaths, is_study, studies
-        from hpo_engine.control.reading import Reader
-        from hpo_engine.reports.objects import state_word
-        from hpo_engine.store.lock import who_leads
-
-        paths = StudyPaths(os.path.join(self.root, name))
-        if os.sep in name or name.startswith(".") or not is_study(paths):
-            known = [os.path.basename(each.root) for each in studies(self.root)]
-            raise StudyNotFound(f'no study "{name}"{nearest(name, known)}')
-        history = self._readers.setdefault(name, Reader(paths)).read()
-        led = who_leads(paths.lock)
-        state = state_word(history.state.value, led is not None)
-        return View(
-            name, caller.name, state, history.opened_at, f"{history.events}-{state}", history.spec, history, paths
-        )
-
-    def stop(self, caller: Caller, name: str, *, kill: bool = False) -> View:
-        """Asks for the stop; does not wait for it."""
-        from hpo_engine.control.stopping import ask_to_stop
-
-        view = self.view(caller, name)
-        assert view.paths is not None
-        ask_to_stop(view.paths, kill=kill)
+        view = None
+        if os.sep not in name and "\0" not in name and not name.startswith("."):
+            view = self._view(caller, name, self._submissions.get(name))
+        if view is None:
+            raise StudyNotFound(f'no study "{name}"{nearest(name, self._names(caller))}')
         return view
 
+    def stop(self, caller: Caller, name: str, *, kill: bool = False) -> View:
+        """Asks for the stop; does not wait for it. A study that waits for its turn leaves the line.
+
+        Raises:
+            StudyLocked: its engine cannot be reached.
+        """
+        view = self.view(caller, name)
+        row = self._submissions.get(name)
+        if row is not None and row.phase in (Phase.QUEUED, Phase.BEGUN):
+            self._submissions.change(name, (Phase.QUEUED, Phase.BEGUN), phase=Phase.IDLE, changes={})
+            self._host.withdraw(name)
+            if not row.placed and not self._is_leading_soon(row):
+                return self.view(caller, name)
+        if view.paths is None:
+            return self.view(caller, name)
+        self._stop_engine(view.paths, row, kill=kill)
+        return self.view(caller, name)
+
     def restart(self, caller: Caller, name: str, changes: dict[str, Any] | None = None) -> View:
-        """Goes on where the study stood; finished trials are kept. `changes`: new limits, see `control.changes`."""
-        from hpo_engine.control.engines import start_engine
+        """Goes on where the study stood; finished trials are kept. It waits for its turn.
+
+        Args:
+            changes: new limits, see `control.changes`.
+
+        Raises:
+            StudyLocked: it runs, or could never begin. SpecError: a limit is below what the study has had.
+        """
+        from hpo_engine.control.changes import refuse_fewer
 
         view = self.view(caller, name)
-        assert view.paths is not None
-        start_engine(view.paths, {"changes": changes or {}})
+        row, turn = self._submissions.get(name), time.time()
+        if row is not None and row.phase is Phase.REFUSED:
+            raise StudyLocked(f"{name} could not begin: {row.reason}; submit it again")
+        if view.paths is not None and (holder := who_leads(view.paths.lock)) is not None:
+            raise StudyLocked(f"{name} runs already ({holder})", str(holder))
+        if changes and view.history is not None:
+            refuse_fewer(view.history, changes, "{}: ")
+        self.open()
+        if row is None:
+            assert view.paths is not None
+            row = self._submissions.adopt(name, view.created, turn, changes or {})
+        else:
+            row = self._submissions.change(
+                name, phase=Phase.QUEUED, turn=turn, changes={**row.changes, **(changes or {})}, reason=""
+            )
+        if row is not None:
+            self._host.enqueue(row)
         return self.view(caller, name)
 
     def remove(self, caller: Caller, name: str, *, force: bool = False) -> None:
         """Removes the study's folder. `force`: a study that runs is stopped first.
 
         Raises:
-            StudyLocked: it runs, and is to be stopped first.
+            StudyLocked: it runs, and is to be stopped first; or it cannot be stopped.
         """
-        from hpo_engine import studies
-        from hpo_engine.store.lock import who_leads
-
         view = self.view(caller, name)
-        assert view.paths is not None
-        if force:
-            self.stop(caller, name, kill=True)
-            while who_leads(view.paths.lock) is not None:
-                time.sleep(0.05)
-        elif who_leads(view.paths.lock) is not None:
-            raise StudyLocked(f"{name} runs; stop it first")
-        studies.remove(view.paths)
+        row = self._submissions.get(name)
+        if not force and view.paths is not None and (holder := who_leads(view.paths.lock)) is not None:
+            raise StudyLocked(f"{name} runs ({holder}); stop it first", str(holder))
+        if not force and row is not None and row.phase in (Phase.QUEUED, Phase.BEGUN) and self._host.has(row.id):
+            raise StudyLocked(f"{name} is about to run; stop it first")
+        if row is not None:
+            self._submissions.change(name, phase=Phase.REMOVING)
+            self._host.withdraw(name)
+        try:
+            self._remove(name, row, force=force)
+        except BaseException:
+            if row is not None:
+                self._submissions.change(name, (Phase.REMOVING,), phase=Phase.IDLE)
+            raise
+
+    # -- what is taken in ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _kept(self, model: Model | None, script: str) -> Iterator[Kept | None]:
+        if model is None:
+            yield None
+            return
+        with self._uploads.taken(model, script) as kept:
+            yield kept
+
+    def _taken(self, name: str, there: Submission | None) -> str:
+        """Why a new study cannot have this name; "" if it can."""
+        paths = StudyPaths(os.path.join(self.root, name))
+        if there is not None and (not there.placed or there.phase is Phase.REMOVING or os.path.lexists(paths.root)):
+            return f"a study {name} exists; choose another name, or remove it"
+        if os.path.lexists(paths.root):
+            what = "a study" if is_study(paths) else "something else"
+            return f"{what} with the name {name} is in {self.root}; choose another name, or remove it"
+        return ""
+
+    # -- what is shown ---------------------------------------------------------------------------------------------
+
+    def _names(self, caller: Caller) -> list[str]:
+        rows = {row.name: row for row in self._submissions.all()}
+        names = {os.path.basename(paths.root) for paths in studies(self.root)}
+        return [name for name in {*names, *rows} if _may_see(caller, rows.get(name))]
+
+    def _view(self, caller: Caller, name: str, row: Submission | None) -> View | None:
+        """None: there is no such study, or not for this caller."""
+        if row is not None and row.phase is Phase.REMOVING:
+            return None
+        paths = StudyPaths(os.path.join(self.root, name))
+        if row is not None and not row.placed:
+            return self._unplaced(row) if _may_see(caller, row) else None
+        if not is_study(paths):
+            return None
+        glance, problem = None, ""
+        try:
+            glance = self._glances.of(paths)
+        except StudyGone:
+            return None
+        except JournalError as error:
+            problem = str(error)
+        if row is not None and glance is not None and glance.opened_at != row.created:
+            row = None  # the study of that submission was removed, and another one has its name
+        if not _may_see(caller, row):
+            return None
+        holder = who_leads(paths.lock)
+        elsewhere = str(holder) if holder is not None and not self._host.is_leading(holder.pid) else ""
+        reason = problem or (self._host.problems.get(name, "") if holder is None else "")
+        standing = Standing(row.phase if row is not None else None, holder is not None, bool(reason) and not problem)
+        state, recovery = state_of(standing, None if glance is None else glance.summary)
+        where = "-" if glance is None else f"{glance.number}-{glance.crc:08x}"
+        return View(
+            name, "" if row is None else row.owner, state, 0.0 if glance is None else glance.opened_at,
+            f"{where}-{state}-{recovery}-{int(bool(elsewhere))}", paths, None if glance is None else glance.summary,
+            elsewhere, reason, recovery, load=partial(self._history, paths),
+        )  # fmt: skip
+
+    def _unplaced(self, row: Submission) -> View:
+        state = {Phase.REFUSED: "failed", Phase.IDLE: "stopped"}.get(row.phase, "queued")
+        version = f"{row.id}-{state}"
+        return View(
+            row.name, row.owner, state, row.created, version, problem=row.reason, read=partial(self._specs.of, row)
+        )
+
+    def _history(self, paths: StudyPaths) -> History | None:
+        try:
+            return self._histories.of(paths)
+        except (JournalError, StudyGone):
+            return None
+
+    # -- what is ended ---------------------------------------------------------------------------------------------
+
+    def _is_leading_soon(self, row: Submission) -> bool:
+        """Whether an engine of this submission is on its way; one that has no folder yet is ended instead."""
+        if not self._host.has(row.id):
+            return False
+        self._host.kill(row.id)
+        while self._host.has(row.id):
+            time.sleep(_POLL_S)
+        return False
+
+    def _stop_engine(self, paths: StudyPaths, row: Submission | None, *, kill: bool) -> None:
+        from hpo_engine.control.stopping import ask_to_stop, stop_unled
+
+        deadline = time.monotonic() + _STOP_S
+        while who_leads(paths.lock) is None and row is not None and self._host.has(row.id):  # it is about to lead
+            if time.monotonic() > deadline:
+                raise StudyLocked(f"{row.name}: its engine does not begin; see {paths.engine_log}")
+            time.sleep(_POLL_S)
+        if who_leads(paths.lock) is not None:
+            ask_to_stop(paths, kill=kill)
+            return
+        history = self._history(paths)
+        if history is not None and history.running:
+            try:
+                stop_unled(paths, kill=kill)
+            except EngineError as error:
+                raise StudyLocked(f"{os.path.basename(paths.root)}: {error}") from error
+
+    def _remove(self, name: str, row: Submission | None, *, force: bool) -> None:
+        from hpo_engine import studies as folders
+
+        paths = StudyPaths(os.path.join(self.root, name))
+        if row is not None and not row.placed:
+            self._is_leading_soon(row)
+        if is_study(paths) and self._is_its_folder(paths, row):
+            if force:
+                self._end(paths, row)
+            try:
+                folders.remove(paths)
+            except (StudyLocked, StudyGone):
+                raise
+            except EngineError as error:
+                raise StudyLocked(f"{name}: {error}") from error
+        self._glances.forget(paths)
+        self._histories.forget(paths)
+        if row is not None:
+            self._uploads.drop(row.kept)
+            self._submissions.remove(name)
+
+    def _is_its_folder(self, paths: StudyPaths, row: Submission | None) -> bool:
+        """Whether the folder is that of the submission, and not of a study that has taken its name."""
+        if row is None:
+            return True
+        try:
+            return self._glances.of(paths).opened_at == row.created
+        except JournalError:
+            return row.placed  # a damaged study may be removed, too
+        except StudyGone:
+            return False
+
+    def _end(self, paths: StudyPaths, row: Submission | None) -> None:
+        self._stop_engine(paths, row, kill=True)
+        deadline = time.monotonic() + _STOP_S
+        while (holder := who_leads(paths.lock)) is not None:
+            if time.monotonic() > deadline:
+                raise StudyLocked(f"{os.path.basename(paths.root)}: its engine does not answer ({holder})")
+            time.sleep(_POLL_S)
+
+    def _finish_removals(self) -> None:
+        """Those that the service before had begun."""
+        for row in self._submissions.all():
+            if row.phase is Phase.REMOVING:
+                threading.Thread(target=self._remove_late, args=(row,), name="removal", daemon=True).start()
+
+    def _remove_late(self, row: Submission) -> None:
+        try:
+            self._remove(row.name, row, force=True)
+        except (EngineError, OSError):
+            self._submissions.change(row.name, (Phase.REMOVING,), phase=Phase.IDLE)
+
+
+def _may_see(caller: Caller, row: Submission | None) -> bool:
+    return caller.admin or (row is not None and row.owner == caller.name)
+
+
+def _sha256(text: str, model: Model | None) -> str:
+    found = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    if model is not None:
+        found.update(model.name.encode("utf-8", "surrogatepass") + b"\0")
+        with open(model.path, "rb") as file:
+            while part := file.read(1 << 20):
+                found.update(part)
+    return found.hexdigest()

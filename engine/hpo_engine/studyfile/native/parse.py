@@ -152,9 +152,7 @@ def _check_checkpoints(form: StudyForm, problems: Problems) -> None:
         problems.add("checkpoints.disk", "has no effect with keep: all; write keep: promotable, or leave disk out")
 
 
-def _paths(
-    form: StudyForm, failed: set[str], base_dir: str, model_dir: str, problems: Problems
-) -> dict[str, Any]:
+def _paths(form: StudyForm, failed: set[str], base_dir: str, model_dir: str, problems: Problems) -> dict[str, Any]:
     """The fields of a StudySpec that are paths, absolute; checked against the disk."""
     if wrong := folder_problem(model_dir):
         problems.add("model_dir", wrong)

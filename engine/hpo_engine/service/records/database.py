@@ -145,7 +145,9 @@ class Database:
             ours = db.execute("PRAGMA application_id").fetchone()[0]
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if ours not in (0, _APPLICATION_ID) or version > _SCHEMA:
-                raise JournalError(f"{self.path}: not a database of this hpo-engine's service; upgrade, or move it away")
+                raise JournalError(
+                    f"{self.path}: not a database of this hpo-engine's service; upgrade, or move it away"
+                )
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
             db.executescript(

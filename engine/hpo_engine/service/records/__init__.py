@@ -1,0 +1,1 @@
+"""What the service keeps beside the studies' folders: submissions in its database, and uploads."""
