@@ -67,7 +67,9 @@ def test_assistant_looks_queues_and_stops(tmp_path: Path) -> None:
     good, bad = answers[:9], answers[9:]
     assert not any(error for error, _, _ in good[:8]), answers
     listed, shown, stopped, page, best, trial, log, figure, queued = (value for _, value, _ in good)
-    assert [each["study"] for each in listed["studies"]] == ["mine"] and shown["file"]["space"]["x"] == {"float": [0, 2]}
+    assert [each["study"] for each in listed["studies"]] == ["mine"] and shown["file"]["space"]["x"] == {
+        "float": [0, 2]
+    }
     assert stopped["state"] in ("stopped", "finished")
     values = [each["value"] for each in page["trials"]]
     assert values == sorted(values) and page["trials"][0]["trial"] == best["best"]["trial"]
@@ -77,5 +79,7 @@ def test_assistant_looks_queues_and_stops(tmp_path: Path) -> None:
         assert queued["queued"] == [0]
     texts = [text for error, _, text in bad if error]
     assert len(texts) == len(bad), answers
-    for text, part in zip(texts, ("is not a parameter", "no trial 99", 'no study "min"', "did you mean", "no trial 77"), strict=True):
+    for text, part in zip(
+        texts, ("is not a parameter", "no trial 99", 'no study "min"', "did you mean", "no trial 77"), strict=True
+    ):
         assert part in text and "Traceback" not in text

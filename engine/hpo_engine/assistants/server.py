@@ -34,7 +34,8 @@ def create_server(root: str) -> MCPServer[Any]:
         return locate(study, root)
 
     def tool(annotations: ToolAnnotations) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        return server.tool(annotations=annotations)
+        register: Callable[[Callable[..., Any]], Callable[..., Any]] = server.tool(annotations=annotations)
+        return register
 
     @tool(_READS)
     def list_studies() -> dict[str, Any]:
