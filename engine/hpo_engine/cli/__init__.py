@@ -29,7 +29,8 @@ _VERBS = {
     "edit": "edit", "replay": "replay", "enqueue": "enqueue", "cancel": "trials", "pause": "trials", "remove": "ending",
     "export": "views", "compare": "compare", "plot": "plot", "backtest": "backtest", "tensorboard": "machine",
     "init": "machine",
-    "algorithms": "algorithms", "mcp": "mcp", "schema": "machine", "doctor": "machine", "serve": "serve", "users": "users",
+    "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
+    "serve": "serve", "users": "users", "mcp": "mcp",
 }  # fmt: skip
 
 _HIDDEN = {"_engines": "hosting"}  # for other parts of this package
