@@ -8,6 +8,7 @@ EngineError                 the CLI prints the line and leaves with `exit_code`
 +-- LaunchError                  -   this attempt fails; the study goes on
 +-- SearcherError                3   the study cannot go on: close it as failed
 +-- StopperError                 3   likewise
++-- NothingYet                   2   there is nothing of that kind in the study yet: 404
 +-- StudyLocked                  4   another engine leads this study: wait or leave
 +-- StudyGone                    5   its folder was moved or removed under the engine: leave, write nothing more
 +-- JournalError                 5   the event log cannot be read or written: stop, lose nothing
@@ -68,6 +69,12 @@ class StudyNotFound(EngineError, KeyError):
 
 class StudyExists(EngineError):
     """A different study has that name. Exit 2 (REST: 409)."""
+
+    exit_code = 2
+
+
+class NothingYet(EngineError):
+    """The study has nothing yet of what was asked for, such as too few trials for a figure. Exit 2 (REST: 404)."""
 
     exit_code = 2
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -33,6 +33,7 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
     installed plugin.
     """
     from hpo_engine import assembly
+    from hpo_engine.control.describing import algorithm_object, algorithm_objects
     from hpo_engine.plugins.card import NO_CARD
 
     if name is not None:
@@ -40,15 +41,14 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
         if own.card is NO_CARD:
             click.echo(f"{name}: your own; it has no card that says what its options mean")
         elif as_json:
-            click.echo(dump({name: _object(own)}))
+            click.echo(dump({name: algorithm_object(own)}))
         else:
             click.echo(_section(name, own) if markdown else _full(name, own))
         return
     ours = {known: assembly.traits(known) for known in assembly.SEARCHERS}
     plugins = {known: where for known, where in assembly.SEARCHERS.known().items() if known not in assembly.SEARCHERS}
     if as_json:
-        objects = {known: _object(own) for known, own in ours.items()}
-        click.echo(dump({"algorithms": objects, "common": _options_object(_common()), "plugins": plugins}))
+        click.echo(dump(algorithm_objects()))
     elif markdown:
         click.echo(page(ours), nl=False)
     elif everything:
@@ -64,22 +64,21 @@ VERBS = (algorithms,)
 
 def page(ours: Mapping[str, Traits]) -> str:
     """Every algorithm as Markdown, for a section of docs/algorithms.md: a table, then each with its options."""
+
     rows = "".join(
         f"| [`{name}`](#{_anchor(name)}) | {own.card.summary} | {own.card.suits} |\n" for name, own in ours.items()
     )
+    from hpo_engine.control.describing import common
+
     table = f"| algorithm | what it does | when to use it |\n| --- | --- | --- |\n{rows}"
-    head = f"Every algorithm has the option `seed`: {_common()['seed'].about}.\n"
+    head = f"Every algorithm has the option `seed`: {common()['seed'].about}.\n"
     return "\n".join([table, head, *(_section(name, own) + "\n" for name, own in ours.items())])
 
 
-def _common() -> dict[str, Option]:
-    from hpo_engine.plugins.card import SEED
-
-    return {"seed": SEED}
-
-
 def _all_have() -> str:
-    option = _common()["seed"]
+    from hpo_engine.control.describing import common
+
+    option = common()["seed"]
     return _filled(f"All have the option `seed` ({option.range}): {option.about}.", "") + "\n"
 
 
@@ -135,7 +134,7 @@ def _default(option: Option) -> str:
     return option.default if isinstance(option.default, str) else json_text(option.default)
 
 
-# -- Markdown and JSON -----------------------------------------------------------------------------------------------
+# -- Markdown --------------------------------------------------------------------------------------------------------
 
 
 def _section(name: str, own: Traits) -> str:
@@ -153,21 +152,3 @@ def _section(name: str, own: Traits) -> str:
 def _anchor(name: str) -> str:
     """As GitHub makes it of a heading."""
     return "".join(c for c in name.lower().replace(" ", "-") if c.isalnum() or c in "-_")
-
-
-def _object(own: Traits) -> dict[str, Any]:
-    return {
-        "summary": own.card.summary, "suits": own.card.suits, "cost": own.card.cost, "source": own.card.source,
-        "extra": own.card.extra or None, "needs_resource": own.needs_resource, "uses_running": own.uses_running,
-        "many_objectives": own.many_objectives, "options": _options_object(own.card.options),
-    }  # fmt: skip
-
-
-def _options_object(options: Mapping[str, Option]) -> dict[str, Any]:
-    return {
-        name: {
-            "type": {int: "int", float: "float", bool: "bool", str: "text"}[option.kind],
-            "default": option.default, "allowed": option.range, "about": option.about,
-        }
-        for name, option in options.items()
-    }  # fmt: skip

@@ -112,13 +112,6 @@ def _read(file: str) -> list[Any]:
     return found[0] if len(found) == 1 and isinstance(found[0], list) else found
 
 
-def _entries(history: History) -> list[tuple[int, int | None]]:
-    """Every queued configuration by its number, with the trial that it became (None: it waits)."""
-    waiting = [(entry.number, None) for entry in history.queue]
-    begun = [(t.proposal.queued.number, t.id) for t in history.trials if t.proposal.queued is not None]
-    return sorted([*waiting, *begun])
-
-
 def _await(paths: StudyPaths, log: Follower, numbers: Sequence[int], patience_s: float | None) -> None:
     """Waits until the configurations have become trials, the engine has gone, or the patience is at its end."""
     from hpo_engine.store.lock import who_leads
@@ -133,28 +126,23 @@ def _await(paths: StudyPaths, log: Follower, numbers: Sequence[int], patience_s:
 
 
 def _print(history: History, numbers: Sequence[int], *, led: bool, as_json: bool) -> None:
+    from hpo_engine.control.queueing import entries
     from hpo_engine.text.tables import assignments, counted
 
-    became = {number: trial for number, trial in _entries(history) if number in set(numbers)}
-    waiting = {entry.number: entry.params for entry in history.queue}
+    became = entries(history, numbers)
     if as_json:
-        click.echo(dump([
-            {
-                "number": number,
-                "trial": trial,
-                "params": dict(waiting[number] if trial is None else history.trials[trial].params),
-            }
-            for number, trial in became.items()
-        ]))  # fmt: skip
+        click.echo(dump([entry.to_json() for entry in became]))
         return
-    for number, trial in list(became.items())[:_SHOWN]:
-        if trial is not None:
-            click.echo(f"trial {trial}: {assignments(history.trials[trial].params)}")
+    for entry in became[:_SHOWN]:
+        if entry.trial is not None:
+            click.echo(f"trial {entry.trial}: {assignments(entry.params)}")
         else:
-            ahead = sum(entry.number < number or entry.study is not None for entry in history.queue if entry.first)
+            ahead = sum(
+                other.number < entry.number or other.study is not None for other in history.queue if other.first
+            )
             place = f"behind {counted(ahead, 'other')}" if ahead else "first in line"
             when = "starts when a trial can" if led else f"hpo-engine resume {history.spec.name} tries it"
-            click.echo(f"queued, {place}: {assignments(waiting[number])}; {when}")
+            click.echo(f"queued, {place}: {assignments(entry.params)}; {when}")
     if (more := len(became) - _SHOWN) > 0:
-        waits = sum(trial is None for trial in list(became.values())[_SHOWN:])
+        waits = sum(entry.trial is None for entry in became[_SHOWN:])
         click.echo(f"... and {more} more, of which {waits} wait")

@@ -254,6 +254,19 @@ def overview(study: str, env: Mapping[str, str]) -> tuple[Peer, list[Lease]] | N
         return peer, [lease for name in names if (lease := folder.read(name, Lease)) is not None]
 
 
+def all_leases(env: Mapping[str, str]) -> list[Lease] | None:
+    """What attempts of all studies hold; None: that cannot be known."""
+    if env.get(VARIABLE) == OFF:
+        return None
+    try:
+        opened = LedgerFolder(folder_of(env))
+    except OSError:
+        return None
+    with contextlib.closing(opened) as folder:
+        names = [name for name in folder.names() if name.startswith(_LEASE)]
+        return [lease for name in names if (lease := folder.read(name, Lease)) is not None]
+
+
 def described(env: Mapping[str, str]) -> tuple[str, str]:
     """The ledger of this machine, or what is wrong with it, and how many trials are in it; for people."""
     if env.get(VARIABLE) == OFF:

@@ -9,8 +9,9 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from hpo_engine.executors.ledger import Ledger, overview
+from hpo_engine.executors.ledger import Ledger, all_leases, overview
 from hpo_engine.executors.sharing import Lease, Peer, Place, Rival, Use, capacity
 from hpo_engine.study.spec import Resources
 from hpo_engine.system import threads
@@ -203,6 +204,22 @@ def waits(folder: str, env: Mapping[str, str]) -> str:
     """A line on whose trials the study in `folder` waits for, as its engine last published; "" if it does not."""
     seen = overview(study_id(folder), env) if os.path.isdir(folder) else None
     return "" if seen is None else _waiting_line(*seen, time.monotonic())
+
+
+def usage(env: Mapping[str, str]) -> list[dict[str, object]] | None:
+    """What running trials hold, by study: its name, how many trials, cores, and the part of each GPU; None: that cannot
+    be known."""
+    leases = all_leases(env)
+    if leases is None:
+        return None
+    found: dict[str, dict[str, Any]] = {}
+    for lease in leases:
+        one = found.setdefault(lease.study, {"study": lease.name, "trials": 0, "cores": 0.0, "gpus": {}})
+        one["trials"] += 1
+        one["cores"] = round(one["cores"] + lease.cores, 6)
+        for gpu, part in lease.gpus.items():
+            one["gpus"][gpu] = round(one["gpus"].get(gpu, 0.0) + part, 6)
+    return sorted(found.values(), key=lambda one: str(one["study"]))
 
 
 def study_id(folder: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo_engine.errors import EngineError
+from hpo_engine.errors import NothingYet
 from hpo_engine.maths import anova, pareto, pedanova
 from hpo_engine.maths.forest import Bins, Forest, grown
 from hpo_engine.maths.transforms import reined
@@ -42,10 +42,8 @@ _TREES, _FEWEST_TREES, _WORK = 64, 16, 120_000  # `_WORK`: trees times points ti
 _PAIRED = 10  # parameters whose pairs are examined: those with the largest effects
 
 
-class TooFew(EngineError):
+class TooFew(NothingYet):
     """A history whose trials cannot tell what mattered; the text says why."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from hpo_engine.errors import EngineError, SpecError, StudyExists, StudyLocked, StudyNotFound
+from hpo_engine.errors import (
+    EngineError,
+    JournalError,
+    MachineError,
+    NothingYet,
+    SpecError,
+    StudyGone,
+    StudyNotFound,
+)
 from hpo_engine.service.dependencies import caller_of, desk_of, spool_of
 from hpo_engine.service.desk import Desk
 from hpo_engine.service.guard import routes as guard_routes
 from hpo_engine.service.intake import Spool, TooLarge
+from hpo_engine.service.v1.refusals import problems_of
 from hpo_engine.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+_log = logging.getLogger(__name__)
 __all__ = ["caller_of", "create_app", "desk_of", "spool_of", "status_of"]
 
 _STATUS: Mapping[type[EngineError], int] = {
-    TooLarge: 413, SpecError: 400, StudyNotFound: 404, StudyExists: 409, StudyLocked: 409,
+    TooLarge: 413, SpecError: 400, StudyNotFound: 404, NothingYet: 404, StudyGone: 404, JournalError: 503,
+    MachineError: 503,
 }  # fmt: skip
 
 
 def create_app(desk: Desk) -> FastAPI:
     """The service's application, without the guard in front of it."""
-    from hpo_engine.service import page, wmla  # their routes import this module
+    from hpo_engine.service import page, v1, wmla  # their routes import this module
 
     app = FastAPI(title="hpo-engine", version=__version__, docs_url=None, redoc_url=None, lifespan=_open_desk)
     app.state.desk = desk
     app.state.spool = Spool.below(desk.root)
     app.add_exception_handler(EngineError, _refused)
+    app.add_exception_handler(OSError, _machine_trouble)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.include_router(guard_routes.router)
     app.include_router(page.router)
+    app.include_router(v1.router())
     wmla.include(app)
     return app
 
@@ -52,11 +68,26 @@ async def _open_desk(app: FastAPI) -> AsyncIterator[None]:
 
 
 def status_of(error: EngineError) -> int:
-    """The HTTP status that tells of an error."""
-    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+    """The HTTP status that tells of an error; 409: it cannot be done as things stand."""
+    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 409)
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, EngineError)
     problems = [problem._asdict() for problem in error.problems] if isinstance(error, SpecError) else []
     return JSONResponse({"error": str(error), "problems": problems}, status_of(error))
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """A query or a body that does not fit its route: in the form of all other errors."""
+    assert isinstance(error, RequestValidationError)
+    return await _refused(request, SpecError(problems_of(error.errors())))
+
+
+async def _machine_trouble(request: Request, error: Exception) -> JSONResponse:
+    """A full disk, a folder that was taken away, too many open files: nothing is wrong with the request."""
+    assert isinstance(error, OSError)
+    _log.warning("%s %s: %s", request.method, request.url.path, error)
+    return JSONResponse(
+        {"error": f"the server cannot do it at present: {error.strerror or error}", "problems": []}, 503
+    )

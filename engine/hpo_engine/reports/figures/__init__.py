@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.errors import EngineError, SpecError, nearest
+from hpo_engine.errors import EngineError, NothingYet, SpecError, nearest
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 MISSING = "figures need the package plotly; run: pip install 'hpo-engine[report]'"
 
 
-class NothingToShow(EngineError):
+class NothingToShow(NothingYet):
     """A study has nothing that the figure could show; the text says why. A report shows the text in its place."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,204 @@
+"""Streams of server-sent events, and the event log itself for a mirror."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Header, Query, Request, Response
+from sse_starlette.event import ServerSentEvent
+from sse_starlette.sse import EventSourceResponse
+
+from hpo_engine.service.v1.answers import encoded
+from hpo_engine.service.v1.asking import Ask, Asking, Number, Study
+from hpo_engine.service.v1.feeds import Feeds, Listener, Message
+from hpo_engine.service.v1.news import (
+    ListNews,
+    OutputNews,
+    StudyNews,
+    all_studies,
+    events_of,
+    missed,
+    reset,
+    update,
+)
+
+if TYPE_CHECKING:
+    from hpo_engine.service.desk import View
+
+router = APIRouter(tags=["events"])
+_STUDY_S, _LIST_S, _OUTPUT_S = 0.5, 1.0, 0.5  # from one look to the next
+_PING_S = 15
+_SEND_S = 30.0  # a client that takes nothing for so long is cut off
+_MOST_WAIT_S = 60.0
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+LastEventId = Annotated[str | None, Header(max_length=100, description="The id of the last event that is known.")]
+
+
+@router.get("/events", summary="Follow all studies", responses=_STREAM, response_class=EventSourceResponse)
+async def follow_studies(ask: Ask) -> Response:
+    """Events `studies` with the data {studies: [as in the list], removed: [names]}: first all that the caller may see
+    (`all` is true), then those that change. A comment comes every 15 s, so that a dead connection is noticed."""
+    feeds, caller = feeds_of(ask.request), ask.caller
+
+    async def messages() -> AsyncIterator[Message]:
+        source = partial(ListNews, ask.desk, caller)
+        async with feeds.listening(("list", caller.name, caller.admin), source, _LIST_S) as (listener, _):
+            yield await anyio.to_thread.run_sync(all_studies, ask.desk, caller)
+            async for message in _coming(listener):
+                yield message
+
+    return await _streamed(messages())
+
+
+@router.get("/studies/{study}/events", summary="Follow a study", responses=_STREAM, response_class=EventSourceResponse)
+async def follow_study(
+    ask: Ask,
+    study: Study,
+    after: Annotated[
+        int | None, Query(ge=0, le=10**11, description="The `events` of an answer that the client has.")
+    ] = None,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Events `update`: the study in short (state, best, counts, done), `trials` that are new or have changed, `rows`
+    that were reported, and `events`, the number of the last event of the log that is in it.
+
+    A client that knows the study up to some event gets all that came since, by `after` or, when it connects again, by
+    Last-Event-ID. `reset`: it lacks too much, or another study has the name; it loads the study again. `removed`: the
+    study is gone. A client that is too slow is cut off, and may connect again.
+    """
+    view: View = await anyio.to_thread.run_sync(ask.view, study)
+    known = after if last_event_id is None else events_of(last_event_id, view)
+    lost = last_event_id is not None and known is None
+    feeds = feeds_of(ask.request)
+
+    async def messages() -> AsyncIterator[Message]:
+        source = partial(StudyNews, ask.desk, study)
+        async with feeds.listening(("study", study), source, _STUDY_S) as (listener, position):
+            if lost:
+                yield reset(await anyio.to_thread.run_sync(ask.view, study))
+            else:
+                first = position if known is None else known
+                for message in await anyio.to_thread.run_sync(missed, ask.desk, study, first, position):
+                    yield message
+            async for message in _coming(listener):
+                yield message
+
+    return await _streamed(messages())
+
+
+@router.get(
+    "/studies/{study}/trials/{trial}/log/events",
+    summary="Follow a trial's output",
+    responses=_STREAM,
+    response_class=EventSourceResponse,
+)
+async def follow_output(ask: Ask, study: Study, trial: Number) -> Response:
+    """Events `output` {attempt, text}, from the beginning of what is kept, until `end` {state, reason}. `attempt`:
+    another one has begun, whose output follows."""
+    known = await anyio.to_thread.run_sync(ask.study, study)
+    known.trial(trial)
+
+    async def messages() -> AsyncIterator[Message]:
+        # Each listener wants it from the beginning, so that nothing is shared but the worker threads.
+        news = OutputNews(ask.desk, study, trial)
+        while True:
+            for message in await anyio.to_thread.run_sync(news.news):
+                yield message
+                if message.last:
+                    return
+            await anyio.sleep(_OUTPUT_S)
+
+    return await _streamed(messages())
+
+
+@router.get(
+    "/studies/{study}/log",
+    summary="Get the event log",
+    responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+    response_class=Response,
+)
+async def event_log(
+    ask: Ask,
+    study: Study,
+    after: Annotated[int, Query(ge=0, le=10**11, description="Only events after this number.")] = 0,
+    wait: Annotated[
+        float, Query(ge=0, le=_MOST_WAIT_S, allow_inf_nan=False, description="Seconds to wait for one.")
+    ] = 0.0,
+    limit: Annotated[int, Query(ge=1, le=100_000, description="At most so many; ask again for more.")] = 10_000,
+    state: Annotated[
+        str | None, Query(max_length=20, description="The state that is known; another one ends the waiting.")
+    ] = None,
+) -> Response:
+    """The events of the study as they are in its log, one JSON array in a line: number, time (UTC seconds), kind, and
+    the body as a JSON text. What the command line mirrors; its kinds may change with the format of the log.
+
+    Headers: X-Study-State, X-Study-Events (how many there are), X-Study-Opened (UTC seconds: another number means that
+    another study has the name).
+    """
+    known = await anyio.to_thread.run_sync(ask.study, study)
+    if wait and known.history.events <= after and known.view.state == (state or known.view.state):
+        async with feeds_of(ask.request).listening(("study", study), partial(StudyNews, ask.desk, study), _STUDY_S) as (
+            listener,
+            position,
+        ):
+            if position <= after:
+                await listener.within(wait)
+        known = await anyio.to_thread.run_sync(ask.study, study)
+    body = await anyio.to_thread.run_sync(_records, known.paths.db, after, limit)
+    headers = {
+        "X-Study-State": known.view.state,
+        "X-Study-Events": str(known.history.events),
+        "X-Study-Opened": repr(known.view.created),
+    }
+    return await anyio.to_thread.run_sync(partial(encoded, ask.request, body, "application/x-ndjson", headers=headers))
+
+
+def _records(db: str, after: int, limit: int) -> bytes:
+    import contextlib
+
+    from hpo_engine.store.journal import Journal
+
+    with contextlib.closing(Journal(db)) as journal:
+        records = journal.records(after)[:limit]
+    return "".join(f"{json.dumps(record)}\n" for record in records).encode()
+
+
+def feeds_of(request: Request) -> Feeds:
+    """Those of the application."""
+    state = request.app.state
+    if not hasattr(state, "feeds"):
+        state.feeds = Feeds()
+    feeds: Feeds = state.feeds
+    return feeds
+
+
+async def _coming(listener: Listener) -> AsyncIterator[Message]:
+    while True:
+        message = await listener.next()
+        if message is None:
+            return
+        yield message
+        if message.last:
+            return
+
+
+async def _streamed(messages: AsyncIterator[Message]) -> EventSourceResponse:
+    """The stream. What goes wrong before the first message is an error as of any other route."""
+    first = await anext(messages, None)
+
+    async def events() -> AsyncIterator[ServerSentEvent]:
+        message = first
+        while message is not None:
+            yield ServerSentEvent(message.data, event=message.event, id=message.id or None, sep="\n")
+            if message.last:
+                return
+            message = await anext(messages, None)
+
+    return EventSourceResponse(events(), ping=_PING_S, send_timeout=_SEND_S, sep="\n")
+
+
+__all__ = ["Asking", "feeds_of", "router", "update"]
