@@ -140,7 +140,8 @@ class Connection(HttpToolsProtocol):
             self._expect(Phase.REST)
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "this is not HTTP/1.1 as we read it")
+        if self._phase is not Phase.REFUSED:
+            self._refuse(400, "this is not HTTP/1.1 as we read it")
 
     def shutdown(self) -> None:
         """Lets an answer that is on its way end, but not one that never does, nor a request that is not complete."""
@@ -189,7 +190,7 @@ class Connection(HttpToolsProtocol):
             return 431, f"more than {self.limits.headers} headers, or more than {self.limits.head} bytes of them"
         if len(self.url) > self.limits.url:
             return 414, f"the URL is longer than {self.limits.url} bytes"
-        if not self.url.startswith(b"/"):
+        if not self.url.startswith(b"/") or b"#" in self.url:
             return 400, "a request names a path, not a whole URL"
         if self.parser.get_http_version() not in ("1.0", "1.1"):
             return 400, "this is not HTTP/1.1 as we read it"

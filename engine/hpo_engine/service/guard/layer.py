@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from starlette.requests import ClientDisconnect
+
 from hpo_engine.service.guard.access import Access, Throttled
 from hpo_engine.service.guard.audit import Audit
 from hpo_engine.service.guard.credentials import Credentials, credentials_of
@@ -63,6 +65,8 @@ class Guard:
         visit = _Visit(scope, send, credentials_of(scope["headers"], self._site.cookie))
         try:
             await self._answer(visit, receive)
+        except ClientDisconnect:
+            pass  # its connection was cut, or it has left: nobody waits for an answer
         finally:
             self._record(visit)
 
