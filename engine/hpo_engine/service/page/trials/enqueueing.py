@@ -47,9 +47,8 @@ def fields(space: SearchSpace, texts: Mapping[str, str], problems: Mapping[str, 
 
 def _hint(param: Param) -> str:
     if isinstance(param, Float | Int):
-        low, high = (
-            (param.low, param.high) if param.power is None else (param.power**param.low, param.power**param.high)
-        )
+        base = param.power
+        low, high = (param.low, param.high) if base is None else (base**param.low, base**param.high)
         text = f"{number(low)} to {number(high)}"
         text += "" if param.step is None else f", in steps of {number(param.step)}"
         text += ", log scale" if param.log or param.power is not None else ""
@@ -90,11 +89,8 @@ def read(space: SearchSpace, form: Mapping[str, str]) -> dict[str, Any]:
         try:
             config[name] = json.loads(text) if isinstance(param, Choice) else _number(text)
         except ValueError:
-            problems.append(
-                Problem(
-                    name, f'"{text[:40]}" is not {"one of its values" if isinstance(param, Choice) else "a number"}'
-                )
-            )
+            kind = "one of its values" if isinstance(param, Choice) else "a number"
+            problems.append(Problem(name, f'"{text[:40]}" is not {kind}'))
             continue
         if wrong := space.axis(name).problem(config[name]):
             problems.append(Problem(name, wrong))
@@ -114,20 +110,18 @@ def _show(
     request: Request, study: Found, texts: Mapping[str, str], like: int | None, error: SpecError | None = None
 ) -> Response:
     space = study.history.spec.space
-    problems = (
-        {}
-        if error is None
-        else {p.path.rpartition(".")[2] if p.path not in space else p.path: p.text for p in error.problems}
-    )
-    other = (
-        []
-        if error is None
-        else [str(p) for p in error.problems if p.path not in space and p.path.rpartition(".")[2] not in space]
-    )
+    problems, other = dict[str, str](), list[str]()
+    for problem in () if error is None else error.problems:
+        name = problem.path.rpartition(".")[2] if problem.path not in space else problem.path
+        if name in space:
+            problems[name] = problem.text
+        else:
+            other.append(str(problem))
+    queue = study.history.queue
     return render(
         request, "trials/enqueue.html", 200 if error is None else 400, view=study.view, like=like,
-        fields=fields(space, texts, problems), other=other, queue=[assignments(q.params) for q in study.history.queue[:_AHEAD]],
-        waiting=len(study.history.queue), algorithm=study.history.spec.algorithm.name, rules=space.require,
+        fields=fields(space, texts, problems), other=other, waiting=len(queue), rules=space.require,
+        queue=[assignments(q.params) for q in queue[:_AHEAD]], algorithm=study.history.spec.algorithm.name,
     )  # fmt: skip
 
 
@@ -160,11 +154,7 @@ async def enqueued(
     from anyio import to_thread
 
     sent = await request.form()
-    texts = {
-        key.removeprefix(_PREFIX): text
-        for key, text in sent.items()
-        if key.startswith(_PREFIX) and isinstance(text, str)
-    }
+    texts = {key.removeprefix(_PREFIX): text for key, text in sent.items() if isinstance(text, str)}
     return await to_thread.run_sync(_queued, request, desk, caller, name, texts)
 
 

@@ -105,5 +105,7 @@ def curves_json(
     first = [safe_text(aim.metric) for aim in study.history.spec.objectives]
     drawn.sort(key=lambda one: first.index(one["metric"]) if one["metric"] in first else len(first))
     unit = study.history.spec.resource.name if study.history.spec.resource else "step"
-    answer = dump({"events": study.history.events, "unit": safe_text(unit), "metrics": drawn})
+    answer = dump(
+        {"events": study.history.events, "unit": safe_text(unit), "trials": [t.id for t in chosen], "metrics": drawn}
+    )
     return Response(answer, headers=HEADERS, media_type="application/json")

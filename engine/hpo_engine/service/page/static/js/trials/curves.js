@@ -54,11 +54,10 @@ class Curves {
   }
 
   draw() {
-    const { metrics } = this.data;
+    const { metrics, trials } = this.data;
     this.charts.forEach((chart) => chart.destroy());
     this.charts = [];
     if (!metrics.length) { this.element.replaceChildren(make("p", "muted", "A curve needs a metric that was reported twice.")); return; }
-    const trials = [...new Set(metrics.flatMap((metric) => metric.curves.map((curve) => curve.trial)))].sort((a, b) => a - b);
     const shownMetrics = this.all ? metrics : metrics.slice(0, FIRST);
     const boxes = make("div", "curves");
     if (!this.tools) this.tools = this.#tools();
