@@ -113,3 +113,35 @@ def test_an_ended_trial_cannot_be_stopped_again_and_the_answer_says_so(service: 
 
 def _anybody() -> Caller:
     return Caller("tester", admin=True)
+
+
+def test_a_comparison_marks_what_differs_and_folds_what_is_the_same(service: Served) -> None:
+    text = service.get("/studies/plain/compare?trials=1,5,5").text
+    assert "Comparison of 2 trials" in text
+    assert "Parameters that differ" in text
+    assert text.index("Parameters that differ") < text.index(">lr<")
+    same = service.get("/studies/plain/compare?trials=3").text
+    assert "5 parameters are the same" in same
+    for wrong in ("", "?trials=", "?trials=1,99", "?trials=1;2", f"?trials={','.join(map(str, range(13)))}"):
+        assert service.get(f"/studies/plain/compare{wrong}").status_code in (400, 404)
+
+
+def test_a_clone_begins_with_the_values_of_its_trial(service: Served) -> None:
+    history = service.desk.view(_anybody(), "plain").history
+    assert history is not None
+    text = service.get("/studies/plain/enqueue?like=5").text
+    assert f'value="{history.trials[5].params["lr"]!r}"' in text
+    assert "1e-5 to 0.1, log scale" in text
+
+
+def test_a_configuration_that_cannot_be_tried_comes_back_with_what_is_wrong(service: Served) -> None:
+    url = "/studies/two/enqueue"
+    refused = service.post(url, data={"p.lr": "7", "p.hidden": "many", "p.nothing": "1"})
+    assert refused.status_code == 400
+    assert "&#34;many&#34; is not a number" in refused.text
+    assert "7 is outside 1e-05 ... 0.1" in refused.text
+    assert "nothing: is not a parameter of the space" in refused.text
+    assert 'value="many"' in refused.text
+    assert "give at least one value" in service.post(url, data={}).text
+    full = service.post(url, data={"p.lr": "0.05", "p.optimizer": '"sgd"', "p.hidden": ""})
+    assert "two has room for 0 more" in full.text
