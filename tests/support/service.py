@@ -20,6 +20,7 @@ from typing import Any
 
 import requests
 import uvicorn
+from fastapi import FastAPI
 from starlette.datastructures import Headers
 
 from hpo_engine.service.app import create_app
@@ -60,6 +61,7 @@ class Served:
     url: str
     root: str
     desk: Desk
+    app: FastAPI
     session: requests.Session = field(default_factory=requests.Session)
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
@@ -88,7 +90,8 @@ def served(root: Path, guard: Callable[[App], App] = Trusting, **desk_options: A
         desk_options: as `Desk` takes them.
     """
     desk = Desk(str(root), **desk_options)
-    config = uvicorn.Config(guard(create_app(desk)), host="127.0.0.1", port=0, log_level="warning", lifespan="on")
+    app = create_app(desk)
+    config = uvicorn.Config(guard(app), host="127.0.0.1", port=0, log_level="warning", lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="served", daemon=True)
     thread.start()
@@ -97,7 +100,7 @@ def served(root: Path, guard: Callable[[App], App] = Trusting, **desk_options: A
         assert server.started, "the application did not start"
         port = server.servers[0].sockets[0].getsockname()[1]
         with requests.Session() as session:
-            yield Served(f"http://127.0.0.1:{port}", str(root), desk, session)
+            yield Served(f"http://127.0.0.1:{port}", str(root), desk, app, session)
     finally:
         server.should_exit = True
         thread.join(30)
