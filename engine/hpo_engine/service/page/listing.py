@@ -23,9 +23,8 @@ _WIDTH, _HEIGHT, _PAD = 120.0, 28.0, 2.0
 class Row:
     """A study in the list.
 
-    `best`: the value, or None; `goal`: of which metrics, as in `min loss`. `total`: None if unlimited. `spark`: points
-    of a line as SVG has them, "" if there are too few. `ahead`: studies that are queued before it. `last_at`: UTC
-    seconds of the latest event.
+    `best`: the value, or None; `goal`: of which metrics, as in `min loss`. `total`: None if unlimited.
+    `version`: see View. `ahead`: studies that are queued before it. `last_at`: UTC seconds of the latest event.
     """
 
     name: str
@@ -40,7 +39,7 @@ class Row:
     done: int
     total: int | None
     failed: int
-    spark: str
+    version: str
     last_at: float
     ahead: int = 0
 
@@ -95,7 +94,7 @@ def row_of(view: View) -> Row:
         best=None if history is None else history.best_value, front=0 if history is None else len(history.front),
         done=done, total=total,
         failed=0 if history is None else sum(history.counts.get(each, 0) for each in BAD),
-        spark="" if history is None else sparkline(best_so_far(history), objectives[0].goal == "maximize"),
+        version=view.version,
         last_at=view.created if history is None else history.last_at,
     )  # fmt: skip
 
@@ -129,6 +128,18 @@ def best_so_far(history: History) -> list[float]:
         best = loss if best is None else min(best, loss)
         out.append(objective.value(best))
     return out
+
+
+def sparkline_of(history: History) -> str:
+    """That of the first objective; see `sparkline`."""
+    return sparkline(best_so_far(history), history.spec.objectives[0].goal == "maximize")
+
+
+def picture(points: str) -> str:
+    """A sparkline as an SVG file. Its colour can be seen on light and on dark."""
+    line = f'<polyline points="{points}" fill="none" stroke="#d08410" stroke-width="1.6" stroke-linejoin="round"/>'
+    box = f'width="{_WIDTH:.0f}" height="{_HEIGHT:.0f}" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{line if points else ""}</svg>'
 
 
 def sparkline(values: Sequence[float], rises: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from hpo_engine.service.app import caller_of, desk_of
+from hpo_engine.service.dependencies import caller_of, desk_of
 from hpo_engine.service.desk import Caller, Desk
 from hpo_engine.service.page import listing
 from hpo_engine.service.page.rendering import PageRoute, render, wants_part

@@ -14,7 +14,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from sse_starlette import EventSourceResponse
 
-from hpo_engine.service.app import caller_of, desk_of
+from hpo_engine.service.dependencies import caller_of, desk_of
 from hpo_engine.service.desk import Caller, Desk
 
 _EVERY_S = 1.0

@@ -1,0 +1,31 @@
+// The page of a study: its head follows what happens, tabs by number keys, and what charts share is told of news.
+
+import { follow, throttled } from "./live.js";
+import { open } from "./store.js";
+
+const EVERY_MS = 1000;
+
+export function mount(page) {
+  const url = page.dataset.url, store = open(url);
+  const head = throttled(async () => {
+    await htmx.ajax("GET", url, { target: "#study-head", swap: "outerMorph", headers: { "X-Part": "head" } });
+  }, EVERY_MS);
+  const news = () => {
+    if (document.hidden) return;
+    head();
+    store.refresh();
+    document.dispatchEvent(new CustomEvent("hpo:news"));
+  };
+  const key = (event) => {
+    const tabs = document.querySelectorAll("[data-tab]"), at = Number(event.detail);
+    if (at >= 1 && at <= tabs.length) tabs[at - 1].click();
+  };
+  document.addEventListener("hpo:key", key);
+  document.addEventListener("hpo:changed", news);
+  const end = follow(`/events?study=${encodeURIComponent(page.dataset.study)}`, ["studies"], news);
+  return () => {
+    end();
+    document.removeEventListener("hpo:key", key);
+    document.removeEventListener("hpo:changed", news);
+  };
+}
