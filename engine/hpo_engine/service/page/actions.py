@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 
 from hpo_engine.control.changes import new_limits, refuse_fewer
-from hpo_engine.errors import EngineError, SpecError
+from hpo_engine.errors import SpecError, StudyLocked
 from hpo_engine.service.desk import Caller, Desk, View
 from hpo_engine.service.page.rendering import PageRoute, done, segment
 from hpo_engine.service.page.study import CallerOf, DeskOf
@@ -75,7 +75,11 @@ def limits(
     from hpo_engine.control.editing import StudyFile
 
     view = _readable(desk, caller, name)
-    given = {"trials": _whole(trials, "trials"), "parallel": _whole(parallel, "parallel"), "time_limit": time_limit.strip()}
+    given = {
+        "trials": _whole(trials, "trials"),
+        "parallel": _whole(parallel, "parallel"),
+        "time_limit": time_limit.strip(),
+    }
     sets = [f"{key}={value}" for key, value in given.items() if value not in (None, "")]
     if not sets:
         raise SpecError("nothing is filled in, so nothing changes")
@@ -93,9 +97,7 @@ def edit(request: Request, name: str, desk: DeskOf, caller: CallerOf, text: Text
 
 
 @router.post("/studies/{name}/remove")
-def remove(
-    request: Request, name: str, desk: DeskOf, caller: CallerOf, sure: Text = "", force: Text = ""
-) -> Response:
+def remove(request: Request, name: str, desk: DeskOf, caller: CallerOf, sure: Text = "", force: Text = "") -> Response:
     if sure.strip() != name:
         raise SpecError(f"to delete it, type its name: {name}")
     desk.remove(caller, name, force=bool(force))
@@ -116,10 +118,11 @@ def _revised(view: View, new: Any, source: str | None, caller: Caller) -> str:
 
 
 def _readable(desk: Desk, caller: Caller, name: str) -> Any:
-    """The view of a study with a log and a folder. Raises StudyNotFound; EngineError: it has not begun, or is damaged."""
+    """The view of a study with a log and a folder. Raises StudyNotFound; StudyLocked: it has not begun, or is
+    damaged."""
     view = desk.view(caller, name)
     if view.history is None or view.paths is None:
-        raise EngineError(view.problem or f"{name} has not begun yet")
+        raise StudyLocked(view.problem or f"{name} has not begun yet")
     return view
 
 

@@ -32,9 +32,11 @@ class Note:
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial, or of several objectives one of the front. `values`: metric, goal, value. `params`: name and value,
-    those that are searched first; `fixed`: how many of the last ones are the same for all trials. `config`: its
-    config.json."""
+    """The best trial, or of several objectives one of the front.
+
+    `values`: metric, goal, value. `params`: name and value, those that are searched first; `fixed`: how many of the
+    last ones are the same for all trials. `config`: its config.json.
+    """
 
     trial: int
     values: tuple[tuple[str, str, float], ...]

@@ -76,8 +76,8 @@ def report(name: str, desk: DeskOf, caller: CallerOf) -> Response:
     return Response(text, headers={**HEADERS, "Content-Disposition": disposition}, media_type="text/html")
 
 
-@router.get("/studies/{name}/curves.json")
-def curves_json(
+@router.get("/studies/{name}/learning.json")
+def learning_json(
     request: Request, name: str, desk: DeskOf, caller: CallerOf, metric: str = "", show: str = "best", most: int = 60
 ) -> Response:
     """Learning curves, thinned; see `curves.of`."""
@@ -113,10 +113,11 @@ def _configuration(view: View, figure: str) -> dict[str, Any]:
     from hpo_engine.reports import provenance
 
     history = _history(view)
+    assert view.paths is not None
     file = StudyFile.of(view.paths, history)
     return {
         "text": file.text, "lines": [line.partition(": ") for line in provenance.lines(history.provenance)],
-        "folder": view.paths.root, "command": provenance_object(history)["command"],
+        "folder": view.paths.root, "ran": provenance_object(history)["command"],
     }  # fmt: skip
 
 

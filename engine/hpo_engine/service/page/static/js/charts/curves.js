@@ -44,7 +44,7 @@ class Curves {
     const asked = new URLSearchParams({ show: this.part("show").value, most: this.part("most").value });
     if (this.part("metric").value) asked.set("metric", this.part("metric").value);
     try {
-      this.data = await get(`${this.url}/curves.json?${asked}`);
+      this.data = await get(`${this.url}/learning.json?${asked}`);
     } catch (error) {
       this.#nothing(error.message);
       return;

@@ -54,7 +54,7 @@ class Figure {
       this.part("wait")?.remove();
       if (found.nothing) { plot.replaceChildren(element("p", "muted", `Nothing to show: ${found.nothing}.`)); return; }
       const layout = { ...found.layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
-      await Plotly.react(plot, found.data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "sendDataToCloud"], showTips: false });
+      await Plotly.react(plot, found.data, layout, { responsive: true, displaylogo: false, displayModeBar: innerWidth > 720 && "hover", modeBarButtonsToRemove: ["lasso2d", "select2d", "zoomIn2d", "zoomOut2d", "autoScale2d"], showTips: false });
     } catch (error) {
       plot.replaceChildren(element("p", "problem", error.message));
     }

@@ -112,9 +112,10 @@ class History {
   #ends(low, high, log) {
     if (low === null || high === null) return log ? [0.1, 1] : [0, 1];
     const [from, to] = this.range ?? [low, high];
-    if (log) return [from / 1.15, to * 1.15];
+    const rug = this.rows.some((one) => one.value === null) ? 2.2 : 1; // room for trials without a value
+    if (log) { const pad = Math.max((to / from) ** 0.05, 1.05); return [from / pad ** rug, to * pad]; }
     const pad = (to - from) * 0.06 || Math.abs(to) * 0.1 || 1;
-    return [from - pad, to + pad];
+    return [from - pad * rug, to + pad];
   }
 
   #marks(u, context, paint) {

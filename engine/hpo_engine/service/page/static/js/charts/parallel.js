@@ -312,7 +312,7 @@ class Parallel {
         context.fillStyle = paint.muted;
         context.fillText(words, x, y);
       }
-      if (axis.at.some(Number.isNaN)) { context.fillStyle = paint.muted; context.fillText("not set", axis.x + (left ? -5 : 5), height - BOTTOM + 13); }
+      if (axis.at.some(Number.isNaN)) { context.fillStyle = paint.muted; context.fillText(k < this.objectives.length ? "no value" : "not set", axis.x + (left ? -5 : 5), height - BOTTOM + 13); }
       context.lineWidth = 1;
     });
   }
