@@ -83,16 +83,6 @@ def test_limits_change_and_without_scripts_the_way_leads_back_to_the_page(servic
     assert (answer.status_code, answer.headers["Location"]) == (303, "/studies/running")
     refused = service.post("/studies/running/limits", data={"parallel": "zero"})
     assert refused.status_code == 400 and "must be a whole number" in refused.text and "<h1>" in refused.text
-    json_only = {"Accept": "application/json"}
-    answer = service.post("/studies/running/enqueue", data={"configurations": '{"lr": 0.01}'}, headers=json_only)
-    assert answer.status_code == 200 and answer.json()["message"].startswith("1 configuration enqueued")
-
-
-def test_configurations_that_are_none_are_refused_in_one_line(service: Served) -> None:
-    for text, word in (("{", "not JSON"), ("[]", "no configuration"), ('{"lrr": 1}', "lrr")):
-        data = {"configurations": text}
-        refused = service.post("/studies/running/enqueue", data=data, headers={"Accept": "application/json"})
-        assert refused.status_code == 400 and word in refused.json()["error"], text
 
 
 def test_a_study_is_deleted_only_with_its_name(service: Served) -> None:

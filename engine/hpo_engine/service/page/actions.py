@@ -3,7 +3,6 @@ the request comes from a page of ours."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
@@ -48,23 +47,6 @@ def retry(request: Request, name: str, desk: DeskOf, caller: CallerOf) -> Respon
     if not led:
         desk.restart(caller, name)
     return done(request, f"{counted(len(numbers), 'trial')} of {name} will run again.", _page(name))
-
-
-@router.post("/studies/{name}/enqueue")
-def enqueue(request: Request, name: str, desk: DeskOf, caller: CallerOf, configurations: Text) -> Response:
-    from hpo_engine.control import queueing
-
-    view = _readable(desk, caller, name)
-    try:
-        given = json.loads(configurations)
-    except ValueError as error:
-        raise SpecError(f"this is not JSON: {error}") from None
-    several = given if isinstance(given, list) else [given]
-    if not several:
-        raise SpecError("there is no configuration in it")
-    led, numbers = queueing.enqueue(view.paths, view.history, several)
-    hint = "" if led else "; resume the study to try them" if len(numbers) > 1 else "; resume the study to try it"
-    return done(request, f"{counted(len(numbers), 'configuration')} enqueued{hint}.", _page(name))
 
 
 @router.post("/studies/{name}/limits")
