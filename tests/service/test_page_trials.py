@@ -108,7 +108,7 @@ def test_an_ended_trial_cannot_be_stopped_again_and_the_answer_says_so(service: 
     nothing = service.post("/studies/plain/trials", data={"do": "stop", "trials": ""}, headers=accept)
     assert nothing.status_code in (400, 422)
     plain = service.post("/studies/plain/trials", data={"do": "stop", "trials": "1,2"}, allow_redirects=False)
-    assert (plain.status_code, plain.headers["location"]) == (303, "/studies/plain/trials")
+    assert (plain.status_code, plain.headers["location"]) == (303, "/studies/plain?tab=trials")
 
 
 def _anybody() -> Caller:

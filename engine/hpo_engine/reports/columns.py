@@ -50,9 +50,15 @@ class Columns:
     """The columns of one study. Trials that have not changed since the last call cost nothing."""
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self._history: History | None = None
         self._records: list[_Record] = []
         self._changed: list[int] = []
+        self._metric_names: dict[str, None] = {}
+        self._param_names: dict[str, None] = {}
+        self._texts: set[str] = set()  # parameters with a value that is not a number
 
     def read(self, history: History) -> None:
         """Takes in a later state of the study."""
@@ -60,7 +66,8 @@ class Columns:
         if before is not None and before.opened_at == history.opened_at and history.events <= before.events:
             return  # another reader was quicker
         if before is not None and before.opened_at != history.opened_at:
-            before, self._records, self._changed = None, [], []
+            self._forget()  # another study has its place
+            before = None
         fresh = history.trials if before is None else history.trials.changed(before.trials)
         respecified = before is not None and before.spec != history.spec
         for trial in history.trials if respecified else fresh:
@@ -70,6 +77,9 @@ class Columns:
             else:
                 self._records.append(record)
                 self._changed.append(history.events)
+            self._metric_names |= dict.fromkeys(record.metrics)
+            self._param_names |= dict.fromkeys(record.params)
+            self._texts.update([name for name, each in record.params.items() if isinstance(each, str)])
         self._history = history
 
     @property
@@ -112,7 +122,7 @@ class Columns:
 
     def _metrics(self, history: History, records: Sequence[_Record]) -> list[dict[str, Any]]:
         aims = {aim.metric for aim in history.spec.objectives}
-        names = dict.fromkeys([*history.spec.extra_metrics, *(n for r in self._records for n in r.metrics)])
+        names = dict.fromkeys([*history.spec.extra_metrics, *self._metric_names])
         out = []
         for name in names:
             if name not in aims:
@@ -123,12 +133,11 @@ class Columns:
     def _params(self, history: History, records: Sequence[_Record]) -> list[dict[str, Any]]:
         numbers = [param for param in history.spec.space.params if isinstance(param, Float | Int)]
         logarithmic = {param.name for param in numbers if param.log or param.power is not None}
-        names = dict.fromkeys([*history.spec.config_names, *(n for r in self._records for n in r.params)])
+        names = dict.fromkeys([*history.spec.config_names, *self._param_names])
         out = []
         for name in names:
             cells = [r.params.get(name) for r in records]
-            numeric = all(isinstance(each, int | float) or each is None for each in cells)
-            column = _column(f"param.{name}", name, "number" if numeric else "text", "param", cells)
+            column = _column(f"param.{name}", name, "text" if name in self._texts else "number", "param", cells)
             out.append({**column, "log": name in logarithmic})
         return out
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import RedirectResponse
 
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.control.trials import Answer, pause_trials, resume_trials, retry_trials, stop_trials
@@ -17,7 +18,7 @@ from hpo_engine.reports.columns import Columns
 from hpo_engine.reports.objects import dump
 from hpo_engine.service.dependencies import caller_of, desk_of
 from hpo_engine.service.desk import Caller, Desk
-from hpo_engine.service.page.rendering import HEADERS, PageRoute, done, render, segment
+from hpo_engine.service.page.rendering import HEADERS, PageRoute, done, segment
 from hpo_engine.service.page.trials.finding import Found, found, numbers
 from hpo_engine.study.history import History
 from hpo_engine.text.tables import counted
@@ -69,14 +70,9 @@ _tables = Tables()
 
 
 @router.get("/studies/{name}/trials")
-def trials_page(
-    request: Request,
-    name: str,
-    desk: Annotated[Desk, Depends(desk_of)],
-    caller: Annotated[Caller, Depends(caller_of)],
-) -> Response:
-    """The table alone."""
-    return render(request, "trials/all.html", view=found(desk, caller, name).view)
+def trials_page(name: str) -> Response:
+    """The tab of the study's page."""
+    return RedirectResponse(f"/studies/{segment(name)}?tab=trials", 307, HEADERS)
 
 
 @router.get("/studies/{name}/trials.json")
@@ -145,4 +141,4 @@ def change_trials(
     chosen = numbers(trials, MOST_CHANGED)
     if not chosen:
         raise SpecError("no trial is selected")
-    return done(request, changed(study, do, chosen), f"/studies/{segment(name)}/trials")
+    return done(request, changed(study, do, chosen), f"/studies/{segment(name)}?tab=trials")

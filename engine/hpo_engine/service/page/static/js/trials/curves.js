@@ -2,7 +2,7 @@
 
 import uPlot from "../../vendor/uplot-1.6.32.js";
 import { get } from "../fetch.js";
-import { follow, throttled } from "../live.js";
+import { throttled } from "../live.js";
 import { make, set } from "./grid.js";
 import { number } from "./rows.js";
 
@@ -30,7 +30,7 @@ class Curves {
   async load() {
     await this.#fetch();
     const again = throttled(() => this.#fetch(), EVERY_MS);
-    this.unfollow = follow(`/events?study=${encodeURIComponent(this.element.dataset.study)}`, ["studies"], again);
+    document.addEventListener("hpo:news", again, { signal: this.stop.signal });
     document.addEventListener("hpo:theme", () => this.draw(), { signal: this.stop.signal });
     this.observer = new ResizeObserver(() => this.#fit());
     this.observer.observe(this.element);
@@ -39,7 +39,6 @@ class Curves {
 
   end() {
     this.stop.abort();
-    this.unfollow?.();
     this.observer?.disconnect();
     this.charts.forEach((chart) => chart.destroy());
   }

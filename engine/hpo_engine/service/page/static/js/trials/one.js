@@ -6,7 +6,7 @@ const EVERY_MS = 1000, NEAR = 24;
 
 export function mount(element) {
   const stop = new AbortController(), { signal } = stop;
-  const { study, url } = element.dataset;
+  const { url } = element.dataset;
   const output = new Output(element, `${url}/log/events`);
   const again = throttled(async () => {
     if (document.hidden || !document.getElementById("trial")) return;
@@ -17,8 +17,8 @@ export function mount(element) {
     if (detail === "f") output.toggle();
     else document.querySelector(`a[data-key="${CSS.escape(detail)}"]`)?.click();
   }, { signal });
-  const unfollow = element.dataset.open === "true" ? follow(`/events?study=${encodeURIComponent(study)}`, ["studies"], again) : () => {};
-  return () => { stop.abort(); unfollow(); output.end(); };
+  document.addEventListener("hpo:news", again, { signal });
+  return () => { stop.abort(); output.end(); };
 }
 
 class Output {

@@ -20,25 +20,15 @@ export class Rows {
     this.only = null;
   }
 
-  /** Takes in an answer of the server: all trials, or those that have changed. Returns whether columns came or went. */
-  merge(data) {
-    const before = this.columns.map((c) => c.key).join("\n");
-    const known = this.byKey;
-    this.count = data.trials;
-    this.events = data.events;
-    this.best = new Set(data.best);
-    this.columns = data.columns.map((fresh) => {
-      const old = known.get(fresh.key);
-      const cells = old ? old.cells : [], soFar = old ? old.so_far : fresh.so_far ? [] : null;
-      data.rows.forEach((row, i) => {
-        cells[row] = fresh.cells[i];
-        if (soFar) soFar[row] = fresh.so_far[i];
-      });
-      const kind = old && old.kind === "text" ? "text" : fresh.kind;
-      return { ...fresh, kind, cells, so_far: soFar, at: (row) => cells[row] ?? null };
-    });
+  /** Takes in what the page's store has by now. Returns whether columns came or went. */
+  take(store) {
+    const before = this.columns.map((column) => column.key).join("\n");
+    this.count = store.count;
+    this.events = store.events;
+    this.best = store.best;
+    this.columns = [...store.columns.values()].map((column) => ({ ...column, at: (row) => column.cells[row] ?? null }));
     this.byKey = new Map(this.columns.map((column) => [column.key, column]));
-    return before !== this.columns.map((c) => c.key).join("\n");
+    return before !== this.columns.map((column) => column.key).join("\n");
   }
 
   /** Sorts and filters anew. Throws QueryError, and leaves what is shown as it was. */

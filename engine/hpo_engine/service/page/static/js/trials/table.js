@@ -1,8 +1,9 @@
 // The table of a study's trials: <div data-module="trials/table" data-study="NAME" data-url="/studies/NAME">.
 // It listens to `hpo:selection` (trials that were brushed in a figure) and tells `hpo:picked` (rows that are selected).
 
-import { get, post } from "../fetch.js";
-import { follow, throttled } from "../live.js";
+import { post } from "../fetch.js";
+import { select, selected } from "../selection.js";
+import { open as openStore } from "../store.js";
 import { toast } from "../toast.js";
 import { csv, download } from "./csv.js";
 import { chooser } from "./columns.js";
@@ -13,9 +14,9 @@ import { Tip } from "./tip.js";
 
 const EVERY_MS = 1000, TYPING_MS = 120, MOST_COMPARED = 12;
 
-export async function mount(element) {
+export function mount(element) {
   const table = new Table(element);
-  await table.load();
+  table.load();
   return () => table.end();
 }
 
@@ -38,18 +39,23 @@ class Table {
       pointed: (row, line, atOnce) => this.tip.point(row, line, atOnce),
     });
     this.tip = new Tip((row) => this.#about(row));
-    this.news = throttled(() => this.#news(), EVERY_MS);
     this.stop = new AbortController();
     this.#fromUrl();
   }
 
-  async load() {
-    this.rows.merge(await get(`${this.url}/trials.json`, this.stop.signal));
-    this.#choose();
+  load() {
     this.#wire();
-    this.arrange();
-    this.memory.restore(this.grid);
-    this.element.dataset.ready = "true";
+    this.rows.brushed = selected() && new Set(selected());
+    this.unfollow = openStore(this.url).follow((store, error) => {
+      if (error) { this.part("problem").textContent = error.message; this.part("problem").hidden = false; return; }
+      const first = this.rows.events < 0;
+      if (this.rows.take(store)) this.#choose();
+      this.#brush(this.rows.brushed, false);
+      this.arrange();
+      if (!first) return;
+      this.memory.restore(this.grid);
+      this.element.dataset.ready = "true";
+    });
   }
 
   end() {
@@ -83,16 +89,6 @@ class Table {
     this.#states();
   }
 
-  // -- what the server says -------------------------------------------------------------------------------------------
-
-  async #news() {
-    if (document.hidden) return;
-    const answer = await get(`${this.url}/trials.json?since=${this.rows.events}`, this.stop.signal);
-    if (!answer) return;
-    if (this.rows.merge(answer)) this.#choose();
-    this.arrange();
-  }
-
   // -- what the reader does -------------------------------------------------------------------------------------------
 
   #wire() {
@@ -111,7 +107,7 @@ class Table {
     this.part("columns").addEventListener("click", () => this.#chooser(), { signal });
     this.part("export").addEventListener("click", () => this.#export(), { signal });
     this.part("clear").addEventListener("click", () => this.#clear(), { signal });
-    this.part("unbrush").addEventListener("click", () => document.dispatchEvent(new CustomEvent("hpo:selection", { detail: { trials: null, source: "table" } })), { signal });
+    this.part("unbrush").addEventListener("click", () => select(null, "table"), { signal });
     this.part("compare").addEventListener("click", () => this.#compare(), { signal });
     this.part("deselect").addEventListener("click", () => { this.grid.select([]); this.grid.focus(); }, { signal });
     this.part("chosen").addEventListener("click", (event) => {
@@ -119,23 +115,21 @@ class Table {
       if (button) this.#act(button);
     }, { signal });
     document.addEventListener("hpo:selection", (event) => this.#brush(event.detail?.trials ?? null), { signal });
-    document.addEventListener("hpo:changed", this.news, { signal });
     document.addEventListener("keydown", (event) => { if (event.key === "Escape") this.tip.point(null); }, { signal });
     addEventListener("pagehide", () => this.memory.keep(this.grid), { signal });
-    this.unfollow = follow(`/events?study=${encodeURIComponent(this.study)}`, ["studies"], this.news);
     this.clock = setInterval(() => { if (!document.hidden && this.rows.states().get("running")) this.grid.draw(); }, EVERY_MS);
   }
 
-  #brush(trials) {
+  #brush(trials, arrange = true) {
     this.rows.brushed = trials === null ? null : new Set(trials);
     this.part("brushed").hidden = trials === null;
     if (trials !== null) this.part("brushed-count").textContent = `${this.rows.brushed.size} brushed`;
-    this.arrange();
+    if (arrange) this.arrange();
   }
 
   #clear() {
     this.part("filter").value = this.part("state").value = this.rows.text = this.rows.state = "";
-    if (this.rows.brushed) document.dispatchEvent(new CustomEvent("hpo:selection", { detail: { trials: null, source: "table" } }));
+    if (this.rows.brushed) select(null, "table");
     this.#toUrl();
     this.arrange();
     this.part("filter").focus();
@@ -174,7 +168,7 @@ class Table {
     try {
       const answer = await post(`${this.url}/trials`, new URLSearchParams({ do: button.dataset.do, trials: trials.join(",") }));
       toast(answer.message);
-      this.news();
+      document.dispatchEvent(new CustomEvent("hpo:changed"));
     } catch (error) { toast(error.message, true); } finally { button.disabled = false; }
   }
 
@@ -294,7 +288,7 @@ function width(column) {
   if (column.kind === "time") return 190;
   const name = Math.min(column.name.length, 20) * 7.4 + 36;
   const longest = Math.max(0, ...column.cells.slice(0, 200).map((cell) => shown(column, cell).length), column.so_far ? 10 : 0);
-  return Math.round(Math.max(72, Math.min(220, Math.max(name, longest * 8 + 24))));
+  return Math.round(Math.max(72, Math.min(220, Math.max(name, longest * 8.8 + 24))));
 }
 
 /** What a reader has chosen for a study, kept in this browser; where storage is forbidden, for this page only. */
