@@ -29,7 +29,7 @@ _VERBS = {
     "edit": "edit", "replay": "replay", "enqueue": "enqueue", "cancel": "trials", "pause": "trials", "remove": "ending",
     "export": "views", "compare": "compare", "plot": "plot", "backtest": "backtest", "tensorboard": "machine",
     "init": "machine",
-    "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
+    "login": "login", "logout": "login", "algorithms": "algorithms", "schema": "machine", "doctor": "machine",
     "serve": "serve", "users": "users", "mcp": "mcp",
 }  # fmt: skip
 

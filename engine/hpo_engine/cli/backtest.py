@@ -6,7 +6,7 @@ import os
 
 import click
 
-from hpo_engine.cli.common import find, json_option, output_width, root_option, study_argument
+from hpo_engine.cli.common import find, json_option, output_width, root_option, server_option, study_argument
 from hpo_engine.reports.objects import dump
 
 
@@ -21,6 +21,7 @@ from hpo_engine.reports.objects import dump
     "[every rule that ends trials, with its defaults]",
 )
 @root_option
+@server_option
 @json_option
 def backtest(study: str, stops: tuple[str, ...], root: str | None, as_json: bool) -> None:
     """Show what other stopping rules would have saved in STUDY, and which winner they would have lost.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -22,6 +23,41 @@ def root_option(function: Function) -> Function:
     return click.option(
         "--root", metavar="DIR", help="Folder of the studies [./hpo-runs, or $HPO_ENGINE_ROOT if set]."
     )(function)
+
+
+_SERVER = "hpo_engine.server"  # in the context of a verb: what --server says
+
+
+def server_option(function: Function) -> Function:
+    """--server, for verbs that can work on studies at a server. `find` and `chosen_server` read it."""
+
+    def keep(context: click.Context, option: click.Parameter, value: str | None) -> None:
+        context.meta[_SERVER] = value
+
+    return click.option(
+        "--server",
+        metavar="URL",
+        expose_value=False,
+        callback=keep,
+        help="Work with the studies at an `hpo-engine serve` [$HPO_ENGINE_SERVER if set, unless --root is given].",
+    )(function)
+
+
+def chosen_server(root: str | None) -> str | None:
+    """The server that the verb is to work with; None: this machine. What is given on the command line counts first."""
+    context = click.get_current_context()
+    by_variable = os.environ.get("HPO_ENGINE_SERVER") if root is None else None
+    if _SERVER not in context.meta:
+        if by_variable and context.info_name != "serve":
+            raise click.UsageError(
+                f"{context.info_name} works on this machine only, and $HPO_ENGINE_SERVER is set; "
+                "give --root, or unset it"
+            )
+        return None
+    given: str | None = context.meta[_SERVER]
+    if given is not None and root is not None:
+        raise click.UsageError("--server and --root exclude each other")
+    return given or by_variable or None
 
 
 def json_option(function: Function) -> Function:
@@ -67,10 +103,24 @@ study_argument = click.argument("study", metavar="STUDY")
 
 
 def find(study: str, root: str | None) -> StudyPaths:
-    """The folder of the study that the user named."""
+    """The folder of the study that the user named; of one at a server, that of a copy as it stands now."""
     from hpo_engine.contract.paths import locate, runs_root
 
+    if (server := chosen_server(root)) is not None:
+        from hpo_engine.cli.remote import mirrored
+
+        return mirrored(server, study)
     return locate(study, runs_root(root, os.environ))
+
+
+def refreshed(paths: StudyPaths, wait_s: float) -> None:
+    """Waits a moment; a copy of a study at a server then has what is new there."""
+    if paths.is_local:
+        time.sleep(wait_s)
+    else:
+        from hpo_engine.cli import remote
+
+        remote.of(paths).sync(wait_s)
 
 
 def trial_of(history: History, number: int) -> Trial:

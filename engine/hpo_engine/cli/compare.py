@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hpo_engine.cli.common import find, json_option, output_width, read_history, root_option, trial_of
+from hpo_engine.cli.common import (
+    find,
+    json_option,
+    output_width,
+    read_history,
+    root_option,
+    server_option,
+    trial_of,
+)
 from hpo_engine.errors import SpecError
 from hpo_engine.reports.objects import dump, trial_object
 
@@ -24,6 +32,7 @@ _MOST_FILES = 2_000  # of one trial
 @click.argument("study", metavar="STUDY")
 @click.argument("others", metavar="TRIAL...|STUDY...", nargs=-1, required=True)
 @root_option
+@server_option
 @json_option
 def compare(study: str, others: tuple[str, ...], root: str | None, as_json: bool) -> None:
     """Show how TRIALs of STUDY differ, or how several STUDYs do.
@@ -52,7 +61,7 @@ def _trials(paths: StudyPaths, ids: Sequence[int], as_json: bool) -> None:
 
     history = read_history(paths)
     chosen = [trial_of(history, number) for number in ids]
-    tables = comparison.trials(history, chosen, [_files(paths.trial(number).result_dir) for number in ids])
+    tables = comparison.trials(history, chosen, [_files(paths, number) for number in ids])
     if as_json:
         objects = [trial_object(history, trial) for trial in chosen]
         found = {"study": history.spec.name, "trials": objects, "differences": comparison.as_object(tables)}
@@ -93,8 +102,13 @@ def _text(one: Table) -> str:
     return title + table(["", *one.heads], rows, width=output_width())
 
 
-def _files(folder: str) -> frozenset[str]:
-    """The names of the files in a folder and below; of very many the first ones."""
+def _files(paths: StudyPaths, number: int) -> frozenset[str]:
+    """The names of the files that a trial has left; of very many the first ones."""
+    if not paths.is_local:
+        from hpo_engine.cli import remote
+
+        return remote.result_files(paths, number)
+    folder = paths.trial(number).result_dir
     out = set[str]()
     for at, _, names in os.walk(folder):
         out |= {os.path.relpath(os.path.join(at, name), folder) for name in names}

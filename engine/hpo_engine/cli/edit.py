@@ -8,24 +8,35 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
-from hpo_engine.cli.common import find, json_option, note, root_option, study_argument, yes_option
+from hpo_engine.cli.common import (
+    chosen_server,
+    find,
+    json_option,
+    note,
+    root_option,
+    server_option,
+    study_argument,
+    yes_option,
+)
 from hpo_engine.errors import EngineError, SpecError
 from hpo_engine.reports.objects import dump
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
-    from hpo_engine.control.editing import StudyFile
     from hpo_engine.study.history import History
     from hpo_engine.study.spec import StudySpec
+
+Result_co = TypeVar("Result_co", covariant=True)
 
 
 @click.command()
 @study_argument
 @root_option
+@server_option
 @click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Set a field, such as space.lr.max=0.3.")
 @click.option("--unset", "unsets", multiple=True, metavar="PATH", help="Leave a field out, such as space.momentum.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
@@ -48,6 +59,8 @@ def edit(
     from hpo_engine.control.editing import StudyFile, refuse_unwritable
     from hpo_engine.store import journal
 
+    if (server := chosen_server(root)) is not None:
+        return _edit_there(server, study, sets, unsets, dry_run=dry_run, yes=yes, as_json=as_json)
     paths = find(study, root)
     history = journal.read_history(paths.db)
     refuse_unwritable(paths)
@@ -60,6 +73,20 @@ def edit(
 
 
 VERBS = (edit,)
+
+
+def _edit_there(server: str, study: str, sets: Sequence[str], unsets: Sequence[str], **how: bool) -> int:
+    """The same at a server. Returns the exit code."""
+    from hpo_engine.cli import remote
+
+    connection = remote.connected(server)
+    if sets or unsets:
+        return remote.edit(connection, study, {"set": list(sets), "unset": list(unsets)}, **how)
+    text = _in_editor(remote.File(connection, study))
+    if text is None:
+        click.echo("nothing was changed")
+        return 0
+    return remote.edit(connection, study, {"text": text}, **how)
 
 
 def revise(
@@ -103,12 +130,23 @@ def revise(
     return 0
 
 
-def _in_editor(file: StudyFile) -> tuple[StudySpec, str | None] | None:
-    """The study and its text after the user has edited it; None: it was left as it was. Raises SpecError,
+class _Editable(Protocol[Result_co]):
+    """A study file as it is now."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    def refuse_text(self) -> None: ...
+    def with_text(self, text: str, file: str) -> Result_co: ...
+
+
+def _in_editor(file: _Editable[Result_co]) -> Result_co | None:
+    """What comes of the text after the user has edited it; None: it was left as it was. Raises SpecError,
     EngineError."""
     file.refuse_text()
     words = _editor()
-    handle, name = tempfile.mkstemp(prefix=f"{file.spec.name}-", suffix=".yaml")
+    handle, name = tempfile.mkstemp(prefix=f"{file.name}-", suffix=".yaml")
     with os.fdopen(handle, "w", encoding="utf-8") as out:
         out.write(file.text)
     while True:

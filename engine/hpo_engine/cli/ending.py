@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpo_engine.cli.common import find, root_option, study_argument, yes_option
-from hpo_engine.cli.trials import TrialNumbers, stopped
+from hpo_engine.cli.common import chosen_server, find, root_option, server_option, study_argument, yes_option
+from hpo_engine.cli.trials import TrialNumbers, changed, stopped
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @study_argument
 @click.argument("trials", metavar="[TRIAL]...", nargs=-1, type=TrialNumbers())
 @root_option
+@server_option
 @click.option("--kill", is_flag=True, help="SIGKILL at once, without a grace period.")
 def stop(study: str, trials: tuple[range, ...], root: str | None, kill: bool) -> int:
     """Stop STUDY (it can be resumed), or end TRIALs of it for good, as `cancel` does."""
@@ -27,6 +28,10 @@ def stop(study: str, trials: tuple[range, ...], root: str | None, kill: bool) ->
     from hpo_engine.store.journal import Follower
     from hpo_engine.store.lock import who_leads
 
+    if (server := chosen_server(root)) is not None:
+        from hpo_engine.cli import remote
+
+        return changed(server, study, "stop", trials, kill=kill) if trials else remote.stop(server, study, kill=kill)
     need_proc()
     paths = find(study, root)
     if trials:
@@ -44,6 +49,7 @@ def stop(study: str, trials: tuple[range, ...], root: str | None, kill: bool) ->
 @click.command()
 @study_argument
 @root_option
+@server_option
 @yes_option
 def remove(study: str, root: str | None, yes: bool) -> None:
     """Delete STUDY: its folder and all results in it."""
@@ -54,6 +60,11 @@ def remove(study: str, root: str | None, yes: bool) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError(f"this deletes {paths.root}; add --yes")
         click.confirm(f"Delete {paths.root}?", abort=True)
+    if (server := chosen_server(root)) is not None:
+        from hpo_engine.cli import remote
+
+        remote.remove(server, study)
+        return
     studies.remove(paths)
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpo_engine.cli.common import find, json_option, root_option, study_argument
+from hpo_engine.cli.common import (
+    chosen_server,
+    find,
+    json_option,
+    refreshed,
+    root_option,
+    server_option,
+    study_argument,
+)
 from hpo_engine.errors import Problem, SpecError
 from hpo_engine.reports.objects import dump
 
@@ -28,6 +36,7 @@ _SHOWN = 10
 @study_argument
 @click.argument("values", metavar="[NAME=VALUE]...", nargs=-1)
 @root_option
+@server_option
 @click.option(
     "--file", "-f", "file", metavar="FILE", help="Configurations as JSON objects, one per line; - is the input."
 )
@@ -43,6 +52,8 @@ def enqueue(study: str, values: tuple[str, ...], root: str | None, file: str | N
     from hpo_engine.store.journal import Follower
     from hpo_engine.study.events import TrialQueued
 
+    if (server := chosen_server(root)) is not None:
+        from hpo_engine.cli import remote
     paths = find(study, root)
     log = Follower(paths.db)
     if bool(values) == (file is not None):
@@ -50,10 +61,11 @@ def enqueue(study: str, values: tuple[str, ...], root: str | None, file: str | N
     found = _read(file) if file is not None else [_configuration(log.history.spec, values)]
     if not found:
         raise SpecError("there is no configuration in it", file or "")
-    name, numbers = queue(paths, log.history, found)
+    name, numbers = queue(paths, log.history, found) if server is None else remote.enqueue(paths, found)
     news = [event for event, _ in log.news()]
-    if name:
+    if name and server is None:
         numbers = [event.number for event in news if isinstance(event, TrialQueued) and event.request == name]
+    if name:
         _await(paths, log, numbers, patience_s=None if wait else _PATIENCE_S)
     _print(log.history, numbers, led=bool(name), as_json=as_json)
     log.close()
@@ -121,7 +133,7 @@ def _await(paths: StudyPaths, log: Follower, numbers: Sequence[int], patience_s:
         log.news()
         if all(entry.number not in numbers for entry in log.history.queue):
             return
-        time.sleep(_POLL_S)
+        refreshed(paths, _POLL_S)
     log.news()
 
 

@@ -7,17 +7,19 @@ import time
 
 import click
 
-from hpo_engine.cli.common import find, root_option, study_argument, terminal_size, trial_of
+from hpo_engine.cli.common import find, root_option, server_option, study_argument, terminal_size, trial_of
 from hpo_engine.contract.outputlog.screen import MOST_OPEN, Screen
 from hpo_engine.errors import EngineError
 
 _FOLLOW_S = 0.1
+_FOLLOW_THERE_S = 0.5
 
 
 @click.command()
 @study_argument
 @click.argument("trial", type=int)
 @root_option
+@server_option
 @click.option("--follow", "-f", is_flag=True, help="Continue until the trial ends.")
 @click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
 def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> None:
@@ -33,12 +35,19 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
     attempt = trial_of(log.history, trial).attempt
     if attempt is None:
         raise EngineError(f"trial {trial} has not started yet")
+    local = paths.is_local
+    if not local:
+        from hpo_engine.cli import remote
     tail = logfiles.Follower(paths.trial(trial).attempt(attempt.number))
     printer = None if raw else _Printer(follow=follow, live=follow and sys.stdout.isatty())
     wrote = False
     while True:
+        if not local:
+            remote.refresh(paths)
         log.news()
         over = not follow or trial not in log.history.open_ids
+        if not local:
+            remote.fetch_output(paths, trial)
         for chunk in tail.fresh():
             wrote = True
             if printer is None:
@@ -50,7 +59,7 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
         sys.stdout.buffer.flush()
         if over:
             break
-        time.sleep(_FOLLOW_S)
+        time.sleep(_FOLLOW_S if local else _FOLLOW_THERE_S)
     log.close()
     if printer is not None:
         printer.close()

@@ -15,6 +15,7 @@ from hpo_engine.cli.common import (
     judging_options,
     read_history,
     root_option,
+    server_option,
     study_argument,
     terminal_size,
 )
@@ -33,6 +34,7 @@ _UNICODE = "⣿█░│└━•◆▿"
 @study_argument
 @click.argument("figure", type=click.Choice(NAMES), default="history")
 @root_option
+@server_option
 @click.option("--width", type=click.IntRange(30, 400), help="Columns [those of the terminal].")
 @click.option("--height", type=click.IntRange(4, 200), default=16, show_default=True, help="Lines between the axes.")
 @click.option("--ascii", "plain", is_flag=True, help="ASCII characters only [if the terminal needs it].")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hpo_engine.cli.common import find, read_history, root_option, study_argument, to_stderr
+from hpo_engine.cli.common import find, read_history, root_option, server_option, study_argument, to_stderr
 
 _FORMATS = ("html", "png", "svg", "pdf")
 
@@ -12,6 +12,7 @@ _FORMATS = ("html", "png", "svg", "pdf")
 @click.command()
 @study_argument
 @root_option
+@server_option
 @click.option("--out", metavar="FILE", help="Where to [STUDY-report.html here; a folder for several pictures].")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="[html, or what FILE ends with]")
 @click.option("--figure", metavar="NAME", help="Only this figure.")

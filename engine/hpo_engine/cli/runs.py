@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpo_engine.cli.common import find, json_option, note, root_option, study_argument, yes_option
+from hpo_engine.cli.common import (
+    chosen_server,
+    find,
+    json_option,
+    note,
+    root_option,
+    server_option,
+    study_argument,
+    yes_option,
+)
 from hpo_engine.cli.trials import TrialNumbers, resumed, retried
 from hpo_engine.reports.objects import dump, summary
 from hpo_engine.text import streams
@@ -33,6 +42,7 @@ _wait = click.option(
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path())
 @root_option
+@server_option
 @click.option("--name", metavar="N", help="Name of the study [from the file or its folder].")
 @_trials
 @_runs
@@ -73,9 +83,17 @@ def submit(
     from hpo_engine.control.submitting import continued, overridden
     from hpo_engine.store.lock import who_leads
 
+    given = {"trials": trials, "runs": runs, "parallel": parallel}
+    if (server := chosen_server(root)) is not None:
+        from hpo_engine.cli import remote
+
+        _lenient(as_json)
+        return remote.submit(
+            server, file, name, given, seed, update=update, dry_run=dry_run, yes=yes, detach=detach, as_json=as_json,
+            quiet=quiet,
+        )  # fmt: skip
     _begin(as_json)
     spec, source = assembly.load_spec(file, os.environ)
-    given = {"trials": trials, "runs": runs, "parallel": parallel}
     spec = overridden(spec, name, given, seed)
     for text in spec.notes:
         note(text)
@@ -104,6 +122,7 @@ def submit(
 @study_argument
 @click.argument("paused", metavar="[TRIAL]...", nargs=-1, type=TrialNumbers())
 @root_option
+@server_option
 @_trials
 @_runs
 @_parallel
@@ -132,11 +151,18 @@ def resume(
     from hpo_engine import studies
     from hpo_engine.control.changes import new_limits, refuse_fewer
 
+    changes = new_limits({"trials": trials, "runs": runs, "parallel": parallel}, time_limit, "--time-limit")
+    if (server := chosen_server(root)) is not None:
+        from hpo_engine.cli import remote
+
+        _lenient(as_json)
+        if paused:
+            return remote.again(server, study, "resume", paused, detach=detach, as_json=as_json, quiet=quiet)
+        return remote.resume(server, study, changes, detach=detach, as_json=as_json, quiet=quiet)
     _begin(as_json)
     paths = find(study, root)
     if paused and resumed(paths, paused, as_json=as_json):
         return 0
-    changes = new_limits({"trials": trials, "runs": runs, "parallel": parallel}, time_limit, "--time-limit")
     history = studies.read(paths)
     refuse_fewer(history, changes, "--{} ")
     return _go_on(paths, history, changes, detach=detach, as_json=as_json, quiet=quiet, wait_s=wait)
@@ -147,6 +173,7 @@ def resume(
 @click.argument("trials", metavar="[TRIAL]...", nargs=-1, type=TrialNumbers())
 @click.option("--failed", is_flag=True, help="Those that failed, timed out or were lost.")
 @root_option
+@server_option
 @_detach
 @json_option
 @_quiet
@@ -172,10 +199,17 @@ def retry(
     from hpo_engine.study.trial import BAD
     from hpo_engine.trackers.next_steps import called
 
-    _begin(as_json)
-    paths = find(study, root)
     if failed is bool(trials):
         raise click.UsageError("name trials, as in 3 or 5-7, or all that --failed")
+    if (server := chosen_server(root)) is not None:
+        from hpo_engine.cli import remote
+
+        _lenient(as_json)
+        if trials:
+            return remote.again(server, study, "retry", trials, detach=detach, as_json=as_json, quiet=quiet)
+        return remote.retry(server, study, detach=detach, as_json=as_json, quiet=quiet)
+    _begin(as_json)
+    paths = find(study, root)
     how: dict[str, Any] = {"detach": detach, "as_json": as_json, "quiet": quiet, "wait_s": wait}
     if trials:
         if retried(paths, trials, as_json=as_json):
@@ -202,6 +236,11 @@ def _begin(as_json: bool) -> None:
     from hpo_engine.executors.local.processes import need_proc
 
     need_proc()
+    _lenient(as_json)
+
+
+def _lenient(as_json: bool) -> None:
+    """Without JSON, stdout is only a display."""
     if not as_json:
         streams.be_lenient(sys.stdout)
 
@@ -235,11 +274,12 @@ def _go_on(paths: StudyPaths, history: History, changes: dict[str, Any], *, as_j
 
     note_changed_files(paths, history, note)
     if over(paths, history, changes):
-        return _show_result(history, paths, as_json)
+        return show_result(history, paths, as_json)
     return run_study(paths, as_json=as_json, known=history, changes=changes, **how)
 
 
-def _show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
+def show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
+    """How a study has ended. Returns the exit code."""
     if as_json:
         click.echo(dump(summary(history, False, history.last_at)))
     else:

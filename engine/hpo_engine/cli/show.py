@@ -18,6 +18,7 @@ from hpo_engine.cli.common import (
     output_width,
     read_history,
     root_option,
+    server_option,
     study_argument,
     trial_of,
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @study_argument
 @click.argument("trial", type=int, required=False)
 @root_option
+@server_option
 @click.option("--sort", metavar="NAME", help="By a metric, a parameter, trial, state or duration; -NAME reverses.")
 @click.option("--reverse", is_flag=True, help="Reverse the order.")
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Only the first N; without --sort, the best N.")
@@ -238,6 +240,10 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
         shown = trial.rows[-20:]
         rows = [[number(r.step), *(number(r.values[n]) if n in r.values else "" for n in names)] for r in shown]
         click.echo("\n" + table(["STEP", *(safe_text(n) for n in names)], rows, width=output_width()))
+    if not paths.is_local:
+        from hpo_engine.cli import remote
+
+        remote.fetch_output(paths, trial.id)
     lines = logfiles.lines(folders.attempt(trial.attempt.number)) if trial.attempt is not None else []
     while lines and not lines[-1].strip():
         lines.pop()

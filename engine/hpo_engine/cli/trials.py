@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpo_engine.cli.common import find, json_option, root_option, study_argument
+from hpo_engine.cli.common import chosen_server, find, json_option, root_option, server_option, study_argument
 from hpo_engine.reports.objects import dump
 
 if TYPE_CHECKING:
@@ -42,10 +42,13 @@ trials_argument = click.argument("trials", metavar="TRIAL...", nargs=-1, require
 @study_argument
 @trials_argument
 @root_option
+@server_option
 @_kill
 @json_option
 def cancel(study: str, trials: tuple[range, ...], root: str | None, kill: bool, as_json: bool) -> int:
     """End TRIALs of STUDY for good, such as 3 or 5-7; the study continues. Same as `stop STUDY TRIAL`."""
+    if (server := chosen_server(root)) is not None:
+        return changed(server, study, "stop", trials, kill=kill, as_json=as_json)
     return stopped(find(study, root), trials, kill=kill, as_json=as_json)
 
 
@@ -53,6 +56,7 @@ def cancel(study: str, trials: tuple[range, ...], root: str | None, kill: bool, 
 @study_argument
 @trials_argument
 @root_option
+@server_option
 @_kill
 @json_option
 def pause(study: str, trials: tuple[range, ...], root: str | None, kill: bool, as_json: bool) -> int:
@@ -64,10 +68,19 @@ def pause(study: str, trials: tuple[range, ...], root: str | None, kill: bool, a
     """
     from hpo_engine.control.trials import pause_trials
 
+    if (server := chosen_server(root)) is not None:
+        return changed(server, study, "pause", trials, kill=kill, as_json=as_json)
     return _told(pause_trials(find(study, root), trials, kill=kill), as_json)
 
 
 VERBS = (cancel, pause)
+
+
+def changed(server: str, study: str, do: str, trials: Sequence[range], *, kill: bool, as_json: bool = False) -> int:
+    """Stops or pauses trials of a study at a server. Returns the exit code."""
+    from hpo_engine.cli import remote
+
+    return _told(remote.change_trials(server, study, do, trials, kill=kill)[0], as_json)
 
 
 def stopped(paths: StudyPaths, trials: Sequence[range], *, kill: bool, as_json: bool = False) -> int:
@@ -82,7 +95,7 @@ def resumed(paths: StudyPaths, trials: Sequence[range], *, as_json: bool) -> boo
     from hpo_engine.control.trials import resume_trials
 
     answers, led = resume_trials(paths, trials)
-    _say(answers, as_json)
+    say(answers, as_json)
     return led
 
 
@@ -91,11 +104,11 @@ def retried(paths: StudyPaths, trials: Sequence[range], *, as_json: bool) -> boo
     from hpo_engine.control.trials import retry_trials
 
     answers, led = retry_trials(paths, trials)
-    _say(answers, as_json)
+    say(answers, as_json)
     return led
 
 
-def _say(answers: Sequence[Answer], as_json: bool) -> None:
+def say(answers: Sequence[Answer], as_json: bool) -> None:
     """What has become of trials, before the study that they belong to is displayed."""
     for answer in answers:
         if answer.text and not as_json:
@@ -106,5 +119,5 @@ def _told(answers: Sequence[Answer], as_json: bool) -> int:
     if as_json:
         click.echo(dump([{"trial": answer.trial, "state": answer.state} for answer in answers]))
     else:
-        _say(answers, as_json)
+        say(answers, as_json)
     return 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import (
+    chosen_server,
     find,
     json_option,
     judged,
@@ -19,6 +20,7 @@ from hpo_engine.cli.common import (
     output_width,
     read_history,
     root_option,
+    server_option,
     study_argument,
     trial_of,
 )
@@ -33,14 +35,20 @@ if TYPE_CHECKING:
 
 @click.command("list")
 @root_option
+@server_option
 @json_option
 def list_(root: str | None, as_json: bool) -> None:
-    """List the studies in the root folder."""
+    """List the studies in the root folder, or at a server."""
     from hpo_engine.contract.paths import runs_root, studies
     from hpo_engine.store.journal import read_summary
     from hpo_engine.store.lock import who_leads
     from hpo_engine.text.tables import table
 
+    if (server := chosen_server(root)) is not None:
+        from hpo_engine.cli import remote
+
+        remote.list_studies(server, as_json)
+        return
     folder = runs_root(root, os.environ)
     objects: list[dict[str, Any]] = []
     rows = []
@@ -70,6 +78,7 @@ def list_(root: str | None, as_json: bool) -> None:
 @study_argument
 @click.argument("trial", type=int, required=False)
 @root_option
+@server_option
 @click.option("--config", is_flag=True, help="Print the best trial's config.json, ready to use.")
 @judging_options
 @json_option
@@ -127,6 +136,7 @@ def best(
 @click.command()
 @study_argument
 @root_option
+@server_option
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
 @judging_options
 def export(study: str, root: str | None, form: str, metric: str | None, goal: str | None, over: str | None) -> None:

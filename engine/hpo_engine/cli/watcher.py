@@ -6,16 +6,21 @@ import sys
 
 import click
 
-from hpo_engine.cli.common import find, root_option, study_argument
+from hpo_engine.cli.common import chosen_server, find, root_option, server_option, study_argument
 
 
 @click.command()
 @study_argument
 @root_option
+@server_option
 def watch(study: str, root: str | None) -> int:
     """Watch STUDY while it runs; Ctrl-C ends only the display."""
     from hpo_engine.control.following import display
 
+    if (server := chosen_server(root)) is not None:
+        from hpo_engine.cli import remote
+
+        return remote.watch(server, study)
     display(find(study, root), sys.stdout, on_interrupt="the study keeps running")
     return 0
 

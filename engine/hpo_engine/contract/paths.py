@@ -26,6 +26,11 @@ class StudyPaths(NamedTuple):
     root: str
 
     @property
+    def is_local(self) -> bool:
+        """Whether the study is here, and not a copy of one at a server."""
+        return True
+
+    @property
     def source(self) -> str:
         """The study file as submitted."""
         return f"{self.root}/algo.yaml"

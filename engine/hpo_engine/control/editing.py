@@ -105,6 +105,11 @@ class StudyFile:
     text: str
     native: bool
 
+    @property
+    def name(self) -> str:
+        """The study's."""
+        return self.spec.name
+
     @classmethod
     def of(cls, paths: StudyPaths, history: History) -> StudyFile:
         from hpo_engine.studyfile.common import is_wmla

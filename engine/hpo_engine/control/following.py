@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
@@ -14,11 +15,18 @@ if TYPE_CHECKING:
 _POLL_S = 0.25
 
 
-def display(paths: StudyPaths, stream: TextIO, *, on_interrupt: str = "") -> History:
+Turn = Callable[["History", Callable[[str], None]], None]
+"""Called a few times each second with the study as it stands, and with what prints a line above the display."""
+
+
+def display(
+    paths: StudyPaths, stream: TextIO, *, on_interrupt: str = "", quiet: bool = False, turn: Turn | None = None
+) -> History:
     """Shows the study on `stream`, from its event log, until no engine runs it. Returns how it stood then.
 
     Args:
         on_interrupt: what to print at Ctrl-C, which ends the display; "": KeyboardInterrupt is raised.
+        quiet: only the result is shown. turn: may raise what ends the display.
 
     Raises:
         JournalError, StudyGone; BrokenPipeError if nobody reads `stream`.
@@ -30,7 +38,7 @@ def display(paths: StudyPaths, stream: TextIO, *, on_interrupt: str = "") -> His
     from hpo_engine.trackers.console import ConsoleTracker
 
     log = Follower(paths.db)
-    console = ConsoleTracker(stream, folder=paths.root, waits=partial(waits, paths.root, os.environ))
+    console = ConsoleTracker(stream, quiet=quiet, folder=paths.root, waits=partial(waits, paths.root, os.environ))
     clock = Clock()
     try:
         console.open(log.history, clock())
@@ -39,6 +47,8 @@ def display(paths: StudyPaths, stream: TextIO, *, on_interrupt: str = "") -> His
             for event, history in log.news():
                 console.on(event, history)
             console.tick(log.history, clock())
+            if turn is not None:
+                turn(log.history, console.note)
             if console.problem is not None:
                 raise console.problem
             if console.unheard:

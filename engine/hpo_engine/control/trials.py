@@ -242,10 +242,10 @@ class _Change:
         trial = history.trials[number]
         if text is None and trial.state is TrialState.RUNNING:  # nobody has waited for it, or its engine has gone
             text = f"trial {number} was asked to {self.do}"
-        return Answer(number, trial.state.value, text or _now(trial, history.spec.name))
+        return Answer(number, trial.state.value, text or outcome_text(trial, history.spec.name))
 
 
-def _now(trial: Trial, study: str) -> str:
+def outcome_text(trial: Trial, study: str) -> str:
     """What has become of the trial."""
     from hpo_engine.study.trial import TrialState
 

@@ -115,6 +115,8 @@ def _anew(name: str) -> tuple[str, str]:
 
 
 def called(history: History, folder: str) -> str:
-    """What a command line must call the study: its name where that is found, else its folder."""
+    """What a command line must call the study: its name where that is found (as at a server, whose folders begin with
+    the host), else its folder."""
     name = os.path.basename(folder) or history.spec.name
-    return name if os.path.dirname(folder) in ("", runs_root(None, os.environ)) else folder
+    there = not os.path.isabs(folder) or os.path.dirname(folder) == runs_root(None, os.environ)
+    return name if there else folder
