@@ -107,7 +107,7 @@ class Mirror:
         while True:
             number, crc = end_of(self._db)
             query = {"after": number, "crc": crc, "led": self._told, "wait": wait_s}
-            found = self.connection.get(f"/studies/{part(self.study)}/log", query, patience_s=wait_s + 30.0).json()
+            found = self.connection.get(f"/studies/{part(self.study)}/copy", query, patience_s=wait_s + 30.0).json()
             if found["other"]:  # the study was removed, and another one has its name
                 self._anew()
                 continue

@@ -41,7 +41,7 @@ _STATUS: Mapping[type[EngineError], int] = {
 
 def create_app(desk: Desk) -> FastAPI:
     """The service's application, without the guard in front of it."""
-    from hpo_engine.service import page, v1, wmla  # their routes import this module
+    from hpo_engine.service import mirror, page, v1, wmla  # their routes import this module
 
     app = FastAPI(title="hpo-engine", version=__version__, docs_url=None, redoc_url=None, lifespan=_open_desk)
     app.state.desk = desk
@@ -52,6 +52,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(guard_routes.router)
     app.include_router(page.router)
     app.include_router(v1.router())
+    app.include_router(mirror.router)
     wmla.include(app)
     return app
 

@@ -36,15 +36,15 @@ class Body:
     """Takes the body in. Blocks on the disk: not for the event loop.
 
     Attributes:
-        texts: of the parts of these names, in their order. model: the one other part that is not empty.
+        texts: by the names of their parts, in the order in which they came. model: the one other part that is not empty.
         filename: that of the model, without folders; "" if it has none.
     """
 
     def __init__(self, boundary: bytes, texts: Collection[str], spool: Spool, limits: Limits) -> None:
-        self.texts: dict[str, list[str]] = {name: [] for name in texts}
+        self.texts: dict[str, list[str]] = {}
         self.model: SpoolFile | None = None
         self.filename = ""
-        self._spool, self._limits = spool, limits
+        self._names, self._spool, self._limits = frozenset(texts), spool, limits
         self._size = self._parts = 0
         self._ended = False
         self._field, self._value, self._headers = bytearray(), bytearray(), dict[bytes, bytes]()
@@ -107,7 +107,7 @@ class Body:
         if encoding not in (b"binary", b"8bit", b"7bit"):
             raise SpecError(f"a part has Content-Transfer-Encoding {quoted(_decoded(encoding))}; send it as it is")
         self._part = name, _ = _named(self._headers)
-        self._text = bytearray() if name in self.texts else None
+        self._text = bytearray() if name in self._names else None
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         limits = self._limits
@@ -129,7 +129,7 @@ class Body:
         if self._text is not None:
             assert name is not None
             try:
-                self.texts[name].append(self._text.decode("utf-8-sig"))
+                self.texts.setdefault(name, []).append(self._text.decode("utf-8-sig"))
             except UnicodeDecodeError:
                 raise SpecError(f"part {quoted(name)} is not UTF-8 text") from None
         elif self._file is not None:

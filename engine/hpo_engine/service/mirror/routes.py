@@ -32,8 +32,8 @@ Asked = Annotated[Desk, Depends(desk_of)]
 By = Annotated[Caller, Depends(caller_of)]
 
 
-@router.get("/studies/{study}/log", summary="Get the event log, row by row")
-async def log(
+@router.get("/studies/{study}/copy", summary="Get the event log for a copy of it, row by row")
+async def rows(
     request: Request,
     desk: Asked,
     caller: By,

@@ -134,7 +134,7 @@ async def event_log(
     ] = None,
 ) -> Response:
     """The events of the study as they are in its log, one JSON array in a line: number, time (UTC seconds), kind, and
-    the body as a JSON text. What the command line mirrors; its kinds may change with the format of the log.
+    the body as a JSON text. Kinds may change with the format of the log.
 
     Headers: X-Study-State, X-Study-Events (how many there are), X-Study-Opened (UTC seconds: another number means that
     another study has the name).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -90,23 +91,35 @@ async def submit_study(ask: Ask) -> Response:
 
     As JSON, without a model: the command must be one that the server has. As a form with the parts `data` and `model`:
     the folder that trials run in.
+
+    With the header `Idempotency-Key`, a text of the client's own making, the same request sent again is the same study:
+    a client that has lost the answer may send it again.
     """
     import anyio.to_thread
 
     request = ask.request
+    submit = partial(ask.desk.submit, key=_key(request))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         async with received(request, spool_of(request), texts=("data", "name")) as upload:
             name = upload.text("name") if "name" in upload.texts else None
             text = _named(upload.text(), name)
-            view = await anyio.to_thread.run_sync(ask.desk.submit, ask.caller, text, upload.model)
+            view = await anyio.to_thread.run_sync(partial(submit, model=upload.model), ask.caller, text)
     else:
         given = _submission(await _whole_body(request))
         text = _named(given.text, given.name)
-        view = await anyio.to_thread.run_sync(ask.desk.submit, ask.caller, text, None)
+        view = await anyio.to_thread.run_sync(submit, ask.caller, text)
     answer = answered(request, study_object(view), status=201)
     answer.headers["Location"] = str(request.url_for("get_study", study=view.name))
     return answer
+
+
+def _key(request: Request) -> str | None:
+    """The client's own name for the request."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= 255:
+        raise SpecError("Idempotency-Key: 1 to 255 characters")
+    return key
 
 
 async def _whole_body(request: Request) -> bytes:
