@@ -479,10 +479,10 @@ def refresh(paths: StudyPaths) -> None:
 
 
 def result_files(paths: StudyPaths, trial: int) -> frozenset[str]:
-    """The names of the files that a trial has left."""
+    """The names of the files in a trial's RESULT_DIR."""
     mirror = of(paths)
     found = mirror.connection.get(f"/studies/{part(mirror.study)}/trials/{trial}/files").json()
-    return frozenset(each["name"] for each in found["files"])
+    return frozenset(each["name"] for each in found["files"] if not each["name"].startswith("logs/"))
 
 
 def fetch_output(paths: StudyPaths, trial: int) -> None:

@@ -49,7 +49,7 @@ def next_steps(history: History, folder: str) -> Steps:
             steps.append((f"hpo-engine retry {name} --failed", "if the cause was outside the script"))
         else:
             steps.append((f"hpo-engine retry {name} --failed", "run the failed trials again"))
-    here = os.path.isabs(folder)  # else at a server, where its files are
+    here = not folder or os.path.isabs(folder)  # else at a server, where its files are
     if here and find_spec("tensorboard") and (history.best_id is not None or any(t.rows for t in history.trials)):
         steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps
