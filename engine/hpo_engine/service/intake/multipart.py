@@ -36,7 +36,8 @@ class Body:
     """Takes the body in. Blocks on the disk: not for the event loop.
 
     Attributes:
-        texts: by the names of their parts, in the order in which they came. model: the one other part that is not empty.
+        texts: by the names of their parts, in the order in which they came.
+        model: the one other part that is not empty.
         filename: that of the model, without folders; "" if it has none.
     """
 
