@@ -55,10 +55,14 @@ with tempfile.TemporaryDirectory() as folder:
         tar.add(MODEL_DIR, arcname="model")
     with open(tar_path, "rb") as f:
         r = req.post(
-            ENDPOINT + "/hypersearch", headers=HEADERS, data={"data": json.dumps(request)}, files={"file": f}, verify=False
+            ENDPOINT + "/hypersearch",
+            headers=HEADERS,
+            data={"data": json.dumps(request)},
+            files={"file": f},
+            verify=False,
         )
 if not r.ok:
-    raise SystemExit("submit failed: code=%s, %s" % (r.status_code, r.content))
+    raise SystemExit(f"submit failed: code={r.status_code}, {r.content}")
 hpo_name = r.json()
 print("submitted", hpo_name)
 
@@ -68,19 +72,19 @@ task = req.get(task_url, headers=HEADERS, verify=False).json()
 while task["state"] in ["SUBMITTED", "RUNNING"]:
     time.sleep(0.5)
     task = req.get(task_url, headers=HEADERS, verify=False).json()
-print("%s: %s, %s" % (hpo_name, task["state"], task["progress"]))
+print(f"{hpo_name}: {task['state']}, {task['progress']}")
 
 # %% the best experiment: its parameters, its log, its files
 best = task["best"]
-print("best: loss %.5f with" % best["metricVal"], {p["name"]: p["fixedVal"] for p in best["hyperParams"]})
-log = req.get(ENDPOINT + "/execs/%s/log" % best["appId"], headers=HEADERS, verify=False).json()
+print(f"best: loss {best['metricVal']:.5f} with", {p["name"]: p["fixedVal"] for p in best["hyperParams"]})
+log = req.get(f"{ENDPOINT}/execs/{best['appId']}/log", headers=HEADERS, verify=False).json()
 print(log.splitlines()[-1])
-r = req.get(ENDPOINT + "/execs/%s/result" % best["appId"], headers=HEADERS, verify=False, stream=True)
+r = req.get(f"{ENDPOINT}/execs/{best['appId']}/result", headers=HEADERS, verify=False, stream=True)
 total = int(r.headers["Content-Disposition"].split("size=")[1])
-with open("%s.zip" % best["appId"], "wb") as f:
+with open(best["appId"] + ".zip", "wb") as f:
     for chunk in r.iter_content(chunk_size=4096):
         f.write(chunk)
-    print("wrote %d of %d bytes to %s" % (f.tell(), total, f.name))
+    print(f"wrote {f.tell()} of {total} bytes to {f.name}")
 
 # %% remove the search
 print("removed:", req.delete(task_url, headers=HEADERS, verify=False).status_code)

@@ -27,15 +27,15 @@ headers = {"accept": "application/json", "X-Auth-Token": a.json()["accessToken"]
 # %% what there is (these notebooks send a body with GET, too)
 r = requests.get(ENDPOINT + "/hypersearch", headers=headers, json=body, verify=False)
 for item in r.json():
-    print("Hpo task: %s, State: %s" % (item["hpoName"], item["state"]))
+    print(f"Hpo task: {item['hpoName']}, State: {item['state']}")
 r = requests.get(ENDPOINT + "/execs/frameworks", headers=headers, verify=False)
 print("frameworks:", ", ".join(framework["name"] for framework in r.json()))
 
 # %% submit: the part with the model is called what the script is called
 request = {
     "modelSpec": {
-        "args": "--exec-start PyTorch --workerDeviceNum 0 --cs-datastore-meta type=fs,data_path=. \
-                 --appName line --model-main {} --epochs 30 ".format(MODEL_MAIN),
+        "args": f"--exec-start PyTorch --workerDeviceNum 0 --cs-datastore-meta type=fs,data_path=. \
+                 --appName line --model-main {MODEL_MAIN} --epochs 30 ",
     },
     "algoDef": {
         "algorithm": "Tpe",
@@ -54,7 +54,11 @@ request = {
 }  # fmt: skip
 with open(SCRIPT, "rb") as f:
     r = requests.post(
-        ENDPOINT + "/hypersearch", headers=headers, data={"data": json.dumps(request)}, files={MODEL_MAIN: f}, verify=False
+        ENDPOINT + "/hypersearch",
+        headers=headers,
+        data={"data": json.dumps(request)},
+        files={MODEL_MAIN: f},
+        verify=False,
     )
 hpo_job = r.json()
 print("submitted", hpo_job)
@@ -63,17 +67,18 @@ print("submitted", hpo_job)
 while True:
     task = requests.get(HOST + hpo_job["href"], headers=headers, json=body, verify=False).json()
     jobs = [
-        requests.get(ENDPOINT + "/execs/" + e["appId"], headers=headers, verify=False).json() for e in task["experiments"]
+        requests.get(ENDPOINT + "/execs/" + e["appId"], headers=headers, verify=False).json()
+        for e in task["experiments"]
     ]
     if task["state"] not in ["SUBMITTED", "RUNNING"]:
         break
     time.sleep(0.5)
-print("%s %s of %s" % (task["state"], task["progress"], task["algoDef"]["algorithm"]))
+print(f"{task['state']} {task['progress']} of {task['algoDef']['algorithm']}")
 print([(job["appId"].split("-")[0], job["state"]) for job in jobs])
 print("best:", task["best"]["metricVal"], task["best"]["hyperParams"])
 
 # %% one training, without a search
-args = "--exec-start PyTorch --model-main {} --epochs 5".format(MODEL_MAIN)
+args = f"--exec-start PyTorch --model-main {MODEL_MAIN} --epochs 5"
 with open(SCRIPT, "rb") as f:
     job = requests.post(ENDPOINT + "/execs?args=" + args, headers=headers, files={"file": f}, verify=False).json()
 while job["state"] in ["SUBMITTED", "PENDING_CRD_SCHEDULER", "RUNNING"]:

@@ -1,6 +1,7 @@
-"""The service's application, served by a real uvicorn on a free port of loopback, in a thread of the tests' process.
+"""The service's application, served by a real uvicorn on a free port of loopback, in a thread of the tests' process; or
+`hpo-engine serve` as a process.
 
-Start it once per module:
+Start either once per module:
 
     @pytest.fixture(scope="module")
     def service(tmp_path_factory):
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
+import os
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from starlette.datastructures import Headers
 
 from hpo_engine.service.app import create_app
 from hpo_engine.service.desk import Caller, Desk
+from tests.support import command
 from tests.support.helpers import wait_until
 
 App = Callable[[MutableMapping[str, Any], Any, Any], Any]
@@ -104,3 +108,47 @@ def served(root: Path, guard: Callable[[App], App] = Trusting, **desk_options: A
     finally:
         server.should_exit = True
         thread.join(30)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """`hpo-engine serve` as a process. `where`: what `--json` tells of it: url, token_file, pid, ..."""
+
+    root: Path
+    where: Mapping[str, Any]
+    process: command.Command
+
+    @property
+    def url(self) -> str:
+        return str(self.where["url"])
+
+    @property
+    def token(self) -> str:
+        return Path(self.where["token_file"]).read_text().strip()
+
+
+@contextlib.contextmanager
+def serving(root: Path, *options: str, env: Mapping[str, str] | None = None, **users: str) -> Iterator[Serving]:
+    """Serves the studies under `root` on a free port, and ends gracefully.
+
+    Args:
+        options: more of the command line. env: more variables. users: name and password of those that are added.
+    """
+    if users:
+        from hpo_engine.service.guard.accounts import Accounts
+        from hpo_engine.service.guard.passwords import hash_of
+        from hpo_engine.service.places import ServicePaths
+
+        places = ServicePaths(str(root))
+        places.make()
+        with contextlib.closing(Accounts(places.accounts)) as accounts:
+            for name, password in users.items():
+                accounts.add(name, hash_of(password), admin=False)
+    argv = ["serve", "--root", str(root), "--port", "0", "--json", *options]
+    process = command.start(*argv, cwd=root, env={**os.environ, **(env or {})}, stdout=command.PIPE)
+    try:
+        assert process.stdout is not None
+        yield Serving(root, json.loads(process.stdout.readline()), process)
+    finally:
+        process.terminate()
+        process.communicate(60)

@@ -14,7 +14,8 @@ args = parser.parse_args()
 
 hyper_params = {"learning_rate": 0.1}  # of a training without a search
 try:
-    hyper_params.update(json.load(open("config.json")))
+    with open("config.json") as f:
+        hyper_params.update(json.load(f))
 except Exception:
     print("no config.json, using the defaults")
 rate = float(hyper_params["learning_rate"])
@@ -28,7 +29,7 @@ for epoch in range(1, args.epochs + 1):
     slope -= rate * 2 * sum(e * x for e, x in errors) / len(points)
     intercept -= rate * 2 * sum(e for e, _ in errors) / len(points)
     loss = sum((slope * x + intercept - y) ** 2 for x, y in points) / len(points)
-    print("epoch {} loss {:.5f}".format(epoch, loss))
+    print(f"epoch {epoch} loss {loss:.5f}")
     test_metrics.append({"step": epoch, "loss": loss})
 
 result_dir = os.environ["RESULT_DIR"]
