@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 STUDIES = 8
 """How many studies run at the same time, unless `serve` is told otherwise; their trials share the machine."""
 _POLL_S = 0.02
+_ENDED = ("finished", "failed", "stopped")
+_LEAVE_S = 10.0  # how long the engine of a study that has ended may take to leave
 _STOP_S = 30.0  # how long a forced removal waits for the engine to end
 
 
@@ -164,6 +166,7 @@ class Desk:
 
         view = self.view(caller, name)
         row, turn = self._submissions.get(name), time.time()
+        self._await_the_end(view, row)
         if row is not None and row.phase is Phase.REFUSED:
             raise StudyLocked(f"{name} could not begin: {row.reason}; submit it again")
         if view.paths is not None and (holder := who_leads(view.paths.lock)) is not None:
@@ -190,6 +193,7 @@ class Desk:
         """
         view = self.view(caller, name)
         row = self._submissions.get(name)
+        self._await_the_end(view, row)
         if not force and view.paths is not None and (holder := who_leads(view.paths.lock)) is not None:
             raise StudyLocked(f"{name} runs ({holder}); stop it first", str(holder))
         if not force and row is not None and row.phase in (Phase.QUEUED, Phase.BEGUN) and self._host.has(row.id):
@@ -286,6 +290,15 @@ class Desk:
         while self._host.has(row.id):
             time.sleep(_POLL_S)
         return False
+
+    def _await_the_end(self, view: View, row: Submission | None) -> None:
+        """Waits while the engine of a study that has ended leaves: clients read that it has, and ask for the next."""
+        deadline = time.monotonic() + _LEAVE_S
+        while view.state in _ENDED and time.monotonic() < deadline:
+            led = view.paths is not None and who_leads(view.paths.lock) is not None
+            if not led and (row is None or not self._host.has(row.id)):
+                return
+            time.sleep(_POLL_S)
 
     def _stop_engine(self, paths: StudyPaths, row: Submission | None, *, kill: bool) -> None:
         from hpo_engine.control.stopping import ask_to_stop, stop_unled
