@@ -45,6 +45,7 @@ def test_notebook_of_1_2(service: Serving, tmp_path: Path) -> None:
     assert f"{result.stat().st_size} of {result.stat().st_size} bytes" in printed
 
 
+@pytest.mark.slow
 def test_notebook_of_cloud_pak_for_data(service: Serving, tmp_path: Path) -> None:
     printed = run("notebook_cpd.py", service, tmp_path)
     assert "submitted {'uid': 'ann-hpo-" in printed and "FINISHED 4/4 of Tpe" in printed
@@ -52,6 +53,7 @@ def test_notebook_of_cloud_pak_for_data(service: Serving, tmp_path: Path) -> Non
     assert "FINISHED epoch 5 loss" in printed and printed.count("removed: 204") == 2
 
 
+@pytest.mark.slow
 def test_sdk(service: Serving, tmp_path: Path) -> None:
     pytest.importorskip("ibm_wmla")
     printed = run("sdk.py", service, tmp_path)
