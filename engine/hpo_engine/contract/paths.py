@@ -49,6 +49,21 @@ class StudyPaths(NamedTuple):
         return f"{self.root}/engine.log"
 
     @property
+    def plugin(self) -> str:
+        """The frozen copy of a search plugin's folder."""
+        return f"{self.root}/plugin"
+
+    @property
+    def searcher_log(self) -> str:
+        """What a searcher in a process of its own prints."""
+        return f"{self.root}/searcher.log"
+
+    @property
+    def searcher_state(self) -> str:
+        """What such a searcher has to remember, as bytes that only its own process understands."""
+        return f"{self.root}/searcher.state"
+
+    @property
     def unsent(self) -> str:
         """Is there if a tracker's server lacks a part of the study: `resume` then runs even a finished one."""
         return f"{self.root}/unsent"

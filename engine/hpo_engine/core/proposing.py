@@ -110,6 +110,10 @@ class Proposer:
 
     def close(self) -> None:
         self._asker.close()
+        try:
+            self._searcher.close()
+        except Exception:  # a searcher that is broken must not keep the engine from ending
+            _log.debug("the searcher's `close` raised", exc_info=True)
 
     def _wanted(self, free: int) -> int:
         """How many proposals can be used now."""

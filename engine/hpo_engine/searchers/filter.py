@@ -65,6 +65,9 @@ class ProposalFilter(Searcher):
     def planned_runs(self) -> Mapping[int, int]:
         return self.inner.planned_runs()
 
+    def close(self) -> None:
+        self.inner.close()
+
     # -- proposals -----------------------------------------------------------------------------------------------------
 
     def tried(self, history: History) -> Tried:
@@ -155,7 +158,7 @@ class ProposalFilter(Searcher):
     def _size(self) -> int | None:
         own = self.inner.traits.size
         if own is None:
-            return None if self._spec.resource else self._total
+            return None if self._spec.resource or self._listed else self._total
         if not self._listed:
             return own
         whole = all(is_whole(self._space, point) for point in self._spec.points)

@@ -104,6 +104,9 @@ class Searcher:
         """How many runs with each amount of the resource it plans or expects; {}: it rations nothing, or has no end."""
         return {}
 
+    def close(self) -> None:
+        """The engine ends, or goes on with another searcher: lets go of processes. An `ask` may be under way."""
+
 
 class AskingOnly(Searcher):
     """A plugin's object that has only the method `ask`."""

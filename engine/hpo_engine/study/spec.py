@@ -149,6 +149,31 @@ _OF_STUDIES = (TARGET, BUDGET, REGRET)  # they end studies, never a trial alone
 
 
 @dataclass(frozen=True)
+class SearchPlugin:
+    """A search plugin written for WMLA: the `folder` (absolute) of `file`, which has its class PluginOptimizer.
+
+    `python`: the interpreter that it runs in ("": the engine's). `log_level`: of its logger. `sha256`: of its files.
+    """
+
+    folder: str
+    file: str = "optimizer.py"
+    python: str = ""
+    log_level: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """The searcher runs in a process of its own, which may take `call_limit_s` seconds for each answer.
+
+    `plugin`: one of WMLA's form; None: a searcher of our own protocol.
+    """
+
+    call_limit_s: float = 600.0
+    plugin: SearchPlugin | None = None
+
+
+@dataclass(frozen=True)
 class StudySpec:
     """One search, as asked for. `command` is an argv; paths are absolute; `seed` is None until the study is opened.
 
@@ -161,6 +186,7 @@ class StudySpec:
     `stop`: the stoppers, no two of them alike. `trackers`: who listens, beside the console. `metric_sources`: where a
     script's metrics are looked for; the first one that has the objectives counts. `executor`: runs the attempts.
     `resume_key`: the key of config.json that names what an attempt goes on from (None: there is none).
+    `isolation`: how the searcher runs apart from the engine (None: in the engine's process).
     `experiments`: fixed parameter sets to run instead of a search (WMLA's ExperimentGridSearch). `points`: parameter
     sets to try first, partial ones filled in. `warm_start`: earlier studies, names or absolute paths; `prior`:
     their trials when the study was made.
@@ -181,6 +207,7 @@ class StudySpec:
     base: Params = field(default_factory=dict)
     linked: tuple[LinkedFile, ...] = ()
     algorithm: Named = Named("random")
+    isolation: Isolation | None = None
     resource: Resource | None = None
     resume_key: str | None = None
     checkpoints: Checkpoints = Checkpoints()
