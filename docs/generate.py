@@ -121,7 +121,8 @@ def _flow(value: Any) -> str:
 
 
 def verbs() -> str:
-    lines = [(f"[`{name}`](#{name})", command.get_short_help_str(200)) for name, _, command in _commands()]
+    links = ((f"[`{name}`](#{name.replace(' ', '-')})", command) for name, _, command in _commands())
+    lines = [(link, command.get_short_help_str(200)) for link, command in links]
     return rows(("verb", "what it does"), *lines)
 
 
@@ -161,6 +162,8 @@ def _commands() -> Iterator[tuple[str, click.Context, click.Command]]:
         command = cli.get_command(above, name)
         assert command is not None
         yield name, click.Context(command, info_name=name, parent=above), command
+        for own, each in getattr(command, "commands", {}).items():
+            yield f"{name} {own}", click.Context(each, info_name=f"{name} {own}", parent=above), each
 
 
 # -- the algorithms ----------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from hpo_engine.isolation import installed
 from tests.support import command, made_up
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -121,7 +122,11 @@ def submitted(file: Path, root: Path, *options: str, **more: str) -> tuple[dict[
 
 def data_of_its_own(file: str, folder: Path) -> dict[str, str]:
     """Variables that lead the ready modules to a folder of the test, with made-up images for those that would download
-    theirs."""
+    theirs, and requests to the plugins that they name."""
+    if file.startswith("wmla_plugin/"):
+        made = {"taken": (), "now": 0.0, "load": lambda *_: None}
+        installed.install(str(EXAMPLES / "wmla_plugin/draws"), "draws", str(folder / "algorithms"), **made)
+        return {installed.FOLDER_VARIABLE: str(folder / "algorithms")}
     if file.partition("/")[0] not in READY:
         return {}
     data = folder / "data"
@@ -138,6 +143,7 @@ def test_all_examples_are_here() -> None:
         "digits",
         "wmla_script",
         "wmla_elastic",
+        "wmla_plugin",
         "any-language",
         "sklearn_cv",
         "hyperband",
@@ -151,7 +157,7 @@ def test_all_examples_are_here() -> None:
         *READY,
     }
     assert {file.partition("/")[0] for file in FILES} == names | {file.partition("/")[0] for file in PROOFS}
-    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 20 + len(PROOFS)
+    assert {*MODULES, *PROOFS, *PROGRAMS} <= set(FILES) and len(FILES) == 22 + len(PROOFS)
 
 
 @pytest.mark.by_default("[shell_pipeline/algo.yaml]", "[wmla_script/algo.json]")

@@ -36,7 +36,7 @@ from hpo_engine.system.faults import placed
 from hpo_engine.text.quoting import listed, shortened
 
 _NEW = ".new-"
-_MAY_DIFFER = ("budget", "notes", "dialect", "submitted_code", "prior", "base", "linked")  # of a StudySpec
+_MAY_DIFFER = ("budget", "notes", "dialect", "submitted_code", "prior", "base", "linked", "isolation")  # of a StudySpec
 _LIMITS = ("trials", "runs", "time_limit", "parallel", "dialect", "submitted_code")  # of a study file
 
 
@@ -210,6 +210,10 @@ def _fill(
         spec.model_dir, paths.model, exclude_paths=[] if settled else [root], stale=stale, patterns=patterns, **most
     )
     refuse_missing(spec, found)
+    if spec.isolation is not None and spec.isolation.plugin is not None:
+        from hpo_engine.isolation import installed
+
+        installed.freeze(spec.isolation.plugin, paths.plugin)
     if script is not None:
         found.unused = [pattern for pattern in found.unused if pattern in spec.exclude]
         hidden = snapshot.Patterns(script.exclude)
@@ -352,9 +356,9 @@ def edited(paths: StudyPaths, spec: StudySpec) -> list[str]:
     The study file, whose new limits count, is left out; so are files that were empty, such as a log that the shell
     writes.
     """
+    changed = _changed_plugin(spec)
     if not os.path.isdir(spec.model_dir):
-        return []
-    changed = []
+        return changed
     for folder, _, names in os.walk(paths.model):
         for name in names:
             copy = os.path.join(folder, name)
@@ -374,6 +378,16 @@ def edited(paths: StudyPaths, spec: StudySpec) -> list[str]:
             same = False
         changed += [] if same else [spec.base_config]
     return sorted(changed)
+
+
+def _changed_plugin(spec: StudySpec) -> list[str]:
+    """The folder of the study's search plugin, if its files have changed since."""
+    plugin = spec.isolation.plugin if spec.isolation is not None else None
+    if plugin is None or not os.path.isdir(plugin.folder):
+        return []
+    from hpo_engine.isolation import installed
+
+    return [] if installed.fingerprint(plugin.folder) == plugin.sha256 else [f"the plugin in {plugin.folder}"]
 
 
 def linked_problem(paths: StudyPaths, spec: StudySpec) -> str | None:

@@ -44,13 +44,29 @@ CARRYING = (
     "trial.earlier-recorded",
 )  # see test_carrying
 DELETING = ("checkpoints.deletion-recorded", "checkpoints.deleted")  # see test_checkpoints
+SEARCHING = ("searcher.state-aside", "searcher.state-saved")  # see test_plugins
+INSTALLING = ("algorithm.installed", "algorithm.removed")
 NOTED = "shim.stop-noted"  # see test_ending
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim.")) and name != NOTED]
 NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.preloaded", "shim.child-forked")}
 POINTS = [
     name
     for name in failpoints.NAMES
-    if name not in (*COMMANDS, *ELSEWHERE, *HELPERS, *CARRYING, *CHANGING, *DELETING, EARLY, UNKNOWN, LARGE, NOTED)
+    if name
+    not in (
+        *COMMANDS,
+        *ELSEWHERE,
+        *HELPERS,
+        *CARRYING,
+        *CHANGING,
+        *DELETING,
+        *SEARCHING,
+        *INSTALLING,
+        EARLY,
+        UNKNOWN,
+        LARGE,
+        NOTED,
+    )
 ]
 ON_RESUME = ("resume.adopted",)
 
@@ -85,6 +101,7 @@ def test_every_durable_step_has_a_failpoint_in_its_function() -> None:
     steps = {"rename", "replace", "link", "fork", "posix_spawn"}
     missing = []
     probes = {PACKAGE / f"executors/preload/{name}.py" for name in ("importing", "privatefiles")}  # nothing durable
+    probes.add(PACKAGE / "isolation/runner.py")  # a process that leaves nothing but output
     laws = set((PACKAGE / "testing").rglob("*.py"))  # tests of their own
     for path in set(PACKAGE.rglob("*.py")) - probes - laws:
         source = path.read_text()

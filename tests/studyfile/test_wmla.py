@@ -621,11 +621,11 @@ def test_request_that_is_no_object() -> None:
 def test_unknown_algorithm_can_only_be_a_plugin(folder: Path) -> None:
     names = ["Mine", "auto", "bayesian", "grid", "hyperband", "random", "tpe"]
     assert problems(request(algo={"algorithm": "Nope"}), folder, plugins=names) == [
-        'algoDef.algorithm: unknown algorithm "Nope": it can only be a search plugin, and plugins are not supported yet; '
+        'algoDef.algorithm: unknown algorithm "Nope": no search plugin of that name is installed; '
         "known: Random, Bayesian, TPE, Hyperband, ExperimentGridSearch, Mine, auto"
     ]
     assert problems(request(algo={"algorithm": "Rndom"}), folder, plugins=names) == [
-        'algoDef.algorithm: unknown algorithm "Rndom"; did you mean "Random"? (search plugins are not supported yet)'
+        'algoDef.algorithm: unknown algorithm "Rndom"; did you mean "Random"?'
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hpo_engine.assembly.backtests import backtest
 from hpo_engine.assembly.engines import Clock, OpenStudy, changed_parts, engine_for, open_study
 from hpo_engine.assembly.forecasts import first_trials, pace, plan, rehearsed, warnings
+from hpo_engine.assembly.isolated import algorithms, reserved
 from hpo_engine.assembly.parts import (
     about,
     every_source,
@@ -28,6 +29,7 @@ __all__ = [
     "STOPPERS",
     "TRACKERS",
     "about",
+    "algorithms",
     "backtest",
     "changed_parts",
     "engine_for",
@@ -41,6 +43,7 @@ __all__ = [
     "plan",
     "read_changed",
     "rehearsed",
+    "reserved",
     "searcher",
     "spec_of",
     "stopper",

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from hpo_engine.assembly.isolated import at_home
 from hpo_engine.assembly.parts import chosen_trackers, metric_sources, runs_here, searcher, stopper
 from hpo_engine.assembly.registries import EXECUTORS
 from hpo_engine.contract import binding, layout
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import Problem, SpecError, StudyGone, StudyLocked
+from hpo_engine.isolation.home import Home
 from hpo_engine.searchers import Searcher
 from hpo_engine.store import inbox
 from hpo_engine.store.journal import Journal
@@ -144,8 +146,8 @@ def engine_for(
     layout.lay_out_study(paths, user)  # a trial may have removed one of its folders
     _drop_old_requests(paths)
     view = snapshot.View.of(paths.model, source_dir=spec.model_dir)
-    here = replace(spec, model_dir=paths.model)
-    made = searcher(here) if proposer is None else proposer
+    here = at_home(spec, paths)
+    made = searcher(here, Home.of(paths)) if proposer is None else proposer
     threads.keep_to_one(os.environ)
     bind = Rebinding(_binder(spec, paths, view.linked))
     executor = _executor(spec, paths, bind, view.linked, say)
@@ -181,8 +183,9 @@ def changed_parts(
     Raises:
         SpecError: they cannot be made, or the searcher's plan for the trials so far does not fit the change.
     """
-    here = replace(new, model_dir=paths.model)
-    made, before = searcher(here), searcher(replace(old, model_dir=paths.model)).traits
+    here, former = at_home(new, paths), searcher(at_home(old, paths))
+    made, before = searcher(here, Home.of(paths)), former.traits
+    former.close()
     both = (old.algorithm.name, before), (new.algorithm.name, made.traits)
     planned = [name for name, traits in both if traits.rations or traits.listed or traits.carries_on]
     if old.algorithm != new.algorithm and planned:

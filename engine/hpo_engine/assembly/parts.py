@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
+from hpo_engine.assembly.isolated import algorithms, isolated, names
 from hpo_engine.assembly.registries import EXECUTORS, METRIC_SOURCES, SEARCHERS, STOPPERS, TRACKERS
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.errors import Problem, SpecError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hpo_engine.contract.sources.candidates import Candidate
     from hpo_engine.contract.sources.interface import MetricSource, TrialFiles
     from hpo_engine.core.ports import Listener
+    from hpo_engine.isolation.home import Home
     from hpo_engine.stoppers import FirstOf
     from hpo_engine.stoppers.rule import Watch
     from hpo_engine.trackers.console import ConsoleTracker
@@ -28,12 +30,22 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def searcher(spec: StudySpec) -> Searcher:
+def searcher(spec: StudySpec, home: Home | None = None) -> Searcher:
     """The study's searcher, in a ProposalFilter.
+
+    Args:
+        home: where a searcher in a process of its own keeps what it has to remember (None: nowhere).
 
     Raises:
         SpecError: unknown name or option, wrong value, a plugin that cannot be loaded.
     """
+    if spec.isolation is not None:
+        return ProposalFilter(spec, isolated(spec, home))
+    return ProposalFilter(spec, in_process(spec))
+
+
+def in_process(spec: StudySpec) -> Searcher:
+    """The study's searcher itself, in this process. Raises SpecError as `searcher` does."""
     name, folder = spec.algorithm.name, spec.model_dir
     cls = searcher_class(name, folder)
     if isinstance(cls, type) and issubclass(cls, Searcher) and cls.traits.needs_resource and spec.resource is None:
@@ -45,8 +57,7 @@ def searcher(spec: StudySpec) -> Searcher:
         raise SpecError([_with_owners(problem) for problem in error.problems]) from error
     if not callable(getattr(made, "ask", None)):
         raise SpecError([Problem("algorithm", f"{name} is not a searcher: it has no method ask(history, count)")])
-    own = made if isinstance(made, Searcher) else AskingOnly(made)
-    return ProposalFilter(spec, own)
+    return made if isinstance(made, Searcher) else AskingOnly(made)
 
 
 def _with_owners(problem: Problem) -> Problem:
@@ -65,6 +76,10 @@ def about(spec: StudySpec) -> str:
 
 def traits(algorithm: str, folder: str = ".") -> Traits:
     """The traits of an algorithm. Raises SpecError if there is no such algorithm."""
+    if algorithm not in names() and algorithm in algorithms(os.environ):
+        from hpo_engine.isolation.plugin import PluginSearcher
+
+        return PluginSearcher.traits
     cls = searcher_class(algorithm, folder)
     if isinstance(cls, type) and issubclass(cls, Searcher):
         return replace(cls.traits, card=cls.card_of(algorithm))

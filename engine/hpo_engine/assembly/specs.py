@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hpo_engine.assembly.isolated import algorithms, with_plugin
 from hpo_engine.assembly.parts import metric_files, runs_here, searcher, stopper
-from hpo_engine.assembly.registries import BY_FIELD, SEARCHERS
+from hpo_engine.assembly.registries import BY_FIELD
 from hpo_engine.contract.paths import absolute
 from hpo_engine.errors import Problem, SpecError
 from hpo_engine.space.params import json_text
@@ -56,7 +57,7 @@ def spec_of(
         from hpo_engine.studyfile import wmla
 
         spec = wmla.parse_request(
-            doc, base_dir=base_dir, model_dir=model_dir, env=env, plugins=SEARCHERS.known(), user=user
+            doc, base_dir=base_dir, model_dir=model_dir, env=env, plugins=algorithms(env), user=user
         )
         if spec.resources.gpus or spec.dialect.get("elastic"):
             from hpo_engine.executors.devices import count_cores, find_gpus
@@ -70,8 +71,9 @@ def spec_of(
         from hpo_engine.studyfile.native import parse_document
 
         spec = parse_document(
-            doc, base_dir=base_dir, model_dir=model_dir, algorithms=SEARCHERS.known(), registries=BY_FIELD, name=name
+            doc, base_dir=base_dir, model_dir=model_dir, algorithms=algorithms(env), registries=BY_FIELD, name=name
         )
+    spec = with_plugin(spec, env)
     try:
         return _checked(spec, env, how_long="trials" in doc.data or "runs" in doc.data or is_wmla(doc.data)), text
     except SpecError as error:
@@ -79,11 +81,17 @@ def spec_of(
         raise SpecError([p._replace(line=_line(doc, p.path)) for p in problems], doc.file) from None
 
 
-def read_changed(document: Document, base_dir: str) -> StudySpec:
-    """The study that the changed document of one describes. Raises SpecError with every problem in it."""
+def read_changed(document: Document, base_dir: str, known: StudySpec | None = None) -> StudySpec:
+    """The study that the changed document of one describes. Raises SpecError with every problem in it.
+
+    Args:
+        known: the study before the change; the plugin that it has a copy of need not be installed any more.
+    """
     from hpo_engine.studyfile.native import parse_document
 
-    spec = parse_document(document, base_dir=base_dir, algorithms=SEARCHERS.known(), registries=BY_FIELD)
+    there = [*algorithms(os.environ), *([] if known is None else [known.algorithm.name])]
+    spec = parse_document(document, base_dir=base_dir, algorithms=there, registries=BY_FIELD)
+    spec = with_plugin(spec, os.environ, known)
     return _checked(spec, os.environ, how_long=True)
 
 

@@ -5,7 +5,9 @@ Loads the searchers' own files and nothing that they load when they search.
 
 from __future__ import annotations
 
+import os
 import textwrap
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,15 +15,32 @@ import click
 
 from hpo_engine.cli.common import json_option
 from hpo_engine.reports.objects import dump
+from hpo_engine.text.tables import safe_text
 
 if TYPE_CHECKING:
+    from hpo_engine.isolation.installed import Installed
     from hpo_engine.plugins.card import Option
     from hpo_engine.searchers import Traits
 
 _WIDTH = 80
 
 
-@click.command()
+class _Algorithms(click.Command):
+    """A verb with verbs of its own, which are no algorithms' names: `algorithms NAME`, `algorithms install DIR`."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.commands: dict[str, click.Command] = {}
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and (own := self.commands.get(args[0])) is not None:
+            return own.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=_Algorithms)
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Show every algorithm with its options.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
@@ -30,13 +49,20 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
     """Describe the algorithms: purpose, cost, options.
 
     With NAME, one algorithm in full. NAME may also be your own: module:Class, path/file.py:Class, or the name of an
-    installed plugin.
+    installed plugin. `hpo-engine algorithms install DIR` installs a search plugin written for WMLA (a folder with
+    optimizer.py), and `hpo-engine algorithms uninstall NAME` removes it.
     """
     from hpo_engine import assembly
-    from hpo_engine.control.describing import algorithm_object, algorithm_objects
+    from hpo_engine.control.describing import algorithm_object, algorithm_objects, plugin_object
+    from hpo_engine.isolation import installed
     from hpo_engine.plugins.card import NO_CARD
 
+    own_plugins = installed.plugins(installed.folder_of(os.environ))
     if name is not None:
+        found = next((own_plugins[each] for each in own_plugins if each.lower() == name.lower()), None)
+        if found is not None and name not in assembly.SEARCHERS:
+            click.echo(dump({name: plugin_object(found)}) if as_json else _plugin_text(found))
+            return
         own = assembly.traits(name)
         if own.card is NO_CARD:
             click.echo(f"{name}: your own; it has no card that says what its options mean")
@@ -53,12 +79,67 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
         click.echo(page(ours), nl=False)
     elif everything:
         click.echo("\n\n".join(_full(known, own) for known, own in ours.items()))
-        click.echo(f"\n{_all_have()}{_plugins(plugins)}")
+        click.echo(f"\n{_all_have()}{_plugins(plugins)}{_search_plugins(own_plugins)}")
     else:
-        click.echo(f"{_overview(ours)}\n\n{_all_have()}{_plugins(plugins)}")
+        click.echo(f"{_overview(ours)}\n\n{_all_have()}{_plugins(plugins)}{_search_plugins(own_plugins)}")
         click.echo("`hpo-engine algorithms NAME` shows the options of one, `--all` those of all.")
 
 
+@click.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--name", metavar="NAME", help="What studies call it [the folder's name].")
+@click.option("--conda-env", default="", metavar="ENV", help="The conda environment that it runs in, by name or path.")
+@click.option("--python", default="", metavar="PATH", help="The interpreter that it runs in [that of hpo-engine].")
+@click.option("--log-level", default="", metavar="LEVEL", help="The level of its logger, as in DEBUG [INFO].")
+@click.option("--replace", is_flag=True, help="Replace one of this name. Studies that exist keep their copy.")
+@json_option
+def install(
+    folder: str, name: str | None, conda_env: str, python: str, log_level: str, replace: bool, as_json: bool
+) -> None:
+    """Install a search plugin written for WMLA: a folder with optimizer.py, which has a class PluginOptimizer.
+
+    Its files are copied, and its class is loaded once, in a process of its own. Studies then name it as their
+    algorithm. It is yours alone: a service has plugins of its own.
+    """
+    from hpo_engine import assembly
+    from hpo_engine.contract.binding import user_of
+    from hpo_engine.control.describing import plugin_object
+    from hpo_engine.isolation import installed
+
+    if conda_env and python:
+        raise click.UsageError("--conda-env and --python name the same thing twice")
+    source = os.path.abspath(folder)
+    found = installed.install(
+        source,
+        name or os.path.basename(source),
+        installed.folder_of(os.environ),
+        taken=assembly.reserved(),
+        python=python,
+        conda_env=conda_env,
+        log_level=log_level,
+        creator=user_of(os.environ),
+        now=time.time(),
+        replace=replace,
+    )
+    if as_json:
+        click.echo(dump({found.name: plugin_object(found)}))
+    else:
+        click.echo(f"{found.name} is installed; study files name it as their algorithm: {found.name}")
+
+
+@click.command()
+@click.argument("name")
+def uninstall(name: str) -> None:
+    """Remove a search plugin that was installed. Studies that exist have copies of their own and are not affected."""
+    from hpo_engine.isolation import installed
+
+    where = installed.folder_of(os.environ)
+    found = installed.find(where, name)
+    installed.uninstall(found.name, where)
+    click.echo(f"{found.name} is removed")
+
+
+algorithms.commands = {"install": install, "uninstall": uninstall}
 VERBS = (algorithms,)
 
 
@@ -85,6 +166,26 @@ def _all_have() -> str:
 def _plugins(plugins: Mapping[str, str]) -> str:
     named = ", ".join(f"{name} ({where})" for name, where in sorted(plugins.items()))
     return _filled(f"Installed plugins: {named}", "  ") + "\n" if named else ""
+
+
+def _search_plugins(found: Mapping[str, Installed]) -> str:
+    named = ", ".join(f"{name} ({each.path})" for name, each in found.items())
+    return _filled(f"Installed search plugins: {named}", "  ") + "\n" if named else ""
+
+
+def _plugin_text(found: Installed) -> str:
+    lines = [
+        f"{found.name}: a search plugin written for WMLA",
+        f"  files     {found.path}",
+        f"  python    {found.python or 'that of hpo-engine'}",
+        f"  log level {found.log_level or 'INFO'}",
+        f"  installed {_day(found.created)}{f' by {found.creator}' if found.creator else ''}",
+    ]
+    return "\n".join(map(safe_text, lines))
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 # -- text ------------------------------------------------------------------------------------------------------------

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpo_engine.isolation.installed import Installed
     from hpo_engine.plugins.card import Option
     from hpo_engine.searchers import Traits
 
 
 def algorithm_objects() -> dict[str, Any]:
-    """The built-in algorithms, the options that all have, and where installed plugins are from."""
+    """The built-in algorithms, the options that all have, where the classes of installed packages are from, and the
+    search plugins that were installed."""
     from hpo_engine import assembly
+    from hpo_engine.isolation import installed
 
     ours = {known: algorithm_object(assembly.traits(known)) for known in assembly.SEARCHERS}
     plugins = {known: where for known, where in assembly.SEARCHERS.known().items() if known not in assembly.SEARCHERS}
-    return {"algorithms": ours, "common": _options_object(common()), "plugins": plugins}
+    found = installed.plugins(installed.folder_of(os.environ))
+    search = {name: plugin_object(plugin) for name, plugin in found.items()}
+    return {"algorithms": ours, "common": _options_object(common()), "plugins": plugins, "search_plugins": search}
 
 
 def common() -> dict[str, Option]:
@@ -31,6 +37,14 @@ def algorithm_object(own: Traits) -> dict[str, Any]:
         "summary": own.card.summary, "suits": own.card.suits, "cost": own.card.cost, "source": own.card.source,
         "extra": own.card.extra or None, "needs_resource": own.needs_resource, "uses_running": own.uses_running,
         "many_objectives": own.many_objectives, "options": _options_object(own.card.options),
+    }  # fmt: skip
+
+
+def plugin_object(found: Installed) -> dict[str, Any]:
+    """A search plugin that was installed."""
+    return {
+        "path": found.path, "python": found.python or None, "conda_env": found.conda_env or None,
+        "log_level": found.log_level or None, "creator": found.creator or None, "created": found.created,
     }  # fmt: skip
 
 

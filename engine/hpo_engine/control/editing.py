@@ -199,7 +199,7 @@ class StudyFile:
         if "trials" not in after and "trials" not in changed and self._is_size():
             data["trials"] = "unlimited"
         try:
-            spec = assembly.read_changed(Document(data, edited.file, edited.marks), self.spec.model_dir)
+            spec = assembly.read_changed(Document(data, edited.file, edited.marks), self.spec.model_dir, self.spec)
         except SpecError:
             if fixed := [Problem(key, why, edited.line(key)) for key, why in fixed_keys(changed)]:
                 raise SpecError(fixed, edited.file) from None

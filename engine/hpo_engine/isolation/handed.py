@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hpo_engine.errors import Problem, SpecError
-from hpo_engine.space.axes import Cells, axis_of
+from hpo_engine.space.axes import Axis, Cells, axis_of
 from hpo_engine.space.params import Choice, Constant, Float, Int, json_text
 from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.studyfile.common import as_text
@@ -85,13 +85,13 @@ def _handed(param: Float | Int | Choice, entry: dict[str, Any]) -> tuple[dict[st
         values = [axis.value(k) for k in range(axis.size)]
         list_of = _LISTS[entry["dataType"]]
         ends = {"minDbVal": 0.0, "maxDbVal": 0.0, "minIntVal": 0, "maxIntVal": 0, "step": None, "power": None}
-        return {**entry, **ends, "type": "Discrete", list_of: values}, _number
+        return {**entry, **ends, "type": "Discrete", list_of: values}, _snapped(_number, axis)
     if param.power is not None:
-        return entry, _raiser(param.power, whole=isinstance(param, Int))
+        return entry, _snapped(_raiser(param.power, whole=isinstance(param, Int)), axis)
     if param.log and isinstance(param, Float):
         low, high = math.log10(param.low), math.log10(param.high)
-        return {**entry, "minDbVal": low, "maxDbVal": high, "power": 10}, _decade(param, low, high)
-    return entry, _number
+        return {**entry, "minDbVal": low, "maxDbVal": high, "power": 10}, _snapped(_raiser(10, whole=False), axis)
+    return entry, _snapped(_number, axis)
 
 
 def _number(value: Any) -> Any:
@@ -120,13 +120,15 @@ def _raiser(power: float, *, whole: bool) -> Callable[[Any], Any]:
     return read
 
 
-def _decade(param: Float, low: float, high: float) -> Callable[[Any], Any]:
-    """Reads an exponent of 10; at its ends it gives the range's own ends, in spite of rounding."""
-    raised = _raiser(10, whole=False)
+def _snapped(inner: Callable[[Any], Any], axis: Axis) -> Callable[[Any], Any]:
+    """Reads as `inner`; what is a valid value but for rounding becomes that one, as 0.1 + 0.2 becomes 0.3."""
 
     def read(value: Any) -> Any:
-        exponent = _number(value)
-        return param.low if exponent == low else param.high if exponent == high else raised(exponent)
+        found = inner(value)
+        if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):
+            return found
+        near = axis.decode(axis.encode(found))
+        return near if found != near and math.isclose(found, near, rel_tol=1e-9, abs_tol=1e-15) else found
 
     return read
 

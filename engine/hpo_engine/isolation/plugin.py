@@ -134,9 +134,9 @@ class PluginSearcher(Searcher):
             _log.warning("the process of plugin %s has ended; it is started again", self._spec.algorithm.name)
             self._drop()
         latest = self._latest
-        if self._process is not None and (latest is None or latest.fits(log, history)):
-            if (0 if latest is None else latest.call.number + 1) >= len(log.calls):
-                return latest
+        fits = self._process is not None and (latest is None or latest.fits(log, history))
+        if fits and (0 if latest is None else latest.call.number + 1) >= len(log.calls):
+            return latest
         self._drop()
         kept = saved.read(self._home.state, history.opened_at) if self._home.state else None
         kept = kept if kept is not None and kept.fits(log, history) else None

@@ -12,7 +12,7 @@ from hpo_engine.plugins.card import Card
 from hpo_engine.plugins.registry import Registry
 from hpo_engine.space.params import json_text
 from hpo_engine.stoppers import AlikeStopper, RankStopper
-from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, Named
+from hpo_engine.study.spec import ALIKE, DIVERGED, MISNAMED, RANK, Isolation, Named
 from hpo_engine.studyfile.common import Problems, algorithm_problem
 from hpo_engine.studyfile.named import absolute
 from hpo_engine.studyfile.native import values
@@ -34,15 +34,27 @@ def algorithm(
 ) -> tuple[Named, int | None]:
     """The algorithm and the seed, which stands among its options."""
     options = dict(form.options)
+    if form.algorithm is not None:
+        for name, value in form.algorithm.options.items():
+            if name in options:
+                problems.add(f"algorithm.options.{name}", "is set by options, too")
+            options[name] = value
     seed = _seed(options.pop("seed", None), problems)
     return Named(_algorithm(form, base_dir, known, problems), options), seed
 
 
+def isolation(form: StudyForm) -> Isolation | None:
+    """How the algorithm runs apart from the engine; None: it does not, unless it is a plugin of WMLA's form."""
+    if form.algorithm is None or not (form.algorithm.isolated or form.algorithm.call_limit):
+        return None
+    return Isolation(form.algorithm.call_limit or Isolation.call_limit_s)
+
+
 def _algorithm(form: StudyForm, base_dir: str, known: Iterable[str] | None, problems: Problems) -> str:
-    name = form.algorithm or ("grid" if form.experiments else "auto")
+    name = form.algorithm.name if form.algorithm is not None else "grid" if form.experiments else "auto"
     known = None if known is None else list(known)
-    if known is not None and name not in known and name.lower() in known:
-        name = name.lower()
+    if known is not None and name not in known:
+        name = next((each for each in known if each.lower() == name.lower()), name)
     wrong = algorithm_problem(name, known)
     if wrong is None:
         name = absolute(name, base_dir)

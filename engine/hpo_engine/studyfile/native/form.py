@@ -233,6 +233,24 @@ class NamedForm(BaseModel):
         return Named(self.name, dict(self.model_extra or {}))
 
 
+class AlgorithmForm(_Form):
+    """The algorithm, and how it runs."""
+
+    name: values.Text = Field(description="Its name, as the field algorithm may have it alone.", examples=["tpe"])
+    options: values.JsonMapping = Field(
+        default_factory=dict, description="As the field options.", examples=[{"n_startup": 5}]
+    )
+    isolated: bool = Field(
+        default=False,
+        description="true: in a process of its own, which can harm nothing but its study. Plugins of WMLA's form "
+        "always are. Default false.",
+        examples=[True],
+    )
+    call_limit: values.Limit | None = Field(
+        default=None, description="How long such a process may take for an answer. Default 10 min.", examples=["2 min"]
+    )
+
+
 class ResourceForm(_Form):
     """What trials get more or less of, such as epochs: see hyperband, asha, bohb, pbt and auto."""
 
@@ -277,6 +295,7 @@ _Checkpoints = Annotated[
 ]
 _Off = Literal["off", False]
 _ShortObjective = Annotated[str, Field(pattern=r"^\s*([Mm][Ii][Nn]|[Mm][Aa][Xx])([Ii][Mm][Ii][SsZz][Ee])?\s+\S")]
+_Algorithm = Annotated[AlgorithmForm, BeforeValidator(values.named, json_schema_input_type=values.Text | AlgorithmForm)]
 _Named = Annotated[NamedForm, BeforeValidator(values.named, json_schema_input_type=values.Text | NamedForm)]
 _NamedList = Annotated[list[_Named], BeforeValidator(values.as_list, json_schema_input_type=_Named | list[_Named])]
 _StopperText = Annotated[str, Field(pattern=r"\S")]
@@ -338,9 +357,10 @@ class StudyForm(_Form):
         min_length=2,
         max_length=values.MOST_OBJECTIVES,
     )
-    algorithm: values.Text | None = Field(
+    algorithm: _Algorithm | None = Field(
         default=None,
-        description="auto (default), tpe, bayesian, hyperband, random, grid ..., module:Class, or path/file.py:Class.",
+        description="auto (default), tpe, bayesian, hyperband, random, grid ..., an installed plugin, module:Class, or "
+        "path/file.py:Class; or {name: ..., isolated: true}, see below.",
         examples=["tpe"],
     )
     options: values.JsonMapping = Field(
@@ -486,6 +506,7 @@ class StudyForm(_Form):
 
 
 PARTS: dict[str, type[BaseModel]] = {
+    "algorithm": AlgorithmForm,
     "objective": ObjectiveForm,
     "objectives": ObjectiveForm,
     "trial": TrialForm,

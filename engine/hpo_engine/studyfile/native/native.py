@@ -15,6 +15,7 @@ from hpo_engine.study.spec import (
     RANK,
     SOURCES_AUTO,
     Checkpoints,
+    Isolation,
     Named,
     Resource,
     Resources,
@@ -53,7 +54,7 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "base_config": spec.base_config,
         "objective": None if spec.multi_objective else _objective(spec.objectives[0], "best"),
         "objectives": [_objective(o, "last") for o in spec.objectives] if spec.multi_objective else [],
-        "algorithm": spec.algorithm.name,
+        "algorithm": _algorithm(spec),
         "options": {**spec.algorithm.options, **_given({"seed": spec.seed})},
         "trials": "unlimited" if trials is None else trials,
         "runs": spec.budget.runs,
@@ -88,6 +89,16 @@ def to_native(spec: StudySpec) -> dict[str, Any]:
         "submitted_code": spec.submitted_code,
     }
     return {k: v for k, v in document.items() if v not in (None, {}, []) or (k, v) == ("trackers", [])}
+
+
+def _algorithm(spec: StudySpec) -> Any:
+    """The name alone, unless something else than the default is said of how it runs."""
+    if spec.isolation is None:
+        return spec.algorithm.name
+    isolated = {} if spec.isolation.plugin is not None else {"isolated": True}
+    limit = spec.isolation.call_limit_s
+    more = {**isolated, **({} if limit == Isolation.call_limit_s else {"call_limit": _seconds(limit)})}
+    return {"name": spec.algorithm.name, **more} if more else spec.algorithm.name
 
 
 def _resource(spec: StudySpec) -> dict[str, Any]:

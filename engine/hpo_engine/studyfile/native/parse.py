@@ -100,6 +100,7 @@ def parse_document(
         files=files,
         objectives=objectives,
         algorithm=algorithm,
+        isolation=chosen.isolation(form),
         seed=seed,
         warm_start=tuple(under(base_dir, name) if os.sep in name else name for name in form.warm_start),
         **_plain_fields(form, algorithm.name),

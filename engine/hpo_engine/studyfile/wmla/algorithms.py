@@ -262,8 +262,5 @@ def _unknown(name: str, plugins: list[str]) -> str:
     close = difflib.get_close_matches(name.lower(), [known.lower() for known in names], n=1, cutoff=0.6)
     if close:
         meant = next(known for known in names if known.lower() == close[0])
-        return f'unknown algorithm {json_text(name)}; did you mean "{meant}"? (search plugins are not supported yet)'
-    return (
-        f"unknown algorithm {json_text(name)}: it can only be a search plugin, and plugins are not supported yet; "
-        f"known: {', '.join(names)}"
-    )
+        return f'unknown algorithm {json_text(name)}; did you mean "{meant}"?'
+    return f"unknown algorithm {json_text(name)}: no search plugin of that name is installed; known: {', '.join(names)}"
