@@ -5,7 +5,8 @@ import math
 import os
 import random
 
-config = json.load(open("config.json"))
+with open("config.json") as file:
+    config = json.load(file)
 rate, epochs = config["learning_rate"], 20
 
 rng = random.Random(1)
@@ -21,7 +22,8 @@ weights, rows = [0.0, 0.0, 0.0], []
 for epoch in range(1, epochs + 1):
     for x, y, label in data[:300]:
         error = predicted(weights, x, y) - label
-        weights = [w - rate * error * part for w, part in zip(weights, (x, y, 1.0))]
+        a, b, c = weights
+        weights = [a - rate * error * x, b - rate * error * y, c - rate * error]
     loss = 0.0
     for x, y, label in data[300:]:
         p = min(max(predicted(weights, x, y), 1e-9), 1 - 1e-9)
