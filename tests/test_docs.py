@@ -100,8 +100,8 @@ def test_every_command_shown_has_a_verb_and_options_that_exist(page: Path) -> No
         verb, *words = [word for word in command.split() if word not in (*general, "VERB")] or ["list"]
         found = cli.get_command(above, verb)
         assert found is not None, f"hpo-engine {command}"
-        while isinstance(found, click.Group) and words and words[0] in found.commands:
-            found = found.commands[words.pop(0)]
+        while words and (own := getattr(found, "commands", {}).get(words[0])) is not None:
+            found, words = own, words[1:]
         known = {name for p in found.params if isinstance(p, click.Option) for name in p.opts} | {"--help", "-h"}
         assert {word for word in words if re.match(r"--?[a-z]", word)} <= known, f"hpo-engine {command}"
 
@@ -121,6 +121,9 @@ def test_every_study_file_shown_is_one(page: Path, tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "train.yaml").write_text("optimizer: {lr: 0.1}\nname: run\n")
     (tmp_path / "run.cfg.in").write_text("lr = {lr}\n")
+    for folder in ("draws", "my_plugin"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "optimizer.py").touch()
     installed = dict(re.findall(r'"hpo_engine.searchers" = {(\w+) = "(.+?)"', text(page)))
     for shown in fences(page, "yaml"):
         whole = shown
@@ -129,7 +132,8 @@ def test_every_study_file_shown_is_one(page: Path, tmp_path: Path) -> None:
             missing = [name for name in rest if not re.search(rf"^{name}s?:", shown, re.MULTILINE)]
             whole += "".join(f"{name}: {rest[name]}\n" for name in missing)
         document = read_document(whole, str(tmp_path / "algo.yaml"))
-        parse_document(document, base_dir=str(tmp_path), algorithms=assembly.SEARCHERS.known() | installed)
+        names = {**assembly.SEARCHERS.known(), **installed, "mine": "an installed search plugin"}
+        parse_document(document, base_dir=str(tmp_path), algorithms=names)
 
 
 def test_the_pictures_load_nothing_from_elsewhere() -> None:
