@@ -19,6 +19,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("root")
     for situation in ("plain", "all_failed", "no_trial", "running", "two", "long_names"):
         drawn_studies.written(str(root), situation, 12)
+    folder = root / "broken"
+    folder.mkdir()
+    (folder / "study.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 4000)
     with served(root) as service:
         yield service
 
@@ -73,7 +76,8 @@ def test_every_page_carries_the_policy(service: Served) -> None:
 def test_the_list_shows_each_study_as_it_stands(service: Served) -> None:
     text = service.get("/").text
     assert all(f'href="/studies/{name}"' in text for name in ("plain", "all_failed", "no_trial", "running", "two"))
-    assert "interrupted" in text and "front of" in text
+    assert 'href="/studies/broken"' in text and "damaged" in text
+    assert "interrupted" in text and "max accuracy" in text and "front of" in text
     assert "<img src=x" not in text  # a metric of that name is text
 
 

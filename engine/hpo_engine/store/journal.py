@@ -220,6 +220,18 @@ class Journal:
         self.records(known.number)
         return Glance(opened[0], number, crc, kept(self._db) or Summary.of(self.history()))
 
+    def first(self) -> Event:
+        """The first event alone, the opening of the study. Raises JournalError."""
+        from hpo_engine.study.decoding import decoded
+
+        try:
+            row = self._db.execute("SELECT seq, at, kind, body FROM events WHERE seq = 1").fetchone()
+        except sqlite3.Error as error:
+            raise refusal(self.path, error) from error
+        if row is None:
+            raise empty(self.path)
+        return next(iter(decoded([row])))
+
     def _continues(self, known: History) -> bool:
         """Whether the log has the first and the last of these events: no two events are recorded at the same moment
         by different engines."""
@@ -364,6 +376,12 @@ def read_glance(path: str, known: Glance | None = None) -> Glance:
             return journal.glance(known)
         except (sqlite3.Error, ValueError) as error:
             raise refusal(path, error) from error
+
+
+def read_first(path: str) -> Event:
+    """The first event of the log at `path`; see `Journal.first`."""
+    with contextlib.closing(Journal(path)) as journal:
+        return journal.first()
 
 
 def read_summary(path: str) -> Summary:

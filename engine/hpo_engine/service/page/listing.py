@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NamedTuple
 
+from hpo_engine.errors import JournalError
 from hpo_engine.reports.ranges import visible
 from hpo_engine.service.desk import View
 from hpo_engine.service.page.rendering import query
@@ -15,6 +17,8 @@ from hpo_engine.study.trial import BAD
 STATES = ("running", "queued", "interrupted", "stopped", "finished", "failed", "damaged")
 """In the order in which they are offered."""
 SORTS = {"recent": "Latest first", "name": "Name", "state": "State", "progress": "Progress"}
+_SHORT = {"minimize": "min", "maximize": "max"}
+_MOST_KEPT = 5000
 _POINTS = 60  # of a sparkline
 _WIDTH, _HEIGHT, _PAD = 120.0, 28.0, 2.0
 
@@ -65,6 +69,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[str, Row]] = {}
+        self._goals: dict[tuple[str, float], tuple[str, ...]] = {}
 
     def of(self, views: Sequence[View]) -> list[Row]:
         """The rows in the order of the views."""
@@ -72,31 +77,56 @@ class Rows:
         waiting = sorted((view.created, view.name) for view in views if view.state == "queued")
         for view in views:
             known = self._kept.get(view.name)
-            row = known[1] if known is not None and known[0] == view.version else row_of(view)
+            row = known[1] if known is not None and known[0] == view.version else row_of(view, self._goals_of(view))
             kept[view.name] = (view.version, row)
             if view.state == "queued":
                 row = Row(**{**row.__dict__, "ahead": waiting.index((view.created, view.name))})
             rows.append(row)
-        self._kept = {**self._kept, **kept} if len(self._kept) < 5000 else kept
+        self._kept = {**self._kept, **kept} if len(self._kept) < _MOST_KEPT else kept
         return rows
 
+    def _goals_of(self, view: View) -> tuple[str, ...]:
+        key = (view.name, view.created)
+        if key not in self._goals:
+            if len(self._goals) > _MOST_KEPT:
+                self._goals.clear()
+            self._goals[key] = goals_of(view)
+        return self._goals[key]
 
-def row_of(view: View) -> Row:
-    """The row of one study."""
-    history, spec = view.history, view.spec
-    state = "damaged" if view.problem and history is None else view.state
-    objectives = () if spec is None else spec.objectives
-    goal = ", ".join(f"{'min' if each.goal == 'minimize' else 'max'} {each.metric}" for each in objectives)
-    done, total = (0, None if spec is None else spec.budget.trials) if history is None else history.progress
+
+def row_of(view: View, goals: Sequence[str]) -> Row:
+    """The row of one study.
+
+    Args:
+        goals: of its objectives.
+    """
+    found, spec = view.summary, None if view.summary is not None else view.spec
+    metrics = found.metrics if found is not None else () if spec is None else [aim.metric for aim in spec.objectives]
+    words = [f"{_SHORT.get(goal, '')} {metric}".strip() for metric, goal in zip_longest(metrics, goals, fillvalue="")]
     return Row(
-        name=view.name, state=state, owner=view.owner, elsewhere=view.elsewhere, problem=view.problem,
-        algorithm="" if spec is None else spec.algorithm.name, goal=goal,
-        best=None if history is None else history.best_value, front=0 if history is None else len(history.front),
-        done=done, total=total,
-        failed=0 if history is None else sum(history.counts.get(each, 0) for each in BAD),
-        version=view.version,
-        last_at=view.created if history is None else history.last_at,
+        name=view.name, state="damaged" if view.problem and found is None and view.paths else view.state,
+        owner=view.owner, elsewhere=view.elsewhere, problem=view.problem,
+        algorithm=found.algorithm if found is not None else "" if spec is None else spec.algorithm.name,
+        goal=", ".join(words), best=None if found is None or found.best is None else found.best[1],
+        front=0 if found is None else found.front, done=0 if found is None else found.done,
+        total=found.total if found is not None else None if spec is None else spec.budget.trials,
+        failed=0 if found is None else sum(found.counts.get(state.value, 0) for state in BAD),
+        version=view.version, last_at=view.created if found is None else found.last_at,
     )  # fmt: skip
+
+
+def goals_of(view: View) -> tuple[str, ...]:
+    """The goals of the study's objectives, which never change; () if they cannot be read."""
+    from hpo_engine.store.journal import read_first
+    from hpo_engine.study.events import StudyOpened
+
+    if view.summary is None or view.paths is None:
+        return () if view.spec is None else tuple([aim.goal for aim in view.spec.objectives])
+    try:
+        event = read_first(view.paths.db)
+    except JournalError:
+        return ()
+    return tuple([aim.goal for aim in event.opened().spec.objectives]) if isinstance(event, StudyOpened) else ()
 
 
 def chosen(rows: Iterable[Row], wanted: Wanted) -> list[Row]:
