@@ -110,7 +110,8 @@ def algorithm_words(spec: StudySpec) -> str:
     from hpo_engine.assembly import SEARCHERS, traits
 
     name = spec.algorithm.name
-    return traits(name).card.summary if name in SEARCHERS else ""
+    summary = traits(name).card.summary if name in SEARCHERS else ""
+    return summary.partition(";")[0]  # what comes after that is for those who choose
 
 
 def axes_of(spec: StudySpec) -> list[dict[str, Any]]:

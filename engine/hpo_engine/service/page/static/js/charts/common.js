@@ -27,7 +27,11 @@ export function mark(context, kind, x, y, r) {
   if (kind === "dot") { context.arc(x, y, r, 0, 7); context.fill(); return; }
   if (kind === "ring") context.arc(x, y, r, 0, 7);
   else if (kind === "square") context.rect(x - r, y - r, 2 * r, 2 * r);
-  else if (kind === "down") { context.moveTo(x - r, y - r * 0.8); context.lineTo(x + r, y - r * 0.8); context.lineTo(x, y + r); context.closePath(); }
+  else if (kind === "star") {
+    for (let i = 0; i < 10; i += 1) { const a = -Math.PI / 2 + (i * Math.PI) / 5, d = i % 2 ? r * 0.45 : r; context.lineTo(x + d * Math.cos(a), y + d * Math.sin(a)); }
+    context.closePath();
+    context.fill();
+  } else if (kind === "down") { context.moveTo(x - r, y - r * 0.8); context.lineTo(x + r, y - r * 0.8); context.lineTo(x, y + r); context.closePath(); }
   else { context.moveTo(x - r, y - r); context.lineTo(x + r, y + r); context.moveTo(x + r, y - r); context.lineTo(x - r, y + r); }
   context.stroke();
 }
@@ -105,7 +109,7 @@ export function legend(place, entries) {
     context.scale(scale, scale);
     context.strokeStyle = context.fillStyle = paint[colour];
     context.lineWidth = kind === "line" ? 2 : 1.4;
-    if (kind === "line") { context.beginPath(); context.moveTo(0, 6); context.lineTo(16, 6); context.stroke(); } else mark(context, kind, 8, 6, 3.6);
+    if (kind === "line") { context.beginPath(); context.moveTo(0, 6); context.lineTo(16, 6); context.stroke(); } else mark(context, kind, 8, 6, kind === "star" ? 6 : 3.6);
     item.append(canvas, words);
     return item;
   }));

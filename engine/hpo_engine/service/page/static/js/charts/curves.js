@@ -16,6 +16,7 @@ export function mount(panel) {
 
 class Curves {
   constructor(panel) {
+    this.panel = panel;
     this.url = panel.dataset.url;
     this.part = (name) => panel.querySelector(`[data-part="${name}"]`);
     this.store = open(this.url);
@@ -58,12 +59,14 @@ class Curves {
   }
 
   #nothing(words) {
+    this.panel.classList.add("is-empty");
     if (!this.part("chart").querySelector(".nothing")) this.part("chart").append(element("p", "nothing", words));
   }
 
   #draw() {
     const data = this.data, curves = data.curves.filter((curve) => curve.y.some((y) => y !== null));
     this.part("chart").querySelector(".nothing")?.remove();
+    this.panel.classList.remove("is-empty");
     if (!curves.length) { this.plot.draw(null); this.#nothing(`No trial has reported ${data.metric} yet.`); return; }
     const weight = Number(this.part("smooth").value);
     // the best one last, so that it is drawn over the others

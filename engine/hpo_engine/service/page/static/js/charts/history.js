@@ -72,8 +72,9 @@ class History {
 
   #draw(anew) {
     const rows = this.rows = this.#collect(), values = rows.map((one) => one.value);
-    if (!values.some((value) => value !== null)) return this.#nothing(rows.length ? "No trial has a value yet." : "No trial yet.");
+    if (!values.some((value) => value !== null)) return this.#nothing(this.#why(rows));
     this.part("chart").querySelector(".nothing")?.remove();
+    this.panel.classList.remove("is-empty");
     const positive = values.every((value) => value === null || value > 0);
     this.part("log").disabled = !positive;
     if (!positive) this.part("log").setAttribute("aria-pressed", "false");
@@ -87,11 +88,19 @@ class History {
     this.plot.draw([rows.map((one) => one.x), values, this.#best(rows)], anew || kept !== this.kept || !this.plot.u);
     this.kept = kept;
     const states = Object.keys(STATES).filter((state) => rows.some((one) => one.state === state));
-    legend(this.part("legend"), [["line", "best", this.objective === "front" ? "front" : "best so far"], ...states.map((state) => [STATES[state][1], STATES[state][0], `${state.replaceAll("_", " ")}`])]);
+    const words = this.objectives.length > 1 ? "front" : "best trial";
+    legend(this.part("legend"), [["star", "best", words], ["line", "best", this.objective === "front" ? "front" : "best so far"], ...states.map((state) => [STATES[state][1], STATES[state][0], `${state.replaceAll("_", " ")}`]),
+      ...(rows.some((one) => this.#isFewer(one)) ? [["dot", "faint", `completed with fewer ${this.resource}`]] : [])]);
+  }
+
+  #why(rows) {
+    if (!rows.length) return "No trial yet.";
+    return rows.some((one) => ["running", "pending", "paused"].includes(one.state)) ? "No trial has a value yet." : `None of ${rows.length.toLocaleString("en")} trials ended with a value.`;
   }
 
   #nothing(words) {
     this.plot.draw(null);
+    this.panel.classList.add("is-empty");
     const place = this.part("chart");
     if (!place.querySelector(".nothing")) place.append(element("p", "nothing", words));
   }
@@ -129,11 +138,11 @@ class History {
     context.lineWidth = 1.3 * scale;
     const stars = [];
     for (const one of this.rows) {
-      const [colour, kind] = STATES[one.state] ?? STATES.pending;
+      const fewer = this.#isFewer(one), [colour, kind] = fewer ? ["faint", "dot"] : STATES[one.state] ?? STATES.pending;
       if (one.value === null && ["running", "pending", "paused"].includes(one.state)) continue;
       const x = u.valToPos(one.x, "x", true), y = one.value === null ? top + height - RUG * scale / 2 : u.valToPos(one.value, "y", true);
       if (this.store.best.has(one.row) && one.value !== null) { stars.push([x, y]); continue; }
-      context.globalAlpha = many > 1000 ? 0.55 : one.counts || one.state !== "completed" ? 0.9 : 0.45;
+      context.globalAlpha = many > 1000 && !fewer ? 0.6 : 0.9;
       context.fillStyle = context.strokeStyle = paint[colour];
       mark(context, kind, x, y, kind === "cross" ? r * 0.8 : r);
     }
@@ -147,6 +156,9 @@ class History {
     }
     context.restore();
   }
+
+  // Completed with less of the resource than the best one had: its value does not compare.
+  #isFewer(one) { return Boolean(this.resource) && one.state === "completed" && !one.counts; }
 
   #points(u) {
     const rows = this.rows.filter((one) => one.value !== null || !["running", "pending", "paused"].includes(one.state));
@@ -169,15 +181,8 @@ class History {
 }
 
 function star(context, x, y, r, paint) {
-  context.beginPath();
-  for (let i = 0; i < 10; i += 1) {
-    const a = -Math.PI / 2 + i * Math.PI / 5, d = i % 2 ? r * 0.45 : r;
-    context.lineTo(x + d * Math.cos(a), y + d * Math.sin(a));
-  }
-  context.closePath();
   context.fillStyle = paint.best;
   context.strokeStyle = paint.paper;
   context.lineWidth = 1;
-  context.fill();
-  context.stroke();
+  mark(context, "star", x, y, r);
 }

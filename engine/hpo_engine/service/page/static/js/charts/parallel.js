@@ -261,16 +261,18 @@ class Parallel {
     const context = canvas.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
-    const any = this.brushes.size > 0, count = this.inside.reduce((sum, one) => sum + one, 0);
+    const any = this.brushes.size > 0, counts = new Int32Array(BUCKETS);
+    this.inside.forEach((one, i) => { counts[this.bucket[i]] += one; });
     context.lineWidth = 1;
     if (any) this.#lines(context, (i) => !this.inside[i], paint.faint, this.rows.length > 2000 ? 0.06 : 0.18);
     for (let bucket = BUCKETS - 1; bucket >= 0; bucket -= 1) {
       const share = bucket / (BUCKETS - 1);
       context.lineWidth = bucket === 0 ? 1.6 : 1;
-      const alpha = Math.min(1, (count > 3000 ? 0.2 : count > 500 ? 0.4 : 0.75) * (1.6 - share));
+      const alpha = Math.min(0.95, 6 / Math.sqrt(counts[bucket] || 1)); // what is many must not hide what is good
       this.#lines(context, (i) => this.inside[i] && this.bucket[i] === bucket, blend(paint, share), alpha);
     }
-    context.globalAlpha = 1;
+    context.lineWidth = 2.2;
+    this.#lines(context, (i) => this.inside[i] && this.store.best.has(this.rows[i]), paint.best, 0.9);
     this.#marks(context);
     if (this.near !== null) {
       context.lineWidth = 2.4;
@@ -321,6 +323,6 @@ class Parallel {
 // From the accent (the best) to what stays behind.
 function blend(paint, share) {
   const [a, b] = [paint.accent, paint.faint].map((colour) => colour.match(/[\d.]+/g).map(Number));
-  const t = Math.min(1, share * 1.5);
+  const t = Math.min(1, share * 2);
   return `rgb(${a.slice(0, 3).map((from, i) => Math.round(from + (b[i] - from) * t)).join(" ")})`;
 }
