@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from hpo_engine.service.guard import Access, Guard, Site, passwords
 from hpo_engine.service.guard.accounts import Accounts
 from hpo_engine.service.guard.audit import Audit, entries
 from hpo_engine.service.guard.passwords import hash_of
+from tests.support import command
 from tests.support.service import App, Served, served
 
 TOKEN = "the-token-of-the-administrator-of-the-tests"
@@ -107,11 +109,19 @@ class Process:
         return self.process.wait(60)
 
 
+def hpo_engine(*args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """A verb that ends by itself."""
+    if stdin is None:
+        return command.run(*args, cwd=Path.cwd(), env=os.environ)
+    whole = [sys.executable, "-m", "hpo_engine.cli", *args]
+    return subprocess.run(whole, input=stdin, capture_output=True, text=True, timeout=240)
+
+
 @contextlib.contextmanager
 def serving(root: Path, *args: str) -> Iterator[Process]:
     """`hpo-engine serve` on a free port; killed at the end, if it still runs."""
-    command = [sys.executable, "-m", "hpo_engine.cli", "serve", "--root", str(root), "--port", "0", "--json", *args]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    whole = [sys.executable, "-m", "hpo_engine.cli", "serve", "--root", str(root), "--port", "0", "--json", *args]
+    process = subprocess.Popen(whole, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None and process.stderr is not None
         line = process.stdout.readline()
