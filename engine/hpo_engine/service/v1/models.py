@@ -59,15 +59,17 @@ class Brief(Answer):
     created: float = Field(description="UTC seconds.")
     elsewhere: str = Field(description="Who runs it, if that is not this service; else empty.")
     problem: str = Field(description="Why its log cannot be read; else empty.")
+    recovery: str = Field(
+        description="Of an interrupted study: pending (the service is about to continue it), failed or empty."
+    )
     algorithm: str | None
-    objectives: list[Objective]
+    metrics: list[str] = Field(description="Of its objectives.")
     best: Best | None
-    done: int = Field(description="Trials (or runs, see unit) that have ended.")
+    front_size: int = Field(description="With several objectives: how many trials no other one beats.")
+    done: int = Field(description="Trials (or runs, if they are promoted) that have ended.")
     total: int | None = Field(description="How many there will be; null: no limit.")
-    unit: str
     counts: dict[str, int] = Field(description="Trials by state.")
     last_at: float = Field(description="UTC seconds of the latest event.")
-    events: int = Field(description="How many events its log has.")
 
 
 class Studies(Answer):
@@ -90,7 +92,7 @@ class Limits(Answer):
 
 
 class StudyModel(Answer):
-    """A study in full, without its trials. A queued one has only the fields of a list."""
+    """A study in full, without its trials. One that has not begun lacks some of it."""
 
     study: str
     state: str
@@ -98,15 +100,17 @@ class StudyModel(Answer):
     created: float
     elsewhere: str
     problem: str
+    recovery: str
     algorithm: str | None
-    objectives: list[Objective]
+    metrics: list[str]
+    objectives: list[Objective] = []
     best: BestTrial | None = None
     done: int
     total: int | None
-    unit: str
+    unit: str = Field(default="trial", description="What done and total count: trial or run.")
     counts: dict[str, int]
     last_at: float
-    events: int
+    events: int = Field(description="How many events its log has: a stream can go on after them.")
     front: list[BestTrial] | None = Field(default=None, description="With several objectives: the best ones.")
     hypervolume: float | None = None
     reason: str | None = Field(default=None, description="Why it ended, in words.")

@@ -46,10 +46,10 @@ class StudyNews:
         return [update(view, since)]
 
     def _view(self) -> View:
-        return self._desk.view(_ANYBODY(), self._name)
+        return self._desk.view(_anybody(), self._name)
 
 
-def _ANYBODY() -> Caller:
+def _anybody() -> Caller:
     """Who may see all: each listener was let in before it joined."""
     from hpo_engine.service.desk import Caller
 
@@ -58,7 +58,7 @@ def _ANYBODY() -> Caller:
 
 def missed(desk: Desk, name: str, after: int, until: int) -> Sequence[Message]:
     """What a listener who knows the events up to `after` lacks up to `until`. Raises StudyNotFound, JournalError."""
-    view = desk.view(_ANYBODY(), name)
+    view = desk.view(_anybody(), name)
     if after > until or until - after > MOST_EVENTS:
         return [reset(view)]
     return [update(view, after, until)]
@@ -87,7 +87,8 @@ def update(view: View, after: int, until: int | None = None) -> Message:
     history = view.history
     brief: dict[str, Any] = {**brief_object(view), "after": after}
     if history is None or view.paths is None:
-        return Message("update", dump({**brief, "trials": [], "rows": [], "revised": False}), message_id(view, 0))
+        nothing = {"events": 0, "trials": [], "rows": [], "revised": False}
+        return Message("update", dump({**brief, **nothing}), message_id(view, 0))
     last = history.events if until is None else until
     found = _read(view, after, last)
     touched = dict.fromkeys(number for event in found if (number := _trial_of(event)) is not None)
@@ -175,7 +176,7 @@ class OutputNews:
     def news(self) -> Sequence[Message]:
         from hpo_engine.contract.outputlog import logfiles
 
-        view = self._desk.view(_ANYBODY(), self._name)
+        view = self._desk.view(_anybody(), self._name)
         if view.history is None or view.paths is None or self._trial >= view.history.next_id:
             raise StudyGone(f"{self._name} has no trial {self._trial} any more")
         trial = view.history.trials[self._trial]

@@ -12,12 +12,15 @@ from hpo_engine.text.quoting import without_password
 if TYPE_CHECKING:
     from hpo_engine.service.desk import View
     from hpo_engine.study.history import History
+    from hpo_engine.study.spec import StudySpec
     from hpo_engine.study.trial import Trial
+
+_MOST_QUEUED = 1000
 
 
 def brief_object(view: View) -> dict[str, Any]:
-    """A study in a list."""
-    history, spec = view.history, view.spec
+    """A study in a list: from its summary, so that a list of hundreds reads no history."""
+    found, spec = view.summary, None if view.summary is not None else view.spec
     out: dict[str, Any] = {
         "study": view.name,
         "state": view.state,
@@ -25,44 +28,59 @@ def brief_object(view: View) -> dict[str, Any]:
         "created": view.created,
         "elsewhere": view.elsewhere,
         "problem": view.problem,
-        "algorithm": None if spec is None else spec.algorithm.name,
-        "objectives": [] if spec is None else [{"metric": aim.metric, "goal": aim.goal} for aim in spec.objectives],
-        "best": None,
-        "done": 0,
-        "total": None,
-        "unit": "trial",
-        "counts": {},
-        "last_at": view.created,
-        "events": 0,
+        "recovery": view.recovery,
     }
-    if history is not None:
-        done, total = history.progress
-        number, value = history.best_id, history.best_value
-        out |= {
-            "best": None if number is None else {"trial": number, "value": value},
-            "done": done,
-            "total": total,
-            "unit": history.progress_unit,
-            "counts": {state.value: count for state, count in sorted(history.counts.items())},
-            "last_at": history.last_at,
-            "events": history.events,
-        }
-    return out
+    if found is None:
+        metrics = [] if spec is None else [aim.metric for aim in spec.objectives]
+        algorithm, total = (None, None) if spec is None else (spec.algorithm.name, spec.budget.trials)
+        return {
+            **out, "algorithm": algorithm, "metrics": metrics, "best": None, "front_size": 0, "done": 0, "total": total,
+            "counts": {}, "last_at": view.created,
+        }  # fmt: skip
+    return {
+        **out,
+        "algorithm": found.algorithm,
+        "metrics": list(found.metrics),
+        "best": None if found.best is None else {"trial": found.best[0], "value": found.best[1]},
+        "front_size": found.front,
+        "done": found.done,
+        "total": found.total,
+        "counts": dict(found.counts),
+        "last_at": found.last_at,
+    }
 
 
 def study_object(view: View) -> dict[str, Any]:
-    """A study in full, without its trials."""
-    out, history = brief_object(view), view.history
+    """A study in full, without its trials. One that has not begun: as far as it is known."""
+    out, history, spec = brief_object(view), view.history, view.spec
+    if spec is None:
+        return {**out, "events": 0}
+    out = {**out, "events": 0, **_asked(spec)}
     if history is None:
         return out
-    from hpo_engine.studyfile.native import to_native
-
-    spec = history.spec
+    progress = history.progress
     return {
         **out,
         **objects.summary(history, view.state == "running", time.time()),
         "state": view.state,
-        "reason": history.reason,
+        "reason": history.reason or view.problem,
+        "events": history.events,
+        "done": progress[0],
+        "total": progress[1],
+        "unit": history.progress_unit,
+        "queue": [{"number": entry.number, "params": dict(entry.params)} for entry in history.queue[:_MOST_QUEUED]],
+        "queued": len(history.queue),
+        "metrics_from": objects.sources_object(history),
+        "provenance": objects.provenance_object(history),
+        "folder": "" if view.paths is None else view.paths.root,
+    }
+
+
+def _asked(spec: StudySpec) -> dict[str, Any]:
+    """What the study was asked to be."""
+    from hpo_engine.studyfile.native import to_native
+
+    return {
         "objectives": [{"metric": aim.metric, "goal": aim.goal, "over": aim.over} for aim in spec.objectives],
         "extra_metrics": dict(spec.extra_metrics),
         "space": to_native(spec).get("space", {}),
@@ -75,12 +93,7 @@ def study_object(view: View) -> dict[str, Any]:
         },
         "resource": None if spec.resource is None else {"name": spec.resource.name, "max": spec.resource.max},
         "notes": list(spec.notes),
-        "made_of": "WMLA request" if spec.submitted_code is not None else "study file",
-        "queue": [{"number": entry.number, "params": dict(entry.params)} for entry in history.queue[:1000]],
-        "queued": len(history.queue),
-        "metrics_from": objects.sources_object(history),
-        "provenance": objects.provenance_object(history),
-        "folder": "" if view.paths is None else view.paths.root,
+        "made_of": "study file" if spec.submitted_code is None else "WMLA request",
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -46,9 +46,8 @@ def list_studies(
     return answered(ask.request, page, tag=tag)
 
 
-def _has(brief: dict[str, object], text: str) -> bool:
-    metrics = [aim["metric"] for aim in brief["objectives"]]  # type: ignore[attr-defined]
-    words = [brief["study"], brief["algorithm"] or "", brief["owner"], *metrics]
+def _has(brief: dict[str, Any], text: str) -> bool:
+    words = [brief["study"], brief["algorithm"] or "", brief["owner"], *brief["metrics"]]
     return any(text in str(word).lower() for word in words)
 
 
