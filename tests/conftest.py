@@ -83,6 +83,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _machine_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """For engines that a fixture of a whole module starts: they do not wait for trials of anybody else."""
+    os.environ["HPO_ENGINE_LEDGER"] = str(tmp_path_factory.getbasetemp() / "ledger" / "all")
+
+
 @pytest.fixture(autouse=True)
 def _machine_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has the machine to itself, as if no study ran beside it."""

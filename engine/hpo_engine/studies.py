@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from hpo_engine.contract import binding, git, layout
 from hpo_engine.contract.command import script_of
 from hpo_engine.contract.needed import refuse_missing
-from hpo_engine.contract.paths import CONFIG, OWN_SCRIPT, StudyPaths, is_below, locate
+from hpo_engine.contract.paths import CONFIG, OWN_SCRIPT, SERVICE, StudyPaths, is_below, is_study, locate
 from hpo_engine.contract.snapshot.redirect import redirect
 from hpo_engine.errors import EngineError, JournalError, Problem, SpecError, StudyExists, StudyNotFound
 from hpo_engine.failpoints import failpoint
@@ -206,9 +206,8 @@ def _fill(
     asked = git.Asked(spec.model_dir, os.environ, root)  # which answers while the folder is copied
     patterns = [*spec.exclude, *(script.exclude if script is not None else ())]
     most = {"big_bytes": sys.maxsize} if settled else {}
-    found = snapshot.freeze(
-        spec.model_dir, paths.model, exclude_paths=[] if settled else [root], stale=stale, patterns=patterns, **most
-    )
+    excluded = [] if settled else _not_copied(spec.model_dir, root)
+    found = snapshot.freeze(spec.model_dir, paths.model, exclude_paths=excluded, stale=stale, patterns=patterns, **most)
     refuse_missing(spec, found)
     if spec.isolation is not None and spec.isolation.plugin is not None:
         from hpo_engine.isolation import installed
@@ -238,6 +237,15 @@ def _fill(
     journal.append(events, fold(events))
     journal.close()
     return notes
+
+
+def _not_copied(model_dir: str, root: str) -> list[str]:
+    """The folder of the studies; or, if the script is in it, what is in that folder besides: studies, and what a
+    service keeps there."""
+    if os.path.realpath(model_dir) != os.path.realpath(root):
+        return [root]
+    studies = [name for name in os.listdir(root) if is_study(StudyPaths(f"{root}/{name}"))]
+    return [f"{root}/{name}" for name in os.listdir(root) if name in (*studies, SERVICE) or name.startswith(_NEW)]
 
 
 def rebased(value: Any, old: str, new: str) -> Any:

@@ -54,6 +54,8 @@ def done(service: Served, folder: Path) -> str:
     assert answer.status_code == 201 and answer.headers["location"].endswith("/api/v1/studies/done")
     models.StudyModel.model_validate(answer.json())
     wait_until(lambda: service.get("/api/v1/studies/done").json()["state"] == "finished")
+    copied = {path.name for path in Path(service.root, "done", "model").iterdir()}
+    assert not copied, "nothing of the service's own is beside its studies' scripts"
     return "done"
 
 

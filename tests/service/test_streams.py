@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from hpo_engine.service.v1.feeds import WAITING, Feeds, Message
+from tests.support.helpers import wait_until
 from tests.support.service import Served, served
 
 GATED = """\
@@ -130,6 +131,7 @@ def test_the_list_and_the_output_are_followed_and_a_removed_study_ends_its_strea
         kind, data = next(arriving)
         assert kind == "studies" and data["all"] and "listed" in [study["study"] for study in data["studies"]]
         output = ""
+        wait_until(lambda: service.get("/api/v1/studies/listed/trials/0").status_code == 200)
         with closing(Events(service, "/studies/listed/trials/0/log/events")) as log:
             for kind, data in log:
                 output += data["text"] if kind == "output" else ""

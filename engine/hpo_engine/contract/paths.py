@@ -17,6 +17,7 @@ EMETRICS = "evaluation-metrics.txt"
 OWN_EVENTS = ".hpo-engine"  # what the names of the engine's own event files end with, but for a number
 OWN_SCRIPT = ("hpo_function.py", "hpo_function.pkl", "hpo_function.data", "hpo_function.json")
 """A script that was made for its study, from a function: these are in the study's copy of the script's folder only."""
+SERVICE = ".service"  # beside the studies: what a service keeps, its secrets among it
 SUBMITTED = "_submitted_code"  # in RESULT_DIR, for scripts of WMLA; also the label that names the folder in it
 
 

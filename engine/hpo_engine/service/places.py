@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from hpo_engine.contract.paths import SERVICE
+
 
 class ServicePaths(NamedTuple):
     """The service's folder below the root of the studies. `root` is absolute."""
@@ -13,7 +15,7 @@ class ServicePaths(NamedTuple):
 
     @property
     def folder(self) -> str:
-        return f"{self.root}/.service"
+        return f"{self.root}/{SERVICE}"
 
     @property
     def db(self) -> str:

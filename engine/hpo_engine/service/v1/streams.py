@@ -98,13 +98,14 @@ async def follow_study(
 )
 async def follow_output(ask: Ask, study: Study, trial: Number) -> Response:
     """Events `output` {attempt, text}, from the beginning of what is kept, until `end` {state, reason}. `attempt`:
-    another one has begun, whose output follows."""
+    another one has begun, whose output follows. The first event is `open` {state}."""
     known = await anyio.to_thread.run_sync(ask.study, study)
-    known.trial(trial)
+    state = known.trial(trial).state.value
 
     async def messages() -> AsyncIterator[Message]:
         # Each listener wants it from the beginning, so that nothing is shared but the worker threads.
         news = OutputNews(ask.desk, study, trial)
+        yield Message("open", f'{{"state": "{state}"}}')
         while True:
             for message in await anyio.to_thread.run_sync(news.news):
                 yield message
