@@ -122,20 +122,6 @@ def test_an_unchanged_answer_is_not_sent_again_and_a_large_one_is_compressed(ser
         assert service.get(f"/api/v1{path}", headers={"If-None-Match": 'W/"other"'}).status_code == 200
 
 
-def test_the_log_is_sent_as_it_is(service: Served, done: str) -> None:
-    from hpo_engine.store.journal import Journal
-
-    log = Journal(f"{service.root}/{done}/study.db")
-    records = [list(record) for record in log.records()]
-    log.close()
-    answer = service.get(f"/api/v1/studies/{done}/log?limit=3")
-    lines = [json.loads(line) for line in answer.text.splitlines()]
-    assert lines == records[:3] and answer.headers["x-study-events"] == str(len(records))
-    rest = service.get(f"/api/v1/studies/{done}/log?after=3").text.splitlines()
-    assert [json.loads(line) for line in rest] == records[3:]
-    assert service.get(f"/api/v1/studies/{done}/log?after={len(records)}&wait=0.05").text == ""
-
-
 def test_a_text_is_checked_as_it_is_typed(service: Served, folder: Path) -> None:
     def check(text: str) -> models.Checked:
         return models.Checked.model_validate(service.post("/api/v1/check", json={"text": text}).json())

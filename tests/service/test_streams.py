@@ -60,7 +60,8 @@ class Events:
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         kind, data = "", ""
-        for line in self._answer.iter_lines(decode_unicode=True):
+        for raw in self._answer.iter_lines():
+            line = raw.decode()
             field, _, text = line.partition(": ")
             if field == "event":
                 kind = text
@@ -146,21 +147,6 @@ def test_the_list_and_the_output_are_followed_and_a_removed_study_ends_its_strea
         assert any("listed" in data["removed"] for _, data in arriving)
         assert list(one)[-1][0] == "removed"
     assert requests.get(f"{service.url}/api/v1/studies/listed/events", timeout=60).status_code == 404
-
-
-def test_a_waiting_request_for_the_log_is_answered_when_something_happens(service: Served, tmp_path: Path) -> None:
-    gate = submitted(service, "mirrored", tmp_path)
-    records: list[Any] = []
-    state = ""
-    while state != "finished":
-        answer = service.get(f"/api/v1/studies/mirrored/log?after={len(records)}&wait=30&state={state or 'queued'}")
-        if answer.status_code == 409:  # it has not begun yet
-            continue
-        records += [json.loads(line) for line in answer.text.splitlines()]
-        state = answer.headers["x-study-state"]
-        if sum(record[2] == "metrics_seen" for record in records) >= 2:
-            gate.touch()
-    assert [record[0] for record in records] == list(range(1, len(records) + 1)) and records[-1][2] == "study_closed"
 
 
 class Counting:

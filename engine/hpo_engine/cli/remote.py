@@ -83,8 +83,10 @@ def list_studies(server: str, as_json: bool) -> None:
 def _row(study: Mapping[str, Any]) -> list[str]:
     from hpo_engine.text.tables import number, safe_text
 
-    metrics = ", ".join(safe_text(aim["metric"]) for aim in study["objectives"])
+    metrics = ", ".join(map(safe_text, study["metrics"]))
     best = "" if study["best"] is None else f"{metrics}={number(study['best']['value'])}"
+    if best and len(study["metrics"]) > 1:
+        best = f"front of {study['front_size']}: {metrics}"
     last = time.strftime("%Y-%m-%d %H:%M", time.localtime(study["last_at"]))
     if study["problem"]:
         best = safe_text(study["problem"])

@@ -61,12 +61,6 @@ class Listener:
         message = await self._queue.get()
         return None if self.cut and self._queue.empty() else message
 
-    async def within(self, seconds: float) -> Message | None:
-        try:
-            return await asyncio.wait_for(self._queue.get(), seconds)
-        except TimeoutError:
-            return None
-
 
 class Feed:
     """One source and all who listen to it. It is read only while somebody does."""

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.errors import EngineError, StudyGone
+from hpo_engine.errors import StudyGone
 from hpo_engine.reports.objects import dump
 from hpo_engine.service.v1.feeds import Message
 from hpo_engine.service.v1.objects import brief_object, update_object
@@ -192,6 +192,3 @@ class OutputNews:
         if trial.state.ended:
             out.append(Message("end", dump({"state": trial.state.value, "reason": trial.reason}), last=True))
         return out
-
-
-__all__ = ["EngineError", "ListNews", "OutputNews", "StudyNews", "all_studies", "events_of", "missed", "update"]

@@ -1,8 +1,7 @@
-"""Streams of server-sent events, and the event log itself for a mirror."""
+"""Streams of server-sent events."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +11,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
 
-from hpo_engine.service.v1.answers import encoded
-from hpo_engine.service.v1.asking import Ask, Asking, Number, Study
+from hpo_engine.service.v1.asking import Ask, Number, Study
 from hpo_engine.service.v1.feeds import Feeds, Listener, Message
 from hpo_engine.service.v1.news import (
     ListNews,
@@ -23,7 +21,6 @@ from hpo_engine.service.v1.news import (
     events_of,
     missed,
     reset,
-    update,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +30,6 @@ router = APIRouter(tags=["events"])
 _STUDY_S, _LIST_S, _OUTPUT_S = 0.5, 1.0, 0.5  # from one look to the next
 _PING_S = 15
 _SEND_S = 30.0  # a client that takes nothing for so long is cut off
-_MOST_WAIT_S = 60.0
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 LastEventId = Annotated[str | None, Header(max_length=100, description="The id of the last event that is known.")]
 
@@ -116,58 +112,6 @@ async def follow_output(ask: Ask, study: Study, trial: Number) -> Response:
     return await _streamed(messages())
 
 
-@router.get(
-    "/studies/{study}/log",
-    summary="Get the event log",
-    responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
-    response_class=Response,
-)
-async def event_log(
-    ask: Ask,
-    study: Study,
-    after: Annotated[int, Query(ge=0, le=10**11, description="Only events after this number.")] = 0,
-    wait: Annotated[
-        float, Query(ge=0, le=_MOST_WAIT_S, allow_inf_nan=False, description="Seconds to wait for one.")
-    ] = 0.0,
-    limit: Annotated[int, Query(ge=1, le=100_000, description="At most so many; ask again for more.")] = 10_000,
-    state: Annotated[
-        str | None, Query(max_length=20, description="The state that is known; another one ends the waiting.")
-    ] = None,
-) -> Response:
-    """The events of the study as they are in its log, one JSON array in a line: number, time (UTC seconds), kind, and
-    the body as a JSON text. Kinds may change with the format of the log.
-
-    Headers: X-Study-State, X-Study-Events (how many there are), X-Study-Opened (UTC seconds: another number means that
-    another study has the name).
-    """
-    known = await anyio.to_thread.run_sync(ask.study, study)
-    if wait and known.history.events <= after and known.view.state == (state or known.view.state):
-        async with feeds_of(ask.request).listening(("study", study), partial(StudyNews, ask.desk, study), _STUDY_S) as (
-            listener,
-            position,
-        ):
-            if position <= after:
-                await listener.within(wait)
-        known = await anyio.to_thread.run_sync(ask.study, study)
-    body = await anyio.to_thread.run_sync(_records, known.paths.db, after, limit)
-    headers = {
-        "X-Study-State": known.view.state,
-        "X-Study-Events": str(known.history.events),
-        "X-Study-Opened": repr(known.view.created),
-    }
-    return await anyio.to_thread.run_sync(partial(encoded, ask.request, body, "application/x-ndjson", headers=headers))
-
-
-def _records(db: str, after: int, limit: int) -> bytes:
-    import contextlib
-
-    from hpo_engine.store.journal import Journal
-
-    with contextlib.closing(Journal(db)) as journal:
-        records = journal.records(after)[:limit]
-    return "".join(f"{json.dumps(record)}\n" for record in records).encode()
-
-
 def feeds_of(request: Request) -> Feeds:
     """Those of the application."""
     state = request.app.state
@@ -200,6 +144,3 @@ async def _streamed(messages: AsyncIterator[Message]) -> EventSourceResponse:
             message = await anext(messages, None)
 
     return EventSourceResponse(events(), ping=_PING_S, send_timeout=_SEND_S, sep="\n")
-
-
-__all__ = ["Asking", "feeds_of", "router", "update"]
