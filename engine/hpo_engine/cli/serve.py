@@ -18,6 +18,10 @@ _PORT = 8642
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=_PORT, show_default=True, help="Port to listen on; 0: a free one."
 )
+@click.option(
+    "--studies", type=click.IntRange(1), metavar="N", default=16, show_default=True,
+    help="Studies that run at the same time; others wait.",
+)
 @click.option("--tls", is_flag=True, help="Speak TLS with a certificate of its own making, kept below the root.")
 @click.option("--tls-cert", type=click.Path(), help="Speak TLS with this certificate (PEM).")
 @click.option("--tls-key", type=click.Path(), help="Its key, if it is not in the same file.")
@@ -26,7 +30,7 @@ _PORT = 8642
 @click.option("--allow-plugins", is_flag=True, help="Let admins install search plugins, which are code.")
 @click.option("--access-log", is_flag=True, help="Print a line on stderr for each request.")
 @json_option
-def serve(root: str | None, allow_plugins: bool, access_log: bool, as_json: bool, **how: Any) -> int:
+def serve(root: str | None, studies: int, allow_plugins: bool, access_log: bool, as_json: bool, **how: Any) -> int:
     """Serve the studies over HTTP: a page, a JSON API, and WMLA's REST calls.
 
     Studies run in processes of their own: they go on when the service ends, and it finds them again. Without --host,
@@ -44,7 +48,9 @@ def serve(root: str | None, allow_plugins: bool, access_log: bool, as_json: bool
     )
     log = to_stderr if access_log else None
     folder = runs_root(root, os.environ)
-    ended_by = serve(folder, asked, lambda where: _announce(where, as_json), log, allow_plugins=allow_plugins)
+    ended_by = serve(
+        folder, asked, lambda where: _announce(where, as_json), log, allow_plugins=allow_plugins, studies=studies
+    )
     if not as_json:
         click.echo("The service has ended. Studies that run go on; the next `hpo-engine serve` finds them again.")
     return 128 + ended_by

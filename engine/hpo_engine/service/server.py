@@ -23,7 +23,7 @@ import uvicorn
 from hpo_engine.errors import StudyLocked
 from hpo_engine.service.app import create_app
 from hpo_engine.service.connections import Connection
-from hpo_engine.service.desk import Desk
+from hpo_engine.service.desk import STUDIES, Desk
 from hpo_engine.service.guard import Access, Guard, Site
 from hpo_engine.service.guard.accounts import Accounts
 from hpo_engine.service.guard.audit import Audit
@@ -46,6 +46,8 @@ def serve(
     asked: Listening,
     announce: Callable[[dict[str, Any]], None],
     access_log: Callable[[str], None] | None = None,
+    *,
+    studies: int = STUDIES,
     **application: Any,
 ) -> int:
     """Serves the studies under `root` until SIGINT or SIGTERM, and returns the number of that signal.
@@ -54,6 +56,7 @@ def serve(
         root: absolute, made if missing.
         announce: called once, when requests are taken, with what `server.json` holds, and the login URL.
         access_log: called with a line for each request.
+        studies: how many run at the same time, at most.
         application: values for `app.state`.
 
     Raises:
@@ -66,7 +69,7 @@ def serve(
         security = secured(asked, paths)
         token = admin_token(paths)
         with contextlib.closing(Accounts(paths.accounts)) as accounts:
-            app = create_app(Desk(root))
+            app = create_app(Desk(root, studies=studies))
             for name, value in application.items():
                 setattr(app.state, name, value)
             site = Site(allowed_hosts(asked.host, asked.hosts), asked.tls, f"hpo-engine-{_place(root)}")

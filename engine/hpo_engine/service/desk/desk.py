@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hpo_engine.study.history import History
     from hpo_engine.study.spec import StudySpec
 
-STUDIES = 8
+STUDIES = 16
 """How many studies run at the same time, unless `serve` is told otherwise; their trials share the machine."""
 _POLL_S = 0.02
 _ENDED = ("finished", "failed", "stopped")
@@ -100,7 +100,9 @@ class Desk:
             another request. JournalError: it cannot be written down; nothing was taken in.
         """
         doc, now = texts.read(text, file), time.time()
-        script = "" if model is None else texts.script_name(doc, model.name)
+        script = texts.script_of(doc)
+        if model is not None and model.kind == "script":
+            script = script or os.path.basename(model.name) or "train.py"
         told = None if key is None else Key(key, _sha256(text, model))
         with self._kept(model, script) as kept:
             folder = kept.folder if kept is not None else None
@@ -146,11 +148,8 @@ class Desk:
         if row is not None and row.phase in (Phase.QUEUED, Phase.BEGUN):
             self._submissions.change(name, (Phase.QUEUED, Phase.BEGUN), phase=Phase.IDLE, changes={})
             self._host.withdraw(name)
-            if not row.placed and not self._is_leading_soon(row):
-                return self.view(caller, name)
-        if view.paths is None:
-            return self.view(caller, name)
-        self._stop_engine(view.paths, row, kill=kill)
+        if view.paths is not None or (row is not None and self._host.has(row.id)):
+            self._stop_engine(self._paths(name), row, kill=kill)
         return self.view(caller, name)
 
     def restart(self, caller: Caller, name: str, changes: dict[str, Any] | None = None) -> View:
@@ -205,7 +204,7 @@ class Desk:
             self._remove(name, row, force=force)
         except BaseException:
             if row is not None:
-                self._submissions.change(name, (Phase.REMOVING,), phase=Phase.IDLE)
+                self._submissions.change(name, (Phase.REMOVING,), phase=row.phase)
             raise
 
     # -- what is taken in ------------------------------------------------------------------------------------------
@@ -220,7 +219,7 @@ class Desk:
 
     def _taken(self, name: str, there: Submission | None) -> str:
         """Why a new study cannot have this name; "" if it can."""
-        paths = StudyPaths(os.path.join(self.root, name))
+        paths = self._paths(name)
         if there is not None and (not there.placed or there.phase is Phase.REMOVING or os.path.lexists(paths.root)):
             return f"a study {name} exists; choose another name, or remove it"
         if os.path.lexists(paths.root):
@@ -229,6 +228,9 @@ class Desk:
         return ""
 
     # -- what is shown ---------------------------------------------------------------------------------------------
+
+    def _paths(self, name: str) -> StudyPaths:
+        return StudyPaths(os.path.join(self.root, name))
 
     def _names(self, caller: Caller) -> list[str]:
         rows = {row.name: row for row in self._submissions.all()}
@@ -239,7 +241,7 @@ class Desk:
         """None: there is no such study, or not for this caller."""
         if row is not None and row.phase is Phase.REMOVING:
             return None
-        paths = StudyPaths(os.path.join(self.root, name))
+        paths = self._paths(name)
         if row is not None and not row.placed:
             return self._unplaced(row) if _may_see(caller, row) else None
         if not is_study(paths):
@@ -282,15 +284,6 @@ class Desk:
 
     # -- what is ended ---------------------------------------------------------------------------------------------
 
-    def _is_leading_soon(self, row: Submission) -> bool:
-        """Whether an engine of this submission is on its way; one that has no folder yet is ended instead."""
-        if not self._host.has(row.id):
-            return False
-        self._host.kill(row.id)
-        while self._host.has(row.id):
-            time.sleep(_POLL_S)
-        return False
-
     def _await_the_end(self, view: View, row: Submission | None) -> None:
         """Waits while the engine of a study that has ended leaves: clients read that it has, and ask for the next."""
         deadline = time.monotonic() + _LEAVE_S
@@ -306,8 +299,10 @@ class Desk:
         deadline = time.monotonic() + _STOP_S
         while who_leads(paths.lock) is None and row is not None and self._host.has(row.id):  # it is about to lead
             if time.monotonic() > deadline:
-                raise StudyLocked(f"{row.name}: its engine does not begin; see {paths.engine_log}")
+                raise StudyLocked(f"{row.name} is about to begin, and takes long over it; try again")
             time.sleep(_POLL_S)
+        if not is_study(paths):  # it was stopped before it had a folder
+            return
         if who_leads(paths.lock) is not None:
             ask_to_stop(paths, kill=kill)
             return
@@ -321,12 +316,10 @@ class Desk:
     def _remove(self, name: str, row: Submission | None, *, force: bool) -> None:
         from hpo_engine import studies as folders
 
-        paths = StudyPaths(os.path.join(self.root, name))
-        if row is not None and not row.placed:
-            self._is_leading_soon(row)
+        paths = self._paths(name)
+        if force and (not is_study(paths) or self._is_its_folder(paths, row)):
+            self._end(paths, row)
         if is_study(paths) and self._is_its_folder(paths, row):
-            if force:
-                self._end(paths, row)
             try:
                 folders.remove(paths)
             except (StudyLocked, StudyGone):

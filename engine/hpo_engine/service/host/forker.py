@@ -16,8 +16,7 @@ from hpo_engine.failpoints import failpoint
 from hpo_engine.service.host.forking import MARK
 from hpo_engine.service.places import ServicePaths
 
-_MOST = 1 << 20
-_BUFFER = 1 << 20
+_MOST = 1 << 16  # bytes of a message
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,6 @@ class Forker:
     def __init__(self, root: str, env: Mapping[str, str]) -> None:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
             with open(ServicePaths(root).engines_log, "ab") as log:
                 self._process = subprocess.Popen(
                     command_line("_engines", str(theirs.fileno()), root),

@@ -32,7 +32,8 @@ from hpo_engine.system.faults import described
 
 MARK = "HPO_ENGINE_SERVICE"
 """The variable by which a service knows its own engines, see `is_own`; trials do not get it."""
-_MOST = 1 << 20  # bytes of a message
+_MOST = 1 << 16  # bytes of a message
+_WHY = 10_000  # letters
 _ROOMS = (
     "yaml", "numpy", "hpo_engine.assembly", "hpo_engine.assembly.engines", "hpo_engine.assembly.surroundings",
     "hpo_engine.control.submitting", "hpo_engine.control.changes", "hpo_engine.contract.copies",
@@ -217,7 +218,11 @@ def _place(order: _Order, root: str) -> None:
     try:
         place(root, order.number)
     except EngineError as error:
-        answer = {"refused": order.number, "why": str(error), "again": not isinstance(error, ValueError | StudyExists)}
+        answer = {
+            "refused": order.number,
+            "why": str(error)[:_WHY],
+            "again": not isinstance(error, ValueError | StudyExists),
+        }
     except OSError as error:
         answer = {"refused": order.number, "why": described(error), "again": True}
     else:

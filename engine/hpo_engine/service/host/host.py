@@ -88,10 +88,6 @@ class Host:
         """Whether an engine of that submission runs, or has just been asked for."""
         return number in self._engines
 
-    def kill(self, number: int) -> None:
-        """Ends the process that makes the folder of a submission; whatever it has made is complete or is not there."""
-        self._call(lambda: self._kill(number))
-
     # -- in the thread ---------------------------------------------------------------------------------------------
 
     def _call(self, what: Callable[[], None]) -> None:
@@ -105,10 +101,13 @@ class Host:
             try:
                 self._settle_late()
                 self._fill()
+                self._await()
             except JournalError as error:  # the disk is full, say: what was to be recorded is recorded later
                 _log.error("%s", error)
                 time.sleep(_PAUSE_S)
-            self._await()
+            except Exception:  # our own fault with one study must not stop all others
+                _log.exception("the host of engines goes on after an internal error")
+                time.sleep(_PAUSE_S)
         if self._forker is not None:
             self._forker.close()
 
@@ -159,12 +158,21 @@ class Host:
         self._poller.register(self._forker.fileno(), select.POLLIN)
 
     def _begin(self, name: str) -> None:
-        row = self._submissions.change(name, (Phase.QUEUED, Phase.BEGUN), phase=Phase.BEGUN)
-        if row is None or row.id in self._engines:
-            return
         assert self._forker is not None
-        paths = self._paths(name)
-        self._engines[row.id] = EngineProcess(row.id, name, row.owner, time.monotonic())
+        before, paths = self._submissions.get(name), self._paths(name)
+        if before is None or before.id in self._engines:
+            return
+        # In the table first: who stops the study meanwhile sees that it may begin, or what follows sees the stop.
+        self._engines[before.id] = EngineProcess(before.id, name, before.owner, time.monotonic())
+        try:
+            row = self._submissions.change(name, (Phase.QUEUED, Phase.BEGUN), phase=Phase.BEGUN)
+        except JournalError:
+            del self._engines[before.id]
+            self._line.add(name, before.owner, before.turn)
+            raise
+        if row is None or row.id != before.id:
+            del self._engines[before.id]
+            return
         verb = [*words(paths, {"changes": row.changes}), "--quiet"]
         try:
             self._forker.start(row.id, name, place=not row.placed, words=verb)
@@ -292,12 +300,6 @@ class Host:
         self._failures.pop(name, None)
         self.problems.pop(name, None)
 
-    def _kill(self, number: int) -> None:
-        engine = self._engines.get(number)
-        if engine is not None and engine.handle >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                _signal_by(engine.handle)
-
     # -- what the service before has left --------------------------------------------------------------------------
 
     def _recover(self) -> None:
@@ -315,12 +317,12 @@ class Host:
         if row.placed and row.phase in (Phase.BEGUN, Phase.QUEUED) and who_leads(paths.lock) is not None:
             if not self._adopt(row, paths):  # somebody else leads it, who has been asked to
                 self._submissions.change(row.name, phase=Phase.IDLE)
+        elif row.placed and row.phase is not Phase.REMOVING and not os.path.lexists(paths.root):
+            self._submissions.remove(row.name)  # the command line has removed it
         elif row.phase is Phase.QUEUED:
             self._line.add(row.name, row.owner, row.turn)
         elif row.phase is Phase.BEGUN:
-            if row.placed and not os.path.lexists(paths.db):
-                self._submissions.remove(row.name)  # somebody has removed the folder
-            elif row.placed and _is_over(paths):
+            if row.placed and _is_over(paths):
                 self._submissions.change(row.name, phase=Phase.IDLE, changes={})
             else:
                 self._line.add(row.name, row.owner, row.turn)
@@ -356,9 +358,3 @@ def _is_over(paths: StudyPaths) -> bool:
         return read_summary(paths.db).state != "running"
     except JournalError:
         return False
-
-
-def _signal_by(handle: int) -> None:
-    import signal
-
-    signal.pidfd_send_signal(handle, signal.SIGKILL)

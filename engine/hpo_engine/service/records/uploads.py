@@ -165,22 +165,22 @@ class Uploads:
             return self._unpacker
 
 
-def script_name(doc: Document, given: str) -> str:
-    """What a lone script is called that came with a document, relative to the model folder. `given`: by the client."""
-    from hpo_engine.contract.command import script_of
+def script_of(doc: Document) -> str:
+    """The script that a document wants to run, relative to the model folder; "": it does not say, or is not sound."""
+    from hpo_engine.contract.command import script_of as script_in
     from hpo_engine.studyfile import wmla
     from hpo_engine.studyfile.common import split_command
 
     if wmla.is_request(doc):
-        return wmla.main_script(doc) or given or "train.py"
+        return wmla.main_script(doc) or ""
     command: Any = doc.data.get("command") if isinstance(doc.data, dict) else None
     try:
         words = split_command(command) if isinstance(command, str) else command
     except ValueError:
         words = None
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-        return given or "train.py"
-    return script_of(words) or given or "train.py"
+        return ""
+    return script_in(words) or ""
 
 
 def _lay(content: bytes, folder: str, script: str) -> None:
