@@ -7,7 +7,9 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,7 +93,7 @@ def test_a_request_that_is_sent_again_with_its_key_is_one_study(desk: Desk, tmp_
     ],
 )
 def test_what_is_wrong_is_said_before_the_answer_and_leaves_nothing(
-    desk: Desk, root: Path, tmp_path: Path, changes: dict[str, object], problem: str
+    desk: Desk, root: Path, tmp_path: Path, changes: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(SpecError, match=problem):
         desk.submit(ADA, request("wrong", **changes), script(tmp_path))
@@ -114,7 +116,7 @@ def test_each_user_sees_their_own_and_an_admin_all(desk: Desk, tmp_path: Path) -
 def test_more_studies_than_fit_wait_and_users_take_turns(desk: Desk, root: Path, tmp_path: Path, hold: Path) -> None:
     for number in range(3):
         desk.submit(ADA, request(f"a{number}", trials=1, hold=str(hold)), script(tmp_path))
-        wait_until(lambda number=number: number > 1 or begun(root, f"a{number}"))
+        wait_until(partial(_runs_or_must_wait, root, number))
     desk.submit(BOB, request("b0", trials=1, hold=str(hold)), script(tmp_path))
     waiting = desk.view(ADA, "a2")
     assert (waiting.state, waiting.history, waiting.paths) == ("queued", None, None)
@@ -129,6 +131,10 @@ def test_more_studies_than_fit_wait_and_users_take_turns(desk: Desk, root: Path,
     assert desk.restart(ADA, "a2").state in ("queued", "running")
     await_state(desk, "a2", "finished")
     assert desk.view(ADA, "a0").state == "stopped" and begun(root, "a2") == ["0"]
+
+
+def _runs_or_must_wait(root: Path, number: int) -> bool:
+    return number > 1 or bool(begun(root, f"a{number}"))
 
 
 def test_a_finished_study_goes_on_with_new_limits(desk: Desk, root: Path, tmp_path: Path) -> None:

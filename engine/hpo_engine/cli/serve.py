@@ -19,7 +19,11 @@ _PORT = 8642
     "--port", type=click.IntRange(0, 65535), default=_PORT, show_default=True, help="Port to listen on; 0: a free one."
 )
 @click.option(
-    "--studies", type=click.IntRange(1), metavar="N", default=16, show_default=True,
+    "--studies",
+    type=click.IntRange(1),
+    metavar="N",
+    default=16,
+    show_default=True,
     help="Studies that run at the same time; others wait.",
 )
 @click.option("--tls", is_flag=True, help="Speak TLS with a certificate of its own making, kept below the root.")
