@@ -258,7 +258,8 @@ class Desk:
         if not _may_see(caller, row):
             return None
         holder = who_leads(paths.lock)
-        elsewhere = str(holder) if holder is not None and not self._host.is_leading(holder.pid) else ""
+        known = holder is not None and holder.pid  # 0: it is about to write its name
+        elsewhere = str(holder) if known and not self._host.is_leading(known) else ""
         reason = problem or (self._host.problems.get(name, "") if holder is None else "")
         standing = Standing(row.phase if row is not None else None, holder is not None, bool(reason) and not problem)
         state, recovery = state_of(standing, None if glance is None else glance.summary)

@@ -26,13 +26,14 @@ from hpo_engine.service.host.line import Line
 from hpo_engine.service.host.placing import is_placed
 from hpo_engine.service.records.submissions import Phase, Submission, Submissions
 from hpo_engine.store.journal import read_summary
-from hpo_engine.store.lock import who_leads
+from hpo_engine.store.lock import Holder, who_leads
 
 if TYPE_CHECKING:
     from hpo_engine.service.records.uploads import Uploads
 
 _log = logging.getLogger(__name__)
 _BAD_INPUT, _ELSEWHERE = 2, 4  # exit codes of an engine
+_MOMENT_S, _MOMENTS = 0.01, 20
 _PAUSE_S = 1.0  # between two tries of what the machine has no room for
 
 
@@ -329,7 +330,7 @@ class Host:
 
     def _adopt(self, row: Submission, paths: StudyPaths) -> bool:
         """Watches the engine that leads the study, if a service of this root has started it."""
-        holder = who_leads(paths.lock)
+        holder = _named_holder(paths)
         if holder is None or not is_own(holder.pid, self._root):
             return False
         try:
@@ -350,6 +351,17 @@ class Host:
 
     def _paths(self, name: str) -> StudyPaths:
         return StudyPaths(os.path.join(self._root, name))
+
+
+def _named_holder(paths: StudyPaths) -> Holder | None:
+    """Who leads the study; one that has just begun gets a moment to write its name."""
+    holder = who_leads(paths.lock)
+    for _ in range(_MOMENTS):
+        if holder is None or holder.pid:
+            break
+        time.sleep(_MOMENT_S)
+        holder = who_leads(paths.lock)
+    return holder
 
 
 def _is_over(paths: StudyPaths) -> bool:
