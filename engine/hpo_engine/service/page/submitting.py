@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import tempfile
+from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
 
 from hpo_engine.errors import EngineError, SpecError
+from hpo_engine.reports.objects import dump
 from hpo_engine.service.app import status_of
 from hpo_engine.service.dependencies import caller_of, desk_of, spool_of
 from hpo_engine.service.desk import Caller, Desk, View
 from hpo_engine.service.intake import Limits, received
-from hpo_engine.service.page.rendering import PageRoute, done, render, segment, wants_json
+from hpo_engine.service.page.rendering import HEADERS, PageRoute, done, render, segment, wants_json
 
 router = APIRouter(route_class=PageRoute)
+_MOST_TEXT = 1 << 20
 EXAMPLE = """\
 name: digits
 command: python train.py
@@ -22,7 +27,7 @@ space:
   lr: {float: [0.0001, 0.1], log: true}
   layers: {int: [1, 4]}
   optimizer: {choice: [adam, sgd]}
-objective: {minimize: loss}
+objective: {metric: loss, goal: minimize}
 algorithm: tpe
 trials: 30
 parallel: 2
@@ -55,6 +60,60 @@ def _form(request: Request, text: str, error: EngineError | None = None) -> Resp
         request, "submit/form.html", 200 if error is None else status_of(error), text=text, example=EXAMPLE,
         problems=problems, message="" if error is None or problems else str(error), limits=Limits(),
     )  # fmt: skip
+
+
+class Check(BaseModel):
+    """A text that is being written, and of the chosen folder the files that it may name, by their paths. `folder`: one
+    was chosen; without one, the script is looked for where the server would."""
+
+    text: str = Field(max_length=_MOST_TEXT)
+    files: dict[str, str] = Field(default_factory=dict, max_length=200)
+    folder: bool = False
+
+
+@router.post("/submit/check")
+def check(
+    desk: Annotated[Desk, Depends(desk_of)],
+    caller: Annotated[Caller, Depends(caller_of)],
+    given: Check,
+) -> Response:
+    """What is wrong with a text, in the words of the command line. As `/api/v1/check`, but files of a folder that is
+    still to be sent are there: they are laid into an empty one."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="hpo-engine-check-") as scratch:
+            for path, content in given.files.items():
+                _lay(scratch, path, content)
+            answer = _checked(desk, given.text, scratch if given.folder else None)
+    except OSError as error:
+        answer = {"ok": False, "problems": [{"path": "", "text": f"the server cannot check it: {error.strerror}"}]}
+    return Response(dump(answer), headers=HEADERS, media_type="application/json")
+
+
+def _lay(scratch: str, path: str, content: str) -> None:
+    from hpo_engine.studyfile.wmla.arguments import inside
+
+    target = inside(scratch, path)
+    if target is None or target == scratch or "\0" in path:
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if not os.path.lexists(target):
+        with open(target, "w", encoding="utf-8", errors="replace") as file:
+            file.write(content)
+        os.chmod(target, 0o700)
+
+
+def _checked(desk: Desk, text: str, folder: str | None) -> dict[str, Any]:
+    from hpo_engine import assembly
+
+    try:
+        spec, _ = desk.checked(text, file="algo.yaml", model_dir=folder)
+        plan, notes = assembly.plan(spec), [*spec.notes, *assembly.warnings(spec)]
+    except SpecError as error:
+        problems = [problem._asdict() for problem in error.problems]
+        for problem in problems if folder is not None else ():
+            problem["text"] = problem["text"].replace(folder, "the folder")
+        return {"ok": False, "problems": problems}
+    return {"ok": True, "problems": [], "study": spec.name, "notes": notes, "plan": plan or None}
 
 
 @router.post("/submit")

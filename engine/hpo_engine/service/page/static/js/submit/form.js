@@ -3,7 +3,7 @@
 import { chosen, dropped, excluding, USUAL } from "./folder.js";
 import { tar } from "./tar.js";
 
-const TYPING_MS = 350, LISTED = 200, DEPTH = 32;
+const TYPING_MS = 350, LISTED = 200, DEPTH = 32, MOST_SENT = 200, LARGEST_SENT = 100_000;
 
 export function mount(form) { return new Form(form).end; }
 
@@ -45,6 +45,8 @@ class Form {
     this.#on("remove", "click", () => this.#take(null));
     this.#on("exclude", "change", () => this.#again());
     this.#on("paste", "click", () => this.#paste());
+    this.#on("script", "input", () => { clearTimeout(timer); timer = setTimeout(() => this.#check(), TYPING_MS); });
+    this.#on("script-name", "change", () => this.#check());
     const drop = this.part("drop");
     for (const kind of ["dragover", "dragenter"]) this.form.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("is-over"); }, { signal: this.stop.signal });
     for (const kind of ["dragleave", "drop"]) this.form.addEventListener(kind, () => drop.classList.remove("is-over"), { signal: this.stop.signal });
@@ -85,7 +87,8 @@ class Form {
     this.checking = new AbortController();
     let found;
     try {
-      const answer = await fetch("/api/v1/check", { method: "POST", body: JSON.stringify({ text }), headers: { "Content-Type": "application/json", Accept: "application/json" }, credentials: "same-origin", signal: this.checking.signal });
+      const body = JSON.stringify({ text, ...(await this.#named(text)) });
+      const answer = await fetch("/submit/check", { method: "POST", body, headers: { "Content-Type": "application/json", Accept: "application/json" }, credentials: "same-origin", signal: this.checking.signal });
       found = await answer.json();
       if (!answer.ok) found = { ok: false, problems: [{ text: found.error || `the server answered ${answer.status}` }] };
     } catch (error) {
@@ -95,11 +98,24 @@ class Form {
     if (text === this.text.value) this.#show(found);
   }
 
+  /** Of the script's files those that the text may name: the check is to find them. */
+  async #named(text) {
+    const pasted = !this.part("pasted").hidden && this.part("script").value;
+    if (pasted) return { folder: true, files: { [this.part("script-name").value.trim() || "train.py"]: pasted } };
+    if (!this.folder) return { folder: false };
+    const { folder, files } = this.folder;
+    if (!folder && /\.(tar|tgz|tar\.gz)$/.test(files[0]?.path ?? "")) return { folder: false };
+    const named = files.filter(({ path }) => text.includes(path.slice(path.lastIndexOf("/") + 1))).slice(0, MOST_SENT);
+    const found = await Promise.all(named.map(async ({ path, file }) => [path, file.size > LARGEST_SENT ? "" : await file.text()]));
+    return { folder: true, files: Object.fromEntries(found) };
+  }
+
   #show({ ok, problems, study, notes, plan }) {
     const box = this.part("check");
     this.bad = new Set(ok ? [] : problems.map((each) => each.line).filter(Boolean));
     this.#gutter();
     if (ok) {
+      this.part("needs").hidden = true;
       const list = words("ul", "plain notes");
       list.append(...(notes ?? []).map((note) => words("li", "", note)));
       const said = words("p", "good", `✓ ${study} can be submitted.`);
@@ -107,6 +123,7 @@ class Form {
       return;
     }
     const list = words("ul", "plain problems");
+    this.part("needs").hidden = Boolean(this.folder) || !problems.some(({ path, text }) => path === "command" && text.startsWith("there is no"));
     list.append(...problems.map((each) => {
       const item = words("li");
       if (each.line) {
@@ -137,7 +154,8 @@ class Form {
     const pasted = this.part("pasted"), button = this.part("paste");
     pasted.hidden = !pasted.hidden;
     button.setAttribute("aria-expanded", String(!pasted.hidden));
-    if (!pasted.hidden) { this.#take(null); this.part("script").focus(); }
+    if (!pasted.hidden) this.#take(null).then(() => { pasted.hidden = false; this.part("script").focus(); });
+    else this.#check();
   }
 
   #take(files) {
@@ -162,6 +180,7 @@ class Form {
     }
     this.#list();
     await this.#bring();
+    this.#check();
   }
 
   #bad(text) {

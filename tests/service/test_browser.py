@@ -1,0 +1,152 @@
+"""What people do on the pages, in a real Chromium on a real service: from logging in to the best trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.pages import Serving, Window, chromium, serving, window
+
+STUDY = """\
+name: bowl
+command: python train.py
+space:
+  x: {float: [0, 1]}
+  depth: {int: [1, 4]}
+  kind: {choice: [flat, steep]}
+  seed: 7
+objective: {metric: loss, goal: minimize}
+algorithm: random
+trials: 6
+parallel: 2
+"""
+SCRIPT = """\
+import json, os, time
+config = json.load(open("config.json"))
+rows = []
+for step in range(1, 5):
+    loss = (config["x"] - 0.3) ** 2 + 0.1 * abs(3 - step)
+    rows.append({"step": step, "loss": loss, "size": step * config["depth"]})
+    with open("val_dict_list.json", "w") as file:
+        json.dump(rows, file)
+    print(f"step {step}: loss {loss} <b>not bold</b>", flush=True)
+while os.environ["SUBID"] == "0":
+    time.sleep(0.2)
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Serving]:
+    root = tmp_path_factory.mktemp("root")
+    with serving(root) as found:
+        yield found
+
+
+@pytest.fixture
+def desktop(browser: Any, service: Serving) -> Iterator[Window]:
+    with window(browser, service.host) as found:
+        found.page.goto(f"http://{service.host}{service.login}")
+        yield found
+
+
+def script_folder(where: Path) -> Path:
+    folder = where / "bowl"
+    (folder / "__pycache__").mkdir(parents=True)
+    (folder / "__pycache__" / "old.pyc").write_bytes(b"old")
+    (folder / "train.py").write_text(SCRIPT)
+    (folder / ("a" * 70)).mkdir()
+    (folder / ("a" * 70) / ("ü" * 40 + ".txt")).write_text("a name of over 100 bytes")
+    return folder
+
+
+def test_from_logging_in_to_the_best_trial(desktop: Window, service: Serving, tmp_path: Path) -> None:
+    page = desktop.page
+    page.get_by_role("link", name="Submit a study").first.click()
+
+    # a text with faults is checked while it is written; a click goes to the line
+    text = page.get_by_label("Study file")
+    text.fill(STUDY.replace("trials", "trails"))
+    page.get_by_text('unknown key "trails"; did you mean "trials"?').wait_for()
+    page.get_by_role("button", name="line 10").click()
+    assert (
+        page.evaluate("document.activeElement.value.slice(document.activeElement.selectionStart).split('\\n')[0]")
+        == "trails: 6"
+    )
+    text.fill(STUDY)
+
+    # a folder is packed and sent
+    page.locator("[data-part=folder]").set_input_files(script_folder(tmp_path))
+    page.get_by_text("2 files").wait_for()
+    page.get_by_text("bowl can be submitted").wait_for()
+    assert "__pycache__/" in page.locator("[data-part=left-out]").inner_text()
+    page.get_by_role("button", name="Submit", exact=True).click()
+    page.wait_for_url("**/studies/bowl")
+
+    # another trial is stopped, and the study finishes while one looks
+    page.get_by_role("link", name="Trials", exact=False).first.click()
+    row = page.locator("[role=row][data-row='0']")
+    row.get_by_text("running", exact=True).wait_for()
+    row.locator(".grid-pick").click()
+    page.get_by_role("region", name="Selected trials").get_by_role("button", name="Stop").click()
+    row.get_by_text("stopped", exact=True).wait_for()
+    page.locator("#study-head").get_by_text("finished").first.wait_for()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    assert page.locator("[data-part=count]").inner_text() == "6 trials"
+    model = next((service.root / "bowl" / "model").glob("a*/*.txt"))
+    assert model.read_text() == "a name of over 100 bytes"
+
+    # what does not vary is not shown; the best is found by one click, and its step is told
+    heads = page.get_by_role("columnheader")
+    assert heads.filter(has_text="seed").count() == 0
+    heads.filter(has_text="loss").first.click()
+    first = page.locator("[role=row][data-row]").first
+    best = first.get_attribute("data-row")
+    assert first.get_by_text("best").count() == 1
+    page.get_by_label("Filter trials").fill("loss<0.2 size>2")
+    page.get_by_label("Filter trials").fill("los<0.2")
+    page.get_by_text('there is no column "los"; did you mean loss?').wait_for()
+    page.get_by_label("Filter trials").fill("")
+
+    # two trials are compared, by keyboard
+    page.get_by_role("grid").focus()
+    for key in ("ArrowDown", "x", "ArrowDown", "x"):
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Compare").click()
+    desktop.settle()
+    page.get_by_role("heading", name="Comparison of 2 trials").wait_for()
+    assert page.locator("tr.differs", has_text="x").count() >= 1
+    assert page.locator(".curve canvas").count() == 2
+    assert desktop.faults() == []
+
+    # the best trial's page
+    page.get_by_role("link", name=f"Trial {best}", exact=True).first.click()
+    desktop.settle()
+    page.get_by_role("heading", name=f"Trial {best}").wait_for()
+    assert page.locator("tr.aim td").nth(2).inner_text() == "3"
+    assert "<b>not bold</b>" in page.locator("[data-part=output]").inner_text()
+    assert page.locator("[data-part=output] b").count() == 0
+    desktop.sound()
+
+
+def test_a_brush_filters_the_table_and_the_table_survives_news(desktop: Window, service: Serving) -> None:
+    desktop.go("/studies/bowl?tab=parallel")
+    page = desktop.page
+    axis = page.get_by_role("slider").or_(page.locator(".parallel [tabindex='0']")).nth(1)
+    axis.wait_for()
+    axis.focus()
+    page.keyboard.press("ArrowUp")
+    page.wait_for_function(
+        "() => / of 6$/.test(document.querySelector('[data-part=count][role=status].count')?.textContent ?? '')"
+    )
+    page.get_by_role("button", name="Show all again").click()
+    page.wait_for_function("() => document.querySelector('.trials .count').textContent === '6 trials'")
+    desktop.sound()
