@@ -51,7 +51,7 @@ def test_an_application_id_names_its_trial(creator: str, generation: Generation)
     spec = StudySpec("h", SearchSpace(()), (Objective("loss"),), ("python", "t.py"), "/m", dialect={"creator": creator})
     history = History(spec, opened_at=1795838976.533120)
     text = wmla.app_id(history, 12, generation)
-    assert wmla.read_app_id(text) == (wmla.opened_us(history), 12)
+    assert wmla.read_app_id(text) == (wmla.opened_us(history.opened_at), 12)
 
 
 @pytest.mark.parametrize("text", ["", "ann", "ann-1", "hpo-", "ann-1-x", "ann-" + "9" * 40 + "-1", "ann-1-1\n"])

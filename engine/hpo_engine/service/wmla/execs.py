@@ -7,7 +7,7 @@ import random
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
@@ -23,7 +23,7 @@ from hpo_engine.service.wmla.frameworks import frameworks
 from hpo_engine.service.wmla.hypersearch import form, remove_all
 from hpo_engine.service.wmla.memory import Memory, memory_of
 from hpo_engine.service.wmla.results import ResultZip
-from hpo_engine.service.wmla.tasks import is_task, list_body
+from hpo_engine.service.wmla.tasks import is_training, list_body
 from hpo_engine.studyfile import wmla
 from hpo_engine.studyfile.document import read_document
 
@@ -60,22 +60,34 @@ _FORM = form(file="The model: a tar, or one script.")
 
 @router.post("", openapi_extra=_FORM)
 async def start_training(
-    request: Request, desk: _Desk, caller: _Caller, url: _Url, args: str = "", sigName: str | None = None
+    request: Request,
+    desk: _Desk,
+    caller: _Caller,
+    memory: _Memory,
+    url: _Url,
+    args: str = "",
+    sig_name: Annotated[str | None, Query(alias="sigName")] = None,
 ) -> Response:
     """Starts one training without a search."""
-    async with received(request, spool_of(request)) as upload:
+
+    def start(upload: Upload) -> Response:
         if upload.model is None:
             raise SpecError("the body has no model: send the script, or a tar of its folder, as a part")
         name = wmla.new_name(caller.name, time.time(), random.Random(), "exec")
-        wanted = wmla.training_request(args or _args(upload), name, sigName)
-        view = await run_in_threadpool(desk.submit, caller, json.dumps(wanted), upload.model)
-    return json_answer(jobs.job_object(jobs.jobs_of(view)[0], generation_of(caller), url))
+        wanted = wmla.training_request(args or _args(upload), name, sig_name)
+        view = desk.submit(caller, json.dumps(wanted), upload.model)
+        (job,) = jobs.jobs_of(memory, view)
+        return json_answer(jobs.job_object(job, generation_of(caller), url))
+
+    async with received(request, spool_of(request)) as upload:
+        return await run_in_threadpool(start, upload)
 
 
 @router.delete("")
-def remove_trainings(desk: _Desk, caller: _Caller) -> Response:
+def remove_trainings(desk: _Desk, caller: _Caller, memory: _Memory) -> Response:
     """Removes all trainings of the caller; none of them if one has not ended. Searches stay."""
-    remove_all(desk, caller, [v for v in desk.views(caller) if v.owner == caller.name and not is_task(v)])
+    own = (view for view in desk.views(caller) if view.owner == caller.name)
+    remove_all(desk, caller, [view for view in own if is_training(memory, view)])
     return nothing()
 
 

@@ -14,7 +14,7 @@ from hpo_engine.service.intake import received
 from hpo_engine.service.wmla.answers import creation, json_body, nothing, refusal
 from hpo_engine.service.wmla.asking import generation_of
 from hpo_engine.service.wmla.memory import Memory, memory_of
-from hpo_engine.service.wmla.tasks import ended, is_task, list_body, nothing_left, task_body
+from hpo_engine.service.wmla.tasks import ended, is_training, list_body, nothing_left, task_body
 from hpo_engine.text.quoting import listed
 
 router = APIRouter(prefix="/hypersearch")
@@ -36,7 +36,8 @@ _FORM = form(data="The request (hpo_input): JSON or a Python literal.", file="Th
 @router.get("")
 def list_tasks(desk: _Desk, caller: _Caller, memory: _Memory) -> Response:
     """The searches that the caller may see, oldest first."""
-    views = sorted((view for view in desk.views(caller) if is_task(view)), key=lambda view: view.created)
+    tasks = (view for view in desk.views(caller) if not is_training(memory, view))
+    views = sorted(tasks, key=lambda view: view.created)
     return json_body(list_body(task_body(memory, view, generation_of(caller)) for view in views))
 
 
@@ -51,10 +52,10 @@ async def submit_task(request: Request, desk: _Desk, caller: _Caller) -> Respons
 
 
 @router.delete("")
-def remove_tasks(desk: _Desk, caller: _Caller) -> Response:
+def remove_tasks(desk: _Desk, caller: _Caller, memory: _Memory) -> Response:
     """Removes all searches of the caller; none of them if one has not ended."""
-    own = [view for view in desk.views(caller) if view.owner == caller.name and is_task(view)]
-    remove_all(desk, caller, own)
+    own = (view for view in desk.views(caller) if view.owner == caller.name)
+    remove_all(desk, caller, [view for view in own if not is_training(memory, view)])
     return nothing()
 
 

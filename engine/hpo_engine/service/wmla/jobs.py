@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpo_engine.contract.paths import SUBMITTED, TrialPaths
 from hpo_engine.errors import SpecError, StudyNotFound
 from hpo_engine.reports.objects import dump
-from hpo_engine.service.wmla.tasks import ended, history_of, is_task
+from hpo_engine.service.wmla.tasks import ended, history_of, is_training
 from hpo_engine.studyfile import wmla
 from hpo_engine.text.quoting import quoted
 
@@ -27,6 +27,7 @@ class Job:
     view: View
     history: History
     number: int
+    is_training: bool = False
 
     @property
     def trial(self) -> Trial | None:
@@ -36,10 +37,6 @@ class Job:
     def paths(self) -> TrialPaths | None:
         """Its folders; None if the study has none yet."""
         return None if self.view.paths is None else self.view.paths.trial(self.number)
-
-    @property
-    def is_training(self) -> bool:
-        return not is_task(self.view)
 
     @property
     def ended(self) -> bool:
@@ -59,7 +56,7 @@ def find(desk: Desk, memory: Memory, caller: Caller, app_id: str) -> Job:
     view = None if found is None else _study(desk, memory, caller, found[0])
     history = None if view is None else history_of(view)
     if found is not None and view is not None and history is not None:
-        job = Job(view, history, found[1])
+        job = Job(view, history, found[1], is_training(memory, view))
         if job.trial is not None or (job.is_training and job.number == 0):
             return job
     raise SpecError(f"there is no job {quoted(app_id)}")
@@ -81,18 +78,17 @@ def _study(desk: Desk, memory: Memory, caller: Caller, opened_us: int) -> View |
     return None
 
 
-def _opened_us(view: View) -> int | None:
-    history = history_of(view)
-    return None if history is None else wmla.opened_us(history)
+def _opened_us(view: View) -> int:
+    return wmla.opened_us(view.created)
 
 
-def jobs_of(view: View) -> list[Job]:
+def jobs_of(memory: Memory, view: View) -> list[Job]:
     """The jobs of a study."""
     history = history_of(view)
     if history is None:
         return []
-    count = len(history.trials) if is_task(view) else 1
-    return [Job(view, history, number) for number in range(count)]
+    training = is_training(memory, view)
+    return [Job(view, history, number, training) for number in range(1 if training else len(history.trials))]
 
 
 def job_object(job: Job, generation: Generation, url: str) -> dict[str, Any]:
@@ -110,6 +106,6 @@ def jobs_body(memory: Memory, view: View, generation: Generation, url: str) -> B
     """The job objects of a study, encoded, without the brackets of a list; empty if it has none."""
 
     def make() -> Body:
-        return b",".join([dump(job_object(job, generation, url)).encode() for job in jobs_of(view)])
+        return b",".join([dump(job_object(job, generation, url)).encode() for job in jobs_of(memory, view)])
 
     return memory.body(("jobs", view.name, generation, url), view.version, make)

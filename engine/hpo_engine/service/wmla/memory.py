@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 from fastapi import Request
 
+T = TypeVar("T")
 Body = bytes
 _MOST_BYTES = 64 << 20
 
@@ -19,8 +21,16 @@ class Memory:
         self._bodies: OrderedDict[Hashable, tuple[Hashable, Body]] = OrderedDict()
         self._bytes, self._most = 0, most_bytes
         self._lock = threading.Lock()
+        self._facts: dict[Hashable, Any] = {}
         self.names: dict[int, str] = {}
         """Name of the study by its start in microseconds; one that was removed may still be here."""
+
+    def fact(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What never changes."""
+        if key not in self._facts:
+            self._facts[key] = find()
+        found: T = self._facts[key]
+        return found
 
     def body(self, key: Hashable, version: Hashable, make: Callable[[], Body]) -> Body:
         """The answer of that version; made if it is not the one that is remembered."""

@@ -53,7 +53,7 @@ def list_applications(
     if applicationid is not None:
         found = [jobs.find(desk, memory, caller, applicationid)]
     else:
-        found = [job for view in desk.views(caller) for job in jobs.jobs_of(view)]
+        found = [job for view in desk.views(caller) for job in jobs.jobs_of(memory, view)]
     return json_answer([_application(jobs.job_object(job, generation_of(caller), url)) for job in found])
 
 

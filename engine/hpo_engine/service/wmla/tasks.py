@@ -27,10 +27,13 @@ def ended(view: View) -> bool:
     return view.state in _ENDED
 
 
-def is_task(view: View) -> bool:
-    """Whether a study is a search, and not one training without a search."""
-    spec = view.spec if view.history is None else view.history.spec
-    return spec is None or not wmla.is_training(spec.dialect)
+def is_training(memory: Memory, view: View) -> bool:
+    """Whether a study is one training without a search. That never changes, so that only the first time reads it."""
+
+    def find() -> bool:
+        return view.spec is not None and wmla.is_training(view.spec.dialect)
+
+    return memory.fact(("training", view.name, view.created), find)
 
 
 def history_of(view: View) -> History | None:
@@ -41,11 +44,9 @@ def history_of(view: View) -> History | None:
 
 
 def state_of(view: View) -> str:
-    """The task's state: that of the log, and what the service knows beyond it."""
-    if view.problem and not ended(view):
+    """The task's state. An interrupted study is going to be recovered, or only `restart` does that."""
+    if view.state == "interrupted" and view.recovery != "pending":
         return "RECOVERFAILED"
-    if view.state == "interrupted" and view.history is not None and wmla.task_state(view.history) == "SUBMITTED":
-        return "SUBMITTED"  # its folder is there, and its first engine is just starting
     return _STATES[view.state]
 
 

@@ -189,7 +189,7 @@ def creator(history: History) -> str:
 def app_id(history: History, trial_id: int, generation: Generation | None = None) -> str:
     """`<user>-<digits>-<digits>`: the study's start in microseconds, and the trial; in the second generation
     `<namespace>-<n>`, a number of both."""
-    micros = opened_us(history)
+    micros = opened_us(history.opened_at)
     if generation is Generation.CPD:
         return f"{NAMESPACE}-{micros * _MOST_TRIALS + trial_id}"
     return f"{study_name(creator(history), 'user')}-{micros}-{trial_id}"
@@ -199,16 +199,16 @@ _APP_ID = re.compile(rf".*-(\d{{1,20}})-(\d{{1,6}})|{NAMESPACE}-(\d{{1,26}})", r
 
 
 def read_app_id(text: str) -> tuple[int, int] | None:
-    """The inverse of `app_id` for both forms: (`opened_us` of the study, trial); None if it is neither."""
+    """The inverse of `app_id` for both forms: (start of the study, see `opened_us`; trial); None if it is neither."""
     found = _APP_ID.fullmatch(text)
     if found is None:
         return None
     return divmod(int(found[3]), _MOST_TRIALS) if found[3] else (int(found[1]), int(found[2]))
 
 
-def opened_us(history: History) -> int:
-    """The study's start in microseconds, by which application ids name it."""
-    return int(history.opened_at * 1e6)
+def opened_us(opened_at: float) -> int:
+    """A study's start (UTC seconds) in microseconds, by which application ids name it."""
+    return int(opened_at * 1e6)
 
 
 def driver_id(history: History, trial_id: int) -> str:
