@@ -261,7 +261,8 @@ class Desk:
         known = holder is not None and holder.pid  # 0: it is about to write its name
         elsewhere = str(holder) if known and not self._host.is_leading(known) else ""
         reason = problem or (self._host.problems.get(name, "") if holder is None else "")
-        standing = Standing(row.phase if row is not None else None, holder is not None, bool(reason) and not problem)
+        phase, turn = (row.phase, row.turn) if row is not None else (None, 0.0)
+        standing = Standing(phase, holder is not None, bool(reason) and not problem, turn)
         state, recovery = state_of(standing, None if glance is None else glance.summary)
         where = "-" if glance is None else f"{glance.number}-{glance.crc:08x}"
         return View(

@@ -26,11 +26,14 @@ def output(job: Job) -> bytes:
 
 def last_lines(job: Job, count: int) -> bytes:
     """The last lines of that; behind them those of the script's own log, if it has one."""
-    lines = _last(output_tail(job, count), count) + _last(_own_log(job), count)
-    return b"".join(lines[-count:]) if count > 0 else b""
+    if count <= 0:
+        return b""
+    lines = output_tail(job, count).splitlines(keepends=True)[-count:]
+    return b"".join([*lines, *_own_log(job).splitlines(keepends=True)][-count:])
 
 
 def output_tail(job: Job, count: int) -> bytes:
+    """At least so many lines of the output's end, if it has them; `count` > 0."""
     folder, size = _folder(job), count * _LINE
     if not folder:
         return b""
@@ -46,10 +49,6 @@ def answer(data: bytes, *, plain: bool) -> Response:
     if plain:
         return Response(data, media_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
     return json_answer(data.decode("utf-8", "replace"))
-
-
-def _last(data: bytes, count: int) -> list[bytes]:
-    return data.splitlines(keepends=True)[-count:] if count > 0 else []
 
 
 def _folder(job: Job) -> str:
