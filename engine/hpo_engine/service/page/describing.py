@@ -151,35 +151,37 @@ def _notes(view: View, history: History) -> Iterator[Note]:
     from hpo_engine.trackers.lines import metrics_are
     from hpo_engine.trackers.remedy import remedy
 
-    if view.elsewhere:
-        yield Note(f"runs elsewhere: {safe_text(str(view.elsewhere))}")
     if view.problem:
         yield Note(safe_text(view.problem), bad=True)
     if view.state == "interrupted":
         yield Note("its engine was ended from outside; nothing is lost, and it can be resumed")
     if history.reason and view.state != "running":
         yield Note(safe_text(history.reason), bad=bool(history.halted) or view.state == "failed")
-    if view.state == "running" and view.paths is not None and (line := waits(view.paths.root, os.environ)):
-        yield Note(line)
     folder = "" if view.paths is None else view.paths.root
     if text := remedy(history, folder):
         yield Note(safe_text(text), bad=True)
     yield from failures(history.trials)
     if text := identical(history):
         yield Note(text, bad=True)
+    if view.state == "running" and view.paths is not None and (line := waits(view.paths.root, os.environ)):
+        yield Note(line)
+    if view.elsewhere:
+        yield Note(f"it was started from a terminal: {safe_text(view.elsewhere)}")
     for found in history.metrics_from:
         yield Note(metrics_are(found, history.spec))
 
 
 def failures(trials: Sequence[Trial]) -> Iterator[Note]:
     """One note for each reason why trials failed, the commonest ones first."""
+    from hpo_engine.trackers.lines import reason
+
     by_reason = dict[str, list[int]]()
     for trial in trials:
         if trial.state in BAD:
-            by_reason.setdefault(safe_text(trial.reason) or trial.state.value.replace("_", " "), []).append(trial.id)
+            by_reason.setdefault(reason(trial) or trial.state.value.replace("_", " "), []).append(trial.id)
     common = sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[1][0]))
-    for reason, numbers in common[:_MOST_REASONS]:
-        yield Note(f"{counted(len(numbers), 'trial')} failed: {reason}", bad=True, trials=tuple(numbers[:8]))
+    for why, numbers in common[:_MOST_REASONS]:
+        yield Note(f"{counted(len(numbers), 'trial')} failed: {why}", bad=True, trials=tuple(numbers[:8]))
     if rest := sum(len(numbers) for _, numbers in common[_MOST_REASONS:]):
         yield Note(f"{counted(rest, 'trial')} more failed for other reasons", bad=True)
 

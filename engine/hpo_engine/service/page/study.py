@@ -15,12 +15,18 @@ from hpo_engine.service.desk import Caller, Desk, View
 from hpo_engine.service.page import curves, describing, figures, listing
 from hpo_engine.service.page.answers import Answers
 from hpo_engine.service.page.rendering import HEADERS, PageRoute, clock, render, segment, wants_part
+from hpo_engine.study.history import History
 
 router = APIRouter(route_class=PageRoute)
 TABS = {
     "overview": "Overview", "trials": "Trials", "parallel": "Parallel", "figures": "Figures",
     "configuration": "Configuration", "log": "Log",
 }  # fmt: skip
+_FIGURES = {
+    "slices": "Slices", "importance": "Importance", "rungs": "Rungs", "lineage": "Lineage", "timeline": "Timeline",
+    "contour": "Contours", "rank": "Ranks", "pareto": "Pareto front", "failures": "Failures",
+}  # fmt: skip
+"""Those that the other tabs do not show, in the order in which they are offered."""
 _LOG_BYTES = 200_000
 _answers = Answers()
 
@@ -39,7 +45,7 @@ def study(
     if tab in _TAB_CONTEXT and (view.history is not None or (tab == "log" and view.paths is not None)):
         context |= _TAB_CONTEXT[tab](view, figure)
     if wants_part(request):
-        part = "study/head.html" if request.headers.get("x-part") == "head" else "study/tab.html"
+        part = "study/head_part.html" if request.headers.get("x-part") == "head" else "study/tab.html"
         return render(request, part, **context)
     return render(request, "study.html", **context)
 
@@ -88,7 +94,7 @@ def learning_json(
     return _answers.of(request, key, view.version, lambda: curves.of(history, metric, show, most))
 
 
-def _history(view: View) -> Any:
+def _history(view: View) -> History:
     if view.history is None:
         raise StudyNotFound(f"{view.name} has no trials yet")
     return view.history
@@ -141,7 +147,21 @@ def _figures(view: View, figure: str) -> dict[str, Any]:
     from hpo_engine.reports.figures import FIGURES
 
     chosen = figure if figure in FIGURES else "slices"
-    return {"figures": FIGURES, "figure": chosen, "shown": FIGURES[chosen]}
+    names = {name: words for name, words in _FIGURES.items() if name == chosen or _applies(name, _history(view))}
+    return {"figures": names, "figure": chosen, "shown": FIGURES[chosen]}
+
+
+def _applies(figure: str, history: History) -> bool:
+    """Whether a study of this kind can have anything in that figure."""
+    from hpo_engine.study.trial import BAD
+
+    if figure == "rungs":
+        return history.spec.resource is not None
+    if figure == "lineage":
+        return any(trial.origin is not None for trial in history.trials)
+    if figure == "pareto":
+        return history.spec.multi_objective
+    return figure != "failures" or any(history.counts.get(state) for state in BAD)
 
 
 _TAB_CONTEXT = {"configuration": _configuration, "log": _log, "figures": _figures}

@@ -7,6 +7,7 @@ export function mount(list) {
     const here = document.getElementById("studies");
     if (!here || document.hidden) return;
     await htmx.ajax("GET", location.pathname + location.search, { target: "#studies", swap: "outerMorph" });
+    if (!document.getElementById("filter") && document.querySelector("#studies table")) location.reload(); // the first study has come
   }, 1000);
   const key = (event) => { if (event.detail === "j" || event.detail === "k") move(event.detail === "j" ? 1 : -1); };
   document.addEventListener("hpo:key", key);

@@ -8,7 +8,9 @@ const EVERY_MS = 1000;
 export function mount(page) {
   const url = page.dataset.url, store = open(url);
   const head = throttled(async () => {
-    await htmx.ajax("GET", url, { target: "#study-head", swap: "outerMorph", headers: { "X-Part": "head" } });
+    await htmx.ajax("GET", url + location.search, { target: "#study-head", swap: "outerMorph", headers: { "X-Part": "head" } });
+    const count = document.getElementById("tab-trials");
+    if (count && store.count) count.textContent = store.count.toLocaleString("en");
   }, EVERY_MS);
   const news = () => {
     if (document.hidden) return;

@@ -6,9 +6,14 @@ import { element } from "./common.js";
 
 let loading = null;
 
-// Plotly writes styles into this element unless it is marked so; they are in a file instead (the page's policy).
+// The page's policy forbids style elements and style attributes. Plotly leaves the element of this id alone if it is
+// marked so; its styles are in a file. The attributes (of bold text, say) are set as properties, which is allowed.
 function plotly(script, style) {
   loading ??= new Promise((resolve, reject) => {
+    const plain = Element.prototype.setAttribute;
+    Element.prototype.setAttribute = function set(name, value) {
+      if (name === "style" && this.style) this.style.cssText = value; else plain.call(this, name, value);
+    };
     const link = document.createElement("link"), code = document.createElement("script");
     Object.assign(link, { rel: "stylesheet", href: style, id: "plotly.js-style-global", className: "no-inline-styles" });
     code.src = script;
@@ -54,7 +59,7 @@ class Figure {
       this.part("wait")?.remove();
       if (found.nothing) { plot.replaceChildren(element("p", "muted", `Nothing to show: ${found.nothing}.`)); return; }
       const layout = { ...found.layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
-      await Plotly.react(plot, found.data, layout, { responsive: true, displaylogo: false, displayModeBar: innerWidth > 720 && "hover", modeBarButtonsToRemove: ["lasso2d", "select2d", "zoomIn2d", "zoomOut2d", "autoScale2d"], showTips: false });
+      await Plotly.react(plot, found.data, layout, { responsive: true, displaylogo: false, displayModeBar: false, showTips: false });
     } catch (error) {
       plot.replaceChildren(element("p", "problem", error.message));
     }

@@ -24,7 +24,7 @@ class Parallel {
     this.canvas.setAttribute("aria-hidden", "true");
     this.place.append(this.canvas);
     this.tip = new Tip();
-    this.brushes = brushes();
+    this.brushes = brushes(this.url);
     this.near = null;
     this.handles = [];
     this.paint = colours();
@@ -49,7 +49,6 @@ class Parallel {
     document.removeEventListener("hpo:theme", this.again);
     document.removeEventListener("hpo:selection", this.cleared);
     this.tip.end();
-    select(null, "parallel");
   }
 
   #nothing(words) { this.place.append(element("p", "muted", words)); }
@@ -97,7 +96,7 @@ class Parallel {
     const any = ranges.some((range) => range !== null);
     this.part("count").textContent = any ? `${numbers.length.toLocaleString("en")} of ${this.rows.length.toLocaleString("en")} trials` : `${this.rows.length.toLocaleString("en")} trials`;
     this.part("clear").disabled = !any;
-    select(any ? numbers : null, "parallel");
+    select(this.url, any ? numbers : null, "parallel");
     this.#showBrushes();
     this.ask();
   }
@@ -160,13 +159,13 @@ class Parallel {
       if (cells) { low = Math.floor(low * cells + 1e-6) / cells; high = Math.ceil(high * cells - 1e-6) / cells; }
       this.brushes.set(key, [Math.round(low * 1e4) / 1e4, Math.round(high * 1e4) / 1e4]);
     }
-    keep(this.brushes);
+    keep(this.url, this.brushes);
     this.#selected();
   }
 
   #clear() {
     this.brushes.clear();
-    keep(this.brushes);
+    keep(this.url, this.brushes);
     this.#selected();
   }
 
@@ -214,6 +213,7 @@ class Parallel {
 
   #point(event) {
     if (!this.axes || event.buttons) return;
+    if (event.target.closest(".axis")) { this.#unpoint(); return; }
     const box = this.place.getBoundingClientRect(), x = event.clientX - box.left + this.place.scrollLeft, y = event.clientY - box.top;
     const k = this.axes.findIndex((axis, i) => i + 1 < this.axes.length && x >= axis.x && x <= this.axes[i + 1].x);
     let near = null, least = NEAR;
@@ -228,7 +228,7 @@ class Parallel {
     if (near === null) { this.#unpoint(); return; }
     const changed = near !== this.near;
     this.near = near;
-    this.place.style.cursor = event.target.closest(".axis") ? "" : "pointer";
+    this.place.style.cursor = "pointer";
     const state = this.store.at("state", near), pairs = this.objectives.map(([metric], i) => [metric, this.axes[i]?.values[near]]).filter(([, value]) => value !== null && value !== undefined);
     this.tip.show(event.clientX, event.clientY, `Trial ${near}, ${state.replaceAll("_", " ")}`, [...pairs, ...this.store.params(near)]);
     if (changed) this.ask();
