@@ -7,19 +7,22 @@ import { element } from "./common.js";
 let loading = null;
 
 // The page's policy forbids style elements and style attributes. Plotly leaves the element of this id alone if it is
-// marked so; its styles are in a file. The attributes (of bold text, say) are set as properties, which is allowed.
+// marked so; its styles are in a file. Those of maps, which it would add to the head, are not needed. The attributes (of
+// bold text, say) are set as properties, which is allowed.
 function plotly(script, style) {
   loading ??= new Promise((resolve, reject) => {
     const plain = Element.prototype.setAttribute;
     Element.prototype.setAttribute = function set(name, value) {
       if (name === "style" && this.style) this.style.cssText = value; else plain.call(this, name, value);
     };
+    const { head } = document;
+    head.appendChild = (node) => (node.tagName === "STYLE" ? node : Node.prototype.appendChild.call(head, node));
     const link = document.createElement("link"), code = document.createElement("script");
     Object.assign(link, { rel: "stylesheet", href: style, id: "plotly.js-style-global", className: "no-inline-styles" });
     code.src = script;
     code.onload = () => resolve(window.Plotly);
     code.onerror = () => { loading = null; reject(new Error("Plotly could not be loaded")); };
-    document.head.append(link, code);
+    head.append(link, code);
   });
   return loading;
 }

@@ -24,7 +24,7 @@ class Parallel {
     this.canvas.setAttribute("aria-hidden", "true");
     this.place.append(this.canvas);
     this.tip = new Tip();
-    this.brushes = brushes(this.url);
+    this.brushes = brushes();
     this.near = null;
     this.handles = [];
     this.paint = colours();
@@ -96,7 +96,7 @@ class Parallel {
     const any = ranges.some((range) => range !== null);
     this.part("count").textContent = any ? `${numbers.length.toLocaleString("en")} of ${this.rows.length.toLocaleString("en")} trials` : `${this.rows.length.toLocaleString("en")} trials`;
     this.part("clear").disabled = !any;
-    select(this.url, any ? numbers : null, "parallel");
+    select(any ? numbers : null, "parallel");
     this.#showBrushes();
     this.ask();
   }
@@ -159,13 +159,13 @@ class Parallel {
       if (cells) { low = Math.floor(low * cells + 1e-6) / cells; high = Math.ceil(high * cells - 1e-6) / cells; }
       this.brushes.set(key, [Math.round(low * 1e4) / 1e4, Math.round(high * 1e4) / 1e4]);
     }
-    keep(this.url, this.brushes);
+    keep(this.brushes);
     this.#selected();
   }
 
   #clear() {
     this.brushes.clear();
-    keep(this.url, this.brushes);
+    keep(this.brushes);
     this.#selected();
   }
 

@@ -73,6 +73,7 @@ export class Plot {
 
   #move(event) {
     if (!this.u) return;
+    if (event.buttons) { this.#leave(); return; }
     const box = this.u.over.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
     const found = this.points(this.u);
     let best = null, least = NEAR * NEAR;
