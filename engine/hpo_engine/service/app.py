@@ -21,6 +21,7 @@ from hpo_engine.errors import (
     StudyNotFound,
 )
 from hpo_engine.service.dependencies import caller_of, desk_of, spool_of
+from hpo_engine.service.described import DOCUMENT, describe, operation_id
 from hpo_engine.service.desk import Desk
 from hpo_engine.service.guard import routes as guard_routes
 from hpo_engine.service.intake import Spool, TooLarge
@@ -43,7 +44,11 @@ def create_app(desk: Desk) -> FastAPI:
     """The service's application, without the guard in front of it."""
     from hpo_engine.service import mirror, page, v1, wmla  # their routes import this module
 
-    app = FastAPI(title="hpo-engine", version=__version__, docs_url=None, redoc_url=None, lifespan=_open_desk)
+    app = FastAPI(
+        title="hpo-engine", version=__version__, docs_url=None, redoc_url=None, lifespan=_open_desk,
+        openapi_url=DOCUMENT, generate_unique_id_function=operation_id,
+    )  # fmt: skip
+    describe(app)
     app.state.desk = desk
     app.state.spool = Spool.below(desk.root)
     app.add_exception_handler(EngineError, _refused)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from hpo_engine.errors import EngineError, Problem, SpecError
 from hpo_engine.service.dependencies import spool_of
@@ -79,13 +79,18 @@ _PARTS = {
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": models.Submission.model_json_schema()},
+                "application/json": {"schema": {"$ref": "#/components/schemas/Submission"}},
                 **_PARTS,
             },
         }
     },
 )
-async def submit_study(ask: Ask) -> Response:
+async def submit_study(
+    ask: Ask,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=255, description="The client's own name for the request.")
+    ] = None,
+) -> Response:
     """When it is answered, nothing loses the study any more. A name that is taken is a 409.
 
     As JSON, without a model: the command must be one that the server has. As a form with the parts `data` and `model`:
@@ -97,7 +102,7 @@ async def submit_study(ask: Ask) -> Response:
     import anyio.to_thread
 
     request = ask.request
-    submit = partial(ask.desk.submit, key=_key(request))
+    submit = partial(ask.desk.submit, key=idempotency_key)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         async with received(request, spool_of(request), texts=("data", "name")) as upload:
@@ -111,14 +116,6 @@ async def submit_study(ask: Ask) -> Response:
     answer = answered(request, study_object(view), status=201)
     answer.headers["Location"] = str(request.url_for("get_study", study=view.name))
     return answer
-
-
-def _key(request: Request) -> str | None:
-    """The client's own name for the request."""
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 0 < len(key) <= 255:
-        raise SpecError("Idempotency-Key: 1 to 255 characters")
-    return key
 
 
 async def _whole_body(request: Request) -> bytes:
