@@ -1,0 +1,1 @@
+"""What the service bears: see `benchmarks.service.__main__`."""
