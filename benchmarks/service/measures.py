@@ -94,7 +94,7 @@ def gets(folder: Path, size: Size) -> Rows:
         for what, path in (("of a task of 20 trials", f"{HYPERSEARCH}/done"), ("of a study", f"{V1}/done")):
             request = client.get(server.port, server.token, path)
             used = server.cpu_s()
-            found = asyncio.run(client.load(server.port, size.connections, size.seconds, lambda _, r=request: r))
+            found = asyncio.run(client.load(server.port, size.connections, size.seconds, partial(_same, request)))
             used = server.cpu_s() - used
             rows += [
                 (f"GET {what}, {size.connections} connections, per second", f"{found.rate(200):.0f}", ">= 2000"),
@@ -339,6 +339,10 @@ def _resume(server: Server, name: str, trials: int) -> bytes:
         f"POST {V1}/{name}/resume HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nX-Auth-Token: {server.token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
+
+
+def _same(request: bytes, number: int) -> bytes:
+    return request
 
 
 def _post(server: Server, number: int) -> bytes:
