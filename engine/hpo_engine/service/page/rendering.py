@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -30,15 +30,41 @@ HEADERS = {
     "Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin", "Cache-Control": "no-store", "Vary": "Accept, HX-Request",
 }  # fmt: skip
+REST = "<!-- rest -->"
 _TAIL, _HEAD = 12, 18  # characters of a long name that stay; see `middle`
 
 
 def render(request: Request, template: str, status: int = 200, /, **context: Any) -> Response:
     """A page, or a part of one, from a file of `templates/`. It also has `caller`, `path` and `now` (UTC seconds)."""
+    return HTMLResponse(_text(request, template, context), status, HEADERS)
+
+
+def streamed(
+    request: Request, template: str, rest: str, late: Callable[[], Mapping[str, Any]], /, **context: Any
+) -> Response:
+    """A page whose first part is sent before the rest is known, so that a reader sees it at once.
+
+    Args:
+        template: the page, with `REST` in it. rest: the template that comes in its place.
+        late: what the rest needs besides; an EngineError that it raises is shown there.
+    """
+    first, _, last = _text(request, template, context).partition(REST)
+
+    def parts() -> Iterator[str]:
+        yield first
+        try:
+            yield _text(request, rest, {**context, **late()})
+        except EngineError as error:
+            yield _text(request, "problem.html", {"message": str(error)})
+        yield last
+
+    return StreamingResponse(parts(), headers=HEADERS, media_type="text/html; charset=utf-8")
+
+
+def _text(request: Request, template: str, context: Mapping[str, Any]) -> str:
     caller = getattr(request.state, "caller", None)
     found = environment().get_template(template)
-    text = found.render(caller=caller, path=request.url.path, now=time.time(), **context)
-    return HTMLResponse(text, status, HEADERS)
+    return found.render(caller=caller, path=request.url.path, now=time.time(), **context)
 
 
 def wants_part(request: Request) -> bool:

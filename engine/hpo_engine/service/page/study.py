@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,7 +15,7 @@ from hpo_engine.service.dependencies import caller_of, desk_of
 from hpo_engine.service.desk import Caller, Desk, View
 from hpo_engine.service.page import curves, describing, figures, listing
 from hpo_engine.service.page.answers import Answers
-from hpo_engine.service.page.rendering import HEADERS, PageRoute, clock, render, segment, wants_part
+from hpo_engine.service.page.rendering import HEADERS, PageRoute, clock, render, segment, streamed, wants_part
 from hpo_engine.study.history import History
 
 router = APIRouter(route_class=PageRoute)
@@ -41,13 +42,11 @@ def study(
     """The page; for htmx its head (`X-Part: head`), or the tab."""
     view = desk.view(caller, name)
     tab = tab if tab in TABS else "overview"
-    context = _context(view, tab)
-    if tab in _TAB_CONTEXT and (view.history is not None or (tab == "log" and view.paths is not None)):
-        context |= _TAB_CONTEXT[tab](view, figure)
     if wants_part(request):
         part = "study/head_part.html" if request.headers.get("x-part") == "head" else "study/tab.html"
-        return render(request, part, **context)
-    return render(request, "study.html", **context)
+        return render(request, part, view=view, **_context(view, tab, figure))
+    late = partial(_context, view, tab, figure)
+    return streamed(request, "study.html", "study/whole.html", late, view=view, tabs=TABS)
 
 
 @router.get("/studies/{name}/spark.svg")
@@ -100,14 +99,19 @@ def _history(view: View) -> History:
     return view.history
 
 
-def _context(view: View, tab: str) -> dict[str, Any]:
-    history = view.history
+def _context(view: View, tab: str, figure: str) -> dict[str, Any]:
+    """What the templates of a study's page need besides the view."""
+    history = view.history  # the log is read here
+    more: dict[str, Any] = {}
+    if tab in _TAB_CONTEXT and (history is not None or (tab == "log" and view.paths is not None)):
+        more = _TAB_CONTEXT[tab](view, figure)
     head = None if history is None else describing.head_of(view, history, time.time())
     return {
-        "view": view, "head": head, "tab": tab, "tabs": TABS, "url": f"/studies/{view.name}",
+        "head": head, "tab": tab, "tabs": TABS, "url": f"/studies/{view.name}",
         "forecast": "" if head is None else describing.forecast(head),
         "axes": [] if history is None else describing.axes_of(history.spec),
         "resource": "" if history is None or history.spec.resource is None else history.spec.resource.name,
+        **more,
     }  # fmt: skip
 
 
