@@ -98,6 +98,7 @@ def test_a_root_has_one_service(service: Process, root: Path) -> None:
     assert caught.value.exit_code == 4
 
 
+@pytest.mark.slow
 def test_users_may_be_added_while_it_runs(service: Process, root: Path) -> None:
     def get(auth: tuple[str, str] | None = None, **headers: str) -> int:
         url = f"{service.url}/api/v1/studies"
