@@ -89,6 +89,13 @@ def test_the_list_is_filtered_by_its_url(service: Served) -> None:
     assert "No study matches" in service.get("/", params={"q": "nothing like it"}).text
 
 
+def test_a_damaged_study_has_a_page_that_says_why_and_may_be_deleted(service: Served) -> None:
+    text = service.get("/studies/broken").text
+    assert "study.db: damaged" in text and 'action="/studies/broken/remove"' in text
+    answer = service.post("/studies/broken/limits", data={"trials": "3"}, headers={"Accept": "application/json"})
+    assert answer.status_code == 409 and "study.db: damaged" in answer.json()["error"]
+
+
 def test_a_study_that_is_not_there_is_a_page_that_says_so(service: Served) -> None:
     answer = service.get("/studies/<b>none")
     assert answer.status_code == 404 and "text/html" in answer.headers["Content-Type"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -31,12 +32,18 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin", "Cache-Control": "no-store", "Vary": "Accept, HX-Request",
 }  # fmt: skip
 REST = "<!-- rest -->"
+_WORTH_PACKING = 20_000  # characters
 _TAIL, _HEAD = 12, 18  # characters of a long name that stay; see `middle`
 
 
 def render(request: Request, template: str, status: int = 200, /, **context: Any) -> Response:
     """A page, or a part of one, from a file of `templates/`. It also has `caller`, `path` and `now` (UTC seconds)."""
-    return HTMLResponse(_text(request, template, context), status, HEADERS)
+    text = _text(request, template, context)
+    if len(text) > _WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):
+        vary = f"{HEADERS['Vary']}, Accept-Encoding"
+        packed = {**HEADERS, "Content-Encoding": "gzip", "Vary": vary}
+        return HTMLResponse(gzip.compress(text.encode(), 1, mtime=0), status, packed)
+    return HTMLResponse(text, status, HEADERS)
 
 
 def streamed(

@@ -103,7 +103,9 @@ def _context(view: View, tab: str, figure: str) -> dict[str, Any]:
     """What the templates of a study's page need besides the view."""
     history = view.history  # the log is read here
     more: dict[str, Any] = {}
-    if tab in _TAB_CONTEXT and (history is not None or (tab == "log" and view.paths is not None)):
+    if history is None:
+        more = {} if view.paths is None else _log(view, figure)
+    elif tab in _TAB_CONTEXT:
         more = _TAB_CONTEXT[tab](view, figure)
     head = None if history is None else describing.head_of(view, history, time.time())
     return {
