@@ -32,6 +32,7 @@ _PLACES = {
     "constant": "api.space",
     "float": "api.space",
     "int": "api.space",
+    "list_studies": "api.listing",
     "report": "api.reporting",
     "run": "api.running",
     "should_stop": "api.reporting",
@@ -45,6 +46,7 @@ __all__ = [*(name for name in _PLACES if name not in ("float", "int"))]  # `impo
 if TYPE_CHECKING:
     from typing import Any
 
+    from hpo_engine.api.listing import list_studies as list_studies
     from hpo_engine.api.optimizer import Optimizer as Optimizer
     from hpo_engine.api.running import run as run
     from hpo_engine.api.space import Space as Space

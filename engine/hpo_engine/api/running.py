@@ -20,6 +20,7 @@ def run(
     study: str | os.PathLike[str] | Mapping[str, Any] | StudySpec,
     *,
     root: str | os.PathLike[str] | None = None,
+    server: str | None = None,
     wait: bool = True,
     quiet: bool = False,
     name: str | None = None,
@@ -40,7 +41,9 @@ def run(
         study: the path of a study file (native or of WMLA), a mapping with the fields of one, whose paths are relative
             to the current folder, or a StudySpec.
         root: the folder of the studies; None: $HPO_ENGINE_ROOT, else ./hpo-runs.
-        wait: return when the study has ended; False: when its engine runs.
+        server: runs it there: the address of a server, or the host of one that `hpo-engine login` knows. The script's
+            folder is sent with it.
+        wait: return when the study has ended; False: when its engine runs (at a server: when it is taken in).
         quiet: show no progress.
         name, trials, runs, parallel, seed: in place of what the study file says, as the options of `submit`.
 
@@ -53,8 +56,34 @@ def run(
     refuse_in_trial()
     spec, source = read_study(study)
     given = {"trials": _limit("trials", trials), "runs": _limit("runs", runs), "parallel": _limit("parallel", parallel)}
-    spec = overridden(spec, name, given, _limit("seed", seed, least=0), option="name")
+    seed = _limit("seed", seed, least=0)
+    spec = overridden(spec, name, given, seed, option="name")
+    if server is not None:
+        return _at_server(server, root, study, spec, source, given, seed, wait=wait, quiet=quiet)
     return submitted(spec, source, studies_folder(root), given, wait=wait, quiet=quiet)
+
+
+def _at_server(
+    server: str, root: Any, study: Any, spec: StudySpec, source: str, given: Mapping[str, int | None],
+    seed: int | None, *, wait: bool, quiet: bool,
+) -> Study:  # fmt: skip
+    """Submits the study there; one that exists goes on."""
+    from hpo_engine.api.remote import RemoteStudy, sent
+    from hpo_engine.errors import StudyNotFound
+    from hpo_engine.studyfile.document import read_text
+
+    if root is not None:
+        raise SpecError("name a root or a server, not both")
+    try:
+        found = RemoteStudy.at(server, spec.name)
+    except StudyNotFound:
+        is_file = isinstance(study, str | os.PathLike)
+        text, file = (read_text(os.fspath(study)), os.fspath(study)) if is_file else (source, "")
+        for line in spec.notes:
+            show(line)
+        found = sent(server, spec, text, file, given, seed)
+        return found.follow(quiet=quiet) if wait else found
+    return found.continued(spec, given, wait=wait, quiet=quiet)
 
 
 def submitted(

@@ -39,15 +39,29 @@ class Study:
         self._reader.read()
 
     @classmethod
-    def load(cls, study: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None) -> Study:
+    def load(
+        cls,
+        study: str | os.PathLike[str],
+        *,
+        root: str | os.PathLike[str] | None = None,
+        server: str | None = None,
+    ) -> Study:
         """A study that exists, running or not, by its folder's path or its name.
 
         Args:
             root: the folder of the studies; None: $HPO_ENGINE_ROOT, else ./hpo-runs.
+            server: the address of a server that has it, or the host of one that `hpo-engine login` knows.
 
         Raises:
-            StudyNotFound: with the nearest name. JournalError: its log cannot be read.
+            StudyNotFound: with the nearest name. JournalError: its log cannot be read. EngineError: the server does not
+            answer, or does not know you.
         """
+        if server is not None:
+            from hpo_engine.api.remote import RemoteStudy
+
+            if root is not None:
+                raise SpecError("name a root or a server, not both")
+            return RemoteStudy.at(server, os.fspath(study))
         from hpo_engine.contract.paths import locate, runs_root
 
         return cls(locate(os.fspath(study), runs_root(None if root is None else os.fspath(root), os.environ)))
@@ -275,15 +289,8 @@ class Study:
             SpecError: with what is wrong with each of them. EngineError: the engine does not answer.
         """
         from hpo_engine.control.queueing import enqueue
-        from hpo_engine.space.params import plain
 
-        if (configurations is None) is not bool(params):
-            raise SpecError("name one configuration, as in enqueue(lr=0.01), or give a list of them")
-        several = isinstance(configurations, Sequence) and not isinstance(configurations, str)
-        given: list[Any] = list(configurations) if several else [configurations or params]  # type: ignore[arg-type]
-        if not given:
-            raise SpecError("there is no configuration in it")
-        enqueue(self._paths, self.history, [plain(each) for each in given])
+        enqueue(self._paths, self.history, self._configurations(configurations, params))
 
     # -- pictures ------------------------------------------------------------------------------------------------------
 
@@ -299,6 +306,21 @@ class Study:
         from hpo_engine.reports.figures import draw
 
         return draw(self.history, name, dark=dark, **options)
+
+    @staticmethod
+    def _configurations(
+        configurations: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None, params: Mapping[str, Any]
+    ) -> list[Any]:
+        """What `enqueue` was given, as a list."""
+        from hpo_engine.space.params import plain
+
+        if (configurations is None) is not bool(params):
+            raise SpecError("name one configuration, as in enqueue(lr=0.01), or give a list of them")
+        several = isinstance(configurations, Sequence) and not isinstance(configurations, str)
+        given: list[Any] = list(configurations) if several else [configurations or params]  # type: ignore[arg-type]
+        if not given:
+            raise SpecError("there is no configuration in it")
+        return [plain(each) for each in given]
 
     def __repr__(self) -> str:
         from hpo_engine.text.tables import counted, number

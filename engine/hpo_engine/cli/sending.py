@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -69,29 +69,7 @@ def _post(connection: Connection, file: str, text: str, package: Package, *, bar
 def text_of(file: str, spec: StudySpec, given: Mapping[str, int | None], seed: int | None) -> str:
     """The study file as it is sent: with the study's name in it, the limits from the command line, and without
     `model_dir`, which is the folder that is sent with it."""
+    from hpo_engine.client.texts import sent_text
     from hpo_engine.studyfile import document
-    from hpo_engine.studyfile.common import is_wmla
-    from hpo_engine.studyfile.edits import rewritten
 
-    text = document.read_text(file)
-    read = document.read_document(text, file)
-    data: dict[str, Any] = dict(read.data)
-    limits = {key: value for key, value in given.items() if value is not None}
-    if is_wmla(data):
-        algorithm = dict(data.get("algoDef") or {})
-        algorithm |= {_WMLA[key]: value for key, value in limits.items() if key in _WMLA}
-        if seed is not None:
-            others = [
-                each for each in algorithm.get("algoParams") or [] if str(each.get("name")).lower() != "randomseed"
-            ]
-            algorithm["algoParams"] = [*others, {"name": "RandomSeed", "value": str(seed)}]
-        data |= {"hpoName": spec.name, "algoDef": algorithm}
-    else:
-        if spec.counts_runs and "trials" in limits:
-            limits = {"runs": limits.pop("trials"), **limits}
-        data |= {"name": spec.name, **limits, **({} if seed is None else {"seed": seed})}
-        data.pop("model_dir", None)
-    return text if data == read.data else rewritten(read, text, data)
-
-
-_WMLA = {"trials": "maxJobNum", "runs": "maxJobNum", "parallel": "maxParalleJobNum"}
+    return sent_text(document.read_text(file), file, spec, given, seed)
