@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from hpo_engine.reports.objects import dump
 from hpo_engine.service.wmla.memory import Body
@@ -32,8 +32,12 @@ def refusal(status: int, text: str) -> Response:
     return PlainTextResponse(f"Error {status}: {text}", status)
 
 
-def creation(name: str, generation: Generation) -> Response:
+def forbidden(text: str) -> Response:
+    return JSONResponse({"error": text, "problems": []}, 403)
+
+
+def creation(name: str, generation: Generation, folder: str = "hypersearch") -> Response:
     """What a submission answers: clients of 1.2 put the JSON string into addresses, the others read the object."""
     if generation is Generation.V1:
         return json_answer(name)
-    return json_answer({"uid": name, "href": f"{BASE}/hypersearch/{name}"})
+    return json_answer({"uid": name, "href": f"{BASE}/{folder}/{name}"})

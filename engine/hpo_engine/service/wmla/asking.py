@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpo_engine.studyfile.wmla import Generation
 
@@ -22,3 +22,10 @@ def generation_of(caller: Caller) -> Generation:
 def plain_text(request: Request) -> bool:
     """Whether a log is wanted as plain text; it is a JSON string otherwise, also for application/octet-stream."""
     return "text/plain" in request.headers.get("accept", "")
+
+
+def form(**properties: str) -> dict[str, Any]:
+    """For the description of a call: the parts of its multipart body, with what each is."""
+    parts = {name: {"type": "string", "description": text} for name, text in properties.items()}
+    schema = {"type": "object", "properties": parts, "required": ["data"] if "data" in parts else []}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

@@ -18,9 +18,9 @@ from hpo_engine.service.desk import Caller, Desk
 from hpo_engine.service.intake import Upload, received
 from hpo_engine.service.wmla import jobs, logs
 from hpo_engine.service.wmla.answers import json_answer, json_body, nothing, refusal
-from hpo_engine.service.wmla.asking import generation_of, plain_text
+from hpo_engine.service.wmla.asking import form, generation_of, plain_text
 from hpo_engine.service.wmla.frameworks import frameworks
-from hpo_engine.service.wmla.hypersearch import form, remove_all
+from hpo_engine.service.wmla.hypersearch import remove_all
 from hpo_engine.service.wmla.memory import Memory, memory_of
 from hpo_engine.service.wmla.results import ResultZip
 from hpo_engine.service.wmla.tasks import is_training, list_body

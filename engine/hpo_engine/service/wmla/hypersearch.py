@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -12,7 +12,7 @@ from hpo_engine.service.dependencies import caller_of, desk_of, spool_of
 from hpo_engine.service.desk import Caller, Desk, View
 from hpo_engine.service.intake import received
 from hpo_engine.service.wmla.answers import creation, json_body, nothing, refusal
-from hpo_engine.service.wmla.asking import generation_of
+from hpo_engine.service.wmla.asking import form, generation_of
 from hpo_engine.service.wmla.memory import Memory, memory_of
 from hpo_engine.service.wmla.tasks import ended, is_training, list_body, nothing_left, task_body
 from hpo_engine.text.quoting import listed
@@ -21,13 +21,6 @@ router = APIRouter(prefix="/hypersearch")
 _Desk = Annotated[Desk, Depends(desk_of)]
 _Caller = Annotated[Caller, Depends(caller_of)]
 _Memory = Annotated[Memory, Depends(memory_of)]
-
-
-def form(**properties: str) -> dict[str, Any]:
-    """For the description of a call: the parts of its multipart body, with what each is."""
-    parts = {name: {"type": "string", "description": text} for name, text in properties.items()}
-    schema = {"type": "object", "properties": parts, "required": ["data"] if "data" in parts else []}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
 _FORM = form(data="The request (hpo_input): JSON or a Python literal.", file="The model: a tar, or one script.")
