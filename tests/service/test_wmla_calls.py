@@ -339,6 +339,16 @@ def test_arguments_of_a_training_may_be_in_the_data(service: Served) -> None:
     assert job_ended(service, made["id"])["state"] == "FINISHED"
 
 
+def test_a_training_is_stopped(service: Served) -> None:
+    going = train(service, ARGS, {"train.py": b"import time; time.sleep(600)"}).json()["id"]
+    wait_until(lambda: service.get(f"{BASE}/execs/{going}", auth=ANN).json()["state"] == "RUNNING")
+    assert service.delete(f"{BASE}/execs", auth=ANN).status_code == 409
+    assert service.post(f"{BASE}/execs/{going}/stop", auth=ANN).status_code == 204
+    assert job_ended(service, going)["state"] == "STOPPED"
+    assert service.post(f"{BASE}/execs/{going}/stop", auth=ANN).status_code == 400
+    assert service.delete(f"{BASE}/execs/{going}", auth=ANN).status_code == 204
+
+
 def test_a_training_without_arguments_or_model_is_refused(service: Served) -> None:
     assert "args is missing" in train(service, "").json()["error"]
     answer = service.post(f"{BASE}/execs?args={ARGS}", data={"data": "{}"}, files={"data": "{}"}, auth=ANN)

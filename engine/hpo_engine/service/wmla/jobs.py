@@ -40,7 +40,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        return ended(self.view) if self.trial is None else self.trial.state.ended
+        return ended(self.view) or (self.trial is not None and self.trial.state.ended)
 
     @property
     def work_dir(self) -> str:

@@ -24,7 +24,7 @@ def job_object(
 
     Args:
         number: of the trial, which may not have been proposed yet. work_dir: where its script runs.
-        url: of the service. over: the study has ended, so that a trial which was not proposed never will be.
+        url: of the service. over: the study has ended, so that a trial which has not does not go on.
     """
     asked = history.spec.dialect
     options = asked.get("options") or {}
@@ -59,9 +59,11 @@ def job_object(
 def job_state(history: History, number: int, generation: Generation, *, over: bool = False) -> str:
     """The trial's state. One that waits is SUBMITTED, or waits for its place in the words of the second generation:
     clients poll while it is one of these, or RUNNING."""
-    if number >= len(history.trials):
-        return "STOPPED" if over else "SUBMITTED"
-    trial = history.trials[number]
+    trial = history.trials[number] if number < len(history.trials) else None
+    if over and (trial is None or not trial.state.ended):
+        return "STOPPED"
+    if trial is None:
+        return "SUBMITTED"
     if trial.state in _WAITING:
         return "PENDING_CRD_SCHEDULER" if generation is Generation.CPD else "SUBMITTED"
     return trial_state(trial)
