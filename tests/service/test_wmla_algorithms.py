@@ -79,6 +79,7 @@ def test_a_plugin_is_installed_from_a_tar_and_removed(service: Served) -> None:
     assert service.get(f"{URL}/uploaded", auth=ADMIN).status_code == 404
 
 
+@pytest.mark.slow
 def test_a_plugin_is_installed_from_a_folder_of_the_machine(service: Served) -> None:
     answer = service.post(
         f"{URL}/install", files={"data": json.dumps({"name": "here", "path": str(PLUGIN)})},
@@ -90,6 +91,7 @@ def test_a_plugin_is_installed_from_a_folder_of_the_machine(service: Served) -> 
     assert install(service, repr({"name": "literal", "path": str(PLUGIN)})).json() == "literal"
 
 
+@pytest.mark.by_default(6)
 @pytest.mark.parametrize(
     ("data", "model", "says"),
     [
@@ -122,6 +124,7 @@ def test_only_admins_change_plugins_and_only_where_that_is_allowed(service: Serv
         service.app.state.allow_plugins = True
 
 
+@pytest.mark.slow
 def test_a_published_search_proposes_what_it_did(service: Served) -> None:
     install(service, {"name": "test-random"}, tar())
     rate = {

@@ -67,6 +67,11 @@ def service_folder(root: str) -> str:
     return os.path.join(root, ".service/algorithms")
 
 
+def service_variables(root: str, env: Mapping[str, str]) -> dict[str, str]:
+    """Variables with which that service's plugins are found, and not those of the user who runs it."""
+    return {**env, FOLDER_VARIABLE: service_folder(root)}
+
+
 def plugins(where: str) -> dict[str, Installed]:
     """The plugins in a folder, by name."""
     try:

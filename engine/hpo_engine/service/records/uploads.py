@@ -57,8 +57,10 @@ def spec_of(
         SpecError: with every problem in it.
     """
     from hpo_engine import assembly
+    from hpo_engine.isolation.installed import service_variables
 
-    return assembly.spec_of(doc, text, folder or root, os.environ, model_dir=folder, user=user, name=name)
+    env = service_variables(root, os.environ)
+    return assembly.spec_of(doc, text, folder or root, env, model_dir=folder, user=user, name=name)
 
 
 def settled(spec: StudySpec, folder: str | None, root: str) -> StudySpec:
