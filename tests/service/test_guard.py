@@ -13,6 +13,7 @@ import pytest
 import requests
 from fastapi.routing import iter_route_contexts
 
+from hpo_engine.errors import JournalError
 from hpo_engine.service.guard.headers import CSP
 from hpo_engine.service.guard.passwords import matches
 from hpo_engine.service.guard.throttle import Throttle
@@ -360,6 +361,47 @@ def test_ten_failures_a_minute_and_whoever_is_in_stays_in(service: Guarded, monk
         assert service.get(STUDIES, cookies=session).status_code == 200
     finally:
         service.forget_failures()
+
+
+def test_many_tries_at_once_count_like_as_many(service: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    service.forget_failures()
+    hashed: list[object] = []
+    monkeypatch.setattr(
+        "hpo_engine.service.guard.access.matches", lambda *given: hashed.append(given) or matches(*given)
+    )
+    found: list[int] = []
+
+    def attempt(n: int) -> None:
+        found.append(service.get(STUDIES, auth=("ada", f"wrong {n} wrong wrong wrong")).status_code)
+
+    threads = [threading.Thread(target=attempt, args=(n,)) for n in range(30)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(hashed) == 10 and sorted(found) == [401] * 10 + [429] * 20
+    finally:
+        service.forget_failures()
+
+
+@pytest.mark.parametrize("body", [
+    {"files": {"name": (None, "ada"), "x": ("x", b"a" * 100)}}, {"data": {"name": "a" * 70_000}}, {"json": {"name": "ada"}},
+    {"data": iter([b"name=", b"ada"]), "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+])  # fmt: skip
+def test_nobody_fills_a_disk_without_credentials(service: Guarded, body: dict[str, Any]) -> None:
+    """A form with files would be written to files before anybody has looked at the password."""
+    assert service.post("/login", **body).status_code == 413
+
+
+def test_a_damaged_accounts_file_is_no_500(service: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(secret: str) -> None:
+        raise JournalError("accounts.db: database disk image is malformed")
+
+    monkeypatch.setattr(service.accounts, "token", damaged)
+    answer = service.get(STUDIES, headers={"X-Auth-Token": "x"})
+    assert answer.status_code == 503 and "malformed" in answer.json()["error"]
 
 
 def test_a_session_that_has_expired_is_no_attempt_to_get_in(service: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
@@ -43,7 +44,7 @@ class Access:
         self._throttle = Throttle(clock)
         self._key = secrets.token_bytes(32)  # of this process: what is remembered is of no use elsewhere
         self._verified: dict[bytes, tuple[float, str]] = {}
-        self._verifying: dict[bytes, asyncio.Task[bool]] = {}
+        self._doors: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by address
         self._hashing = anyio.CapacityLimiter(_HASHING)
 
     async def caller(self, given: Credentials | None, agent: str, address: str) -> Caller | None:
@@ -58,12 +59,10 @@ class Access:
             found = await self._by_password(given.name, given.secret, address)
         else:
             found = self._by_secret(given)
-        if found is not None:
-            return Caller(*found, how=given.kind, agent=agent)
-        if given.kind != SESSION:  # one that has expired is nobody's attempt to get in
-            self._refuse(address)
-            self._throttle.failed(address)
-        return None
+            if found is None and given.kind != SESSION:  # one that has expired is nobody's attempt to get in
+                self._refuse(address)
+                self._throttle.failed(address)
+        return None if found is None else Caller(*found, how=given.kind, agent=agent)
 
     async def log_in(self, name: str, password: str, address: str) -> str | None:
         """A new session's secret, for a cookie; None: wrong name or password. Raises Throttled."""
@@ -121,20 +120,16 @@ class Access:
         key = hmac.digest(self._key, f"{len(name)}:{name}{password}".encode("utf-8", "replace"), hashlib.sha256)
         if user is not None and self._remembered(key, user):
             return user.name, user.admin
-        self._refuse(address)
-        if not await self._verify(key, user, password):
+        async with self._doors.setdefault(address, asyncio.Lock()):  # so that many tries at once count like as many
+            self._refuse(address)
+            if user is not None and self._remembered(key, user):  # since we began to wait
+                return user.name, user.admin
+            if await self._verify(key, user, password) and user is not None:
+                return user.name, user.admin
+            self._throttle.failed(address)
             return None
-        return None if user is None else (user.name, user.admin)
 
     async def _verify(self, key: bytes, user: User | None, password: str) -> bool:
-        """Many requests with the same credentials are one verification."""
-        task = self._verifying.get(key)
-        if task is None:
-            task = self._verifying[key] = asyncio.create_task(self._hashed(key, user, password))
-            task.add_done_callback(lambda _: self._verifying.pop(key, None))
-        return await asyncio.shield(task)
-
-    async def _hashed(self, key: bytes, user: User | None, password: str) -> bool:
         valid = await anyio.to_thread.run_sync(
             matches, password, None if user is None else user.hash, limiter=self._hashing
         )

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
 
+from hpo_engine.errors import JournalError
 from hpo_engine.service.guard.access import Access, Throttled
 from hpo_engine.service.guard.audit import Audit
 from hpo_engine.service.guard.credentials import Credentials, credentials_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _OPEN = frozenset({"/login", "/healthz", "/favicon.ico"})
 _OPEN_BELOW = "/static/"
+_FORM = 64 << 10
 _LOGONS = frozenset({"/auth/v1/logon", "/platform/rest/conductor/v1/auth/logon"})
 _PROGRAMS = ("/api/", "/platform/", "/auth/", "/openapi.json")
 _NOBODY = "no valid credentials: log in, or send a token (X-Auth-Token, or Authorization: Bearer) or Basic"
@@ -67,6 +69,10 @@ class Guard:
             await self._answer(visit, receive)
         except ClientDisconnect:
             pass  # its connection was cut, or it has left: nobody waits for an answer
+        except JournalError as error:
+            if visit.status:
+                raise
+            await visit.refuse(503, str(error))
         finally:
             self._record(visit)
 
@@ -78,6 +84,9 @@ class Guard:
             return
         if not visit.path.isprintable():
             await visit.refuse(400, "a path without control characters is needed")
+            return
+        if visit.path in _OPEN and not visit.is_small_form:
+            await visit.refuse(413, f"a form of {_FORM} bytes at most is needed, application/x-www-form-urlencoded")
             return
         opened = visit.path in _OPEN or visit.path.startswith(_OPEN_BELOW)
         try:
@@ -139,6 +148,15 @@ class _Visit:
         """Whether a person wants to see this in a browser."""
         html_wanted = "text/html" in self._header(b"accept")
         return self.scope["method"] in SAFE and html_wanted and not self.path.startswith(_PROGRAMS)
+
+    @property
+    def is_small_form(self) -> bool:
+        """Whether its body, if it may have one, is such that anybody may send it: other forms become files."""
+        length = self._header(b"content-length")
+        if self.scope["method"] in SAFE or length == "0":
+            return True
+        kind = self._header(b"content-type").partition(";")[0].strip().lower()
+        return kind == "application/x-www-form-urlencoded" and length.isdigit() and int(length) <= _FORM
 
     @property
     def target(self) -> str:
