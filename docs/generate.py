@@ -211,6 +211,32 @@ def figures() -> str:
     return rows(("name", "figure", "how to read it"), *((f"`{n}`", f.title, f.reading) for n, f in FIGURES.items()))
 
 
+# -- the HTTP API ------------------------------------------------------------------------------------------------------
+
+
+def calls() -> str:
+    """Every call of `/api/v1`, by what it is about."""
+    import tempfile
+
+    from hpo_engine.service.app import create_app
+    from hpo_engine.service.described import operations
+    from hpo_engine.service.desk import Desk
+
+    with tempfile.TemporaryDirectory() as root:
+        desk = Desk(root)
+        document = create_app(desk).openapi()
+        desk.close()
+    about = {tag["name"]: tag["description"] for tag in document["tags"]}
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for method, path, operation in operations(document):
+        if path.startswith("/api/v1/"):
+            first = " ".join(operation.get("description", "").split("\n\n")[0].split())
+            line = (f"`{method} {path.removeprefix('/api/v1')}`", operation["summary"], first)
+            found.setdefault(operation["tags"][0], []).append(line)
+    heads = ("call", "what it does", "more")
+    return "\n".join(f"### {name}\n\n{about[name]}\n\n{rows(heads, *found[name])}" for name in about if name in found)
+
+
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("study-file.md", "fields"): fields,
     ("study-file.md", "parameters"): parameters,
@@ -219,6 +245,7 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("algorithms.md", "algorithms"): cards,
     ("early-stopping.md", "rules"): rules,
     ("report.md", "figures"): figures,
+    ("api-v1.md", "calls"): calls,
     ("writing-plugins.md", "searcher"): partial(port, Searcher),
     ("writing-plugins.md", "stopper"): partial(port, Rule),
     ("writing-plugins.md", "tracker"): partial(port, ports.Listener, ports.Tracker),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hpo_engine.service.v1.models import Submission
@@ -65,10 +66,16 @@ def describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path and description of each call in a document."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
 def _without_422(document: dict[str, Any]) -> None:
     """What FastAPI says of its own answer to wrong input: here it is a 400, of the form of all errors."""
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
+    for _, _, operation in operations(document):
+        operation["responses"].pop("422", None)
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
