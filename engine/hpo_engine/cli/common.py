@@ -43,12 +43,13 @@ def server_option(function: Function) -> Function:
     )(function)
 
 
-def chosen_server(root: str | None) -> str | None:
-    """The server that the verb is to work with; None: this machine. What is given on the command line counts first."""
+def chosen_server(root: str | None, study: str = "") -> str | None:
+    """The server that the verb is to work with; None: this machine. What is given on the command line counts first,
+    also a study's folder in place of its name."""
     context = click.get_current_context()
-    by_variable = os.environ.get("HPO_ENGINE_SERVER") if root is None else None
+    by_variable = os.environ.get("HPO_ENGINE_SERVER") if root is None and os.sep not in study else None
     if _SERVER not in context.meta:
-        if by_variable and context.info_name != "serve":
+        if by_variable:
             raise click.UsageError(
                 f"{context.info_name} works on this machine only, and $HPO_ENGINE_SERVER is set; "
                 "give --root, or unset it"
@@ -106,7 +107,7 @@ def find(study: str, root: str | None) -> StudyPaths:
     """The folder of the study that the user named; of one at a server, that of a copy as it stands now."""
     from hpo_engine.contract.paths import locate, runs_root
 
-    if (server := chosen_server(root)) is not None:
+    if (server := chosen_server(root, study)) is not None:
         from hpo_engine.cli.remote import mirrored
 
         return mirrored(server, study)

@@ -59,7 +59,7 @@ def edit(
     from hpo_engine.control.editing import StudyFile, refuse_unwritable
     from hpo_engine.store import journal
 
-    if (server := chosen_server(root)) is not None:
+    if (server := chosen_server(root, study)) is not None:
         return _edit_there(server, study, sets, unsets, dry_run=dry_run, yes=yes, as_json=as_json)
     paths = find(study, root)
     history = journal.read_history(paths.db)

@@ -28,7 +28,7 @@ def stop(study: str, trials: tuple[range, ...], root: str | None, kill: bool) ->
     from hpo_engine.store.journal import Follower
     from hpo_engine.store.lock import who_leads
 
-    if (server := chosen_server(root)) is not None:
+    if (server := chosen_server(root, study)) is not None:
         from hpo_engine.cli import remote
 
         return changed(server, study, "stop", trials, kill=kill) if trials else remote.stop(server, study, kill=kill)
@@ -60,7 +60,7 @@ def remove(study: str, root: str | None, yes: bool) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError(f"this deletes {paths.root}; add --yes")
         click.confirm(f"Delete {paths.root}?", abort=True)
-    if (server := chosen_server(root)) is not None:
+    if (server := chosen_server(root, study)) is not None:
         from hpo_engine.cli import remote
 
         remote.remove(server, study)

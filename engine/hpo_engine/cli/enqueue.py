@@ -52,7 +52,7 @@ def enqueue(study: str, values: tuple[str, ...], root: str | None, file: str | N
     from hpo_engine.store.journal import Follower
     from hpo_engine.study.events import TrialQueued
 
-    if (server := chosen_server(root)) is not None:
+    if (server := chosen_server(root, study)) is not None:
         from hpo_engine.cli import remote
     paths = find(study, root)
     log = Follower(paths.db)

@@ -152,7 +152,7 @@ def resume(
     from hpo_engine.control.changes import new_limits, refuse_fewer
 
     changes = new_limits({"trials": trials, "runs": runs, "parallel": parallel}, time_limit, "--time-limit")
-    if (server := chosen_server(root)) is not None:
+    if (server := chosen_server(root, study)) is not None:
         from hpo_engine.cli import remote
 
         _lenient(as_json)
@@ -201,7 +201,7 @@ def retry(
 
     if failed is bool(trials):
         raise click.UsageError("name trials, as in 3 or 5-7, or all that --failed")
-    if (server := chosen_server(root)) is not None:
+    if (server := chosen_server(root, study)) is not None:
         from hpo_engine.cli import remote
 
         _lenient(as_json)

@@ -50,6 +50,8 @@ def serve(root: str | None, studies: int, allow_plugins: bool, access_log: bool,
     asked = Listening(
         how["host"], how["port"], how["tls_cert"], how["tls_key"], how["tls"], how["insecure"], how["allow_host"]
     )
+    for name in ("HPO_ENGINE_SERVER", "HPO_ENGINE_TOKEN"):  # of whoever starts it: not for trials
+        os.environ.pop(name, None)
     log = to_stderr if access_log else None
     folder = runs_root(root, os.environ)
     ended_by = serve(

@@ -47,7 +47,7 @@ trials_argument = click.argument("trials", metavar="TRIAL...", nargs=-1, require
 @json_option
 def cancel(study: str, trials: tuple[range, ...], root: str | None, kill: bool, as_json: bool) -> int:
     """End TRIALs of STUDY for good, such as 3 or 5-7; the study continues. Same as `stop STUDY TRIAL`."""
-    if (server := chosen_server(root)) is not None:
+    if (server := chosen_server(root, study)) is not None:
         return changed(server, study, "stop", trials, kill=kill, as_json=as_json)
     return stopped(find(study, root), trials, kill=kill, as_json=as_json)
 
@@ -68,7 +68,7 @@ def pause(study: str, trials: tuple[range, ...], root: str | None, kill: bool, a
     """
     from hpo_engine.control.trials import pause_trials
 
-    if (server := chosen_server(root)) is not None:
+    if (server := chosen_server(root, study)) is not None:
         return changed(server, study, "pause", trials, kill=kill, as_json=as_json)
     return _told(pause_trials(find(study, root), trials, kill=kill), as_json)
 

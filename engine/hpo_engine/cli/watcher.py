@@ -17,7 +17,7 @@ def watch(study: str, root: str | None) -> int:
     """Watch STUDY while it runs; Ctrl-C ends only the display."""
     from hpo_engine.control.following import display
 
-    if (server := chosen_server(root)) is not None:
+    if (server := chosen_server(root, study)) is not None:
         from hpo_engine.cli import remote
 
         return remote.watch(server, study)

@@ -76,9 +76,11 @@ class Connection:
         self._parts = urlsplit(server.url)
         self.host = self._parts.hostname or ""
 
-    def get(self, path: str, query: Mapping[str, Any] | None = None, *, patience_s: float = _ANSWER_S) -> Reply:
-        """Asks; tries again if the server is away for a moment. `path`: below /api/v1, quoted."""
-        return self.request("GET", path, query, safe=True, patience_s=patience_s)
+    def get(
+        self, path: str, query: Mapping[str, Any] | None = None, *, patience_s: float = _ANSWER_S, once: bool = False
+    ) -> Reply:
+        """Asks; tries again if the server is away for a moment, unless `once`. `path`: below /api/v1, quoted."""
+        return self.request("GET", path, query, safe=True, patience_s=patience_s, once=once)
 
     def post(self, path: str, body: Any = None, *, patience_s: float = _ANSWER_S) -> Reply:
         """Has something done; not tried again once the server may have begun with it. `body`: sent as JSON."""
@@ -96,20 +98,21 @@ class Connection:
         *,
         headers: Mapping[str, str] | None = None,
         safe: bool = False,
+        once: bool = False,
         patience_s: float = _ANSWER_S,
     ) -> Reply:
         """One request, at most as often as it is safe.
 
         Args:
             path: below /api/v1, each part quoted. body: an `Upload`, or what is sent as JSON (None: nothing).
-            safe: whether it does no harm twice.
+            safe: whether it does no harm twice. once: it is not tried again in any case.
 
         Raises:
             ServerAway. NotLoggedIn. SpecError, StudyNotFound, StudyExists, StudyLocked, EngineError: what the server
             says.
         """
         target = f"{self._parts.path}/api/v1{path}" + (f"?{urlencode(query)}" if query else "")
-        pauses = iter(_PAUSES_S)
+        pauses = iter(() if once else _PAUSES_S)
         while True:
             try:
                 reply = self._once(method, target, body, headers or {}, patience_s)

@@ -22,6 +22,7 @@ from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.errors import JournalError, StudyLocked
 from hpo_engine.store.copying import START, append, end_of, prepare
 
+_ANSWER_S = 30.0
 _WAIT_S = 20.0  # how long a request for news waits at the server
 _AWAY_S = 1.0  # between two tries
 _LED = "led-"  # and a process: its folder with the lock
@@ -98,8 +99,8 @@ class Mirror:
         """Whether the study has a log yet."""
         return end_of(self._db) != START
 
-    def sync(self, wait_s: float = 0.0) -> None:
-        """Fetches what is new. `wait_s`: waits so long for news.
+    def sync(self, wait_s: float = 0.0, *, once: bool = False) -> None:
+        """Fetches what is new. `wait_s`: waits so long for news. `once`: a server that is away is not asked again.
 
         Raises:
             StudyNotFound, NotLoggedIn, ServerAway, JournalError.
@@ -107,7 +108,8 @@ class Mirror:
         while True:
             number, crc = end_of(self._db)
             query = {"after": number, "crc": crc, "led": self._told, "wait": wait_s}
-            found = self.connection.get(f"/studies/{part(self.study)}/copy", query, patience_s=wait_s + 30.0).json()
+            path, patience_s = f"/studies/{part(self.study)}/copy", wait_s + _ANSWER_S
+            found = self.connection.get(path, query, patience_s=patience_s, once=once).json()
             if found["other"]:  # the study was removed, and another one has its name
                 self._anew()
                 continue
@@ -221,7 +223,7 @@ class Following:
         away = False
         while not self._leaving.is_set():
             try:
-                self._mirror.sync(_WAIT_S)
+                self._mirror.sync(0.0 if away else _WAIT_S, once=True)
             except ServerAway as error:
                 if not away:
                     self._note(f"{error}; trying again")

@@ -113,7 +113,7 @@ def _looked(desk: Desk, caller: Caller, study: str, after: int, crc: int) -> dic
     found: dict[str, Any] = {"state": view.state, "rows": [], "more": False, "other": False, "folder": "", "led": ""}
     # First who leads, then the log: of a study that nobody leads, it is whole.
     holder = None if view.paths is None else who_leads(view.paths.lock)
-    if holder is not None or view.state in _LED:
+    if holder is not None or view.state in _LED or view.recovery == "pending":
         found["led"] = json.dumps(_named(holder))
     if view.paths is not None and os.path.lexists(view.paths.db):
         piece = piece_after(view.paths.db, after, crc)
