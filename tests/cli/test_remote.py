@@ -90,7 +90,7 @@ def test_a_study_at_a_server_reads_as_one_here(client: Shell, server: Server) ->
     client.run("report", name, "--out", "r.html")
     assert name in (client.folder / "r.html").read_text()
     assert client.run("list").split("\n")[1].split()[:3] == [name, "finished", "4/4"]
-    assert "alike finished" in client.run("submit", "algo.yaml")
+    assert "alike is complete already" in client.run("submit", "algo.yaml")
     assert client.json("submit", "algo.yaml", "--trials", "6")["counts"]["completed"] == 6
     client.write("algo.yaml", (client.folder / "algo.yaml").read_text().replace("[0, 2]", "[0, 3]"))
     client.refuses("submit", "algo.yaml", words="differs from this file")
@@ -130,6 +130,7 @@ def test_ctrl_c_stops_the_study_at_the_server(client: Shell, server: Server) -> 
     assert client.json("show", name)["state"] == "stopped"
 
 
+@pytest.mark.slow
 def test_changes_are_asked_of_the_server(client: Shell, server: Server) -> None:
     client.write("train.py", SLEEPER)
     name = named(client, "changed", trials="trial: {grace: 20}\ntrials")
@@ -153,6 +154,7 @@ def test_changes_are_asked_of_the_server(client: Shell, server: Server) -> None:
     client.refuses("show", name, words="no study")
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_as_it_is_here(client: Shell, server: Server) -> None:
     client.write(
         "bad.yaml", "command: python train.py\nobjective: {metric: loss, goal: down}\nspace: {x: {float: [0, 2]}}\n"
@@ -217,6 +219,7 @@ def _forward(listener: socket.socket, server: Server, submits: list[bytes]) -> N
             threading.Thread(target=_pump, args=(sock, there), daemon=True).start()
             if submit and len(submits) == 1:
                 there.recv(65536)  # it is done
+                sock.shutdown(socket.SHUT_RDWR)
             else:
                 _pump(there, sock)
 

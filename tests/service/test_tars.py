@@ -77,7 +77,7 @@ def refused(room: Room, data: bytes) -> str:
     before, texts = room.trace(), []
     for sent in (data, gzip.compress(data, 1)):
         target = room.target()
-        for work in (lambda m: room.unpacker.check(m), lambda m, t=target: room.unpacker.extract(m, t)):  # type: ignore[misc]
+        for work in (lambda m: room.unpacker.check(m), lambda m, t=target: room.unpacker.extract(m, t)):
             with pytest.raises(SpecError) as error:
                 work(room.model(sent))
             texts.append(str(error.value))
@@ -123,8 +123,8 @@ def test_every_format_comes_out(room: Room, tmp_path: Path) -> None:
         with tarfile.open(fileobj=out, mode="w", format=form) as tar:
             tar.add(source, ".")
         made.append(out.getvalue())
-    for form in ("gnu", "posix"):
-        made.append(subprocess.run(["tar", f"--format={form}", "-cC", str(source), "."], capture_output=True).stdout)
+    for gnu in ("gnu", "posix"):
+        made.append(subprocess.run(["tar", f"--format={gnu}", "-cC", str(source), "."], capture_output=True).stdout)
     made.append(subprocess.run(["tar", "-cC", str(tmp_path), "src"], capture_output=True).stdout)
     for data in made:
         half = len(data) // 2
@@ -267,11 +267,11 @@ def mutant_is_handled(room: Room, changes: list[tuple[int, int, int]], *, mend: 
             data[block : block + 512] = data[:512]
         data = data or bytearray(1)
     if mend:
-        for at in range(0, len(data) - 511, 512):
-            block = data[at : at + 512]
-            if any(block):
-                block[148:156] = b" " * 8
-                data[at + 148 : at + 156] = b"%06o\0 " % sum(block)
+        for begin in range(0, len(data) - 511, 512):
+            header_block = data[begin : begin + 512]
+            if any(header_block):
+                header_block[148:156] = b" " * 8
+                data[begin + 148 : begin + 156] = b"%06o\0 " % sum(header_block)
     target, before, began = room.target(), room.trace(), time.process_time()
     try:
         contents = room.unpacker.extract(room.model(gzip.compress(bytes(data), 1) if gz else bytes(data)), target)

@@ -53,7 +53,11 @@ class Reply(NamedTuple):
     headers: Mapping[str, str]
 
     def json(self) -> Any:
-        return json.loads(self.body)
+        """Raises SpecError if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise SpecError("what answers there is not an hpo-engine service; is the address right?") from None
 
 
 class Upload(NamedTuple):
@@ -246,7 +250,7 @@ class Connection:
         if reply.status == 400 or reply.status in (413, 422):
             raise SpecError(_problems(reply) or text)
         if reply.status == 404 and "error" not in _object(reply):
-            raise EngineError(
+            raise SpecError(
                 f"{self.server.url} is not an hpo-engine service with this API (version {_API}); "
                 f"this is hpo-engine {__version__}: see which one the server runs"
             )
@@ -289,7 +293,7 @@ def _text(error: Exception) -> str:
 def _object(reply: Reply) -> Mapping[str, Any]:
     try:
         found = reply.json()
-    except ValueError:
+    except SpecError:
         return {}
     return found if isinstance(found, dict) else {}
 
