@@ -5,10 +5,20 @@ import { open } from "./store.js";
 
 const EVERY_MS = 1000;
 
+// What a study shows besides its head is another matter once it has begun, and once it has a trial.
+async function next(url, before) {
+  if (before === "waits") location.reload();
+  else await htmx.ajax("GET", url + location.search, { target: "#tab", swap: "outerHTML" });
+}
+
 export function mount(page) {
   const url = page.dataset.url, store = open(url);
+  let { stage } = document.getElementById("study-head").dataset;
   const head = throttled(async () => {
     await htmx.ajax("GET", url + location.search, { target: "#study-head", swap: "outerMorph", headers: { "X-Part": "head" } });
+    const before = stage;
+    stage = document.getElementById("study-head").dataset.stage;
+    if (before !== stage) await next(url, before);
     const count = document.getElementById("tab-trials");
     if (count && store.count) count.textContent = store.count.toLocaleString("en");
   }, EVERY_MS);
