@@ -150,7 +150,7 @@ def test_refusals_reach_the_command_line(tmp_path: Path) -> None:
     assert refused.returncode == 2 and "in the clear" in refused.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 @pytest.mark.by_default(1)
 def test_a_signal_ends_it_though_somebody_listens_to_events(tmp_path: Path, number: int, code: int) -> None:
     with serving(tmp_path, "--access-log") as own:

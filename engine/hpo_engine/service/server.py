@@ -50,7 +50,7 @@ def serve(
     studies: int = STUDIES,
     **application: Any,
 ) -> int:
-    """Serves the studies under `root` until SIGINT or SIGTERM, and returns the number of that signal.
+    """Serves the studies under `root` until SIGINT, SIGTERM or SIGHUP, and returns the number of that signal.
 
     Args:
         root: absolute, made if missing.
@@ -124,7 +124,10 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        ends = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            ends.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self.handle_exit) for number in ends}
         try:
             yield
         finally:
