@@ -29,7 +29,17 @@ from hpo_engine.store.lock import StudyLock, hold_folder
 from hpo_engine.study.events import fold, opening
 from hpo_engine.study.history import History
 from hpo_engine.study.projection import Projection
-from hpo_engine.study.spec import SOURCES_AUTO, LinkedFile, Named, Params, PriorTrial, Resources, StudySpec
+from hpo_engine.study.spec import (
+    SOURCES_AUTO,
+    Isolation,
+    LinkedFile,
+    Named,
+    Params,
+    PriorTrial,
+    Resources,
+    SearchPlugin,
+    StudySpec,
+)
 from hpo_engine.study.trial import StopCause, Trial, TrialState
 from hpo_engine.studyfile.common import read_base_config
 from hpo_engine.system.faults import placed
@@ -258,7 +268,7 @@ def rebased(value: Any, old: str, new: str) -> Any:
         return tuple([rebased(each, old, new) for each in value])
     if isinstance(value, list):
         return [rebased(each, old, new) for each in value]
-    if isinstance(value, StudySpec | Named):
+    if isinstance(value, StudySpec | Named | Isolation | SearchPlugin):
         return replace(value, **{f.name: rebased(getattr(value, f.name), old, new) for f in fields(value) if f.init})
     return value
 

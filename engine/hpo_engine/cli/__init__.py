@@ -25,6 +25,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _TOO_MANY = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _VERBS = {
     "submit": "runs", "check": "check", "plan": "plan", "list": "views", "show": "show", "best": "views",
+    "explain": "explain",
     "report": "report", "logs": "output", "watch": "watcher", "stop": "ending", "resume": "runs", "retry": "runs",
     "edit": "edit", "replay": "replay", "enqueue": "enqueue", "cancel": "trials", "pause": "trials", "remove": "ending",
     "export": "views", "compare": "compare", "plot": "plot", "backtest": "backtest", "tensorboard": "machine",

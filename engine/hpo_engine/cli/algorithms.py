@@ -74,7 +74,7 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
     ours = {known: assembly.traits(known) for known in assembly.SEARCHERS}
     plugins = {known: where for known, where in assembly.SEARCHERS.known().items() if known not in assembly.SEARCHERS}
     if as_json:
-        click.echo(dump(algorithm_objects()))
+        click.echo(dump(algorithm_objects(os.environ)))
     elif markdown:
         click.echo(page(ours), nl=False)
     elif everything:

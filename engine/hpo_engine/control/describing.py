@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +11,19 @@ if TYPE_CHECKING:
     from hpo_engine.searchers import Traits
 
 
-def algorithm_objects() -> dict[str, Any]:
+def algorithm_objects(env: Mapping[str, str]) -> dict[str, Any]:
     """The built-in algorithms, the options that all have, where the classes of installed packages are from, and the
-    search plugins that were installed."""
+    search plugins that were installed.
+
+    Args:
+        env: says where those are.
+    """
     from hpo_engine import assembly
     from hpo_engine.isolation import installed
 
     ours = {known: algorithm_object(assembly.traits(known)) for known in assembly.SEARCHERS}
     plugins = {known: where for known, where in assembly.SEARCHERS.known().items() if known not in assembly.SEARCHERS}
-    found = installed.plugins(installed.folder_of(os.environ))
+    found = installed.plugins(installed.folder_of(env))
     search = {name: plugin_object(plugin) for name, plugin in found.items()}
     return {"algorithms": ours, "common": _options_object(common()), "plugins": plugins, "search_plugins": search}
 

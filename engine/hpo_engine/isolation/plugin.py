@@ -25,7 +25,7 @@ from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.space.params import json_text
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import SearchPlugin, StudySpec
-from hpo_engine.study.trial import Proposal
+from hpo_engine.study.trial import Proposal, Trial
 from hpo_engine.studyfile.common import as_text
 from hpo_engine.studyfile.wmla import plugin_result
 from hpo_engine.text.quoting import shown
@@ -86,6 +86,12 @@ class PluginSearcher(Searcher):
         if latest is not None and latest.call.given < latest.call.asked:
             return f"plugin {self._spec.algorithm.name} has nothing more to propose"
         return ""
+
+    def why(self, before: History, trial: Trial) -> str:
+        note = trial.proposal.note or {}
+        if "call" not in note or "nth" not in note:
+            return ""
+        return f"entry {note['nth'] + 1} of the plugin's answer to call {note['call'] + 1}; why, only the plugin knows"
 
     def close(self) -> None:
         self._closed = True

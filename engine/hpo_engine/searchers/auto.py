@@ -20,7 +20,7 @@ from hpo_engine.searchers.observations import Observations, Observer
 from hpo_engine.space.searchspace import Float, Int
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal
+from hpo_engine.study.trial import Proposal, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,6 +79,18 @@ class Auto(Searcher):
             for params in self._model(name).suggest(observed, trial_id, 1):
                 yield params, name
                 observed = replace(observed, pending=np.vstack([observed.pending, self._spec.space.encode(params)]))
+
+    def why(self, before: History, trial: Trial) -> str:
+        if self.traits.rations:
+            return self._halving.why(before, trial)
+        by = (trial.proposal.note or {}).get("by")
+        found = self._model(by).phase(self._reader.read(before), trial.id) if by in ("tpe", "bayesian") else ""
+        return f"auto left this one to {by}: {found}" if found else ""
+
+    def phase(self, observed: Observations, number: int) -> str:
+        """How the configuration of that number is chosen, in words."""
+        by = self.choice(observed, number)
+        return f"auto left this one to {by}: {self._model(by).phase(observed, number)}"
 
     def about(self) -> str:
         return self._halving.about() if self.traits.rations else ""

@@ -18,7 +18,7 @@ from hpo_engine.searchers.start import start_point
 from hpo_engine.study.geometry import box_of, kinds_of
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal
+from hpo_engine.study.trial import Proposal, Trial
 
 if TYPE_CHECKING:
     from hpo_engine.maths.acquisition import Box, LogImprovement
@@ -94,6 +94,18 @@ class Bayesian(Searcher):
         other = surrogate == "skopt" and self._d > 0
         self._other = Skopt(spec, cube_size=cube_size, noiseless=noiseless) if other else None
         self._fits: dict[bytes, np.ndarray] = {}  # hash of the results -> the parameters fitted to them
+
+    def why(self, before: History, trial: Trial) -> str:
+        return self.phase(self._reader.read(before), trial.id)
+
+    def phase(self, observed: Observations, number: int) -> str:
+        """How the trial, or the configuration, of that number is chosen, in words."""
+        results = len(observed.seen[1])
+        if number < self._init:
+            return f"quasi-random: the first {self._init} trials cover the space before there is a model"
+        if results < 2:
+            return f"quasi-random: a model needs 2 results, there {'was' if results == 1 else 'were'} {results}"
+        return f"the largest expected improvement by a model (Gaussian process) of {results} results"
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         observed = self._reader.read(history)

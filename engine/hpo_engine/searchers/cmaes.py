@@ -91,6 +91,14 @@ class CmaEs(Searcher):
         self._run, self._evidence = _Run(), Evidence(spec.objectives)
         _package()
 
+    def why(self, before: History, trial: Trial) -> str:
+        note = trial.proposal.note or {}
+        if "generation" not in note:
+            return f"quasi-random: the first {self._n_startup} trials show where to begin"
+        return (
+            f"drawn around the weighted mean of the best so far: generation {note['generation']} of run {note['run']}"
+        )
+
     def ask(self, history: History, count: int) -> list[Proposal]:
         first = history.next_id
         ids = range(first, first + count)

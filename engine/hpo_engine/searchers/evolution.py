@@ -17,7 +17,7 @@ from hpo_engine.space.axes import Axis, axis_of
 from hpo_engine.space.params import Choice, key
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal
+from hpo_engine.study.trial import Proposal, Trial
 
 _TRIES = 50  # to find a child that is new
 _BOLDER = 10  # tries after which twice as many values are changed
@@ -78,6 +78,12 @@ class Evolution(Searcher):
         self._axes: list[tuple[Axis, bool]] = [
             (axis_of(p), isinstance(p, Choice) and not p.ordered) for p in spec.space.dimensions
         ]
+
+    def why(self, before: History, trial: Trial) -> str:
+        parents = len(self._parents(self._reader.read(before)))
+        if trial.id < self._n_startup or parents < 2:
+            return f"quasi-random: the first {self._n_startup} trials are the first generation"
+        return f"a child of two of the best {parents} of the latest trials"
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         observed = self._reader.read(history)

@@ -19,7 +19,7 @@ from hpo_engine.space.params import key
 from hpo_engine.space.partial import allowed_completion, is_whole
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params, StudySpec
-from hpo_engine.study.trial import Proposal, Queued
+from hpo_engine.study.trial import Proposal, Queued, Trial
 
 
 class ProposalFilter(Searcher):
@@ -64,6 +64,9 @@ class ProposalFilter(Searcher):
 
     def planned_runs(self) -> Mapping[int, int]:
         return self.inner.planned_runs()
+
+    def why(self, before: History, trial: Trial) -> str:
+        return self.inner.why(before, trial)
 
     def close(self) -> None:
         self.inner.close()

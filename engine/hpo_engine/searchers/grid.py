@@ -13,7 +13,7 @@ from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.space.params import key, plain
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import Params, StudySpec
-from hpo_engine.study.trial import Proposal
+from hpo_engine.study.trial import Proposal, Trial
 
 _COUNT = 10_000  # points that are checked against the constraints one by one to count them
 _SKIPPED = 100_000  # forbidden points in a row after which a grid is given up, if the constraints are short
@@ -62,6 +62,14 @@ class Grid(Searcher):
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         return list(islice(self._from(self._next_place(history), history), count))
+
+    def why(self, before: History, trial: Trial) -> str:
+        place = (trial.proposal.note or {}).get(_PLACE)
+        return (
+            ""
+            if place is None
+            else f"point {place + 1:,} of the {self._length:,} of the grid; results have no influence"
+        )
 
     def over(self, history: History) -> str:
         if self._spec.experiments:

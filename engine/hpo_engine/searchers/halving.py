@@ -70,6 +70,14 @@ class Halving(Searcher):
     def ask(self, history: History, count: int) -> list[Proposal]:
         return self._proposals(history, count, fresh=True)
 
+    def why(self, before: History, trial: Trial) -> str:
+        note, spec = trial.proposal.note or {}, self.resource
+        if "rung" not in note:
+            return ""
+        first = trial.attempts[0].resource if trial.attempts else trial.proposal.resource
+        where = f" in bracket {note['bracket']}" if note.get("bracket") else ""
+        return f"a new configuration{where}, which begins with {first} of {spec.max} {spec.name}"
+
     def promote_waiting(self, history: History, count: int) -> list[Proposal]:
         return self._proposals(history, count, fresh=False)
 

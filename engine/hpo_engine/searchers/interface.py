@@ -10,7 +10,7 @@ from hpo_engine.plugins.card import NO_CARD, Card
 
 if TYPE_CHECKING:
     from hpo_engine.study.history import History
-    from hpo_engine.study.trial import Proposal
+    from hpo_engine.study.trial import Proposal, Trial
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,13 @@ class Searcher:
     def planned_runs(self) -> Mapping[int, int]:
         """How many runs with each amount of the resource it plans or expects; {}: it rations nothing, or has no end."""
         return {}
+
+    def why(self, before: History, trial: Trial) -> str:
+        """Why it proposed the trial, in a few words for people; "" if it cannot tell. `before`: the history until then.
+
+        Only of a trial that it proposed by itself, and not of one that it carried on or repeated.
+        """
+        return ""
 
     def close(self) -> None:
         """The engine ends, or goes on with another searcher: lets go of processes. An `ask` may be under way."""

@@ -27,6 +27,8 @@ class Model(Protocol):
 
     def suggest(self, observed: Observations, first_id: int, count: int) -> list[dict[str, Any]]: ...
 
+    def phase(self, observed: Observations, number: int) -> str: ...
+
 
 class ModelSource:
     """A `ConfigurationSource` of configurations: a model's, and a share of random ones, which keep the model honest.

@@ -70,6 +70,10 @@ class Optuna(Searcher):
             raise SpecError([Problem("algorithm", f"{self._class.__name__}: {error}")]) from error
         self._reset()
 
+    def why(self, before: History, trial: Trial) -> str:
+        results = sum(fate(t) is Fate.FINISHED for t in before.trials)
+        return f"proposed by Optuna's {self._class.__name__}, which had {results} results"
+
     def ask(self, history: History, count: int) -> list[Proposal]:
         self._read(history)
         return [self._propose(i) for i in range(history.next_id, history.next_id + count)]

@@ -295,6 +295,10 @@ class Pbt(Searcher):
 
     # -- in words ------------------------------------------------------------------------------------------------------
 
+    def why(self, before: History, trial: Trial) -> str:
+        member = (trial.proposal.note or {}).get("member")
+        return "" if member is None else f"member {member} of the population, which begins at a quasi-random point"
+
     def about(self) -> str:
         changing = [name for name in self._space.names if name in self._explorer.mutable]
         return f"{self._size} members; {listed(changing, 6)} may change every {self._interval} {self._resource.name}"

@@ -9,7 +9,7 @@ from hpo_engine.plugins.card import Card
 from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal
+from hpo_engine.study.trial import Proposal, Trial
 
 
 class Random(Searcher):
@@ -28,6 +28,9 @@ class Random(Searcher):
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
+
+    def why(self, before: History, trial: Trial) -> str:
+        return "drawn at random; results have no influence"
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         first = history.next_id

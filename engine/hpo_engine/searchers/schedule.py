@@ -13,7 +13,7 @@ from hpo_engine.searchers.halving import rationed
 from hpo_engine.space.params import json_text, plain
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal, TrialState
+from hpo_engine.study.trial import Proposal, Trial, TrialState
 
 _PLACE = "segment"
 
@@ -64,6 +64,9 @@ class Schedule(Searcher):
             raise SpecError(
                 [Problem("resource.resume", "a schedule needs auto or always: it goes on from checkpoints")]
             )
+
+    def why(self, before: History, trial: Trial) -> str:
+        return "the one trial of a schedule that was given"
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         if not history.trials:

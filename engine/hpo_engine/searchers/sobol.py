@@ -7,7 +7,7 @@ from hpo_engine.searchers import Searcher, Traits
 from hpo_engine.searchers.start import start_point
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal
+from hpo_engine.study.trial import Proposal, Trial
 
 
 class Sobol(Searcher):
@@ -29,6 +29,9 @@ class Sobol(Searcher):
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
+
+    def why(self, before: History, trial: Trial) -> str:
+        return f"point {trial.id} of a quasi-random sequence that covers the space; results have no influence"
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         space, first = self._spec.space, history.next_id

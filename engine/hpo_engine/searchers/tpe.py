@@ -21,7 +21,7 @@ from hpo_engine.searchers.start import start_point
 from hpo_engine.study.geometry import Layout
 from hpo_engine.study.history import History
 from hpo_engine.study.spec import StudySpec
-from hpo_engine.study.trial import Proposal
+from hpo_engine.study.trial import Proposal, Trial
 
 if TYPE_CHECKING:
     from hpo_engine.maths.parzen import Parzen
@@ -95,6 +95,18 @@ class Tpe(Searcher):
         self._candidates, self._ratio, self._most = ei_candidates, good_ratio, good_max
         self._layout, self._reader = Layout.of(spec.space), Observer(spec.space)
         self._finite = bool((self._layout.cells > 0).all())
+
+    def why(self, before: History, trial: Trial) -> str:
+        return self.phase(self._reader.read(before), trial.id)
+
+    def phase(self, observed: Observations, number: int) -> str:
+        """How the trial, or the configuration, of that number is chosen, in words."""
+        results = len(observed.seen[1])
+        if number < self._n_startup:
+            return f"quasi-random: the first {self._n_startup} trials cover the space before there is a model"
+        if results < 2:
+            return f"quasi-random: a model needs 2 results, there {'was' if results == 1 else 'were'} {results}"
+        return f"likely to be good by a model (tpe) of {results} results"
 
     def ask(self, history: History, count: int) -> list[Proposal]:
         return [Proposal(p) for p in self.suggest(self._reader.read(history), history.next_id, count)]

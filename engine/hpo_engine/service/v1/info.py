@@ -30,9 +30,11 @@ def me(ask: Ask) -> Response:
 def algorithms(ask: Ask) -> dict[str, Any]:
     """What a study file can name, with what each is for, what it needs, and its options."""
     from hpo_engine.control.describing import algorithm_objects
+    from hpo_engine.isolation.installed import service_variables
 
-    tag = tag_of(ask.request)
-    return unchanged(ask.request, tag) or answered(ask.request, algorithm_objects(), tag=tag)  # type: ignore[return-value]
+    found = algorithm_objects(service_variables(ask.desk.root, os.environ))
+    tag = tag_of(ask.request, found["search_plugins"])
+    return unchanged(ask.request, tag) or answered(ask.request, found, tag=tag)  # type: ignore[return-value]
 
 
 @router.get("/machine", summary="Get what the machine has, and who uses it")
