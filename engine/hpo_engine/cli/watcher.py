@@ -13,15 +13,36 @@ from hpo_engine.cli.common import chosen_server, find, root_option, server_optio
 @study_argument
 @root_option
 @server_option
-def watch(study: str, root: str | None) -> int:
-    """Watch STUDY while it runs; Ctrl-C ends only the display."""
+@click.option("--jsonl", is_flag=True, help="Print each event as a line of JSON, until the study ends.")
+@click.option("--after", type=click.IntRange(0), metavar="N", help="With --jsonl: begin after event number N.")
+def watch(study: str, root: str | None, jsonl: bool, after: int | None) -> int:
+    """Watch STUDY while it runs; Ctrl-C ends only the display.
+
+    With --jsonl, its events from the first one on, for programs: `hpo-engine schema --output watch` describes them. The
+    last line has the event `end`. A program that was interrupted goes on with --after and the last number that it saw.
+    """
     from hpo_engine.control.following import display
 
+    if after is not None and not jsonl:
+        raise click.UsageError("--after needs --jsonl")
+    if jsonl:
+        return _stream(study, root, after or 0)
     if (server := chosen_server(root, study)) is not None:
         from hpo_engine.cli import remote
 
         return remote.watch(server, study)
     display(find(study, root), sys.stdout, on_interrupt="the study keeps running")
+    return 0
+
+
+def _stream(study: str, root: str | None, after: int) -> int:
+    from hpo_engine.control.following import happenings
+    from hpo_engine.reports.objects import dump
+
+    if chosen_server(root, study) is not None:
+        raise click.UsageError("--jsonl reads a study of this machine; a server streams events at /api/v1")
+    for found in happenings(find(study, root), after):
+        print(dump(found), flush=True)
     return 0
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
@@ -66,3 +67,39 @@ def display(
         console.close(log.history)
         log.close()
     return log.history
+
+
+def happenings(paths: StudyPaths, after: int = 0) -> Iterator[dict[str, Any]]:
+    """The study's events as `reports.happenings` has them, from the one after number `after`, as they happen; the last
+    one is `end`, when no engine runs the study any more.
+
+    Raises:
+        SpecError: there are not so many events. JournalError, StudyGone.
+    """
+    from hpo_engine.errors import SpecError
+    from hpo_engine.reports.happenings import ending, happening
+    from hpo_engine.reports.objects import state_word
+    from hpo_engine.store.journal import Journal
+    from hpo_engine.store.lock import who_leads
+    from hpo_engine.study.events import apply, fold
+
+    with contextlib.closing(Journal(paths.db)) as journal:
+        known = journal.read(0)
+        if after > len(known):
+            raise SpecError(f"--after {after}: the study has {len(known)} events so far")
+        history: History | None = fold(known[:after]) if after else None
+        fresh = known[after:]
+        while True:
+            led = who_leads(paths.lock) is not None
+            for event in fresh:
+                history = fold([event]) if history is None else apply(history, event)
+                if (found := happening(history.events, event, history)) is not None:
+                    yield found
+            assert history is not None  # a study's log begins with its opening
+            fresh = journal.read(history.events)
+            if not fresh:
+                if not led:
+                    yield ending(history.events, state_word(history.state.value, led), history)
+                    return
+                time.sleep(_POLL_S)
+                fresh = journal.read(history.events)
