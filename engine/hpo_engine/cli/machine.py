@@ -79,8 +79,21 @@ def init(script: str, arguments: tuple[str, ...], output: str | None, force: boo
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of the study file, for editors."""
+@click.option("--output", metavar="VERB", help="Of what VERB prints with --json (watch: with --jsonl) instead.")
+def schema(output: str | None) -> None:
+    """Print the JSON Schema of the study file, for editors; or of a verb's output, for programs.
+
+    Each output has a version of its own, in `$id`. It rises when a field goes or changes its meaning; new fields may
+    come at any time.
+    """
+    if output is not None:
+        from hpo_engine.errors import SpecError, nearest
+        from hpo_engine.reports.outputs import OUTPUTS, schema_of
+
+        if output not in OUTPUTS:
+            raise SpecError(f'--output "{output}": no verb of that name prints JSON{nearest(output, OUTPUTS)}')
+        click.echo(json.dumps(schema_of(output), indent=2))
+        return
     from hpo_engine.studyfile.native import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))

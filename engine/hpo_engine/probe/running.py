@@ -277,7 +277,7 @@ def _strays(paths: StudyPaths) -> Iterator[str]:
 def _own(paths: StudyPaths) -> tuple[str, ...]:
     return (
         paths.source, paths.db, paths.lock, paths.engine_log, paths.inbox, paths.model, paths.logs, paths.results,
-        paths.trials, paths.dli,
+        paths.trials, paths.dli, paths.plugin, paths.searcher_log, paths.searcher_state,
     )  # fmt: skip
 
 
