@@ -339,6 +339,18 @@ def test_arguments_of_a_training_may_be_in_the_data(service: Served) -> None:
     assert job_ended(service, made["id"])["state"] == "FINISHED"
 
 
+@pytest.mark.parametrize("call", ["/hypersearch", f"/execs?args={ARGS}"])
+def test_a_submission_that_is_sent_again_is_one_study(service: Served, call: str) -> None:
+    def send(key: str) -> Any:
+        data = {"data": json.dumps(task(jobs=1))} if call == "/hypersearch" else {}
+        headers = {"Idempotency-Key": f"{key}{call}"}
+        return service.post(BASE + call, data=data, files={"file": SCRIPT}, auth=ANN, headers=headers).json()
+
+    first, again, other = (send(key) for key in ("a", "a", "b"))
+    names = [each if isinstance(each, str) else each["hpoName"] for each in (first, again, other)]
+    assert names[0] == names[1] != names[2]
+
+
 def test_a_training_is_stopped(service: Served) -> None:
     going = train(service, ARGS, {"train.py": b"import time; time.sleep(600)"}).json()["id"]
     wait_until(lambda: service.get(f"{BASE}/execs/{going}", auth=ANN).json()["state"] == "RUNNING")

@@ -24,6 +24,11 @@ def plain_text(request: Request) -> bool:
     return "text/plain" in request.headers.get("accept", "")
 
 
+def key_of(request: Request) -> str | None:
+    """The client's own name for a submission, with which it may send it again: there is one study of it."""
+    return request.headers.get("idempotency-key") or None
+
+
 def form(**properties: str) -> dict[str, Any]:
     """For the description of a call: the parts of its multipart body, with what each is."""
     parts = {name: {"type": "string", "description": text} for name, text in properties.items()}

@@ -18,7 +18,7 @@ from hpo_engine.service.desk import Caller, Desk
 from hpo_engine.service.intake import Upload, received
 from hpo_engine.service.wmla import jobs, logs
 from hpo_engine.service.wmla.answers import json_answer, json_body, nothing, refusal
-from hpo_engine.service.wmla.asking import form, generation_of, plain_text
+from hpo_engine.service.wmla.asking import form, generation_of, key_of, plain_text
 from hpo_engine.service.wmla.frameworks import frameworks
 from hpo_engine.service.wmla.hypersearch import remove_all
 from hpo_engine.service.wmla.memory import Memory, memory_of
@@ -55,6 +55,7 @@ def list_jobs(desk: _Desk, caller: _Caller, memory: _Memory, url: _Url) -> Respo
     return json_body(list_body(body for body in bodies if body))
 
 
+_ZIP = "application/zip; charset=ISO-8859-1"  # else the SDK would guess how the bytes are text, a second per 20 MB
 _FORM = form(file="The model: a tar, or one script.")
 
 
@@ -74,8 +75,8 @@ async def start_training(
         if upload.model is None:
             raise SpecError("the body has no model: send the script, or a tar of its folder, as a part")
         name = wmla.new_name(caller.name, time.time(), random.Random(), "exec")
-        wanted = wmla.training_request(args or _args(upload), name, sig_name)
-        view = desk.submit(caller, json.dumps(wanted), upload.model)
+        wanted = json.dumps(wmla.training_request(args or _args(upload), sig_name))
+        view = desk.submit(caller, wanted, upload.model, name=name, key=key_of(request))
         (job,) = jobs.jobs_of(memory, view)
         return json_answer(jobs.job_object(job, generation_of(caller), url))
 
@@ -147,7 +148,7 @@ def get_result(job: _Job, app_id: str) -> Response:
         "Content-Length": str(size),
         "X-Content-Type-Options": "nosniff",
     }
-    return StreamingResponse(archive.chunks(), media_type="application/zip", headers=headers)
+    return StreamingResponse(archive.chunks(), media_type=_ZIP, headers=headers)
 
 
 def _args(upload: Upload) -> str:

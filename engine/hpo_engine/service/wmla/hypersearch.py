@@ -12,7 +12,7 @@ from hpo_engine.service.dependencies import caller_of, desk_of, spool_of
 from hpo_engine.service.desk import Caller, Desk, View
 from hpo_engine.service.intake import received
 from hpo_engine.service.wmla.answers import creation, json_body, nothing, refusal
-from hpo_engine.service.wmla.asking import form, generation_of
+from hpo_engine.service.wmla.asking import form, generation_of, key_of
 from hpo_engine.service.wmla.memory import Memory, memory_of
 from hpo_engine.service.wmla.tasks import ended, is_training, list_body, nothing_left, task_body
 from hpo_engine.text.quoting import listed
@@ -40,7 +40,8 @@ async def submit_task(request: Request, desk: _Desk, caller: _Caller) -> Respons
     async with received(request, spool_of(request)) as upload:
         if upload.model is None:
             raise SpecError("the body has no model: send the script, or a tar of its folder, as another part than data")
-        view = await run_in_threadpool(desk.submit, caller, upload.text(), upload.model)
+        text, key = upload.text(), key_of(request)
+        view = await run_in_threadpool(desk.submit, caller, text, upload.model, key=key)
     return creation(view.name, generation_of(caller))
 
 

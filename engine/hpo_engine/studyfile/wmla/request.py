@@ -107,10 +107,10 @@ def parse_request(
     )
 
 
-def training_request(args: str, name: str, sig_name: str | None = None) -> dict[str, Any]:
+def training_request(args: str, sig_name: str | None = None) -> dict[str, Any]:
     """The request for one training without a search: what the dialect's clients ask for with the arguments alone."""
     model = {"args": args} if sig_name is None else {"args": args, "sigName": sig_name}
-    return {"hpoName": name, "modelSpec": model, "training": True}
+    return {"modelSpec": model, "training": True}
 
 
 def is_training(data: Any) -> bool:
