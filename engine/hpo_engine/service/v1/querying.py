@@ -42,13 +42,17 @@ def chosen(history: History, where: Sequence[str], text: str, sort: str) -> list
 
 
 def _condition(history: History, text: str) -> Condition:
-    known = _names(history)
-    for name, sign, wanted_text in _splits(text):
-        if name in known:
-            return _compared(known[name], sign, wanted_text, text)
     splits = _splits(text)
     if not splits:
         raise SpecError([Problem("where", f'"{text}": write NAME=VALUE, or another of {" ".join(_SIGNS)}')])
+    known = _names(history)
+    for name, sign, value in splits:
+        if name in known:
+            return _compared(known[name], sign, value, text)
+    known |= {f"metrics.{name}": _metric(history, name) for name in row_metrics(history)}  # which reads all rows
+    for name, sign, value in splits:
+        if name in known:
+            return _compared(known[name], sign, value, text)
     raise SpecError([Problem("where", f'the study has no "{splits[0][0]}"{nearest(splits[0][0], known)}')])
 
 
@@ -62,13 +66,13 @@ def _splits(text: str) -> list[tuple[str, str, str]]:
 
 
 def _names(history: History) -> dict[str, Callable[[Trial], Any]]:
-    """What trials can be chosen by, with how to get it."""
+    """What trials can be chosen by, with how to get it; without the metrics that the study file does not name."""
     spec = history.spec
     names: dict[str, Callable[[Trial], Any]] = dict(WORDS)
     names["value"] = lambda trial: (history.values(trial) or (None,))[0]
     names["reason"] = lambda trial: trial.reason or None
     params = [*spec.space.names, *([spec.resource.name] if spec.resource else [])]
-    metrics = dict.fromkeys([*(aim.metric for aim in spec.objectives), *spec.extra_metrics, *row_metrics(history)])
+    metrics = dict.fromkeys([*(aim.metric for aim in spec.objectives), *spec.extra_metrics])
     for name in metrics:
         names[f"metrics.{name}"] = _metric(history, name)
     for name in params:
