@@ -241,3 +241,42 @@ def test_content_of_a_placed_submission_is_its_text_only(desk: Desk, root: Path,
         assert row is not None and row.placed and row.kept == ""
         assert submissions.content(row) == Content(request("kept", trials=1), None)
     assert not os.listdir(root / ".service" / "models"), "a large upload is gone once it is in the study's folder"
+
+
+SEARCHER = """\
+import os
+open({witness!r}, "a").write(str(os.getpid()) + "\\n")
+class Corner:
+    def __init__(self, spec): pass
+    def ask(self, history, count):
+        from hpo_engine.core.proposing import Proposal
+        raise NotImplementedError
+{more}
+"""
+OWN = """\
+command: python train.py
+objective: minimize loss
+algorithm: mine.py:Corner
+trials: 1
+space: {x: {float: [0, 1]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [("", ""), ("os._exit(3)", "ended the process"), ("raise RuntimeError('broken')", "broken")],
+)
+def test_code_that_comes_with_a_study_is_not_loaded_in_the_service(
+    desk: Desk, tmp_path: Path, more: str, problem: str
+) -> None:
+    folder, witness = tmp_path / "model", tmp_path / "witness"
+    folder.mkdir()
+    (folder / "train.py").write_text("pass")
+    (folder / "mine.py").write_text(SEARCHER.format(witness=str(witness), more=more))
+    if problem:
+        with pytest.raises(SpecError, match=problem):
+            desk.checked(OWN, model_dir=str(folder))
+    else:
+        spec, _ = desk.checked(OWN, model_dir=str(folder))
+        assert spec.algorithm.name == f"{folder}/mine.py:Corner"
+    assert str(os.getpid()) not in witness.read_text().split()

@@ -34,7 +34,7 @@ _VERBS = {
     "serve": "serve", "users": "users", "mcp": "mcp",
 }  # fmt: skip
 
-_HIDDEN = {"_engines": "hosting"}  # for other parts of this package
+_HIDDEN = {"_engines": "hosting", "_check": "hosting"}  # for other parts of this package
 
 _WHOLE = 1000  # letters; no sentence is longer
 

@@ -1,4 +1,4 @@
-"""A verb for the service only: the process that forks its engines."""
+"""Verbs for the service only: the process that forks its engines, and one that checks a study with code of its own."""
 
 from __future__ import annotations
 
@@ -20,4 +20,12 @@ def engines(descriptor: int, root: str) -> None:
     fork_engines(socket.socket(fileno=descriptor), root, main, _ROOMS)
 
 
-VERBS = (engines,)
+@click.command(name="_check", hidden=True)
+def check() -> None:
+    """Check the study on standard input."""
+    from hpo_engine.service.records.owncode import check_asked
+
+    check_asked()
+
+
+VERBS = (engines, check)

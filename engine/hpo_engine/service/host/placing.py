@@ -52,7 +52,7 @@ def _made(
     root, name = os.path.split(paths.root)
     places = ServicePaths(root)
     with Uploads(places, Spool(places.spool)).held(kept, model, script) as folder:
-        spec, source = spec_of(read(text, file), text, root, folder, user=owner or None, name=name)
+        spec, source = spec_of(read(text, file), text, root, folder, user=owner or None, name=name, apart=True)
         spec = replace(spec, name=name)
         new = submitting.created(spec, source, paths, _noted, passing=folder is not None, now=created)
     if not new and not is_placed(paths, created):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpo_engine.errors import Problem, SpecError
+from hpo_engine.service.records.owncode import has_own_code, spec_apart
 from hpo_engine.system.faults import at_fault
 from hpo_engine.text.quoting import quoted
 
@@ -45,13 +46,21 @@ def read(text: str, file: str) -> Document:
 
 
 def spec_of(
-    doc: Document, text: str, root: str, folder: str | None, *, user: str | None = None, name: str | None = None
+    doc: Document,
+    text: str,
+    root: str,
+    folder: str | None,
+    *,
+    user: str | None = None,
+    name: str | None = None,
+    apart: bool = False,
 ) -> tuple[StudySpec, str]:
     """The study that a document describes, and the text to keep of it, without secrets.
 
     Args:
         root: of the studies. folder: with the uploaded model; None: there is none, and paths are the server's.
         user: who submits it. name: what the study is called if the document does not say.
+        apart: this process is there for this study alone, and may load code that comes with it.
 
     Raises:
         SpecError: with every problem in it.
@@ -59,6 +68,8 @@ def spec_of(
     from hpo_engine import assembly
     from hpo_engine.isolation.installed import service_variables
 
+    if not apart and has_own_code(doc):
+        return spec_apart(text, doc.file, root, folder, user, name)
     env = service_variables(root, os.environ)
     return assembly.spec_of(doc, text, folder or root, env, model_dir=folder, user=user, name=name)
 
