@@ -21,12 +21,12 @@ json.dump([{"step": 1, "loss": (config["x"] - 3) ** 2}], open("val_dict_list.jso
 """
 
 
-def request(name: str | None = None, trials: int = 2, hold: str = "/nowhere", **more: Any) -> str:
+def request(name: str | None = None, trials: int = 2, hold: str = "/nowhere", parallel: int = 2, **more: Any) -> str:
     """A task whose trials run as long as the file `hold` exists."""
     wanted = {
         "modelSpec": {"args": "--exec-start PyTorch --model-main train.py"},
         "algoDef": {
-            "algorithm": "Random", "maxJobNum": trials, "maxParalleJobNum": 2, "objectiveMetric": "loss",
+            "algorithm": "Random", "maxJobNum": trials, "maxParalleJobNum": parallel, "objectiveMetric": "loss",
             "objective": "minimize",
         },
         "hyperParams": [
