@@ -100,6 +100,12 @@ def test_other_addresses_and_failures_are_never_given_again(clock: list[float]) 
     assert [ask(layer), ask(layer)] == ["5.", "6."]
 
 
+def test_large_answers_are_made_anew(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "_MOST_BYTES", 1)
+    layer = Recent(Counting(), ["/a"])
+    assert [ask(layer), ask(layer)] == ["1.", "2."]
+
+
 def test_only_so_many_are_kept(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "_MOST", 3)
     layer = Recent(Counting(), ["/a"])

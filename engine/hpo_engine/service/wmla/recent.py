@@ -16,6 +16,7 @@ _Message = MutableMapping[str, Any]
 _Send = Callable[[_Message], Awaitable[None]]
 _MOMENT_S = 0.05
 _MOST = 256  # answers
+_MOST_BYTES = 256 << 10  # of one that is given again
 _SAFE = ("GET", "HEAD")
 
 
@@ -99,6 +100,8 @@ class Recent:
 
     def _keep(self, key: Hashable, made: _Answer) -> None:
         if made.changes != self._changes or made.start is None or made.start["status"] != 200:
+            return
+        if sum(map(len, made.body)) > _MOST_BYTES:
             return
         if len(self._answers) >= _MOST:
             self._answers.clear()
