@@ -13,7 +13,8 @@ import pytest
 import requests
 from fastapi.routing import iter_route_contexts
 
-from hpo_engine.errors import JournalError
+from hpo_engine.errors import JournalError, SpecError
+from hpo_engine.service.desk import Caller
 from hpo_engine.service.guard.headers import CSP
 from hpo_engine.service.guard.passwords import matches
 from hpo_engine.service.guard.throttle import Throttle
@@ -393,6 +394,16 @@ def test_many_tries_at_once_count_like_as_many(service: Guarded, monkeypatch: py
 def test_nobody_fills_a_disk_without_credentials(service: Guarded, body: dict[str, Any]) -> None:
     """A form with files would be written to files before anybody has looked at the password."""
     assert service.post("/login", **body).status_code == 413
+
+
+def test_who_is_removed_meanwhile_does_not_become_the_administrator(service: Guarded) -> None:
+    """Tokens of the administrator belong to no user, and a removed user is none either."""
+    for admin in (False, True):
+        with pytest.raises(SpecError, match="not a user any more"):
+            service.access.user_of(Caller("removed", admin=admin))
+    assert service.access.user_of(Caller("ada")) == "ada" and service.access.user_of(Caller("keeper", admin=True)) == ""
+    with pytest.raises(SpecError):
+        service.access.user_of(Caller("keeper"))
 
 
 def test_a_damaged_accounts_file_is_no_500(service: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:

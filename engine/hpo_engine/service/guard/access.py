@@ -93,12 +93,21 @@ class Access:
         token = self.accounts.token(secret)
         return "" if token is None else token.user or self._admin
 
-    async def _issue(self, caller: Caller, kind: str) -> str:
+    def user_of(self, caller: Caller) -> str:
+        """In whose name tokens of this caller are issued; "": the administrator's.
+
+        Raises:
+            SpecError: the user was removed since the request began; this must not make an administrator of them.
+        """
         user = self.accounts.user(caller.name)
-        named = user is not None and user.admin == caller.admin
-        if not named and not (caller.admin and caller.name == self._admin):
-            raise SpecError(f"{caller.name} is not a user any more")
-        _, secret = await anyio.to_thread.run_sync(self.accounts.issue, caller.name if named else "", kind)
+        if user is not None and user.admin == caller.admin:
+            return user.name
+        if caller.admin and caller.name == self._admin:
+            return ""
+        raise SpecError(f"{caller.name} is not a user any more")
+
+    async def _issue(self, caller: Caller, kind: str) -> str:
+        _, secret = await anyio.to_thread.run_sync(self.accounts.issue, self.user_of(caller), kind)
         return secret
 
     def _by_secret(self, given: Credentials) -> tuple[str, bool] | None:

@@ -31,7 +31,7 @@ def account(request: Request, caller: CallerOf) -> Response:
 
 def _page(request: Request, caller: Caller, **more: Any) -> Response:
     accounts = _accounts(request)
-    own, users = _own(accounts, caller), accounts.users()
+    own, users = _own(request, caller), accounts.users()
     tokens = [token for token in accounts.tokens(None if caller.admin else own) if token.kind == API]
     return render(
         request, "account.html", users=users, tokens=tokens, own=own, least=LEAST, **{"secret": "", "label": "", **more}
@@ -43,7 +43,7 @@ def add_token(request: Request, caller: CallerOf, label: Text = "", days: Text =
     """The page again, with the token's secret on it, which is shown this once."""
     life_s = None if not days.strip() else _days(days) * _DAY_S
     accounts = _accounts(request)
-    made, secret = accounts.issue(_own(accounts, caller), API, label.strip()[:100], life_s)
+    made, secret = accounts.issue(_own(request, caller), API, label.strip()[:100], life_s)
     return _page(request, caller, secret=secret, label=made.label or made.id)
 
 
@@ -59,8 +59,7 @@ def _days(text: str) -> float:
 
 @router.post(_PAGE + "/tokens/{token_id}/revoke")
 def revoke_token(request: Request, caller: CallerOf, token_id: str) -> Response:
-    accounts = _accounts(request)
-    accounts.revoke(token_id, None if caller.admin else _own(accounts, caller))
+    _accounts(request).revoke(token_id, None if caller.admin else _own(request, caller))
     return done(request, "The token is not valid any more.", _PAGE)
 
 
@@ -135,9 +134,10 @@ def _need_admin(caller: Caller) -> None:
         raise SpecError("only admins manage users")
 
 
-def _own(accounts: Accounts, caller: Caller) -> str:
+def _own(request: Request, caller: Caller) -> str:
     """Whose tokens the caller's are: "" for the administrator, who is no user."""
-    return caller.name if accounts.user(caller.name) is not None else ""
+    access: Access = request.state.access
+    return access.user_of(caller)
 
 
 def _accounts(request: Request) -> Accounts:
