@@ -66,7 +66,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]
 CASES = [(kind, name, number) for kind in KINDS for name in POINTS for number in (1, 2, 4)]
 
 
-@pytest.mark.by_default("state-searcher.state-aside-2", "replay-searcher.state-saved-4")
+@pytest.mark.by_default("replay-searcher.state-saved-2")
 @pytest.mark.parametrize(("kind", "name", "number"), CASES, ids=[f"{k}-{n}-{i}" for k, n, i in CASES])
 def test_kill_at_each_step(
     tmp_path: Path, undisturbed: list[dict[str, Any]], kind: str, name: str, number: int
@@ -94,6 +94,7 @@ def test_a_plugin_that_fails_ends_its_study_with_what_it_said(tmp_path: Path) ->
     assert len(proposed(folder)) == 1
 
 
+@pytest.mark.slow
 def test_a_changed_plugin_is_noticed_and_the_study_keeps_its_copy(
     tmp_path: Path, undisturbed: list[dict[str, Any]]
 ) -> None:

@@ -198,6 +198,7 @@ def test_what_it_prints_goes_to_the_log_up_to_a_limit(tmp_path: Path) -> None:
     assert log.read_bytes().endswith(b"[more output is dropped]\n")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_plugin_is_named(tmp_path: Path) -> None:
     assert "SyntaxError" in refused(tmp_path / "1", "def x(:")
     assert "has no class PluginOptimizer" in refused(tmp_path / "2", "x = 1")
@@ -280,6 +281,7 @@ def test_a_search_goes_on_as_if_it_had_not_been_interrupted(
     assert values(history) == values(whole)
 
 
+@pytest.mark.slow
 def test_an_answer_that_was_not_logged_is_given_again(uninterrupted: tuple[Any, ...], tmp_path: Path) -> None:
     _, spec, whole = uninterrupted
     searcher, home = PluginSearcher(spec, at(tmp_path)), at(tmp_path)
@@ -309,6 +311,7 @@ def test_a_process_that_is_killed_is_started_again(uninterrupted: tuple[Any, ...
     assert values(history) == values(whole)
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_in_a_call_gets_that_call_again_once(tmp_path: Path) -> None:
     marker = str(tmp_path / "marker")
     once = WALK.replace(
@@ -327,6 +330,7 @@ def test_one_that_is_killed_in_a_call_gets_that_call_again_once(tmp_path: Path) 
     assert os.path.exists(marker) and values(histories[0]) == values(histories[1])
 
 
+@pytest.mark.slow
 def test_a_retried_trial_is_told_again_and_replayed_as_it_was(tmp_path: Path) -> None:
     spec = spec_for(written(tmp_path / "plugin", WALK), start="5")
     histories = []
