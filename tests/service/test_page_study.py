@@ -85,6 +85,22 @@ def test_limits_change_and_without_scripts_the_way_leads_back_to_the_page(servic
     assert refused.status_code == 400 and "must be a whole number" in refused.text and "<h1>" in refused.text
 
 
+def test_pages_are_told_which_study_has_changed(service: Served) -> None:
+    """Those that follow another one are not."""
+    streams = [service.get("/events", params={"study": name}, stream=True) for name in ("", "running", "two")]
+    everything, this, other = (stream.iter_content(4096) for stream in streams)
+    for told in (everything, this, other):
+        assert next(told).startswith(b": connected")
+    service.post("/studies/running/limits", data={"parallel": "7"})
+    for told in (everything, this):
+        assert b'event: studies\r\ndata: {"studies": ["running"]}' in next(told)
+    service.post("/studies/two/remove", data={"sure": "two"})
+    assert b'["two"]' in next(other)
+    for stream in streams:
+        stream.close()
+    assert service.get("/events", params={"study": "none"}).status_code == 404
+
+
 def test_a_study_is_deleted_only_with_its_name(service: Served) -> None:
     assert service.post("/studies/one_trial/remove", data={"sure": "yes"}).status_code == 400
     assert service.get("/studies/one_trial").status_code == 200

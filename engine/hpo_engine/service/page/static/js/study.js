@@ -11,6 +11,9 @@ async function next(url, before) {
   else await htmx.ajax("GET", url + location.search, { target: "#tab", swap: "outerHTML" });
 }
 
+// On a phone not all tabs are in sight.
+function showTab() { document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" }); }
+
 export function mount(page) {
   const url = page.dataset.url, store = open(url);
   let { stage } = document.getElementById("study-head").dataset;
@@ -33,11 +36,14 @@ export function mount(page) {
     if (at >= 1 && at <= tabs.length) tabs[at - 1].click();
   };
   document.addEventListener("hpo:key", key);
+  document.addEventListener("htmx:after:swap", showTab);
+  showTab();
   document.addEventListener("hpo:changed", news);
   const end = follow(`/events?study=${encodeURIComponent(page.dataset.study)}`, ["studies"], news);
   return () => {
     end();
     document.removeEventListener("hpo:key", key);
+    document.removeEventListener("htmx:after:swap", showTab);
     document.removeEventListener("hpo:changed", news);
   };
 }
