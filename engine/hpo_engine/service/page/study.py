@@ -14,7 +14,7 @@ from hpo_engine.reports.objects import provenance_object
 from hpo_engine.service.dependencies import caller_of, desk_of
 from hpo_engine.service.desk import Caller, Desk, View
 from hpo_engine.service.page import curves, describing, figures, listing
-from hpo_engine.service.page.answers import Answers
+from hpo_engine.service.page.answers import Answers, Latest
 from hpo_engine.service.page.rendering import HEADERS, PageRoute, clock, render, segment, streamed, wants_part
 from hpo_engine.study.history import History
 
@@ -29,7 +29,9 @@ _FIGURES = {
 }  # fmt: skip
 """Those that the other tabs do not show, in the order in which they are offered."""
 _LOG_BYTES = 200_000
+_FRESH_S = 5.0
 _answers = Answers()
+_heads = Latest[describing.Head]()
 
 DeskOf = Annotated[Desk, Depends(desk_of)]
 CallerOf = Annotated[Caller, Depends(caller_of)]
@@ -65,7 +67,7 @@ def figure_json(
     """A figure as Plotly's JSON, or `nothing`: why there is nothing in it."""
     view = desk.view(caller, name)
     history = _history(view)
-    key = (name, "figure", figure, dark)
+    key = (view.paths, "figure", figure, dark)
     return _answers.of(request, key, view.version, lambda: figures.of(history, figure, dark=dark))
 
 
@@ -89,7 +91,7 @@ def learning_json(
     view = desk.view(caller, name)
     history = _history(view)
     most = max(1, min(most, curves.MOST))
-    key = (name, "curves", metric, show, most)
+    key = (view.paths, "curves", metric, show, most)
     return _answers.of(request, key, view.version, lambda: curves.of(history, metric, show, most))
 
 
@@ -107,7 +109,11 @@ def _context(view: View, tab: str, figure: str) -> dict[str, Any]:
         more = {} if view.paths is None else _log(view, figure)
     elif tab in _TAB_CONTEXT:
         more = _TAB_CONTEXT[tab](view, figure)
-    head = None if history is None else describing.head_of(view, history, time.time())
+    head = None
+    if history is not None:
+        now = time.time()
+        moment = f"{view.version} {now // _FRESH_S:.0f}"  # what it says of time passes without an event
+        head = _heads.of(view.paths, moment, partial(describing.head_of, view, history, now))
     return {
         "head": head, "tab": tab, "tabs": TABS, "url": f"/studies/{view.name}",
         "forecast": "" if head is None else describing.forecast(head),
