@@ -57,7 +57,7 @@ def packed(
     left_out = {os.path.realpath(path) for path in excluded}
     found = survey(source, excluded=left_out, stale=stale, patterns=Patterns(patterns), max_files=limits.members)
     files, notes = list(found.files), []
-    for name in found.links:
+    for name in sorted(found.links):
         real = os.path.realpath(f"{source}/{name}")
         if os.path.isfile(real):
             files.append(File.of(name, real, os.stat(real)))
@@ -69,7 +69,8 @@ def packed(
                 if file.name.startswith(f"{inside}/")
             ]
         else:
-            what = f"leads out of {source}" if os.path.exists(real) else "leads to nothing"
+            out = f"leads out of {source}" if not is_below(real, source) else "leads to a folder that it is in"
+            what = out if os.path.exists(real) else "leads to nothing"
             notes.append(f"the link {name} {what} and is not sent; a trial that needs it has to find it on the server")
     files.sort(key=lambda file: file.name)
     total = sum(file.size for file in files)
