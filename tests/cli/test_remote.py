@@ -72,7 +72,6 @@ def named(client: Shell, name: str, **replaced: str) -> str:
 
 
 def test_a_study_at_a_server_reads_as_one_here(client: Shell, server: Server) -> None:
-    """Every verb that reads prints what it prints at the server itself, but for where the folder is."""
     client.write("lib/part.py", "x = 1\n")
     client.write("secret.txt", "left out\n")
     name = named(client, "alike", command="exclude: [secret.txt]\ncommand")
@@ -81,16 +80,28 @@ def test_a_study_at_a_server_reads_as_one_here(client: Shell, server: Server) ->
     assert "3 files" in client.err
     assert sorted(p.name for p in (server.root / name / "model").rglob("*.*")) == ["algo.yaml", "part.py", "train.py"]
     assert (server.root / name / "algo.yaml").read_text() == (client.folder / "algo.yaml").read_text()
-    for verb in (
-        ["show", name], ["show", name, "1"], ["show", name, "--json"], ["best", name], ["best", name, "--config"],
-        ["logs", name, "2"], ["export", name], ["compare", name, "0", "1"], ["plot", name], ["backtest", name],
-    ):  # fmt: skip
+    _alike(client, server, ["show", name], ["show", name, "1"], ["logs", name, "2"])
+    assert client.run("list").split("\n")[1].split()[:3] == [name, "finished", "4/4"]
+
+
+def _alike(client: Shell, server: Server, *verbs: list[str]) -> None:
+    """What a verb prints is what it prints at the server itself, but for the host before folders."""
+    for verb in verbs:
         there, here = client.run(*verb), client.run(*verb, "--root", str(server.root))
         assert there.replace(f"127.0.0.1:{server.root}", str(server.root)) == here, verb
+
+
+@pytest.mark.slow
+def test_all_that_reads_and_goes_on(client: Shell, server: Server) -> None:
+    name = named(client, "whole")
+    client.run("submit", "algo.yaml")
+    _alike(
+        client, server, ["show", name, "--json"], ["best", name], ["best", name, "--config"], ["export", name],
+        ["compare", name, "0", "1"], ["plot", name], ["backtest", name],
+    )  # fmt: skip
     client.run("report", name, "--out", "r.html")
     assert name in (client.folder / "r.html").read_text()
-    assert client.run("list").split("\n")[1].split()[:3] == [name, "finished", "4/4"]
-    assert "alike is complete already" in client.run("submit", "algo.yaml")
+    assert "whole is complete already" in client.run("submit", "algo.yaml")
     assert client.json("submit", "algo.yaml", "--trials", "6")["counts"]["completed"] == 6
     client.write("algo.yaml", (client.folder / "algo.yaml").read_text().replace("[0, 2]", "[0, 3]"))
     client.refuses("submit", "algo.yaml", words="differs from this file")
