@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.drawn_studies import written
 from tests.support.pages import Serving, Window, chromium, serving, window
 
 STUDY = """\
@@ -150,3 +152,99 @@ def test_a_brush_filters_the_table_and_the_table_survives_news(desktop: Window, 
     page.get_by_role("button", name="Show all again").click()
     page.wait_for_function("() => document.querySelector('.trials .count').textContent === '6 trials'")
     desktop.sound()
+
+
+def many(count: int) -> dict[str, Any]:
+    """The table's data of a study with so many trials."""
+    cells = {
+        "trial": list(range(count)), "state": ["completed"] * count,
+        "value.loss": [(k * 7919 % count) / count for k in range(count)],
+        "param.lr": [10.0 ** -(k % 5) for k in range(count)], "param.same": [1] * count,
+    }  # fmt: skip
+    kinds = {"state": "state"}
+    groups = {"value": "objective", "param": "param"}
+    columns = [
+        {
+            "key": key, "name": key.partition(".")[2] or key, "kind": kinds.get(key, "number"), "cells": each,
+            "group": groups.get(key.partition(".")[0], ""),
+        }
+        for key, each in cells.items()
+    ]  # fmt: skip
+    return {"study": "bowl", "events": 1, "trials": count, "best": [0], "rows": cells["trial"], "columns": columns}
+
+
+@pytest.mark.slow
+def test_46000_trials_are_sorted_filtered_and_scrolled_with_few_rows_in_the_page(
+    browser: Any, service: Serving, tmp_path: Path
+) -> None:
+    written(str(service.root), "plain", 12)
+    count, body = 46_000, json.dumps(many(46_000))
+    with window(browser, service.host, accept_downloads=True) as found:
+        page = found.page
+        page.goto(f"http://{service.host}{service.login}")
+        page.route("**/trials.json*", lambda route: route.fulfill(body=body, content_type="application/json"))
+        found.go("/studies/plain?tab=trials")
+        shown = page.locator(".trials .count")
+        assert shown.inner_text() == "46,000 trials"
+        assert page.get_by_role("columnheader").filter(has_text="same").count() == 0
+        page.get_by_role("columnheader").filter(has_text="loss").first.click()
+        assert page.locator("[role=row][data-row]").first.get_attribute("data-row") == "0"
+        page.get_by_role("grid").focus()
+        page.keyboard.press("Control+End")
+        page.wait_for_function(f"() => document.querySelector('[aria-rowindex=\"{count + 1}\"]')")
+        assert page.locator("[role=row][data-row]").count() < 80
+        page.get_by_label("Filter trials").fill("loss<0.5 lr=0.01")
+        page.wait_for_function("() => / of 46,000$/.test(document.querySelector('.trials .count').textContent)")
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="CSV").click()
+        lines = Path(saved.value.path()).read_text().splitlines()
+        assert lines[0] == "trial,state,loss,lr"
+        assert len(lines) - 1 == int(shown.inner_text().split(" of ")[0].replace(",", ""))
+
+        # what was chosen is there again when the page is
+        page.get_by_role("button", name="Columns").click()
+        page.get_by_role("dialog").get_by_label("same").check()
+        page.get_by_role("button", name="Show these").click()
+        grip = page.get_by_role("columnheader").filter(has_text="same").locator(".grid-grip")
+        box = grip.bounding_box()
+        page.mouse.move(box["x"] + 4, box["y"] + 10)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 64, box["y"] + 10)
+        page.mouse.up()
+        page.reload()
+        found.settle()
+        head = page.get_by_role("columnheader").filter(has_text="same")
+        assert head.bounding_box()["width"] > 110
+        assert page.get_by_label("Filter trials").input_value() == "loss<0.5 lr=0.01"
+        found.sound()
+
+
+@pytest.mark.slow
+def test_news_change_neither_place_nor_selection_nor_focus(browser: Any, service: Serving) -> None:
+    state = {"count": 300, "events": 1}
+
+    def answer(route: Any) -> None:
+        data = {**many(state["count"]), "events": state["events"]}
+        route.fulfill(body=json.dumps(data), content_type="application/json")
+
+    if not (service.root / "plain").exists():
+        written(str(service.root), "plain", 12)
+    with window(browser, service.host) as found:
+        page = found.page
+        page.goto(f"http://{service.host}{service.login}")
+        page.route("**/trials.json*", answer)
+        found.go("/studies/plain?tab=trials&sort=-trial")
+        page.get_by_role("grid").focus()
+        for key in ("PageDown", "PageDown", "x", "PageDown"):
+            page.keyboard.press(key)
+        page.wait_for_timeout(200)
+        where = "() => [...document.querySelectorAll('.is-active, .is-picked')].map((e) => [e.dataset.row, Math.round(e.getBoundingClientRect().top)])"
+        before = page.evaluate(where)
+        assert len(before) >= 1
+        state.update(count=420, events=2)
+        page.evaluate("document.dispatchEvent(new CustomEvent('hpo:changed'))")
+        page.wait_for_function("() => document.querySelector('.trials .count').textContent === '420 trials'")
+        page.wait_for_timeout(200)
+        assert page.evaluate(where) == before
+        assert page.evaluate("document.activeElement.getAttribute('role')") == "grid"
+        found.sound()
