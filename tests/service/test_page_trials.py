@@ -145,3 +145,10 @@ def test_a_configuration_that_cannot_be_tried_comes_back_with_what_is_wrong(serv
     assert "give at least one value" in service.post(url, data={}).text
     full = service.post(url, data={"p.lr": "0.05", "p.optimizer": '"sgd"', "p.hidden": ""})
     assert "two has room for 0 more" in full.text
+
+
+def test_a_trial_is_explained_in_words(service: Served) -> None:
+    page = service.get("/studies/plain/trials/1").text
+    assert "Ask the searcher" in page
+    part = service.get("/studies/plain/trials/1/why").text
+    assert "drawn at random" in part and "Ask the searcher" not in part and "<html" not in part

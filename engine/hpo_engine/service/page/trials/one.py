@@ -9,6 +9,8 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Depends, Form, Request, Response
 
 from hpo_engine.contract.placing import filled_command
+from hpo_engine.control.explaining import explain
+from hpo_engine.reports.explaining import explained
 from hpo_engine.reports.objects import attempt_object
 from hpo_engine.service.dependencies import caller_of, desk_of
 from hpo_engine.service.desk import Caller, Desk
@@ -64,18 +66,6 @@ def actions(trial: Trial) -> list[tuple[str, str]]:
     return [] if trial.state is TrialState.COMPLETED else [("retry", "Retry")]
 
 
-def proposed(history: History, trial: Trial) -> str:
-    """Where the configuration came from, in a sentence."""
-    queued, name = trial.proposal.queued, history.spec.algorithm.name
-    if queued is not None and queued.study is not None:
-        return "It comes from an earlier study (warm_start)."
-    if queued is not None:
-        whole = len(queued.params) >= len(trial.params)
-        how = "enqueued" if queued.first else "listed in the study file's points"
-        return f"It was {how}." if whole else f"It was {how}; {name} filled in what was left open."
-    return f"Proposed by {name}."
-
-
 def config_text(history: History, trial: Trial) -> str:
     """The trial's config.json: what the study decides, over what the script's own file had."""
     config = history.config if trial.state is TrialState.RUNNING else history.result_config
@@ -93,19 +83,11 @@ def _page(request: Request, study: Found, trial: Trial) -> dict[str, Any]:
         "best": trial.id in history.front_ids, "metrics": metrics(history, trial),
         "config": config_text(history, trial),
         "command": shlex.join(command), "actions": actions(trial), "relatives": relatives(history, trial),
-        "attempts": [attempt_object(each) for each in trial.attempts], "proposed": proposed(history, trial),
+        "attempts": [attempt_object(each) for each in trial.attempts], "why": explained(history, trial),
         "schedule": schedule(history, trial) if has_schedule(history, trial) else (), "files": listed(paths),
         "most_files": MOST_FILES, "output": output(study, trial), "curves": len(trial.rows) > 1,
-        "rank": _rank(history, trial), "folder": paths.result_dir,
+        "folder": paths.result_dir,
     }  # fmt: skip
-
-
-def _rank(history: History, trial: Trial) -> tuple[int, int] | None:
-    """Its place among the trials with a result and as much of the resource, and how many these are."""
-    if trial.loss is None or history.spec.multi_objective:
-        return None
-    losses = [t.losses[0] for t in history.trials if t.results and t.trained == trial.trained]
-    return sum(loss < trial.loss for loss in losses) + 1, len(losses)
 
 
 @router.get("/studies/{name}/trials/{number:int}")
@@ -120,6 +102,21 @@ def trial_page(
     study = found(desk, caller, name)
     template = "trials/one_part.html" if wants_part(request) else "trials/one.html"
     return render(request, template, **_page(request, study, study.trial(number)))
+
+
+@router.get("/studies/{name}/trials/{number:int}/why")
+def why(
+    request: Request,
+    name: str,
+    number: int,
+    desk: Annotated[Desk, Depends(desk_of)],
+    caller: Annotated[Caller, Depends(caller_of)],
+) -> Response:
+    """The trial in words, for htmx. Its searcher is asked with the history as it was, which takes a while."""
+    study = found(desk, caller, name)
+    trial = study.trial(number)
+    context = {"view": study.view, "trial": trial, "why": explain(study.paths, study.history, trial), "asked": True}
+    return render(request, "trials/why.html", **context)
 
 
 @router.get("/studies/{name}/trials/{number:int}/config.json")
