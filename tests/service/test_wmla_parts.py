@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
-from hpo_engine.service.desk import Caller
+from hpo_engine.service.desk import Caller, View
 from hpo_engine.service.wmla.asking import generation_of
 from hpo_engine.service.wmla.cleanpaths import cleaned
 from hpo_engine.service.wmla.memory import Memory
-from hpo_engine.space.searchspace import SearchSpace
+from hpo_engine.service.wmla.tasks import task_body
+from hpo_engine.space.searchspace import Float, SearchSpace
 from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import StudySpec
+from hpo_engine.study.trial import Proposal, Trial
 from hpo_engine.studyfile import wmla
 from hpo_engine.studyfile.wmla import Generation
+from hpo_engine.testing.histories import opened, proposed, spec_of, with_fate
 
 SDK = "wmla-python-sdk/1.0 (lang=python; arch=x86_64; os=Linux; python.version=3.11.7)"
 
@@ -79,3 +85,24 @@ def test_no_more_is_remembered_than_there_is_room_for() -> None:
         answer(key, 4)
     assert made == ["a", "b", "c", "a"]
     assert answer("d", 100) == answer("d", 100) and made[-1] == "d"
+
+
+def test_an_encoded_task_is_its_object_and_ended_trials_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = opened(spec_of(SearchSpace((Float("x", 0, 1),))))
+    for number, fate in enumerate(("completed", "failed", "running")):
+        history = with_fate(proposed(history, [Proposal({"x": number / 10})]), number, fate, number / 10)
+    made, trial_object = list[int](), wmla.trial_object
+
+    def counted(history: History, trial: Trial, **options: Any) -> dict[str, Any]:
+        made.append(trial.id)
+        return trial_object(history, trial, **options)
+
+    monkeypatch.setattr(wmla, "trial_object", counted)
+    memory = Memory()
+    for at in (1000.0, 1001.0):  # it is made anew every second, for its durations
+        for generation in Generation:
+            view = View("h", "ann", "running", history.opened_at, "1", load=lambda: history)
+            body = json.loads(task_body(memory, view, generation, at))
+            expected = wmla.task_object(history, now=at, state="RUNNING", generation=generation)
+            assert body == json.loads(json.dumps(expected))
+    assert made == [0, 1, 2, 0, 1, 2, 2, 2], "once for each generation"

@@ -12,6 +12,7 @@ from fastapi import Request
 T = TypeVar("T")
 Body = bytes
 _MOST_BYTES = 64 << 20
+_MOST_WITH_PARTS = 32
 
 
 class Memory:
@@ -21,9 +22,19 @@ class Memory:
         self._bodies: OrderedDict[Hashable, tuple[Hashable, Body]] = OrderedDict()
         self._bytes, self._most = 0, most_bytes
         self._lock = threading.Lock()
+        self._parts: OrderedDict[Hashable, dict[int, Any]] = OrderedDict()
         self._facts: dict[Hashable, Any] = {}
         self.names: dict[int, str] = {}
         """Name of the study by its start in microseconds; one that was removed may still be here."""
+
+    def parts(self, key: Hashable) -> dict[int, Any]:
+        """Parts of an answer by number, to be kept there; those of few answers are."""
+        with self._lock:
+            found = self._parts.setdefault(key, {})
+            self._parts.move_to_end(key)
+            while len(self._parts) > _MOST_WITH_PARTS:
+                self._parts.popitem(last=False)
+            return found
 
     def fact(self, key: Hashable, find: Callable[[], T]) -> T:
         """What never changes."""

@@ -15,6 +15,7 @@ from hpo_engine.studyfile.wmla import Generation
 if TYPE_CHECKING:
     from hpo_engine.service.desk import View
     from hpo_engine.service.wmla.memory import Body, Memory
+    from hpo_engine.study.trial import Trial
 
 _ENDED = ("finished", "failed", "stopped")
 _STATES = {
@@ -50,23 +51,40 @@ def state_of(view: View) -> str:
     return _STATES[view.state]
 
 
-def task(view: View, generation: Generation, now: float) -> dict[str, Any]:
-    """The task object; `now`: UTC seconds."""
-    history = history_of(view)
+def task_body(memory: Memory, view: View, generation: Generation, now: float | None = None) -> Body:
+    """The task object, encoded. That of a study which goes on has durations in it, and is made anew every second.
+
+    Args:
+        now: UTC seconds.
+    """
+    at = time.time() if now is None else now
+    version = view.version, state_of(view), None if ended(view) else int(at)
+    return memory.body(("task", view.name, generation), version, lambda: _task(memory, view, generation, at))
+
+
+def _task(memory: Memory, view: View, generation: Generation, now: float) -> Body:
+    history, state = history_of(view), state_of(view)
     if history is None:
-        return {
-            "hpoName": view.name, "state": state_of(view), "progress": "0/-", "running": 0, "complete": 0, "failed": 0,
+        return dump({
+            "hpoName": view.name, "state": state, "progress": "0/-", "running": 0, "complete": 0, "failed": 0,
             "duration": wmla.duration(0), "creator": view.owner, "createtime": wmla.timestamp(view.created),
             "experiments": [],
-        }  # fmt: skip
-    return wmla.task_object(history, now=now, state=state_of(view), generation=generation)
+        }).encode()  # fmt: skip
+    known = memory.parts((view.name, view.created, generation))
+    head = wmla.task_object(history, now=now, state=state, generation=generation, experiments=False)
+    trials = [_trial(known, history, trial, generation, now) for trial in history.trials]
+    return b'%s, "experiments": [%s]}' % (dump(head).encode()[:-1], b", ".join(trials))
 
 
-def task_body(memory: Memory, view: View, generation: Generation, now: float | None = None) -> Body:
-    """The task object, encoded. That of a study which goes on has durations in it, and is made anew every second."""
-    now = time.time() if now is None else now
-    version = view.version, state_of(view), None if ended(view) else int(now)
-    return memory.body(("task", view.name, generation), version, lambda: dump(task(view, generation, now)).encode())
+def _trial(known: dict[int, Any], history: History, trial: Trial, generation: Generation, now: float) -> Body:
+    """The trial's object, encoded; that of one which has ended only once."""
+    made_of, body = known.get(trial.id, (None, b""))
+    if made_of is not None and made_of[0] is trial and made_of[1] is history.spec:
+        return bytes(body)
+    encoded = dump(wmla.trial_object(history, trial, now=now, generation=generation)).encode()
+    if trial.state.ended:
+        known[trial.id] = (trial, history.spec), encoded
+    return encoded
 
 
 def list_body(bodies: Iterable[Body]) -> Body:

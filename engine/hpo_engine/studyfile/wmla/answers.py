@@ -45,7 +45,12 @@ _TRIAL_STATES = {
 
 
 def task_object(
-    history: History, *, now: float, state: str | None = None, generation: Generation | None = None
+    history: History,
+    *,
+    now: float,
+    state: str | None = None,
+    generation: Generation | None = None,
+    experiments: bool = True,
 ) -> dict[str, Any]:
     """The task as GET /hypersearch/{hpoName} answers it.
 
@@ -54,10 +59,11 @@ def task_object(
         state: in place of the history's, where the service knows more (RECOVERPEND, RECOVERFAILED).
         generation: who asks. The second one also gets algoDef and hyperParams, and ids of its own form; the first one
             gets the driverId of trials. None: what both get.
+        experiments: False leaves the trials out, but for the best one.
     """
     counts = history.counts
     failed = sum(counts.get(s, 0) for s in BAD)
-    out = {
+    out: dict[str, Any] = {
         "hpoName": history.spec.name,
         "state": state or task_state(history),
         "progress": progress(history),
@@ -67,8 +73,9 @@ def task_object(
         "duration": duration(history.elapsed_s(now)),
         "creator": creator(history),
         "createtime": timestamp(history.opened_at),
-        "experiments": [trial_object(history, trial, now=now, generation=generation) for trial in history.trials],
     }
+    if experiments:
+        out["experiments"] = [trial_object(history, trial, now=now, generation=generation) for trial in history.trials]
     if history.best is not None:
         best = trial_object(history, history.best, now=now, generation=generation)
         out["best"] = {**best, **_result(history, history.best)}
