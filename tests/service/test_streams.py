@@ -149,6 +149,34 @@ def test_the_list_and_the_output_are_followed_and_a_removed_study_ends_its_strea
     assert requests.get(f"{service.url}/api/v1/studies/listed/events", timeout=60).status_code == 404
 
 
+def test_trials_are_paused_stopped_retried_and_resumed_while_they_run(service: Served, tmp_path: Path) -> None:
+    gate, base = submitted(service, "acted", tmp_path), "/api/v1/studies/acted"
+
+    def state(number: int) -> str:
+        answer = service.get(f"{base}/trials/{number}").json()
+        return str(answer.get("state"))
+
+    def act(number: int, what: str) -> dict[str, Any]:
+        answer = service.post(f"{base}/trials/{number}/{what}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    wait_until(lambda: (state(0), state(1)) == ("running", "running"))
+    assert act(0, "pause")["trial"] == 0
+    wait_until(lambda: state(0) == "paused")
+    assert act(0, "pause")["text"] == "trial 0 is paused already"
+    assert service.post(f"{base}/trials/1/stop", json={"kill": True}).status_code == 200
+    wait_until(lambda: state(1) == "stopped")
+    assert act(1, "retry")["text"] == "trial 1 begins anew"
+    assert act(0, "retry")["text"] == "trial 0 is paused; resume it"
+    assert act(0, "resume")["state"] in ("pending", "running")
+    gate.touch()
+    wait_until(lambda: service.get(base).json()["state"] == "finished")
+    page = service.get(f"{base}/trials").json()["trials"]
+    assert [trial["state"] for trial in page] == ["completed"] * 3 and page[1]["attempts"] == 2
+
+
 class Counting:
     """A source that counts how often it is read, and has one message each time."""
 
