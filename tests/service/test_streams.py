@@ -14,7 +14,7 @@ import anyio
 import pytest
 import requests
 
-from hpo_engine.service.v1.feeds import WAITING, Feeds, Message
+from hpo_engine.service.v1.feeds import BROKEN, WAITING, Feeds, Message
 from tests.support.helpers import wait_until
 from tests.support.service import Served, served
 
@@ -217,3 +217,30 @@ def test_a_hundred_listeners_cost_one_reader_and_a_slow_one_is_cut_off() -> None
         assert seen == list(range(seen[0], seen[0] + len(seen))), "nothing is missing in what one has got"
         assert (seen[-1] == 2 * WAITING) is (number != 0)
     assert len(got[0]) <= WAITING + 1 and feeds.count == 0
+
+
+class Failing(Counting):
+    def news(self) -> list[Message]:
+        if self.reads == 2:
+            raise RuntimeError("nobody expects it")
+        return super().news()
+
+
+def test_a_stream_whose_source_fails_ends_and_the_next_listener_gets_a_new_one() -> None:
+    feeds, made = Feeds(), list[Failing]()
+
+    def source() -> Failing:
+        made.append(Failing())
+        return made[-1]
+
+    async def listen() -> list[Message | None]:
+        found: list[Message | None] = []
+        async with feeds.listening("x", source, 0.0) as (listener, _):
+            while not found or (found[-1] is not None and not found[-1].last):
+                found.append(await listener.next())
+        return found
+
+    async def twice() -> list[list[Message | None]]:
+        return [await listen(), await listen()]
+
+    assert anyio.run(twice) == [[Message("tick", "1"), Message("tick", "2"), BROKEN]] * 2 and len(made) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Path, Request
 
@@ -75,4 +75,3 @@ def asking(
 
 
 Ask = Annotated[Asking, Depends(asking)]
-Body = dict[str, Any]

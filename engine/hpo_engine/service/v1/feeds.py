@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 import anyio.to_thread
 
-from hpo_engine.errors import EngineError
+from hpo_engine.errors import EngineError, StudyGone, StudyNotFound
+from hpo_engine.reports.objects import dump
 
 _log = logging.getLogger(__name__)
 WAITING = 64
@@ -31,6 +32,10 @@ class Message:
     data: str
     id: str = ""
     last: bool = False
+
+
+BROKEN = Message("", "", last=True)
+"""The stream ends without a word."""
 
 
 class Source(Protocol):
@@ -90,15 +95,11 @@ class Feed:
     def _news(self) -> Sequence[Message]:
         try:
             return self.source.news()
-        except (EngineError, OSError) as error:
-            _log.info("a stream of events ends: %s", error)
-            return [Message("removed", '{"reason": ' + _quoted(str(error)) + "}", last=True)]
-
-
-def _quoted(text: str) -> str:
-    from hpo_engine.reports.objects import dump
-
-    return dump(text)
+        except (StudyNotFound, StudyGone) as error:
+            return [Message("removed", dump({"reason": str(error)}), last=True)]
+        except Exception:  # clients connect again, and then are told what is wrong
+            _log.warning("a stream of events breaks off", exc_info=True)
+            return [BROKEN]
 
 
 class Feeds:

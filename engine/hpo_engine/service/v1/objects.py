@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpo_engine.reports import objects
@@ -178,10 +177,6 @@ def lineage_object(history: History, trial: Trial) -> dict[str, Any]:
         "repeats": trial.proposal.repeats,
         "replaces": trial.proposal.replaces,
         "queued": None if trial.proposal.queued is None else trial.proposal.queued.number,
-        "note": _plain(trial.proposal.note),
+        "note": None if trial.proposal.note is None else dict(trial.proposal.note),
         "started_others": [t.id for t in history.trials if t.origin is not None and t.origin.trial == trial.id],
     }
-
-
-def _plain(note: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if note is None else dict(note)

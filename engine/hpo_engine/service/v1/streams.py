@@ -12,7 +12,7 @@ from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
 
 from hpo_engine.service.v1.asking import Ask, Number, Study
-from hpo_engine.service.v1.feeds import Feeds, Listener, Message
+from hpo_engine.service.v1.feeds import BROKEN, Feeds, Listener, Message
 from hpo_engine.service.v1.news import (
     ListNews,
     OutputNews,
@@ -137,7 +137,7 @@ async def _streamed(messages: AsyncIterator[Message]) -> EventSourceResponse:
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         message = first
-        while message is not None:
+        while message is not None and message is not BROKEN:
             yield ServerSentEvent(message.data, event=message.event, id=message.id or None, sep="\n")
             if message.last:
                 return
