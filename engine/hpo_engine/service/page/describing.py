@@ -141,6 +141,8 @@ def _cell(thing: Any) -> Any:
 
     if isinstance(thing, bool):
         return str(thing).lower()
+    if thing is None:
+        return None
     return thing if isinstance(thing, int | float) else cut(value(thing), 300)
 
 

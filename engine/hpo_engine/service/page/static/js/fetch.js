@@ -21,7 +21,5 @@ async function read(response) {
 }
 
 function words(answer) {
-  const problems = (answer.problems || []).map((each) => each.text).filter(Boolean);
-  if (problems.length > 1) return problems.join("\n");
   return typeof answer.error === "string" ? answer.error : typeof answer.detail === "string" ? answer.detail : "";
 }

@@ -20,7 +20,9 @@ export function searched(axis, values) {
   let { low, high } = axis;
   for (const value of values) if (typeof value === "number") { if (value < low) low = value; if (value > high) high = value; }
   if (low === high) { low -= 0.5; high += 0.5; }
-  return line(key, axis.name, low, high, axis.log && low > 0, values);
+  const found = line(key, axis.name, low, high, axis.log && low > 0, values);
+  if (axis.kind === "int") found.ticks = found.ticks.filter((tick) => Number.isInteger(tick[2]));
+  return found;
 }
 
 function line(key, name, low, high, log, values) {
@@ -28,7 +30,7 @@ function line(key, name, low, high, log, values) {
   const place = (value) => ((log ? Math.log(value) : value) - from) / (to - from);
   const at = (p) => { const u = from + p * (to - from); return log ? Math.exp(u) : u; };
   return {
-    key, name, values, place: (value) => (typeof value === "number" ? place(value) : NaN), ticks: (log ? decades : rounds)(low, high).map((tick) => [place(tick), short(tick)]),
+    key, name, values, place: (value) => (typeof value === "number" ? place(value) : NaN), ticks: (log ? decades : rounds)(low, high).map((tick) => [place(tick), short(tick), tick]),
     words: (a, b) => `${number(Number(at(a).toPrecision(4)))} to ${number(Number(at(b).toPrecision(4)))}`,
   };
 }
@@ -40,12 +42,14 @@ function choices(key, name, known, values) {
   const place = (value) => (index.has(value) ? (index.get(value) + 0.5) / all.length : NaN);
   const step = Math.ceil(all.length / CHOICES);
   return {
-    key, name, values, place, cells: all.length, ticks: all.map((choice) => [place(choice), cut(String(number(choice)))]).filter((_, i) => i % step === 0),
-    words: (a, b) => all.filter((choice) => place(choice) >= a && place(choice) <= b).map((choice) => number(choice)).join(", ") || "none",
+    key, name, values, place, cells: all.length, ticks: all.map((choice) => [place(choice), cut(text(choice))]).filter((_, i) => i % step === 0),
+    words: (a, b) => all.filter((choice) => place(choice) >= a && place(choice) <= b).map(text).join(", ") || "none",
   };
 }
 
-function cut(text) { return text.length > 14 ? `${text.slice(0, 6)}…${text.slice(-7)}` : text; }
+function text(choice) { return choice === null ? "null" : String(number(choice)); }
+
+function cut(words) { return words.length > 14 ? `${words.slice(0, 6)}…${words.slice(-7)}` : words; }
 
 function rounds(low, high) {
   const raw = (high - low) / 5, power = 10 ** Math.floor(Math.log10(raw));

@@ -50,7 +50,8 @@ export function number(value) {
 export function short(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  return size >= 1e5 || size < 1e-3 ? number(Number(value.toPrecision(3))) : number(Number(value.toPrecision(6)));
+  if (size >= 1e6) { const [mantissa, exponent] = value.toExponential(2).split("e"); return `${Number(mantissa)}e${Number(exponent)}`; }
+  return number(Number(value.toPrecision(size < 1e-3 ? 3 : 6)));
 }
 
 // The range of an axis that shows good values well where bad ones would squeeze them (reports/ranges.py); null: all.
