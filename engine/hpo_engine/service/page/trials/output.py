@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse
 
 from hpo_engine.contract.outputlog import logfiles
-from hpo_engine.errors import StudyNotFound
+from hpo_engine.errors import EngineError, StudyNotFound
 from hpo_engine.reports.objects import dump
 from hpo_engine.service.dependencies import caller_of, desk_of
 from hpo_engine.service.desk import Caller, Desk
@@ -112,7 +112,10 @@ async def _told(desk: Desk, caller: Caller, name: str, number: int) -> AsyncIter
     yield {"comment": "connected"}
     before: object = None
     while True:
-        stamp, text, over = await anyio.to_thread.run_sync(_look, desk, caller, name, number, before)
+        try:
+            stamp, text, over = await anyio.to_thread.run_sync(_look, desk, caller, name, number, before)
+        except EngineError:  # the study was removed, or cannot be read any more: the page says so when it is loaded
+            return
         if stamp != before:
             before = stamp
             yield {"event": "log", "data": text}
