@@ -59,7 +59,7 @@ def pace(paths: StudyPaths, history: History) -> Pace | None:
 def rehearsed(
     spec: StudySpec, pace: Pace | None, history: History | None = None, *, quick: bool = False
 ) -> Rehearsed | None:
-    """What a study will run, or what is left of one to run; None: it has no end, its searcher is a plugin's, or it
+    """What a study will run, or what is left of one to run; None: it has no end, its searcher is an unknown one, or it
     takes too long to find out.
 
     Args:
@@ -73,7 +73,10 @@ def rehearsed(
     from hpo_engine.reports.pace import Pace
 
     made = searcher(spec)
-    known = spec.algorithm.name.partition(":")[0] in SEARCHERS
+    gives_all_alike = (
+        spec.isolation is not None and spec.isolation.plugin is not None
+    )  # as no plugin of WMLA's promotes
+    known = gives_all_alike or spec.algorithm.name.partition(":")[0] in SEARCHERS
     if not known or (spec.budget.most is None and made.traits.size is None):
         return None
     pace = Pace(0.0, 1.0) if pace is None else pace
