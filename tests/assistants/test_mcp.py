@@ -55,6 +55,7 @@ def test_assistant_looks_queues_and_stops(tmp_path: Path) -> None:
             ("read_log", {"study": "mine", "trial": 0}),
             ("figure_data", {"study": "mine", "figure": "history"}),
             ("enqueue", {"study": "mine", "configurations": [{"x": 0.5, "kind": "a b"}]}),
+            ("explain_trial", {"study": "mine", "trial": 0}),
             ("enqueue", {"study": "mine", "configurations": [{"y": 0.5}]}),
             ("show_trial", {"study": "mine", "trial": 99}),
             ("show_study", {"study": "min"}),
@@ -64,12 +65,13 @@ def test_assistant_looks_queues_and_stops(tmp_path: Path) -> None:
     )
     reading = {tool.name for tool in tools if tool.annotations.read_only_hint}
     assert reading == {tool.name for tool in tools} - {"enqueue", "stop_study", "stop_trials"}
-    good, bad = answers[:9], answers[9:]
+    good, bad = answers[:10], answers[10:]
     assert not any(error for error, _, _ in good[:8]), answers
-    listed, shown, stopped, page, best, trial, log, figure, queued = (value for _, value, _ in good)
+    listed, shown, stopped, page, best, trial, log, figure, queued, words = (value for _, value, _ in good)
     assert [each["study"] for each in listed["studies"]] == ["mine"] and shown["file"]["space"]["x"] == {
         "float": [0, 2]
     }
+    assert words["proposed"]["kind"] == "searcher" and words["ended"] == "by itself"
     assert stopped["state"] in ("stopped", "finished")
     values = [each["value"] for each in page["trials"]]
     assert values == sorted(values) and page["trials"][0]["trial"] == best["best"]["trial"]

@@ -131,6 +131,16 @@ def best(paths: StudyPaths) -> dict[str, Any]:
     return {"study": history.spec.name, "best": best_object(history), **several}
 
 
+def explained(paths: StudyPaths, number: int) -> dict[str, Any]:
+    """Why a trial is what it is, in words."""
+    from hpo_engine.control.explaining import explain
+    from hpo_engine.reports.explaining import explanation_object
+
+    history = read(paths)
+    found = trial_of(history, number)
+    return explanation_object(history, found, explain(paths, history, found))
+
+
 def figure(paths: StudyPaths, name: str) -> dict[str, Any]:
     """The data of a figure."""
     from hpo_engine.reports import charts

@@ -70,6 +70,11 @@ def create_server(root: str) -> MCPServer[Any]:
         return _answer(lambda: answers.best(find(study)))
 
     @tool(_READS)
+    def explain_trial(study: str, trial: int) -> dict[str, Any]:
+        """Why a trial was proposed, how it ranks, why it ended, and what it would have needed, in words."""
+        return _answer(lambda: answers.explained(find(study), trial))
+
+    @tool(_READS)
     def figure_data(study: str, figure: str) -> dict[str, Any]:
         """The data of a figure: history, curves, slices, pareto, or importance (which parameters matter, and how sure
         that is)."""
