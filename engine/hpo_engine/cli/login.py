@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from urllib.parse import parse_qs, urlsplit
+from typing import TYPE_CHECKING
 
 import click
 
-from hpo_engine.client.servers import Server
+if TYPE_CHECKING:
+    from hpo_engine.client.servers import Server
 
 
 @click.command()
@@ -24,7 +25,7 @@ def login(url: str, user: str | None, fingerprint: str | None) -> None:
     ~/.config/hpo-engine/servers.json, readable by you only; a password is not kept.
     """
     from hpo_engine.client.connection import Connection
-    from hpo_engine.client.servers import keep, load, normal_url, servers_file
+    from hpo_engine.client.servers import Server, keep, load, normal_url, servers_file
 
     url, token = _split(url)
     url = normal_url(url)
@@ -67,6 +68,8 @@ VERBS = (login, logout)
 
 def _split(url: str) -> tuple[str, str]:
     """The address, and the token in it if it is the one that `serve` prints."""
+    from urllib.parse import parse_qs, urlsplit
+
     parts = urlsplit(url)
     token = parse_qs(parts.query).get("token", [""])[0]
     if not token:
