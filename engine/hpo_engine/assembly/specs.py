@@ -137,7 +137,7 @@ def _checked(spec: StudySpec, env: Mapping[str, str], *, how_long: bool) -> Stud
     made = searcher(spec)
     stopper(spec)
     metric_files(spec)
-    if runs_here(spec):
+    if runs_here(spec) and (spec.resources.cpus is not None or spec.resources.gpus):
         capacity(spec.resources, Place.here(env, gpus=bool(spec.resources.gpus)))
     usual = None if how_long else made.traits.usual_trials
     size = made.traits.size if usual is None else usual

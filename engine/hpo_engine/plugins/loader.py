@@ -33,7 +33,7 @@ def load_class(where: str, folder: str) -> Callable[..., Any]:
     module_name, _, class_name = where.rpartition(":")
     if module_name.endswith(".py"):
         module = _of_file(os.path.realpath(os.path.join(folder, module_name)))
-    elif _is_in(module_name, os.path.realpath(folder)):
+    elif not _is_ours(module_name) and _is_in(module_name, os.path.realpath(folder)):
         module = importlib.import_module(f"{_package(os.path.realpath(folder))}.{module_name}")
     else:
         module = importlib.import_module(module_name)
@@ -66,10 +66,14 @@ def _of_file(path: str) -> ModuleType:
     return module
 
 
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "hpo_engine"
+
+
 def _is_in(module: str, folder: str) -> bool:
     """Whether the folder has the module's first part; ours is never a user's."""
     top = module.partition(".")[0]
-    return top not in ("", "hpo_engine") and PathFinder.find_spec(top, [folder]) is not None
+    return top != "" and not _is_ours(module) and PathFinder.find_spec(top, [folder]) is not None
 
 
 def _package(folder: str) -> str:

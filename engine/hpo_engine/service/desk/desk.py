@@ -116,7 +116,7 @@ class Desk:
             given = Content(source, kept.content if kept is not None else None)
             row, is_new = self._submissions.add(new, given, now, partial(self._taken, new.name), told)
             if is_new:
-                self._specs.put(row, texts.settled(spec, folder, self.root))
+                self._specs.put(row, spec, folder)
                 self._host.enqueue(row)
         if not is_new and kept is not None:
             self._uploads.drop(kept.name)

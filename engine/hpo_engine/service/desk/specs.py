@@ -21,7 +21,7 @@ _MOST = 1000
 class Specs:
     def __init__(self, submissions: Submissions, uploads: Uploads, root: str) -> None:
         self._submissions, self._uploads, self._root = submissions, uploads, root
-        self._known: OrderedDict[int, StudySpec] = OrderedDict()
+        self._known: OrderedDict[int, tuple[StudySpec, str | None]] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, row: Submission) -> StudySpec | None:
@@ -29,7 +29,7 @@ class Specs:
         with self._lock:
             if row.id in self._known:
                 self._known.move_to_end(row.id)
-                return self._known[row.id]
+                return texts.settled(*self._known[row.id], self._root)
         try:
             spec = self._read(row)
         except (EngineError, LookupError, OSError):
@@ -37,9 +37,10 @@ class Specs:
         self.put(row, spec)
         return spec
 
-    def put(self, row: Submission, spec: StudySpec) -> None:
+    def put(self, row: Submission, spec: StudySpec, folder: str | None = None) -> None:
+        """`folder`: that of the upload with which the spec was read (None: it is as it will be, see `settled`)."""
         with self._lock:
-            self._known[row.id] = spec
+            self._known[row.id] = spec, folder
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
 

@@ -7,7 +7,8 @@ import random
 import secrets
 import shutil
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpo_engine.errors import Problem, SpecError
@@ -92,6 +93,18 @@ def new_name(user: str, now: float) -> str:
     return wmla.new_name(user, now, random.Random())
 
 
+_MOST_LAID = 32
+
+
+@dataclass
+class _Laid:
+    """A folder with a lone script, removed with the `stack`. `users`: requests that are being checked with it."""
+
+    folder: str
+    stack: ExitStack
+    users: int = 0
+
+
 class Uploads:
     """Uploaded models until their studies have folders: small scripts in the database, all else unpacked in `models`.
 
@@ -102,6 +115,7 @@ class Uploads:
     def __init__(self, places: ServicePaths, spool: Spool) -> None:
         self._places, self._spool = places, spool
         self._unpacker: Unpacker | None = None
+        self._laid: dict[tuple[bytes, str], _Laid] = {}  # the one that was used last is the last one
         self._lock = threading.Lock()
 
     @contextmanager
@@ -118,7 +132,7 @@ class Uploads:
         if model.kind == "script" and model.size <= SMALL_BYTES:
             with open(model.path, "rb") as file:
                 content = file.read()
-            with self.laid(content, script) as folder:
+            with self._shared(content, script) as folder:
                 yield Kept("", folder, content)
             return
         name = secrets.token_hex(16)
@@ -140,6 +154,25 @@ class Uploads:
             os.mkdir(folder, 0o700)
             _lay(content, folder, script)
             yield folder
+
+    @contextmanager
+    def _shared(self, content: bytes, script: str) -> Iterator[str]:
+        """As `laid`; clients send one script again and again, so its folder is kept for the next ones."""
+        with self._lock:
+            found = self._laid.pop((content, script), None)
+            if found is None:
+                stack = ExitStack()
+                found = _Laid(stack.enter_context(self.laid(content, script)), stack)
+            self._laid[content, script] = found
+            found.users += 1
+        try:
+            yield found.folder
+        finally:
+            with self._lock:
+                found.users -= 1
+                idle = [key for key, laid in self._laid.items() if not laid.users]
+                for key in idle[: max(0, len(self._laid) - _MOST_LAID)]:
+                    self._laid.pop(key).stack.close()
 
     @contextmanager
     def held(self, kept: str, content: bytes | None, script: str) -> Iterator[str | None]:
@@ -166,6 +199,9 @@ class Uploads:
 
     def close(self) -> None:
         with self._lock:
+            for laid in self._laid.values():
+                laid.stack.close()
+            self._laid.clear()
             if self._unpacker is not None:
                 self._unpacker.close()
 

@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from hpo_engine.contract.paths import absolute, is_below
 from hpo_engine.space.params import json_text
@@ -71,6 +72,16 @@ class Arguments:
 
 def read_arguments(line: str) -> Arguments:
     """Raises ValueError, in plain words, for what cannot be read."""
+    return _read(line) if _SECRET in line else _read_once(line)
+
+
+@lru_cache(maxsize=64)
+def _read_once(line: str) -> Arguments:
+    """A request is looked at several times, and clients send many with the same arguments."""
+    return _read(line)
+
+
+def _read(line: str) -> Arguments:
     # Clients break long lines with backslashes, also behind the last one, and some join them again without a break.
     words = split_command(re.sub(r"(?:^|(?<=\s))\\(?=\s|$)", "", line.replace("\r\n", "\n")))
     options: dict[str, str] = {}
