@@ -18,7 +18,6 @@ from typing import Any
 
 from hpo_engine.errors import Problem, SpecError, StudyExists, StudyLocked, StudyNotFound, nearest
 from hpo_engine.failpoints import failpoint
-from hpo_engine.isolation.plugin import trial_load
 from hpo_engine.space.params import json_text
 from hpo_engine.study.spec import SearchPlugin
 from hpo_engine.text.quoting import listed
@@ -113,7 +112,7 @@ def install(
     creator: str = "",
     now: float,
     replace: bool = False,
-    load: Callable[[str, SearchPlugin], None] = trial_load,
+    load: Callable[[str, SearchPlugin], None] | None = None,
 ) -> Installed:
     """Copies the plugin in the folder `source` to `where`, once its class has been loaded in its interpreter.
 
@@ -135,7 +134,7 @@ def install(
     aside = os.path.join(where, f".new-{secrets.token_hex(4)}")
     try:
         shutil.copytree(source, f"{aside}/{_CODE}", ignore=_LEFT_OUT, ignore_dangling_symlinks=True)
-        load(name, SearchPlugin(f"{aside}/{_CODE}", FILE, interpreter, log_level))
+        (load or _load)(name, SearchPlugin(f"{aside}/{_CODE}", FILE, interpreter, log_level))
         for folder, names, _ in os.walk(aside):  # what loading it has left
             for each in [n for n in names if n == "__pycache__"]:
                 shutil.rmtree(os.path.join(folder, each), ignore_errors=True)
@@ -154,6 +153,12 @@ def install(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return find(where, name)
+
+
+def _load(name: str, plugin: SearchPlugin) -> None:
+    from hpo_engine.isolation.plugin import trial_load  # every submit looks for plugins, and few install one
+
+    trial_load(name, plugin)
 
 
 def uninstall(name: str, where: str, used_by: Sequence[str] = ()) -> None:
