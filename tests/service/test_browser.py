@@ -139,19 +139,27 @@ def test_from_logging_in_to_the_best_trial(desktop: Window, service: Serving, tm
     desktop.sound()
 
 
-def test_a_brush_filters_the_table_and_the_table_survives_news(desktop: Window, service: Serving) -> None:
-    desktop.go("/studies/bowl?tab=parallel")
+@pytest.mark.slow
+def test_a_brush_filters_the_table_until_all_are_shown_again(desktop: Window, service: Serving) -> None:
+    drawn(service)
+    desktop.go("/studies/plain?tab=parallel")
     page = desktop.page
     axis = page.get_by_role("slider").or_(page.locator(".parallel [tabindex='0']")).nth(1)
     axis.wait_for()
     axis.focus()
     page.keyboard.press("ArrowUp")
     page.wait_for_function(
-        "() => / of 6$/.test(document.querySelector('[data-part=count][role=status].count')?.textContent ?? '')"
+        "() => / of 12$/.test(document.querySelector('[data-part=count][role=status].count')?.textContent ?? '')"
     )
     page.get_by_role("button", name="Show all again").click()
-    page.wait_for_function("() => document.querySelector('.trials .count').textContent === '6 trials'")
+    page.wait_for_function("() => document.querySelector('.trials .count').textContent === '12 trials'")
     desktop.sound()
+
+
+def drawn(service: Serving) -> None:
+    """The study plain, with 12 trials."""
+    if not (service.root / "plain").exists():
+        written(str(service.root), "plain", 12)
 
 
 def many(count: int) -> dict[str, Any]:
@@ -177,7 +185,7 @@ def many(count: int) -> dict[str, Any]:
 def test_46000_trials_are_sorted_filtered_and_scrolled_with_few_rows_in_the_page(
     browser: Any, service: Serving, tmp_path: Path
 ) -> None:
-    written(str(service.root), "plain", 12)
+    drawn(service)
     count, body = 46_000, json.dumps(many(46_000))
     with window(browser, service.host, accept_downloads=True) as found:
         page = found.page
@@ -227,8 +235,7 @@ def test_news_change_neither_place_nor_selection_nor_focus(browser: Any, service
         data = {**many(state["count"]), "events": state["events"]}
         route.fulfill(body=json.dumps(data), content_type="application/json")
 
-    if not (service.root / "plain").exists():
-        written(str(service.root), "plain", 12)
+    drawn(service)
     with window(browser, service.host) as found:
         page = found.page
         page.goto(f"http://{service.host}{service.login}")

@@ -24,7 +24,6 @@ PAGES = {
     "long names listed": "/studies/long_names?tab=trials", "enqueue": "/studies/conditional/enqueue?like=1",
     "submit": "/submit", "account": "/account", "not found": "/studies/nothing",
 }  # fmt: skip
-BY_DEFAULT = ("trials", "trial")
 LOOKS = [(dark, phone) for phone in (False, True) for dark in (False, True)]
 _NOT_FOUND = "error: Failed to load resource: the server responded with a status of 404 (Not Found)"
 
@@ -65,14 +64,11 @@ def looks(browser: Any, service: Serving) -> Iterator[Callable[[bool, bool], Win
         yield opened
 
 
-def cases() -> list[Any]:
-    return [
-        pytest.param(name, dark, phone, marks=() if name in BY_DEFAULT and dark and phone else pytest.mark.slow)
-        for dark, phone in LOOKS for name in PAGES
-    ]  # fmt: skip
+CASES = [(name, dark, phone) for dark, phone in LOOKS for name in PAGES]
 
 
-@pytest.mark.parametrize(("name", "dark", "phone"), cases())
+@pytest.mark.slow  # what people do most is under axe-core in test_browser, too
+@pytest.mark.parametrize(("name", "dark", "phone"), CASES)
 def test_a_page_is_sound(looks: Callable[[bool, bool], Window], name: str, dark: bool, phone: bool) -> None:
     found = looks(dark, phone)
     found.complaints.clear()
