@@ -95,8 +95,9 @@ def test_a_request_that_is_sent_again_with_its_key_is_one_study(desk: Desk, tmp_
 def test_what_is_wrong_is_said_before_the_answer_and_leaves_nothing(
     desk: Desk, root: Path, tmp_path: Path, changes: dict[str, Any], problem: str
 ) -> None:
-    with pytest.raises(SpecError, match=problem):
+    with pytest.raises(SpecError, match=problem) as refused:
         desk.submit(ADA, request("wrong", **changes), script(tmp_path))
+    assert ".service" not in str(refused.value), "where an upload lies is nobody's business"
     with pytest.raises(StudyNotFound):
         desk.view(ROOT, "wrong")
     assert not (root / "wrong").exists() and not os.listdir(root / ".service" / "models")

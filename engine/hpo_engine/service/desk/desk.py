@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpo_engine.contract.paths import StudyPaths, is_study, studies
-from hpo_engine.errors import EngineError, JournalError, StudyGone, StudyLocked, StudyNotFound, nearest
+from hpo_engine.errors import EngineError, JournalError, SpecError, StudyGone, StudyLocked, StudyNotFound, nearest
 from hpo_engine.service.desk.looking import Glances, Histories
 from hpo_engine.service.desk.specs import Specs
 from hpo_engine.service.desk.states import Standing, state_of
@@ -107,7 +107,10 @@ class Desk:
         with self._kept(model, script) as kept:
             folder = kept.folder if kept is not None else None
             called = name or texts.new_name(caller.name, now)
-            spec, source = texts.spec_of(doc, text, self.root, folder, user=caller.name, name=called)
+            try:
+                spec, source = texts.spec_of(doc, text, self.root, folder, user=caller.name, name=called)
+            except SpecError as error:
+                raise _without_place(error, folder) from None
             self.open()
             new = Submission(
                 0, spec.name, caller.name, now, file, "" if model is None else model.kind, script,
@@ -364,6 +367,14 @@ class Desk:
             self._remove(row.name, row, force=True)
         except (EngineError, OSError):
             self._submissions.change(row.name, (Phase.REMOVING,), phase=Phase.IDLE)
+
+
+def _without_place(error: SpecError, folder: str | None) -> SpecError:
+    """The error in the client's words, who does not know where the upload lies at the moment."""
+    if folder is None:
+        return error
+    problems = [problem._replace(text=problem.text.replace(folder, "the uploaded model")) for problem in error.problems]
+    return SpecError(problems, error.source)
 
 
 def _may_see(caller: Caller, row: Submission | None) -> bool:
