@@ -124,7 +124,7 @@ def data_of_its_own(file: str, folder: Path) -> dict[str, str]:
     """Variables that lead the ready modules to a folder of the test, with made-up images for those that would download
     theirs, and requests to the plugins that they name."""
     if file.startswith("wmla_plugin/"):
-        made = {"taken": (), "now": 0.0, "load": lambda *_: None}
+        made: dict[str, Any] = {"taken": (), "now": 0.0, "load": lambda *_: None}
         installed.install(str(EXAMPLES / "wmla_plugin/draws"), "draws", str(folder / "algorithms"), **made)
         return {installed.FOLDER_VARIABLE: str(folder / "algorithms")}
     if file.partition("/")[0] not in READY:

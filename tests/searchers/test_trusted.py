@@ -44,6 +44,9 @@ class _Draws:
         rngs = (np.random.default_rng(i) for i in range(first_id, first_id + count))
         return [{"x": float(r.random()), "y": float(r.random())} for r in rngs]
 
+    def phase(self, observed: Any, number: int) -> str:
+        return "drawn at random"
+
 
 def simulated(
     searcher: Any, history: History, loss: Loss, runs: int, *, rows: bool, checkpoint: str | None = None
