@@ -46,6 +46,7 @@ CARRYING = (
 DELETING = ("checkpoints.deletion-recorded", "checkpoints.deleted")  # see test_checkpoints
 SEARCHING = ("searcher.state-aside", "searcher.state-saved")  # see test_plugins
 INSTALLING = ("algorithm.installed", "algorithm.removed")
+SERVING = [name for name in failpoints.NAMES if name.startswith(("service.", "accounts.", "model.", "copy.", "host."))]
 NOTED = "shim.stop-noted"  # see test_ending
 HELPERS = [name for name in failpoints.NAMES if name.startswith(("launcher.", "shim.")) and name != NOTED]
 NOT_PASSED = {"auto": ("shim.child-started",), "off": ("launcher.preloaded", "shim.child-forked")}
@@ -62,6 +63,7 @@ POINTS = [
         *DELETING,
         *SEARCHING,
         *INSTALLING,
+        *SERVING,
         EARLY,
         UNKNOWN,
         LARGE,

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -15,17 +17,24 @@ from typing import Any
 import pytest
 import requests
 
-from hpo_engine.store.journal import read_history
+from hpo_engine.service.guard.accounts import Accounts
+from hpo_engine.service.guard.token import admin_token
+from hpo_engine.service.places import ServicePaths
+from hpo_engine.service.records.uploads import SMALL_BYTES
+from hpo_engine.store.copying import append, end_of, piece_after, prepare
+from hpo_engine.store.journal import Journal, read_history
 from hpo_engine.store.lock import who_leads
+from hpo_engine.study.events import fold, opening
 from tests.support.desks import SCRIPT, begun, request
 from tests.support.guarded import Process, serving
 from tests.support.helpers import processes_with, wait_until
+from tests.support.random_logs import spec
 
 STUDIES = "/api/v1/studies"
 POINTS = [
-    ("service.before-commit", 2), ("service.after-commit", 2), ("service.after-commit", 3), ("host.asked", 1),
-    ("host.before-fork", 1), ("host.forked", 1), ("study.folder-made", 1), ("study.frozen", 1), ("journal.made", 1),
-    ("study.placed", 1), ("journal.after-commit", 3), ("attempt.sent", 1), ("study.closed", 1),
+    ("service.before-commit", 2), ("service.after-commit", 2), ("service.after-commit", 3), ("model.unpacked", 1),
+    ("host.asked", 1), ("host.before-fork", 1), ("host.forked", 1), ("study.folder-made", 1), ("study.frozen", 1),
+    ("journal.made", 1), ("study.placed", 1), ("journal.after-commit", 3), ("attempt.sent", 1), ("study.closed", 1),
 ]  # fmt: skip
 
 
@@ -50,13 +59,13 @@ def root(tmp_path: Path) -> Iterator[Path]:
             continue
 
 
-def _submit(service: Process, name: str, hold: str = "/nowhere") -> str | None:
+def _submit(service: Process, name: str, hold: str = "/nowhere", script: str = SCRIPT) -> str | None:
     """The name of the study if it was acknowledged; None: the service died."""
     try:
         answer = requests.post(
             service.url + STUDIES,
             headers={"X-Auth-Token": service.token, "Idempotency-Key": f"key of {name}"},
-            files={"data": (None, request(trials=2, hold=hold, parallel=1)), "model": ("train.py", SCRIPT)},
+            files={"data": (None, request(trials=2, hold=hold, parallel=1)), "model": ("train.py", script)},
             timeout=60,
         )
     except requests.ConnectionError:
@@ -83,10 +92,11 @@ def _is_finished(service: Process, name: str) -> bool:
 @pytest.mark.parametrize(("point", "number"), POINTS, ids=[f"{point}-{number}" for point, number in POINTS])
 def test_what_was_acknowledged_runs_once_wherever_a_process_dies(root: Path, point: str, number: int) -> None:
     names = dict[str, str]()
+    script = SCRIPT + "#" * SMALL_BYTES if point.startswith("model.") else SCRIPT  # small ones are not unpacked
     env = {"HPO_FAILPOINT": f"{point}:{number}:kill", "HPO_FAILPOINT_ONCE": f"{root}.died"}
     with _service(root, **env) as service:
         for key in ("a", "b"):
-            if (name := _submit(service, key)) is not None:
+            if (name := _submit(service, key, script=script)) is not None:
                 names[key] = name
         if len(names) == 2 and not point.startswith("service."):
             wait_until(lambda: os.path.exists(f"{root}.died"))
@@ -94,7 +104,7 @@ def test_what_was_acknowledged_runs_once_wherever_a_process_dies(root: Path, poi
     assert os.path.exists(f"{root}.died"), "nothing has died"
     with _service(root) as service:
         for key in ("a", "b"):
-            name = _submit(service, key)  # as a client does that has not got its answer, or forgot it
+            name = _submit(service, key, script=script)  # as a client does that has not got its answer, or forgot it
             assert name == names.setdefault(key, str(name)), "the same request is the same study"
         _await_end(service, list(names.values()))
         assert len({each["study"] for each in service.get(STUDIES).json()["studies"]}) == 2
@@ -118,6 +128,54 @@ def test_engines_outlive_the_service_and_are_adopted(root: Path, tmp_path: Path)
         hold.unlink()
         _await_end(service, names)
     _check(root, names)
+
+
+def test_a_user_whose_adding_died_is_not_there_and_can_be_added(root: Path) -> None:
+    paths = ServicePaths(str(root))
+    paths.make()
+    died = _python(
+        "import sys; from hpo_engine.service.guard.accounts import Accounts; "
+        "Accounts(sys.argv[1]).add('ada', 'hash', admin=False)",
+        paths.accounts,
+        failpoint="accounts.before-commit",
+    )
+    assert died == -signal.SIGKILL
+    with closing(Accounts(paths.accounts)) as accounts:
+        assert accounts.users() == []
+        accounts.add("ada", "hash", admin=False)
+        assert [user.name for user in accounts.users()] == ["ada"]
+
+
+def _python(code: str, *args: str, failpoint: str) -> int:
+    env = {**os.environ, "HPO_FAILPOINT": f"{failpoint}:1:kill"}
+    return subprocess.run([sys.executable, "-c", code, *args], env=env, timeout=60).returncode
+
+
+def test_a_service_that_died_while_it_made_its_token_begins_again(root: Path) -> None:
+    """Also one whose process has the number of the one that died, as in a container."""
+    paths = ServicePaths(str(root))
+    paths.make()
+    Path(f"{paths.token}.{os.getpid()}").write_text("torn")
+    assert admin_token(paths) == admin_token(paths) != "torn"
+
+
+def test_a_copy_of_a_log_whose_process_died_is_continued(tmp_path: Path) -> None:
+    source, copy = str(tmp_path / "study.db"), str(tmp_path / "copy.db")
+    events = opening(spec(), 1.0, "trials: 1\n", [], None)
+    with closing(Journal(source, write=True)) as journal:
+        journal.append(events, fold(events))
+    prepare(copy)
+    died = _python(
+        "import sys; from hpo_engine.store.copying import append, piece_after; "
+        "append(sys.argv[2], piece_after(sys.argv[1], 0, 0).rows)",
+        source,
+        copy,
+        failpoint="copy.before-commit",
+    )
+    assert died == -signal.SIGKILL
+    assert end_of(copy) == (0, 0)
+    append(copy, piece_after(source, *end_of(copy)).rows)
+    assert read_history(copy) == read_history(source)
 
 
 def _is_forker(pid: int) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hpo_engine.errors import JournalError
+from hpo_engine.failpoints import failpoint
 from hpo_engine.store.database import NOTHING, checksum, last_event, opened, refusal
 
 _MOST_BYTES = 4 << 20  # of one piece
@@ -78,6 +79,7 @@ def append(path: str, rows: Sequence[Sequence[Any]]) -> None:
             db.execute("BEGIN IMMEDIATE")
             try:
                 db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", _following(last_event(db)[:2], rows))
+                failpoint("copy.before-commit")
                 db.execute("COMMIT")
             except BaseException:
                 db.execute("ROLLBACK")

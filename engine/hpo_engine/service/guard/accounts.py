@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from hpo_engine.errors import JournalError, SpecError, nearest
+from hpo_engine.failpoints import failpoint
 
 SESSION, LOGON, API = "session", "logon", "api"
 _LIVES_S = {SESSION: 7 * 86400.0, LOGON: 12 * 3600.0}
@@ -180,6 +181,7 @@ class Accounts:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                failpoint("accounts.before-commit")
                 self._writer.execute("COMMIT")
             except BaseException:
                 self._writer.execute("ROLLBACK")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from hpo_engine.system.files import put_in_place
 from hpo_engine.system.writing import write_all
 
 _LOG = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Audit:
         try:
             if os.fstat(fd).st_size + len(line) > self._most:
                 os.close(fd)
-                os.replace(self._path, f"{self._path}.1")
+                put_in_place(self._path, f"{self._path}.1")
                 fd = os.open(self._path, _OPEN, 0o600)
             write_all(fd, line)
         finally:

@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from hpo_engine.errors import SpecError
+from hpo_engine.system.files import put_in_place
 from hpo_engine.system.writing import write_all
 
 if TYPE_CHECKING:
@@ -36,12 +37,12 @@ def admin_token(paths: ServicePaths) -> str:
 
 def _made(paths: ServicePaths) -> str:
     token = secrets.token_urlsafe(_BYTES)
-    aside = f"{paths.token}.{os.getpid()}"
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    aside = f"{paths.token}.{os.getpid()}"  # may be left of one that died: in a container, every service has one number
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         write_all(fd, token.encode() + b"\n")
         os.fsync(fd)
     finally:
         os.close(fd)
-    os.replace(aside, paths.token)
+    put_in_place(aside, paths.token)
     return token

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import hpo_engine
 from hpo_engine.errors import EngineError, SpecError
+from hpo_engine.failpoints import failpoint
 from hpo_engine.service.intake.limits import TooLarge
 from hpo_engine.service.intake.spool import Spool
 from hpo_engine.system.untar.limits import TarLimits
@@ -69,6 +70,7 @@ class Unpacker:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
             os.chmod(scratch, 0o755)
             os.rename(scratch, target)
+            failpoint("model.unpacked")
             _sync(os.path.dirname(target))
             return contents
 
