@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import hpo_engine as hpo
+from hpo_engine.api.any_study import AnyStudy
 from hpo_engine.errors import EngineError, StudyExists, StudyGone, StudyLocked, StudyNotFound
 from hpo_engine.studyfile.document import dump
 
@@ -83,7 +84,7 @@ def test_a_study_is_run_read_and_continued(place: Place, capfd: pytest.CaptureFi
     assert curves.columns.tolist() == ["trial", "step", "loss"] and len(curves) == 6
 
 
-def _pickled(study: hpo.Study) -> hpo.Study:
+def _pickled(study: AnyStudy) -> AnyStudy:
     found: hpo.Study = pickle.loads(pickle.dumps(study))  # noqa: S301
     return found
 
@@ -117,7 +118,7 @@ def test_a_running_study_is_waited_for_changed_and_joined(place: Place) -> None:
     assert study.trial(1).params["x"] == 0.25 and study.trial(1).params["kind"] in "ab"
 
 
-async def _wait(study: hpo.Study) -> None:
+async def _wait(study: AnyStudy) -> None:
     await study
 
 

@@ -16,7 +16,7 @@ import pytest
 import requests
 from fastapi import APIRouter, Depends, Request
 
-from hpo_engine.service.app import spool_of
+from hpo_engine.service.dependencies import spool_of
 from hpo_engine.service.intake import Limits, Spool, TooLarge, received
 from hpo_engine.service.intake.multipart import Body
 from tests.support.helpers import wait_until

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hpo_engine.api.any_study import AnyStudy
 from hpo_engine.api.study import Study
 
 
@@ -37,7 +38,7 @@ class StudyRecord:
     server: str = field(default="", repr=False)
     owner: str = ""
 
-    def load(self) -> Study:
+    def load(self) -> AnyStudy:
         """The study itself."""
         if self.server:
             return Study.load(self.name, server=self.server)

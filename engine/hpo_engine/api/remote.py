@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.api.study import Study, show
+from hpo_engine.api.any_study import AnyStudy, show
 from hpo_engine.client.connection import Connection, part
 from hpo_engine.client.mirror import Following, Mirror, cache_folder
 from hpo_engine.client.servers import found_server
@@ -28,7 +28,7 @@ _MORE_S = 10.0  # beyond the grace period of its trials
 _QUEUED = ("queued", "running")
 
 
-class RemoteStudy(Study):
+class RemoteStudy(AnyStudy):
     """A study at a server. It can be used as one that runs here; what its trials left stays at the server."""
 
     def __init__(self, mirror: Mirror) -> None:
@@ -82,7 +82,7 @@ class RemoteStudy(Study):
         self._look()
         return self._mirror.led
 
-    def wait(self, timeout: float | None = None) -> Study:
+    def wait(self, timeout: float | None = None) -> RemoteStudy:
         deadline = None if timeout is None else time.monotonic() + timeout
         began = self.running
         while self._mirror.led:
@@ -92,7 +92,7 @@ class RemoteStudy(Study):
             self._mirror.sync(min(_WAIT_S, left))
         return self._ended(began)
 
-    def stop(self, *, kill: bool = False) -> Study:
+    def stop(self, *, kill: bool = False) -> RemoteStudy:
         self._post("stop", {"kill": kill})
         grace_s = self._reader.read().spec.trial.grace_s if self._mirror.begun else 0.0
         deadline = time.monotonic() + grace_s + _MORE_S
@@ -111,12 +111,12 @@ class RemoteStudy(Study):
         time_limit: str | float | None = None,
         wait: bool = True,
         quiet: bool = False,
-    ) -> Study:
+    ) -> RemoteStudy:
         limits = {"trials": trials, "runs": runs, "parallel": parallel, "time_limit": time_limit}
         self._post("resume", {name: value for name, value in limits.items() if value is not None})
         return self.follow(quiet=quiet) if wait else self
 
-    def retry(self, *, wait: bool = True, quiet: bool = False) -> Study:
+    def retry(self, *, wait: bool = True, quiet: bool = False) -> RemoteStudy:
         self._post("retry")
         return self.follow(quiet=quiet) if wait else self
 
@@ -125,7 +125,7 @@ class RemoteStudy(Study):
     ) -> None:
         self._post("enqueue", {"configurations": self._configurations(configurations, params)})
 
-    def continued(self, spec: StudySpec, given: Mapping[str, int | None], *, wait: bool, quiet: bool) -> Study:
+    def continued(self, spec: StudySpec, given: Mapping[str, int | None], *, wait: bool, quiet: bool) -> RemoteStudy:
         """It is submitted again: it goes on, with new limits if these differ.
 
         Args:
@@ -148,7 +148,7 @@ class RemoteStudy(Study):
                 raise StudyLocked(f"{self.name} runs at {self.server} already; stop it to change {', '.join(changes)}")
         return self.follow(quiet=quiet) if wait else self
 
-    def follow(self, *, quiet: bool = False) -> Study:
+    def follow(self, *, quiet: bool = False) -> RemoteStudy:
         """Displays it until it has ended. Ctrl-C stops it, so that it can go on; pressed again, it kills trials."""
         interrupts = 0
         while True:
@@ -192,7 +192,7 @@ class RemoteStudy(Study):
         self._mirror.sync()
         self._asked = time.monotonic()
 
-    def __reduce__(self) -> tuple[Any, tuple[str, str]]:  # type: ignore[override]
+    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
         return _loaded, (self.server, self.name)
 
 

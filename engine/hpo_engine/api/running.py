@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hpo_engine.api.any_study import AnyStudy, show
 from hpo_engine.api.engine import started
-from hpo_engine.api.study import Study, show
+from hpo_engine.api.study import Study
 from hpo_engine.errors import Problem, SpecError
 from hpo_engine.study.spec import StudySpec
 
@@ -28,7 +29,7 @@ def run(
     runs: int | None = None,
     parallel: int | None = None,
     seed: int | None = None,
-) -> Study:
+) -> AnyStudy:
     """Runs a study, or continues it if it exists, as `hpo-engine submit`.
 
         study = hpo.run("algo.yaml")
@@ -66,7 +67,7 @@ def run(
 def _at_server(
     server: str, root: Any, study: Any, spec: StudySpec, source: str, given: Mapping[str, int | None],
     seed: int | None, *, wait: bool, quiet: bool,
-) -> Study:  # fmt: skip
+) -> AnyStudy:  # fmt: skip
     """Submits the study there; one that exists goes on."""
     from hpo_engine.api.remote import RemoteStudy, sent
     from hpo_engine.errors import StudyNotFound

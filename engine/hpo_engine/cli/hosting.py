@@ -23,7 +23,7 @@ def engines(descriptor: int, root: str) -> None:
 @click.command(name="_check", hidden=True)
 def check() -> None:
     """Check the study on standard input."""
-    from hpo_engine.service.records.owncode import check_asked
+    from hpo_engine.service.records.checking import check_asked
 
     check_asked()
 

@@ -11,39 +11,24 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from hpo_engine.errors import (
-    EngineError,
-    JournalError,
-    MachineError,
-    NothingYet,
-    SpecError,
-    StudyGone,
-    StudyNotFound,
-)
-from hpo_engine.service.dependencies import caller_of, desk_of, spool_of
+from hpo_engine.errors import EngineError, SpecError
+from hpo_engine.service import mirror, page, v1, wmla
 from hpo_engine.service.described import DOCUMENT, describe, operation_id
 from hpo_engine.service.desk import Desk
 from hpo_engine.service.guard import routes as guard_routes
-from hpo_engine.service.intake import Spool, TooLarge
+from hpo_engine.service.intake import Spool
+from hpo_engine.service.statuses import status_of
 from hpo_engine.service.v1.refusals import problems_of
 from hpo_engine.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
 _log = logging.getLogger(__name__)
-__all__ = ["caller_of", "create_app", "desk_of", "spool_of", "status_of"]
-
-_STATUS: Mapping[type[EngineError], int] = {
-    TooLarge: 413, SpecError: 400, StudyNotFound: 404, NothingYet: 404, StudyGone: 404, JournalError: 503,
-    MachineError: 503,
-}  # fmt: skip
 
 
 def create_app(desk: Desk) -> FastAPI:
     """The service's application, without the guard in front of it."""
-    from hpo_engine.service import mirror, page, v1, wmla  # their routes import this module
-
     app = FastAPI(
         title="hpo-engine", version=__version__, docs_url=None, redoc_url=None, lifespan=_open_desk,
         openapi_url=DOCUMENT, generate_unique_id_function=operation_id,
@@ -71,11 +56,6 @@ async def _open_desk(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await to_thread.run_sync(desk.close)
-
-
-def status_of(error: EngineError) -> int:
-    """The HTTP status that tells of an error; 409: it cannot be done as things stand."""
-    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 409)
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

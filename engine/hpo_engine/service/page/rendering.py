@@ -18,8 +18,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hpo_engine.errors import EngineError, SpecError
-from hpo_engine.service.app import status_of
 from hpo_engine.service.page import assets
+from hpo_engine.service.statuses import status_of
 from hpo_engine.text.tables import counted, duration, number, safe_text, size_text, value
 from hpo_engine.version import __version__
 

@@ -12,11 +12,11 @@ from pydantic import BaseModel, Field
 
 from hpo_engine.errors import EngineError, SpecError
 from hpo_engine.reports.objects import dump
-from hpo_engine.service.app import status_of
 from hpo_engine.service.dependencies import caller_of, desk_of, spool_of
 from hpo_engine.service.desk import Caller, Desk, View
 from hpo_engine.service.intake import Limits, received
 from hpo_engine.service.page.rendering import HEADERS, PageRoute, done, render, segment, wants_json
+from hpo_engine.service.statuses import status_of
 
 router = APIRouter(route_class=PageRoute)
 _MOST_TEXT = 1 << 20

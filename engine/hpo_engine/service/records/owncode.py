@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 from hpo_engine.control.engines import command_line
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
 _FIELDS = ("algorithm", "executor", "trackers", "results", "stop", "early_stopping", "failures")
 _CLASS = re.compile(r"(?:^|\s)(?!optuna:)[^\s:]+:[A-Za-z_]")  # module:Class, path/file.py:Class
 _PATIENCE_S = 60.0
-_ANSWER = "checked "
+ANSWER = "checked "
+"""What the line with the result begins with, whatever the code prints besides."""
 
 
 def has_own_code(doc: Document) -> bool:
@@ -50,29 +50,13 @@ def spec_apart(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # and what the code has started
         process.wait()
-    line = next((line for line in reversed(out.splitlines()) if line.startswith(_ANSWER)), None)
+    line = next((line for line in reversed(out.splitlines()) if line.startswith(ANSWER)), None)
     if line is None:
         raise SpecError(f"{file}: the study's own code ended the process that loaded it (exit {process.returncode})")
-    answer: dict[str, Any] = json.loads(line.removeprefix(_ANSWER))
+    answer: dict[str, Any] = json.loads(line.removeprefix(ANSWER))
     if "problems" in answer:
         raise SpecError([Problem(*each) for each in answer["problems"]], answer["source"])
     return StudySpec.from_json(answer["spec"]), answer["text"]
-
-
-def check_asked() -> None:
-    """In that process: reads what is to be checked from standard input, and prints the result."""
-    from hpo_engine.service.records.uploads import read, spec_of
-
-    asked = json.load(sys.stdin)
-    try:
-        doc = read(asked["text"], asked["file"])
-        spec, text = spec_of(
-            doc, asked["text"], asked["root"], asked["folder"], user=asked["user"], name=asked["name"], apart=True
-        )
-        answer: dict[str, Any] = {"spec": spec.to_json(), "text": text}
-    except SpecError as error:
-        answer = {"problems": [list(problem) for problem in error.problems], "source": error.source}
-    print(f"\n{_ANSWER}{json.dumps(answer)}", flush=True)
 
 
 def _texts(value: Any) -> list[str]:
