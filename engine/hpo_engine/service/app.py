@@ -17,6 +17,7 @@ from hpo_engine.service.described import DOCUMENT, describe, operation_id
 from hpo_engine.service.desk import Desk
 from hpo_engine.service.guard import routes as guard_routes
 from hpo_engine.service.intake import Spool
+from hpo_engine.service.recent import Recent
 from hpo_engine.service.statuses import status_of
 from hpo_engine.service.v1.refusals import problems_of
 from hpo_engine.version import __version__
@@ -43,7 +44,8 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(page.router)
     app.include_router(v1.router())
     app.include_router(mirror.router)
-    wmla.include(app)
+    app.add_middleware(Recent, paths=(*wmla.POLLED, v1.POLLED), parts=("trials",))
+    wmla.include(app)  # paths are cleaned before Recent sees them
     return app
 
 

@@ -6,4 +6,7 @@ to ignore fields that they do not know.
 
 from hpo_engine.service.v1.router import router
 
-__all__ = ["router"]
+POLLED = "/api/v1/studies"
+"""What clients ask for again and again, with a name behind it or without."""
+
+__all__ = ["POLLED", "router"]

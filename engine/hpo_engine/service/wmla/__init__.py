@@ -10,7 +10,9 @@ from hpo_engine.service.wmla import algorithms, execs, hypersearch, platform
 from hpo_engine.service.wmla.answers import BASE
 from hpo_engine.service.wmla.cleanpaths import CleanPaths
 from hpo_engine.service.wmla.memory import Memory
-from hpo_engine.service.wmla.recent import Recent
+
+POLLED = (f"{BASE}/hypersearch", f"{BASE}/execs")
+"""What clients ask for again and again, with a name behind it or without."""
 
 
 def include(app: FastAPI) -> None:
@@ -20,5 +22,4 @@ def include(app: FastAPI) -> None:
         router.include_router(part.router)
     app.state.wmla = Memory()
     app.include_router(router)
-    app.add_middleware(Recent, paths=(f"{BASE}/hypersearch", f"{BASE}/execs"))
-    app.add_middleware(CleanPaths)  # the outer one
+    app.add_middleware(CleanPaths)
