@@ -6,7 +6,7 @@ Pure functions of a history, and a cache of them for a history that grows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row, pick_values
 from hpo_engine.study.rows import pairs
 from hpo_engine.study.trial import Trial, TrialState
+from hpo_engine.system.collecting import uncollected
 from hpo_engine.text.tables import cut, safe_text, value
 
 CELL = 300
@@ -70,7 +71,12 @@ class Columns:
             before = None
         fresh = history.trials if before is None else history.trials.changed(before.trials)
         respecified = before is not None and before.spec != history.spec
-        for trial in history.trials if respecified else fresh:
+        with uncollected():
+            self._take(history, history.trials if respecified else fresh)
+        self._history = history
+
+    def _take(self, history: History, trials: Iterable[Trial]) -> None:
+        for trial in trials:
             record = _record(history, trial)
             if trial.id < len(self._records):
                 self._records[trial.id], self._changed[trial.id] = record, history.events
@@ -80,7 +86,6 @@ class Columns:
             self._metric_names |= dict.fromkeys(record.metrics)
             self._param_names |= dict.fromkeys(record.params)
             self._texts.update([name for name, each in record.params.items() if isinstance(each, str)])
-        self._history = history
 
     @property
     def events(self) -> int:

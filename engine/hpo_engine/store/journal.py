@@ -14,7 +14,6 @@ once in four billion times. A tail that is missing as a whole is not damage but 
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import sqlite3
@@ -28,6 +27,7 @@ from hpo_engine.errors import JournalError, StudyLocked
 from hpo_engine.failpoints import failpoint
 from hpo_engine.store.database import NOTHING, NUMBERS, REPAIR, checksum, empty, last_event, opened, refusal
 from hpo_engine.store.summary import Keeper, Summary, kept
+from hpo_engine.system.collecting import uncollected
 
 if TYPE_CHECKING:
     from hpo_engine.store.database import End
@@ -177,9 +177,7 @@ class Journal:
         from hpo_engine.study.events import fold
 
         known = known if known is not None and self._continues(known) else None
-        collecting = gc.isenabled()
-        gc.disable()  # nothing of what follows is garbage, and looking for it takes half of the time
-        try:
+        with uncollected():
             records = self.records(known.events if known is not None else 0)
             if known is None and not records:
                 raise empty(self.path)
@@ -187,9 +185,6 @@ class Journal:
                 return fold(decoded(records, lazy=True), known)
             except JournalError as error:
                 raise JournalError(f"{self.path}: {error}") from None
-        finally:
-            if collecting:
-                gc.enable()
 
     def summary(self) -> Summary:
         """The study in short, from the events if no summary is kept with the latest one.
