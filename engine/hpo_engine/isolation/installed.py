@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,9 +67,10 @@ def service_folder(root: str) -> str:
     return os.path.join(root, ".service/algorithms")
 
 
-def service_variables(root: str, env: Mapping[str, str]) -> dict[str, str]:
-    """Variables with which that service's plugins are found, and not those of the user who runs it."""
-    return {**env, FOLDER_VARIABLE: service_folder(root)}
+def service_variables(root: str, env: Mapping[str, str]) -> Mapping[str, str]:
+    """Variables with which that service's plugins are found, and not those of the user who runs it. Not a copy: few of
+    them are read for a request."""
+    return ChainMap({FOLDER_VARIABLE: service_folder(root)}, env)  # type: ignore[arg-type]  # `env` is only read
 
 
 def plugins(where: str) -> dict[str, Installed]:

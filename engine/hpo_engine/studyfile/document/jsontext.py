@@ -34,12 +34,15 @@ def read_json(text: str, file: str) -> tuple[Any, Mark]:
 
 def _json_tokens(text: str, file: str) -> Iterator[tuple[str, int]]:
     """(token, line), checked one by one; whether they make JSON is not known yet."""
-    line, seen, depth = 1, 0, 0
+    line, seen, depth, one_line = 1, 0, 0, "\n" not in text
     for number, match in enumerate(_TOKEN.finditer(text)):
         token = match[0]
-        line += text.count("\n", seen, match.start())
-        seen = match.start()
-        if token in "{[":
+        if not one_line:
+            line += text.count("\n", seen, match.start())
+            seen = match.start()
+        if token[0] in '":,':  # most are
+            pass
+        elif token in "{[":
             depth += 1
             if depth > MAX_DEPTH:
                 refuse(f"nested deeper than {MAX_DEPTH} levels", file, line)
