@@ -15,6 +15,7 @@ pytest.register_assert_rewrite("tests.support")
 
 from hpo_engine.contract.layout import lay_out, lay_out_study  # noqa: E402
 from hpo_engine.contract.paths import StudyPaths, TrialPaths  # noqa: E402
+from tests.support.examples import ALL  # noqa: E402
 
 
 @pytest.fixture(params=["plain", "odd name '\"\\ \n é"])
@@ -34,9 +35,16 @@ def trial(study: StudyPaths) -> TrialPaths:
 
 # Each run tries new cases; only a build must not turn red by the luck of a draw. How long a case takes says nothing
 # beside other tests.
-settings.register_profile("here", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("CI", settings.get_profile("here"), derandomize=True)
-settings.load_profile("CI" if os.environ.get("CI") else "here")
+QUICK = 12  # cases of a property where slow tests are left out
+for _name, _most in (("all", ALL), ("quick", QUICK)):
+    settings.register_profile(
+        _name,
+        deadline=None,
+        max_examples=_most,
+        derandomize=bool(os.environ.get("CI")),
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile("all")
 
 # Hundreds of engines are started: each would compile the same files anew where Python is told to keep no bytecode.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -46,6 +54,11 @@ sys.dont_write_bytecode = False
 for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before the tests are imported: how many cases they try is settled then."""
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "all")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

@@ -341,6 +341,7 @@ def test_the_searcher_shown_runs_a_study(with_plugins: dict[str, object], tmp_pa
     assert "30 completed" in run_with(the_part_with("algorithm"), with_plugins, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_stopper_shown_ends_trials(with_plugins: dict[str, object], tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(f"import time\n{script.read_text()}    time.sleep(0.3)\n")
@@ -349,6 +350,7 @@ def test_the_stopper_shown_ends_trials(with_plugins: dict[str, object], tmp_path
     assert "1 completed, 1 pruned" in run_with(the_part_with("stop"), study, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_tracker_shown_writes_its_file(with_plugins: dict[str, object], tmp_path: Path) -> None:
     run_with(the_part_with("trackers"), with_plugins, tmp_path)
     lines = (tmp_path / "hpo-runs/s/trials.csv").read_text().splitlines()
@@ -372,6 +374,7 @@ def test_the_metric_source_shown_reads_another_file(with_plugins: dict[str, obje
     assert "wrote no progress.txt in RESULT_DIR (and no val_dict_list.json in RESULT_DIR)" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_executor_shown_runs_trials_through_another_program(
     with_plugins: dict[str, object], tmp_path: Path
 ) -> None:

@@ -100,7 +100,7 @@ def submitted(folder: Path, what: dict[str, Any]) -> tuple[dict[str, Any], list[
     return json.loads(done.stdout.splitlines()[-1]), trials, json.loads(best.stdout)
 
 
-@pytest.mark.by_default(2)
+@pytest.mark.by_default("Tpe")
 @pytest.mark.parametrize("case", CASES)
 def test_request_runs_from_its_file_to_the_best(case: str, tmp_path: Path) -> None:
     algorithm, params, changes, expected = CASES[case]

@@ -121,6 +121,7 @@ def train(lr):
 """
 
 
+@pytest.mark.slow
 def test_a_generator_is_closed_when_its_trial_is_ended() -> None:
     points = [{"lr": 0.1}]
     study = hpo.tune(as_in_notebook(ENDLESS), {"lr": hpo.float(0, 1)}, trials=1, points=points, **DONE)
@@ -191,6 +192,7 @@ def test_a_module_that_tunes_when_it_is_imported_is_refused_in_its_trials(
     assert "a trial cannot run studies" in study.trials[0].reason
 
 
+@pytest.mark.slow
 def test_a_study_outlives_the_process_that_began_it(place: Path) -> None:
     (place / "tuned.py").write_text(PROGRAM.replace("import pickle", "import pickle, time; time.sleep(0.3)"))
     parent = subprocess.Popen([sys.executable, "tuned.py"], env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from benchmarks.overhead import tables
 from benchmarks.overhead.loops import SCRIPTS, Bench
 
 
+@pytest.mark.slow
 def test_each_loop_runs_the_script_as_often_as_it_says(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     for loop in (bench.bare, bench.fork_server):

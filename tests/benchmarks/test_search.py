@@ -79,6 +79,7 @@ def test_regret_is_0_at_the_best_1_at_the_median_and_clipped() -> None:
     assert p.regret(losses) == pytest.approx([0, 0, 0.5, 1, 1])
 
 
+@pytest.mark.slow
 def test_the_reference_is_what_the_problems_say() -> None:
     p = problem("tree-digits")
     assert reference("tree-digits") == (p.best, p.median)

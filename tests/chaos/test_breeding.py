@@ -114,7 +114,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return found
 
 
-@pytest.mark.by_default("trial.ended-5", "trial.copying-1")
+@pytest.mark.by_default("trial.copying-1")
 @pytest.mark.parametrize(
     ("name", "number"),
     [

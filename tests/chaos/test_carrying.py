@@ -128,7 +128,7 @@ def test_trials_are_carried_on_and_start_from_others(study: Carried) -> None:
     assert json.loads(study.run("", "best", "s", "--config")[1]) == {"x": 0.0, "epochs": 8}
 
 
-@pytest.mark.by_default("attempt.reaped-6", "attempt.intended-2", "trial.started-from-1", "trial.earlier-recorded-1")
+@pytest.mark.by_default("attempt.intended-2", "trial.started-from-1")
 @pytest.mark.parametrize(
     ("name", "number"),
     [

@@ -127,6 +127,7 @@ def copied(original: Original, name: str = "copy", *options: str) -> Path:
     return target
 
 
+@pytest.mark.by_default("auto-True")
 @pytest.mark.parametrize(
     ("warm", "led"),
     [
@@ -160,6 +161,7 @@ def test_copy_of_a_running_study_is_run_without_the_original(folder: Path, warm:
     assert original.said().count("is a copy of") == 1
 
 
+@pytest.mark.by_default("off-verbs1")
 @pytest.mark.parametrize(
     ("warm", "verbs"),
     [

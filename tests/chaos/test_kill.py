@@ -131,15 +131,7 @@ def _kill_at(tmp_path: Path, name: str, number: int, expected: list[tuple[Any, .
     scene.check(expected)
 
 
-@pytest.mark.by_default(
-    "study.closed",
-    "[trial.proposed",
-    "lease.renamed",
-    "resume.adopted",
-    "trial.config-written",
-    "file.before-rename",
-    "trial.aside",
-)
+@pytest.mark.by_default("[trial.proposed", "lease.renamed", "resume.adopted", "study.closed")
 @pytest.mark.parametrize("name", POINTS)
 def test_kill_at_the_first_passage(tmp_path: Path, name: str, expected: list[tuple[Any, ...]]) -> None:
     _kill_at(tmp_path, name, 1, expected)
@@ -244,7 +236,7 @@ def test_kill_while_a_folder_is_handed_on(tmp_path: Path, number: int) -> None:
     assert sum((results / f"{k}/data").is_symlink() for k in range(5)) >= 3
 
 
-@pytest.mark.by_default("launcher.forked-auto", "shim.exit-recorded-off", "shim.before-token-auto")
+@pytest.mark.by_default("launcher.forked-auto", "shim.exit-recorded-off")
 @pytest.mark.parametrize(
     ("name", "preload"), [(name, way) for name in HELPERS for way in ("auto", "off") if name not in NOT_PASSED[way]]
 )

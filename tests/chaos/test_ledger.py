@@ -143,6 +143,7 @@ def test_two_studies_at_once_share_the_gpus_fairly(scene: Scene, preload: str) -
     assert abs(shares[0] - shares[1]) <= 2, begun
 
 
+@pytest.mark.slow
 def test_one_gpu_under_another_name_is_the_same_gpu(scene: Scene) -> None:
     hold = scene.hold("a")
     first = scene.submit("a", trials=2)
@@ -202,6 +203,7 @@ def test_engine_that_goes_on_takes_its_trials_over_while_another_study_waits(sce
     assert sorted(scene.of("a")) == sorted(scene.of("b")) == list("012345")
 
 
+@pytest.mark.slow
 def test_waiting_study_stops_at_once_and_lets_go(scene: Scene) -> None:
     hold = scene.hold("a")
     first = scene.submit("a", trials=2)

@@ -132,7 +132,7 @@ def or_slow(*more: object) -> list[object]:
     ]
 
 
-@pytest.mark.by_default("engine.lay-out-ENOSPC-off", "[launcher.fork-EAGAIN-off", "[shim.fork-EAGAIN-auto")
+@pytest.mark.by_default("engine.lay-out-ENOSPC-off", "shim.fork-EAGAIN-auto")
 @pytest.mark.parametrize(("points", "code", "warm"), [*SPELLS, *or_slow(*MORE)])
 def test_spell_is_waited_out_and_costs_no_trial(tmp_path: Path, points: str, code: str, warm: str) -> None:
     scene = Scene(tmp_path, warm=warm)
@@ -365,6 +365,7 @@ def _pids_cgroup() -> Path | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warm", ["auto", *or_slow("off")])
 def test_machine_without_processes_for_a_while(tmp_path: Path, warm: str) -> None:
     """The real thing: no process can be forked for a second, in the middle of a study."""

@@ -398,6 +398,7 @@ def test_stopped_waiters_leave_when_the_study_is_removed_and_leave_a_new_one_of_
     scene.check("two")
 
 
+@pytest.mark.slow
 def test_engine_that_meets_a_deleted_lock_file_leaves_and_the_first_goes_on(scene: Scene) -> None:
     first = scene.submit()
     wait_until(lambda: scene.started() == 2)
@@ -432,6 +433,7 @@ def is_still(folder: Path) -> bool:
     return tree(folder) == before
 
 
+@pytest.mark.by_default("moved", "removed")
 @pytest.mark.parametrize("how", ["moved", "replaced", "removed"])
 def test_engine_whose_study_goes_away_leaves_and_touches_nothing_there(scene: Scene, how: str) -> None:
     first = scene.submit()

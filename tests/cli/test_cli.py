@@ -398,6 +398,7 @@ def test_engine_killed_outright_leaves_training_and_resume_takes_it_over(shell: 
     assert [t["attempts"] for t in shell.json("show", "my-study")["trials"]] == [1, 1, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.by_default(1)
 @pytest.mark.parametrize("flags", [[], ["--kill"]])
 def test_trial_of_a_killed_engine_can_be_stopped_alone(shell: Shell, flags: list[str]) -> None:

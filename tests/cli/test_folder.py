@@ -80,7 +80,7 @@ def test_patterns_that_leave_the_script_out_are_refused(folder: Shell) -> None:
     assert not (folder.folder / "hpo-runs/my-study").exists()
 
 
-@pytest.mark.by_default(3)
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize(
     ("files", "more", "words"),
     [

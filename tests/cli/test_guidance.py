@@ -111,6 +111,7 @@ def test_earlier_study_gives_the_first_trial_and_stays_as_it_was_then(shell: She
     shell.refuses("submit", "second.yaml", words=r'warm_start: \["first"\] -> \["other"\]')
 
 
+@pytest.mark.slow
 def test_earlier_studies_that_say_nothing_or_another_thing_are_noted(shell: Shell) -> None:
     shell.write("bowl.py", BOWL)
     shell.write("first.yaml", FIRST.replace("x: {float: [0, 1]}", "x: {float: [2, 3]}"))

@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return here
 
 
-@pytest.mark.by_default("off-climb", "auto-random")
+@pytest.mark.by_default("climb.py")
 @pytest.mark.parametrize("algorithm", ["random", "tpe", "climb.py:Climb"])
 @pytest.mark.parametrize("preload", ["auto", "off"])
 def test_folder_full_of_our_names_runs(folder: Path, preload: str, algorithm: str) -> None:

@@ -227,6 +227,7 @@ for epoch in range(args.epochs):
 """
 
 
+@pytest.mark.slow
 def test_script_that_takes_arguments_and_prints_needs_nothing(shell: Shell) -> None:
     shell.write("train.py", PRINTS)
     shell.write(

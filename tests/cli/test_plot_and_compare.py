@@ -24,6 +24,7 @@ def run(root: Path, *words: str) -> Result:
     return CliRunner().invoke(cli, [*words, "--root", str(root)])
 
 
+@pytest.mark.by_default("history", "slices")
 @pytest.mark.parametrize("figure", ["history", "curves", "importance", "slices", "pareto"])
 def test_each_figure_is_drawn_within_the_width(root: Path, figure: str) -> None:
     done = run(root, "plot", "two", figure, "--width", "60")

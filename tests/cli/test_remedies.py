@@ -29,7 +29,7 @@ def failed(shell: Shell, script: str, more: str = "") -> str:
     return shell.run("submit", "algo.yaml", code=3)
 
 
-@pytest.mark.by_default(4)
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize(
     ("script", "more", "words"),
     [

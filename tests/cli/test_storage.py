@@ -82,6 +82,7 @@ def test_full_disk_behind_the_display_costs_lines_and_no_trial(shell: Shell) -> 
     assert shown["state"] == "finished" and shown["counts"] == {"completed": 4}
 
 
+@pytest.mark.slow
 def test_result_that_cannot_be_written_has_a_code_and_a_safe_study(shell: Shell) -> None:
     code, _, err = into(shell, "submit", "algo.yaml", "--json", stdout="/dev/full")
     assert code == 5 and re.fullmatch(LINE, err.splitlines(keepends=True)[-1]), err

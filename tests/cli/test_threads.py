@@ -86,6 +86,7 @@ def test_trials_at_a_time_are_those_that_can_be(bare: Shell) -> None:
     assert "thread" not in out and not set(env) & set(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.by_default("file")
 @pytest.mark.parametrize("where", ["shell", "file"])
 def test_what_the_user_says_of_threads_stays(bare: Shell, where: str) -> None:

@@ -16,6 +16,8 @@ np = pytest.importorskip("numpy")
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2  # noqa: E402
 from tensorboard.util import tensor_util  # noqa: E402
 
+from tests.support.examples import some  # noqa: E402
+
 single = st.floats(width=32, allow_nan=False)
 
 
@@ -28,7 +30,7 @@ def number(tensor: tensor_pb2.TensorProto) -> float | None:
     return read(summary_pb2.Summary.Value(tag="a", tensor=tensor)).values[0].number
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.floats(0, 1e11), st.integers(-(2**63), 2**63 - 1), st.text(max_size=20), single)
 def test_a_scalar_is_read_as_it_was_written(time: float, step: int, tag: str, value: float) -> None:
     found = read(summary_pb2.Summary.Value(tag=tag, simple_value=value), wall_time=time, step=step)
@@ -92,7 +94,7 @@ def test_histograms_images_and_texts_are_no_scalars() -> None:
         assert read(value).values[0].number is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=some(300), deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_but_one_error(data: bytes) -> None:
     for whole in (data, b"\x2a" + bytes([len(data) & 0x7F]) + data):

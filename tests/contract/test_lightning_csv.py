@@ -216,6 +216,7 @@ def test_a_run_that_was_ended_in_an_epoch_keeps_whole_rows_only(paths: TrialPath
     assert of(source(paths, "val_loss").final(cut=True)) == [merged(0, loss=1.0)]
 
 
+@pytest.mark.slow
 def test_thousands_of_lines_are_read_in_no_long_time(paths: TrialPaths) -> None:
     logger = Logger(paths)
     logger.log(*epoch(0, loss=1.0))

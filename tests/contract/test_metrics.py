@@ -21,6 +21,7 @@ from hpo_engine.contract.sources.val_dict_list import ValDictList
 from hpo_engine.contract.sources.verdict import failure, thin, verdict
 from hpo_engine.study import rows as rows_module
 from hpo_engine.study.objective import Objective, Row
+from tests.support.examples import some
 from tests.support.helpers import emetrics_line, put
 from tests.support.reports import final_rows, reports
 
@@ -351,7 +352,7 @@ def test_thin_keeps_rows_with_the_objective_before_those_without() -> None:
     assert [row.step for row in thin(rows, 11, ["val_loss"])][-2:] == [998, 999]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(st.integers(0, 200), st.integers(2, 60))
 def test_thin_keeps_the_ends_the_order_and_the_limit(count: int, limit: int) -> None:
     rows = [Row(i, {}) for i in range(count)]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.contract.placeholders import Form, PlaceholderError, Template, as_word, literal
+from tests.support.examples import some
 
 KNOWN = ("lr", "batch_size", "momentum", "amp", "layers", "model.learning_rate", "optimizer")
 VALUES: dict[str, Any] = {
@@ -209,7 +210,7 @@ def test_a_parameter_hides_what_has_its_name_otherwise() -> None:
 
 
 @given(st.lists(st.text(), min_size=1))
-@settings(max_examples=300)
+@settings(max_examples=some(300))
 def test_literal_text_stays(words: list[str]) -> None:
     assert Template.parse([literal(word) for word in words], KNOWN).fill({}) == tuple(words)
 
@@ -226,7 +227,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(st.lists(PIECES | st.text(max_size=5), max_size=4).map("".join), min_size=1, max_size=5), st.data())
-@settings(max_examples=500)
+@settings(max_examples=some(500))
 def test_any_command_is_refused_in_one_line_or_filled_with_whole_words(words: list[str], data: st.DataObject) -> None:
     try:
         template = Template.parse(words, KNOWN)

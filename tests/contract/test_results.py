@@ -16,6 +16,7 @@ from hpo_engine.contract.sources.val_dict_list import parse
 from hpo_engine.errors import ContractError
 from hpo_engine.study.objective import Row
 from hpo_engine.system.files import MAX_BYTES
+from tests.support.examples import some
 from tests.support.helpers import emetrics_line
 
 UTF16 = "val_dict_list.json is not UTF-8 but UTF-16 text, or binary: write it as UTF-8"
@@ -123,7 +124,7 @@ entries = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some(80), deadline=None)
 @given(entries, st.data())
 def test_every_cut_of_a_result_file_is_torn(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     whole = as_json(rows)
@@ -131,7 +132,7 @@ def test_every_cut_of_a_result_file_is_torn(rows: list[dict[str, Any]], data: st
     assert why(whole[:cut]) == f"val_dict_list.json is torn at byte {cut}"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some(80), deadline=None)
 @given(entries)
 def test_every_number_of_a_result_file_is_a_step_or_a_metric(rows: list[dict[str, Any]]) -> None:
     for row, entry in zip(parse(as_json(rows))[0], rows, strict=True):
@@ -140,7 +141,7 @@ def test_every_number_of_a_result_file_is_a_step_or_a_metric(rows: list[dict[str
         assert numbers - row.values.keys() <= {"step", "steps", "epoch", "iteration"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 80), st.binary(max_size=3)), max_size=4), st.booleans())
 def test_no_mutation_of_a_file_does_more_than_break_the_contract(
     edits: list[tuple[int, bytes]], emetrics: bool

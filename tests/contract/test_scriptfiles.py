@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.contract.scriptfiles import EditError, edited
+from tests.support.examples import some
 
 YAML = """\
 # of the project
@@ -178,7 +179,7 @@ VALUES = st.recursive(SCALARS | st.text(max_size=8), lambda inner: st.lists(inne
 
 
 @given(VALUES)
-@settings(max_examples=200)
+@settings(max_examples=some(200))
 def test_any_value_arrives_in_yaml_json_and_python(value: Any) -> None:
     printable = not isinstance(value, str) or value.isprintable()
     if printable and not isinstance(value, list):
@@ -191,7 +192,7 @@ def test_any_value_arrives_in_yaml_json_and_python(value: Any) -> None:
 @given(
     st.sampled_from(["c.yaml", "c.json", "c.toml", "c.ini", "c.py"]), st.text(max_size=60), st.text(max_size=12), VALUES
 )
-@settings(max_examples=500)
+@settings(max_examples=some(500))
 def test_any_file_is_edited_or_refused_in_one_line(path: str, text: str, key: str, value: Any) -> None:
     try:
         edited(path, text, {key: value})

@@ -24,6 +24,7 @@ from hpo_engine.study.objective import Row
 from hpo_engine.system.tfrecord import framed, record
 from hpo_engine.trackers import tfevents
 from tests.support.eventfiles import NAME, VERSION, field, packed, scalars, tensor
+from tests.support.examples import some
 
 DEFAULT, LIGHTNING = "runs/Nov27_18-00-00_host", "lightning_logs/version_0"
 
@@ -343,7 +344,7 @@ PIECES = st.one_of(
 FOLDERS = st.sampled_from(["", "logs/train", "logs/validation", "lightning_logs/version_0", "x/loss_val", "1/2/3.4"])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=some(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(FOLDERS, st.lists(PIECES, max_size=6).map(b"".join)), max_size=6), st.data())
 def test_whatever_is_in_event_files_is_read_or_passed_over(files: list[tuple[str, bytes]], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:

@@ -80,6 +80,7 @@ def test_rows_are_live_while_checkpoints_appear_and_are_rotated_away(trial: Tria
     assert [row.step for row in anew.final(cut=False).rows] == [0.5, 1, 2]
 
 
+@pytest.mark.slow
 def test_the_newest_of_many_checkpoints_is_read_live(trial: TrialFiles) -> None:
     source = TrainerState(trial)
     for number in range(1, 60):

@@ -22,6 +22,7 @@ from hpo_engine.executors.devices import Cores
 from hpo_engine.executors.machine import Machine
 from hpo_engine.executors.sharing import Place
 from hpo_engine.study.spec import Resources
+from tests.support.examples import some
 
 
 class Computer:
@@ -169,7 +170,7 @@ def test_what_an_earlier_engine_gave_out_is_held_also_over_a_lower_limit(tmp_pat
     assert study.free == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([None, 1, 2, 3]), st.sampled_from([None, 0.25, 1 / 3, 0.5, 1, 2]), st.integers(1, 6)),

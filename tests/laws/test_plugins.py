@@ -35,6 +35,7 @@ def laws_run(folder: Path, searcher: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=240)
 
 
+@pytest.mark.slow
 def test_the_laws_hold_for_a_plugin_as_the_docstring_says(tmp_path: Path) -> None:
     done = laws_run(tmp_path, SEARCHER)
     assert done.returncode == 0 and " passed" in done.stdout and "failed" not in done.stdout, done.stdout

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hpo_engine.maths import pareto
 from hpo_engine.maths.transforms import reined, standardized, tamed
 from hpo_engine.searchers.tpe import split
+from tests.support.examples import some
 
 LARGEST = sys.float_info.max
 any_finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -31,7 +32,7 @@ def before(losses: np.ndarray, knee: float = 1.0) -> np.ndarray:
     return np.zeros(len(z)) if z.std() == 0 else (z - z.mean()) / z.std()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @example([0, 0, -2], 1e6, 1)  # all others are the same
 @given(
     st.lists(st.integers(-(10**6), 10**6) | st.integers(-50, 50), min_size=1, max_size=60),
@@ -44,7 +45,7 @@ def test_ordinary_losses_are_what_they_were(values: list[int], unit: float, shif
     np.testing.assert_allclose(tamed(losses), before(losses), rtol=0, atol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(st.lists(any_finite | enormous | st.sampled_from([0.0, 1e-300, 5e-324, -1e300, -LARGEST, 1.0]), max_size=40))
 def test_any_losses_are_finite_numbers_in_the_same_order(values: list[float]) -> None:
     losses = np.array(values, dtype=float)
@@ -55,7 +56,7 @@ def test_any_losses_are_finite_numbers_in_the_same_order(values: list[float]) ->
     assert not len(losses) or np.abs(tamed(losses)).max() < 80
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(ordinary, st.lists(enormous, min_size=1, max_size=30), st.randoms())
 def test_enormous_losses_leave_the_others_as_they_are(values: list[float], more: list[float], random: object) -> None:
     assume(len(set(values)) >= 3 and len(more) <= 4 * len(values))

@@ -34,6 +34,7 @@ def checked(shell: Shell, case: Case) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.by_default(3)
 @pytest.mark.parametrize("case", cases(BROKEN))
 def test_what_is_wrong_with_a_broken_script_is_named(shell: Shell, case: Case) -> None:
     found = checked(shell, case)
@@ -45,6 +46,7 @@ def test_what_is_wrong_with_a_broken_script_is_named(shell: Shell, case: Case) -
     assert case.code in worst and len(worst) <= 2, found["findings"]
 
 
+@pytest.mark.by_default("argparse")
 @pytest.mark.parametrize("case", cases(SOUND))
 def test_no_alarm_about_a_sound_script(shell: Shell, case: Case) -> None:
     found = checked(shell, case)

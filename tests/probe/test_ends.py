@@ -33,6 +33,7 @@ def begun(shell: Shell) -> bool:
     return bool(list(shell.folder.glob("hpo-runs/.new-*/my-study/results/0/began")))
 
 
+@pytest.mark.by_default("[15]")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_ends_its_trial_and_leaves_nothing(shell: Shell, number: signal.Signals) -> None:
     shell.write("train.py", SLEEPER)
@@ -59,6 +60,7 @@ def test_what_a_killed_one_leaves_is_removed_by_the_next_and_its_trial_has_a_tim
     assert not (shell.folder / "hpo-runs").exists() or not list((shell.folder / "hpo-runs").glob(".new-*"))
 
 
+@pytest.mark.slow
 def test_killed_while_it_keeps_its_trials_it_has_kept_them(shell: Shell) -> None:
     argv = [sys.executable, "-m", "hpo_engine.cli", "check", "algo.yaml", "--no-each", "--keep"]
     env = {**shell.env, "HPO_FAILPOINT": "check.kept:1:kill"}
@@ -78,6 +80,7 @@ def test_kept_trials_can_be_looked_at(shell: Shell) -> None:
     assert "no studies" in shell.run("list")
 
 
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize(
     ("algo", "options"),
     [("command: [", ()), (study().replace("float", "flot"), ()), (study(), ("--time-limit", "soon")), (study(), ("--root", "algo.yaml"))],

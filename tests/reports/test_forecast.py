@@ -14,6 +14,7 @@ from hpo_engine.searchers.asha import Asha
 from hpo_engine.space.searchspace import Choice, Float, SearchSpace
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import GUARDS, RANK, Budget, Named, Resource, Resources, StudySpec
+from tests.support.examples import some
 
 STUDY = StudySpec(
     name="s",
@@ -107,7 +108,7 @@ def test_the_plan_is_said(what: str) -> None:
 
 
 @given(st.integers(0, 500), st.integers(1, 300), st.sampled_from([2.0, 3.0, 9.0, 2.5]), st.integers(1, 4))
-@settings(max_examples=50)
+@settings(max_examples=some(50))
 def test_what_is_likely_adds_up_to_the_budget(trials: int, most: int, eta: float, brackets: int) -> None:
     spec = replace(STUDY, resource=Resource("epochs", most), budget=Budget(runs=trials))
     counts = Asha(spec, eta=eta, brackets=brackets).likely(trials)

@@ -100,6 +100,7 @@ def test_the_surface_of_contours_is_that_of_the_function() -> None:
     assert np.abs(np.asarray(surface.z) - expected).mean() < 0.4
 
 
+@pytest.mark.slow
 def test_thousands_of_trials_are_thinned_and_the_best_stay() -> None:
     history = evaluated(SearchSpace((Float("a", 0, 1), Float("b", 0, 1))), lambda p: p["a"], 3000)
     figure = draw(history, "slices")

@@ -15,6 +15,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import last_step
 from hpo_engine.study.spec import Budget, Resources
 from hpo_engine.study.trial import Exit, StopCause, Trial, TrialState
+from tests.support.examples import some
 from tests.support.random_logs import logs
 from tests.support.training import TICK_S, Curves, Training
 
@@ -40,6 +41,7 @@ class EndsAt(Rule):
         return "reached" if any(row.values["loss"] < 0.5 for t in history.trials for row in t.rows) else None
 
 
+@pytest.mark.by_default("0-1", "1-3")
 @pytest.mark.parametrize("parallel", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_log_of_a_study_without_a_rule_tells_what_one_with_it_comes_to(
@@ -99,7 +101,7 @@ def test_waiting_between_two_attempts_is_no_training(tmp_path: Path) -> None:
 
 
 @given(logs())
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=some(40), deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 def test_any_log_can_be_played_again(events: list[Event]) -> None:
     """As it was, but for what stood still at its end, and the order of what ran at the same time."""
     study = fold(events)

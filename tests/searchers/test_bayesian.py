@@ -36,6 +36,7 @@ def searched(
     return losses.tolist()
 
 
+@pytest.mark.by_default("conditional")
 @pytest.mark.parametrize("space", ["mixed", "conditional", "one float"])
 def test_units_of_the_loss_do_not_matter(space: str) -> None:
     losses = np.random.default_rng(0).integers(-50, 50, size=14) / 4
@@ -73,6 +74,7 @@ def test_a_smooth_bowl_is_found_to_four_digits_in_thirty_trials() -> None:
     assert min(losses) < 1e-6
 
 
+@pytest.mark.by_default("0.1-1e+30", "0.6-1.7976931348623157e+308")
 @pytest.mark.parametrize("enormous", [1e30, 1e100, 1e200, 1.7976931348623157e308])
 @pytest.mark.parametrize("share", [0.1, 0.6])
 def test_enormous_losses_blind_nobody(enormous: float, share: float) -> None:
@@ -94,6 +96,7 @@ def test_an_enormous_loss_is_a_bad_one_and_no_more(enormous: float) -> None:
     assert np.abs(np.array(asked) - [0.3, 0.8]).max() < 0.05
 
 
+@pytest.mark.slow
 def test_the_right_branch_and_choice_are_found() -> None:
     def loss(p: Mapping[str, Any]) -> float:
         best = abs(p["momentum"] - 0.9) if p["opt"] == "sgd" else 0.4

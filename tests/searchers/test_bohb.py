@@ -104,6 +104,7 @@ def test_one_in_so_many_goes_on() -> None:
         assert len(history.trials) - begun == begun // keep
 
 
+@pytest.mark.by_default("tpe")
 @pytest.mark.parametrize("model", ["tpe", "bayesian"])
 def test_model_looks_where_losses_are_low(model: str) -> None:
     spec = study(9, runs=60)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.searchers.brackets import Bracket, HyperbandPlan, cut_off, deepest, in_words, number_of_runs, spent_by
+from tests.support.examples import some
 
 PLANS = st.builds(
     lambda most, least, eta: HyperbandPlan(most, min(most, least), eta),
@@ -141,7 +142,7 @@ def test_what_a_budget_comes_to() -> None:
 
 
 @given(PLANS, st.integers(0, 400), st.none() | st.integers(1, 50))
-@settings(max_examples=50)
+@settings(max_examples=some(50))
 def test_a_budget_is_planned_as_brackets_come_one_by_one(
     plan: HyperbandPlan, trials: int, configurations: int | None
 ) -> None:

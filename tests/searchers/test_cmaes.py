@@ -39,6 +39,7 @@ def _mixed(trial: Trial, _: Any = None) -> float:
     return (p["x"] - 0.2) ** 2 + (p["y"] - p["x"]) ** 2 + ((p["n"] - 17) / 20) ** 2 + (p["c"] != "d")
 
 
+@pytest.mark.slow
 def test_it_converges_on_an_ellipsoid() -> None:
     for seed in range(3):
         assert min(_losses(spec_of(CUBE), _ellipsoid, 400, seed)) < 1e-3
@@ -112,6 +113,7 @@ def test_only_failures_keep_it_looking_everywhere() -> None:
     assert (np.ptp(last, axis=0) > 0.7).all()
 
 
+@pytest.mark.slow
 def test_it_starts_again_where_nothing_improves() -> None:
     spec = spec_of(SearchSpace((Int("a", 0, 3), Choice("b", ("x", "y", "z")))))
     searcher = CmaEs(spec, population=4)
@@ -147,6 +149,7 @@ def test_the_population_is_no_smaller_than_the_workers() -> None:
     assert wide._population == 16 and CmaEs(spec_of(CUBE))._population < 10
 
 
+@pytest.mark.slow
 def test_workers_cost_little() -> None:
     alone = np.mean([min(_losses(spec_of(CUBE), _ellipsoid, 300, seed)) for seed in range(3)])
     spec = spec_of(CUBE, resources=Resources(parallel=8))

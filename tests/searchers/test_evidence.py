@@ -21,6 +21,7 @@ from hpo_engine.study.reached import reached
 from hpo_engine.study.spec import Resource, StudySpec
 from hpo_engine.study.trial import Proposal
 from hpo_engine.testing.histories import FATES, SPACES, applied, as_text, opened, proposed, simulated, spec_of
+from tests.support.examples import some
 
 _few = st.integers(-3, 3).map(float)
 
@@ -177,7 +178,7 @@ def test_nothing_finite_is_no_evidence_and_provisional_rows_are_none() -> None:
     assert not Evidence(history.spec.objectives).read(history.trials)
 
 
-@settings(max_examples=20)
+@settings(max_examples=some(20))
 @given(st.integers(0, 10_000))
 def test_what_is_kept_between_calls_changes_nothing(seed: int) -> None:
     from hpo_engine.searchers.random import Random

@@ -132,6 +132,7 @@ def test_only_what_needs_it_is_filtered() -> None:
     assert passes(listed, Grid(listed))
 
 
+@pytest.mark.slow
 def test_cost_does_not_grow_with_the_history() -> None:
     spec = spec_of(SPACES["mixed"])
 

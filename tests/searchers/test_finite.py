@@ -128,6 +128,7 @@ def test_unlimited_trials_end_when_all_configurations_have_had_the_most(algorith
         assert over == f"searched it all: all {COUNTS[name]} configurations were tried" or algorithm == "grid"
 
 
+@pytest.mark.by_default("random")
 @pytest.mark.parametrize("algorithm", ["asha", "random"])
 def test_it_ends_where_nobody_can_count_what_the_rules_leave(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpo_engine.space.searchspace.MAX_WALK", 100)

@@ -14,6 +14,7 @@ from hpo_engine.searchers.grid import Grid, shuffled
 from hpo_engine.space.searchspace import Choice, Float, Int, SearchSpace
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.testing.histories import SPACES, opened, proposed, spec_of, with_fate
+from tests.support.examples import some
 
 
 def all_params(spec: StudySpec, batch: int = 7, **options: Any) -> list[dict[str, Any]]:
@@ -39,7 +40,7 @@ def test_shuffle_depends_on_the_seed() -> None:
     assert orders[0] == orders[1] != orders[2]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.integers(1, 300), st.integers(0, 2**64))
 def test_shuffled_is_one_to_one(n: int, seed: int) -> None:
     assert sorted(shuffled(i, n, seed) for i in range(n)) == list(range(n))

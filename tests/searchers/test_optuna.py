@@ -82,6 +82,7 @@ def test_a_question_that_was_not_taken_up_leaves_no_trace() -> None:
     assert as_text(searcher.ask(history, 2)) == as_text(Optuna(spec).ask(history, 2))
 
 
+@pytest.mark.by_default("tpe")
 @pytest.mark.parametrize("name", ["tpe", "cmaes"])
 def test_it_learns(name: str) -> None:
     spec = _spec(f"optuna:{name}", SearchSpace((Float("x", -5, 5), Float("y", 1e-3, 10, log=True))))

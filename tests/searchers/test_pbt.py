@@ -220,6 +220,7 @@ def surrogates(state: Any, params: Mapping[str, Any], units: int) -> tuple[Any, 
 CONSTANT = min(decay(None, {"lr": 10 ** (-3 + 3 * i / 300)}, LENGTH)[1] for i in range(301))
 
 
+@pytest.mark.by_default("options1-1-4")
 @pytest.mark.parametrize(
     ("options", "workers", "seeds"),
     [
@@ -242,6 +243,7 @@ def test_a_schedule_beats_every_constant_rate(options: dict[str, Any], workers: 
         assert runs[-1].params["lr"] < runs[0].params["lr"] / 2, "it decays"
 
 
+@pytest.mark.slow
 def test_members_that_all_run_at_once_beat_constant_rates_mostly() -> None:
     """17 of 20 seeds did; of these eight, at least six do: with p = 0.85 that fails in one of ten draws of seeds."""
     found = []

@@ -114,6 +114,7 @@ def test_a_finite_space_is_not_searched_twice() -> None:
     assert len({as_text([t.proposal]) for t in history.trials}) == 44
 
 
+@pytest.mark.slow
 def test_a_plateau_is_left() -> None:
     # A flat 1 almost everywhere, a slope on a tenth of the axis.
     spec = spec_of(SearchSpace((Float("x", 0, 1), Float("y", 0, 1))))

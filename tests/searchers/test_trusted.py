@@ -122,6 +122,7 @@ def test_configurations_begin_with_a_third_only_where_promoted_ones_go_on(
     assert (9 in amounts(history, 10)) is (base == 1)
 
 
+@pytest.mark.slow
 def test_a_rung_that_misleads_later_loses_its_say_later() -> None:
     searcher, history = study()
     history = simulated(searcher, history, told_early, 60, rows=True)

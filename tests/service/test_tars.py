@@ -22,6 +22,7 @@ from hpo_engine.errors import SpecError
 from hpo_engine.service.desk import Model
 from hpo_engine.service.intake import Spool, TooLarge, Unpacker
 from hpo_engine.system.untar.limits import TarLimits
+from tests.support.examples import some
 from tests.support.tars import END, entry, header, hostile, long_name, pax, raw_pax, record
 
 HOSTILE = hostile()
@@ -235,7 +236,9 @@ MUTATIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@settings(
+    max_examples=some(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+)
 @given(MUTATIONS, st.booleans(), st.booleans())
 def test_mutants_come_out_whole_or_not_at_all(
     room: Room, changes: list[tuple[int, int, int]], mend: bool, gz: bool

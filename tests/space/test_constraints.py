@@ -15,6 +15,7 @@ from hpo_engine.errors import SpecError
 from hpo_engine.space.constraints import read_rule
 from hpo_engine.space.params import Choice, Constant, Float, Int
 from hpo_engine.space.words import MAX_TEXT
+from tests.support.examples import some
 
 PARAMS = (
     Int("a", 1, 10),
@@ -135,7 +136,7 @@ TOKENS = [*VALUES, "`a`", "and", "or", "not", "in", "true", "null", "<", "<=", "
 
 @pytest.mark.parametrize("examples", [80, pytest.param(240, marks=pytest.mark.slow)])
 def test_no_text_crashes_it(examples: int) -> None:
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=some(examples), deadline=None)
     @given(st.one_of(st.text(max_size=80), st.lists(st.sampled_from(TOKENS), max_size=25).map(" ".join)))
     @example("\ud800")
     @example("a" * 5000)
@@ -171,7 +172,7 @@ def expressions() -> st.SearchStrategy[tuple[str, float]]:
     return st.recursive(leaves, join, max_leaves=8)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some(80), deadline=None)
 @given(expressions(), expressions())
 def test_numbers_compare_as_they_should(left: tuple[str, float], right: tuple[str, float]) -> None:
     if math.isclose(left[1], right[1], rel_tol=1e-9, abs_tol=1e-9):

@@ -13,6 +13,7 @@ from hpo_engine.errors import SpecError
 from hpo_engine.space.partial import allowed_completion, complete, is_whole, point_problems, problems_of, refuse_empty
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, SearchSpace
 from hpo_engine.testing.histories import SPACES
+from tests.support.examples import some
 
 DEEP = SearchSpace(
     (
@@ -116,7 +117,7 @@ def test_after_a_hundred_problems_nobody_looks_for_more() -> None:
     assert len(point_problems(space, [{"b": 9}] * 20_000)) == 100
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 @given(st.integers(1, 40))
 def test_space_that_rules_empty_is_refused_and_no_other(top: int) -> None:
     refuse_empty(SearchSpace((Int("a", 1, 40), Int("b", 1, 40)), (f"a == {top} and b == {top}",)))  # one of 1,600

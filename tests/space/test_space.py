@@ -20,6 +20,7 @@ from hpo_engine.errors import SpecError
 from hpo_engine.space.params import key
 from hpo_engine.space.searchspace import Choice, Constant, Float, Int, Param, SearchSpace
 from hpo_engine.testing.histories import SPACES
+from tests.support.examples import some
 
 # -- strategies ------------------------------------------------------------------------------------------------------
 
@@ -97,7 +98,7 @@ def alike(a: Any, b: Any, param: Param) -> bool:
 # -- laws of encode and decode ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.data())
 def test_decode_stays_inside_and_encode_comes_back(data: st.DataObject) -> None:
     space = data.draw(spaces())
@@ -114,7 +115,7 @@ def test_decode_stays_inside_and_encode_comes_back(data: st.DataObject) -> None:
         assert math.isnan(value) or 0 <= value <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.data())
 def test_every_discrete_value_has_its_cell_and_order_is_kept(data: st.DataObject) -> None:
     param = data.draw(ints("x", most=60) | choices("x"))
@@ -308,7 +309,7 @@ def test_parents_may_stand_after_their_children_and_order_is_as_declared() -> No
 # -- the grid --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(spaces(small=True, most=4))
 def test_grid_is_the_set_of_all_configurations_each_once(space: SearchSpace) -> None:
     # By brute force: every combination of all cells of all axes, many of which coincide where conditions fail.
@@ -361,7 +362,7 @@ def test_grid_too_entangled_to_count_is_refused() -> None:
 # -- JSON ------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(spaces())
 def test_json_round_trip_is_exact(space: SearchSpace) -> None:
     text = json.dumps(space.to_json(), allow_nan=False)
@@ -484,7 +485,7 @@ def test_ten_thousand_parameters_and_odd_names_are_fine() -> None:
     assert odd.problem_with(odd.decode([0.0] * 8)) is None
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some(80), deadline=None)
 @given(st.text(max_size=220))
 def test_any_text_is_a_good_name_or_refused(name: str) -> None:
     try:

@@ -16,6 +16,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.spec import StudySpec
 from hpo_engine.testing.histories import SPACES, opened, spec_of
+from tests.support.examples import some
 
 NAN, INF = math.nan, math.inf
 
@@ -61,7 +62,7 @@ def test_a_bound_ends_trials_on_its_worse_side(values: Any, over: str, keeps: st
     assert said(curves(study(over), [v if v < 101 else 99.0 for v in values]), bound=100)[1] is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_a_value_beyond_the_bound_is_as_bad_as_an_infinite_one(rng: random.Random) -> None:
     """With infinity in its place, the rule without a bound ends the same trials."""

@@ -30,6 +30,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
 from hpo_engine.study.spec import BUDGET, Budget, Named, Resource, Resources, StudySpec
 from hpo_engine.testing.histories import SPACES, opened, spec_of
+from tests.support.examples import some
 
 EVERY = 10_000.0  # a limit that is not reached
 
@@ -119,7 +120,7 @@ def spent(rule: UsageStopper, history: History, now: float) -> float:
     return float(why.split()[2])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some(25), deadline=None)
 @given(st.randoms(use_true_random=False), st.booleans(), st.sampled_from([1, 5]))
 def test_epochs_are_those_that_were_trained(rng: random.Random, resource: bool, every: int) -> None:
     spec = study(resource=Resource("epochs", 243) if resource else None)
@@ -131,7 +132,7 @@ def test_epochs_are_those_that_were_trained(rng: random.Random, resource: bool, 
     assert spent(rule_of(spec, epochs=EVERY), fresh, machine.now) == machine.epochs
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=some(12), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_every_prefix_of_a_log_has_what_was_trained_until_then(rng: random.Random) -> None:
     spec = study(resource=Resource("epochs", 243))
@@ -145,7 +146,7 @@ def test_every_prefix_of_a_log_has_what_was_trained_until_then(rng: random.Rando
         assert spent(old, history, event.at) == trained
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=some(12), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_seconds_and_cost_are_those_of_all_attempts(rng: random.Random) -> None:
     spec = study(resources=Resources(gpus=0.5))

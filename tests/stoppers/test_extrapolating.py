@@ -13,6 +13,7 @@ from hpo_engine.maths.extrapolation import extrapolated
 from hpo_engine.stoppers.convex import overestimate
 from hpo_engine.stoppers.curve import probability
 from hpo_engine.stoppers.reported import Curve
+from tests.support.examples import some
 
 falls = st.lists(st.floats(0, 10), min_size=3, max_size=30)
 
@@ -48,7 +49,7 @@ def test_overestimates_by_hand(losses: list[float], bound: float | None) -> None
     assert found is None if bound is None else found is not None and found[0] == pytest.approx(bound)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([0.01, 1.0, 500.0]), st.sampled_from([1e-6, 1.0, 1e6]))
 def test_units_of_steps_and_losses_do_not_matter(seed: int, step: float, unit: float) -> None:
     rng = np.random.default_rng(seed)

@@ -26,6 +26,7 @@ from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.spec import NO_IMPROVEMENT, Named, Resource, StudySpec
 from hpo_engine.study.trial import StopCause
 from hpo_engine.testing.histories import SPACES, opened, spec_of
+from tests.support.examples import some
 
 TWO = (Objective("loss", over="last"), Objective("acc", "maximize", "last"))
 NAN = math.nan
@@ -124,7 +125,7 @@ def improvements(vectors: list[tuple[float, ...] | None], deltas: list[float]) -
     return out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(st.randoms(use_true_random=False), st.booleans(), st.sampled_from([0.0, 0.25, 1.0]))
 def test_a_trial_is_ended_as_the_words_say(rng: random.Random, several: bool, delta: float) -> None:
     spec = study(objectives=TWO) if several else study()
@@ -141,7 +142,7 @@ def test_a_trial_is_ended_as_the_words_say(rng: random.Random, several: bool, de
         assert (said is not None) == (since >= patience), (values, patience)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some(25), deadline=None)
 @given(st.randoms(use_true_random=False), st.booleans(), st.booleans())
 def test_the_study_ends_as_the_words_say(rng: random.Random, several: bool, resource: bool) -> None:
     """Trials begin in any order and end in any other; some are pruned, fail, or are carried on."""

@@ -23,6 +23,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Row
 from hpo_engine.study.trial import MOST_SEEN, Trial
 from hpo_engine.testing.histories import SPACES, opened, spec_of
+from tests.support.examples import some
 
 IDLE = Activity(5.0, 1000, "files")
 SPEC = spec_of(SPACES["one float"])
@@ -142,7 +143,7 @@ def test_an_executor_that_shows_nothing_is_told() -> None:
     assert rule.idle(history, 3.0) is None
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=some(15), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_only_what_was_idle_ends_and_it_ends_soon(rng: random.Random) -> None:
     """Held against what really happened: work at random times, then none."""

@@ -20,6 +20,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective, Row
 from hpo_engine.study.spec import DIVERGED, GUARDS, RANK, Budget, Named, Resource, StudySpec
 from hpo_engine.testing.histories import SPACES, opened, spec_of
+from tests.support.examples import some
 
 ONE = Objective("loss")
 TWO = (Objective("loss", over="last"), Objective("acc", "maximize", "last"))
@@ -156,7 +157,7 @@ def test_without_the_field_no_trial_ends_early_and_the_time_limit_still_counts()
     assert FirstOf([BudgetStopper()]).end_study(history, 11.0) is not None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_what_was_seen_before_changes_no_answer(rng: random.Random, several: bool) -> None:
     spec = study({"min_rivals": 2}, **({"objectives": TWO} if several else {}))
@@ -263,7 +264,7 @@ def test_what_else_is_reported_may_be_counted_otherwise() -> None:
     assert ended(rows_of(history, 8, [Row(i, {"train": 9.0}) for i in range(1, 9)])) == ended(history)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from([0.3, 0.5, 0.7]))
 def test_rank_is_what_a_plain_reading_of_the_rule_says(rng: random.Random, keep: float) -> None:
     history = opened(study({"keep": keep, "min_rivals": 2}))
@@ -369,7 +370,7 @@ def test_diverged_is_on_unless_the_study_says_off() -> None:
         assert bool(stopper(spec).diverged(history.trials[0], history, 0.0)) is on
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_what_was_seen_before_changes_no_answer_about_divergence(rng: random.Random) -> None:
     spec = study()

@@ -17,6 +17,7 @@ from hpo_engine.study.history import History
 from hpo_engine.study.objective import Objective
 from hpo_engine.study.spec import TARGET, Named, Resource, StudySpec
 from hpo_engine.testing.histories import SPACES, opened, spec_of
+from tests.support.examples import some
 
 TWO = (Objective("loss", over="last"), Objective("acc", "maximize", "last"))
 
@@ -53,7 +54,7 @@ def test_several_objectives_are_reached_in_one_trial() -> None:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_it_ends_as_soon_as_any_trial_has_all_of_them(rng: random.Random, resource: bool) -> None:
     spec = study(objectives=TWO, resource=Resource("epochs", 3) if resource else None)

@@ -36,6 +36,7 @@ from hpo_engine.study.rows import Unread
 from hpo_engine.study.spec import TrialPolicy
 from hpo_engine.study.trial import Exit
 from tests.support import random_logs
+from tests.support.examples import some
 from tests.support.helpers import seal
 from tests.support.loop_bench import Bench
 
@@ -66,7 +67,7 @@ def shown(history: History) -> str:
 
 @pytest.mark.parametrize("examples", [40, pytest.param(400, marks=pytest.mark.slow)])
 def test_log_read_at_once_is_what_its_events_make_one_by_one(examples: int) -> None:
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=some(examples), deadline=None)
     @given(random_logs.logs(max_size=60), st.data())
     def holds(events: list[Event], data: st.DataObject) -> None:
         for count in (data.draw(st.integers(1, len(events))), len(events)):
@@ -79,7 +80,7 @@ def test_log_read_at_once_is_what_its_events_make_one_by_one(examples: int) -> N
 VALUES = [None, -1, 0, 1, 99, 1.5, True, "x", "failed", "completed", [], ["x"], [1.0, 2.0], {}, {"code": 1}, {"odd": 1}]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=some(100), deadline=None)
 @given(random_logs.logs(), st.data())
 def test_log_with_a_fault_is_refused_with_a_number_or_read_as_one_by_one(
     events: list[Event], data: st.DataObject

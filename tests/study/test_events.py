@@ -53,6 +53,7 @@ from hpo_engine.study.provenance import Code, FileChange, Gpu, Machine, Provenan
 from hpo_engine.study.spec import Budget, Checkpoints, Named, Resource, StudySpec, TrialPolicy
 from hpo_engine.study.trial import Exit, FailureKind, Origin, Proposal, Result, Stop, StopCause, TrialState
 from tests.support import random_logs
+from tests.support.examples import some
 from tests.support.loop_bench import Bench, Counting
 from tests.support.reports import OWN
 
@@ -93,7 +94,7 @@ def any_of(kind: type[Event]) -> st.SearchStrategy[Event]:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 def test_every_event_comes_back_from_its_json(kind: type[Event]) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=some(25), deadline=None)
     @given(any_of(kind))
     def round_trip(event: Event) -> None:
         written = json.dumps(event.body(), allow_nan=False)
@@ -436,7 +437,7 @@ def steps(events: list[Event]) -> list[History]:
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(random_logs.logs())
 def test_any_prefix_of_a_log_folds_to_what_was_known_then(events: list[Event]) -> None:
     read = [from_body(e.kind, e.at, json.loads(json.dumps(e.body()))) for e in events]
@@ -445,7 +446,7 @@ def test_any_prefix_of_a_log_folds_to_what_was_known_then(events: list[Event]) -
         assert fold(read[:count]) == known[count - 1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(random_logs.logs(), st.data())
 def test_no_event_changes_a_history_that_was_handed_out(events: list[Event], data: st.DataObject) -> None:
     count = data.draw(st.integers(1, len(events)))

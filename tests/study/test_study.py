@@ -21,6 +21,7 @@ from hpo_engine.study.spec import Budget, LinkedFile, Named, PriorTrial, Resourc
 from hpo_engine.study.table import TrialTable
 from hpo_engine.study.trial import Attempt, Exit, Proposal, Result, Trial, TrialState
 from tests.support import random_logs
+from tests.support.examples import some
 
 # -- the table of trials -----------------------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ def test_table_is_told_apart_from_other_sequences() -> None:
         hash(TrialTable())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(st.lists(st.integers(0, 260), max_size=60), st.integers(0, 260))
 def test_table_is_the_list_that_it_stands_for(numbers: list[int], length: int) -> None:
     trials = [a_trial(i) for i in range(length)]
@@ -134,7 +135,7 @@ def beats(vectors: Mapping[int, tuple[float, ...]], a: int, b: int) -> bool:
     return all(u <= v for u, v in zip(x, y, strict=True)) and (x != y or a < b)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(random_logs.logs(60))
 def test_indices_stay_what_a_count_from_scratch_gives(events: list[Event]) -> None:
     history: History | None = None
@@ -154,7 +155,7 @@ puts = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(puts)
 def test_indices_stay_right_whatever_a_trial_becomes(changes: list[tuple[int, TrialState, float | None]]) -> None:
     history = History(random_logs.spec())
@@ -206,7 +207,7 @@ coordinates = st.floats(-9, 9).map(lambda x: round(x, 9))  # next to 1e-100, say
 pairs = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=30)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(pairs)
 def test_hypervolume_never_shrinks_and_is_that_of_all_trials(losses: list[tuple[float, float]]) -> None:
     before = 0.0

@@ -25,6 +25,7 @@ from hpo_engine.studyfile.document import (
     read_text,
     yamltext,
 )
+from tests.support.examples import some
 
 
 def read(text: str, file: str = "algo.yaml") -> Any:
@@ -210,7 +211,7 @@ def test_flow_mapping_that_is_no_json_is_yaml() -> None:
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8),
     max_size=4), st.sampled_from([None, 1, "\t"]))  # fmt: skip
-@settings(max_examples=60)
+@settings(max_examples=some(60))
 def test_json_reads_as_json_reads_it(data: dict[str, Any], indent: int | str | None) -> None:
     text = json.dumps(data, indent=indent)
     if "\\u0000" not in text:
@@ -310,7 +311,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(texts, values, max_size=4))
-@settings(max_examples=60)
+@settings(max_examples=some(60))
 def test_what_is_written_reads_back(data: dict[str, Any]) -> None:
     found = read(dump(data)) if data else {}
     assert repr(found) == repr(data)  # repr: 1, 1.0 and true differ
@@ -328,7 +329,7 @@ def test_writing_keeps_parameters_on_a_line() -> None:
 
 
 @given(st.text(st.sampled_from("abc:-[]{}&*!#|>'\"%@`,? \n\t\\0123.eE~<\0\x07\ufeff\ud800é"), max_size=40) | st.text())
-@settings(max_examples=120)
+@settings(max_examples=some(120))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for file in ("a.yaml", "a.json"):
         try:

@@ -36,6 +36,7 @@ from hpo_engine.study.spec import (
 from hpo_engine.studyfile import native as spec
 from hpo_engine.studyfile.common import default_name, study_name, study_name_problem
 from hpo_engine.studyfile.document import dump, read_document
+from tests.support.examples import some
 from tests.support.native import folder, parse, problems, small
 
 __all__ = ["folder"]
@@ -892,7 +893,7 @@ def test_thousands_of_parameters_are_fine(count: int, folder: Path) -> None:
 
 
 @given(st.text(max_size=60) | st.dictionaries(texts, scalars | st.lists(scalars), max_size=4).map(dump))
-@settings(max_examples=60)
+@settings(max_examples=some(60))
 def test_any_text_is_a_study_or_refused(text: str) -> None:
     _study_or_refusal(text)
 
@@ -924,7 +925,7 @@ FRAGMENTS = [
 
 
 @given(st.integers(0, 2**32), st.integers(1, 4))
-@settings(max_examples=120)
+@settings(max_examples=some(120))
 def test_mutated_good_file_is_a_study_or_refused(seed: int, count: int) -> None:
     rng = random.Random(seed)
     text = ANYWHERE
@@ -939,7 +940,7 @@ def test_mutated_good_file_is_a_study_or_refused(seed: int, count: int) -> None:
     st.sampled_from([line.split(":")[0].strip() for line in ANYWHERE.splitlines()]),
     scalars | st.lists(scalars, max_size=3),
 )
-@settings(max_examples=60)
+@settings(max_examples=some(60))
 def test_any_value_in_any_field(field: str, value: Any) -> None:
     data: Any = read_document(ANYWHERE, "x").data
     (data if field in data else data["space"])[field] = value

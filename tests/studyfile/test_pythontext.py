@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hpo_engine.errors import SpecError
 from hpo_engine.studyfile.document import pythontext, read_document
+from tests.support.examples import some
 
 FILES = ("algo.json", "algo.py", "algo.txt", "algo.yaml", "algo")
 
@@ -83,7 +84,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=4))
-@settings(max_examples=50)
+@settings(max_examples=some(50))
 def test_what_repr_writes_is_read_back(data: dict[str, Any]) -> None:
     text = repr(data)
     if "\\x00" not in text and "\\ud" not in text:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hpo_engine.studyfile.native.values import argv
 from hpo_engine.studyfile.shellwords import split
+from tests.support.examples import some
 
 TABLE = [
     "python train.py --lr 0.1",
@@ -49,7 +50,7 @@ def test_words_are_those_of_the_shell(text: str) -> None:
     assert split(text) == by_the_shell(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.lists(st.sampled_from(["a", "b c", "'", '"', "\\", " ", "#", '\\"', "é", "="])).map("".join))
 def test_words_of_any_text_are_those_of_the_shell(text: str) -> None:
     try:

@@ -21,6 +21,7 @@ from hpo_engine.studyfile.starter import find
 from hpo_engine.studyfile.starter import starter as write
 from hpo_engine.studyfile.starter.interface import Parameter
 from hpo_engine.studyfile.starter.ranges import propose
+from tests.support.examples import some
 
 SCRIPT = """\
 import json, os
@@ -411,7 +412,7 @@ names = st.text(max_size=8) | st.sampled_from(
 
 
 @given(st.lists(st.tuples(names, literals), max_size=6), st.sampled_from(["get", "==", "option", "append", "float"]))
-@settings(max_examples=100)
+@settings(max_examples=some(100))
 def test_any_names_and_defaults_make_a_study(pairs: list[tuple[str, Any]], how: str) -> None:
     lines = ['config = json.load(open("config.json"))']
     for name, value in pairs:
@@ -441,13 +442,13 @@ def _source(value: Any) -> str:
 
 
 @given(st.text(max_size=80), st.sampled_from([".py", ".sh", ".js", ".R", ""]))
-@settings(max_examples=60)
+@settings(max_examples=some(60))
 def test_any_text_makes_a_study(text: str, suffix: str) -> None:
     parse_text(starter(f"train{suffix}", text))
 
 
 @given(st.text(min_size=1, max_size=20))
-@settings(max_examples=60)
+@settings(max_examples=some(60))
 def test_any_path_makes_a_study_or_is_refused(path: str) -> None:
     try:
         text = starter(path, SCRIPT)

@@ -37,6 +37,7 @@ from hpo_engine.study.spec import Budget, Named, Resource, Resources, StudySpec
 from hpo_engine.studyfile import native, wmla
 from hpo_engine.studyfile.document import dump, read_document, read_text
 from hpo_engine.studyfile.wmla.request import new_name
+from tests.support.examples import some
 from tests.support.specs import fact
 from tests.support.wmla import ARGS, BAYES, HB, LR, TPE, algo_params, experiment, folder, parse, problems, request
 
@@ -654,7 +655,7 @@ def _places(node: Any, path: tuple[Any, ...] = ()) -> Any:
 
 
 @given(st.lists(st.tuples(st.sampled_from([p for p in _places(FULL) if p]), ODD), min_size=1, max_size=3))
-@settings(max_examples=120)
+@settings(max_examples=some(120))
 def test_mutated_request_is_a_study_or_refused(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     data = json.loads(json.dumps(FULL))
     for path, value in changes:

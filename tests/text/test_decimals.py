@@ -21,6 +21,7 @@ from hpo_engine.space.searchspace import SearchSpace
 from hpo_engine.study.geometry import Layout
 from hpo_engine.studyfile.native import parse
 from hpo_engine.text.decimals import cleaner, cleaner_of_logs, raised
+from tests.support.examples import some
 
 # -- rules -----------------------------------------------------------------------------------------------------------
 
@@ -158,7 +159,7 @@ def sums() -> st.SearchStrategy[tuple[str, Any]]:
     return st.recursive(names | decimals, join, max_leaves=6)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some(80), deadline=None)
 @given(sums(), st.sampled_from(list(_COMPARE)), sums(), st.integers(-10, 10), st.integers(-10, 10))
 def test_rules_on_step_grids_agree_with_fractions(left: Any, sign: str, right: Any, a: int, b: int) -> None:
     params = (Float("a", -1, 1, step=0.1), Float("b", -1, 1, step=0.1))
@@ -205,7 +206,7 @@ def test_levels_are_short_decimals(param: Float, levels: int, values: list[float
     assert [p["x"] for p in SearchSpace((param,)).grid(levels)] == values
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=some(120), deadline=None)
 @given(st.integers(-12, 12), st.integers(1, 9), st.integers(1, 8), st.booleans())
 def test_decades_are_exact_whatever_the_range(first: int, digit: int, decades: int, power: bool) -> None:
     wanted = [float(f"{digit}e{first + i}") for i in range(decades + 1)]
@@ -215,7 +216,7 @@ def test_decades_are_exact_whatever_the_range(first: int, digit: int, decades: i
     assert [p["x"] for p in SearchSpace((param,)).grid(decades + 1)] == wanted
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=some(120), deadline=None)
 @given(st.integers(-1000, 1000), st.integers(1, 200), st.integers(1, 20), st.integers(0, 6))
 def test_linear_levels_are_the_decimals_of_the_grid(first: int, gap: int, count: int, places: int) -> None:
     wanted = [float(Fraction(first + i * gap, 10**places)) for i in range(count + 1)]
@@ -223,7 +224,7 @@ def test_linear_levels_are_the_decimals_of_the_grid(first: int, gap: int, count:
     assert [p["x"] for p in grid] == wanted
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=some(120), deadline=None)
 @given(st.floats(1e-12, 1e12), st.floats(1.01, 1e6), st.lists(st.floats(0, 1), min_size=2, max_size=20))
 def test_cleaning_keeps_order_bounds_and_values(low: float, ratio: float, us: list[float]) -> None:
     for param in (Float("x", low, low * ratio), Float("x", low, low * ratio, log=True)):
@@ -233,7 +234,7 @@ def test_cleaning_keeps_order_bounds_and_values(low: float, ratio: float, us: li
         assert [axis.tidy(v) for v in values] == values  # once is enough
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=some(120), deadline=None)
 @given(st.floats(1e-100, 1e100))
 def test_cleaning_changes_rounding_only(value: float) -> None:
     assert math.isclose(cleaner_of_logs(1e-100, 1e100)(value), value, rel_tol=1e-12)
@@ -329,7 +330,7 @@ def test_points_and_experiments_of_a_file_are_stored_as_the_space_has_them(tmp_p
 BIG = 2**53
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some(80), deadline=None)
 @given(
     st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1), st.floats(0, 1, exclude_max=True), st.booleans()
 )

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.text import tables
+from tests.support.examples import some
 
 anything = st.text(st.characters(exclude_categories=()))
 
 
-@settings(max_examples=120)
+@settings(max_examples=some(120))
 @given(anything)
 def test_safe_text_leaves_nothing_that_a_terminal_acts_on(text: str) -> None:
     shown = tables.safe_text(text)
@@ -91,7 +92,7 @@ def test_assignments_quote_what_would_be_misread_and_fit() -> None:
     assert tables.assignments({}, 10) == ""
 
 
-@settings(max_examples=80)
+@settings(max_examples=some(80))
 @given(st.text(), st.integers(0, 30))
 def test_cut_fits_and_keeps_what_fits(text: str, width: int) -> None:
     shown = tables.cut(text, width)
@@ -117,7 +118,7 @@ def test_long_names_lose_their_beginning_at_a_dot_or_slash(name: str, width: int
     assert tables.cut_name(name, width) == shown
 
 
-@settings(max_examples=80)
+@settings(max_examples=some(80))
 @given(st.text("ab./漢_", max_size=20), st.integers(0, 20))
 def test_cut_name_fits(name: str, width: int) -> None:
     assert tables.columns(tables.cut_name(name, width)) <= width
@@ -148,7 +149,7 @@ def test_table_cell_cannot_break_its_line() -> None:
 cells = st.one_of(st.text(max_size=40), st.floats(), st.none(), st.lists(st.integers(), max_size=3))
 
 
-@settings(max_examples=80)
+@settings(max_examples=some(80))
 @given(st.lists(st.lists(cells, min_size=4, max_size=4), max_size=6), st.integers(1, 60))
 def test_table_never_exceeds_the_width(rows: list[list[object]], width: int) -> None:
     lines = tables.table(["trial", "state", "loss", "parameters"], rows, align="rlr", width=width).split("\n")

@@ -39,6 +39,7 @@ from hpo_engine.trackers import lines
 from hpo_engine.trackers.console import ConsoleTracker
 from hpo_engine.trackers.display import display
 from hpo_engine.trackers.next_steps import next_steps
+from tests.support.examples import some
 from tests.support.study_by_hand import PARAMS, Study
 
 
@@ -473,7 +474,7 @@ def test_bar_counts_trials_where_they_are_counted(make_study: Callable[..., Stud
 names = st.text(st.characters(exclude_categories=()), min_size=1, max_size=30).filter(str.strip)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(names, names, st.floats(), names, st.integers(1, 130), st.integers(1, 40), st.integers(0, 6))
 def test_picture_fits_and_is_harmless_whatever_it_shows(
     name: str, metric: str, value: float, text: str, width: int, height: int, running: int

@@ -55,6 +55,7 @@ trial: {{preload: {preload}}}
 """
 
 
+@pytest.mark.by_default("auto")
 @pytest.mark.parametrize("preload", ["auto", '"off"'])
 def test_variables_of_a_tracker_reach_every_script_and_its_imports(shell: Shell, preload: str) -> None:
     shell.env |= {"MINE_TOKEN": "shell", "MLFLOW_RUN_CONTEXT": '{"from": "shell", "shared": "shell"}'}

@@ -321,6 +321,7 @@ def test_a_store_that_takes_too_long_is_said(
     ]
 
 
+@pytest.mark.slow
 def test_what_a_server_lacks_of_a_finished_study_is_sent_by_resume(
     make_study: Made, caplog: pytest.LogCaptureFixture
 ) -> None:

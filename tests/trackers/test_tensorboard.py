@@ -37,6 +37,7 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from tensorboard.plugins.hparams import api_pb2, metadata  # noqa: E402
 from tensorboard.util import tensor_util  # noqa: E402
 
+from tests.support.examples import some
 from tests.support.study_by_hand import PARAMS, Study
 
 
@@ -386,7 +387,7 @@ def test_metrics_of_one_step_in_two_rows_keep_their_step(study: Study) -> None:
 rows = st.lists(st.tuples(st.integers(0, 6), st.sampled_from("ab"), st.integers(0, 3)), max_size=5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(st.lists(st.tuples(st.booleans(), rows, st.booleans()), min_size=1, max_size=5))
 @example([(False, [(1, "a", 0), (2, "a", 0)], True), (False, [(1, "a", 1)], True), (True, [(1, "a", 1)], True)])
 def test_however_rows_come_the_curves_are_those_of_the_history(reports: list[Any]) -> None:

@@ -18,6 +18,8 @@ event_pb2 = pytest.importorskip("tensorboard.compat.proto.event_pb2")
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader  # noqa: E402
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2  # noqa: E402
 
+from tests.support.examples import some  # noqa: E402
+
 anything = st.text(st.characters(exclude_categories=()), max_size=40)
 
 
@@ -54,7 +56,7 @@ def test_crc32c_gives_the_published_values(data: bytes, crc: int) -> None:
     assert crc32c(data[3:], crc32c(data[:3])) == crc
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some(80), deadline=None)
 @given(
     st.floats(0, 1e11),
     st.integers(-(2**63), 2**63 - 1),
@@ -77,7 +79,7 @@ def test_scalar_beyond_single_precision_is_infinite_not_an_error(value: float, k
     assert parsed(tfevents.summary(1.0, 1, [tfevents.scalar("x", value)])).summary.value[0].simple_value == kept
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(st.dictionaries(anything, st.one_of(st.floats(), anything, st.booleans()), max_size=5), st.floats(0, 1e11))
 @example({"": "", "off": False, "zero": 0.0}, 0.0)
 def test_session_start_reads_back_with_the_type_of_each_value(hparams: dict[str, Any], started_at: float) -> None:

@@ -104,6 +104,7 @@ def test_trials_become_runs_and_a_killed_engine_leaves_no_half_run(study: Study)
     assert [row["trial"] for row in whole.rows] == [0, 1] and whole.summary["best"]["trial"] == 0
 
 
+@pytest.mark.slow
 def test_engine_that_ends_leaves_what_is_not_written_to_the_worker(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from hpo_trainees import report as module
 from hpo_trainees.report import Reporter, config, main
+from tests.support.examples import some
 
 SOURCE = Path(module.__file__)
 
@@ -224,7 +225,7 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda name: na
 ROWS = st.lists(st.dictionaries(NAMES, st.floats(allow_nan=False), min_size=1, max_size=4), min_size=1, max_size=6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(ROWS)
 def test_rows_of_any_names_and_values_come_back(tmp_path_factory: pytest.TempPathFactory, reported: list[Any]) -> None:
     folder = tmp_path_factory.mktemp("rows")

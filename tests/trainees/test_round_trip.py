@@ -14,6 +14,7 @@ from hpo_engine.contract import binding, layout
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.sources.val_dict_list import parse
 from hpo_trainees.report import Reporter, config, main
+from tests.support.examples import some
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(
     lambda name: name not in ("step", "steps", "epoch", "iteration")
@@ -26,7 +27,7 @@ VALUES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(al
 PARAMS = st.dictionaries(NAMES, VALUES | st.text(max_size=8) | st.lists(st.integers(-9, 9), max_size=3), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(REPORTS)
 def test_reported_rows_are_read_as_they_were(tmp_path_factory: pytest.TempPathFactory, reports: list[Any]) -> None:
     folder = tmp_path_factory.mktemp("result")
@@ -44,7 +45,7 @@ def test_reported_rows_are_read_as_they_were(tmp_path_factory: pytest.TempPathFa
             assert row.values[name] == value or (math.isnan(value) and math.isnan(row.values[name]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(PARAMS)
 def test_written_parameters_are_what_the_script_gets(tmp_path_factory: pytest.TempPathFactory, params: Any) -> None:
     study = StudyPaths(str(tmp_path_factory.mktemp("study")))

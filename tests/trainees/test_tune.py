@@ -174,6 +174,7 @@ class Small(Net):
         return super().training_step(batch, batch_idx)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", slice_of({"max_val": 16}, {"init_val": 16, "max_trials": 1}, {"mode": "binsearch"}, {})
 )
@@ -186,6 +187,7 @@ def test_a_batch_size_that_was_never_tried_is_tried_before_it_counts(tune: Tune,
     assert found <= 11 and found in Small.seen and done.data.batch_size == found
 
 
+@pytest.mark.slow
 def test_the_finder_of_lightning_alone_names_a_size_that_it_never_tried(tmp_path: Path) -> None:
     """What the guard is for; if this fails, Lightning has changed, and the guard may go."""
     from lightning.pytorch.tuner.tuning import Tuner
@@ -202,6 +204,7 @@ def test_the_whole_training_set_is_the_largest_batch(tune: Tune) -> None:
     assert tune({"batch_size_finder": True, "max_epochs": 1}).summary["found"]["batch_size"] == 32
 
 
+@pytest.mark.slow
 def test_a_loader_that_does_not_heed_the_batch_size_is_refused(tune: Tune, capsys: Any) -> None:
     class Fixed(Data):
         def train_dataloader(self) -> Any:

@@ -22,7 +22,7 @@ from hpo_engine.study.rows import same_rows
 
 ROWS = [Row(i + 1, {"loss": value, "acc": i / 8}) for i, value in enumerate((0.5, -0.0, 1e308, 5e-324, -7.0, 0.1))]
 ODD = [Row(1, {"loss": math.nan}), Row(2, {"loss": math.inf}), Row(3, {"loss": -math.inf}), Row(4, {"loss": 1.0})]
-_READ = 200_000  # bytes that a look may read of a file to which a few were added
+_READ = 100_000  # bytes that a look may read of a file to which a few were added
 
 
 class SourceLaws:
@@ -134,7 +134,7 @@ class SourceLaws:
     def test_of_what_grows_only_the_new_part_is_read(self) -> None:
         if not self.grows:
             return
-        rows = self.reported([Row(i, {"loss": 1 / (i + 1), "acc": 0.5}) for i in range(20_000)])
+        rows = self.reported([Row(i, {"loss": 1 / (i + 1), "acc": 0.5}) for i in range(10_000)])
         self.put(self.data(rows))
         assert len(self.seen()) == len(rows)
         self.put(self.data([*rows, *(Row(len(rows) + i, {"loss": 0.5}) for i in range(5))]))

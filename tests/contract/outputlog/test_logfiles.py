@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hpo_engine.contract.outputlog.capture import Capture
 from hpo_engine.contract.outputlog.logfiles import NAME, TAILS, Follower, lines, parts, tail, why
+from tests.support.examples import some
 
 
 def log_of(folder: Path, limit: int = 1 << 20) -> Capture:
@@ -116,7 +117,7 @@ def spread(folder: Path, written: int) -> None:
             os.utime(folder / name, (at, at))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.lists(st.integers(1, TAIL - 1), min_size=1, max_size=40))
 def test_follower_that_looks_often_enough_misses_nothing_when_tails_rotate(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int]

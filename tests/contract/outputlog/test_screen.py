@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_engine.contract.outputlog.screen import MOST_OPEN, Screen, rendered
+from tests.support.examples import some
 
 TQDM = b"".join(b"\r%3d%%|%s%s| %d/4" % (25 * i, b"#" * i, b" " * (4 - i), i) for i in range(5))
 
@@ -111,7 +112,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=30), st.lists(st.integers(1, 9), min_size=1, max_size=9))
 def test_pieces_show_what_the_whole_does(pieces: list[bytes], sizes: list[int]) -> None:
     data = b"".join(pieces)
@@ -125,7 +126,7 @@ def test_pieces_show_what_the_whole_does(pieces: list[bytes], sizes: list[int]) 
     assert [*lines, *screen.settled(), *screen.open()] == rendered(data)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.binary(max_size=200), st.lists(st.sampled_from(PIECES), max_size=9))
 def test_any_bytes_are_taken(data: bytes, pieces: list[bytes]) -> None:
     rendered(data.join(pieces) + data)

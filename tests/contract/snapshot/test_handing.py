@@ -193,6 +193,7 @@ TOUCHES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.by_default("[new]", "[removed]", "[in place]", "[mode]", "[copied and put back]", "[moved away]")
 @pytest.mark.parametrize("touch", TOUCHES)
 def test_a_folder_that_was_touched_in_any_way_stays_and_the_others_go_on(touch: str, tmp_path: Path) -> None:
     study = Study(tmp_path, max_files=105)  # so that all in data/a are copies
@@ -210,6 +211,7 @@ def test_a_folder_that_was_touched_in_any_way_stays_and_the_others_go_on(touch: 
     assert (first / "data/a").is_symlink() == (touch == "a link now")
 
 
+@pytest.mark.by_default("[folder]", "[copied and put back]", "[replaced")
 @pytest.mark.parametrize("touch", [touch for touch in TOUCHES if "folder" in touch or touch == "copied and put back"])
 def test_a_folder_of_links_that_was_touched_stays_too_after_it_was_handed_on(touch: str, tmp_path: Path) -> None:
     study = Study(tmp_path, max_files=2)

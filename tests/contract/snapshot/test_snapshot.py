@@ -22,6 +22,7 @@ from hpo_engine.contract.layout import lay_out, lay_out_study
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.contract.snapshot import View, freeze
 from hpo_engine.errors import LaunchError, SpecError
+from tests.support.examples import some
 from tests.support.helpers import tree
 
 ODD = ("with space", "new\nline", "quote'\"", "-dash", "$(touch x)", "größe", os.fsdecode(b"bad\xff\xfe"))
@@ -286,7 +287,7 @@ def test_frozen_copy_of_read_only_folders_can_be_removed(source: Path, open_path
 names = st.sampled_from(["a", "b", "c d", "é\n", "e.py"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 @given(
     st.dictionaries(st.lists(names, min_size=1, max_size=3).map("/".join), st.binary(max_size=50), max_size=8),
     st.data(),
@@ -499,6 +500,7 @@ def test_view_of_odd_names(tmp_path: Path, study: StudyPaths) -> None:
             assert (result_dir / name / name).read_bytes() == name.encode("utf-8", "surrogateescape")
 
 
+@pytest.mark.slow
 def test_many_files_are_laid_quickly(tmp_path: Path, study: StudyPaths) -> None:
     for i in range(300):
         put(tmp_path / f"m/d{i % 10}/{i}.txt", "text")
