@@ -233,3 +233,13 @@ def test_what_a_dead_service_left_in_the_spool_goes_away(tmp_path: Path) -> None
         assert {*os.listdir(tmp_path)} == {os.path.basename(used.path), os.path.basename(folder)}
     used.discard()
     assert os.path.exists("/etc/passwd")
+
+
+def test_an_engine_that_uses_the_spool_sweeps_nothing_away(tmp_path: Path) -> None:
+    """What the service is just making is not locked yet."""
+    made = tmp_path / ".service" / "spool" / "made"
+    made.mkdir(parents=True)
+    Spool(str(made.parent))
+    assert made.exists()
+    Spool.below(str(tmp_path))
+    assert not made.exists()

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpo_engine.errors import SpecError
+from hpo_engine.errors import MachineError, SpecError
 from hpo_engine.service.desk import Model
 from hpo_engine.service.intake import Spool, TooLarge, Unpacker
 from hpo_engine.system.untar.limits import TarLimits
@@ -212,10 +212,29 @@ def test_a_reader_that_hangs_is_ended(room: Room, monkeypatch: pytest.MonkeyPatc
 
 _HANGS = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+resource.setrlimit(resource.RLIMIT_CPU, (1, 9))
 sys.stdin.readline()
 while True: pass
 """
+
+
+def test_a_reader_that_somebody_kills_is_no_fault_of_the_tar(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it reads, the client may send the tar again; while it waits, nobody notices."""
+    monkeypatch.setattr("hpo_engine.service.intake.unpacker._MAIN", _IS_KILLED)
+    unpacker, target = Unpacker(room.spool), room.target()
+    with pytest.raises(MachineError, match="killed; send it again"):
+        unpacker.extract(room.model(GOOD + END), target)
+    monkeypatch.undo()
+    assert not os.path.exists(target) and not os.listdir(room.spool.folder)
+    unpacker.check(room.model(GOOD + END))
+    (idle,) = unpacker._free
+    idle._process.kill()
+    idle._process.wait()
+    assert unpacker.check(room.model(GOOD + END)).files == 2
+    unpacker.close()
+
+
+_IS_KILLED = "import os, sys; sys.stdin.readline(); os.kill(os.getpid(), 9)"
 
 
 def test_no_shell_and_no_environment_reach_the_reader(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

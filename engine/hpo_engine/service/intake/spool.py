@@ -19,14 +19,15 @@ class Spool:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        self.sweep()
 
     @classmethod
     def below(cls, root: str) -> Spool:
-        """The spool of the service for the studies under `root`."""
+        """The spool of the service for the studies under `root`, as the service finds it when it starts: swept."""
         own = os.path.join(root, ".service")
         os.makedirs(own, mode=0o700, exist_ok=True)
-        return cls(os.path.join(own, "spool"))
+        spool = cls(os.path.join(own, "spool"))
+        spool.sweep()
+        return spool
 
     def file(self) -> SpoolFile:
         """A new file."""
@@ -49,7 +50,7 @@ class Spool:
             os.close(fd)
 
     def sweep(self) -> None:
-        """Removes what no living process uses."""
+        """Removes what no living process uses. Not while requests are served: what is being made is not locked yet."""
         for name in os.listdir(self.folder):
             path = f"{self.folder}/{name}"
             with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import hpo_engine
-from hpo_engine.errors import EngineError, SpecError
+from hpo_engine.errors import EngineError, MachineError, SpecError
 from hpo_engine.failpoints import failpoint
 from hpo_engine.service.intake.limits import TooLarge
 from hpo_engine.service.intake.spool import Spool
@@ -107,8 +108,11 @@ class Unpacker:
 
     def _child(self) -> _Child:
         with self._lock:
-            if self._free:
-                return self._free.pop()
+            while self._free:
+                child = self._free.pop()
+                if child.lives:
+                    return child
+                child.end()
         return _Child()
 
 
@@ -123,8 +127,13 @@ class _Child:
             start_new_session=True,
         )  # fmt: skip
 
+    @property
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
     def done(self, job: dict[str, Any], patience_s: float) -> dict[str, Any]:
-        """The answer. Raises SpecError if the process has died of the tar, or takes too long."""
+        """The answer. Raises SpecError if the process has died of the tar, or takes too long; MachineError: somebody
+        has killed it."""
         process = self._process
         assert process.stdin is not None and process.stdout is not None
         self.jobs += 1
@@ -140,6 +149,8 @@ class _Child:
                 self.end()
                 if ready and process.returncode == 1:
                     raise EngineError("the process that reads tars could not run; see the service's log")
+                if ready and process.returncode == -signal.SIGKILL:  # its limits end it with other signals
+                    raise MachineError("the process that read the tar was killed; send it again")
                 raise SpecError("the tar takes too long to read; pack it anew, with GNU tar or Python's tarfile")
             line += data
         answer: dict[str, Any] = json.loads(line)

@@ -160,7 +160,7 @@ class Uploads:
         """As `laid`; clients send one script again and again, so its folder is kept for the next ones."""
         with self._lock:
             found = self._laid.pop((content, script), None)
-            if found is None:
+            if found is None or not os.path.lexists(f"{found.folder}/{script}"):  # or somebody has cleaned up
                 stack = ExitStack()
                 found = _Laid(stack.enter_context(self.laid(content, script)), stack)
             self._laid[content, script] = found

@@ -67,7 +67,7 @@ def _study(desk: Desk, memory: Memory, caller: Caller, opened_us: int) -> View |
         try:
             view = desk.view(caller, name)
         except StudyNotFound:
-            del memory.names[opened_us]
+            memory.names.pop(opened_us, None)  # another thread may have found out, too
         else:
             if _opened_us(view) == opened_us:
                 return view
