@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from hpo_engine.service.guard.passwords import check_password, hash_of, matches
 from hpo_engine.service.guard.throttle import Throttle
 from hpo_engine.service.guard.token import admin_token
 from hpo_engine.service.places import ServicePaths
+from tests.support.disks import no_room
 
 
 class Clock:
@@ -36,6 +38,13 @@ def accounts(tmp_path: Path, clock: Clock) -> Iterator[Accounts]:
     found.add("ada", "hash of ada", admin=False)
     yield found
     found.close()
+
+
+def test_what_finds_no_room_says_so_and_goes_on_later(accounts: Accounts) -> None:
+    with no_room(), pytest.raises(JournalError, match=r"disk.*free space or access is needed"):
+        accounts.issue("ada", API)
+    _, secret = accounts.issue("ada", API)
+    assert accounts.token(secret) and len(accounts.tokens()) == 1
 
 
 def test_a_token_is_valid_until_it_expires(accounts: Accounts, clock: Clock) -> None:
@@ -211,3 +220,20 @@ def test_a_torn_line_of_the_audit_log_is_left_out_and_a_full_disk_is_one_warning
     for _ in range(3):
         audit.record("ada", "token", "192.0.2.1", "POST", "/", 200)
     assert len(caplog.records) == 1 and "not recorded" in caplog.text
+
+
+def test_a_line_that_finds_no_room_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk takes the first half of a line, too."""
+    path = str(tmp_path / "audit.jsonl")
+    audit = Audit(path, lambda: 0.0)
+    audit.record("ada", "token", "192.0.2.1", "POST", "/1", 200)
+    with monkeypatch.context() as patched:
+
+        def torn(fd: int, data: bytes) -> None:
+            os.write(fd, data[:30])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patched.setattr("hpo_engine.service.guard.audit.write_all", torn)
+        audit.record("ada", "token", "192.0.2.1", "POST", "/2", 200)
+    audit.record("ada", "token", "192.0.2.1", "POST", "/3", 200)
+    assert [entry["path"] for entry in entries(path)] == ["/1", "/3"]

@@ -17,10 +17,11 @@ from hpo_engine import studies
 from hpo_engine.contract.paths import StudyPaths
 from hpo_engine.errors import SpecError, StudyExists, StudyLocked, StudyNotFound
 from hpo_engine.service.desk import Desk
-from hpo_engine.service.records.submissions import Content, Submissions
+from hpo_engine.service.records.submissions import Content, Phase, Submissions
 from hpo_engine.store.lock import who_leads
 from tests.support import command
 from tests.support.desks import ADA, BOB, ROOT, SCRIPT, await_state, begun, request, script
+from tests.support.disks import no_room
 from tests.support.helpers import wait_until
 
 
@@ -281,3 +282,17 @@ def test_code_that_comes_with_a_study_is_not_loaded_in_the_service(
         spec, _ = desk.checked(OWN, model_dir=str(folder))
         assert spec.algorithm.name == f"{folder}/mine.py:Corner"
     assert str(os.getpid()) not in witness.read_text().split()
+
+
+def test_what_is_over_is_removed_from_a_full_disk(desk: Desk, root: Path, tmp_path: Path) -> None:
+    """It makes the room that is missing."""
+    view = desk.submit(ADA, request("in-the-way", trials=1), script(tmp_path))
+    await_state(desk, view.name, "finished")
+    wait_until(lambda: [row.phase for row in desk._submissions.all() if row.name == view.name] == [Phase.IDLE])
+    with no_room():
+        desk.remove(ADA, "in-the-way")
+        with pytest.raises(StudyNotFound):
+            desk.view(ADA, "in-the-way")
+    assert not (root / "in-the-way").exists()
+    assert desk.submit(ADA, request("in-the-way", trials=1), script(tmp_path)).state in ("queued", "running")
+    await_state(desk, "in-the-way", "finished")

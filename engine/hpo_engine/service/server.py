@@ -68,8 +68,12 @@ def serve(
     with contextlib.closing(_lock(paths)), contextlib.closing(listener(asked)) as bound:
         security = secured(asked, paths)
         token = admin_token(paths)
-        with contextlib.closing(Accounts(paths.accounts)) as accounts:
-            app = create_app(Desk(root, studies=studies))
+        with (
+            contextlib.closing(Accounts(paths.accounts)) as accounts,
+            contextlib.closing(Desk(root, studies=studies)) as desk,
+        ):
+            desk.open()  # here, where what it raises is one line: of a full disk, say
+            app = create_app(desk)
             for name, value in application.items():
                 setattr(app.state, name, value)
             site = Site(allowed_hosts(asked.host, asked.hosts), asked.tls, f"hpo-engine-{_place(root)}")
@@ -108,7 +112,11 @@ class Server(uvicorn.Server):
             for each in sockets or ()
         ]
         self.started = True
-        self._on_start()
+        try:
+            self._on_start()
+        except BaseException:
+            await self.shutdown(sockets)
+            raise
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS == 0:

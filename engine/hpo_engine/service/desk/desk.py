@@ -200,14 +200,14 @@ class Desk:
             raise StudyLocked(f"{name} runs ({holder}); stop it first", str(holder))
         if not force and row is not None and row.phase in (Phase.QUEUED, Phase.BEGUN) and self._host.has(row.id):
             raise StudyLocked(f"{name} is about to run; stop it first")
-        if row is not None:
-            self._submissions.change(name, phase=Phase.REMOVING)
-            self._host.withdraw(name)
+        noted = row is not None and self._note_removal(row)
         try:
             self._remove(name, row, force=force)
-        except BaseException:
-            if row is not None:
+        except BaseException as error:
+            if row is not None and noted:
                 self._submissions.change(name, (Phase.REMOVING,), phase=row.phase)
+            elif isinstance(error, JournalError) and not os.path.lexists(self._paths(name).root):
+                return  # only its row is left, which nobody sees without a folder
             raise
 
     # -- what is taken in ------------------------------------------------------------------------------------------
@@ -336,6 +336,18 @@ class Desk:
         if row is not None:
             self._uploads.drop(row.kept)
             self._submissions.remove(name)
+
+    def _note_removal(self, row: Submission) -> bool:
+        """So that the next service finishes it. False: the disk is full; a study that is over is removed all the same,
+        as that makes room, and its row goes when somebody misses its folder. Raises JournalError."""
+        try:
+            self._submissions.change(row.name, phase=Phase.REMOVING)
+        except JournalError:
+            if not row.placed or row.phase is not Phase.IDLE:
+                raise
+            return False
+        self._host.withdraw(row.name)
+        return True
 
     def _is_its_folder(self, paths: StudyPaths, row: Submission | None) -> bool:
         """Whether the folder is that of the submission, and not of a study that has taken its name."""

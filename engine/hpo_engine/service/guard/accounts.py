@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from hpo_engine.errors import JournalError, SpecError, nearest
+from hpo_engine.errors import SpecError, nearest
 from hpo_engine.failpoints import failpoint
+from hpo_engine.store.database import refusal
 
 SESSION, LOGON, API = "session", "logon", "api"
 _LIVES_S = {SESSION: 7 * 86400.0, LOGON: 12 * 3600.0}
@@ -184,7 +185,8 @@ class Accounts:
                 failpoint("accounts.before-commit")
                 self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                if self._writer.in_transaction:  # a full disk has ended it
+                    self._writer.execute("ROLLBACK")
                 raise
 
     @contextlib.contextmanager
@@ -194,7 +196,7 @@ class Accounts:
         except sqlite3.IntegrityError:
             raise
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"{self._path}: {error}") from error
+            raise refusal(self._path, error) from error
 
 
 def check_name(name: str) -> None:

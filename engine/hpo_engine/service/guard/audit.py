@@ -46,13 +46,23 @@ class Audit:
             self._failed = True
 
     def _append(self, line: bytes) -> None:
+        size = self._written(line, self._most)
+        if size > self._most:
+            put_in_place(self._path, f"{self._path}.1")
+            self._written(line, size)
+
+    def _written(self, line: bytes, most: int) -> int:
+        """Appends the line unless the log would have more than `most` bytes then. Returns how many it would have."""
         fd = os.open(self._path, _OPEN, 0o600)
         try:
-            if os.fstat(fd).st_size + len(line) > self._most:
-                os.close(fd)
-                put_in_place(self._path, f"{self._path}.1")
-                fd = os.open(self._path, _OPEN, 0o600)
-            write_all(fd, line)
+            before = os.fstat(fd).st_size
+            if before + len(line) <= most:
+                try:
+                    write_all(fd, line)
+                except OSError:
+                    os.ftruncate(fd, before)  # a torn line would spoil the next one, too
+                    raise
+            return before + len(line)
         finally:
             os.close(fd)
 
