@@ -192,6 +192,39 @@ def test_an_api_token_is_its_user_until_it_is_revoked(service: Guarded) -> None:
     assert service.get(STUDIES, headers={"X-Auth-Token": secret}).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("path", "how"),
+    [("/api/v1/events", "a token"), ("/api/v1/events", "a password"), ("/events", "a session")],
+)
+def test_a_stream_ends_with_the_credentials_that_opened_it(
+    service: Guarded, path: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hpo_engine.service.guard.passwords import hash_of
+
+    monkeypatch.setattr("hpo_engine.service.guard.layer._VALID_S", 0.0)
+    for part in ("v1.streams", "page.pulse"):
+        monkeypatch.setattr(f"hpo_engine.service.{part}._PING_S", 1)
+    name, password = "dora", "three blind pass phrases"
+    service.accounts.add(name, hash_of(password), admin=False)
+    token, secret = service.accounts.issue(name, "session" if how == "a session" else "api")
+    ways: dict[str, dict[str, Any]] = {
+        "a token": {"headers": {"X-Auth-Token": secret}}, "a session": {"cookies": {"hpo-engine-tests": secret}},
+        "a password": {"auth": (name, password)},
+    }  # fmt: skip
+    try:
+        with requests.get(service.service.url + path, stream=True, timeout=60, **ways[how]) as answer:
+            assert answer.status_code == 200
+            parts = answer.iter_content(None)
+            assert next(parts)
+            if how == "a password":
+                service.accounts.set_password(name, hash_of("another blind pass phrase"))
+            else:
+                service.accounts.revoke(token.id)
+            assert list(parts) == [], "nothing more is told"
+    finally:
+        service.accounts.remove(name)
+
+
 def test_a_logon_gives_a_token_and_a_logoff_ends_it(service: Guarded) -> None:
     """As CPD's notebooks do it, with a JSON body that nobody needs; as their command line ends it."""
     answer = service.get("/auth/v1/logon", auth=BASIC["ada"], json={"username": "ada"})

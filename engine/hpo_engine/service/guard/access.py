@@ -106,6 +106,13 @@ class Access:
             return ""
         raise SpecError(f"{caller.name} is not a user any more")
 
+    def ground(self, given: Credentials) -> object:
+        """What the validity of credentials rests on that were verified before: as long as it stays the same, they are
+        valid. None: they are not any more."""
+        if given.kind == "basic":
+            return self.accounts.user(given.name) or self._is_admins(given.secret) or None
+        return self._by_secret(given)
+
     async def _issue(self, caller: Caller, kind: str) -> str:
         _, secret = await anyio.to_thread.run_sync(self.accounts.issue, self.user_of(caller), kind)
         return secret

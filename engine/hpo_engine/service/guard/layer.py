@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _OPEN = frozenset({"/login", "/healthz", "/favicon.ico"})
 _OPEN_BELOW = "/static/"
 _FORM = 64 << 10
+_VALID_S = 1.0
 _LOGONS = frozenset({"/auth/v1/logon", "/platform/rest/conductor/v1/auth/logon"})
 _PROGRAMS = ("/api/", "/platform/", "/auth/", "/openapi.json")
 _NOBODY = "no valid credentials: log in, or send a token (X-Auth-Token, or Authorization: Bearer) or Basic"
@@ -100,7 +102,27 @@ class Guard:
             return
         state = scope.setdefault("state", {})
         state["caller"], state["access"], state["site"] = visit.caller, self._access, self._site
-        await self._app(scope, receive, visit.send)
+        await self._app(scope, receive, partial(self._send, visit))
+
+    async def _send(self, visit: _Visit, message: Message) -> None:
+        """Passes on what the application answers. A stream ends when its credentials are not valid any more: nothing
+        more of it is sent then."""
+        if visit.is_stream and message["type"] == "http.response.body" and not self._is_valid(visit):
+            await visit.send({"type": "http.response.body", "body": b""})
+            raise ClientDisconnect
+        await visit.send(message)
+
+    def _is_valid(self, visit: _Visit) -> bool:
+        """Whether the caller's credentials still are, as far as is known for a second."""
+        now = time.monotonic()
+        if visit.given is None or now < visit.valid_until:
+            return True
+        try:
+            ground = self._access.ground(visit.given)
+        except JournalError:  # clients connect again, and are told then
+            return False
+        before, visit.ground, visit.valid_until = visit.ground, ground, now + _VALID_S
+        return ground is not None and before in (None, ground)
 
     async def _unknown(self, visit: _Visit) -> None:
         """Browsers are sent to the login page, programs get 401: the same one for everything that is wrong."""
@@ -141,6 +163,9 @@ class _Visit:
         self.agent = self._header(b"user-agent")
         self.caller: Caller | None = None
         self.status = 0
+        self.is_stream = False
+        self.ground: object = None  # see Access.ground
+        self.valid_until = 0.0
         self.began = time.perf_counter()
 
     @property
@@ -171,7 +196,7 @@ class _Visit:
             if (b"content-type", b"text/event-stream") in [
                 (key, value.partition(b";")[0]) for key, value in message["headers"]
             ]:
-                self.scope["state"]["streams"] = True  # when the service ends, this answer is cut
+                self.is_stream = self.scope["state"]["streams"] = True  # when the service ends, this answer is cut
         await self._send(message)
 
     async def refuse(self, status: int, text: str, retry_s: float = 0.0) -> None:
