@@ -97,8 +97,14 @@ def test_all_that_reads_and_goes_on(client: Shell, server: Server) -> None:
     client.run("submit", "algo.yaml")
     _alike(
         client, server, ["show", name, "--json"], ["best", name], ["best", name, "--config"], ["export", name],
-        ["compare", name, "0", "1"], ["plot", name], ["backtest", name],
+        ["compare", name, "0", "1"], ["plot", name], ["backtest", name], ["explain", name], ["watch", name, "--jsonl"],
     )  # fmt: skip
+    (there,), (here,) = (
+        [each for each in client.json("list", *where) if each["study"] == name]
+        for where in ([], ["--root", str(server.root)])
+    )
+    assert there.pop("owner") and there == here
+    assert client.run("retry", name, "--failed") == "nothing to retry: no trial failed\n"
     client.run("report", name, "--out", "r.html")
     assert name in (client.folder / "r.html").read_text()
     assert "whole is complete already" in client.run("submit", "algo.yaml")
@@ -139,6 +145,18 @@ def test_ctrl_c_stops_the_study_at_the_server(client: Shell, server: Server) -> 
     out, err = running.communicate(240)
     assert running.returncode == 130 and "press Ctrl-C again to kill" in out and "stopped" in out, (out, err)
     assert client.json("show", name)["state"] == "stopped"
+
+
+def test_advice_names_the_server_that_was_named(client: Shell, server: Server) -> None:
+    at = ["--server", client.env.pop("HPO_ENGINE_SERVER")]
+    name = named(client, "advised")
+    out = client.run("submit", "algo.yaml", *at)
+    assert f"hpo-engine best advised --server {server.url} --config" in out and "continues after" not in out
+    client.write("algo.yaml", (client.folder / "algo.yaml").read_text().replace("[0, 2]", "[0, 3]"))
+    client.refuses("submit", "algo.yaml", *at, words=f"hpo-engine remove {name} --server {server.url}, or another")
+    client.write("edit.sh", "sed -i 's/^trials: .*/trials: 9/' \"$1\"\n")
+    client.env["EDITOR"] = "sh edit.sh"
+    assert f"hpo-engine resume {name} --server {server.url}\n" in client.run("edit", name, *at)
 
 
 @pytest.mark.slow

@@ -67,6 +67,10 @@ def test_a_study_is_submitted_watched_and_read(service: Served, done: str) -> No
     assert service.get("/api/v1/studies?state=running").json()["studies"] == []
     best = models.TrialDetail.model_validate(service.get(f"/api/v1/studies/{done}/best").json())
     assert best.trial == study.best.trial and best.config == best.params
+    why = service.get(f"/api/v1/studies/{done}/explain").json()
+    assert models.Explained.model_validate(why).rank.place == 1 and why["proposed"]["why"].startswith("random: ")
+    assert service.get(f"/api/v1/studies/{done}/trials/{best.trial}/explain").json() == why
+    assert service.get(f"/api/v1/studies/{done}/trials/77/explain").status_code == 404
     seen = best.metrics_seen["loss"]
     assert (seen.counts, seen.min_step, seen.latest_step) == ("min", 4, 4) and seen.min == best.value
     again = service.post("/api/v1/studies", json={"text": study_file(done, Path("/"))})

@@ -66,23 +66,16 @@ def list_studies(*, root: str | os.PathLike[str] | None = None, server: str | No
 
 def _here(root: str | os.PathLike[str] | None) -> list[StudyRecord]:
     from hpo_engine.api.running import studies_folder
-    from hpo_engine.contract.paths import studies
-    from hpo_engine.errors import JournalError
-    from hpo_engine.reports.objects import state_word
-    from hpo_engine.store.journal import read_summary
-    from hpo_engine.store.lock import who_leads
+    from hpo_engine.control.listing import studies_in
 
     folder, out = studies_folder(root), []
-    for paths in studies(folder):
-        name = os.path.basename(paths.root)
-        try:
-            found = read_summary(paths.db)
-        except JournalError as error:
-            out.append(StudyRecord(name, "unreadable", problem=str(error), root=folder))
+    for one in studies_in(folder):
+        found = one.summary
+        if found is None:
+            out.append(StudyRecord(one.name, one.state, problem=one.problem, root=folder))
             continue
-        state = state_word(found.state, who_leads(paths.lock) is not None)
         out.append(StudyRecord(
-            name, state, found.algorithm, found.metrics, found.best, found.done, found.total, found.counts,
+            one.name, one.state, found.algorithm, found.metrics, found.best, found.done, found.total, found.counts,
             found.last_at, root=folder,
         ))  # fmt: skip
     return out

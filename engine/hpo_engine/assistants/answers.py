@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo_engine.errors import JournalError, SpecError, nearest
+from hpo_engine.errors import SpecError, nearest
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
@@ -21,25 +20,13 @@ _LOG_LINES = 400
 
 def studies(root: str) -> list[dict[str, Any]]:
     """Every study below the root, in short."""
-    from hpo_engine.contract import paths
-    from hpo_engine.reports.objects import state_word
-    from hpo_engine.store.journal import read_summary
-    from hpo_engine.store.lock import who_leads
+    from hpo_engine.control.listing import listed_object, studies_in
 
     out: list[dict[str, Any]] = []
-    for each in paths.studies(root):
-        name = os.path.basename(each.root)
-        try:
-            found = read_summary(each.db)
-        except JournalError as error:
-            out.append({"study": name, "state": "unreadable", "problem": str(error)})
-            continue
-        best = None if found.best is None else {"trial": found.best[0], "value": found.best[1]}
-        out.append({
-            "study": name, "state": state_word(found.state, who_leads(each.lock) is not None), "best": best,
-            "metrics": list(found.metrics), "algorithm": found.algorithm, "done": found.done, "total": found.total,
-            "last_at": found.last_at,
-        })  # fmt: skip
+    for one in studies_in(root):
+        found = one.summary
+        more = {} if found is None else {"metrics": list(found.metrics), "done": found.done, "total": found.total}
+        out.append({**listed_object(one), **more})
     return out
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
+from hpo_engine.text import commands
+
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
     from hpo_engine.study.history import History
@@ -58,6 +60,8 @@ def chosen_server(root: str | None, study: str = "") -> str | None:
     given: str | None = context.meta[_SERVER]
     if given is not None and root is not None:
         raise click.UsageError("--server and --root exclude each other")
+    if given:
+        commands.name_server(given)
     return given or by_variable or None
 
 
@@ -149,14 +153,14 @@ def to_stderr(text: str) -> None:
     from hpo_engine.text.tables import safe_text
 
     columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80 if sys.stderr.isatty() else None
-    click.echo(_broken(safe_text(text), columns), err=True)
+    click.echo(_broken(safe_text(commands.advised(text)), columns), err=True)
 
 
 def to_stdout(text: str) -> None:
     """As `to_stderr`, on stdout."""
     from hpo_engine.text.tables import safe_text
 
-    click.echo(_broken(safe_text(text), output_width()))
+    click.echo(_broken(safe_text(commands.advised(text)), output_width()))
 
 
 def _broken(line: str, columns: int | None) -> str:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import click
 
-from hpo_engine.cli.common import find, json_option, read_history, root_option, study_argument, trial_of
+from hpo_engine.cli.common import (
+    find,
+    json_option,
+    read_history,
+    root_option,
+    server_option,
+    study_argument,
+    trial_of,
+)
 
 
 @click.command()
 @study_argument
 @click.argument("trial", type=int, required=False)
 @root_option
+@server_option
 @json_option
 def explain(study: str, trial: int | None, root: str | None, as_json: bool) -> None:
     """Say why a trial of STUDY was proposed, how it ranks, why it ended, and what it would have needed.

@@ -20,6 +20,7 @@ from hpo_engine.client.mirror import Following, Mirror, MirrorPaths, cache_folde
 from hpo_engine.client.servers import found_server
 from hpo_engine.errors import EngineError, SpecError, StudyNotFound
 from hpo_engine.reports.objects import dump, summary
+from hpo_engine.text.commands import advised
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
@@ -71,13 +72,26 @@ def list_studies(server: str, as_json: bool) -> None:
         if not page["studies"] or len(found) >= page["total"]:
             break
     if as_json:
-        click.echo(dump(found))
+        click.echo(dump([_object(each) for each in found]))
     elif found:
         rows = [_row(each) for each in found]
         heads = ["STUDY", "STATE", "TRIALS", "BEST", "ALGORITHM", "LAST", "OWNER"]
         click.echo(table(heads, rows, width=output_width()))
     else:
         click.echo(f"no studies at {connection.server.url}; start with: hpo-engine submit algo.yaml --server URL")
+
+
+def _object(study: Mapping[str, Any]) -> dict[str, Any]:
+    """As `list --json` has it, and whose it is."""
+    known = {"study": study["study"], "state": study["state"]}
+    of_whom = {"folder": study["folder"], "owner": study["owner"]}
+    if study["state"] == "unreadable":
+        return {**known, "error": study["problem"], **of_whom}
+    several = {"front": study["front_size"]} if len(study["metrics"]) > 1 else {}
+    return {
+        **known, "best": study["best"], **several, "counts": study["counts"], "trials": study["total"],
+        "runs": study["runs"], "algorithm": study["algorithm"], "last_at": study["last_at"], **of_whom,
+    }  # fmt: skip
 
 
 def _row(study: Mapping[str, Any]) -> list[str]:
@@ -118,6 +132,17 @@ def watch(server: str, study: str) -> int:
             return 0
         display(mirror.paths, sys.stdout, on_interrupt="the study keeps running", turn=followed.turn)
     return 0
+
+
+def stream(server: str, study: str, after: int) -> int:
+    """`watch --jsonl`."""
+    from hpo_engine.cli.watcher import stream as printed
+    from hpo_engine.control.following import happenings
+
+    mirror = mirror_of(connected(server), study)
+    with _Followed(mirror) as followed:
+        followed.await_begin()
+        return printed(happenings(mirror.paths, after, followed.tell))
 
 
 def run(mirror: Mirror, *, as_json: bool, quiet: bool) -> int:
@@ -161,7 +186,7 @@ class _Followed:
         """Waits until the study has a log to display."""
         said = False
         while not self._mirror.begun:
-            self._tell(to_stderr)
+            self.tell()
             if self._mirror.state == "queued" and not said:
                 to_stderr(
                     f"hpo-engine: {self._mirror.study} waits for its turn at {self._mirror.connection.server.url}"
@@ -176,6 +201,10 @@ class _Followed:
         """See `display`."""
         self._tell(say)
         self._act(len(history.running), history.spec.trial.grace_s, say)
+
+    def tell(self) -> None:
+        """Says what there is to be said of the server; raises what has ended the copying."""
+        self._tell(to_stderr)
 
     def _tell(self, say: Callable[[str], None]) -> None:
         assert self._following is not None
@@ -298,7 +327,11 @@ def _resumed(mirror: Mirror, changes: Mapping[str, Any], **how: bool) -> int:
 
 def retry(server: str, study: str, **how: bool) -> int:
     """`retry --failed`."""
+    from hpo_engine.cli.runs import nothing_to_retry
+
     mirror = begun(mirror_of(connected(server), study))
+    if nothing_to_retry(_history(mirror), mirror.paths, how["as_json"]):
+        return 0
     mirror.connection.post(f"/studies/{part(study)}/retry")
     mirror.sync()
     return _shown(mirror, **how)
@@ -330,7 +363,7 @@ def stop(server: str, study: str, *, kill: bool) -> int:
             raise EngineError(f"{study}: it has not stopped yet; look with: hpo-engine show {study}")
         mirror.sync(1.0)
     state = _history(mirror).state.value if mirror.begun else mirror.state
-    click.echo(f"{study} is {state}; to continue: hpo-engine resume {study}")
+    click.echo(advised(f"{study} is {state}; to continue: hpo-engine resume {study}"))
     return 0
 
 
@@ -440,7 +473,8 @@ def edit(
     if as_json:
         click.echo(dump({"changed": True, "lines": lines, "effects": effects}))
     else:
-        click.echo(f"{study} is changed" + (f"; to continue: hpo-engine resume {study}" if hint and not led else ""))
+        more = f"; to continue: hpo-engine resume {study}" if hint and not led else ""
+        click.echo(advised(f"{study} is changed{more}"))
     return 0
 
 

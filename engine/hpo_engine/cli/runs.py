@@ -21,6 +21,7 @@ from hpo_engine.cli.common import (
 from hpo_engine.cli.trials import TrialNumbers, resumed, retried
 from hpo_engine.reports.objects import dump, summary
 from hpo_engine.text import streams
+from hpo_engine.text.commands import advised
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
@@ -195,9 +196,6 @@ def retry(
     from hpo_engine import studies
     from hpo_engine.cli.start import run_study
     from hpo_engine.control.changes import note_changed_files
-    from hpo_engine.store.lock import who_leads
-    from hpo_engine.study.trial import BAD
-    from hpo_engine.trackers.next_steps import called
 
     if failed is bool(trials):
         raise click.UsageError("name trials, as in 3 or 5-7, or all that --failed")
@@ -218,17 +216,27 @@ def retry(
         return _go_on(paths, history, {}, **how)
     history = studies.read(paths)
     note_changed_files(paths, history, note)
-    # A study whose retry was killed half-way continues by the same command.
-    if history.state.value != "running" and not any(history.counts.get(s) for s in BAD) and not who_leads(paths.lock):
-        more = f"; to continue: hpo-engine resume {called(history, paths.root)}" if history.pending else ""
-        click.echo(f"nothing to retry: no trial failed{more}", err=as_json)
-        if as_json:
-            click.echo(dump(summary(history, False, history.last_at)))
+    if nothing_to_retry(history, paths, as_json):
         return 0
     return run_study(paths, retry=True, known=history, **how)
 
 
 VERBS = (submit, resume, retry)
+
+
+def nothing_to_retry(history: History, paths: StudyPaths, as_json: bool) -> bool:
+    """Says so if no trial has failed. A study whose retry was killed half-way continues by the same command."""
+    from hpo_engine.store.lock import who_leads
+    from hpo_engine.study.trial import BAD
+    from hpo_engine.trackers.next_steps import called
+
+    if history.state.value == "running" or any(history.counts.get(s) for s in BAD) or who_leads(paths.lock):
+        return False
+    more = f"; to continue: hpo-engine resume {called(history, paths.root)}" if history.pending else ""
+    click.echo(advised(f"nothing to retry: no trial failed{more}"), err=as_json)
+    if as_json:
+        click.echo(dump(summary(history, False, history.last_at)))
+    return True
 
 
 def _begin(as_json: bool) -> None:
@@ -291,6 +299,6 @@ def show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
         had = history.runs if unit == "run" or history.counts_runs else history.begun
         more = (f"hpo-engine resume {name} --{unit}s {had + 10}", f"ten more {unit}s")
         useless = history.by_rule or history.spec.algorithm.name in SCHEDULED
-        steps = [*next_steps(history, paths.root), *([] if useless else [more])]
+        steps = [*next_steps(history, paths.root), *([] if useless else [(advised(more[0]), more[1])])]
         click.echo("\n".join(lines.summary(history, history.last_at, paths.root, steps, before=True)))
     return 3 if history.state.value == "failed" else 0

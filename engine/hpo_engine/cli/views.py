@@ -24,10 +24,12 @@ from hpo_engine.cli.common import (
     study_argument,
     trial_of,
 )
-from hpo_engine.errors import EngineError, JournalError, SpecError
-from hpo_engine.reports.objects import dump, state_word, trial_object
+from hpo_engine.contract.paths import StudyPaths
+from hpo_engine.errors import EngineError, SpecError
+from hpo_engine.reports.objects import dump, trial_object
 
 if TYPE_CHECKING:
+    from hpo_engine.control.listing import Listed
     from hpo_engine.store.summary import Summary
     from hpo_engine.study.history import History
     from hpo_engine.study.trial import Trial
@@ -39,9 +41,8 @@ if TYPE_CHECKING:
 @json_option
 def list_(root: str | None, as_json: bool) -> None:
     """List the studies in the root folder, or at a server."""
-    from hpo_engine.contract.paths import runs_root, studies
-    from hpo_engine.store.journal import read_summary
-    from hpo_engine.store.lock import who_leads
+    from hpo_engine.contract.paths import runs_root
+    from hpo_engine.control.listing import listed_object, studies_in
     from hpo_engine.text.tables import table
 
     if (server := chosen_server(root)) is not None:
@@ -50,26 +51,12 @@ def list_(root: str | None, as_json: bool) -> None:
         remote.list_studies(server, as_json)
         return
     folder = runs_root(root, os.environ)
-    objects: list[dict[str, Any]] = []
-    rows = []
-    for paths in studies(folder):
-        name = os.path.basename(paths.root)
-        try:
-            found = read_summary(paths.db)
-        except JournalError as error:
-            objects.append({"study": name, "state": "unreadable", "error": str(error), "folder": paths.root})
-            rows.append([name, "unreadable", "", "", "", str(error).removeprefix(f"{paths.db}: ")])
-            continue
-        state = state_word(found.state, who_leads(paths.lock) is not None)
-        objects.append({"study": name, "state": state, **_summary_object(found), "folder": paths.root})
-        rows.append([
-            name, state, f"{found.done}/{found.total or '?'}", _best_cell(found), found.algorithm,
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(found.last_at)),
-        ])  # fmt: skip
+    found = list(studies_in(folder))
     if as_json:
-        click.echo(dump(objects))
-    elif rows:
-        click.echo(table(["STUDY", "STATE", "TRIALS", "BEST", "ALGORITHM", "LAST"], rows, width=output_width()))
+        click.echo(dump([listed_object(one) for one in found]))
+    elif found:
+        heads = ["STUDY", "STATE", "TRIALS", "BEST", "ALGORITHM", "LAST"]
+        click.echo(table(heads, [_row(one) for one in found], width=output_width()))
     else:
         click.echo(f"no studies under {folder}; start with: hpo-engine submit algo.yaml")
 
@@ -178,13 +165,13 @@ def export(study: str, root: str | None, form: str, metric: str | None, goal: st
 VERBS = (list_, best, export)
 
 
-def _summary_object(found: Summary) -> dict[str, Any]:
-    best = None if found.best is None else {"trial": found.best[0], "value": found.best[1]}
-    several = {"front": found.front} if len(found.metrics) > 1 else {}
-    return {
-        "best": best, **several, "counts": found.counts, "trials": found.total, "runs": found.runs,
-        "algorithm": found.algorithm, "last_at": found.last_at,
-    }  # fmt: skip
+def _row(one: Listed) -> list[str]:
+    if (found := one.summary) is None:
+        return [one.name, one.state, "", "", "", one.problem.removeprefix(f"{StudyPaths(one.folder).db}: ")]
+    return [
+        one.name, one.state, f"{found.done}/{found.total or '?'}", _best_cell(found), found.algorithm,
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(found.last_at)),
+    ]  # fmt: skip
 
 
 def _best_cell(found: Summary) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import click
 
@@ -21,28 +23,26 @@ def watch(study: str, root: str | None, jsonl: bool, after: int | None) -> int:
     With --jsonl, its events from the first one on, for programs: `hpo-engine schema --output watch` describes them. The
     last line has the event `end`. A program that was interrupted goes on with --after and the last number that it saw.
     """
-    from hpo_engine.control.following import display
+    from hpo_engine.control.following import display, happenings
 
     if after is not None and not jsonl:
         raise click.UsageError("--after needs --jsonl")
-    if jsonl:
-        return _stream(study, root, after or 0)
     if (server := chosen_server(root, study)) is not None:
         from hpo_engine.cli import remote
 
-        return remote.watch(server, study)
+        return remote.stream(server, study, after or 0) if jsonl else remote.watch(server, study)
+    if jsonl:
+        return stream(happenings(find(study, root), after or 0))
     display(find(study, root), sys.stdout, on_interrupt="the study keeps running")
     return 0
 
 
-def _stream(study: str, root: str | None, after: int) -> int:
-    from hpo_engine.control.following import happenings
+def stream(found: Iterable[Mapping[str, Any]]) -> int:
+    """Prints each as a line of JSON. Returns the exit code."""
     from hpo_engine.reports.objects import dump
 
-    if chosen_server(root, study) is not None:
-        raise click.UsageError("--jsonl reads a study of this machine; a server streams events at /api/v1")
-    for found in happenings(find(study, root), after):
-        print(dump(found), flush=True)
+    for one in found:
+        print(dump(one), flush=True)
     return 0
 
 

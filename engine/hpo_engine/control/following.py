@@ -69,9 +69,12 @@ def display(
     return log.history
 
 
-def happenings(paths: StudyPaths, after: int = 0) -> Iterator[dict[str, Any]]:
+def happenings(paths: StudyPaths, after: int = 0, turn: Callable[[], None] = lambda: None) -> Iterator[dict[str, Any]]:
     """The study's events as `reports.happenings` has them, from the one after number `after`, as they happen; the last
     one is `end`, when no engine runs the study any more.
+
+    Args:
+        turn: called a few times each second; may raise what ends it.
 
     Raises:
         SpecError: there are not so many events. JournalError, StudyGone.
@@ -91,6 +94,7 @@ def happenings(paths: StudyPaths, after: int = 0) -> Iterator[dict[str, Any]]:
         fresh = known[after:]
         while True:
             led = who_leads(paths.lock) is not None
+            turn()
             for event in fresh:
                 history = fold([event]) if history is None else apply(history, event)
                 if (found := happening(history.events, event, history)) is not None:

@@ -160,17 +160,18 @@ _SHOWN_STUDY = _object(
     reason="text",
     runs="int",
 )
+_OWNER = _about("text", "at a server: who submitted it")
 _LISTED = {
     "anyOf": [
         _object(
             {
                 "study": "text", "state": _STATE, "best": _or_null(_object({"trial": "int", "value": "number?"})),
-                "counts": _COUNTS, "trials": "int?", "runs": "any", "algorithm": "text", "last_at": _TIME,
+                "counts": _COUNTS, "trials": "int?", "runs": "any", "algorithm": "text?", "last_at": _TIME,
                 "folder": "text",
             },
-            front="any",
+            front="any", owner=_OWNER,
         ),
-        _object({"study": "text", "state": {"const": "unreadable"}, "error": "text", "folder": "text"}),
+        _object({"study": "text", "state": {"const": "unreadable"}, "error": "text", "folder": "text"}, owner=_OWNER),
     ]
 }  # fmt: skip
 _FINDING = _object(

@@ -25,6 +25,7 @@ from hpo_engine.study.events import (
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.trial import BAD
 from hpo_engine.text import streams
+from hpo_engine.text.commands import advised
 from hpo_engine.text.tables import assignments, columns, safe_text
 from hpo_engine.trackers import lines
 from hpo_engine.trackers.next_steps import Steps, next_steps
@@ -106,8 +107,9 @@ class ConsoleTracker:
 
     def note(self, text: str) -> None:
         """A line of the caller's, above the live picture."""
-        self._said.takes(safe_text(text))
-        self._screen.line(safe_text(text))
+        text = safe_text(advised(text))
+        self._said.takes(text)
+        self._screen.line(text)
 
     def close(self, history: History) -> None:
         """Leaves the summary on the screen, and the terminal as it was."""

@@ -56,7 +56,7 @@ def begin(history: History) -> str:
     """The first line: what is going to happen, or where a study resumes."""
     spec = history.spec
     name = safe_text(spec.name)
-    if history.trials:
+    if history.progress[0]:
         return f"{name}: continues after {progress(history)}{_best_so_far(history)}"
     limits = [counted(spec.budget.trials, "trial")] if spec.budget.trials is not None else []
     runs = spec.budget.runs

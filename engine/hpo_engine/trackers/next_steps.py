@@ -13,6 +13,7 @@ from hpo_engine.reports.ranking import row_metrics, whole
 from hpo_engine.study.history import History, StudyState
 from hpo_engine.study.lineage import has_schedule
 from hpo_engine.study.trial import BAD
+from hpo_engine.text.commands import advised
 from hpo_engine.text.tables import safe_text
 
 Steps = Sequence[tuple[str, str]]
@@ -21,6 +22,10 @@ _SHOWN = 10
 
 def next_steps(history: History, folder: str) -> Steps:
     """Commands worth typing now, each with what it does."""
+    return [(advised(command), what) for command, what in _steps(history, folder)]
+
+
+def _steps(history: History, folder: str) -> Steps:
     name = shlex.quote(safe_text(called(history, folder)))
     if history.state is StudyState.STOPPED and history.halted:
         return [*_mending(history, name), *_results(history, name)]

@@ -68,8 +68,36 @@ class Brief(Answer):
     front_size: int = Field(description="With several objectives: how many trials no other one beats.")
     done: int = Field(description="Trials (or runs, if they are promoted) that have ended.")
     total: int | None = Field(description="How many there will be; null: no limit.")
+    runs: int = Field(description="How many have begun.")
     counts: dict[str, int] = Field(description="Trials by state.")
     last_at: float = Field(description="UTC seconds of the latest event.")
+    folder: str = Field(description="On the server; empty: it has none yet.")
+
+
+class Proposed(Answer):
+    kind: str = Field(description="searcher, user, warm_start, start_from, repeats or carry_on.")
+    why: str = Field(description="In words.")
+    based_on: list[int] = Field(description="Trials that it comes from.")
+
+
+class Rank(Answer):
+    place: int | None = Field(description="Among trials with a result; null: it has none.")
+    among: int | None
+    why: str | None = Field(description="In words.")
+
+
+class Explained(Answer):
+    """A trial in words."""
+
+    study: str
+    trial: int
+    state: str
+    value: float | None
+    params: dict[str, Any]
+    proposed: Proposed
+    rank: Rank
+    ended: str | None = Field(description="Why it ended.")
+    needed: str | None = Field(description="What it would have needed; null: nothing.")
 
 
 class Studies(Answer):

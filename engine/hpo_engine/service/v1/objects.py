@@ -34,7 +34,7 @@ def brief_object(view: View) -> dict[str, Any]:
         algorithm, total = (None, None) if spec is None else (spec.algorithm.name, spec.budget.trials)
         return {
             **out, "algorithm": algorithm, "metrics": metrics, "best": None, "front_size": 0, "done": 0, "total": total,
-            "counts": {}, "last_at": view.created,
+            "runs": 0, "counts": {}, "last_at": view.created, "folder": "",
         }  # fmt: skip
     return {
         **out,
@@ -44,8 +44,10 @@ def brief_object(view: View) -> dict[str, Any]:
         "front_size": found.front,
         "done": found.done,
         "total": found.total,
+        "runs": found.runs,
         "counts": dict(found.counts),
         "last_at": found.last_at,
+        "folder": "" if view.paths is None else view.paths.root,
     }
 
 

@@ -10,7 +10,7 @@ from hpo_engine.errors import NothingYet, Problem, SpecError
 from hpo_engine.reports.objects import trial_object
 from hpo_engine.service.v1 import models
 from hpo_engine.service.v1.answers import answered, unchanged, view_tag
-from hpo_engine.service.v1.asking import Ask, Number, Study
+from hpo_engine.service.v1.asking import Ask, Known, Number, Study
 from hpo_engine.service.v1.curves import curve, thinned
 from hpo_engine.service.v1.objects import detail_object
 from hpo_engine.service.v1.querying import MOST_CONDITIONS, chosen
@@ -60,10 +60,13 @@ def list_trials(
 @router.get("/studies/{study}/best", response_model=models.TrialDetail, summary="Get the best trial")
 def best_trial(ask: Ask, study: Study) -> Response:
     """With several objectives: of the front the trial that is best by the first one. 404: no trial has a result yet."""
-    known = ask.study(study)
+    return get_trial(ask, study, _best(ask.study(study)))
+
+
+def _best(known: Known) -> int:
     if known.history.best_id is None:
-        raise NothingYet(f"{study} has no finished trial with a valid result yet")
-    return get_trial(ask, study, known.history.best_id)
+        raise NothingYet(f"{known.history.spec.name} has no finished trial with a valid result yet")
+    return known.history.best_id
 
 
 @router.get("/studies/{study}/trials/{trial}", response_model=models.TrialDetail, summary="Get a trial")
@@ -75,6 +78,30 @@ def get_trial(ask: Ask, study: Study, trial: Number) -> Response:
     return unchanged(ask.request, tag) or answered(
         ask.request, {**detail_object(known.history, found), "study": study, "events": known.history.events}, tag=tag
     )
+
+
+@router.get("/studies/{study}/explain", response_model=models.Explained, summary="Explain the best trial")
+def explain_best(ask: Ask, study: Study) -> Response:
+    """As of a trial, of the best one. 404: no trial has a result yet."""
+    return explain_trial(ask, study, _best(ask.study(study)))
+
+
+@router.get(
+    "/studies/{study}/trials/{trial}/explain", response_model=models.Explained, summary="Explain a trial in words"
+)
+def explain_trial(ask: Ask, study: Study, trial: Number) -> Response:
+    """Why it was proposed, how it ranks, why it ended, and what it would have needed. Its searcher is asked with the
+    study as it was then, which takes a moment. It may be polled: an unchanged answer is a 304."""
+    from hpo_engine.control.explaining import explain
+    from hpo_engine.reports.explaining import explanation_object
+
+    known = ask.study(study)
+    found = known.trial(trial)
+    tag = view_tag(ask.request, known.view)
+    if (same := unchanged(ask.request, tag)) is not None:
+        return same
+    why = explain(known.paths, known.history, found)
+    return answered(ask.request, explanation_object(known.history, found, why), tag=tag)
 
 
 @router.get("/studies/{study}/trials/{trial}/rows", response_model=models.Rows, summary="Get what a trial reported")
