@@ -16,6 +16,7 @@ from hpo_engine.service.desk.looking import Glances, Histories
 from hpo_engine.service.desk.specs import Specs
 from hpo_engine.service.desk.states import Standing, state_of
 from hpo_engine.service.desk.values import Caller, Model, View
+from hpo_engine.service.desk.warming import Warming
 from hpo_engine.service.host import Host
 from hpo_engine.service.intake.spool import Spool
 from hpo_engine.service.places import ServicePaths
@@ -53,6 +54,7 @@ class Desk:
         self._submissions = Submissions.at(self._places.db)
         self._uploads = Uploads(self._places, Spool.below(root))
         self._glances, self._histories = Glances(), Histories()
+        self._warming = Warming(root, self._glances, self._histories)
         self._specs = Specs(self._submissions, self._uploads, root)
         self._host = Host(root, self._submissions, self._uploads, studies)
         self._lock, self._open = threading.Lock(), False
@@ -64,12 +66,14 @@ class Desk:
                 self._open = True
                 self._host.start()
                 self._finish_removals()
+                self._warming.start()
 
     def close(self) -> None:
         """Studies go on."""
         with self._lock:
             if self._open:
                 self._host.close()
+                self._warming.close()
             self._uploads.close()
             self._submissions.close()
 
