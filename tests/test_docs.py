@@ -337,6 +337,7 @@ def the_part_with(field: str) -> str:
     return next(part for part in fences(PLUGINS, "yaml") if part.startswith(f"{field}:"))
 
 
+@pytest.mark.slow
 def test_the_searcher_shown_runs_a_study(with_plugins: dict[str, object], tmp_path: Path) -> None:
     assert "30 completed" in run_with(the_part_with("algorithm"), with_plugins, tmp_path)
 

@@ -117,6 +117,7 @@ def test_request_runs_from_its_file_to_the_best(case: str, tmp_path: Path) -> No
         assert min(t["params"]["epochs"] for t in trials) < most
 
 
+@pytest.mark.slow
 def test_the_experiments_of_a_grid_run_once_each(tmp_path: Path) -> None:
     result, trials, best = submitted(tmp_path, request("ExperimentGridSearch", {}, maxJobNum=-1))
     assert [t["params"]["lr"] for t in trials] == [10.0**-i for i in range(4)]
@@ -136,6 +137,7 @@ def test_the_seed_of_a_request_makes_it_repeatable(tmp_path: Path) -> None:
     assert found[0] == found[1], "the same with another number of workers, too"
 
 
+@pytest.mark.slow
 def test_a_parameter_of_the_resources_name_gets_the_resource(tmp_path: Path) -> None:
     space = [p for p in SPACE if p["name"] != "lr"]
     what = request("Hyperband", {"ResourceName": "layers", "ResourceValue": "9"}, maxJobNum=3)

@@ -82,6 +82,7 @@ def study(tmp_path: Path) -> Limited:
     return Limited(tmp_path)
 
 
+@pytest.mark.slow
 def test_every_epoch_is_trained_once_and_losers_make_room(study: Limited) -> None:
     code, out = study.run()
     assert code == 0, out

@@ -182,6 +182,7 @@ def test_verbs_on_a_copy_do_not_reach_the_original(folder: Path, warm: str, verb
     original.finish(led)
 
 
+@pytest.mark.slow
 def test_stop_of_a_trial_says_where_it_runs_and_is_recorded_in_the_copy(folder: Path) -> None:
     original = Original(folder)
     copy = copied(original)
@@ -203,6 +204,7 @@ def test_retry_in_a_copy_leaves_the_original_alone(folder: Path) -> None:
     original.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.by_default("False")
 @pytest.mark.parametrize("removed", [True, False])
 def test_copy_of_hard_links_does_not_claim_what_the_original_has_done_since(folder: Path, removed: bool) -> None:
@@ -259,6 +261,7 @@ def test_copy_of_hard_links_shares_neither_log_nor_lock_nor_processes(folder: Pa
     original.finish(led)
 
 
+@pytest.mark.slow
 def test_copy_that_stands_where_the_original_was_does_not_take_its_trials(folder: Path) -> None:
     """RESULT_DIR of the original's processes names the copy by now, and they carry the same marks."""
     original = Original(folder)
@@ -297,6 +300,7 @@ def test_copy_on_another_file_system_is_a_copy(folder: Path) -> None:
     original.finish()
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("how", ["move", "link"])
 def test_study_that_was_moved_or_is_reached_by_a_link_takes_its_trials_over(folder: Path, how: str) -> None:
     original = Original(folder)

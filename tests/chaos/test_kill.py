@@ -144,7 +144,7 @@ def test_kill_at_a_later_passage(tmp_path: Path, name: str, number: int, expecte
     _kill_at(tmp_path, name, number, expected)
 
 
-@pytest.mark.by_default("command.taken", "stop.before-reason")
+@pytest.mark.by_default("command.taken")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_kill_while_a_request_is_carried_out(tmp_path: Path, name: str) -> None:
     from hpo_engine.store import inbox

@@ -150,6 +150,7 @@ def test_spell_is_waited_out_and_costs_no_trial(tmp_path: Path, points: str, cod
     assert max(len(t.attempts) for t in scene.history().trials) <= 5
 
 
+@pytest.mark.slow
 @pytest.mark.by_default("shim.exit-record")
 @pytest.mark.parametrize("points", ["engine.read-records", "shim.exit-record"])
 def test_records_that_cannot_be_read_or_written_are_waited_for(scene: Scene, points: str) -> None:
@@ -214,6 +215,7 @@ def on_full_disk(scene: Scene, how: str) -> None:
     path.write_text(f"{head}SPELL = {str(scene.spell)!r}\n{FULL_DISK[how]}while{tail}")
 
 
+@pytest.mark.slow
 @pytest.mark.by_default(1)
 @pytest.mark.parametrize("how", FULL_DISK)
 def test_script_that_meets_a_full_disk_is_run_again_and_has_not_failed(scene: Scene, how: str) -> None:
@@ -325,6 +327,7 @@ def test_few_descriptors_are_enough_or_waited_for(scene: Scene) -> None:
     scene.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warm", ["auto", *or_slow("off")])
 def test_stopped_launcher_and_supervisor_go_on_when_what_is_above_them_dies(tmp_path: Path, warm: str) -> None:
     """Else they would stay for ever: the next engine knows of neither."""

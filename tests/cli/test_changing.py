@@ -21,6 +21,7 @@ json.dump([{"step": 1, "loss": c["x"]}], open("val_dict_list.json", "w"))
 """
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_changed_and_goes_on(shell: Shell) -> None:
     shell.run("submit", "algo.yaml", "-q")
     shell.refuses("enqueue", "my-study", "x=1.5", words="room for 0 more: of 4 trials 4 have begun")
@@ -76,6 +77,7 @@ def test_the_file_itself_can_be_submitted_with_update(shell: Shell) -> None:
     shell.refuses("submit", "algo.yaml", "--update", words="objective: cannot be changed")
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_command_line_counts_with_update_even_if_the_file_began_with_it(shell: Shell) -> None:
     shell.write("algo.yaml", ALGO.replace("trials: 4", "runs: 4"))
     spec, text = assembly.load_spec(str(shell.folder / "algo.yaml"), os.environ)

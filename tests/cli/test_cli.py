@@ -40,6 +40,7 @@ def test_submit_runs_a_study_and_says_its_result(shell: Shell) -> None:
     assert done["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_study(shell: Shell) -> None:
     first, second = (shell.json("submit", "algo.yaml", "--name", n)["best"] for n in "ab")
     assert first == second
@@ -99,6 +100,7 @@ def test_submitting_again_shows_the_result_and_how_to_go_on(shell: Shell) -> Non
     assert shell.json("show", "my-study")["counts"] == {"completed": 4}
 
 
+@pytest.mark.slow
 def test_submitting_again_with_more_trials_goes_on(shell: Shell) -> None:
     shell.run("submit", "algo.yaml")
     before = shell.json("show", "my-study")["trials"]
@@ -365,6 +367,7 @@ def test_detached_study_runs_to_its_end(shell: Shell) -> None:
     assert shell.json("show", "my-study")["counts"] == {"completed": 4}
 
 
+@pytest.mark.slow
 def test_logs_follow_a_running_trial_to_its_end(shell: Shell) -> None:
     shell.write("train.py", "import time\nfor i in range(5):\n    print('line', i)\n    time.sleep(0.1)\n" + TRAIN)
     shell.run("submit", "algo.yaml", "--detach")
@@ -506,7 +509,7 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.by_default(4)
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize(("text", "words"), BAD, ids=[words[:20] + str(i) for i, (_, words) in enumerate(BAD)])
 def test_wrong_study_file_is_refused_in_clear_lines(shell: Shell, text: str, words: str) -> None:
     shell.write("algo.yaml", text)
@@ -514,7 +517,7 @@ def test_wrong_study_file_is_refused_in_clear_lines(shell: Shell, text: str, wor
     assert not (shell.folder / "hpo-runs").exists() or not os.listdir(shell.folder / "hpo-runs")
 
 
-@pytest.mark.by_default(4)
+@pytest.mark.by_default(2)
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -679,6 +682,7 @@ def test_grid_knows_its_size_and_submits_again_without_a_change(shell: Shell) ->
     assert shell.json("show", "my-study")["counts"] == {"completed": 6}
 
 
+@pytest.mark.slow
 def test_wmla_request_for_what_is_not_here_names_its_field_and_line(shell: Shell) -> None:
     request = {
         "modelSpec": {"args": "--exec-start PyTorch --model-main train.py --gpuPerWorker 1"},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.shell import Shell
 
 SCRIPT = """
@@ -38,6 +40,7 @@ early_stopping: {rule: rank, min_rivals: 1}
 """
 
 
+@pytest.mark.slow
 def test_losers_are_ended_by_what_their_event_files_say_while_they_run(shell: Shell) -> None:
     shell.write("train.py", SCRIPT)
     shell.write("algo.yaml", STUDY)

@@ -61,6 +61,7 @@ def write_study(folder: Path, executor: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_resume_takes_the_running_trial_over_with_the_same_executor(folder: Path) -> None:
     write_study(folder, "{name: marked.py:Marked, mark: mine}")
     first, started = engine("submit", "algo.yaml", folder=folder), folder.parent / "started"

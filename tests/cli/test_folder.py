@@ -206,6 +206,7 @@ def test_a_trial_may_do_outside_its_folder_what_the_user_can(folder: Shell, tmp_
         assert file.read(7) == b"changed"
 
 
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize("warm", ["auto", "off"])
 def test_what_freezing_linked_cannot_be_changed_by_a_trial(folder: Shell, warm: str) -> None:
     with open(folder.folder / "own.bin", "wb") as file:

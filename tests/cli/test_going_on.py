@@ -70,6 +70,7 @@ def test_order_by_a_metric_without_a_goal_is_told(shell: Shell) -> None:
     assert "sorted by" not in shell.run("show", "my-study", "--sort", "loss") + shell.run("show", "my-study")
 
 
+@pytest.mark.slow
 def test_what_a_study_ran_on_is_shown_and_recorded_once(shell: Shell) -> None:
     shell.write("algo.yaml", ALGO.replace("train.py", "train.py --token s3cret"))
     shell.run("submit", "algo.yaml")

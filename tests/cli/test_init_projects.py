@@ -16,6 +16,7 @@ SLOW = pytest.mark.slow
 ARGUMENTS = ("--", "--data", "data/line.csv", "--epochs", "4")
 
 
+@pytest.mark.slow
 @pytest.mark.by_default("source_folder")
 @pytest.mark.parametrize(
     ("name", "script", "arguments", "parameters", "library"),

@@ -102,6 +102,7 @@ def test_study_that_failed_for_the_name_of_its_metric_is_saved(shell: Shell) -> 
     assert shell.json("show", "my-study", "--metric", "loss", "--goal", "minimize")["counts"] == {"completed": 2}
 
 
+@pytest.mark.slow
 def test_end_of_submit_has_the_best_five_as_a_table(finished: Shell) -> None:
     lines = finished.out.splitlines()  # type: ignore[attr-defined]
     at = next(i for i, line in enumerate(lines) if line.split() == ["trial", "loss", "acc", "lr", "x"])

@@ -103,6 +103,7 @@ for epoch in range(1, epochs + 1):
 """
 
 
+@pytest.mark.slow
 def test_script_that_begins_anew_is_noticed_once_and_its_rows_replace_the_earlier_ones(study: Shell) -> None:
     study.write("train.py", IGNORES)
     study.write("algo.yaml", STUDY.partition("trials: 5")[0].replace(" --ckpt_path {resume_from} {resume_from?--again}", "")

@@ -94,6 +94,7 @@ def test_result_that_cannot_be_written_has_a_code_and_a_safe_study(shell: Shell)
     assert into(shell, "submit", "algo.yaml", stdout="/dev/full", stderr="/dev/full")[0] == 0
 
 
+@pytest.mark.slow
 def test_full_disk_behind_stderr_leaves_the_result_whole(shell: Shell) -> None:
     code, out, _ = into(shell, "submit", "algo.yaml", "--json", stderr="/dev/full")
     assert code == 0 and json.loads(out)["counts"] == {"completed": 4}

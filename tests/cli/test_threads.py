@@ -64,6 +64,7 @@ def environment(shell: Shell, trial: int) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.by_default("auto")
 @pytest.mark.parametrize("start", ["auto", "off"])
 def test_trials_at_the_same_time_share_the_cores_from_their_imports_on(bare: Shell, start: str) -> None:

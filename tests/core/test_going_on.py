@@ -89,6 +89,7 @@ def loss(epoch: int, run: int = 0) -> float:
     return float(f"{1 + (2 + run / 8) / epoch:.6f}")
 
 
+@pytest.mark.by_default("goes on]", "csv, appended")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_rows_of_a_trial_that_is_carried_on_are_those_of_one_training(source: str, way: str, tmp_path: Path) -> None:

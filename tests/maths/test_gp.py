@@ -51,6 +51,7 @@ def exact(points: np.ndarray, values: np.ndarray, at: np.ndarray, theta: np.ndar
         return float(found), float(output - (cross.T * inverse * cross)[0])
 
 
+@pytest.mark.by_default("[1-0.5", "[12-")
 @pytest.mark.parametrize("noise", [1e-6, 1e-2])
 @pytest.mark.parametrize("length", [0.02, 0.5, 20.0])
 @pytest.mark.parametrize("n", [1, 2, 12])

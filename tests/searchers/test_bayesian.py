@@ -145,6 +145,9 @@ def test_a_finite_space_is_searched_in_full_then_it_is_over() -> None:
     assert searcher.suggest(done, 6, 1) == []
 
 
+@pytest.mark.by_default(
+    "one float-huge both ways", "mixed-huge constant", "conditional-subnormal", "mixed-zeros", "one outlier"
+)
 @pytest.mark.parametrize(
     "losses",
     [np.zeros(14), np.full(14, 1e308), np.array([1e308, -1e308] * 7), np.array([0.0] * 13 + [1e308]), np.array([5e-324, 0.0] * 7)],

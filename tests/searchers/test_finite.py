@@ -115,6 +115,7 @@ def check_whole(history: History, count: int) -> None:
     assert all(amount == 9 or key in failed for key, amount in best.items()), best
 
 
+@pytest.mark.by_default("-24]", "conditional]")
 @pytest.mark.parametrize(
     ("algorithm", "name"),
     [*itertools.product(ALGORITHMS, SPACES), *itertools.product(FLAT, ["two", "conditional"]), ("bohb  ", "24")],
@@ -165,6 +166,7 @@ def test_a_limit_is_kept_and_used_up_where_there_is_something_to_do(algorithm: s
             check_whole(history, 24)
 
 
+@pytest.mark.by_default("-24]", "-ruled]")
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize(("trials", "points"), [(4, ()), (9, ({},)), (20, ()), (33, ()), (None, ({},))])
 def test_what_is_planned_is_what_happens(name: str, trials: int | None, points: tuple[Any, ...]) -> None:

@@ -271,6 +271,7 @@ def test_asha_never_waits_before_its_last_trials() -> None:
         history = proposed(history, got)
 
 
+@pytest.mark.by_default("[3-", "[20-", "[60-")
 @pytest.mark.parametrize("workers", [1, 4, 50])
 @pytest.mark.parametrize("trials", [3, 4, 5, 13, 20, 39, 40, 60])
 def test_asha_ends_with_a_trial_that_got_the_most(trials: int, workers: int) -> None:

@@ -42,6 +42,7 @@ def test_every_route_has_a_name_of_its_own_a_summary_and_the_form_of_its_errors(
     assert set(document["components"]["securitySchemes"]) == {"token", "password", "header"}
 
 
+@pytest.mark.slow
 def test_the_reference_is_a_page_that_shows_every_call(service: Served, document: dict[str, Any]) -> None:
     page = service.get("/docs")
     assert page.status_code == 200 and "unsafe" not in page.headers["content-security-policy"]

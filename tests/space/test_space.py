@@ -476,6 +476,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert paths == ["space.a.low", "space.b.choices", "space.c.low", "space.c.high", "space.c.step", "space.d.when.z"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_parameters_and_odd_names_are_fine() -> None:
     space = SearchSpace(tuple(Float(f"x{i}", 0, 1) for i in range(10_000)))
     assert len(space.decode([0.5] * 10_000)) == 10_000

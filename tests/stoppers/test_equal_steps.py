@@ -234,6 +234,7 @@ RULES |= {
 # -- the property ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.by_default("[2-rank-best]", "[2-asha-two]", "[2-asha, brackets-highest]", "[2-percentile")
 @pytest.mark.parametrize("aims", AIMS)
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("examples", [2, pytest.param(300, marks=pytest.mark.slow)])

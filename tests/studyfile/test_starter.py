@@ -459,7 +459,7 @@ def test_any_path_makes_a_study_or_is_refused(path: str) -> None:
         parse_text(text)
 
 
-@pytest.mark.by_default("x.py-4", "x.js-6", "x.py-2")
+@pytest.mark.by_default("x.py-4")
 @pytest.mark.parametrize(
     "text",
     ["(" * 100_000, "[" * 5_000 + "]" * 5_000, "x = " + "-" * 100_000 + "1", "x = " + "9" * 100_000, "a.b" * 200_000,

@@ -678,7 +678,7 @@ def _has(node: Any, key: Any) -> bool:
     return key in node if isinstance(node, dict) else isinstance(key, int) and key < len(node)
 
 
-@pytest.mark.by_default("[3]", "[1]")
+@pytest.mark.by_default("[3]")
 @pytest.mark.parametrize(
     "data",
     [

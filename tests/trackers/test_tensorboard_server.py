@@ -78,6 +78,7 @@ def servers(study: Study, tmp_path: Path) -> Iterator[list[Server]]:
         server.process.wait(20)
 
 
+@pytest.mark.slow
 def test_server_shows_the_study_while_it_runs(study: Study, servers: list[Server]) -> None:
     study.listen(TensorBoardTracker(study.paths))
     first = study.start({**PARAMS, "optimizer": "sgd", "momentum": 0.75})

@@ -61,7 +61,7 @@ def fit(module: Module, folder: Path, epochs: int, *callbacks: Any, ckpt: Path |
     return module
 
 
-@pytest.mark.by_default("sgd-exponential", "adam-steps")
+@pytest.mark.by_default("sgd-exponential")
 @pytest.mark.parametrize("schedule", SCHEDULERS)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_new_values_arrive_and_the_schedule_keeps_its_place(optimizer: str, schedule: str, tmp_path: Path) -> None:

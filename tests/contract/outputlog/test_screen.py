@@ -83,6 +83,7 @@ def test_what_is_kept_is_bounded_by_the_size_of_the_output(bomb: bytes) -> None:
         assert len(shown) <= data.count(b"\n") + MOST_OPEN
 
 
+@pytest.mark.by_default(8)
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_time_is_linear_in_the_size_of_the_output(bomb: bytes) -> None:
     """The engine's own processor time for 60 KB; what was quadratic took minutes for two."""

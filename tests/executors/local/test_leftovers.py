@@ -97,7 +97,7 @@ def _leftovers(both: Both, kind: str, text: str, trial: int) -> int:
     return end.exit.leftovers
 
 
-@pytest.mark.by_default("pool-that-nobody-closes", "spawn-warm", "forkserver-cold", "manager-cold")
+@pytest.mark.by_default("forkserver-cold", "pool-that-nobody-closes")
 @pytest.mark.parametrize("kind", ["cold", "warm"])
 @pytest.mark.parametrize("name", ORDINARY)
 def test_ordinary_use_of_processes_leaves_nothing_behind(name: str, kind: str, both: Both) -> None:
@@ -106,7 +106,7 @@ def test_ordinary_use_of_processes_leaves_nothing_behind(name: str, kind: str, b
     assert _leftovers(both, kind, ORDINARY[name], list(ORDINARY).index(name)) == 0
 
 
-@pytest.mark.by_default("one-that-ignores-sigterm-warm", "daemon-cold", "two-warm")
+@pytest.mark.by_default("one-that-ignores-sigterm-warm")
 @pytest.mark.parametrize("kind", ["cold", "warm"])
 @pytest.mark.parametrize("name", LEFT)
 def test_what_does_not_end_by_itself_is_ended_and_counted(name: str, kind: str, both: Both) -> None:

@@ -75,7 +75,7 @@ def name_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return name
 
 
-@pytest.mark.by_default("processes-fork]", "environment", "process]", "names", "asyncio", "interrupted")
+@pytest.mark.by_default("processes-fork]", "environment", "interrupted")
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_sees_no_difference(name: str, shared: Both, name_of: Callable[[str], str]) -> None:
     script, trial = name_of(name), list(SCRIPTS).index(name)
@@ -100,7 +100,7 @@ def test_module_is_run_as_with_dash_m(both: Both) -> None:
     assert warm == cold and cold[0][0] == 1
 
 
-@pytest.mark.by_default(2)
+@pytest.mark.by_default(1)
 @pytest.mark.parametrize(
     "script", ["lnk/../train.py", "./train.py", ".//train.py", "sub/../train.py", "out/../train.py", "lnk/train.py"]
 )
@@ -574,6 +574,7 @@ def test_every_variable_that_differs_between_attempts_is_known(tmp_path: Path) -
     assert differing <= binding.PER_ATTEMPT | result_dirs
 
 
+@pytest.mark.slow
 def test_arrow_is_imported_once_for_all_trials(both: Both) -> None:
     pytest.importorskip("pyarrow")
     text = "import os\nimport pyarrow\nprint(sum(pyarrow.array([1, 2]).to_pylist()), os.environ.get('JE_ARROW_MALLOC_CONF'))"

@@ -144,13 +144,13 @@ def _ran(tmp_path: Path, text: str, trials: int = 2) -> list[str]:
         return both.refused()
 
 
-@pytest.mark.by_default("tidied-at-the-end", "named-for-a-version", "removed-at-once")
+@pytest.mark.by_default("tidied-at-the-end")
 @pytest.mark.parametrize("name", SHARED)
 def test_cache_that_all_processes_share_keeps_no_study_cold(name: str, tmp_path: Path) -> None:
     assert _ran(tmp_path, SHARED[name]) == []
 
 
-@pytest.mark.by_default("[temporary-name]", "[time]", "[uuid]", "[pid]", "removed-at-the-end")
+@pytest.mark.by_default("[temporary-name]", "[pid]", "removed-at-the-end")
 @pytest.mark.parametrize("name", OWN)
 def test_what_each_process_has_for_itself_is_found_out(name: str, tmp_path: Path) -> None:
     text, why = OWN[name]
