@@ -464,3 +464,26 @@ def test_what_the_platform_says_of_itself(service: Served) -> None:
     frameworks = service.get(f"{BASE}/execs/frameworks", auth=ANN).json()
     assert {"name", "description", "desc"} <= set(frameworks[0]) and isinstance(frameworks[0]["desc"], list)
     assert service.get(f"{BASE}/status", auth=ANN).json()["status"] == "OK"
+
+
+def test_a_study_whose_folder_was_renamed_has_its_name_and_one_without_a_folder_has_none(service: Served) -> None:
+    names = [submit(service, task(name), {"file": ("train.py", SCRIPT)}).json() for name in ("was-this", "is-away")]
+    for name in names:
+        ended(service, name)
+    root = Path(service.root)
+    (root / "was-this").rename(root / "is-that")
+    (root / "is-away").rename(root / "elsewhere-than-it-was")
+    assert service.get(f"{BASE}/hypersearch/is-that").json()["hpoName"] == "is-that"
+    assert service.get("/api/v1/studies/is-that").json()["study"] == "is-that"
+    assert "is-away" not in service.get("/api/v1/studies/is-awa").json()["error"]
+
+
+def test_a_study_whose_log_is_damaged_is_not_restarted(service: Served) -> None:
+    name = submit(service, task("spoilt"), {"file": ("train.py", SCRIPT)}).json()
+    ended(service, name)
+    wait_until(lambda: "idle" in [row.phase.value for row in service.desk._submissions.all() if row.name == name])
+    log = Path(service.root, name, "study.db")
+    log.write_bytes(b"x" * log.stat().st_size)
+    found = service.put(f"{BASE}/hypersearch/{name}/restart")
+    assert found.status_code == 503 and "damaged" in found.text
+    assert service.delete(f"{BASE}/hypersearch/{name}").status_code == 204

@@ -167,6 +167,7 @@ class Desk:
 
         Raises:
             StudyLocked: it runs, or could never begin. SpecError: a limit is below what the study has had.
+            JournalError: its log cannot be read.
         """
         from hpo_engine.control.changes import refuse_fewer
 
@@ -175,6 +176,8 @@ class Desk:
         self._await_the_end(view, row)
         if row is not None and row.phase is Phase.REFUSED:
             raise StudyLocked(f"{name} could not begin: {row.reason}; submit it again")
+        if view.paths is not None and view.summary is None:
+            raise JournalError(view.problem)
         if view.paths is not None and (holder := who_leads(view.paths.lock)) is not None:
             raise StudyLocked(f"{name} runs already ({holder})", str(holder))
         if changes and view.history is not None:
@@ -242,7 +245,8 @@ class Desk:
     def _names(self, caller: Caller) -> list[str]:
         rows = {row.name: row for row in self._submissions.all()}
         names = {os.path.basename(paths.root) for paths in studies(self.root)}
-        return [name for name in {*names, *rows} if _may_see(caller, rows.get(name))]
+        names |= {name for name, row in rows.items() if not row.placed}  # others have lost their folders
+        return [name for name in names if _may_see(caller, rows.get(name))]
 
     def _view(self, caller: Caller, name: str, row: Submission | None) -> View | None:
         """None: there is no such study, or not for this caller."""

@@ -63,6 +63,7 @@ def study_object(view: View) -> dict[str, Any]:
     return {
         **out,
         **objects.summary(history, view.state == "running", time.time()),
+        "study": view.name,  # its folder's, which may have been renamed
         "state": view.state,
         "reason": history.reason or view.problem,
         "events": history.events,

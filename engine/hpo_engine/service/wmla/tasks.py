@@ -71,7 +71,8 @@ def _task(memory: Memory, view: View, generation: Generation, now: float) -> Bod
             "experiments": [],
         }).encode()  # fmt: skip
     known = memory.parts((view.name, view.created, generation))
-    head = wmla.task_object(history, now=now, state=state, generation=generation, experiments=False)
+    found = wmla.task_object(history, now=now, state=state, generation=generation, experiments=False)
+    head = {**found, "hpoName": view.name}  # its folder's, which may have been renamed
     trials = [_trial(known, history, trial, generation, now) for trial in history.trials]
     return b'%s, "experiments": [%s]}' % (dump(head).encode()[:-1], b", ".join(trials))
 
