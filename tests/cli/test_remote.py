@@ -17,6 +17,18 @@ import pytest
 from tests.support.helpers import wait_until
 from tests.support.shell import SLEEPER, Shell
 
+DRAWS = """\
+from plugins.core.base_plugin_opt import BasePluginOptimizer
+
+
+class PluginOptimizer(BasePluginOptimizer):
+    def __init__(self, name, hyper_parameters, **kwargs):
+        super().__init__(name, hyper_parameters, **kwargs)
+
+    def search(self, number_samples, last_exp_results):
+        return [{"x": 0.5}] * number_samples
+"""
+
 
 class Server:
     """`hpo-engine serve` in a process of its own, which can be killed and started again at the same port."""
@@ -212,6 +224,21 @@ def test_what_is_wrong_is_said_as_it_is_here(client: Shell, server: Server) -> N
     assert kept.stat().st_mode & 0o777 == 0o600 and kept.parent.stat().st_mode & 0o777 == 0o700
     client.run("logout", server.url)
     client.refuses("list", words="asks who you are")
+
+
+@pytest.mark.slow
+def test_a_plugin_is_installed_for_the_service_that_runs(client: Shell, server: Server) -> None:
+    client.write("mine/optimizer.py", DRAWS)
+    study = "name: plugged\nalgorithm: mine\ncommand: python train.py\nobjective: minimize loss\ntrials: 2\n"
+    client.write("algo.yaml", f"{study}space: {{x: {{choice: [0.5, 1]}}}}\n")
+    client.env["HPO_ENGINE_ALGORITHMS"] = f"{client.folder.parent}/algorithms"
+    client.run("algorithms", "install", "mine")
+    client.refuses("submit", "algo.yaml", words='unknown algorithm "mine"')
+    client.refuses("algorithms", "install", "mine", "--service", "nowhere", words="there is no folder nowhere")
+    client.run("algorithms", "install", "mine", "--service", str(server.root))
+    assert "[2/2] trial" in client.run("submit", "algo.yaml")
+    client.run("algorithms", "uninstall", "mine", "--service", str(server.root))
+    client.refuses("submit", "algo.yaml", "--name", "other", words='unknown algorithm "mine"')
 
 
 def _some_web_page(listener: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import re
 import threading
 from collections.abc import Iterator
@@ -293,6 +294,8 @@ def test_a_wrong_login_says_so_and_no_more(service: Guarded, data: dict[str, str
     answer = service.post("/login", data=data)
     assert answer.status_code == 401 and "do not match" in answer.text and "set-cookie" not in answer.headers
     assert "<script>alert" not in answer.text and "wrong" not in answer.text
+    entered = f'name="name" value="{data.get("name", "")}"'
+    assert entered in html.unescape(answer.text)  # nobody has to enter it again
 
 
 @pytest.mark.parametrize("target", [

@@ -85,6 +85,24 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
         click.echo("`hpo-engine algorithms NAME` shows the options of one, `--all` those of all.")
 
 
+_SERVICE = click.option(
+    "--service", metavar="ROOT", help="For the `hpo-engine serve` over the studies in ROOT [for you alone]."
+)
+
+
+def _where(service: str | None) -> str:
+    """The folder of the plugins that are meant. Raises SpecError."""
+    from hpo_engine.errors import SpecError
+    from hpo_engine.isolation import installed
+
+    if service is None:
+        return installed.folder_of(os.environ)
+    if not os.path.isdir(service):
+        raise SpecError(f"--service: there is no folder {service}; name the root that `hpo-engine serve` prints")
+    os.makedirs(os.path.join(service, ".service"), mode=0o700, exist_ok=True)
+    return installed.service_folder(os.path.abspath(service))
+
+
 @click.command()
 @click.argument("folder", metavar="DIR")
 @click.option("--name", metavar="NAME", help="What studies call it [the folder's name].")
@@ -92,14 +110,22 @@ def algorithms(name: str | None, everything: bool, markdown: bool, as_json: bool
 @click.option("--python", default="", metavar="PATH", help="The interpreter that it runs in [that of hpo-engine].")
 @click.option("--log-level", default="", metavar="LEVEL", help="The level of its logger, as in DEBUG [INFO].")
 @click.option("--replace", is_flag=True, help="Replace one of this name. Studies that exist keep their copy.")
+@_SERVICE
 @json_option
 def install(
-    folder: str, name: str | None, conda_env: str, python: str, log_level: str, replace: bool, as_json: bool
+    folder: str,
+    name: str | None,
+    conda_env: str,
+    python: str,
+    log_level: str,
+    replace: bool,
+    service: str | None,
+    as_json: bool,
 ) -> None:
     """Install a search plugin written for WMLA: a folder with optimizer.py, which has a class PluginOptimizer.
 
     Its files are copied, and its class is loaded once, in a process of its own. Studies then name it as their
-    algorithm. It is yours alone: a service has plugins of its own.
+    algorithm. It is yours alone, or with --service a service's, which has plugins of its own.
     """
     from hpo_engine import assembly
     from hpo_engine.contract.binding import user_of
@@ -112,7 +138,7 @@ def install(
     found = installed.install(
         source,
         name or os.path.basename(source),
-        installed.folder_of(os.environ),
+        _where(service),
         taken=assembly.reserved(),
         python=python,
         conda_env=conda_env,
@@ -129,11 +155,12 @@ def install(
 
 @click.command()
 @click.argument("name")
-def uninstall(name: str) -> None:
+@_SERVICE
+def uninstall(name: str, service: str | None) -> None:
     """Remove a search plugin that was installed. Studies that exist have copies of their own and are not affected."""
     from hpo_engine.isolation import installed
 
-    where = installed.folder_of(os.environ)
+    where = _where(service)
     found = installed.find(where, name)
     installed.uninstall(found.name, where)
     click.echo(f"{found.name} is removed")

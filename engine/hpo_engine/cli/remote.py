@@ -78,7 +78,8 @@ def list_studies(server: str, as_json: bool) -> None:
         heads = ["STUDY", "STATE", "TRIALS", "BEST", "ALGORITHM", "LAST", "OWNER"]
         click.echo(table(heads, rows, width=output_width()))
     else:
-        click.echo(f"no studies at {connection.server.url}; start with: hpo-engine submit algo.yaml --server URL")
+        url = connection.server.url
+        click.echo(f"no studies at {url}; start with: hpo-engine submit algo.yaml --server {url}")
 
 
 def _object(study: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,8 @@ def _announce(where: dict[str, Any], as_json: bool) -> None:
         click.echo(dump(where))
         return
     click.echo(f"hpo-engine serves {where['root']} at {' and '.join(where['urls'])}")
-    click.echo(f"  in a browser: {where['login']}")
+    click.echo("  in a browser, signed in by the token:")
+    click.echo(where["login"])  # a line of its own: it fits into 80 columns, and is copied as a whole
     click.echo(f"  for programs: the token in {where['token_file']}, as X-Auth-Token")
     if where["certificate"]:
         click.echo(f"  certificate:  {where['certificate']}")

@@ -243,7 +243,12 @@ class Connection:
             return reply
         text = _said(reply)
         if reply.status in (401, 403):
-            if self.server.token or reply.status == 403:
+            if self.server.token and reply.status == 401:
+                raise NotLoggedIn(
+                    f"{self.server.url} does not know this token: it is mistyped, revoked or too old; "
+                    f"to log in again: hpo-engine login {self.server.url}"
+                )
+            if reply.status == 403:
                 raise NotLoggedIn(f"{self.server.url}: {text}; to log in again: hpo-engine login {self.server.url}")
             raise NotLoggedIn(f"{self.server.url} asks who you are: hpo-engine login {self.server.url}")
         kinds = {404: StudyNotFound, 409: StudyExists, 423: StudyLocked, 429: ServerAway, 503: JournalError}

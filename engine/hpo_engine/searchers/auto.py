@@ -47,7 +47,7 @@ class Auto(Searcher):
 
     traits = Traits(
         card=Card(
-            summary="picks one of the others for each trial, by the space, the budget and the results so far",
+            summary="picks an algorithm for each trial, by the space, the budget and the results so far",
             suits="nearly everything: start with it",
             cost="1 to 60 ms, depending on the searcher that it picks",
             source="the rule and its figures: benchmarks/search/README.md",
@@ -85,12 +85,12 @@ class Auto(Searcher):
             return self._halving.why(before, trial)
         by = (trial.proposal.note or {}).get("by")
         found = self._model(by).phase(self._reader.read(before), trial.id) if by in ("tpe", "bayesian") else ""
-        return f"auto left this one to {by}: {found}" if found else ""
+        return f"left to {by}: {found}" if found else ""
 
     def phase(self, observed: Observations, number: int) -> str:
         """How the configuration of that number is chosen, in words."""
         by = self.choice(observed, number)
-        return f"auto left this one to {by}: {self._model(by).phase(observed, number)}"
+        return f"left to {by}: {self._model(by).phase(observed, number)}"
 
     def about(self) -> str:
         return self._halving.about() if self.traits.rations else ""

@@ -51,8 +51,8 @@ async def login(
     try:
         secret = await _access(request).log_in(name.strip(), password, _address(request))
     except Throttled as throttled:
-        return _form(request, next, too_many(throttled)[1], 429)
-    return await _begun(request, secret, next) if secret else _form(request, next, _WRONG, 401)
+        return _form(request, next, too_many(throttled)[1], 429, name)
+    return await _begun(request, secret, next) if secret else _form(request, next, _WRONG, 401, name)
 
 
 @router.post("/logout", include_in_schema=False)
@@ -113,10 +113,11 @@ def _local(target: str) -> str:
     return quote(target, safe="/?=&%+,:@") if inside else "/"
 
 
-def _form(request: Request, target: str, message: str, status: int) -> Response:
+def _form(request: Request, target: str, message: str, status: int, name: str = "") -> Response:
+    """`name`: what was entered as such, so that only the password has to be entered again."""
     from hpo_engine.service.page.rendering import render  # which imports the application
 
-    return render(request, "login.html", status, target=_local(target), message=message)
+    return render(request, "login.html", status, target=_local(target), message=message, name=name)
 
 
 def _access(request: Request) -> Access:

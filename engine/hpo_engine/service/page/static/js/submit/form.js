@@ -82,6 +82,7 @@ class Form {
 
   async #check() {
     const box = this.part("check"), text = this.text.value;
+    this.part("problem").hidden = true;   // it was of what was sent before
     if (!text.trim()) { this.bad = new Set(); box.replaceChildren(words("p", "muted", "Nothing to check yet.")); this.#gutter(); return; }
     this.checking?.abort();
     this.checking = new AbortController();
@@ -253,8 +254,9 @@ class Form {
       sent.textContent = "";
       progress.hidden = true;
       button.disabled = false;
-      if (error.problems?.length) this.#show({ ok: false, problems: error.problems });
-      problem.textContent = error.problems?.length > 1 ? `${error.problems.length} problems, see above` : error.message;
+      const found = error.problems?.length ?? 0;
+      if (found) this.#show({ ok: false, problems: error.problems });
+      problem.textContent = found ? `Not submitted: ${found === 1 ? "there is a problem" : `there are ${found} problems`}, see Check` : error.message;
       problem.hidden = false;
     }
   }
