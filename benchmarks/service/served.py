@@ -90,7 +90,8 @@ def cpu_s(pid: int) -> float:
 
 
 def processes_of(root: Path) -> Sequence[int]:
-    """All that the service of this root has started: it has left its mark in their environments, or their ledger."""
+    """All that the service of this root has started: it has left its mark in their environments, or their ledger;
+    trials and what starts them work in folders below the root."""
     marks = [f"HPO_ENGINE_SERVICE={root}".encode(), f"HPO_ENGINE_LEDGER={root}.ledger".encode()]
     found = []
     for name in os.listdir("/proc"):
@@ -98,8 +99,9 @@ def processes_of(root: Path) -> Sequence[int]:
             continue
         try:
             content = Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
+            folder = os.readlink(f"/proc/{name}/cwd")
         except OSError:
             continue
-        if any(mark in content for mark in marks):
+        if folder.startswith(f"{root}/") or any(mark in content for mark in marks):
             found.append(int(name))
     return found
