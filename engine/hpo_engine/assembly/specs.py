@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     from hpo_engine.studyfile.document import Document
 
 
-def load_spec(path: str, env: Mapping[str, str]) -> tuple[StudySpec, str]:
-    """The study file at `path`, native or WMLA's, and its text. Raises SpecError with every problem in it."""
+def load_spec(path: str, env: Mapping[str, str], *, elsewhere: Collection[str] = ()) -> tuple[StudySpec, str]:
+    """The study file at `path`, native or WMLA's, and its text. Raises SpecError with every problem in it.
+
+    Args:
+        elsewhere: see `spec_of`.
+    """
     from hpo_engine.studyfile import document
 
     text = document.read_text(path)
-    return spec_of(document.read_document(text, path), text, os.path.dirname(absolute(path)), env)
+    doc = document.read_document(text, path)
+    return spec_of(doc, text, os.path.dirname(absolute(path)), env, elsewhere=elsewhere)
 
 
 def spec_of(
@@ -38,6 +43,7 @@ def spec_of(
     model_dir: str | None = None,
     user: str | None = None,
     name: str | None = None,
+    elsewhere: Collection[str] = (),
 ) -> tuple[StudySpec, str]:
     """The study that a document describes, native or WMLA's, and the text to keep of it (without secrets).
 
@@ -46,6 +52,8 @@ def spec_of(
         model_dir: where the script's folder is, whatever the document says (an upload).
         user: who submits it (None: this process's user).
         name: of a study whose document names none (None: the name of the file, or of its folder).
+        elsewhere: algorithms that only the machine has on which the study will run. A study with one of them is not
+        checked against what serves it.
 
     Raises:
         SpecError: with every problem in it.
@@ -53,12 +61,11 @@ def spec_of(
     from hpo_engine.studyfile import document
     from hpo_engine.studyfile.common import default_name, is_wmla
 
+    known = {**dict.fromkeys(elsewhere, ""), **algorithms(env)}
     if is_wmla(doc.data):
         from hpo_engine.studyfile import wmla
 
-        spec = wmla.parse_request(
-            doc, base_dir=base_dir, model_dir=model_dir, env=env, plugins=algorithms(env), user=user
-        )
+        spec = wmla.parse_request(doc, base_dir=base_dir, model_dir=model_dir, env=env, plugins=known, user=user)
         if spec.resources.gpus or spec.dialect.get("elastic"):
             from hpo_engine.executors.devices import count_cores, find_gpus
 
@@ -71,8 +78,10 @@ def spec_of(
         from hpo_engine.studyfile.native import parse_document
 
         spec = parse_document(
-            doc, base_dir=base_dir, model_dir=model_dir, algorithms=algorithms(env), registries=BY_FIELD, name=name
+            doc, base_dir=base_dir, model_dir=model_dir, algorithms=known, registries=BY_FIELD, name=name
         )
+    if spec.algorithm.name in elsewhere and spec.algorithm.name not in algorithms(env):
+        return spec, text
     spec = with_plugin(spec, env)
     try:
         return _checked(spec, env, how_long="trials" in doc.data or "runs" in doc.data or is_wmla(doc.data)), text

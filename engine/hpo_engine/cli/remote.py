@@ -245,15 +245,13 @@ def submit(
     quiet: bool,
 ) -> int:
     """`submit`: checks the file here, sends it with its folder, and displays the study."""
-    from hpo_engine import assembly
     from hpo_engine.cli import sending
     from hpo_engine.control.submitting import overridden
 
-    spec, _ = assembly.load_spec(file, os.environ)
-    spec = overridden(spec, name, given, seed)
+    connection = connected(server)
+    spec = overridden(_read(connection, file), name, given, seed)
     for text in spec.notes:
         note(text)
-    connection = connected(server)
     there = _existing(connection, spec.name)
     if there is not None and update:
         text = sending.text_of(file, spec, given, seed)
@@ -272,6 +270,21 @@ def submit(
         return _continued(there, spec, given, detach=detach, as_json=as_json, quiet=quiet)
     sending.send(connection, file, spec, given, seed, quiet=quiet or as_json)
     return _shown(mirror_of(connection, spec.name), detach=detach, as_json=as_json, quiet=quiet)
+
+
+def _read(connection: Connection, file: str) -> StudySpec:
+    """What the study file says. It may name a search plugin that only the server has. Raises SpecError."""
+    from hpo_engine import assembly
+
+    try:
+        return assembly.load_spec(file, os.environ)[0]
+    except SpecError as error:
+        if not any("algorithm" in problem.path.lower() for problem in error.problems):
+            raise
+        there = connection.get("/algorithms").json()["search_plugins"]
+        if not there:
+            raise
+    return assembly.load_spec(file, os.environ, elsewhere=there)[0]
 
 
 def _existing(connection: Connection, name: str) -> Mirror | None:

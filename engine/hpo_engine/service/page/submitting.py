@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from hpo_engine.errors import EngineError, SpecError
 from hpo_engine.reports.objects import dump
+from hpo_engine.service.checking import checked
 from hpo_engine.service.dependencies import caller_of, desk_of, spool_of
 from hpo_engine.service.desk import Caller, Desk, View
 from hpo_engine.service.intake import Limits, received
@@ -77,43 +76,12 @@ def check(
     caller: Annotated[Caller, Depends(caller_of)],
     given: Check,
 ) -> Response:
-    """What is wrong with a text, in the words of the command line. As `/api/v1/check`, but files of a folder that is
-    still to be sent are there: they are laid into an empty one."""
+    """What is wrong with a text, in the words of the command line."""
     try:
-        with tempfile.TemporaryDirectory(prefix="hpo-engine-check-") as scratch:
-            for path, content in given.files.items():
-                _lay(scratch, path, content)
-            answer = _checked(desk, given.text, scratch if given.folder else None)
-    except OSError as error:
-        answer = {"ok": False, "problems": [{"path": "", "text": f"the server cannot check it: {error.strerror}"}]}
+        answer = checked(desk, given.text, files=given.files if given.folder else None)
+    except EngineError as error:
+        answer = {"ok": False, "problems": [{"path": "", "text": str(error)}]}
     return Response(dump(answer), headers=HEADERS, media_type="application/json")
-
-
-def _lay(scratch: str, path: str, content: str) -> None:
-    from hpo_engine.studyfile.wmla.arguments import inside
-
-    target = inside(scratch, path)
-    if target is None or target == scratch or "\0" in path:
-        return
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if not os.path.lexists(target):
-        with open(target, "w", encoding="utf-8", errors="replace") as file:
-            file.write(content)
-        os.chmod(target, 0o700)
-
-
-def _checked(desk: Desk, text: str, folder: str | None) -> dict[str, Any]:
-    from hpo_engine import assembly
-
-    try:
-        spec, _ = desk.checked(text, file="algo.yaml", model_dir=folder)
-        plan, notes = assembly.plan(spec), [*spec.notes, *assembly.warnings(spec)]
-    except SpecError as error:
-        problems = [problem._asdict() for problem in error.problems]
-        for problem in problems if folder is not None else ():
-            problem["text"] = problem["text"].replace(folder, "the folder")
-        return {"ok": False, "problems": problems}
-    return {"ok": True, "problems": [], "study": spec.name, "notes": notes, "plan": plan or None}
 
 
 @router.post("/submit")

@@ -23,19 +23,12 @@ router = APIRouter(tags=["changes"])
 def check_text(ask: Ask, given: models.CheckText) -> Response:
     """Whether a text is a study that could be submitted: the same messages as the command line's, with their lines.
 
-    A text that is wrong is a 200 with `ok` false, so that a form can check it as one types. Nothing is run.
+    A text that is wrong is a 200 with `ok` false, so that a form can check it as one types. Nothing is run. With
+    `files`, the script is looked for among them, as it will be in the folder that is sent.
     """
-    from hpo_engine import assembly
+    from hpo_engine.service.checking import checked
 
-    try:
-        spec, _ = ask.desk.checked(given.text, file=given.file)
-        plan = assembly.plan(spec)
-        notes = [*spec.notes, *assembly.warnings(spec)]
-    except SpecError as error:
-        problems = [problem._asdict() for problem in error.problems]
-        found: dict[str, Any] = {"ok": False, "problems": problems, "study": None, "notes": [], "plan": None}
-        return answered(ask.request, found)
-    return answered(ask.request, {"ok": True, "problems": [], "study": spec.name, "notes": notes, "plan": plan or None})
+    return answered(ask.request, checked(ask.desk, given.text, file=given.file, files=given.files))
 
 
 @router.post("/studies/{study}/enqueue", response_model=list[models.QueuedModel], summary="Queue configurations")

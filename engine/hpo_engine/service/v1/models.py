@@ -6,7 +6,7 @@ allows fields that it does not name: more may be added within version 1.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -317,6 +317,11 @@ class Submission(Given):
 class CheckText(Given):
     text: str = Field(max_length=MOST_TEXT, description="A study file or a WMLA request, finished or not.")
     file: str = Field(default="algo.yaml", max_length=255, description="What messages call it.")
+    files: dict[str, Annotated[str, Field(max_length=MOST_TEXT)]] | None = Field(
+        default=None,
+        max_length=200,
+        description="Of a folder that is still to be sent, the files that the text may name: path to content.",
+    )
 
 
 class Enqueue(Given):
