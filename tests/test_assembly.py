@@ -297,7 +297,9 @@ def test_a_resource_that_is_missing_is_told_at_the_algorithm(tmp_path: Path) -> 
 
 def test_a_study_may_name_an_algorithm_that_only_the_machine_has_on_which_it_will_run(tmp_path: Path) -> None:
     file = tmp_path / "algo.yaml"
-    file.write_text("command: echo 1\nobjective: minimize loss\ntrials: 2\nspace: {x: {float: [0, 1]}}\nalgorithm: theirs\n")
+    file.write_text(
+        "command: echo 1\nobjective: minimize loss\ntrials: 2\nspace: {x: {float: [0, 1]}}\nalgorithm: theirs\n"
+    )
     with pytest.raises(SpecError, match='unknown algorithm "theirs"'):
         load_spec(str(file), {})
     assert load_spec(str(file), {}, elsewhere=["theirs"])[0].algorithm.name == "theirs"

@@ -134,7 +134,9 @@ def test_a_text_is_checked_as_it_is_typed(service: Served, folder: Path) -> None
     wrong = check("name: a\ncommand: python nowhere.py\nobjective: loss\nspac: {}\n")
     assert not wrong.ok and {("objective", 3), ("spac", 4)} <= {(p.path, p.line) for p in wrong.problems}
     assert check("space: {x: [").problems[0].line is not None
-    sent = {"text": "name: a\ncommand: python own.py {x}\nobjective: minimize loss\ntrials: 2\nspace: {x: {float: [0, 1]}}\n"}
+    sent = {
+        "text": "name: a\ncommand: python own.py {x}\nobjective: minimize loss\ntrials: 2\nspace: {x: {float: [0, 1]}}\n"
+    }
     lacking = service.post("/api/v1/check", json={**sent, "files": {"other.py": ""}}).json()
     assert not lacking["ok"] and "own.py" in lacking["problems"][0]["text"] and "/tmp" not in str(lacking)
     assert service.post("/api/v1/check", json={**sent, "files": {"own.py": "1"}}).json()["problems"] == []
