@@ -18,13 +18,15 @@ from hpo_engine.study.events import (
     AttemptStarted,
     Event,
     MetricsSeen,
+    SpecChanged,
     StudyOpened,
     TrialEnded,
     TrialProposed,
+    TrialQueued,
     fold,
 )
 from hpo_engine.study.objective import Objective, Row
-from hpo_engine.study.spec import Budget, StudySpec
+from hpo_engine.study.spec import Budget, Named, StudySpec
 from tests.support.pages import Serving, Window, chromium, serving, window
 
 _BREAKS = (
@@ -59,7 +61,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[
 
 
 def study(root: Path, name: str, payloads: list[str]) -> None:
-    """A study of which every text is a payload: parameters, their values, metrics, reasons, output, files."""
+    """A study of which every text is a payload: parameters, their values, metrics, reasons, output, files, trackers, what
+    was changed and by whom, what waits in line, the engine's log."""
     names = [f"{text}{number}"[:190] for number, text in enumerate(payloads)]
     space = SearchSpace(
         (
@@ -71,6 +74,7 @@ def study(root: Path, name: str, payloads: list[str]) -> None:
     spec = StudySpec(
         name, space, (Objective(payloads[0]),), ("python", "train.py", payloads[-1]), "/model", budget=Budget(trials=50),
         notes=tuple(payloads), extra_metrics=dict.fromkeys(payloads[1:4], "minimize"), seed=1,
+        trackers=tuple([Named(text, {text: text}) for text in payloads]),
     )  # fmt: skip
     paths, now = StudyPaths(str(root / name)), 1_700_000_000.0
     events: list[Event] = [StudyOpened(now, spec.to_json(), f"# {payloads[0]}\nname: {name}\n")]
@@ -96,6 +100,11 @@ def study(root: Path, name: str, payloads: list[str]) -> None:
         result.mkdir(parents=True)
         (own / "output.log").write_text("\n".join(payloads))
         (result / (text.replace("/", "∕")[:120] + ".html")).write_text(text)
+    events += [
+        SpecChanged(now, {"trials": 60}, lines=tuple(payloads), who=payloads[2]),
+        *[TrialQueued(now, place, {text: text}) for place, text in enumerate(names)],
+    ]
+    Path(paths.engine_log).write_text("\n".join(payloads))
     journal = Journal(paths.db, write=True)
     journal.append(events, fold(events))
     journal.close()
@@ -113,8 +122,19 @@ def test_no_payload_becomes_part_of_a_page(service: Serving, browser: Any, numbe
     with window(browser, service.host) as found:
         found.page.on("dialog", lambda dialog: pytest.fail(dialog.message))
         found.page.goto(f"http://{service.host}{service.login}")
-        for path in ("/", base, f"{base}?tab=trials", f"{base}?tab=parallel", f"{base}?tab=configuration"):
+        for path in (
+            "/",
+            base,
+            f"{base}?tab=trials",
+            f"{base}?tab=parallel",
+            f"{base}?tab=configuration",
+            f"{base}?tab=log",
+        ):
             visit(found, path)
+        for figure in ("slices", "failures") if number else ():  # Plotly is slow to load
+            found.go(f"{base}?tab=figures&figure={figure}")
+            found.page.locator(".plot svg, .plot canvas").first.wait_for()
+            assert found.page.evaluate("[window.xss, document.querySelectorAll('[x55]').length]") == [None, 0], figure
         visit(found, f"{base}?tab=trials&filter=%22%3E%3Csvg%20x55%20onload%3Dwindow.xss%3D1%3E")
         assert "<svg x55" in found.page.get_by_label("Filter trials").input_value()
         visit(found, f"{base}?tab=trials")

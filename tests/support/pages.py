@@ -71,7 +71,7 @@ class Window:
         assert self.elsewhere == []
 
 
-_SETTLED = """() => document.readyState === "complete" &&
+_SETTLED = """() => document.readyState === "complete" && document.documentElement.dataset.ready === "true" &&
   [...document.querySelectorAll('[data-module="trials/table"], [data-module="trials/curves"]')].every((e) => e.dataset.ready)"""
 
 
@@ -91,7 +91,7 @@ def window(
         reduced_motion="reduce", **more,
     )  # fmt: skip
     page = context.new_page()
-    page.set_default_timeout(WAIT_MS)
+    page.set_default_timeout(25000)
     found = Window(page, host)
     page.on("console", lambda said: _note(found, said))
     page.on("pageerror", lambda error: found.complaints.append(str(error)))

@@ -62,7 +62,7 @@ FIGURES: Mapping[str, Entry] = {
     "timeline": Entry(
         "timeline:timeline",
         "Workers over time",
-        "Each bar is one run of a trial on the worker or device that it had; white space is idle time. The green area "
+        "Each bar is one run of a trial on the worker or device that it had; gaps are idle time. The green area "
         "is the share of workers that were busy.",
     ),
     "failures": Entry(

@@ -142,4 +142,4 @@ document.addEventListener("htmx:error", () => toast("The server did not answer; 
 setInterval(showTimes, 20000);
 showTheme();
 showTimes();
-mountAll();
+mountAll().finally(() => { root.dataset.ready = "true"; });   // keys and buttons do something from now on

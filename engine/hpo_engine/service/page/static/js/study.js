@@ -11,8 +11,10 @@ async function next(url, before) {
   else await htmx.ajax("GET", url + location.search, { target: "#tab", swap: "outerHTML" });
 }
 
-// On a phone not all tabs are in sight.
-function showTab() { document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" }); }
+// On a phone neither all tabs nor all figures' names are in sight.
+function showTab() {
+  for (const chosen of document.querySelectorAll(":is(.tabs, .pills) [aria-current]")) chosen.scrollIntoView({ inline: "nearest", block: "nearest" });
+}
 
 export function mount(page) {
   const url = page.dataset.url, store = open(url);

@@ -4,6 +4,7 @@ import uPlot from "../../vendor/uplot-1.6.32.js";
 import { Tip, colours, short } from "./common.js";
 
 const NEAR = 26; // pixels
+const LETTER = 6.4; // pixels, of an axis's words
 
 export class Plot {
   // place: the element. shape: {series, scales, axes: [words of x, words of y], draw(u, context, paint)}, of which a
@@ -48,7 +49,7 @@ export class Plot {
       stroke: paint.muted, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", label: words, labelSize: 18,
       grid: { stroke: paint.line, width: 1 }, ticks: { stroke: paint.line, width: 1, size: 4 }, size, side, gap: 4,
     });
-    const [xWords, yWords] = shape.axes, log = shape.scales.y.distr === 3;
+    const xWords = fitting(shape.axes[0], this.place.clientWidth), yWords = fitting(shape.axes[1], this.place.clientHeight), log = shape.scales.y.distr === 3;
     const wide = this.place.clientWidth > 560;
     this.u = new uPlot({
       width: this.place.clientWidth, height: this.place.clientHeight, padding: [10, 14, 0, 0],
@@ -116,6 +117,12 @@ export class Plot {
     this.tip.end();
     this.live.remove();
   }
+}
+
+// Words that are longer than their axis, without their middle.
+function fitting(words, pixels) {
+  const most = Math.max(8, Math.floor((pixels - 60) / LETTER)), half = Math.floor((most - 1) / 2);
+  return words && words.length > most ? `${words.slice(0, half)}…${words.slice(-half)}` : words;
 }
 
 // On a logarithmic axis: whether a tick gets a number (powers of ten, or 2 and 5 where there are few).

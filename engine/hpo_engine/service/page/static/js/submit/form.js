@@ -3,7 +3,7 @@
 import { chosen, dropped, excluding, USUAL } from "./folder.js";
 import { tar } from "./tar.js";
 
-const TYPING_MS = 350, LISTED = 200, DEPTH = 32, MOST_SENT = 200, LARGEST_SENT = 100_000;
+const TYPING_MS = 350, LISTED = 200, DEPTH = 32, MOST_SENT = 200, LARGEST_SENT = 100_000, STUDY_FILE = /\.(ya?ml|json)$/i;
 
 export function mount(form) { return new Form(form).end; }
 
@@ -48,14 +48,29 @@ class Form {
     this.#on("script", "input", () => { clearTimeout(timer); timer = setTimeout(() => this.#check(), TYPING_MS); });
     this.#on("script-name", "change", () => this.#check());
     const drop = this.part("drop");
-    for (const kind of ["dragover", "dragenter"]) this.form.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("is-over"); }, { signal: this.stop.signal });
+    for (const kind of ["dragover", "dragenter"]) this.form.addEventListener(kind, (event) => {
+      if (!event.dataTransfer.types.includes("Files")) return;
+      event.preventDefault();
+      drop.classList.add("is-over");
+    }, { signal: this.stop.signal });
     for (const kind of ["dragleave", "drop"]) this.form.addEventListener(kind, () => drop.classList.remove("is-over"), { signal: this.stop.signal });
     this.form.addEventListener("drop", (event) => {
+      if (!event.dataTransfer.types.includes("Files")) return;   // a text that is moved
       event.preventDefault();
-      this.#drop([...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean));
+      const files = [...event.dataTransfer.files];
+      if (event.target === this.text && files.length === 1 && STUDY_FILE.test(files[0].name)) files[0].text().then((text) => this.#put(text));
+      else this.#drop([...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean));
     }, { signal: this.stop.signal });
     this.form.addEventListener("submit", (event) => { event.preventDefault(); this.#send(); }, { signal: this.stop.signal });
-    this.form.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#send(); }, { signal: this.stop.signal });
+    // Enter ends what is written in a field; only with Ctrl it sends everything.
+    this.form.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      const field = event.target.matches("input:not([type])"), sends = event.ctrlKey || event.metaKey;
+      if (!field && !sends) return;
+      event.preventDefault();
+      if (field) event.target.dispatchEvent(new Event("change"));
+      if (sends) this.#send();
+    }, { signal: this.stop.signal });
   }
 
   // -- the text -------------------------------------------------------------------------------------------------------
@@ -169,7 +184,13 @@ class Form {
     return this.#again();
   }
 
-  async #again() {
+  /** Reads the folder again; what is sent waits for it. */
+  #again() {
+    this.reading = this.#read();
+    return this.reading;
+  }
+
+  async #read() {
     const problem = this.part("chosen-problem"), skip = excluding(this.part("exclude").value);
     problem.hidden = true;
     this.folder = null;
@@ -237,6 +258,9 @@ class Form {
     const button = this.part("send"), problem = this.part("problem"), progress = this.part("progress"), sent = this.part("sent");
     if (!this.form.reportValidity() || button.disabled) return;
     problem.hidden = true;
+    button.disabled = true;
+    await this.reading;
+    button.disabled = false;
     if (!this.part("chosen-problem").hidden && !this.part("chosen").hidden) { this.part("exclude").focus(); return; }
     button.disabled = true;
     const body = new FormData();

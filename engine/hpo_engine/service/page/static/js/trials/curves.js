@@ -98,7 +98,7 @@ class Curves {
     box.append(make("figcaption", "", metric.metric));
     boxes.append(box);
     const steps = [...new Set(metric.curves.flatMap((curve) => curve.steps))].sort((a, b) => a - b);
-    const places = new Map(steps.map((step, i) => [step, i]));
+    const places = new Map(steps.map((step, i) => [step, i])), whole = steps.every(Number.isInteger);
     const lines = metric.curves.flatMap((curve) => {
       const values = Array(steps.length).fill(undefined);
       curve.steps.forEach((step, i) => { values[places.get(step)] = curve.values[i]; });
@@ -113,7 +113,7 @@ class Curves {
       width: Math.max(240, box.clientWidth), height: HEIGHT, legend: { show: false },
       cursor: { y: false, points: { size: 6 } },
       scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
-      axes: [{ ...axis, label: this.data.unit, labelSize: 14, labelGap: 0, size: 34, labelFont: "11px system-ui, sans-serif", values: (_, ticks) => ticks.map((tick) => number(tick)) },
+      axes: [{ ...axis, label: this.data.unit, labelSize: 14, labelGap: 0, size: 34, labelFont: "11px system-ui, sans-serif", values: (_, ticks) => ticks.map((tick) => (whole && !Number.isInteger(tick) ? "" : number(tick))) },
         { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : number(tick))) }],
       series: [{}, ...lines.map((line) => ({ label: line.label, stroke: line.stroke, width: line.width, alpha: line.alpha ?? 1, dash: line.dash, spanGaps: true, points: { show: steps.length < 3 || undefined } }))],
       hooks: { setCursor: [(own) => this.#say(own, box, lines, steps)] },
