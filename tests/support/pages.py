@@ -91,7 +91,7 @@ def window(
         reduced_motion="reduce", **more,
     )  # fmt: skip
     page = context.new_page()
-    page.set_default_timeout(25000)
+    page.set_default_timeout(WAIT_MS)
     found = Window(page, host)
     page.on("console", lambda said: _note(found, said))
     page.on("pageerror", lambda error: found.complaints.append(str(error)))

@@ -112,6 +112,7 @@ document.addEventListener("submit", async (event) => {
     form.closest("dialog")?.close();
     toast(answer.message);
     if (answer.to && new URL(answer.to, location).pathname !== location.pathname) location.assign(answer.to);
+    else if (form.closest("[data-reloads]")) location.reload();   // nothing on that page follows what happens
     else document.dispatchEvent(new CustomEvent("hpo:changed"));
   } catch (error) {
     if (problem) { problem.textContent = error.message; problem.hidden = false; } else toast(error.message, true);
