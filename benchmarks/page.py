@@ -23,8 +23,14 @@ TRIALS = 10_000
 TABS = ("overview", "trials", "parallel")
 AGAIN = 5
 _PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-_COMPLETE = """() => document.readyState === 'complete' && [...document.querySelectorAll('[data-module]')].every(
-  (e) => e.querySelector('canvas, svg, [role=row]') || !/table|charts|curves/.test(e.dataset.module))"""
+_DRAWN = {
+    "charts/history": ".u-over",
+    "charts/curves": ".u-over",
+    "charts/parallel": ".axis",
+    "trials/table": "[data-row]",
+}
+_COMPLETE = f"""() => document.readyState === 'complete' && Object.entries({_DRAWN}).every(([module, drawn]) =>
+  [...document.querySelectorAll(`[data-module="${{module}}"]`)].every((part) => part.querySelector(drawn)))"""
 
 
 def main() -> None:

@@ -127,7 +127,7 @@ def test_a_folder_is_dragged_in_and_its_trials_are_steered_from_the_page(
     page.get_by_role("link", name="Clone").click()
     page.get_by_label("x", exact=True).fill("2")
     page.get_by_role("button", name="Put it first in line").click()
-    page.get_by_text(re.compile("0 to 1|at most 1|outside")).first.wait_for()
+    page.locator(".wrong .problem").wait_for()
     page.get_by_label("x", exact=True).fill("0.125")
     page.get_by_role("button", name="Put it first in line").click()
     page.wait_for_url(re.compile("/studies/steered$"))
