@@ -1,5 +1,5 @@
 """What people do less often on the pages, in a real Chromium on a real service: dragging a folder in, pausing a trial,
-and finding the best configuration without a mouse."""
+adding a user, pointing at a trial, and finding the best configuration without a mouse."""
 
 from __future__ import annotations
 
@@ -157,3 +157,52 @@ def reach(page: Any, there: str) -> None:
         if page.evaluate(there):
             return
     raise AssertionError("the Tab key does not lead there")
+
+
+def test_an_administrator_adds_a_user_who_makes_a_token(desktop: Window, service: Serving, browser: Any) -> None:
+    page, password = desktop.page, "correct horse battery"
+    desktop.go("/account")
+    page.get_by_text("Add a user").click()
+    page.get_by_label("Name").fill("ann")
+    page.locator(".add-user").get_by_label("New password").fill(password)
+    page.locator(".add-user").get_by_label("The same again").fill(password)
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("cell", name="ann", exact=True).wait_for()
+
+    with window(browser, service.host) as hers:
+        hers.page.goto(f"http://{service.host}/studies/plain")
+        hers.page.get_by_label("Name").fill("ann")
+        hers.page.get_by_label("Password").fill(password)
+        hers.page.keyboard.press("Enter")
+        hers.page.get_by_text('no study "plain"').first.wait_for()  # it is the command line's
+        hers.page.get_by_role("link", name="ann").click()
+        hers.page.get_by_label("For").fill("my notebook")
+        hers.page.get_by_role("button", name="Make a token").click()
+        hers.page.get_by_text("It is shown this once").wait_for()
+        assert hers.faults() == []
+        assert hers.page.get_by_role("heading", name="Users").count() == 0
+        hers.page.get_by_role("button", name="Revoke my notebook").click()
+        hers.page.get_by_text("There is none.").wait_for()
+        assert hers.elsewhere == []
+
+        page.get_by_role("button", name="Remove ann").click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        page.get_by_text("whoever has the token").wait_for()
+        hers.page.reload()
+        hers.page.get_by_role("heading", name="Sign in").wait_for()
+    desktop.sound()
+
+
+def test_everything_about_a_trial_is_told_where_the_pointer_rests(desktop: Window) -> None:
+    page = desktop.page
+    desktop.go("/studies/plain?tab=trials")
+    page.locator("[role=row][data-row='3'] .grid-first").hover()
+    tip = page.locator(".tip")
+    tip.wait_for()
+    assert "dropout" in tip.inner_text()
+    box = tip.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 1280 and box["y"] >= 0
+    assert box["y"] + box["height"] <= 800
+    page.mouse.move(5, 5)
+    tip.wait_for(state="hidden")
+    desktop.sound()
