@@ -31,11 +31,8 @@ import json, os, time
 config = json.load(open("config.json"))
 with open("val_dict_list.json", "w") as file:
     json.dump([{"step": 1, "loss": (config["x"] - 0.3) ** 2}], file)
-go = os.path.join(os.environ["DLI_WORK_DIR"], "go")
-line = 0
-while not os.path.exists(go):
+for line in range(200):  # a minute: nothing is left when the test is over for long
     print(f"line {line} <i>of {os.environ['SUBID']}</i>", flush=True)
-    line += 1
     time.sleep(0.3)
 """
 
@@ -88,7 +85,7 @@ def test_a_folder_is_dragged_in_and_its_trials_are_steered_from_the_page(
 ) -> None:
     page, folder = desktop.page, folder_of(tmp_path)
     desktop.go("/submit")
-    (tmp_path / "algo.yaml").write_text(STUDY.format(name="steered", trials=5))
+    (tmp_path / "algo.yaml").write_text(STUDY.format(name="steered", trials=3))
     drag(page, "[data-part=text]", [tmp_path / "algo.yaml"])
     page.wait_for_function("() => document.querySelector('[data-part=text]').value.includes('name: steered')")
     page.get_by_text("send it along").wait_for()
@@ -121,7 +118,6 @@ def test_a_folder_is_dragged_in_and_its_trials_are_steered_from_the_page(
     page.get_by_role("button", name=re.compile("Resume|Go on")).click()
     state.get_by_text(re.compile("running|pending")).wait_for()  # another one may have taken its place
 
-    (model / "go").touch()
     desktop.sound()
 
 
