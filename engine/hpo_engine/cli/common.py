@@ -112,7 +112,7 @@ def find(study: str, root: str | None) -> StudyPaths:
     from hpo_engine.contract.paths import locate, runs_root
 
     if (server := chosen_server(root, study)) is not None:
-        from hpo_engine.cli.remote import mirrored
+        from hpo_engine.cli.mirrors import mirrored
 
         return mirrored(server, study)
     return locate(study, runs_root(root, os.environ))
@@ -123,9 +123,9 @@ def refreshed(paths: StudyPaths, wait_s: float) -> None:
     if paths.is_local:
         time.sleep(wait_s)
     else:
-        from hpo_engine.cli import remote
+        from hpo_engine.cli import mirrors
 
-        remote.of(paths).sync(wait_s)
+        mirrors.of(paths).sync(wait_s)
 
 
 def trial_of(history: History, number: int) -> Trial:

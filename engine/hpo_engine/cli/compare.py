@@ -105,9 +105,9 @@ def _text(one: Table) -> str:
 def _files(paths: StudyPaths, number: int) -> frozenset[str]:
     """The names of the files that a trial has left; of very many the first ones."""
     if not paths.is_local:
-        from hpo_engine.cli import remote
+        from hpo_engine.cli import mirrors
 
-        return remote.result_files(paths, number)
+        return mirrors.result_files(paths, number)
     folder = paths.trial(number).result_dir
     out = set[str]()
     for at, _, names in os.walk(folder):

@@ -78,8 +78,9 @@ VERBS = (edit,)
 def _edit_there(server: str, study: str, sets: Sequence[str], unsets: Sequence[str], **how: bool) -> int:
     """The same at a server. Returns the exit code."""
     from hpo_engine.cli import remote
+    from hpo_engine.cli.mirrors import connected
 
-    connection = remote.connected(server)
+    connection = connected(server)
     if sets or unsets:
         return remote.edit(connection, study, {"set": list(sets), "unset": list(unsets)}, **how)
     text = _in_editor(remote.File(connection, study))

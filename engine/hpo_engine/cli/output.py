@@ -37,17 +37,17 @@ def logs(study: str, trial: int, root: str | None, follow: bool, raw: bool) -> N
         raise EngineError(f"trial {trial} has not started yet")
     local = paths.is_local
     if not local:
-        from hpo_engine.cli import remote
+        from hpo_engine.cli import mirrors
     tail = logfiles.Follower(paths.trial(trial).attempt(attempt.number))
     printer = None if raw else _Printer(follow=follow, live=follow and sys.stdout.isatty())
     wrote = False
     while True:
         if not local:
-            remote.refresh(paths)
+            mirrors.refresh(paths)
         log.news()
         over = not follow or trial not in log.history.open_ids
         if not local:
-            remote.fetch_output(paths, trial)
+            mirrors.fetch_output(paths, trial)
         for chunk in tail.fresh():
             wrote = True
             if printer is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import os
 import signal
 import sys
@@ -15,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import note, to_stderr
-from hpo_engine.client.connection import Connection, ServerAway, part
-from hpo_engine.client.mirror import Following, Mirror, MirrorPaths, cache_folder
-from hpo_engine.client.servers import found_server
+from hpo_engine.cli.mirrors import begun, connected, mirror_of, of
+from hpo_engine.client.connection import Connection, part
+from hpo_engine.client.mirror import Following, Mirror
 from hpo_engine.errors import EngineError, SpecError, StudyNotFound
 from hpo_engine.reports.objects import dump, summary
 from hpo_engine.text.commands import advised
@@ -31,33 +29,6 @@ if TYPE_CHECKING:
 _BEGIN_S = 1.0  # between two looks at a study that waits for its turn
 _MORE_S = 10.0  # beyond the grace period of its trials
 _SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
-
-
-def connected(name: str) -> Connection:
-    """The server of that address, or host. Raises SpecError."""
-    return Connection(found_server(name, os.environ), again=lambda text: to_stderr(f"hpo-engine: {text}; trying again"))
-
-
-def mirrored(server: str, study: str) -> MirrorPaths:
-    """A copy of a study at a server, as it stands now. Raises StudyNotFound, and what a `Connection` raises."""
-    return begun(mirror_of(connected(server), study)).paths
-
-
-def mirror_of(connection: Connection, study: str) -> Mirror:
-    """A copy of a study, up to date; removed in part when this process ends."""
-    if os.sep in study:
-        raise StudyNotFound(f'no study "{study}" at {connection.server.url}: name a study there, not a folder')
-    mirror = Mirror(connection, study, cache_folder(os.environ))
-    atexit.register(mirror.close)
-    mirror.sync()
-    return mirror
-
-
-def begun(mirror: Mirror) -> Mirror:
-    """Raises EngineError if the study waits for its turn, and there is nothing of it to see."""
-    if not mirror.begun:
-        raise EngineError(f"{mirror.study} is {mirror.state}: it has not begun yet; hpo-engine watch {mirror.study}")
-    return mirror
 
 
 def list_studies(server: str, as_json: bool) -> None:
@@ -312,7 +283,7 @@ def _continued(mirror: Mirror, spec: StudySpec, given: Mapping[str, int | None],
             f"hpo-engine stop {spec.name}"
         )
     if complete(history, changes):
-        from hpo_engine.cli.runs import show_result
+        from hpo_engine.cli.results import show_result
 
         return show_result(history, paths, how["as_json"])
     note(f"{spec.name} exists at {url} and goes on; the files of its script are those that were sent when it was made")
@@ -321,7 +292,7 @@ def _continued(mirror: Mirror, spec: StudySpec, given: Mapping[str, int | None],
 
 def resume(server: str, study: str, changes: Mapping[str, Any], **how: bool) -> int:
     """`resume`, of a whole study. `changes`: new limits, as the server takes them."""
-    from hpo_engine.cli.runs import show_result
+    from hpo_engine.cli.results import show_result
     from hpo_engine.control.submitting import complete
     from hpo_engine.store.journal import read_history
 
@@ -341,7 +312,7 @@ def _resumed(mirror: Mirror, changes: Mapping[str, Any], **how: bool) -> int:
 
 def retry(server: str, study: str, **how: bool) -> int:
     """`retry --failed`."""
-    from hpo_engine.cli.runs import nothing_to_retry
+    from hpo_engine.cli.results import nothing_to_retry
 
     mirror = begun(mirror_of(connected(server), study))
     if nothing_to_retry(_history(mirror), mirror.paths, how["as_json"]):
@@ -397,7 +368,7 @@ def _running(mirror: Mirror) -> bool:
 
 def again(server: str, study: str, do: str, trials: Sequence[range], **how: bool) -> int:
     """`resume` and `retry` of trials. A study that no engine ran goes on, and is displayed. Returns the exit code."""
-    from hpo_engine.cli.trials import say
+    from hpo_engine.cli.results import say
 
     answers, mirror = change_trials(server, study, do, trials)
     was_led = mirror.led
@@ -514,28 +485,3 @@ class File:
 def remove(server: str, study: str) -> None:
     """`remove`, after the question."""
     connected(server).delete(f"/studies/{part(study)}")
-
-
-def of(paths: StudyPaths) -> Mirror:
-    """The copy that these paths belong to."""
-    assert isinstance(paths, MirrorPaths)
-    return paths.mirror
-
-
-def refresh(paths: StudyPaths) -> None:
-    """Brings the copy up to date, unless the server is away just now."""
-    with contextlib.suppress(ServerAway):
-        of(paths).sync()
-
-
-def result_files(paths: StudyPaths, trial: int) -> frozenset[str]:
-    """The names of the files in a trial's RESULT_DIR."""
-    mirror = of(paths)
-    found = mirror.connection.get(f"/studies/{part(mirror.study)}/trials/{trial}/files").json()
-    return frozenset(each["name"] for each in found["files"] if not each["name"].startswith("logs/"))
-
-
-def fetch_output(paths: StudyPaths, trial: int) -> None:
-    """Brings what a trial has printed up to date, unless the server is away just now."""
-    with contextlib.suppress(ServerAway):
-        of(paths).fetch_output(trial)

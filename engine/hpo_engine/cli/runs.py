@@ -18,10 +18,9 @@ from hpo_engine.cli.common import (
     study_argument,
     yes_option,
 )
+from hpo_engine.cli.results import nothing_to_retry, show_result
 from hpo_engine.cli.trials import TrialNumbers, resumed, retried
-from hpo_engine.reports.objects import dump, summary
 from hpo_engine.text import streams
-from hpo_engine.text.commands import advised
 
 if TYPE_CHECKING:
     from hpo_engine.contract.paths import StudyPaths
@@ -224,21 +223,6 @@ def retry(
 VERBS = (submit, resume, retry)
 
 
-def nothing_to_retry(history: History, paths: StudyPaths, as_json: bool) -> bool:
-    """Says so if no trial has failed. A study whose retry was killed half-way continues by the same command."""
-    from hpo_engine.store.lock import who_leads
-    from hpo_engine.study.trial import BAD
-    from hpo_engine.trackers.next_steps import called
-
-    if history.state.value == "running" or any(history.counts.get(s) for s in BAD) or who_leads(paths.lock):
-        return False
-    more = f"; to continue: hpo-engine resume {called(history, paths.root)}" if history.pending else ""
-    click.echo(advised(f"nothing to retry: no trial failed{more}"), err=as_json)
-    if as_json:
-        click.echo(dump(summary(history, False, history.last_at)))
-    return True
-
-
 def _begin(as_json: bool) -> None:
     """For a verb that runs a study: refuses a machine that cannot; without JSON, stdout is only a display."""
     from hpo_engine.executors.local.processes import need_proc
@@ -284,21 +268,3 @@ def _go_on(paths: StudyPaths, history: History, changes: dict[str, Any], *, as_j
     if over(paths, history, changes):
         return show_result(history, paths, as_json)
     return run_study(paths, as_json=as_json, known=history, changes=changes, **how)
-
-
-def show_result(history: History, paths: StudyPaths, as_json: bool) -> int:
-    """How a study has ended. Returns the exit code."""
-    if as_json:
-        click.echo(dump(summary(history, False, history.last_at)))
-    else:
-        from hpo_engine.study.spec import SCHEDULED
-        from hpo_engine.trackers import lines
-        from hpo_engine.trackers.next_steps import called, next_steps
-
-        name, unit = called(history, paths.root), history.progress_unit
-        had = history.runs if unit == "run" or history.counts_runs else history.begun
-        more = (f"hpo-engine resume {name} --{unit}s {had + 10}", f"ten more {unit}s")
-        useless = history.by_rule or history.spec.algorithm.name in SCHEDULED
-        steps = [*next_steps(history, paths.root), *([] if useless else [(advised(more[0]), more[1])])]
-        click.echo("\n".join(lines.summary(history, history.last_at, paths.root, steps, before=True)))
-    return 3 if history.state.value == "failed" else 0

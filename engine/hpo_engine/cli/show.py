@@ -241,9 +241,9 @@ def _show_trial(history: History, trial: Trial, paths: StudyPaths, as_json: bool
         rows = [[number(r.step), *(number(r.values[n]) if n in r.values else "" for n in names)] for r in shown]
         click.echo("\n" + table(["STEP", *(safe_text(n) for n in names)], rows, width=output_width()))
     if not paths.is_local:
-        from hpo_engine.cli import remote
+        from hpo_engine.cli import mirrors
 
-        remote.fetch_output(paths, trial.id)
+        mirrors.fetch_output(paths, trial.id)
     lines = logfiles.lines(folders.attempt(trial.attempt.number)) if trial.attempt is not None else []
     while lines and not lines[-1].strip():
         lines.pop()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_engine.cli.common import chosen_server, find, json_option, root_option, server_option, study_argument
+from hpo_engine.cli.results import say
 from hpo_engine.reports.objects import dump
 
 if TYPE_CHECKING:
@@ -106,13 +107,6 @@ def retried(paths: StudyPaths, trials: Sequence[range], *, as_json: bool) -> boo
     answers, led = retry_trials(paths, trials)
     say(answers, as_json)
     return led
-
-
-def say(answers: Sequence[Answer], as_json: bool) -> None:
-    """What has become of trials, before the study that they belong to is displayed."""
-    for answer in answers:
-        if answer.text and not as_json:
-            click.echo(answer.text)
 
 
 def _told(answers: Sequence[Answer], as_json: bool) -> int:
