@@ -108,7 +108,7 @@ def watch(server: str, study: str) -> int:
 
 def stream(server: str, study: str, after: int) -> int:
     """`watch --jsonl`."""
-    from hpo_engine.cli.watcher import stream as printed
+    from hpo_engine.cli.results import stream_lines as printed
     from hpo_engine.control.following import happenings
 
     mirror = mirror_of(connected(server), study)

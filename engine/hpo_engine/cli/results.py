@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -54,3 +54,10 @@ def say(answers: Sequence[Answer], as_json: bool) -> None:
     for answer in answers:
         if answer.text and not as_json:
             click.echo(answer.text)
+
+
+def stream_lines(found: Iterable[Mapping[str, Any]]) -> int:
+    """Prints each as a line of JSON. Returns the exit code."""
+    for one in found:
+        print(dump(one), flush=True)
+    return 0

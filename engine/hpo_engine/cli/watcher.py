@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 import click
 
 from hpo_engine.cli.common import chosen_server, find, root_option, server_option, study_argument
+from hpo_engine.cli.results import stream_lines
 
 
 @click.command()
@@ -32,17 +31,8 @@ def watch(study: str, root: str | None, jsonl: bool, after: int | None) -> int:
 
         return remote.stream(server, study, after or 0) if jsonl else remote.watch(server, study)
     if jsonl:
-        return stream(happenings(find(study, root), after or 0))
+        return stream_lines(happenings(find(study, root), after or 0))
     display(find(study, root), sys.stdout, on_interrupt="the study keeps running")
-    return 0
-
-
-def stream(found: Iterable[Mapping[str, Any]]) -> int:
-    """Prints each as a line of JSON. Returns the exit code."""
-    from hpo_engine.reports.objects import dump
-
-    for one in found:
-        print(dump(one), flush=True)
     return 0
 
 
