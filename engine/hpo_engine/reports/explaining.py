@@ -133,10 +133,11 @@ def _first(history: History, trial: Trial, why: str, before: History | None) -> 
         )
         amount = f", with {proposal.resource} {spec.resource.name}" if spec.resource is not None else ""
         return "repeats", f"{text}{amount} ({algorithm})", (proposal.repeats,)
+    if before is None:  # the searcher was not asked
+        return "searcher", f"{algorithm} proposed it", ()
     said = why or "the log does not say why"
-    best = before.best if before is not None else None
-    known = ""
-    if before is not None and before.next_id:
+    best, known = before.best, ""
+    if before.next_id:
         known = f"; {counted(sum(bool(t.results) for t in before.trials), 'result')} known then"
         known += f", the best was trial {best.id}" if best is not None else ""
     return "searcher", f"{algorithm}: {said}{known}", ()

@@ -10,6 +10,7 @@ from hpo_engine.errors import Problem, SpecError, nearest
 from hpo_engine.reports.ranking import WORDS, ordered, row_metrics, wanted
 from hpo_engine.study.history import History
 from hpo_engine.study.trial import Trial
+from hpo_engine.text.quoting import quoted
 
 Condition = Callable[[Trial], bool]
 _SIGNS = ("<=", ">=", "!=", "=", "<", ">", "~")
@@ -44,7 +45,7 @@ def chosen(history: History, where: Sequence[str], text: str, sort: str) -> list
 def _condition(history: History, text: str) -> Condition:
     splits = _splits(text)
     if not splits:
-        raise SpecError([Problem("where", f'"{text}": write NAME=VALUE, or another of {" ".join(_SIGNS)}')])
+        raise SpecError([Problem("where", f"{quoted(text)}: write NAME=VALUE, or another of {' '.join(_SIGNS)}")])
     known = _names(history)
     for name, sign, value in splits:
         if name in known:
@@ -53,7 +54,7 @@ def _condition(history: History, text: str) -> Condition:
     for name, sign, value in splits:
         if name in known:
             return _compared(known[name], sign, value, text)
-    raise SpecError([Problem("where", f'the study has no "{splits[0][0]}"{nearest(splits[0][0], known)}')])
+    raise SpecError([Problem("where", f"the study has no {quoted(splits[0][0])}{nearest(splits[0][0], known)}")])
 
 
 def _splits(text: str) -> list[tuple[str, str, str]]:
@@ -100,7 +101,7 @@ def _compared(get: Callable[[Trial], Any], sign: str, text: str, whole: str) -> 
     if sign == "~":
         return lambda trial: (value := get(trial)) is not None and text.lower() in _said(value).lower()
     if not _is_number(text):
-        raise SpecError([Problem("where", f'"{whole}": {sign} compares numbers, and "{text}" is none')])
+        raise SpecError([Problem("where", f"{quoted(whole)}: {sign} compares numbers, and {quoted(text)} is none")])
     limit = float(text)
     compare = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}[sign]
     return lambda trial: isinstance(value := get(trial), int | float) and bool(compare(value, limit))
