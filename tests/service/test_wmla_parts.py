@@ -104,5 +104,5 @@ def test_an_encoded_task_is_its_object_and_ended_trials_are_encoded_once(monkeyp
             view = View("h", "ann", "running", history.opened_at, "1", load=lambda: history)
             body = json.loads(task_body(memory, view, generation, at))
             expected = wmla.task_object(history, now=at, state="RUNNING", generation=generation)
-            assert body == json.loads(json.dumps(expected))
+            assert body == json.loads(json.dumps({**expected, "hpoName": "h"})), "it is called by its folder"
     assert made == [0, 1, 2, 0, 1, 2, 2, 2], "once for each generation"

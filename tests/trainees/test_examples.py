@@ -25,6 +25,7 @@ from tests.support.reports import final_rows
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FILES = [str(path.relative_to(EXAMPLES)) for path in sorted(EXAMPLES.glob("*/algo*.*"))]
+FILES.remove("wmla_plugin/algo.json")  # its plugin is to be installed first: tests/test_examples.py
 
 
 READY = ("diabetes", "docstrings", "mnist", "cifar10")  # trained by tests/test_examples.py
@@ -104,7 +105,8 @@ def test_a_trial_of_the_example_gives_a_valid_value(file: str, tmp_path: Path) -
 def test_the_default_run_is_short_parallel_and_the_same_each_time(file: str) -> None:
     spec = load(file)
     assert spec.budget.trials is not None and spec.budget.trials <= 40
-    assert spec.resources.parallel == 2 and spec.seed is not None
+    assert spec.resources.parallel == 2
+    assert spec.seed is not None or "random_seed" in spec.algorithm.options
 
 
 @pytest.mark.slow

@@ -96,8 +96,9 @@ FREE = ("budget", "resources", "trial", "stop", "trackers", "algorithm", "checkp
 """Fields that may change, as far as what uses them can be made (`assembly`)."""
 OF_SPACE = ("space", "was", "spellings", "command", "env", "files")
 """Fields that change with the space: a parameter is added, removed, or has other values."""
-KEPT = ("base", "linked", "prior", "notes", "dialect", "submitted_code")
-"""Fields that belong to the study and not to its file; `prior` follows the space."""
+KEPT = ("base", "linked", "prior", "notes", "dialect", "submitted_code", "isolation")
+"""Fields that belong to the study and not to its file, or stay as they were when it began (how its searcher runs);
+`prior` follows the space."""
 _CALLED = {
     "objectives": "objective", "metric_sources": "results", "extra_metrics": "metrics", "seed": "options.seed",
 }  # fmt: skip

@@ -54,8 +54,11 @@ def _steps(history: History, folder: str) -> Steps:
             steps.append((f"hpo-engine retry {name} --failed", "if the cause was outside the script"))
         else:
             steps.append((f"hpo-engine retry {name} --failed", "run the failed trials again"))
-    here = not folder or os.path.isabs(folder)  # else at a server, where its files are
-    if here and find_spec("tensorboard") and (history.best_id is not None or any(t.rows for t in history.trials)):
+    if (
+        not _at_a_server(folder)
+        and find_spec("tensorboard")
+        and (history.best_id is not None or any(t.rows for t in history.trials))
+    ):
         steps.append((f"hpo-engine tensorboard {name}", "curves and parameters"))
     return steps
 
@@ -124,5 +127,10 @@ def called(history: History, folder: str) -> str:
     """What a command line must call the study: its name where that is found (as at a server, whose folders begin with
     the host), else its folder."""
     name = os.path.basename(folder) or history.spec.name
-    there = not os.path.isabs(folder) or os.path.dirname(folder) == runs_root(None, os.environ)
+    there = os.path.dirname(folder) in ("", runs_root(None, os.environ)) or _at_a_server(folder)
     return name if there else folder
+
+
+def _at_a_server(folder: str) -> bool:
+    """Whether it is `host:/folder`."""
+    return folder.partition("/")[0].endswith(":")
