@@ -22,6 +22,7 @@ from hpo_engine.cli.common import (
     study_argument,
     yes_option,
 )
+from hpo_engine.cli.results import goes_ahead
 from hpo_engine.errors import EngineError, SpecError
 from hpo_engine.reports.objects import dump
 
@@ -110,19 +111,9 @@ def revise(
 
     revision = editing.revision_to(paths, history, new, source)
     lines, effects = revision.lines, revision.effects
-    if revision.empty:
-        click.echo(dump({"changed": False, "lines": []}) if as_json else "nothing changes")
-        return 0
-    if not as_json:
-        for line in [*lines, *effects]:
-            click.echo(f"  {line}")
-    if dry_run:
-        if as_json:
-            click.echo(dump({"changed": False, "lines": lines, "effects": effects}))
-        return 0
     name = revision.spec.name
-    if not yes and not as_json and sys.stdin.isatty():
-        click.confirm(f"Change {name}?", abort=True)
+    if not goes_ahead(name, lines, effects, empty=revision.empty, dry_run=dry_run, yes=yes, as_json=as_json):
+        return 0
     led = editing.revise(paths, revision)
     if as_json:
         click.echo(dump({"changed": True, "lines": lines, "effects": effects}))

@@ -14,6 +14,7 @@ import click
 
 from hpo_engine.cli.common import note, to_stderr
 from hpo_engine.cli.mirrors import begun, connected, mirror_of, of
+from hpo_engine.cli.results import goes_ahead
 from hpo_engine.client.connection import Connection, part
 from hpo_engine.client.mirror import Following, Mirror
 from hpo_engine.errors import EngineError, SpecError, StudyNotFound
@@ -442,18 +443,8 @@ def edit(
     path = f"/studies/{part(study)}/edit"
     found = connection.post(path, {**change, "dry_run": True}).json()
     lines, effects = found["lines"], found["effects"]
-    if not lines:
-        click.echo(dump({"changed": False, "lines": []}) if as_json else "nothing changes")
+    if not goes_ahead(study, lines, effects, empty=not lines, dry_run=dry_run, yes=yes, as_json=as_json):
         return 0
-    if not as_json:
-        for line in [*lines, *effects]:
-            click.echo(f"  {line}")
-    if dry_run:
-        if as_json:
-            click.echo(dump({"changed": False, "lines": lines, "effects": effects}))
-        return 0
-    if not yes and not as_json and sys.stdin.isatty():
-        click.confirm(f"Change {study}?", abort=True)
     led = connection.post(path, dict(change)).json()["led"]
     if as_json:
         click.echo(dump({"changed": True, "lines": lines, "effects": effects}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,3 +62,23 @@ def stream_lines(found: Iterable[Mapping[str, Any]]) -> int:
     for one in found:
         print(dump(one), flush=True)
     return 0
+
+
+def goes_ahead(
+    study: str, lines: Sequence[str], effects: Sequence[str], *, empty: bool, dry_run: bool, yes: bool, as_json: bool
+) -> bool:
+    """Says what a change to a study comes to, and asks on a terminal. False: nothing changes (`empty`), or it was
+    only a look."""
+    if empty:
+        click.echo(dump({"changed": False, "lines": []}) if as_json else "nothing changes")
+        return False
+    if not as_json:
+        for line in [*lines, *effects]:
+            click.echo(f"  {line}")
+    if dry_run:
+        if as_json:
+            click.echo(dump({"changed": False, "lines": list(lines), "effects": list(effects)}))
+        return False
+    if not yes and not as_json and sys.stdin.isatty():
+        click.confirm(f"Change {study}?", abort=True)
+    return True
